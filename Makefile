@@ -1,0 +1,41 @@
+# Two commands on a machine with Python 3.11 to 3.13 and make: `make demo`, `make test`. Then `make ui`.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip --disable-pip-version-check install --quiet -c constraints.txt
+# Only for what a person runs: tests make data directories of their own.
+demo ui: export SKIP_PIPELINE_DATA_DIR ?= $(CURDIR)/data
+
+.PHONY: demo test ui clean
+
+# Every asset, on synthetic data if no raw data has been delivered.
+demo: $(VENV)/.installed
+	@if ls "$(SKIP_PIPELINE_DATA_DIR)"/01_raw/training_set/*.csv* >/dev/null 2>&1; \
+	then echo "Using the raw data in $(SKIP_PIPELINE_DATA_DIR)/01_raw"; \
+	else $(BIN)/skip-pipeline synthesize --out "$(SKIP_PIPELINE_DATA_DIR)/01_raw"; fi
+	$(BIN)/skip-pipeline run
+
+# Dagster on http://127.0.0.1:3000, MLflow on http://127.0.0.1:5000.
+ui: $(VENV)/.installed
+	$(BIN)/skip-pipeline ui
+
+# Format, lint, types, layering, tests.
+test: $(VENV)/.installed-test
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest
+
+clean:
+	rm -rf $(VENV)
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) -e .
+	@touch $@
+
+$(VENV)/.installed-test: $(VENV)/.installed
+	$(PIP) -e '.[test]'
+	@touch $@

@@ -1,0 +1,123 @@
+"""The few commands Dagster does not give: synthetic data, a run from the terminal, both UIs at once.
+
+Heavy imports (Dagster, TensorFlow, the world) happen inside the command that needs them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import typer
+from rich.console import Console
+
+from skip_pipeline import settings
+from skip_pipeline.errors import SkipPipelineError
+
+app = typer.Typer(
+    help="From raw listening logs to a tracked, evaluated skip model.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+Result = TypeVar("Result")
+
+_out = Console(highlight=False, soft_wrap=True)
+_err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+DataDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--data-dir",
+        help=f"Data directory; else ${settings.DATA_DIR_VARIABLE}, else {settings.DEFAULT_DATA_DIR}/.",
+        show_default=False,
+    ),
+]
+
+
+class PresetChoice(StrEnum):
+    """Networks that ``run`` can train."""
+
+    fast = "fast"
+    published = "published"
+
+
+DEFAULT_PRESET = PresetChoice(settings.DEFAULT_PRESET)
+
+
+@app.command()
+def synthesize(
+    out: Annotated[Path, typer.Option(help="Raw folder to write, usually data/01_raw.")],
+    sessions: Annotated[int, typer.Option(help="Listening sessions.")] = settings.SYNTHETIC_SESSIONS,
+    tracks: Annotated[int, typer.Option(help="Tracks in the catalogue.")] = settings.SYNTHETIC_TRACKS,
+    seed: Annotated[int, typer.Option(help="Of everything random.")] = settings.SYNTHETIC_SEED,
+) -> None:
+    """Write a synthetic data set in the raw format, marked as synthetic."""
+    from skip_pipeline.world.synthesize import synthesize as write
+
+    summary = _guarded(lambda: write(out, sessions=sessions, tracks=tracks, seed=seed))
+    _out.print(
+        f"Wrote {summary.sessions:,} synthetic sessions, {summary.rows:,} log rows and {summary.tracks:,} "
+        f"tracks to {out} in {summary.seconds:.1f} s"
+    )
+
+
+@app.command()
+def run(
+    data_dir: DataDir = None,
+    preset: Annotated[PresetChoice, typer.Option(help="Network to train.")] = DEFAULT_PRESET,
+    select: Annotated[
+        str | None,
+        typer.Option(
+            help="Assets to materialize: names separated by commas, or Dagster's selection syntax.",
+            show_default="all",
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the initial weights, dropout and shuffling.", min=0)] = 0,
+) -> None:
+    """Materialize assets through Dagster, recorded in MLflow; exit status 1 if anything fails."""
+    layout = _use(data_dir)
+
+    from skip_pipeline import terminal
+
+    outcome = _guarded(lambda: terminal.run(layout, preset.value, seed, select, _out))
+    if not outcome.success:
+        for failure in outcome.failures:
+            _err.print(f"error: {failure}", style="red", markup=False)
+        _err.print(f"The run failed ({outcome.run_id}); `make ui` shows it step by step.", markup=False)
+        raise typer.Exit(1)
+
+
+@app.command()
+def ui(
+    data_dir: DataDir = None,
+    dagster_port: Annotated[int, typer.Option(help="Dagster's, on 127.0.0.1.")] = 3000,
+    mlflow_port: Annotated[int, typer.Option(help="MLflow's, on 127.0.0.1.")] = 5000,
+) -> None:
+    """Serve Dagster (with the nightly schedule) and MLflow on this machine until Ctrl-C."""
+    layout = _use(data_dir)
+
+    from skip_pipeline import servers
+
+    _guarded(lambda: servers.serve(layout, dagster_port, mlflow_port, _out))
+
+
+def _guarded(command: Callable[[], Result]) -> Result:
+    """Call a command; a refusal of ours becomes one line and exit status 1, not a traceback."""
+    try:
+        return command()
+    except SkipPipelineError as refusal:
+        _err.print(f"error: {refusal}", style="red", markup=False)
+        raise typer.Exit(1) from None
+
+
+def _use(data_dir: Path | None) -> settings.DataLayout:
+    """Make ``data_dir`` the data directory of this process and its children."""
+    if data_dir is not None:
+        os.environ[settings.DATA_DIR_VARIABLE] = str(data_dir.resolve())
+
+    from skip_pipeline.definitions import data_layout
+
+    return data_layout()

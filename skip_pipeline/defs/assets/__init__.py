@@ -1,0 +1,25 @@
+"""The eight assets, by group: each loads, computes, saves and describes one stage.
+
+    ingest     session_logs, track_features
+    features   merged_table -> encoded_table -> scaled_table -> tensor_bundles
+    model      trained_model
+    report     evaluation_report
+
+This package is the one place where the order of the stages stands.
+"""
+
+from skip_pipeline.defs.assets.features import encoded_table, merged_table, scaled_table, tensor_bundles
+from skip_pipeline.defs.assets.ingest import session_logs, track_features
+from skip_pipeline.defs.assets.model import trained_model
+from skip_pipeline.defs.assets.report import evaluation_report
+
+ALL_ASSETS = (
+    session_logs,
+    track_features,
+    merged_table,
+    encoded_table,
+    scaled_table,
+    tensor_bundles,
+    trained_model,
+    evaluation_report,
+)

@@ -1,0 +1,169 @@
+"""The trained network as an asset, with its hyper-parameters as run config."""
+
+import dataclasses
+import enum
+from importlib.metadata import version
+from typing import Any
+
+import dagster as dg
+from pydantic import Field
+
+from skip_pipeline import schema
+from skip_pipeline.defs import describe
+from skip_pipeline.defs.resources import DataDirectory
+from skip_pipeline.defs.tracked_materialization import TrackedMaterialization
+from skip_pipeline.defs.tracking import MlflowTracker
+from skip_pipeline.flow.bundle import open_bundle
+from skip_pipeline.flow.history import history_to_json
+from skip_pipeline.settings import (
+    DEFAULT_PRESET,
+    HISTORY_FILE,
+    MODEL_NAME,
+    NETWORK_FILE,
+    OWNER,
+    PRESETS,
+    TRAINING_FILE,
+    DataSource,
+    TrainingSettings,
+)
+from skip_pipeline.storage import publish, read_manifest, write_json
+
+
+class PresetName(enum.Enum):
+    """The networks that can be trained; Dagster's launchpad spells a choice by its member's name."""
+
+    fast = "fast"
+    published = "published"
+
+
+def _default_of(name: str) -> str:
+    return ", ".join(f"{preset}: {getattr(values, name)}" for preset, values in PRESETS.items())
+
+
+class TrainingConfig(dg.Config):
+    """What can be changed in the launchpad; a value left out is the preset's own."""
+
+    preset: PresetName = Field(
+        default=PresetName(DEFAULT_PRESET), description="Which network to train, and how by default"
+    )
+    seed: int = Field(default=0, ge=0, description="Of the initial weights, dropout and shuffling")
+    max_epochs: int | None = Field(default=None, ge=1, description=f"By default {_default_of('max_epochs')}")
+    batch_size: int | None = Field(default=None, ge=1, description=f"By default {_default_of('batch_size')}")
+    learning_rate: float | None = Field(
+        default=None, gt=0, description=f"Adam's, at the start. By default {_default_of('learning_rate')}"
+    )
+    stopping_patience: int | None = Field(
+        default=None,
+        ge=1,
+        description="Epochs without a better validation loss before training stops. "
+        f"By default {_default_of('stopping_patience')}",
+    )
+    dropout: float | None = Field(
+        default=None, ge=0, lt=1, description="Of every dropout layer; by default the preset's own rates"
+    )
+
+    def settings(self) -> TrainingSettings:
+        """The preset with these changes."""
+        changes = {name: value for name, value in self.model_dump().items() if value is not None}
+        del changes["preset"]
+        return dataclasses.replace(PRESETS[self.preset.value], **changes)
+
+
+@dg.asset(
+    group_name="model",
+    kinds={"keras", "tensorflow"},
+    owners=[OWNER],
+    code_version="1",
+    deps=["tensor_bundles"],
+)
+def trained_model(
+    context: dg.AssetExecutionContext, config: TrainingConfig, data: DataDirectory, tracker: MlflowTracker
+) -> dg.MaterializeResult:
+    """The four-branch network, trained on the training sessions and stopped by the validation sessions.
+
+    Presets: fast (the default, small) and published (1,275,954 parameters, as published). Registered in
+    MLflow as skip_model.
+    """
+    layout = data.layout()
+    settings = config.settings()
+    with tracker.materialization(context) as run:
+        before = read_manifest(layout.bundles, made_by="tensor_bundles")
+        describe.log_bundles(run, before, layout.bundles, context="training")
+        run.params(dataclasses.asdict(settings))
+        bundles = {split: open_bundle(layout.bundles, split) for split in ("train", "validation")}
+
+        from skip_pipeline.flow import train  # TensorFlow: seconds and 700 MB that only training may cost
+
+        with publish(
+            layout.model, stage="trained_model", data_source=before.data_source, started=run.started
+        ) as staging:
+            trained = train.train(
+                bundles["train"],
+                bundles["validation"],
+                settings,
+                on_epoch=lambda epoch: run.metrics(describe.epoch_metrics(epoch), step=epoch.epoch),
+            )
+            train.save_network(trained.network, staging.path(NETWORK_FILE))
+            write_json(staging.path(HISTORY_FILE), history_to_json(trained.history, trained.best_epoch))
+            write_json(staging.path(TRAINING_FILE), dataclasses.asdict(settings))
+            staging.rows = bundles["train"].sessions
+            staging.details |= {
+                "preset": settings.preset,
+                "parameters": trained.parameters,
+                "best_epoch": trained.best_epoch,
+                "bundles": before.fingerprint,
+            }
+        from skip_pipeline.report import plots
+
+        curves = plots.training_curves(trained.history, trained.best_epoch, before.data_source)
+        describe.log_stage(run, staging.manifest)
+        run.metrics({"parameters": trained.parameters, "best_epoch": trained.best_epoch})
+        run.artifact(layout.model / HISTORY_FILE)
+        run.image(curves, "training_curves")
+        _log_model(run, trained.network, settings, before.data_source)
+    best = trained.history[trained.best_epoch - 1]
+    metadata = describe.stage(staging.manifest, layout.model) | {
+        "preset": dg.MetadataValue.text(settings.preset),
+        "parameters": dg.MetadataValue.int(trained.parameters),
+        "epochs": dg.MetadataValue.int(len(trained.history)),
+        "best_epoch": dg.MetadataValue.int(trained.best_epoch),
+        "validation_loss": dg.MetadataValue.float(best.validation_loss),
+        "validation_accuracy": dg.MetadataValue.float(best.validation_accuracy),
+        "settings": dg.MetadataValue.json(dataclasses.asdict(settings)),
+        "training_curves": describe.picture(curves, "training curves"),
+    }
+    return describe.result(tracker, run, metadata)
+
+
+def _log_model(
+    run: TrackedMaterialization, network: Any, settings: TrainingSettings, data_source: DataSource
+) -> None:
+    """Log and register the network.
+
+    The signature and the pins are given, because MLflow would otherwise start a second TensorFlow to
+    find them out.
+    """
+
+    def log(mlflow: Any) -> None:
+        import numpy as np
+        from mlflow.models import ModelSignature
+        from mlflow.types import Schema, TensorSpec
+
+        float32 = np.dtype(np.float32)
+        signature = ModelSignature(
+            inputs=Schema(
+                [TensorSpec(float32, (-1, *shape), name) for name, shape in schema.BRANCH_SHAPES.items()]
+            ),
+            outputs=Schema([TensorSpec(float32, (-1, 2))]),
+        )
+        mlflow.keras.log_model(
+            network,
+            name=MODEL_NAME,
+            signature=signature,
+            pip_requirements=[f"{name}=={version(name)}" for name in ("tensorflow", "keras", "numpy")],
+            registered_model_name=MODEL_NAME,
+            params={name: str(value) for name, value in dataclasses.asdict(settings).items()},
+            tags={describe.DATA_SOURCE: data_source, "preset": settings.preset},
+        )
+
+    run.attempt(log)

@@ -1,0 +1,165 @@
+"""The evaluation report as an asset: the one place where test sessions are scored."""
+
+import time
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from skip_pipeline import schema
+from skip_pipeline.defs import describe
+from skip_pipeline.defs.resources import DataDirectory
+from skip_pipeline.defs.tracked_materialization import TrackedMaterialization
+from skip_pipeline.defs.tracking import MlflowTracker
+from skip_pipeline.flow import bundle
+from skip_pipeline.flow.history import history_from_json
+from skip_pipeline.settings import (
+    HISTORY_FILE,
+    METRICS_FILE,
+    NETWORK_FILE,
+    OWNER,
+    PREDICTIONS_FILE,
+    REPORT_FAILS_AFTER_HOURS,
+    REPORT_FILE,
+    REPORT_WARNS_AFTER_HOURS,
+    TRAINING_FILE,
+    DataLayout,
+)
+from skip_pipeline.storage import publish, read_json, read_manifest, write_json, write_table
+
+if TYPE_CHECKING:
+    from skip_pipeline.report.page import DataRow, RunLink
+
+_FILES = (REPORT_FILE, METRICS_FILE, PREDICTIONS_FILE)
+_OWN_PICTURES = ("confusion_matrix", "roc", "calibration")
+
+
+@dg.asset(
+    group_name="report",
+    kinds={"sklearn", "html"},
+    owners=[OWNER],
+    code_version="1",
+    deps=["trained_model", "tensor_bundles"],
+    freshness_policy=dg.FreshnessPolicy.time_window(
+        fail_window=timedelta(hours=REPORT_FAILS_AFTER_HOURS),
+        warn_window=timedelta(hours=REPORT_WARNS_AFTER_HOURS),
+    ),
+)
+def evaluation_report(
+    context: dg.AssetExecutionContext, data: DataDirectory, tracker: MlflowTracker
+) -> dg.MaterializeResult:
+    """How good the model is, on test sessions that neither training nor early stopping has seen.
+
+    metrics.json for programs, predictions.parquet with every test session's probability, and report.html
+    for people, beside the majority class and the rule that a listener does again what they did last.
+    """
+    layout = data.layout()
+    with tracker.materialization(context) as run:
+        before = read_manifest(layout.bundles, made_by="tensor_bundles")
+        model = read_manifest(layout.model, made_by="trained_model")
+        describe.log_bundles(run, before, layout.bundles, context="evaluation")
+        bundles = {split: bundle.open_bundle(layout.bundles, split) for split in schema.SPLITS}
+        history, best_epoch = history_from_json(read_json(layout.model / HISTORY_FILE))
+        settings = read_json(layout.model / TRAINING_FILE)
+
+        # TensorFlow, scikit-learn and matplotlib: seconds that nothing but a run may cost.
+        from skip_pipeline.flow.train import load_network, predict
+        from skip_pipeline.report import evaluation, page
+
+        network = load_network(layout.model / NETWORK_FILE)
+        p_not_skipped = {split: predict(network, bundles[split]) for split in schema.SPLITS}
+        result = evaluation.evaluate_model(bundles, p_not_skipped)
+        pictures = evaluation.draw(
+            result,
+            balance=bundle.class_balance(layout.bundles),
+            lengths=bundle.session_lengths(layout.bundles),
+            history=history,
+            best_epoch=best_epoch,
+            data_source=before.data_source,
+        )
+        with publish(
+            layout.report, stage="evaluation_report", data_source=before.data_source, started=run.started
+        ) as staging:
+            write_table(
+                evaluation.predictions_table(bundles["test"], p_not_skipped["test"]),
+                staging.path(PREDICTIONS_FILE),
+                schema.PREDICTIONS,
+                data_source=before.data_source,
+            )
+            content = page.ReportContent(
+                data_source=before.data_source,
+                made_at=f"{datetime.now(UTC):%-d %B %Y, %H:%M} UTC",
+                preset=settings["preset"],
+                parameters=model.details["parameters"],
+                headline=result.headline,
+                scores=result.scores,
+                baselines=result.baselines,
+                plots=tuple(pictures.values()),
+                settings=settings,
+                data=_data_rows(layout),
+                runs=_run_links(context, tracker, run),
+            )
+            staging.path(REPORT_FILE).write_text(page.render_report(content), encoding="utf-8")
+            seconds = {
+                **_seconds_before(context),
+                "evaluation_report": round(time.perf_counter() - run.started, 3),
+            }
+            facts = {
+                "data_source": before.data_source,
+                "preset": settings["preset"],
+                "seconds": seconds,
+                "run": {"dagster": context.run.run_id, "mlflow": run.run_id},
+            }
+            write_json(staging.path(METRICS_FILE), result.metrics() | facts)
+            staging.rows = bundles["test"].sessions
+        describe.log_stage(run, staging.manifest)
+        run.headline(result.headline_metrics())
+        run.parent_tags({describe.DATA_SOURCE: before.data_source, "preset": settings["preset"]})
+        for name in _FILES:
+            run.artifact(layout.report / name)
+        for name, picture in pictures.items():
+            run.image(picture.png, name)
+    metadata = describe.stage(staging.manifest, layout.report)
+    metadata |= {"headline": dg.MetadataValue.text(result.headline)}
+    metadata |= {name: dg.MetadataValue.float(value) for name, value in result.headline_metrics().items()}
+    metadata |= {"report": dg.MetadataValue.path(layout.report / REPORT_FILE)}
+    metadata |= {"scores": describe.score_table(result.scores)}
+    metadata |= {name: describe.picture(pictures[name].png, pictures[name].title) for name in _OWN_PICTURES}
+    return describe.result(tracker, run, metadata)
+
+
+def _seconds_before(context: dg.AssetExecutionContext) -> dict[str, float]:
+    """Seconds of each earlier asset's latest materialization that this Dagster instance knows of."""
+    seconds = {}
+    for key in context.instance.all_asset_keys():
+        event = context.instance.get_latest_materialization_event(key)
+        if event and event.asset_materialization and describe.SECONDS in event.asset_materialization.metadata:
+            value = event.asset_materialization.metadata[describe.SECONDS].value
+            seconds[key.to_user_string()] = float(str(value))
+    return seconds
+
+
+def _data_rows(layout: DataLayout) -> "tuple[DataRow, ...]":
+    from skip_pipeline.report.page import DataRow
+
+    stages = {
+        "merged_table": layout.merged,
+        "encoded_table": layout.encoded,
+        "scaled_table": layout.scaled,
+        "tensor_bundles": layout.bundles,
+        "trained_model": layout.model,
+    }
+    manifests = [read_manifest(folder, made_by=asset) for asset, folder in stages.items()]
+    return tuple(
+        DataRow(name=m.stage, rows=m.rows, files=len(m.files), bytes=m.bytes, sha256=m.fingerprint)
+        for m in manifests
+    )
+
+
+def _run_links(
+    context: dg.AssetExecutionContext, tracker: MlflowTracker, run: TrackedMaterialization
+) -> "tuple[RunLink, ...]":
+    from skip_pipeline.report.page import RunLink
+
+    dagster = RunLink("Dagster run", context.run.run_id, tracker.run_url(context.run.run_id))
+    return (dagster, RunLink("MLflow run", run.run_id, run.link)) if run.run_id else (dagster,)

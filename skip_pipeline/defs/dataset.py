@@ -1,0 +1,44 @@
+"""How MLflow records a data set of ours. Imports MLflow at the top, so import this only while recording."""
+
+import json
+from pathlib import Path
+
+from mlflow.data.meta_dataset import MetaDataset
+from mlflow.data.sources import LocalArtifactDatasetSource  # type: ignore[attr-defined]  # made at import
+from mlflow.types import ColSpec, Schema
+
+from skip_pipeline.storage import DatasetFacts
+
+_DIGEST_LENGTH = 36  # MLflow's limit for a dataset digest; the full one is a tag of the run that wrote it
+
+
+class FingerprintedDataset(MetaDataset):
+    """A published stage as MLflow sees it: where it is, its columns, size and our own digest.
+
+    The files are not read for it, as ``mlflow.data.from_pandas`` would do.
+    """
+
+    def __init__(self, facts: DatasetFacts, folder: Path, columns: dict[str, str]) -> None:
+        """Describe a stage.
+
+        Args:
+            facts: name, digest, rows and bytes.
+            folder: where its files are.
+            columns: MLflow's type by column name.
+        """
+        self._facts = facts
+        super().__init__(
+            source=LocalArtifactDatasetSource(uri=str(folder)),
+            name=facts.name,
+            digest=facts.digest[:_DIGEST_LENGTH],
+            schema=Schema([ColSpec(type=kind, name=column) for column, kind in columns.items()]),
+        )
+
+    @property
+    def profile(self) -> dict[str, int]:
+        """Rows and bytes."""
+        return {"num_rows": self._facts.rows, "bytes": self._facts.bytes}
+
+    def to_dict(self) -> dict[str, str]:
+        """As MLflow stores it."""
+        return super().to_dict() | {"profile": json.dumps(self.profile)}

@@ -1,0 +1,200 @@
+"""Numbers, column schemas and pictures as Dagster metadata, and column types as MLflow names them."""
+
+import base64
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import dagster as dg
+import pyarrow as pa
+
+from skip_pipeline import schema
+from skip_pipeline.contracts import Finding
+from skip_pipeline.defs.tracked_materialization import TrackedMaterialization
+from skip_pipeline.defs.tracking import MlflowTracker
+from skip_pipeline.flow.history import EpochReport
+from skip_pipeline.settings import FILES_SHOWN
+from skip_pipeline.storage import DatasetFacts, FileRecord, Manifest, fingerprint, record_file
+
+if TYPE_CHECKING:
+    from skip_pipeline.flow.evaluate import SplitScores
+
+SECONDS = "seconds"
+DATA_SOURCE = "data_source"
+
+Metadata = dict[str, dg.MetadataValue]
+
+
+def stage(manifest: Manifest, folder: Path, columns: pa.Schema | None = None) -> Metadata:
+    """What every published stage says about itself."""
+    return files(
+        rows=manifest.rows,
+        size=manifest.bytes,
+        sha256=manifest.fingerprint,
+        seconds=manifest.seconds,
+        path=folder,
+        data_source=manifest.data_source,
+        columns=columns,
+    ) | {"files": file_table(manifest.files)}
+
+
+def files(
+    *,
+    rows: int,
+    size: int,
+    sha256: str,
+    seconds: float,
+    path: Path,
+    data_source: str,
+    columns: pa.Schema | None,
+) -> Metadata:
+    """Rows, bytes, digest, seconds, place and column schema of a set of files."""
+    described: Metadata = {
+        "dagster/row_count": dg.MetadataValue.int(rows),
+        "dagster/uri": dg.MetadataValue.text(path.as_uri()),
+        "path": dg.MetadataValue.path(path),
+        "sha256": dg.MetadataValue.text(sha256),
+        "bytes": dg.MetadataValue.int(size),
+        SECONDS: dg.MetadataValue.float(seconds),
+        DATA_SOURCE: dg.MetadataValue.text(data_source),
+    }
+    if columns is not None:
+        described["dagster/column_schema"] = dg.MetadataValue.table_schema(column_schema(columns))
+    return described
+
+
+def file_table(records: Sequence[FileRecord]) -> dg.MetadataValue:
+    """Name, bytes and SHA-256 of the first files; a full data set has hundreds."""
+    shown = records[:FILES_SHOWN]
+    return dg.MetadataValue.table(
+        [dg.TableRecord({"file": r.name, "bytes": r.bytes, "sha256": r.sha256}) for r in shown],
+        schema=dg.TableSchema(
+            columns=[
+                dg.TableColumn("file"),
+                dg.TableColumn("bytes", type="int"),
+                dg.TableColumn("sha256"),
+            ]
+        ),
+    )
+
+
+def column_schema(columns: pa.Schema) -> dg.TableSchema:
+    """Arrow columns as Dagster shows them."""
+    return dg.TableSchema(
+        columns=[
+            dg.TableColumn(
+                name=column.name, type=str(column.type), constraints=dg.TableColumnConstraints(nullable=False)
+            )
+            for column in columns
+        ]
+    )
+
+
+def picture(png: bytes, title: str) -> dg.MetadataValue:
+    """A PNG that Dagster shows in place."""
+    return dg.MetadataValue.md(f"![{title}](data:image/png;base64,{base64.b64encode(png).decode()})")
+
+
+def recorded(run: TrackedMaterialization, unavailable: str | None) -> Metadata:
+    """Link to the MLflow run, or why there is none."""
+    if run.link:
+        return {"mlflow_run": dg.MetadataValue.url(run.link)}
+    return {"mlflow_run": dg.MetadataValue.text(f"not recorded: {unavailable or 'no tracking configured'}")}
+
+
+def score_table(scores: "Mapping[str, SplitScores]") -> dg.MetadataValue:
+    """One row of scores per split."""
+    return dg.MetadataValue.table(
+        [dg.TableRecord({"split": split, **dataclasses.asdict(row)}) for split, row in scores.items()]
+    )
+
+
+def check_specs(asset: str, names: Sequence[str]) -> list[dg.AssetCheckSpec]:
+    """Blocking checks of these names on one asset."""
+    return [dg.AssetCheckSpec(name, asset=asset, blocking=True) for name in names]
+
+
+def check_result(finding: Finding, asset: str, *, severity: dg.AssetCheckSeverity) -> dg.AssetCheckResult:
+    """A finding as the result of the asset check of its name."""
+    return dg.AssetCheckResult(
+        asset_key=asset,
+        check_name=finding.name,
+        passed=finding.passed,
+        severity=severity,
+        metadata=dict(finding.facts),
+    )
+
+
+_MLFLOW_TYPES: Mapping[str, str] = {
+    "string": "string",
+    "bool": "boolean",
+    "int8": "integer",
+    "int16": "integer",
+    "int32": "integer",
+    "float": "float",
+    "double": "double",
+}
+
+
+def mlflow_columns(columns: pa.Schema) -> dict[str, str]:
+    """MLflow's type of each Arrow column."""
+    return {column.name: _MLFLOW_TYPES[str(column.type)] for column in columns}
+
+
+def log_stage(run: TrackedMaterialization, manifest: Manifest, columns: pa.Schema | None = None) -> None:
+    """What every published stage records in MLflow: source, digest, numbers, and a table's schema."""
+    run.tags({DATA_SOURCE: manifest.data_source, "sha256": manifest.fingerprint})
+    run.metrics({"rows": manifest.rows, "bytes": manifest.bytes, SECONDS: manifest.seconds})
+    if columns is not None:
+        run.json({column.name: str(column.type) for column in columns}, "schema.json")
+
+
+def log_delivered(
+    run: TrackedMaterialization, paths: Sequence[Path], columns: pa.Schema, rows: int
+) -> tuple[FileRecord, ...]:
+    """Record in MLflow which raw files the run read, and return their sizes and digests."""
+    records = tuple(record_file(path, path.name) for path in paths)
+    folder = paths[0].parent
+    facts = DatasetFacts(
+        name=folder.name, digest=fingerprint(records), rows=rows, bytes=sum(r.bytes for r in records)
+    )
+    run.dataset(facts, folder, mlflow_columns(columns), "input")
+    return records
+
+
+def log_input(
+    run: TrackedMaterialization,
+    manifest: Manifest,
+    folder: Path,
+    columns: pa.Schema,
+    context: str = "input",
+) -> None:
+    """Record in MLflow which published stage the run read."""
+    run.dataset(manifest.facts, folder, mlflow_columns(columns), context)
+
+
+def log_bundles(run: TrackedMaterialization, manifest: Manifest, folder: Path, context: str) -> None:
+    """Record in MLflow which bundles the run read; a branch counts as one tensor."""
+    branches = pa.schema([(name, pa.float32()) for name in (*schema.BRANCH_SHAPES, schema.LABEL)])
+    log_input(run, manifest, folder, branches, context)
+
+
+def epoch_metrics(epoch: EpochReport) -> dict[str, float]:
+    """One epoch of training as metrics."""
+    return {
+        "loss": epoch.loss,
+        "accuracy": epoch.accuracy,
+        "validation_loss": epoch.validation_loss,
+        "validation_accuracy": epoch.validation_accuracy,
+        "learning_rate": epoch.learning_rate,
+        "epoch_seconds": epoch.seconds,
+    }
+
+
+def result(tracker: MlflowTracker, run: TrackedMaterialization, metadata: Metadata) -> dg.MaterializeResult:
+    """A materialization whose data version is its files' digest, linked to its MLflow run."""
+    return dg.MaterializeResult(
+        metadata=metadata | recorded(run, tracker.unavailable),
+        data_version=dg.DataVersion(str(metadata["sha256"].value)),
+    )

@@ -1,0 +1,202 @@
+"""Materializing from the command line: through Dagster, on its configured instance, in this process."""
+
+import logging
+import os
+import shutil
+import socket
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from skip_pipeline import errors
+from skip_pipeline.errors import RefusedError
+from skip_pipeline.settings import DataLayout
+
+HOME_VARIABLE = "DAGSTER_HOME"  # Dagster's own name
+
+_HOST = "skip_pipeline/host"
+_PROCESS = "skip_pipeline/process"
+
+OnEvent = Callable[[dg.DagsterEvent], None]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended.
+
+    Attributes:
+        run_id: Dagster's.
+        success: every selected asset is materialized and every check has passed.
+        materialized: names of the assets that were, in order.
+        failures: what went wrong, one message per failed step.
+    """
+
+    run_id: str
+    success: bool
+    materialized: tuple[str, ...]
+    failures: tuple[str, ...]
+
+
+def prepare_home(layout: DataLayout) -> Path:
+    """Dagster's home: ``DAGSTER_HOME`` if set, else ``dagster`` in the data directory, made on first use.
+
+    Sets ``DAGSTER_HOME`` for this process and its children.
+    """
+    named = os.environ.get(HOME_VARIABLE)
+    home = Path(named) if named else layout.dagster
+    if not named:
+        home.mkdir(parents=True, exist_ok=True)
+        os.environ[HOME_VARIABLE] = str(home)
+        config = home / "dagster.yaml"
+        if not config.exists():
+            with as_file(files("skip_pipeline.defs") / "dagster.yaml") as template:
+                shutil.copyfile(template, config)
+    return home
+
+
+def asset_names(definitions: dg.Definitions) -> tuple[str, ...]:
+    """Names of all assets, in the order of the flow."""
+    graph = definitions.resolve_asset_graph()
+    return tuple(key.to_user_string() for key in graph.toposorted_asset_keys)
+
+
+def select(definitions: dg.Definitions, text: str | None) -> tuple[str, ...]:
+    """Names of the assets that ``text`` selects, in the order of the flow; all of them for None.
+
+    Args:
+        text: names separated by commas or spaces, or Dagster's selection syntax, such as
+            ``trained_model+`` or ``group:"features"``.
+
+    Raises:
+        RefusedError: it selects nothing, or cannot be understood.
+    """
+    everything = asset_names(definitions)
+    if text is None:
+        return everything
+    names = text.replace(",", " ").split()
+    if names and all(name in everything for name in names):
+        return tuple(name for name in everything if name in names)
+    try:
+        keys = dg.AssetSelection.from_string(text).resolve(definitions.resolve_asset_graph())
+    except (
+        dg.DagsterInvalidAssetKey,
+        dg.DagsterInvalidSubsetError,
+        dg.DagsterInvariantViolationError,
+        ValueError,
+    ) as refusal:
+        raise RefusedError(_unselectable(text, everything, str(refusal))) from refusal
+    chosen = {key.to_user_string() for key in keys}
+    if not chosen:
+        raise RefusedError(_unselectable(text, everything, "nothing matches"))
+    return tuple(name for name in everything if name in chosen)
+
+
+def _unselectable(text: str, everything: Iterable[str], reason: str) -> str:
+    return (
+        f"--select {text!r} selects no assets ({reason}); name some of {', '.join(everything)}, "
+        "or use Dagster's selection syntax, such as 'trained_model+'"
+    )
+
+
+def materialize(
+    definitions: dg.Definitions, assets: Iterable[str], run_config: Mapping[str, Any], on_event: OnEvent
+) -> Outcome:
+    """Materialize assets and run their checks; failures are in the outcome, not raised.
+
+    Args:
+        on_event: called with every Dagster event as it happens.
+    """
+    instance = dg.DagsterInstance.get()
+    close_dead_runs(instance)
+    watched = dg.Definitions.merge(definitions, dg.Definitions(loggers={"watch": _watching(on_event)}))
+    result = watched.resolve_implicit_global_asset_job_def().execute_in_process(
+        instance=instance,
+        asset_selection=[dg.AssetKey(name) for name in assets],
+        run_config={**run_config, "loggers": {"watch": {}}},
+        raise_on_error=False,
+        tags={_HOST: socket.gethostname(), _PROCESS: str(os.getpid())},
+    )
+    events = result.all_events
+    materialized = tuple(
+        event.asset_key.to_user_string()
+        for event in events
+        if event.event_type == dg.DagsterEventType.ASSET_MATERIALIZATION and event.asset_key
+    )
+    return Outcome(
+        run_id=result.run_id,
+        success=result.success,
+        materialized=materialized,
+        failures=tuple(message for event in events if (message := _failure(event))),
+    )
+
+
+def close_dead_runs(instance: dg.DagsterInstance) -> int:
+    """Mark runs failed that an earlier command on this machine began and did not live to end."""
+    closed = 0
+    unfinished = dg.RunsFilter(
+        statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING],
+        tags={_HOST: socket.gethostname()},
+    )
+    for run in instance.get_runs(unfinished):
+        if not _is_alive(int(run.tags[_PROCESS])):
+            instance.report_run_failed(run, "The process that carried out this run has ended without a word.")
+            closed += 1
+    return closed
+
+
+def _is_alive(process: int) -> bool:
+    if process == os.getpid():
+        return False  # a new process with an old number
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _failure(event: dg.DagsterEvent) -> str | None:
+    """What a failed step or blocking check says, from the exception at the bottom."""
+    if event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
+        evaluation = event.asset_check_evaluation_data
+        if evaluation.passed or evaluation.severity != dg.AssetCheckSeverity.ERROR:
+            return None
+        facts = ", ".join(f"{name}: {value.value}" for name, value in evaluation.metadata.items())
+        asset = evaluation.asset_key.to_user_string()
+        return f"{asset}: check {evaluation.check_name} failed ({facts})"
+    if event.event_type == dg.DagsterEventType.STEP_FAILURE:
+        error = event.step_failure_data.error
+        if error is None or error.cls_name == "DagsterAssetCheckFailedError":
+            return None  # the evaluation has said it already
+        # Dagster wraps what a step raised; what caused that in turn is for the log.
+        raised = error.cause or error
+        own = f"{errors.__name__}.{raised.cls_name}: "
+        return f"{event.step_key}: {raised.message.strip().removeprefix(own)}"
+    return None
+
+
+class _Watcher(logging.Handler):
+    def __init__(self, on_event: OnEvent) -> None:
+        super().__init__()
+        self._on_event = on_event
+
+    def emit(self, record: logging.LogRecord) -> None:
+        event = getattr(record, "dagster_meta", {}).get("dagster_event")
+        if event is not None:
+            self._on_event(event)
+
+
+def _watching(on_event: OnEvent) -> dg.LoggerDefinition:
+    """A Dagster logger that passes events on in place of printing them."""
+
+    def watch(_context: dg.InitLoggerContext) -> logging.Logger:
+        logger = logging.Logger("skip_pipeline.watch", logging.DEBUG)
+        logger.addHandler(_Watcher(on_event))
+        return logger
+
+    return dg.LoggerDefinition(watch, description="Follows a run from the command line")

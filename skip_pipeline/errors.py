@@ -1,0 +1,42 @@
+"""Everything this package raises on purpose.
+
+    SkipPipelineError
+    ├── MissingInputError   a file, folder or earlier stage that a step needs is not there
+    ├── BadInputError       a raw file breaks its contract: columns, types, values, order
+    ├── ContractError       a table or bundle made here does not have the shape the next stage expects
+    ├── BusyError           another process is writing the same folder
+    ├── RefusedError        what was asked for would overwrite or make no sense
+    └── TrainingError       training cannot start, or has produced a model that must not be used
+
+Every message states the fact, the expectation and the remedy, and names the file, column and rows.
+"""
+
+from __future__ import annotations
+
+
+class SkipPipelineError(Exception):
+    """Base of the tree: catch this to tell a refusal of ours from a defect."""
+
+
+class MissingInputError(SkipPipelineError):
+    """Raised when a step finds nothing to read where its input should be."""
+
+
+class BadInputError(SkipPipelineError):
+    """Raised when delivered data breaks the raw contract in ``schema.py``."""
+
+
+class ContractError(SkipPipelineError):
+    """Raised before writing, when a stage's own output breaks its contract."""
+
+
+class BusyError(SkipPipelineError):
+    """Raised when another process holds the folder that a step wants to publish to."""
+
+
+class RefusedError(SkipPipelineError):
+    """Raised when a command would overwrite what it must not, or was given impossible arguments."""
+
+
+class TrainingError(SkipPipelineError):
+    """Raised when there is too little to train on, or the loss stops being a number."""

@@ -1,0 +1,56 @@
+"""What training reports of each epoch, and how that is kept as JSON.
+
+The one thing that training, its progress display and the report share; it computes nothing, and it
+imports no TensorFlow, so that reading a history costs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class EpochReport:
+    """One finished epoch.
+
+    Attributes:
+        epoch: counted from 1.
+        max_epochs: how many there will be if training does not stop early.
+        seconds: what this epoch took, validation included.
+        seconds_left_at_most: what the remaining epochs would take at this epoch's pace.
+        loss: mean training loss over the epoch, with dropout at work.
+        accuracy: training accuracy over the epoch, in [0, 1], with dropout at work.
+        validation_loss: loss on the validation sessions after the epoch.
+        validation_accuracy: accuracy on the validation sessions after the epoch.
+        learning_rate: the rate this epoch was trained with.
+    """
+
+    epoch: int
+    max_epochs: int
+    seconds: float
+    seconds_left_at_most: float
+    loss: float
+    accuracy: float
+    validation_loss: float
+    validation_accuracy: float
+    learning_rate: float
+
+    def __str__(self) -> str:
+        return (
+            f"epoch {self.epoch} of at most {self.max_epochs}: "
+            f"loss {self.loss:.4f}, accuracy {self.accuracy:.3f}, "
+            f"validation loss {self.validation_loss:.4f}, accuracy {self.validation_accuracy:.3f}; "
+            f"{self.seconds:.1f} s, at most {self.seconds_left_at_most:.0f} s left"
+        )
+
+
+def history_to_json(history: Sequence[EpochReport], best_epoch: int) -> dict[str, Any]:
+    """The history and the epoch whose weights were kept, as JSON values."""
+    return {"best_epoch": best_epoch, "epochs": [asdict(report) for report in history]}
+
+
+def history_from_json(content: Mapping[str, Any]) -> tuple[tuple[EpochReport, ...], int]:
+    """The history and the best epoch that ``history_to_json`` wrote."""
+    return tuple(EpochReport(**fields) for fields in content["epochs"]), int(content["best_epoch"])

@@ -1,0 +1,115 @@
+"""Track features mapped to [0, 1], by ranges learnt on training sessions alone.
+
+Ranges of shards merge, so a table larger than memory is scaled in two passes over its shards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from skip_pipeline import schema
+from skip_pipeline.errors import ContractError, TrainingError
+
+
+@dataclass(frozen=True)
+class FeatureRange:
+    """Smallest and largest value of each scaled feature over some rows.
+
+    Attributes:
+        low, high: float64 (29,), in the order of ``schema.SCALED_FEATURES``; +inf and -inf where there
+            were no rows.
+    """
+
+    low: np.ndarray
+    high: np.ndarray
+
+
+@dataclass(frozen=True)
+class Scaler:
+    """``x' = clip((x - low) / (high - low), 0, 1)``, per feature; the divisor is 1 where high equals low.
+
+    The min-max formula of scikit-learn's ``MinMaxScaler(clip=True)``. Clipping concerns rows outside
+    training only: their features may lie beyond anything training has seen.
+    """
+
+    low: np.ndarray
+    high: np.ndarray
+
+    def apply(self, encoded: pa.Table) -> tuple[pa.Table, int]:
+        """Scale one encoded shard.
+
+        Returns:
+            69 columns (``schema.SCALED``), the scaled ones float32 in [0, 1]; and how many values were
+            clipped.
+        """
+        columns = {name: encoded[name] for name in encoded.column_names}
+        clipped = 0
+        for i, name in enumerate(schema.SCALED_FEATURES):
+            values = encoded[name].to_numpy().astype(np.float64)
+            clipped += int(np.count_nonzero((values < self.low[i]) | (values > self.high[i])))
+            span = self.high[i] - self.low[i]
+            scaled = np.clip((values - self.low[i]) / (span if span > 0 else 1.0), 0.0, 1.0)
+            columns[name] = pa.array(scaled.astype(np.float32))
+        return pa.Table.from_arrays([columns[n] for n in schema.SCALED.names], schema=schema.SCALED), clipped
+
+    def to_json(self) -> dict[str, Any]:
+        """Names, lows and highs as JSON values; floats survive the round trip exactly."""
+        return {
+            "features": list(schema.SCALED_FEATURES),
+            "low": self.low.tolist(),
+            "high": self.high.tolist(),
+        }
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Scaler:
+        """Inverse of ``to_json``.
+
+        Raises:
+            ContractError: the features are not this version's.
+        """
+        if content.get("features") != list(schema.SCALED_FEATURES):
+            raise ContractError(
+                "the scaler was fitted on other features than this version scales; "
+                "materialize scaled_table again"
+            )
+        return cls(low=np.array(content["low"], np.float64), high=np.array(content["high"], np.float64))
+
+
+def feature_range(encoded: pa.Table, sessions: pa.Table) -> FeatureRange:
+    """Range of each feature over one shard's rows of training sessions.
+
+    Args:
+        encoded: 69 columns (``schema.ENCODED``).
+        sessions: the shard's ``schema.SESSIONS``, one row per session code.
+    """
+    training = np.array(sessions["split"].to_pylist()) == "train"
+    rows = training[encoded[schema.SESSION_ID].to_numpy()]
+    low = np.full(len(schema.SCALED_FEATURES), np.inf)
+    high = np.full(len(schema.SCALED_FEATURES), -np.inf)
+    if rows.any():
+        for i, name in enumerate(schema.SCALED_FEATURES):
+            values = encoded[name].to_numpy()[rows]
+            low[i], high[i] = values.min(), values.max()
+    return FeatureRange(low=low, high=high)
+
+
+def fit_scaler(ranges: Iterable[FeatureRange]) -> Scaler:
+    """The scaler of all shards.
+
+    Raises:
+        TrainingError: no shard has a training session.
+    """
+    parts = list(ranges)
+    low = np.min([part.low for part in parts], axis=0)
+    high = np.max([part.high for part in parts], axis=0)
+    if not np.all(np.isfinite(low)):
+        raise TrainingError(
+            "no session falls into the training split, so there is nothing to fit the scaler on; "
+            "deliver more sessions (about seven in ten are for training)"
+        )
+    return Scaler(low=low, high=high)

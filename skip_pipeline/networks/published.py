@@ -1,0 +1,73 @@
+"""The four-branch network as published for the mini set, layer by layer.
+
+Only the architecture stands here; its training settings are ``settings.PRESETS["published"]``. Nothing
+may be improved in this file: it is what every other network is measured against.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import keras
+from keras import layers
+
+from skip_pipeline import schema
+
+# Units of the layers, as published.
+_LOG_UNITS: Final = 128
+_SKIP_UNITS: Final = 264
+_TRACK_UNITS: Final = 128
+_LAST_TRACK_UNITS: Final = 64
+
+# Dropout rates, as published: within a branch, after two branches join, before the head.
+_BRANCH_DROPOUT: Final = 0.4
+_PAIR_DROPOUT: Final = 0.5
+_HEAD_DROPOUT: Final = 0.4
+
+
+def build_published(dropout: float | None = None) -> keras.Model:
+    """Build the published network: 1,275,954 parameters, relu throughout, two sigmoids at the end.
+
+    The two sigmoids are trained apart and need not add up to one. Relu keeps its LSTMs off a GPU's
+    fused kernels, and without a mask it reads the padding as if it were history; both are as published.
+
+    Args:
+        dropout: one rate in place of all the published ones; None keeps those.
+
+    Returns:
+        A model that is not compiled. Inputs: ``schema.BRANCH_SHAPES``, float32. Output: float32 (B, 2),
+        column 0 "skipped", column 1 "not skipped".
+    """
+    # B sessions, T = 19 steps, L = 35 log columns, F = 31 track features.
+    branch = _BRANCH_DROPOUT if dropout is None else dropout
+    pair = _PAIR_DROPOUT if dropout is None else dropout
+    head = _HEAD_DROPOUT if dropout is None else dropout
+    inputs = {name: keras.Input(shape, name=name) for name, shape in schema.BRANCH_SHAPES.items()}
+
+    logs = _two_lstms(inputs["session_log"], _LOG_UNITS, branch, "log")  # (B, T, L) -> (B, 128)
+    skips = _two_lstms(inputs["skip_sequence"], _SKIP_UNITS, branch, "skip")  # (B, T, 1) -> (B, 264)
+    tracks = _two_lstms(inputs["previous_tracks"], _TRACK_UNITS, branch, "track")  # (B, T, F) -> (B, 128)
+
+    last = layers.Dense(_LAST_TRACK_UNITS, "relu", name="last_dense_1")(
+        inputs["last_track"]
+    )  # (B, F) -> (B, 64)
+    last = layers.Dropout(branch)(last)
+    last = layers.Dense(_LAST_TRACK_UNITS, "relu", name="last_dense_2")(last)  # (B, 64)
+
+    behaviour = layers.Concatenate()([logs, skips])  # (B, 392)
+    behaviour = layers.Dropout(pair)(behaviour)
+    music = layers.Concatenate()([last, tracks])  # (B, 192)
+    music = layers.Dropout(pair)(music)
+    joined = layers.Concatenate()([behaviour, music])  # (B, 584)
+    joined = layers.Dropout(head)(joined)
+    output = layers.Dense(2, "sigmoid", name="outcome")(joined)  # (B, 2)
+    return keras.Model(inputs, output, name="published")
+
+
+def _two_lstms(sequence: keras.KerasTensor, units: int, dropout: float, name: str) -> keras.KerasTensor:
+    sequence = layers.LSTM(units, "relu", return_sequences=True, name=f"{name}_lstm_1")(
+        sequence
+    )  # (B, T, units)
+    sequence = layers.Dropout(dropout)(sequence)
+    state = layers.LSTM(units, "relu", name=f"{name}_lstm_2")(sequence)  # (B, units)
+    return layers.Dropout(dropout)(state)

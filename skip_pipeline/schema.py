@@ -1,0 +1,236 @@
+"""Every column, level, dtype and branch of the flow: the one home of its contracts.
+
+Stages do not import one another; they agree on the tables below. Nothing here reads a file or
+computes on data. Source of columns and shapes: the public Spotify sequential skip prediction data
+(Brost, Mehrotra and Jehan, 2019) and the four-branch network published for its mini set.
+
+Raw log (21) and track features (30) -> merged (50) -> encoded (69) -> scaled (69) -> four branches.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import pyarrow as pa
+
+# --- Raw session log: 21 columns, in the order of the published header -------------------------
+
+SESSION_LOG: Final = pa.schema(
+    [
+        ("session_id", pa.string()),
+        ("session_position", pa.int8()),
+        ("session_length", pa.int8()),
+        ("track_id_clean", pa.string()),
+        ("skip_1", pa.bool_()),
+        ("skip_2", pa.bool_()),
+        ("skip_3", pa.bool_()),
+        ("not_skipped", pa.bool_()),
+        ("context_switch", pa.int8()),
+        ("no_pause_before_play", pa.int8()),
+        ("short_pause_before_play", pa.int8()),
+        ("long_pause_before_play", pa.int8()),
+        ("hist_user_behavior_n_seekfwd", pa.int32()),
+        ("hist_user_behavior_n_seekback", pa.int32()),
+        ("hist_user_behavior_is_shuffle", pa.bool_()),
+        ("hour_of_day", pa.int8()),
+        # Text, not a date: the full data holds junk dates, which must pass through to be counted.
+        ("date", pa.string()),
+        ("premium", pa.bool_()),
+        ("context_type", pa.string()),
+        ("hist_user_behavior_reason_start", pa.string()),
+        ("hist_user_behavior_reason_end", pa.string()),
+    ]
+)
+
+# --- Raw track features: 30 columns. The published values are float32 printed as decimals ------
+
+TRACK_FEATURES: Final = pa.schema(
+    [
+        ("track_id", pa.string()),
+        ("duration", pa.float32()),
+        ("release_year", pa.int16()),
+        ("us_popularity_estimate", pa.float32()),
+        ("acousticness", pa.float32()),
+        ("beat_strength", pa.float32()),
+        ("bounciness", pa.float32()),
+        ("danceability", pa.float32()),
+        ("dyn_range_mean", pa.float32()),
+        ("energy", pa.float32()),
+        ("flatness", pa.float32()),
+        ("instrumentalness", pa.float32()),
+        ("key", pa.int8()),
+        ("liveness", pa.float32()),
+        ("loudness", pa.float32()),
+        ("mechanism", pa.float32()),
+        ("mode", pa.string()),
+        ("organism", pa.float32()),
+        ("speechiness", pa.float32()),
+        ("tempo", pa.float32()),
+        ("time_signature", pa.int8()),
+        ("valence", pa.float32()),
+        *((f"acoustic_vector_{i}", pa.float32()) for i in range(8)),
+    ]
+)
+
+SESSION_ID: Final = "session_id"
+POSITION: Final = "session_position"
+LENGTH: Final = "session_length"
+LOG_TRACK_ID: Final = "track_id_clean"
+TRACK_ID: Final = "track_id"
+DATE: Final = "date"
+
+LABEL: Final = "not_skipped"
+"""1 = the session's last track was played to its end, 0 = it was skipped."""
+
+# --- Sessions -----------------------------------------------------------------------------------
+
+MIN_SESSION_LENGTH: Final = 10
+MAX_SESSION_LENGTH: Final = 20
+STEPS: Final = MAX_SESSION_LENGTH - 1
+"""Time steps of every sequence: all positions of the longest session but the predicted one."""
+
+# Inclusive value ranges that the published data keeps; a value outside is a defect of the file.
+RAW_RANGES: Final[dict[str, tuple[int, int]]] = {
+    POSITION: (1, MAX_SESSION_LENGTH),
+    LENGTH: (MIN_SESSION_LENGTH, MAX_SESSION_LENGTH),
+    "context_switch": (0, 1),
+    "no_pause_before_play": (0, 1),
+    "short_pause_before_play": (0, 1),
+    "long_pause_before_play": (0, 1),
+    "hist_user_behavior_n_seekfwd": (0, 2**31 - 1),
+    "hist_user_behavior_n_seekback": (0, 2**31 - 1),
+    "hour_of_day": (0, 23),
+}
+
+FIRST_PLAUSIBLE_DATE: Final = "2008-10-07"
+"""The service's public launch. Earlier dates, dates after tomorrow and non-dates are counted as junk."""
+
+# --- Vocabulary: the levels of the mini set, sorted as scikit-learn's encoders sort them ---------
+
+LEVELS: Final[dict[str, tuple[str, ...]]] = {
+    "context_type": (
+        "catalog",
+        "charts",
+        "editorial_playlist",
+        "personalized_playlist",
+        "radio",
+        "user_collection",
+    ),
+    "hist_user_behavior_reason_start": (
+        "appload",
+        "backbtn",
+        "clickrow",
+        "endplay",
+        "fwdbtn",
+        "playbtn",
+        "remote",
+        "trackdone",
+        "trackerror",
+    ),
+    "hist_user_behavior_reason_end": (
+        "backbtn",
+        "clickrow",
+        "endplay",
+        "fwdbtn",
+        "logout",
+        "remote",
+        "trackdone",
+    ),
+    "mode": ("major", "minor"),
+}
+"""A level outside its tuple becomes all zeros, is counted and reported; it never adds a column."""
+
+
+def indicator(column: str, level: str) -> str:
+    """Name of the 0/1 column for one level, as scikit-learn's ``get_feature_names_out`` spells it."""
+    return f"{column}_{level}"
+
+
+def indicators(column: str) -> tuple[str, ...]:
+    """Names of all indicator columns of one categorical column, in vocabulary order."""
+    return tuple(indicator(column, level) for level in LEVELS[column])
+
+
+# --- Merged: 50 columns --------------------------------------------------------------------------
+
+TRACK_ATTRIBUTES: Final[tuple[str, ...]] = tuple(n for n in TRACK_FEATURES.names if n != TRACK_ID)
+"""The 29 columns a track brings to a log row: 28 numbers and ``mode``."""
+
+NUMERIC_TRACK_FEATURES: Final[tuple[str, ...]] = tuple(n for n in TRACK_ATTRIBUTES if n != "mode")
+"""The 28 numeric features of a track."""
+
+MERGED: Final = pa.schema([*SESSION_LOG, *(TRACK_FEATURES.field(name) for name in TRACK_ATTRIBUTES)])
+
+# --- Encoded and scaled: 69 columns ----------------------------------------------------------------
+
+
+def _encoded_field(field: pa.Field) -> pa.Field:
+    if field.name in (SESSION_ID, LOG_TRACK_ID):
+        return pa.field(field.name, pa.int32())
+    if pa.types.is_boolean(field.type):
+        return pa.field(field.name, pa.int8())
+    return field
+
+
+ENCODED: Final = pa.schema(
+    [
+        *(_encoded_field(field) for field in MERGED if field.name != DATE and field.name not in LEVELS),
+        *(pa.field(name, pa.int8()) for column in LEVELS for name in indicators(column)),
+    ]
+)
+
+SCALED_FEATURES: Final[tuple[str, ...]] = (LOG_TRACK_ID, *NUMERIC_TRACK_FEATURES)
+"""The columns that the scaler maps to [0, 1]; the two mode indicators are there already."""
+
+SCALED: Final = pa.schema(
+    [pa.field(field.name, pa.float32()) if field.name in SCALED_FEATURES else field for field in ENCODED]
+)
+
+SESSIONS: Final = pa.schema(
+    [
+        (SESSION_ID, pa.string()),
+        ("code", pa.int32()),
+        ("split", pa.dictionary(pa.int8(), pa.string())),
+    ]
+)
+"""One row per session of a shard: the text id, its ordinal code within the shard, and its split."""
+
+# --- Branches: the four inputs of every network ------------------------------------------------------
+
+SESSION_LOG_BRANCH: Final[tuple[str, ...]] = (
+    POSITION,
+    LENGTH,
+    "skip_1",
+    "skip_2",
+    "skip_3",
+    LABEL,
+    "context_switch",
+    "no_pause_before_play",
+    "short_pause_before_play",
+    "long_pause_before_play",
+    "hist_user_behavior_n_seekfwd",
+    "hist_user_behavior_n_seekback",
+    "hist_user_behavior_is_shuffle",
+    *indicators("context_type"),
+    *indicators("hist_user_behavior_reason_start"),
+    *indicators("hist_user_behavior_reason_end"),
+)
+TRACK_BRANCH: Final[tuple[str, ...]] = (LOG_TRACK_ID, *NUMERIC_TRACK_FEATURES, *indicators("mode"))
+
+SKIP_PADDING: Final = 9.0
+"""Front padding of the skip sequence; 0 means "skipped" there, so it cannot mean "no track"."""
+
+BRANCH_SHAPES: Final[dict[str, tuple[int, ...]]] = {
+    "session_log": (STEPS, len(SESSION_LOG_BRANCH)),
+    "previous_tracks": (STEPS, len(TRACK_BRANCH)),
+    "skip_sequence": (STEPS, 1),
+    "last_track": (len(TRACK_BRANCH),),
+}
+"""Shape of one session in each branch, without the leading batch dimension; all float32."""
+
+SPLITS: Final[tuple[str, ...]] = ("train", "validation", "test")
+
+PREDICTIONS: Final = pa.schema(
+    [(SESSION_ID, pa.string()), (LABEL, pa.int8()), ("p_not_skipped", pa.float64())]
+)
+"""One row per test session of the evaluation report."""

@@ -1,0 +1,83 @@
+"""Dagster and MLflow served side by side on the loopback interface, over one data directory."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import Final
+
+from rich.console import Console
+
+from skip_pipeline import settings
+from skip_pipeline.definitions import data_layout, mlflow_tracker
+from skip_pipeline.defs.launch import prepare_home
+from skip_pipeline.errors import RefusedError
+from skip_pipeline.settings import DataLayout
+
+_HOST: Final = "127.0.0.1"
+_POLL_SECONDS: Final = 0.5
+_STOP_SECONDS: Final = 20  # for Dagster to end its daemon and code server
+
+
+def commands(layout: DataLayout, dagster_port: int, mlflow_port: int) -> dict[str, list[str]]:
+    """The command line of each server; no MLflow where ``MLFLOW_TRACKING_URI`` names a running one."""
+    python = [sys.executable, "-m"]
+    dagster = [
+        *python, "dagster", "dev", "-m", "skip_pipeline.definitions", "-h", _HOST, "-p", str(dagster_port),
+    ]  # fmt: skip
+    served = {"Dagster": dagster}
+    tracker = mlflow_tracker(layout)
+    if not tracker.tracking_uri.startswith("http"):
+        served["MLflow"] = [
+            *python, "mlflow", "server", "--backend-store-uri", tracker.tracking_uri,
+            "--host", _HOST, "--port", str(mlflow_port), "--workers", "1",
+        ]  # fmt: skip
+    return served
+
+
+def serve(layout: DataLayout, dagster_port: int, mlflow_port: int, console: Console) -> None:
+    """Run the servers until one ends or Ctrl-C, then end the others.
+
+    Raises:
+        RefusedError: a server ended by itself, for example because its port is taken.
+    """
+    prepare_home(layout)
+    layout.mlflow.mkdir(parents=True, exist_ok=True)
+    addresses = {"Dagster": f"http://{_HOST}:{dagster_port}", "MLflow": f"http://{_HOST}:{mlflow_port}"}
+    # Links between the two must lead to where they are served now.
+    environment = os.environ | {
+        settings.DAGSTER_URL_VARIABLE: addresses["Dagster"],
+        settings.MLFLOW_URL_VARIABLE: os.environ.get(settings.MLFLOW_URL_VARIABLE) or addresses["MLflow"],
+        settings.DATA_DIR_VARIABLE: str(data_layout().root),
+    }
+    running: dict[str, subprocess.Popen[bytes]] = {}
+    try:
+        for name, command in commands(layout, dagster_port, mlflow_port).items():
+            running[name] = subprocess.Popen(command, env=environment)  # noqa: S603 - our own words, no shell
+            console.print(f"{name}: {addresses[name]}")
+        while all(server.poll() is None for server in running.values()):
+            time.sleep(_POLL_SECONDS)
+    except KeyboardInterrupt:
+        return
+    finally:
+        _stop(list(running.values()))
+    ended = [name for name, server in running.items() if server.returncode not in (0, -signal.SIGINT)]
+    if ended:
+        raise RefusedError(
+            f"{ended[0]} ended by itself; its last lines above say why. If its port is taken, choose another "
+            "with --dagster-port or --mlflow-port"
+        )
+
+
+def _stop(servers: list[subprocess.Popen[bytes]]) -> None:
+    for server in servers:
+        if server.poll() is None:
+            server.send_signal(signal.SIGINT)
+    for server in servers:
+        try:
+            server.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            server.kill()

@@ -1,0 +1,206 @@
+"""Every path, seed, name and hyper-parameter, with its reason beside it.
+
+Frozen dataclasses and constants only; columns and dtypes live in ``schema.py``. Importing this module
+reads no environment variable and no file: the shells do that and pass the result on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+# --- Where things are -----------------------------------------------------------------------------
+
+DATA_DIR_VARIABLE: Final = "SKIP_PIPELINE_DATA_DIR"
+TIME_ZONE_VARIABLE: Final = "SKIP_PIPELINE_TIMEZONE"
+DAGSTER_URL_VARIABLE: Final = "SKIP_PIPELINE_DAGSTER_URL"
+MLFLOW_URL_VARIABLE: Final = "SKIP_PIPELINE_MLFLOW_URL"
+TRACKING_URI_VARIABLE: Final = "MLFLOW_TRACKING_URI"  # MLflow's own name; a server set there wins
+
+DEFAULT_DATA_DIR: Final = Path("data")
+DEFAULT_DAGSTER_URL: Final = "http://127.0.0.1:3000"  # where `make ui` serves; links in MLflow point here
+DEFAULT_MLFLOW_URL: Final = "http://127.0.0.1:5000"  # where `make ui` serves; links in Dagster point here
+
+
+@dataclass(frozen=True)
+class DataLayout:
+    """The numbered folders of one data directory; each stage owns one and writes nowhere else."""
+
+    root: Path
+
+    @property
+    def raw(self) -> Path:
+        """Folder that holds ``training_set/`` and ``track_features/``.
+
+        ``01_raw``, or the data directory itself where a public archive was unpacked straight into it
+        (the archives' own top folder is called ``data``).
+        """
+        numbered = self.root / "01_raw"
+        if not (numbered / TRAINING_SET).is_dir() and (self.root / TRAINING_SET).is_dir():
+            return self.root
+        return numbered
+
+    @property
+    def merged(self) -> Path:
+        """Log rows with their track's features, a parquet file per shard, and the track table."""
+        return self.root / "02_merged"
+
+    @property
+    def encoded(self) -> Path:
+        """Categories as indicators, a parquet file per shard, and each shard's sessions."""
+        return self.root / "03_encoded"
+
+    @property
+    def scaled(self) -> Path:
+        """Track features in [0, 1], a parquet file per shard, each shard's sessions, the scaler."""
+        return self.root / "04_scaled"
+
+    @property
+    def bundles(self) -> Path:
+        """A folder of ``.npy`` arrays per split."""
+        return self.root / "05_bundles"
+
+    @property
+    def model(self) -> Path:
+        """The trained network, its history and its settings."""
+        return self.root / "06_model"
+
+    @property
+    def report(self) -> Path:
+        """metrics.json, predictions.parquet and report.html."""
+        return self.root / "07_report"
+
+    @property
+    def mlflow(self) -> Path:
+        """MLflow's database and artifacts, unless ``MLFLOW_TRACKING_URI`` names a server."""
+        return self.root / "mlflow"
+
+    @property
+    def dagster(self) -> Path:
+        """Dagster's instance, unless ``DAGSTER_HOME`` names one."""
+        return self.root / "dagster"
+
+
+# Folder names of the public archives, so that an archive unpacks into place.
+TRAINING_SET: Final = "training_set"
+TRACK_FEATURES: Final = "track_features"
+SYNTHETIC_MARKER: Final = "SYNTHETIC.json"
+"""A file of this name beside the raw folders makes everything downstream say ``synthetic``."""
+
+# File names inside the stage folders.
+TRACK_TABLE: Final = "_tracks.parquet"  # leading underscore: parquet readers skip it as metadata
+SESSIONS_FOLDER: Final = "_sessions"
+SCALER_FILE: Final = "scaler.json"
+NETWORK_FILE: Final = "skip_model.keras"
+HISTORY_FILE: Final = "history.json"
+TRAINING_FILE: Final = "training.json"
+METRICS_FILE: Final = "metrics.json"
+PREDICTIONS_FILE: Final = "predictions.parquet"
+REPORT_FILE: Final = "report.html"
+
+DataSource = Literal["real", "synthetic"]
+
+# --- Splits -----------------------------------------------------------------------------------------
+
+SPLIT_SHARES: Final[dict[str, float]] = {"train": 0.7, "validation": 0.1, "test": 0.2}
+"""Test keeps the published fifth; validation is cut from the published four fifths, because early
+stopping has to watch sessions that the report never scores."""
+
+SPLIT_HASH_KEY: Final = "skip_pipeline.v1"
+"""16 bytes, the key of the session hash. Changing it moves sessions between splits and makes every
+earlier test score incomparable."""
+
+# --- Errors -----------------------------------------------------------------------------------------
+
+EXAMPLES_SHOWN: Final = 5
+"""Offending rows or values an error or warning lists; enough to see a pattern, short enough to read."""
+
+# --- Training ---------------------------------------------------------------------------------------
+
+Preset = Literal["fast", "published"]
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """How one network is trained; all of it is run config in Dagster and parameters in MLflow."""
+
+    preset: Preset
+    max_epochs: int
+    batch_size: int
+    learning_rate: float
+    stopping_patience: int  # epochs without a better validation loss before training stops
+    stopping_min_delta: float  # a smaller gain in validation loss does not count as better
+    plateau_patience: int  # flat epochs before the learning rate is cut
+    plateau_factor: float  # what the learning rate is multiplied by then
+    dropout: float | None  # None: the preset's own rates
+    seed: int = 0
+
+
+PRESETS: Final[dict[Preset, TrainingSettings]] = {
+    "fast": TrainingSettings(
+        preset="fast",
+        max_epochs=40,
+        batch_size=128,
+        learning_rate=3e-3,
+        stopping_patience=5,
+        stopping_min_delta=1e-4,
+        plateau_patience=2,
+        plateau_factor=0.3,
+        dropout=0.2,
+    ),
+    # Every value as published (see docs of `networks.published`).
+    "published": TrainingSettings(
+        preset="published",
+        max_epochs=100,
+        batch_size=848,
+        learning_rate=1e-3,  # Adam's default in Keras; the publication names none
+        stopping_patience=15,
+        stopping_min_delta=1e-4,
+        plateau_patience=4,
+        plateau_factor=0.1,
+        dropout=None,
+    ),
+}
+DEFAULT_PRESET: Final[Preset] = "fast"
+
+PREDICTION_BATCH_SIZE: Final = 1024
+"""Sessions that go through a network at once when nothing is learnt; 5.4 MB of inputs, and larger
+batches are no faster on two cores."""
+
+# --- Evaluation -------------------------------------------------------------------------------------
+
+DECISION_THRESHOLD: Final = 0.5
+"""A track is predicted as played to its end when its probability is at least this."""
+
+CALIBRATION_BINS: Final = 10
+"""Equal-count bins of the reliability curve; 2,000 test sessions leave 200 in each."""
+
+FILES_SHOWN: Final = 20  # rows of a materialization's file table; the manifest beside the files has all
+
+OWNER: Final = "team:listening"
+
+# --- MLflow and Dagster -----------------------------------------------------------------------------
+
+EXPERIMENT: Final = "skip_pipeline"
+MODEL_NAME: Final = "skip_model"
+NIGHTLY_CRON: Final = "0 2 * * *"  # after the day's last sessions have ended, before anyone is at work
+DEFAULT_TIME_ZONE: Final = "UTC"
+REPORT_FAILS_AFTER_HOURS: Final = 36  # a night was missed and the next is half way
+REPORT_WARNS_AFTER_HOURS: Final = 26  # a night that is two hours late
+
+# --- Synthetic data -----------------------------------------------------------------------------------
+
+SYNTHETIC_SESSIONS: Final = 10_000  # sessions of the public mini set
+SYNTHETIC_TRACKS: Final = 50_704  # tracks of the public mini set
+SYNTHETIC_SEED: Final = 0
+
+TRACKING_ENVIRONMENT: Final[dict[str, str]] = {
+    # A server that is down should cost a run seconds, where MLflow's defaults can cost it minutes.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    # Creating a store is not news to somebody who follows a run in a terminal.
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+}
+"""MLflow's own environment variables, set unless the user has set them."""

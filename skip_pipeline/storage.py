@@ -1,0 +1,348 @@
+"""How a stage's files reach their folder: all of them or none, with a manifest that says what they are.
+
+A stage writes into a hidden staging folder beside its results. When it is done, that folder is renamed
+to ``.commit`` in one step; from then on its files belong to the stage, and moving them into place can
+be finished by whoever comes next. So a process killed at any moment leaves the earlier results, or the
+new ones, never a mixture and never half a file. Nothing here knows what the files mean.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final, cast
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from filelock import FileLock, Timeout
+
+from skip_pipeline.errors import BusyError, ContractError, MissingInputError
+from skip_pipeline.settings import DataSource
+
+MANIFEST: Final = "_manifest.json"
+_COMMIT: Final = ".commit"
+_STAGING: Final = ".staging"
+_LOCK: Final = ".lock"
+_LOCK_SECONDS: Final = 10.0  # a commit moves a handful of files; longer means another run is at work
+
+
+@dataclass(frozen=True)
+class FileRecord:
+    """One file of a stage: path relative to the stage folder, size in bytes, SHA-256 in hex."""
+
+    name: str
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class DatasetFacts:
+    """What identifies a set of files to others: name, fingerprint (SHA-256 in hex), rows and bytes."""
+
+    name: str
+    digest: str
+    rows: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a stage folder holds. ``fingerprint`` depends on file names and contents alone."""
+
+    stage: str
+    data_source: DataSource
+    rows: int
+    seconds: float
+    files: tuple[FileRecord, ...]
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def bytes(self) -> int:
+        """Size of all files together."""
+        return sum(record.bytes for record in self.files)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over the sorted names and hashes of the files."""
+        return fingerprint(self.files)
+
+    @property
+    def facts(self) -> DatasetFacts:
+        """Name, digest and size, for whoever records what was read."""
+        return DatasetFacts(name=self.stage, digest=self.fingerprint, rows=self.rows, bytes=self.bytes)
+
+
+def fingerprint(files: tuple[FileRecord, ...]) -> str:
+    """SHA-256 over sorted ``name`` and ``sha256`` pairs: equal for equal contents, whatever the times."""
+    digest = hashlib.sha256()
+    for record in sorted(files, key=lambda r: r.name):
+        digest.update(f"{record.name}\0{record.sha256}\n".encode())
+    return digest.hexdigest()
+
+
+def record_file(path: Path, name: str) -> FileRecord:
+    """Size and SHA-256 of one file, read in a stream."""
+    with path.open("rb") as handle:
+        digest = hashlib.file_digest(handle, "sha256")
+    return FileRecord(name=name, bytes=path.stat().st_size, sha256=digest.hexdigest())
+
+
+class Staging:
+    """The unpublished files of one stage: write below ``folder``, fill in ``rows`` and ``details``."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.rows = 0
+        self.details: dict[str, Any] = {}
+        self._manifest: Manifest | None = None
+
+    def path(self, name: str) -> Path:
+        """Where to write the file ``name`` (``/`` for sub-folders); its parent folder exists on return."""
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    @property
+    def manifest(self) -> Manifest:
+        """The manifest as published; only after the ``publish`` block has ended without an error."""
+        if self._manifest is None:
+            raise ContractError(f"{self.folder.parent} is not published yet; leave the publish block first")
+        return self._manifest
+
+
+@contextmanager
+def publish(
+    folder: Path, *, stage: str, data_source: DataSource, started: float | None = None
+) -> Iterator[Staging]:
+    """Replace the contents of a stage folder by what the block writes, or leave it as it was.
+
+    Args:
+        started: ``time.perf_counter()`` at which the stage began; else its seconds count from here.
+
+    Raises:
+        BusyError: another process is publishing to the same folder.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    began = time.perf_counter() if started is None else started
+    with _locked(folder):
+        _roll_forward(folder)
+        _discard_leftovers(folder)
+        staged = folder / _STAGING
+        staged.mkdir()
+        staging = Staging(staged)
+        try:
+            yield staging
+            manifest = Manifest(
+                stage=stage,
+                data_source=data_source,
+                rows=staging.rows,
+                seconds=round(time.perf_counter() - began, 3),
+                files=tuple(record_file(path, name) for name, path in _files_below(staged)),
+                details=staging.details,
+            )
+            write_json(staged / MANIFEST, asdict(manifest))
+            for _, path in _files_below(staged):
+                _flush(path)
+            staged.rename(folder / _COMMIT)
+        except BaseException:
+            shutil.rmtree(staged, ignore_errors=True)
+            raise
+        _roll_forward(folder)
+        # Read back, so that it equals what others read: JSON knows no tuples and no numbers as keys.
+        staging._manifest = _load_manifest(folder)
+
+
+def read_manifest(folder: Path, *, made_by: str) -> Manifest:
+    """Manifest of a stage folder, after finishing a publication that a kill cut short.
+
+    Args:
+        made_by: name of the asset that fills the folder, for the error message.
+
+    Raises:
+        MissingInputError: the folder holds no published stage.
+    """
+    finish_publication(folder)
+    try:
+        return _load_manifest(folder)
+    except FileNotFoundError:
+        raise MissingInputError(
+            f"{folder} holds no finished {made_by} (no {MANIFEST}); materialize {made_by} first"
+        ) from None
+
+
+def finish_publication(folder: Path) -> None:
+    """Move in what a killed publication had committed; without one, do nothing.
+
+    ``read_manifest`` does it too; this is for readers who go straight to the files.
+    """
+    if (folder / _COMMIT).is_dir():
+        with _locked(folder):
+            _roll_forward(folder)
+
+
+def _load_manifest(folder: Path) -> Manifest:
+    fields = read_json(folder / MANIFEST)
+    fields["files"] = tuple(FileRecord(**record) for record in fields["files"])
+    return Manifest(**fields)
+
+
+def shard_names(manifest: Manifest) -> tuple[str, ...]:
+    """Names of a table's shard files, sorted; lookups in underscore files and folders are left out."""
+    names = (record.name for record in manifest.files)
+    return tuple(sorted(n for n in names if n.endswith(".parquet") and not n.startswith("_")))
+
+
+def write_table(table: pa.Table, path: Path, contract: pa.Schema, *, data_source: DataSource) -> None:
+    """Write a table as parquet, refusing any other columns, order or dtypes than ``contract``.
+
+    The file's schema metadata carries ``data_source``, so a table that leaves its folder still says
+    whether it is synthetic.
+
+    Raises:
+        ContractError: columns, their order or dtypes differ, or a value is null.
+    """
+    check_schema(table.schema, contract, what=path.name)
+    nulls = [name for name in table.column_names if table[name].null_count]
+    if nulls:
+        raise ContractError(f"{path.name} would hold nulls in {nulls}; no column of this table may")
+    metadata = {"data_source": data_source}
+    pq.write_table(table.replace_schema_metadata(metadata), path, compression="snappy")
+
+
+def read_table(path: Path, contract: pa.Schema, columns: list[str] | None = None) -> pa.Table:
+    """Read one parquet file, memory-mapped: all columns of its contract, or those named.
+
+    Raises:
+        MissingInputError: the file is not there.
+        ContractError: it is not a parquet file, or its columns, order or dtypes differ.
+    """
+    check_schema(read_columns(path)[0], contract, what=str(path))
+    with _reading(path):
+        return pq.read_table(path, columns=columns, memory_map=True, partitioning=None)
+
+
+def read_columns(path: Path) -> tuple[pa.Schema, int]:
+    """Columns and number of rows of one parquet file, from its footer.
+
+    Raises:
+        MissingInputError: the file is not there.
+        ContractError: it is not a parquet file.
+    """
+    with _reading(path):
+        footer = pq.read_metadata(path)
+        return footer.schema.to_arrow_schema(), footer.num_rows
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError:
+        raise MissingInputError(
+            f"{path} is missing; materialize the asset that fills its folder again"
+        ) from None
+    except (pa.ArrowInvalid, OSError) as refusal:
+        raise ContractError(
+            f"{path} is not a readable parquet file ({refusal}); materialize the asset again"
+        ) from refusal
+
+
+def check_schema(found: pa.Schema, contract: pa.Schema, *, what: str) -> None:
+    """Compare names, order and dtypes of two schemas.
+
+    Raises:
+        ContractError: naming missing, extra, repeated, reordered and mistyped columns.
+    """
+    if difference := schema_difference(found, contract):
+        raise ContractError(f"{what} has {len(found)} columns, expected {len(contract)}: {difference}")
+
+
+def schema_difference(found: pa.Schema, contract: pa.Schema) -> str:
+    """Words for how two schemas differ; the empty string when they do not, metadata and nullability aside."""
+    parts = []
+    if missing := [n for n in contract.names if n not in found.names]:
+        parts.append(f"missing {missing}")
+    if extra := [n for n in found.names if n not in contract.names]:
+        parts.append(f"extra {extra}")
+    if twice := [n for n in contract.names if found.names.count(n) > 1]:
+        parts.append(f"more than once {twice}")
+    mistyped = [
+        f"{f.name} is {found.field(f.name).type}, not {f.type}"
+        for f in contract
+        if found.names.count(f.name) == 1 and not found.field(f.name).type.equals(f.type)
+    ]
+    if mistyped:
+        parts.append(", ".join(mistyped))
+    if not parts and found.names != contract.names:
+        parts.append("same columns in another order")
+    return "; ".join(parts)
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a mapping as sorted, indented JSON; NaN is refused because no JSON reader has to take it."""
+    text = json.dumps(content, indent=1, sort_keys=True, allow_nan=False)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object written by ``write_json``."""
+    return cast(dict[str, Any], json.loads(path.read_text(encoding="utf-8")))
+
+
+# --- Commit protocol ----------------------------------------------------------------------------------
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    try:
+        with FileLock(folder / _LOCK, timeout=_LOCK_SECONDS):
+            yield
+    except Timeout:
+        raise BusyError(
+            f"another process is writing {folder}; let it finish or stop it, then run again"
+        ) from None
+
+
+def _roll_forward(folder: Path) -> None:
+    """Finish a commit: move its files in, drop files that only the earlier manifest names.
+
+    Every step can be repeated, and the new manifest moves last, so a second kill in here is harmless.
+    """
+    commit = folder / _COMMIT
+    if not commit.is_dir():
+        return
+    new = commit / MANIFEST
+    if new.is_file():
+        keep = {record["name"] for record in read_json(new)["files"]}
+        old = folder / MANIFEST
+        stale = {r["name"] for r in read_json(old)["files"]} - keep if old.is_file() else set()
+        for name, path in _files_below(commit):
+            target = folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if name != MANIFEST:
+                path.replace(target)
+        for name in stale:
+            (folder / name).unlink(missing_ok=True)
+        new.replace(old)
+    shutil.rmtree(commit)
+
+
+def _discard_leftovers(folder: Path) -> None:
+    shutil.rmtree(folder / _STAGING, ignore_errors=True)
+
+
+def _files_below(folder: Path) -> list[tuple[str, Path]]:
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    return [(path.relative_to(folder).as_posix(), path) for path in paths]
+
+
+def _flush(path: Path) -> None:
+    with path.open("rb") as handle:
+        os.fsync(handle.fileno())

@@ -1,0 +1,98 @@
+"""One run as a terminal follows it: progress while it goes on, the headline at its end."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import dagster as dg
+from rich.console import Console
+
+from skip_pipeline.definitions import defs
+from skip_pipeline.defs.launch import Outcome, materialize, prepare_home, select
+from skip_pipeline.progress import RunProgress
+from skip_pipeline.settings import METRICS_FILE, REPORT_FILE, DataLayout
+from skip_pipeline.storage import read_json
+
+LIBRARY_LOG: Final = "libraries.log"
+_STDERR: Final = 2  # the file descriptor, because native code knows nothing of sys.stderr
+
+
+def run(layout: DataLayout, preset: str, seed: int, selection: str | None, console: Console) -> Outcome:
+    """Materialize the selected assets, showing each as it is done.
+
+    Raises:
+        RefusedError: the selection selects nothing.
+    """
+    home = prepare_home(layout)
+    definitions = defs()
+    assets = select(definitions, selection)
+    config = training_config(preset, seed) if "trained_model" in assets else {}
+    with quiet_libraries(home / LIBRARY_LOG), RunProgress(console, assets) as progress:
+        outcome = materialize(definitions, assets, config, lambda event: _show(event, progress))
+    if outcome.success and "evaluation_report" in assets:
+        console.print(headline(layout), markup=False)
+    return outcome
+
+
+@contextmanager
+def quiet_libraries(log: Path) -> Iterator[None]:
+    """Send what libraries write to standard error to a file, native code included, while the block runs.
+
+    TensorFlow greets every start with lines that look like errors, from C++, before it reads any setting
+    that could silence them. Errors of the run itself are shown after it.
+    """
+    sys.stderr.flush()
+    kept = os.dup(_STDERR)
+    with log.open("ab") as sink:
+        os.dup2(sink.fileno(), _STDERR)
+    try:
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(kept, _STDERR)
+        os.close(kept)
+
+
+def training_config(preset: str, seed: int) -> dict[str, Any]:
+    """Run config of the trained model, as the launchpad would spell it."""
+    return {"ops": {"trained_model": {"config": {"preset": preset, "seed": seed}}}}
+
+
+def _show(event: dg.DagsterEvent, progress: RunProgress) -> None:
+    step = event.step_key or ""
+    if event.event_type == dg.DagsterEventType.STEP_START:
+        progress.started(step)
+    elif event.event_type == dg.DagsterEventType.STEP_FAILURE:
+        progress.failed(step)
+    elif event.event_type == dg.DagsterEventType.ASSET_MATERIALIZATION:
+        metadata = event.step_materialization_data.materialization.metadata
+        progress.finished(step, _facts(metadata))
+
+
+def _facts(metadata: Mapping[str, dg.MetadataValue]) -> str:
+    rows = metadata["dagster/row_count"].value
+    seconds = metadata["seconds"].value
+    return f"{seconds:>6.1f} s  {rows:>9,} rows"
+
+
+def headline(layout: DataLayout) -> str:
+    """What the report says in a few lines, and where to look next."""
+    metrics = read_json(layout.report / METRICS_FILE)
+    test, baselines, source = metrics["test"], metrics["baselines"], metrics["data_source"]
+    return "\n".join(
+        [
+            f"{metrics['preset']} network, {test['sessions']:,} test sessions, {source} data:",
+            f"  accuracy {test['accuracy']:.3f}   always the commoner answer "
+            f"{baselines['majority']['accuracy']:.3f}   last outcome again "
+            f"{baselines['repeat_last_outcome']['accuracy']:.3f}",
+            f"  log-loss {test['log_loss']:.3f}   ROC AUC {test['roc_auc']:.3f}   Brier {test['brier']:.3f}",
+            "",
+            f"Report: {layout.report / REPORT_FILE}",
+            "Next:   make ui  (Dagster and MLflow on this machine)",
+        ]
+    )

@@ -1,0 +1,30 @@
+"""Seeded ids in the spelling of the published files: a prefix and a lower-case UUID."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+
+_HEX_DIGITS = 32
+_DASHES_AFTER = (8, 12, 16, 20)
+_UUID_LENGTH = _HEX_DIGITS + len(_DASHES_AFTER)
+
+
+def uuid_strings(rng: np.random.Generator, count: int, *, prefix: str) -> pa.Array:
+    """Draw ``count`` different ids: string (count,), ``prefix`` and a version 4 UUID of seeded bits.
+
+    122 random bits make two equal ids so unlikely (1e-27 in four million) that no check is made.
+    """
+    raw = np.frombuffer(rng.bytes(16 * count), dtype=np.uint8).reshape(count, 16).copy()
+    raw[:, 6] = raw[:, 6] & 0x0F | 0x40  # version 4
+    raw[:, 8] = raw[:, 8] & 0x3F | 0x80  # variant of RFC 4122
+    digits = np.frombuffer(raw.tobytes().hex().encode("ascii"), dtype=np.uint8).reshape(count, _HEX_DIGITS)
+    spelt = np.insert(digits, _DASHES_AFTER, ord("-"), axis=1)  # (count, 36)
+    start = np.frombuffer(prefix.encode("ascii"), dtype=np.uint8)
+    characters = np.concatenate([np.broadcast_to(start, (count, len(start))), spelt], axis=1)
+    width = len(start) + _UUID_LENGTH
+    offsets = np.arange(count + 1, dtype=np.int64) * width
+    large = pa.LargeStringArray.from_buffers(
+        count, pa.py_buffer(offsets.tobytes()), pa.py_buffer(np.ascontiguousarray(characters).tobytes())
+    )
+    return large.cast(pa.string())

@@ -1,0 +1,98 @@
+"""The session log as a table: arrays by session and position become the rows of the raw format."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from skip_pipeline.schema import LEVELS, MAX_SESSION_LENGTH, SESSION_LOG
+from skip_pipeline.world import sessions
+from skip_pipeline.world.circumstances import Circumstances
+from skip_pipeline.world.sessions import Behaviour
+
+IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the rows of a log lie in arrays (sessions, 20); rows run by session, then position.
+
+    Attributes:
+        lengths: int64 (sessions,).
+        used: bool (sessions, 20), the positions that a session has.
+        session, position: int64 (rows,), both from 0.
+    """
+
+    lengths: IntArray
+    used: BoolArray
+    session: IntArray
+    position: IntArray
+
+    @classmethod
+    def of(cls, lengths: IntArray) -> Places:
+        """Rows of sessions of the given lengths, int64 (sessions,)."""
+        used = np.arange(MAX_SESSION_LENGTH) < lengths[:, None]  # (sessions, 20)
+        session, position = np.nonzero(used)
+        return cls(lengths, used, session, position)
+
+    def spread(self, rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Values (rows,) laid out as (sessions, 20), 0 where a session has ended."""
+        laid_out = np.zeros(self.used.shape)
+        laid_out[self.used] = rows
+        return laid_out
+
+
+def log_table(
+    places: Places,
+    behaviour: Behaviour,
+    circumstances: Circumstances,
+    *,
+    session_ids: pa.Array,
+    track_ids: pa.Array,
+    premium: BoolArray,
+) -> pa.Table:
+    """Assemble the log, (rows, 21) in the order and dtypes of ``schema.SESSION_LOG``.
+
+    Args:
+        places: the rows.
+        behaviour: reactions, (sessions, 20).
+        circumstances: what goes with them, (sessions, 20).
+        session_ids: string (sessions,), ascending.
+        track_ids: string (rows,).
+        premium: bool (sessions,).
+    """
+    used = places.used
+    outcome = behaviour.outcome[used]
+    columns = {
+        "session_id": session_ids.take(pa.array(places.session)),
+        "session_position": places.position + 1,
+        "session_length": places.lengths[places.session],
+        "track_id_clean": track_ids,
+        "skip_1": outcome <= sessions.SKIP_1,  # outcomes are ordered, so later flags hold earlier ones
+        "skip_2": outcome <= sessions.SKIP_2,
+        "skip_3": outcome <= sessions.SKIP_3,
+        "not_skipped": outcome == sessions.PLAYED,
+        "context_switch": behaviour.switched[used].astype(np.int8),
+        "no_pause_before_play": circumstances.no_pause[used].astype(np.int8),
+        "short_pause_before_play": circumstances.short_pause[used].astype(np.int8),
+        "long_pause_before_play": circumstances.long_pause[used].astype(np.int8),
+        "hist_user_behavior_n_seekfwd": circumstances.seeks_forward[used],
+        "hist_user_behavior_n_seekback": circumstances.seeks_back[used],
+        "hist_user_behavior_is_shuffle": behaviour.shuffled[used],
+        "hour_of_day": circumstances.hour[used],
+        "date": circumstances.date[used],
+        "premium": premium[places.session],
+        "context_type": _levels("context_type", behaviour.context[used]),
+        "hist_user_behavior_reason_start": _levels("hist_user_behavior_reason_start", behaviour.start[used]),
+        "hist_user_behavior_reason_end": _levels("hist_user_behavior_reason_end", behaviour.end[used]),
+    }
+    arrays = [pa.array(columns[field.name]).cast(field.type) for field in SESSION_LOG]
+    return pa.Table.from_arrays(arrays, schema=SESSION_LOG)
+
+
+def _levels(column: str, codes: IntArray) -> pa.Array:
+    return pa.array(LEVELS[column]).take(pa.array(codes))

@@ -1,0 +1,168 @@
+"""What Dagster sees: assets in order and fully labelled, checks, job, schedule, policies."""
+
+from pathlib import Path
+
+import dagster as dg
+import pytest
+import yaml
+
+from skip_pipeline import contracts
+from skip_pipeline.definitions import defs
+
+UPSTREAM = {
+    "session_logs": set(),
+    "track_features": set(),
+    "merged_table": {"session_logs", "track_features"},
+    "encoded_table": {"merged_table"},
+    "scaled_table": {"encoded_table"},
+    "tensor_bundles": {"scaled_table"},
+    "trained_model": {"tensor_bundles"},
+    "evaluation_report": {"trained_model", "tensor_bundles"},
+}
+GROUPS = {
+    "session_logs": "ingest",
+    "track_features": "ingest",
+    "merged_table": "features",
+    "encoded_table": "features",
+    "scaled_table": "features",
+    "tensor_bundles": "features",
+    "trained_model": "model",
+    "evaluation_report": "report",
+}
+TABLE_CHECKS = {
+    contracts.COLUMNS,
+    contracts.ROWS,
+    contracts.COMPLETE,
+    contracts.POSITIONS,
+    contracts.LENGTHS,
+}
+CHECKS = {
+    "session_logs": {
+        contracts.COLUMNS,
+        contracts.SESSIONS_WHOLE,
+        contracts.LENGTHS,
+        contracts.LEVELS_KNOWN,
+        contracts.DATES_PLAUSIBLE,
+    },
+    "track_features": {
+        contracts.COLUMNS,
+        contracts.TRACKS_UNIQUE,
+        contracts.COMPLETE,
+        contracts.LEVELS_KNOWN,
+    },
+    "merged_table": TABLE_CHECKS,
+    "encoded_table": TABLE_CHECKS | {contracts.INDICATORS},
+    "scaled_table": TABLE_CHECKS | {contracts.INDICATORS, contracts.UNIT_INTERVAL},
+    "tensor_bundles": {contracts.SHAPES, contracts.SESSIONS_ONCE, contracts.NO_LEAK},
+    "evaluation_report": {contracts.BEATS_MAJORITY},
+}
+
+
+@pytest.fixture(scope="module")
+def definitions():
+    return defs()
+
+
+@pytest.fixture(scope="module")
+def specs(definitions):
+    return {spec.key.to_user_string(): spec for spec in definitions.resolve_all_asset_specs()}
+
+
+def test_the_definitions_can_be_loaded_and_run(definitions):
+    dg.Definitions.validate_loadable(definitions)
+
+
+def test_assets_depend_on_one_another_in_the_order_of_the_flow(specs):
+    assert {name: {d.asset_key.to_user_string() for d in s.deps} for name, s in specs.items()} == UPSTREAM
+
+
+def test_assets_are_grouped(specs):
+    assert {name: spec.group_name for name, spec in specs.items()} == GROUPS
+
+
+@pytest.mark.parametrize("name", UPSTREAM)
+def test_an_asset_says_what_it_is_of_what_kind_whose_and_of_which_code(specs, name):
+    spec = specs[name]
+
+    assert len(spec.description) > 60
+    assert spec.kinds
+    assert all(owner.startswith("team:") for owner in spec.owners)
+    assert spec.owners
+    assert spec.code_version
+
+
+def test_every_property_of_the_contract_is_a_blocking_check(definitions):
+    found: dict[str, set[str]] = {}
+    for checks in definitions.resolve_asset_graph().asset_check_keys:
+        found.setdefault(checks.asset_key.to_user_string(), set()).add(checks.name)
+    assert found == CHECKS
+    graph = definitions.resolve_asset_graph()
+    assert all(graph.get(key).blocking for key in graph.asset_check_keys)
+
+
+def test_the_nightly_schedule_runs_the_retraining_of_every_asset_at_two(definitions):
+    schedule = definitions.resolve_schedule_def("nightly_retraining")
+
+    assert schedule.job_name == "retrain"
+    assert schedule.cron_schedule == "0 2 * * *"
+    assert schedule.execution_timezone == "UTC"
+    assert schedule.default_status == dg.DefaultScheduleStatus.RUNNING
+    selected = definitions.resolve_job_def("retrain").asset_layer.executable_asset_keys
+    assert {key.to_user_string() for key in selected} == set(UPSTREAM)
+
+
+def test_the_time_zone_of_the_night_is_a_setting(monkeypatch):
+    monkeypatch.setenv("SKIP_PIPELINE_TIMEZONE", "Europe/Stockholm")
+
+    assert defs().resolve_schedule_def("nightly_retraining").execution_timezone == "Europe/Stockholm"
+
+
+def test_only_the_report_has_to_be_fresh(specs):
+    assert {name for name, spec in specs.items() if spec.freshness_policy} == {"evaluation_report"}
+
+
+def test_runs_stay_in_one_process_unless_told_otherwise(definitions):
+    assert definitions.executor == dg.in_process_executor
+
+
+def test_the_workspace_file_names_the_definitions():
+    workspace = yaml.safe_load((Path(__file__).parents[2] / "workspace.yaml").read_text(encoding="utf-8"))
+
+    assert workspace["load_from"][0]["python_module"]["module_name"] == "skip_pipeline.definitions"
+
+
+@pytest.mark.parametrize(
+    ("variables", "tracking_uri", "artifact_root", "mlflow_url"),
+    [
+        ({}, "sqlite:////data/mlflow/mlflow.db", "file:///data/mlflow/artifacts", "http://127.0.0.1:5000"),
+        (
+            {"MLFLOW_TRACKING_URI": "http://tracking.example:80"},
+            "http://tracking.example:80",
+            None,
+            "http://tracking.example:80",
+        ),
+        (
+            {
+                "MLFLOW_TRACKING_URI": "postgresql://db/mlflow",
+                "SKIP_PIPELINE_MLFLOW_URL": "https://ui.example/",
+            },
+            "postgresql://db/mlflow",
+            None,
+            "https://ui.example",
+        ),
+    ],
+)
+def test_the_environment_says_where_runs_are_recorded(
+    monkeypatch, variables, tracking_uri, artifact_root, mlflow_url
+):
+    monkeypatch.setenv("SKIP_PIPELINE_DATA_DIR", "/data")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.delenv("SKIP_PIPELINE_MLFLOW_URL", raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+
+    tracker = defs().resources["tracker"]
+
+    assert tracker.tracking_uri == tracking_uri
+    assert tracker.artifact_root == artifact_root
+    assert tracker.mlflow_url == mlflow_url

@@ -1,0 +1,103 @@
+"""A process killed at any moment of any stage leaves results that are whole, and a run that can go on.
+
+A real process is killed with SIGKILL, by itself, at its n-th move of a file: the moments between which a
+stage's files could be told apart. Before its first move nothing is published yet.
+"""
+
+import json
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from skip_pipeline.storage import MANIFEST, read_manifest, record_file
+
+# Moves of files in one stage: staging folder to .commit, each file into place, the manifest last.
+KILLED_AT = [1, 2, 4]
+
+STAGES = {
+    "merged_table": "merged",
+    "encoded_table": "encoded",
+    "scaled_table": "scaled",
+    "tensor_bundles": "bundles",
+    "trained_model": "model",
+    "evaluation_report": "report",
+}
+
+RUN = """
+import os, signal, sys
+from pathlib import Path
+
+asset, fatal = sys.argv[1], int(sys.argv[2])
+moves = 0
+
+def dying(move):
+    def moving(self, target):
+        global moves
+        if "mlflow" not in str(self) and "dagster" not in str(self):
+            moves += 1
+            if moves == fatal:
+                os.kill(os.getpid(), signal.SIGKILL)
+        return move(self, target)
+    return moving
+
+Path.rename, Path.replace = dying(Path.rename), dying(Path.replace)
+
+from skip_pipeline.definitions import defs
+from skip_pipeline.defs.launch import materialize
+
+config = {"ops": {"trained_model": {"config": {"max_epochs": 2, "seed": 3}}}}
+outcome = materialize(defs(), [asset], config if asset == "trained_model" else {}, lambda event: None)
+sys.exit(0 if outcome.success else 1)
+"""
+
+
+def run(asset, fatal):
+    return subprocess.run([sys.executable, "-c", RUN, asset, str(fatal)], capture_output=True, text=True)
+
+
+def whole(folder):
+    """Whether each file of a stage is the very one that its manifest names."""
+    manifest = read_manifest(folder, made_by="the stage")
+    return all(record_file(folder / r.name, r.name) == r for r in manifest.files)
+
+
+@pytest.fixture(scope="module")
+def materialized(tmp_path_factory, _finished):
+    """A copy of a finished data directory that the tests of this module may break."""
+    import shutil
+
+    root, _ = _finished
+    copy = tmp_path_factory.mktemp("killed") / "data"
+    shutil.copytree(root, copy)
+    return copy
+
+
+@pytest.mark.parametrize("fatal", KILLED_AT)
+@pytest.mark.parametrize("asset", STAGES)
+def test_a_kill_leaves_the_stage_whole_and_the_next_run_completes(materialized, monkeypatch, asset, fatal):
+    from skip_pipeline.settings import DataLayout
+
+    layout = DataLayout(materialized)
+    folder = getattr(layout, STAGES[asset])
+    monkeypatch.setenv("SKIP_PIPELINE_DATA_DIR", str(materialized))
+    monkeypatch.setenv("DAGSTER_HOME", str(layout.dagster))
+    before = read_manifest(folder, made_by=asset)
+
+    killed = run(asset, fatal)
+
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert (folder / MANIFEST).is_file()
+    assert whole(folder)
+
+    completed = run(asset, 0)
+
+    assert completed.returncode == 0, completed.stderr
+    assert whole(folder)
+    after = read_manifest(folder, made_by=asset)
+    assert json.loads((folder / MANIFEST).read_text())["stage"] == asset
+    if asset not in ("trained_model", "evaluation_report"):  # they record seconds and run ids
+        assert after.fingerprint == before.fingerprint
+    assert not (folder / ".commit").exists()
+    assert not (folder / ".staging").exists()

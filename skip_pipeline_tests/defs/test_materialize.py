@@ -1,0 +1,161 @@
+"""Everything once, on a small synthetic world: what is published, described and recorded."""
+
+import json
+
+import dagster as dg
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from skip_pipeline import schema
+from skip_pipeline.flow.bundle import open_bundle
+from skip_pipeline_tests.defs.conftest import SESSIONS
+
+STAGES = {
+    "merged_table": ("merged", 50),
+    "encoded_table": ("encoded", 69),
+    "scaled_table": ("scaled", 69),
+}
+ASSETS = (
+    "session_logs",
+    "track_features",
+    *STAGES,
+    "tensor_bundles",
+    "trained_model",
+    "evaluation_report",
+)
+
+
+@pytest.fixture()
+def metadata(finished):
+    project, _ = finished
+    instance = project.instance()
+    return {
+        name: instance.get_latest_materialization_event(dg.AssetKey(name)).asset_materialization.metadata
+        for name in ASSETS
+    }
+
+
+def test_every_asset_is_materialized_and_every_check_passes(finished):
+    _, outcome = finished
+
+    assert outcome.success
+    assert outcome.failures == ()
+    assert set(outcome.materialized) == set(ASSETS)
+
+
+@pytest.mark.parametrize(("name", "folder", "columns"), [(n, f, c) for n, (f, c) in STAGES.items()])
+def test_a_table_has_its_columns_and_as_many_rows_as_the_log(finished, metadata, name, folder, columns):
+    project, _ = finished
+    table = pq.read_table(getattr(project.layout, folder) / "log_mini.parquet")
+
+    assert table.num_columns == columns
+    assert table.num_rows == metadata["session_logs"]["dagster/row_count"].value
+
+
+def test_the_bundles_hold_every_session_once(finished):
+    project, _ = finished
+    bundles = [open_bundle(project.layout.bundles, split) for split in schema.SPLITS]
+    ids = np.concatenate([bundle.session_id for bundle in bundles])
+
+    assert len(ids) == len(set(ids.tolist())) == SESSIONS
+
+
+@pytest.mark.parametrize("name", ASSETS)
+def test_a_materialization_says_what_where_and_how_long(metadata, name):
+    facts = metadata[name]
+
+    assert facts["dagster/row_count"].value > 0
+    assert facts["bytes"].value > 0
+    assert len(facts["sha256"].value) == 64
+    assert facts["seconds"].value >= 0
+    assert facts["path"].value
+    assert facts["data_source"].value == "synthetic"
+    assert facts["mlflow_run"].value.startswith("http://127.0.0.1:5000/#/experiments/")
+
+
+@pytest.mark.parametrize(
+    ("name", "columns"),
+    [
+        ("session_logs", 21),
+        ("track_features", 30),
+        ("merged_table", 50),
+        ("encoded_table", 69),
+        ("scaled_table", 69),
+    ],
+)
+def test_a_table_describes_its_columns(metadata, name, columns):
+    assert len(metadata[name]["dagster/column_schema"].schema.columns) == columns
+
+
+@pytest.mark.parametrize(
+    ("name", "pictures"),
+    [
+        ("tensor_bundles", {"class_balance", "session_lengths"}),
+        ("trained_model", {"training_curves"}),
+        ("evaluation_report", {"confusion_matrix", "roc", "calibration"}),
+    ],
+)
+def test_pictures_are_shown_where_a_person_would_rather_look(metadata, name, pictures):
+    shown = {key for key, value in metadata[name].items() if "data:image/png;base64," in str(value.value)}
+
+    assert shown == pictures
+
+
+def test_the_metrics_file_has_the_agreed_shape(finished):
+    project, outcome = finished
+    metrics = json.loads((project.layout.report / "metrics.json").read_text())
+
+    assert metrics["data_source"] == "synthetic"
+    assert metrics["preset"] == "fast"
+    for split in schema.SPLITS:
+        assert set(metrics[split]) == {"sessions", "accuracy", "log_loss", "roc_auc", "brier"}
+        assert metrics[split]["sessions"] == open_bundle(project.layout.bundles, split).sessions
+    assert set(metrics["seconds"]) == set(ASSETS)
+    assert metrics["run"]["dagster"] == outcome.run_id
+
+
+def test_the_predictions_are_the_test_sessions_with_their_probability(finished):
+    project, _ = finished
+    predictions = pq.read_table(project.layout.report / "predictions.parquet")
+    test = open_bundle(project.layout.bundles, "test")
+
+    assert predictions.column_names == ["session_id", "not_skipped", "p_not_skipped"]
+    assert predictions["session_id"].to_pylist() == test.session_id.tolist()
+    assert predictions["not_skipped"].to_pylist() == test.not_skipped.tolist()
+    assert all(0 < p < 1 for p in predictions["p_not_skipped"].to_pylist())
+
+
+def test_the_report_is_one_file_that_says_synthetic(finished):
+    project, _ = finished
+    page = (project.layout.report / "report.html").read_text()
+
+    assert "synthetic" in page.lower()
+    assert 'src="http' not in page
+
+
+def test_an_asset_can_be_materialized_alone_and_from_the_middle(project):
+    assert project.run("session_logs,track_features,merged_table").success
+    assert project.run("encoded_table").materialized == ("encoded_table",)
+
+    outcome = project.run("scaled_table,tensor_bundles")
+
+    assert outcome.success
+    assert outcome.materialized == ("scaled_table", "tensor_bundles")
+
+
+def test_running_again_gives_the_same_bundles_and_the_same_metrics(finished, project):
+    first, _ = finished
+
+    assert project.run().success
+
+    for split in schema.SPLITS:
+        for name in (*schema.BRANCH_SHAPES, "not_skipped", "session_id"):
+            once = (first.layout.bundles / split / f"{name}.npy").read_bytes()
+            again = (project.layout.bundles / split / f"{name}.npy").read_bytes()
+            assert once == again
+    once = json.loads((first.layout.report / "metrics.json").read_text())
+    again = json.loads((project.layout.report / "metrics.json").read_text())
+    for metrics in (once, again):
+        del metrics["seconds"], metrics["run"]
+    assert once == again

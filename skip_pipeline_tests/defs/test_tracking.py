@@ -1,0 +1,193 @@
+"""What MLflow keeps of a run, of a failure, and of nothing at all when it cannot be reached."""
+
+import json
+import socket
+
+import dagster as dg
+import mlflow
+import numpy as np
+import pytest
+
+from skip_pipeline import schema
+from skip_pipeline.defs.tracking import close_finished
+from skip_pipeline.flow.bundle import open_bundle
+from skip_pipeline_tests.defs.test_materialize import ASSETS
+
+
+@pytest.fixture()
+def runs(finished):
+    project, outcome = finished
+    return project.mlflow_runs(outcome.run_id)
+
+
+def test_there_is_one_parent_per_dagster_run_and_one_nested_run_per_materialization(runs):
+    assert set(runs) == {"", *ASSETS}
+    parent = runs[""].info.run_id
+    assert {runs[name].data.tags["mlflow.parentRunId"] for name in ASSETS} == {parent}
+    assert "mlflow.parentRunId" not in runs[""].data.tags
+
+
+def test_every_run_is_finished_and_tagged_with_its_dagster_run(finished, runs):
+    _, outcome = finished
+
+    for name, run in runs.items():
+        assert run.info.status == "FINISHED", name
+        assert run.data.tags["dagster.run_id"] == outcome.run_id
+        assert run.data.tags["dagster.run_url"] == f"http://127.0.0.1:3000/runs/{outcome.run_id}"
+
+
+def test_a_nested_run_says_synthetic(runs):
+    assert {runs[name].data.tags["data_source"] for name in ASSETS} == {"synthetic"}
+
+
+def test_dagster_links_to_the_run_that_links_back(finished, runs):
+    project, _ = finished
+    event = project.instance().get_latest_materialization_event(dg.AssetKey("merged_table"))
+    link = event.asset_materialization.metadata["mlflow_run"].value
+
+    assert link.endswith(f"/runs/{runs['merged_table'].info.run_id}")
+
+
+def test_training_records_its_hyper_parameters_and_every_epoch(finished, runs):
+    project, _ = finished
+    run = runs["trained_model"]
+    losses = project.mlflow_client().get_metric_history(run.info.run_id, "validation_loss")
+
+    assert run.data.params["preset"] == "fast"
+    assert run.data.params["max_epochs"] == "2"
+    assert run.data.params["seed"] == "3"
+    assert [metric.step for metric in losses] == [1, 2]
+
+
+def test_the_parent_carries_the_headline(runs):
+    headline = runs[""].data.metrics
+    report = runs["evaluation_report"].data.metrics
+
+    for name in ("test_accuracy", "test_log_loss", "test_roc_auc", "test_brier"):
+        assert headline[name] == report[name]
+
+
+@pytest.mark.parametrize(
+    ("name", "inputs"),
+    [
+        ("merged_table", {"training_set", "track_features"}),
+        ("encoded_table", {"merged_table"}),
+        ("scaled_table", {"encoded_table"}),
+        ("tensor_bundles", {"scaled_table"}),
+        ("trained_model", {"tensor_bundles"}),
+        ("evaluation_report", {"tensor_bundles"}),
+    ],
+)
+def test_a_run_records_what_it_read_with_our_digest(finished, runs, name, inputs):
+    project, _ = finished
+    read = {entry.dataset.name: entry.dataset.digest for entry in runs[name].inputs.dataset_inputs}
+
+    assert set(read) == inputs
+    for upstream in inputs - {"training_set", "track_features"}:
+        event = project.instance().get_latest_materialization_event(dg.AssetKey(upstream))
+        assert event.asset_materialization.metadata["sha256"].value.startswith(read[upstream])
+
+
+@pytest.mark.parametrize(
+    ("name", "artifacts"),
+    [
+        ("scaled_table", {"scaler.json", "schema.json"}),
+        ("trained_model", {"history.json", "plots/training_curves.png"}),
+        (
+            "evaluation_report",
+            {"report.html", "metrics.json", "predictions.parquet", "plots/roc.png", "plots/calibration.png"},
+        ),
+    ],
+)
+def test_a_run_keeps_its_artifacts(finished, runs, name, artifacts):
+    project, _ = finished
+    client = project.mlflow_client()
+    run_id = runs[name].info.run_id
+    kept = set()
+    for entry in client.list_artifacts(run_id):
+        inner = client.list_artifacts(run_id, entry.path) if entry.is_dir else [entry]
+        kept |= {item.path for item in inner}
+
+    assert artifacts <= kept
+
+
+def test_the_registered_model_answers_as_the_report_does(finished):
+    project, _ = finished
+    mlflow.set_tracking_uri(project.tracking_uri)
+    model = mlflow.pyfunc.load_model("models:/skip_model/1")
+    test = open_bundle(project.layout.bundles, "test")
+    outputs = model.predict({name: np.array(test[name]) for name in schema.BRANCH_SHAPES})
+
+    import pyarrow.parquet as pq
+
+    reported = pq.read_table(project.layout.report / "predictions.parquet")["p_not_skipped"].to_numpy()
+    np.testing.assert_allclose(outputs[:, 1] / outputs.sum(axis=1), reported, atol=1e-6)
+    assert [spec.name for spec in model.metadata.signature.inputs] == list(schema.BRANCH_SHAPES)
+
+
+def test_the_model_pins_what_it_needs(finished):
+    project, _ = finished
+    mlflow.set_tracking_uri(project.tracking_uri)
+    path = mlflow.pyfunc.get_model_dependencies("models:/skip_model/1")
+
+    with open(path) as requirements:
+        names = {line.split("==")[0] for line in requirements.read().split()}
+    assert {"tensorflow", "keras"} <= names
+
+
+def test_a_failure_closes_its_run_and_the_parent_as_failed(project):
+    log = project.layout.raw / "training_set" / "log_mini.csv"
+    log.write_text(log.read_text().replace(",true,", ",perhaps,", 1))
+
+    outcome = project.run("session_logs,track_features,merged_table")
+
+    runs = project.mlflow_runs(outcome.run_id)
+    assert not outcome.success
+    assert {name: run.info.status for name, run in runs.items()} == {
+        "": "FAILED",
+        "session_logs": "FAILED",
+        "track_features": "FINISHED",
+    }
+    assert "log_mini.csv" in runs["session_logs"].data.tags["failure"]
+
+
+def test_a_failed_check_stops_what_comes_after_and_closes_the_parent_as_failed(project):
+    assert project.run("session_logs,track_features,merged_table").success
+    manifest = project.layout.merged / "_manifest.json"
+    content = json.loads(manifest.read_text())
+    manifest.write_text(json.dumps(content | {"rows": content["rows"] + 1}))
+
+    outcome = project.run("encoded_table,scaled_table")
+
+    assert outcome.materialized == ("encoded_table",)
+    assert len(outcome.failures) == 1
+    assert "encoded_table: check row_conservation failed" in outcome.failures[0]
+    assert project.mlflow_runs(outcome.run_id)[""].info.status == "FAILED"
+
+
+def test_a_server_that_is_down_costs_the_record_and_not_the_result(project, monkeypatch):
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+
+    outcome = project.run("session_logs,track_features,merged_table")
+
+    event = project.instance().get_latest_materialization_event(dg.AssetKey("merged_table"))
+    assert outcome.success
+    assert (project.layout.merged / "log_mini.parquet").is_file()
+    assert event.asset_materialization.metadata["mlflow_run"].value.startswith("not recorded: ")
+
+
+def test_runs_that_a_dead_dagster_run_left_open_are_closed(project):
+    outcome = project.run("session_logs")
+    client = project.mlflow_client()
+    experiment = client.get_experiment_by_name("skip_pipeline").experiment_id
+    left = client.create_run(experiment, tags={"dagster.run_id": outcome.run_id})
+    foreign = client.create_run(experiment, tags={"dagster.run_id": "another instance's"})
+
+    assert close_finished(client, experiment, project.instance()) == 1
+
+    assert client.get_run(left.info.run_id).info.status == "FINISHED"
+    assert client.get_run(foreign.info.run_id).info.status == "RUNNING"

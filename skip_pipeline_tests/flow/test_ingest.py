@@ -1,0 +1,503 @@
+import datetime as dt
+
+import pyarrow as pa
+import pytest
+
+from skip_pipeline import schema
+from skip_pipeline.contracts import Finding
+from skip_pipeline.errors import BadInputError, MissingInputError
+from skip_pipeline.flow import ingest
+from skip_pipeline.flow.ingest import BrokenSessionError
+from skip_pipeline.flow.merge import merge
+from skip_pipeline_tests.builders import (
+    PUBLISHED_ROWS,
+    assert_says,
+    csv_bytes,
+    deliver,
+    log_table,
+    refusal,
+    session,
+    track,
+    track_table,
+)
+
+TODAY = dt.date(2026, 3, 1)
+
+
+@pytest.fixture
+def raw(tmp_path):
+    return tmp_path / "01_raw"
+
+
+@pytest.fixture
+def log_path(raw):
+    return raw / "training_set" / "log_mini.csv"
+
+
+@pytest.fixture
+def load(log_path):
+    """Deliver rows (or bytes) as the only session log, and load it."""
+
+    def load(content):
+        deliver(log_path, content)
+        return ingest.load_session_log(log_path, among=[log_path], today=TODAY)
+
+    return load
+
+
+@pytest.fixture
+def refused(load, log_path):
+    """What such a session log is refused with; every message must name the file."""
+
+    def refused(content, error=BadInputError):
+        message = refusal(error, lambda: load(content))
+        assert str(log_path) in message
+        return message
+
+    return refused
+
+
+def load_all(*paths):
+    """Summaries of all session logs, combined."""
+    return ingest.combine(
+        {path: ingest.load_session_log(path, among=paths, today=TODAY)[1] for path in paths}
+    )
+
+
+# --- Finding files --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("find", "folder"),
+    [(ingest.find_session_logs, "training_set"), (ingest.find_track_features, "track_features")],
+)
+class TestFinding:
+    def test_a_missing_folder_is_named_with_what_belongs_there(self, raw, find, folder):
+        message = refusal(MissingInputError, lambda: find(raw))
+        assert_says(message, f"{raw / folder} does not exist", "expected ", "skip-pipeline synthesize --out")
+
+    def test_an_empty_folder_is_named_with_what_belongs_there(self, raw, find, folder):
+        deliver(raw / folder / "notes.txt", b"no data")
+        message = refusal(MissingInputError, lambda: find(raw))
+        assert_says(message, f"{raw / folder} holds no .csv or .csv.gz", "expected ", "skip-pipeline synth")
+
+    def test_plain_and_gzipped_files_come_sorted_and_hidden_ones_not_at_all(self, raw, find, folder):
+        for name in ("b.csv.gz", "a.csv", ".c.csv", "d.csv.part"):
+            deliver(raw / folder / name, b"any")
+        assert [path.name for path in find(raw)] == ["a.csv", "b.csv.gz"]
+
+    def test_the_same_name_plain_and_gzipped_is_refused(self, raw, find, folder):
+        for name in ("a.csv", "a.csv.gz"):
+            deliver(raw / folder / name, b"any")
+        message = refusal(BadInputError, lambda: find(raw))
+        assert_says(
+            message, str(raw / folder), "holds a both as .csv and as .csv.gz", "expected one", "Remove"
+        )
+
+    def test_a_name_that_parquet_readers_would_skip_is_refused(self, raw, find, folder):
+        deliver(raw / folder / "_a.csv", b"any")
+        message = refusal(BadInputError, lambda: find(raw))
+        assert_says(message, str(raw / folder), "holds _a.csv", "expected no name", "Rename it")
+
+
+@pytest.mark.parametrize("name", ["log_0_20180715.csv", "log_0_20180715.csv.gz"])
+def test_a_shard_is_called_after_its_file(tmp_path, name):
+    assert ingest.shard_name(tmp_path / name) == "log_0_20180715"
+
+
+def test_a_marker_beside_the_raw_folders_makes_the_data_synthetic(tmp_path):
+    assert ingest.data_source(tmp_path) == "real"
+    (tmp_path / "SYNTHETIC.json").write_text("{}")
+    assert ingest.data_source(tmp_path) == "synthetic"
+
+
+# --- Published rows -----------------------------------------------------------------------------------------
+
+
+def test_published_rows_are_read_into_the_typed_table():
+    log = ingest.read_session_log(PUBLISHED_ROWS)
+    assert log.schema.equals(schema.SESSION_LOG)
+    assert log.num_rows == 14
+    assert log.slice(13).to_pylist() == [
+        {
+            "session_id": "0_00010fc5-b79e-4cdf-bc4c-f140d0f99a3a",
+            "session_position": 1,
+            "session_length": 20,
+            "track_id_clean": "t_8f9f2397-334b-48ee-9120-96d9ddf32f92",
+            "skip_1": False,
+            "skip_2": False,
+            "skip_3": True,
+            "not_skipped": False,
+            "context_switch": 0,
+            "no_pause_before_play": 0,
+            "short_pause_before_play": 0,
+            "long_pause_before_play": 0,
+            "hist_user_behavior_n_seekfwd": 0,
+            "hist_user_behavior_n_seekback": 0,
+            "hist_user_behavior_is_shuffle": False,
+            "hour_of_day": 19,
+            "date": "2018-07-15",
+            "premium": True,
+            "context_type": "radio",
+            "hist_user_behavior_reason_start": "fwdbtn",
+            "hist_user_behavior_reason_end": "fwdbtn",
+        }
+    ]
+
+
+def test_published_rows_written_back_in_the_raw_spelling_are_the_file_byte_for_byte():
+    log = ingest.read_session_log(PUBLISHED_ROWS)
+    assert csv_bytes(log.to_pylist(), log.column_names) == PUBLISHED_ROWS.read_bytes()
+
+
+def test_published_rows_merge_with_features_of_their_tracks_to_50_columns():
+    log = ingest.read_session_log(PUBLISHED_ROWS)
+    tracks = track_table(*map(track, log["track_id_clean"].to_pylist()))
+    merged = merge(log, tracks, shard="log.csv")
+    assert (merged.num_rows, merged.num_columns) == (14, 50)
+    assert merged.select(log.column_names).equals(log)
+
+
+def test_published_rows_know_no_unknown_level_and_no_junk_date():
+    log = ingest.read_session_log(PUBLISHED_ROWS)
+    assert ingest.unknown_levels(log) == {}
+    assert ingest.junk_dates(log["date"], today=TODAY) == {}
+
+
+# --- Single values of a session log -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "expected"),
+    [
+        ("session_position", 0, "a whole number from 1 to 20"),
+        ("session_position", 21, "a whole number from 1 to 20"),
+        ("session_length", 9, "a whole number from 10 to 20"),
+        ("session_length", 21, "a whole number from 10 to 20"),
+        ("hour_of_day", 24, "a whole number from 0 to 23"),
+        ("hour_of_day", -1, "a whole number from 0 to 23"),
+        ("context_switch", 2, "a whole number from 0 to 1"),
+        ("long_pause_before_play", -1, "a whole number from 0 to 1"),
+        ("hist_user_behavior_n_seekfwd", -1, "a whole number from 0 to 2147483647"),
+    ],
+)
+def test_a_number_out_of_range_is_named_with_its_row(refused, column, value, expected):
+    values = [row[column] for row in session()]
+    values[3] = value
+    message = refused(session(**{column: values}))
+    assert_says(message, f"column {column} is not {expected} in row 4 ({value})", "correct or remove")
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "expected"),
+    [
+        ("session_position", "four", "a whole number from 1 to 20"),
+        ("hist_user_behavior_n_seekback", "0.0", "a whole number from 0 to 2147483647"),
+        ("skip_2", "no", "true or false"),
+        ("premium", "yes", "true or false"),
+    ],
+)
+def test_a_value_of_a_wrong_type_is_named_with_its_row(refused, column, value, expected):
+    values = [row[column] for row in session()]
+    values[6] = value
+    message = refused(session(**{column: values}))
+    assert_says(message, f"column {column} is not {expected} in row 7 ('{value}')", "correct or remove")
+
+
+def test_reordered_columns_give_an_equal_table(load):
+    rows = session()
+    log, _ = load(csv_bytes(rows))
+    turned, _ = load(csv_bytes(rows, list(reversed(rows[0]))))
+    assert turned.equals(log)
+
+
+@pytest.mark.parametrize("column", ["session_id", "track_id_clean"])
+def test_an_empty_id_is_named_with_its_row_in_the_file(refused, column):
+    rows = session("s1") + session("s2")
+    rows[12][column] = ""
+    message = refused(rows)
+    assert_says(message, f"column {column} is empty in row 13;", "every row needs an id", "Fill in or remove")
+
+
+# --- Sessions -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("length", [10, 20])
+def test_whole_sessions_are_loaded_and_counted(load, length):
+    log, summary = load(session("s1", length) + session("s2", 10))
+    assert log.schema.equals(schema.SESSION_LOG)
+    assert (summary.rows, summary.sessions, summary.reordered) == (length + 10, 2, False)
+    assert sum(summary.lengths.values()) == 2
+    assert summary.lengths[length] >= 1
+
+
+def test_rows_in_any_order_are_sorted_by_session_and_position(load):
+    rows = session("s1") + session("s2", 12)
+    ordered, _ = load(rows)
+    log, summary = load(rows[::-2] + rows[::2])
+    assert summary.reordered
+    assert log.equals(ordered)
+    assert log["session_position"].to_pylist() == [*range(1, 11), *range(1, 13)]
+
+
+@pytest.mark.parametrize(
+    ("positions", "fact"),
+    [
+        ([1, 2, 3, 4, 5, 5, 7, 8, 9, 10], "repeats 5, lacks 6"),
+        ([1, 2, 3, 4, 5, 6, 7, 8, 9, 11], "lacks 10, goes beyond its length with 11"),
+        ([2, 3, 4, 5, 6, 7, 8, 9, 10, 10], "repeats 10, lacks 1"),
+        ([1, 1, 1, 1, 1, 1, 1, 1, 1, 1], "repeats 1, lacks 2, 3, 4, 5, 6 and 4 more"),
+    ],
+    ids=["repeated", "beyond length", "first missing", "all alike"],
+)
+def test_wrong_positions_are_named_with_session_and_rows(refused, positions, fact):
+    message = refused(session("s1") + session("s2", session_position=positions), BrokenSessionError)
+    assert_says(
+        message,
+        "session 's2'",
+        f"column session_position {fact};",
+        "expected 1 to 10 (session_length), each once",
+        "Deliver the session whole, or remove its rows",
+        "rows 11, 12, 13, 14, 15 and 5 more",
+    )
+
+
+def test_a_missing_row_is_named_with_session_and_rows(refused):
+    message = refused(session("s1") + session("s2")[:6] + session("s2")[7:], BrokenSessionError)
+    assert_says(
+        message, "session 's2'", "column session_position lacks 7;", "rows 11, 12, 13, 14, 15 and 4 more"
+    )
+
+
+@pytest.mark.parametrize("cut", [slice(1, None), slice(None, -1)], ids=["first", "last"])
+def test_a_missing_end_is_noticed(refused, cut):
+    assert "column session_position lacks" in refused(session("s1")[cut], BrokenSessionError)
+
+
+def test_a_session_listed_twice_over_is_refused(refused):
+    message = refused(session("s1") + session("s2") + session("s1"), BrokenSessionError)
+    assert_says(message, "session 's1'", "repeats 1, 2, 3, 4, 5 and 5 more", "rows 1, 2, 3, 4, 5 and 15 more")
+
+
+def test_rows_are_named_as_they_stand_in_a_file_that_is_not_sorted(refused):
+    message = refused(session("s2")[:9] + session("s1"), BrokenSessionError)
+    assert_says(message, "session 's2'", "lacks 10;", "rows 1, 2, 3, 4, 5 and 4 more")
+
+
+def test_a_length_that_changes_within_a_session_is_named(refused):
+    lengths = [10] * 9 + [11]
+    message = refused(session("s1") + session("s2", session_length=lengths), BrokenSessionError)
+    assert_says(
+        message,
+        "session 's2'",
+        "column session_length says [10, 11]",
+        "expected one length throughout",
+        "Correct its rows: rows 11, 12, 13, 14, 15 and 5 more",
+    )
+
+
+def test_further_broken_sessions_are_counted(refused):
+    broken = [row for name in ("s1", "s2", "s3") for row in session(name)[:-1]]
+    assert "session 's1' and 2 more: " in refused(broken + session("s4"), BrokenSessionError)
+
+
+# --- Sessions in two files --------------------------------------------------------------------------------
+
+
+def test_summaries_of_files_add_up(raw):
+    first = deliver(raw / "a.csv", session("s1", 10, date="1969-12-31", context_type="smart_speaker"))
+    last = session("s3", 12, context_type="car")[::-1]
+    second = deliver(raw / "b.csv.gz", session("s2", 10, date="1969-12-31") + last)
+    summary = load_all(first, second)
+    assert (summary.rows, summary.sessions, summary.lengths) == (32, 3, {10: 2, 12: 1})
+    assert summary.junk_dates == {"1969-12-31": 20}
+    assert summary.unknown_levels == {"context_type": {"car": 12, "smart_speaker": 10}}
+    assert summary.reordered
+
+
+@pytest.mark.parametrize("cut", [1, 4, 9])
+def test_a_session_whose_rows_lie_in_two_files_is_refused_naming_both(raw, cut):
+    first = deliver(raw / "a.csv", session("s1") + session("s2")[:cut])
+    second = deliver(raw / "b.csv", session("s2")[cut:] + session("s3"))
+    message = refusal(BadInputError, lambda: load_all(first, second))
+    assert_says(
+        message,
+        "session 's2' (column session_id) has rows in both",
+        f"{first} (row",
+        f"{second} (row",
+        "expected every session whole in one file",
+        "join its rows in one file",
+    )
+
+
+def test_a_session_that_looks_whole_in_either_file_is_refused_naming_both(raw):
+    first = deliver(raw / "a.csv", session("s1") + session("s2"))
+    second = deliver(raw / "b.csv", session("s2") + session("s3"))
+    message = refusal(BadInputError, lambda: load_all(first, second))
+    assert_says(
+        message,
+        "session 's2' (column session_id)",
+        f"{first} (rows 11, 12, 13, 14, 15 and 5 more)",
+        f"{second} (rows 1, 2, 3, 4, 5 and 5 more)",
+        "expected every session whole in one file",
+        "Remove the copy",
+    )
+
+
+def test_a_few_rows_of_a_session_that_is_whole_in_an_earlier_file_are_refused_naming_both(raw):
+    first = deliver(raw / "a.csv", session("s1") + session("s2"))
+    second = deliver(raw / "b.csv", session("s2")[3:5] + session("s3"))
+    message = refusal(BadInputError, lambda: load_all(first, second))
+    assert_says(
+        message, "session 's2'", f"{second} (rows 1, 2)", f"{first} (rows 11, 12, 13, 14, 15 and 5 more)"
+    )
+
+
+def test_further_sessions_in_two_files_are_counted(raw):
+    first = deliver(raw / "a.csv", session("s1") + session("s2") + session("s3"))
+    second = deliver(raw / "b.csv", session("s1") + session("s2") + session("s3"))
+    assert ", and so have 2 more; " in refusal(BadInputError, lambda: load_all(first, second))
+
+
+# --- Odd, but not wrong -----------------------------------------------------------------------------------
+
+
+def test_unknown_levels_are_counted_by_column_and_level(load):
+    starts = ["popup", "popup", "uriopen", *["trackdone"] * 6, ""]
+    _, summary = load(session(hist_user_behavior_reason_start=starts, context_type="Radio"))
+    assert summary.unknown_levels == {
+        "context_type": {"Radio": 10},
+        "hist_user_behavior_reason_start": {"": 1, "popup": 2, "uriopen": 1},
+    }
+
+
+@pytest.mark.parametrize(
+    "date",
+    [
+        "1969-12-31",
+        "2032-01-01",
+        "soon",
+        "",
+        "2018-02-30",
+        "15.07.2018",
+        "20180715",
+        "2008-10-06",
+        "2026-03-03",
+    ],
+)
+def test_a_junk_date_is_counted(load, date):
+    _, summary = load(session(date=["2018-07-15"] * 8 + [date] * 2))
+    assert summary.junk_dates == {date: 2}
+
+
+@pytest.mark.parametrize("date", ["2008-10-07", "2018-07-15", "2026-03-01", "2026-03-02"])
+def test_a_plausible_date_is_not_counted(load, date):
+    _, summary = load(session(date=date))
+    assert summary.junk_dates == {}
+
+
+def test_a_quoted_comma_and_a_quoted_quote_are_text(load):
+    rows = csv_bytes(session(session_id="SID")).replace(b"SID,", b'"s,1 ""x""",')
+    log, summary = load(rows)
+    assert set(log["session_id"].to_pylist()) == {'s,1 "x"'}
+    assert summary.sessions == 1
+
+
+def test_findings_pass_on_a_log_without_oddities(load):
+    _, summary = load(session())
+    findings = ingest.log_findings(summary)
+    assert [finding.name for finding in findings] == list(ingest.LOG_FINDINGS)
+    assert all(finding.passed for finding in findings)
+
+
+def test_findings_show_unknown_levels_and_junk_dates_and_those_only(load):
+    _, summary = load(session(context_type="car", date="soon"))
+    failed = [finding for finding in ingest.log_findings(summary) if not finding.passed]
+    assert failed == [
+        Finding("known_levels", False, {"context_type": "'car' in 10 rows"}),
+        Finding("plausible_dates", False, {"date": "'soon' in 10 rows"}),
+    ]
+
+
+# --- Track features ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def read_tracks(raw):
+    """Deliver rows as track feature files a.csv, b.csv, … and read them."""
+
+    def read_tracks(*files):
+        paths = [deliver(raw / f"{name}.csv", rows) for name, rows in zip("abc", files, strict=False)]
+        return ingest.read_track_features(paths)
+
+    return read_tracks
+
+
+def test_tracks_of_all_files_come_as_one_table_sorted_by_id(read_tracks):
+    tracks = read_tracks([track("t_3"), track("t_1")], [track("t_2")])
+    assert tracks.schema.equals(schema.TRACK_FEATURES)
+    assert tracks.equals(
+        pa.Table.from_pylist([track(f"t_{i}") for i in (1, 2, 3)], schema=schema.TRACK_FEATURES)
+    )
+
+
+def test_a_track_listed_twice_in_a_file_is_named_with_its_rows(read_tracks, raw):
+    message = refusal(
+        BadInputError, lambda: read_tracks([track("t_2"), track("t_1"), track("t_2", energy=0.5)])
+    )
+    assert_says(
+        message,
+        "column track_id lists 't_2' more than once",
+        f"{raw / 'a.csv'} rows 1, 3",
+        "expected each track once",
+        "Remove the repeated rows",
+    )
+
+
+def test_a_track_listed_in_two_files_is_named_with_both(read_tracks, raw):
+    message = refusal(BadInputError, lambda: read_tracks([track("t_1"), track("t_2")], [track("t_2")]))
+    assert_says(message, f"'t_2' more than once ({raw / 'a.csv'} row 2; {raw / 'b.csv'} row 1); expected")
+
+
+def test_further_tracks_listed_twice_are_counted(read_tracks):
+    rows = [track(f"t_{i}") for i in range(4)]
+    assert "and 3 other tracks" in refusal(BadInputError, lambda: read_tracks(rows, rows))
+
+
+def test_an_empty_track_id_is_named_with_its_row(read_tracks, raw):
+    message = refusal(BadInputError, lambda: read_tracks([track("t_1"), track("")]))
+    assert_says(message, f"{raw / 'a.csv'}: column track_id is empty in row 2", "needs an id", "Fill in")
+
+
+@pytest.mark.parametrize("value", ["NaN", "inf", "-inf"])
+def test_a_feature_that_is_not_finite_is_named_with_its_row(read_tracks, raw, value):
+    message = refusal(BadInputError, lambda: read_tracks([track("t_1"), track("t_2", energy=value)]))
+    assert_says(
+        message, f"{raw / 'a.csv'}: column energy is not a finite number in row 2", "correct or remove"
+    )
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "expected"),
+    [
+        ("acousticness", "high", "a number"),
+        ("release_year", "1999.0", "a whole number from -32768 to 32767"),
+        ("key", "C", "a whole number from -128 to 127"),
+    ],
+)
+def test_a_feature_of_a_wrong_type_is_named_with_its_row(read_tracks, raw, column, value, expected):
+    message = refusal(BadInputError, lambda: read_tracks([track("t_1"), track("t_2", **{column: value})]))
+    assert_says(message, str(raw / "a.csv"), f"column {column} is not {expected} in row 2 ('{value}')")
+
+
+def test_track_findings_warn_of_an_unknown_mode_only(read_tracks):
+    findings = ingest.track_findings(read_tracks([track("t_1"), track("t_2", mode="dorian")]))
+    assert [finding.name for finding in findings] == list(ingest.TRACK_FINDINGS)
+    assert [finding for finding in findings if not finding.passed] == [
+        Finding("known_levels", False, {"mode": "'dorian' in 1 rows"})
+    ]
+
+
+def test_ordering_keeps_a_sorted_table_as_it_is():
+    log = log_table(session("s1"), session("s2"))
+    assert ingest.order_session_log(log) == (log, False)

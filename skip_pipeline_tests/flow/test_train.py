@@ -1,0 +1,259 @@
+import dataclasses
+import logging
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from skip_pipeline import schema
+from skip_pipeline.errors import ContractError, MissingInputError, TrainingError
+from skip_pipeline.flow.history import EpochReport, history_from_json, history_to_json
+from skip_pipeline.flow.train import Trained, load_network, predict, save_network, train
+from skip_pipeline.settings import PRESETS, TrainingSettings
+from skip_pipeline_tests.tiny_bundle import tiny_bundle
+
+QUICK = dataclasses.replace(PRESETS["fast"], max_epochs=6, batch_size=32)
+
+
+def nobody(_: EpochReport) -> None:
+    """Listens to no epoch."""
+
+
+@pytest.fixture(scope="module")
+def bundle() -> dict[str, np.ndarray]:
+    return tiny_bundle(300)
+
+
+@pytest.fixture(scope="module")
+def validation() -> dict[str, np.ndarray]:
+    return tiny_bundle(100, seed=1)
+
+
+@pytest.fixture(scope="module")
+def reports() -> list[EpochReport]:
+    return []
+
+
+@pytest.fixture(scope="module")
+def trained(
+    bundle: dict[str, np.ndarray], validation: dict[str, np.ndarray], reports: list[EpochReport]
+) -> Trained:
+    return train(bundle, validation, QUICK, reports.append)
+
+
+def test_it_learns_an_obvious_rule(trained: Trained) -> None:
+    unseen = tiny_bundle(200, seed=2)
+    right = (predict(trained.network, unseen) >= 0.5) == unseen[schema.LABEL]
+    assert right.mean() > 0.9
+
+
+def test_it_reports_each_epoch_once(trained: Trained, reports: list[EpochReport]) -> None:
+    assert tuple(reports) == trained.history
+    assert [report.epoch for report in reports] == list(range(1, len(reports) + 1))
+    for report in reports:
+        assert report.max_epochs == 6
+        assert report.seconds > 0
+        assert report.seconds_left_at_most == report.seconds * (6 - report.epoch)
+        assert report.loss > 0
+        assert 0 <= report.accuracy <= 1
+        assert report.validation_loss > 0
+        assert 0 <= report.validation_accuracy <= 1
+    assert reports[0].learning_rate == pytest.approx(QUICK.learning_rate)
+
+
+def test_it_keeps_the_epoch_of_the_lowest_validation_loss(
+    trained: Trained, validation: dict[str, np.ndarray]
+) -> None:
+    p = predict(trained.network, validation)
+    of_what_happened = np.where(validation[schema.LABEL] == 1, p, 1 - p)
+    best = trained.history[trained.best_epoch - 1]
+
+    assert best.validation_loss == pytest.approx(min(r.validation_loss for r in trained.history), abs=1e-4)
+    assert -np.log(of_what_happened).mean() == pytest.approx(best.validation_loss, abs=1e-4)
+
+
+def test_each_epoch_is_logged_with_its_report(
+    bundle: dict[str, np.ndarray], caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, logger="skip_pipeline.train"):
+        trained = train(bundle, bundle, dataclasses.replace(QUICK, max_epochs=1), nobody)
+
+    (record,) = caplog.records
+    assert record.__dict__["epoch_report"] == trained.history[0]
+    assert record.getMessage().startswith("epoch 1 of at most 1: loss 0.")
+
+
+def test_the_learning_rate_falls_after_flat_epochs_and_training_stops(bundle: dict[str, np.ndarray]) -> None:
+    settings = dataclasses.replace(
+        QUICK, learning_rate=1e-12, stopping_patience=2, plateau_patience=1, plateau_factor=0.5
+    )
+    trained = train(bundle, bundle, settings, nobody)
+
+    assert [report.learning_rate for report in trained.history] == pytest.approx([1e-12, 1e-12, 5e-13])
+    assert trained.best_epoch == 1
+
+
+def test_the_same_seed_gives_the_same_network_bit_for_bit(
+    bundle: dict[str, np.ndarray], validation: dict[str, np.ndarray], trained: Trained
+) -> None:
+    np.random.default_rng().random()
+    again = train(bundle, validation, QUICK, nobody)
+
+    for first, second in zip(trained.network.get_weights(), again.network.get_weights(), strict=True):
+        np.testing.assert_array_equal(first, second)
+    assert [r.loss for r in again.history] == [r.loss for r in trained.history]
+    assert [layer.name for layer in again.network.layers] == [layer.name for layer in trained.network.layers]
+
+
+def test_another_seed_gives_another_network(bundle: dict[str, np.ndarray], trained: Trained) -> None:
+    other = train(bundle, bundle, dataclasses.replace(QUICK, max_epochs=1, seed=1), nobody)
+    assert other.history[0].loss != trained.history[0].loss
+
+
+def test_memory_mapped_arrays_train_alike(
+    bundle: dict[str, np.ndarray], trained: Trained, tmp_path: Path
+) -> None:
+    mapped = {}
+    for name, array in bundle.items():
+        np.save(tmp_path / f"{name}.npy", array)
+        mapped[name] = np.load(tmp_path / f"{name}.npy", mmap_mode="r")
+    one = dataclasses.replace(QUICK, max_epochs=1)
+
+    assert train(mapped, mapped, one, nobody).history[0].loss == trained.history[0].loss
+
+
+# --- Refusals -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("empty", ["training", "validation"])
+def test_an_empty_split_is_refused(bundle: dict[str, np.ndarray], empty: str) -> None:
+    nothing = {name: array[:0] for name, array in bundle.items()}
+    splits = (nothing, bundle) if empty == "training" else (bundle, nothing)
+    with pytest.raises(TrainingError, match=f"the {empty} split holds no session"):
+        train(*splits, QUICK, nobody)
+
+
+@pytest.mark.parametrize(("label", "word"), [(0, "skipped"), (1, "played to its end")])
+def test_training_sessions_that_all_end_alike_are_refused(
+    bundle: dict[str, np.ndarray], label: int, word: str
+) -> None:
+    alike = bundle | {schema.LABEL: np.full(300, label, np.float32)}
+    with pytest.raises(TrainingError, match=f"all 300 training sessions .* {word}, expected both outcomes"):
+        train(alike, bundle, QUICK, nobody)
+
+
+def test_a_value_that_is_not_finite_is_found_when_the_loss_breaks(bundle: dict[str, np.ndarray]) -> None:
+    broken = bundle | {"last_track": bundle["last_track"].copy()}
+    broken["last_track"][7, 3] = np.nan
+    with pytest.raises(TrainingError, match=r"loss became nan .* last_track holds .* 1 training .* \[7\]"):
+        train(broken, bundle, QUICK, nobody)
+
+
+def test_a_loss_that_runs_away_names_the_learning_rate(bundle: dict[str, np.ndarray]) -> None:
+    settings = dataclasses.replace(QUICK, learning_rate=1e38)
+    with pytest.raises(TrainingError, match=r"in epoch \d .* lower learning_rate, which is 1e\+38"):
+        train(bundle, bundle, settings, nobody)
+
+
+def test_an_unknown_preset_is_refused(bundle: dict[str, np.ndarray]) -> None:
+    settings = TrainingSettings(**(vars(QUICK) | {"preset": "huge"}))
+    with pytest.raises(TrainingError, match="no preset 'huge'"):
+        train(bundle, bundle, settings, nobody)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("max_epochs", 0),
+        ("batch_size", 0),
+        ("learning_rate", float("nan")),
+        ("stopping_patience", -1),
+        ("stopping_min_delta", -1.0),
+        ("plateau_patience", -1),
+        ("plateau_factor", 1.0),
+        ("dropout", 1.0),
+        ("seed", -1),
+    ],
+)
+def test_a_setting_without_sense_is_refused(bundle: dict[str, np.ndarray], field: str, value: float) -> None:
+    settings = TrainingSettings(**(vars(QUICK) | {field: value}))
+    with pytest.raises(TrainingError, match=f"^{field} is {value}, not .*; correct the training settings$"):
+        train(bundle, bundle, settings, nobody)
+
+
+# --- Prediction ---------------------------------------------------------------------------------------
+
+
+def fixed_network(skipped: float, not_skipped: float) -> keras.Model:
+    """A network that answers the same two columns to everything."""
+    inputs = {name: keras.Input(shape, name=name) for name, shape in schema.BRANCH_SHAPES.items()}
+    columns = keras.layers.Dense(2, kernel_initializer="zeros", name="outcome")(inputs["last_track"])
+    network = keras.Model(inputs, columns)
+    network.get_layer("outcome").set_weights([np.zeros((31, 2)), np.array([skipped, not_skipped])])
+    return network
+
+
+@pytest.mark.parametrize(
+    ("skipped", "not_skipped", "p"),
+    [(0.75, 0.25, 0.25), (0.25, 0.125, 1 / 3), (1.0, 1.0, 0.5), (0.0, 0.0, 0.5)],
+)
+def test_prediction_is_column_one_over_the_sum_of_both(
+    bundle: dict[str, np.ndarray], skipped: float, not_skipped: float, p: float
+) -> None:
+    predicted = predict(fixed_network(skipped, not_skipped), bundle)
+
+    assert predicted.dtype == np.float64
+    assert predicted.shape == (300,)
+    np.testing.assert_allclose(predicted, p, rtol=1e-12)
+
+
+def test_no_sessions_give_no_predictions(bundle: dict[str, np.ndarray]) -> None:
+    nothing = {name: array[:0] for name, array in bundle.items()}
+    assert predict(fixed_network(1, 1), nothing).shape == (0,)
+
+
+# --- Files --------------------------------------------------------------------------------------------
+
+
+def test_a_saved_network_predicts_the_same(
+    trained: Trained, validation: dict[str, np.ndarray], tmp_path: Path
+) -> None:
+    save_network(trained.network, tmp_path / "network.keras")
+    loaded = load_network(tmp_path / "network.keras")
+
+    np.testing.assert_array_equal(predict(loaded, validation), predict(trained.network, validation))
+    assert not loaded.compiled
+
+
+def test_a_missing_network_is_reported(tmp_path: Path) -> None:
+    with pytest.raises(MissingInputError, match=r"network\.keras is not there; materialize trained_model"):
+        load_network(tmp_path / "network.keras")
+
+
+def test_a_truncated_network_is_refused(trained: Trained, tmp_path: Path) -> None:
+    path = tmp_path / "network.keras"
+    save_network(trained.network, path)
+    path.write_bytes(path.read_bytes()[:5000])
+    with pytest.raises(ContractError, match="cannot be read as a Keras model"):
+        load_network(path)
+
+
+def test_a_network_of_other_inputs_is_refused(tmp_path: Path) -> None:
+    other = keras.Sequential([keras.Input((3,), name="last_track"), keras.layers.Dense(2)])
+    other.save(tmp_path / "network.keras")
+    with pytest.raises(ContractError, match=r"takes {'last_track': \(3,\)}"):
+        load_network(tmp_path / "network.keras")
+
+
+def test_code_in_a_network_file_is_refused(tmp_path: Path) -> None:
+    inputs = {name: keras.Input(shape, name=name) for name, shape in schema.BRANCH_SHAPES.items()}
+    columns = keras.layers.Lambda(lambda x: x[:, :2], output_shape=(2,))(inputs["last_track"])
+    keras.Model(inputs, columns).save(tmp_path / "network.keras")
+    with pytest.raises(ContractError, match="cannot be read as a Keras model"):
+        load_network(tmp_path / "network.keras")
+
+
+def test_a_history_survives_json(trained: Trained) -> None:
+    content = history_to_json(trained.history, trained.best_epoch)
+    assert history_from_json(content) == (trained.history, trained.best_epoch)

@@ -1,0 +1,305 @@
+import gzip
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from skip_pipeline.errors import BadInputError, MissingInputError
+from skip_pipeline.raw_csv import read_csv, rows_text
+from skip_pipeline_tests.builders import assert_says, refusal
+
+CONTRACT = pa.schema([("id", pa.string()), ("n", pa.int8()), ("b", pa.bool_()), ("f", pa.float32())])
+RANGES = {"n": (1, 20)}
+HEADER = "id,n,b,f\n"
+ROW = "x,1,true,0.5\n"
+ONE_ROW = [{"id": "x", "n": 1, "b": True, "f": 0.5}]
+
+
+@pytest.fixture
+def read(tmp_path):
+    """Read text or bytes as a delivered file."""
+
+    def read(content, name="log.csv"):
+        path = tmp_path / name
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return read_csv(path, CONTRACT, RANGES)
+
+    return read
+
+
+@pytest.fixture
+def refused(read, tmp_path):
+    """What such a file is refused with; every message must name the file."""
+
+    def refused(content, name="log.csv"):
+        message = refusal(BadInputError, lambda: read(content, name))
+        assert str(tmp_path / name) in message
+        return message
+
+    return refused
+
+
+# --- Accepted -------------------------------------------------------------------------------------------
+
+
+def test_columns_get_the_dtypes_of_the_contract(read):
+    table = read(HEADER + ROW)
+    assert table.schema == CONTRACT
+    assert table.to_pylist() == ONE_ROW
+
+
+def test_columns_in_another_order_give_an_equal_table(read):
+    assert read("f,b,id,n\n0.5,true,x,1\n").equals(read(HEADER + ROW))
+
+
+def test_gzip_gives_an_equal_table(read):
+    assert read(gzip.compress((HEADER + ROW).encode()), "log.csv.gz").equals(read(HEADER + ROW))
+
+
+def test_gzip_files_joined_end_to_end_are_read_to_the_end(read):
+    joined = gzip.compress((HEADER + ROW).encode()) + gzip.compress(ROW.encode())
+    assert read(joined, "log.csv.gz").to_pylist() == ONE_ROW * 2
+
+
+def test_a_byte_order_mark_and_carriage_returns_are_no_part_of_the_values(read):
+    windows = b"\xef\xbb\xbf" + (HEADER + ROW).replace("\n", "\r\n").encode()
+    assert read(windows).equals(read(HEADER + ROW))
+
+
+def test_blank_lines_are_skipped(read):
+    assert read(f"\n{HEADER}\n{ROW}\n\n").to_pylist() == ONE_ROW
+
+
+def test_a_last_line_without_a_line_feed_is_read(read):
+    assert read((HEADER + ROW).rstrip("\n")).to_pylist() == ONE_ROW
+
+
+@pytest.mark.parametrize("text", ["a,b", 'say "x"', "ünïcode 音楽", "", "NA", "null", " padded "])
+def test_text_is_kept_as_it_is(read, text):
+    quoted = text.replace('"', '""')
+    assert read(f'{HEADER}"{quoted}",1,true,0.5\n')["id"].to_pylist() == [text]
+
+
+def test_a_decimal_becomes_the_nearest_float32(read):
+    assert read(f"{HEADER}x,1,true,0.8764553070068359\n")["f"][0].as_py() == np.float32(0.8764553070068359)
+
+
+# --- No file, no rows, no gzip ------------------------------------------------------------------------------
+
+
+def test_a_missing_file_is_missing_input(tmp_path):
+    message = refusal(MissingInputError, lambda: read_csv(tmp_path / "log.csv", CONTRACT, RANGES))
+    assert_says(message, str(tmp_path / "log.csv"), "not there", "deliver it again")
+
+
+@pytest.mark.parametrize("content", [b"", b"\n\r\n", b"\xef\xbb\xbf"])
+def test_an_empty_file_is_refused(refused, content):
+    assert_says(refused(content), "is empty", "expected a header line and rows", "Deliver the file again")
+
+
+def test_an_empty_gzip_file_is_refused(refused):
+    assert_says(refused(gzip.compress(b""), "log.csv.gz"), "is empty", "expected a header line and rows")
+
+
+@pytest.mark.parametrize("content", [HEADER, HEADER.rstrip("\n"), HEADER + "\n\n"])
+def test_a_header_without_rows_is_refused(refused, content):
+    assert_says(refused(content), "no rows", "expected at least one", "Deliver the file again")
+
+
+@pytest.fixture(scope="module")
+def zipped():
+    rows = "".join(f"x{i},1,true,0.{i * 7919 % 10007}\n" for i in range(40_000))  # several of Arrow's blocks
+    return gzip.compress((HEADER + rows).encode())
+
+
+@pytest.mark.parametrize("kept", [1, 10, 0.3, 0.9, -9, -8, -1])
+def test_a_truncated_gzip_is_refused_wherever_it_ends(refused, zipped, kept):
+    end = int(kept * len(zipped)) if isinstance(kept, float) else kept
+    message = refused(zipped[:end], "log.csv.gz")
+    assert_says(message, "not a complete gzip file", "expected one that `gzip -t` accepts", "again")
+
+
+def test_a_gzip_with_a_wrong_checksum_is_refused(refused, zipped):
+    damaged = zipped[:-6] + bytes([zipped[-6] ^ 1]) + zipped[-5:]
+    assert_says(refused(damaged, "log.csv.gz"), "not a complete gzip file")
+
+
+def test_plain_text_in_a_file_called_gz_is_refused(refused):
+    assert_says(refused(HEADER + ROW, "log.csv.gz"), "not a complete gzip file", "`gzip -t`")
+
+
+def test_gzip_in_a_file_called_csv_is_refused(refused, zipped):
+    assert_says(refused(zipped), "header line is not UTF-8 text", "expected the published column names")
+
+
+def test_a_folder_in_place_of_a_file_is_refused(tmp_path):
+    (tmp_path / "log.csv").mkdir()
+    message = refusal(BadInputError, lambda: read_csv(tmp_path / "log.csv", CONTRACT, RANGES))
+    assert_says(message, str(tmp_path / "log.csv"), "cannot be read")
+
+
+# --- Columns ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "fact"),
+    [
+        ("id,n,b", "x,1,true", "columns missing f."),
+        ("id,n,b,f,g", "x,1,true,0.5,7", "columns unexpected 'g'."),
+        ("id,n,b,F", "x,1,true,0.5", "columns missing f; unexpected 'F'."),
+        ("id,n,b,f,n", "x,1,true,0.5,1", "columns more than once: n."),
+        ("id;n;b;f", "x;1;true;0.5", "columns missing id, n, b, f; unexpected 'id;n;b;f'."),
+        ("x,1,true,0.5", "x,1,true,0.5", "columns missing id, n, b, f; unexpected 'x'"),
+    ],
+    ids=["missing", "extra", "renamed", "twice", "other separator", "no header"],
+)
+def test_a_header_with_other_columns_is_refused(refused, header, row, fact):
+    message = refused(f"{header}\n{row}\n")
+    assert_says(message, fact, "Expected the 4 published columns, in any order", "rename or remove")
+
+
+@pytest.mark.parametrize("header", [b"id,n,b,f\xe9", "id,n,b,f".encode("utf-16")])
+def test_a_header_that_is_not_utf_8_is_refused(refused, header):
+    assert_says(
+        refused(header + b"\n" + ROW.encode()), "header line is not UTF-8 text", "Save the file as UTF-8"
+    )
+
+
+# --- Values -------------------------------------------------------------------------------------------------
+
+WRONG_VALUES = [
+    ("n", "abc", "a whole number from 1 to 20"),
+    ("n", "1.0", "a whole number from 1 to 20"),
+    ("n", "+1", "a whole number from 1 to 20"),
+    ("n", "NA", "a whole number from 1 to 20"),
+    ("n", "128", "a whole number from 1 to 20"),
+    ("n", "9" * 50, "a whole number from 1 to 20"),
+    ("b", "maybe", "true or false"),
+    ("b", "2", "true or false"),
+    ("b", " true", "true or false"),
+    ("f", "fast", "a number"),
+    ("f", "1.2.3", "a number"),
+    ("f", "-", "a number"),
+]
+
+
+@pytest.mark.parametrize(("column", "value", "expected"), WRONG_VALUES)
+def test_a_value_of_another_type_is_named_with_its_row(refused, column, value, expected):
+    cells = {"id": "x", "n": "1", "b": "true", "f": "0.5"} | {column: value}
+    message = refused(HEADER + ROW * 2 + ",".join(cells.values()) + "\n" + ROW)
+    assert_says(
+        message, f"column {column} is not {expected} in row 3 ('{value}')", "correct or remove those rows"
+    )
+
+
+def test_without_a_range_the_dtype_says_what_fits(tmp_path):
+    (tmp_path / "log.csv").write_text(f"{HEADER}x,128,true,0.5\n")
+    message = refusal(BadInputError, lambda: read_csv(tmp_path / "log.csv", CONTRACT, {}))
+    assert_says(message, "column n is not a whole number from -128 to 127 in row 1 ('128')")
+
+
+@pytest.mark.parametrize("value", ["0", "21"])
+def test_a_number_outside_its_range_is_named_with_its_row(refused, value):
+    message = refused(f"{HEADER}{ROW}x,{value},true,0.5\n")
+    assert_says(
+        message, f"column n is not a whole number from 1 to 20 in row 2 ({value})", "correct or remove"
+    )
+
+
+@pytest.mark.parametrize("value", ["NaN", "nan", "inf", "-inf", "1e39"])
+def test_a_float_that_is_not_finite_is_named_with_its_row(refused, value):
+    message = refused(f"{HEADER}{ROW}x,1,true,{value}\n")
+    assert_says(message, "column f is not a finite number in row 2", "correct or remove those rows")
+
+
+@pytest.mark.parametrize("column", ["n", "b", "f"])
+def test_an_empty_cell_is_named_with_its_row(refused, column):
+    cells = {"id": "x", "n": "1", "b": "true", "f": "0.5"} | {column: ""}
+    message = refused(f"{HEADER}{ROW}{','.join(cells.values())}\n")
+    assert_says(message, f"column {column} has no value in row 2", "must be filled", "Fill in or remove")
+
+
+def test_bytes_that_are_not_utf_8_are_shown(refused):
+    message = refused(f"{HEADER}{ROW}".encode() + b"caf\xe9,1,true,0.5\n")
+    assert_says(message, r"column id is not UTF-8 text in row 2 (b'caf\xe9')", "correct or remove those rows")
+
+
+def test_bytes_that_are_not_utf_8_in_a_column_of_numbers_are_shown(refused):
+    message = refused(f"{HEADER}{ROW}".encode() + b"x,\xe9,true,0.5\n")
+    assert_says(message, r"column n is not a whole number from 1 to 20 in row 2 (b'\xe9')")
+
+
+def test_only_the_first_rows_are_listed_and_the_others_counted(refused):
+    message = refused(HEADER + ROW + "x,q,true,0.5\n" * 7)
+    assert "rows 2 ('q'), 3 ('q'), 4 ('q'), 5 ('q'), 6 ('q') and 2 more;" in message
+
+
+def test_a_long_value_is_cut(refused):
+    message = refused(f"{HEADER}x,{'q' * 5000},true,0.5\n")
+    assert "qqq…" in message
+    assert len(message) < 400
+
+
+def test_rows_are_counted_from_one_below_the_header():
+    assert rows_text(np.array([0])) == "row 1"
+    assert rows_text(np.array([0, 4])) == "rows 1, 5"
+    assert rows_text(np.array([1]), pa.array(["x", "y"])) == "row 2 ('y')"
+
+
+@given(column=st.sampled_from(["n", "b", "f"]), value=st.text("0123456789+-.eExinfatrusNA \t_é"))
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_stands_in_a_cell_is_read_or_named_with_column_and_row(read, column, value):
+    cells = {"id": "x", "n": "1", "b": "true", "f": "0.5"} | {column: value}
+    try:
+        table = read(f"{HEADER}{ROW}{','.join(cells.values())}\n")
+    except BadInputError as refused:
+        assert f"column {column} " in str(refused)
+        assert "row 2" in str(refused)
+    else:
+        assert table.num_rows == 2
+
+
+# --- Rows that do not split into columns ----------------------------------------------------------------------
+
+BLOCK = 90_000  # rows: more than one of the blocks that Arrow reads at a time
+
+
+@pytest.mark.parametrize("before", [0, BLOCK])
+@pytest.mark.parametrize("row", ["x,1,true", "x,1,true,0.5,9", "  "], ids=["short", "long", "spaces"])
+def test_a_row_with_more_or_fewer_values_than_columns_is_named(refused, row, before):
+    message = refused(HEADER + ROW * before + row + "\n" + ROW)
+    assert_says(
+        message,
+        f"not 4 comma-separated values in row {before + 1} ('{row}')",
+        "expected one for every column",
+        "stray comma or quote",
+    )
+
+
+@pytest.mark.parametrize("before", [0, BLOCK])
+@pytest.mark.parametrize("after", [3, 3 * BLOCK])
+def test_a_quote_that_stays_open_is_found_in_its_own_row(refused, before, after):
+    message = refused(HEADER + ROW * before + '"x,1,true,0.5\n' + ROW * after)
+    assert_says(
+        message, f"not 4 comma-separated values in row {before + 1} ('\"x,1,true,0.5')", "every quote closed"
+    )
+
+
+def test_a_quote_that_stays_open_in_the_last_column_is_named(refused):
+    message = refused('n,b,f,id\n1,true,0.5,x\n1,true,0.5,"y\n1,true,0.5,z\n')
+    assert_says(message, "column id", "line break", "row 2", "expected one line of text", "unclosed quote")
+
+
+def test_a_quote_in_the_last_column_that_swallows_more_than_a_block_is_named(refused):
+    message = refused('n,b,f,id\n1,true,0.5,"y\n' + "1,true,0.5,z\n" * 3 * BLOCK)
+    assert_says(message, "in row 1 ('1,true,0.5,\"y')", "every quote closed")
+
+
+@pytest.mark.parametrize("inside", ["\n", "\r\n", "\t", "\x00", "\x7f"])
+def test_a_line_break_or_control_character_in_text_is_refused(refused, inside):
+    message = refused(f'{HEADER}{ROW}"x{inside}y",1,true,0.5\n')
+    assert_says(
+        message, "column id has a line break or control character in row 2", "expected one line of text"
+    )

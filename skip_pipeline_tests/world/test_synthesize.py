@@ -1,0 +1,219 @@
+"""Arguments, sizes, repeatability and the safety of what already lies in the folder."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+from pyarrow import csv
+
+from skip_pipeline.errors import RefusedError
+from skip_pipeline.world import publishing
+from skip_pipeline.world.synthesize import synthesize
+
+LOG, TRACKS, MARKER = "training_set/log_mini.csv", "track_features/tf_mini.csv", "SYNTHETIC.json"
+
+
+def _contents(out: Path) -> dict[str, bytes]:
+    return {p.relative_to(out).as_posix(): p.read_bytes() for p in sorted(out.rglob("*")) if p.is_file()}
+
+
+def _rows(out: Path, name: str) -> pa.Table:
+    return csv.read_csv(out / name)
+
+
+# --- Sizes ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("sessions", "tracks"), [(1, 1), (1, 500), (3, 5), (40, 7), (200, 3000)])
+def test_any_size_gives_a_consistent_set(tmp_path: Path, sessions: int, tracks: int) -> None:
+    summary = synthesize(tmp_path, sessions=sessions, tracks=tracks, seed=0)
+    log, features = _rows(tmp_path, LOG), _rows(tmp_path, TRACKS)
+    assert (log.num_rows, features.num_rows) == (summary.rows, tracks)
+    assert len(pc.unique(log.column("session_id"))) == sessions
+    assert 10 * sessions <= summary.rows <= 20 * sessions
+    played = set(log.column("track_id_clean").to_pylist())
+    assert played <= set(features.column("track_id").to_pylist())
+    assert len(played) == tracks or summary.rows < tracks
+
+
+def test_all_lengths_lie_between_10_and_20_and_keep_the_published_shares(tmp_path: Path) -> None:
+    synthesize(tmp_path, sessions=1000, tracks=100, seed=0)
+    log = _rows(tmp_path, LOG)
+    last = log.filter(pc.equal(log.column("session_position"), log.column("session_length")))
+    lengths = {
+        row["values"]: row["counts"] for row in pc.value_counts(last.column("session_length")).to_pylist()
+    }
+    assert set(lengths) == set(range(10, 21))
+    assert lengths[20] == 507  # 506.6 by the published shares
+    assert sum(lengths.values()) == 1000
+
+
+def test_summary_names_the_files_written(tmp_path: Path) -> None:
+    summary = synthesize(tmp_path, sessions=2, tracks=3, seed=1)
+    assert [path.relative_to(tmp_path).as_posix() for path in summary.paths] == [LOG, TRACKS, MARKER]
+    assert set(_contents(tmp_path)) == {LOG, TRACKS, MARKER}
+    assert summary.seconds > 0
+
+
+def test_marker_says_in_words_and_figures_what_the_files_are(tmp_path: Path) -> None:
+    synthesize(tmp_path, sessions=2, tracks=3, seed=9)
+    marker = json.loads((tmp_path / MARKER).read_text())
+    assert (marker["sessions"], marker["tracks"], marker["seed"]) == (2, 3, 9)
+    assert marker["files"] == [TRACKS, LOG]
+    assert isinstance(marker["generator_version"], int)
+    assert "synthetic" in marker["note"]
+
+
+# --- Repeatability ----------------------------------------------------------------------------------------
+
+
+def test_same_arguments_give_the_same_bytes(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        synthesize(tmp_path / name, sessions=50, tracks=300, seed=7)
+    assert _contents(tmp_path / "one") == _contents(tmp_path / "two")
+
+
+def test_another_seed_gives_another_world(tmp_path: Path) -> None:
+    for seed in (0, 1):
+        synthesize(tmp_path / str(seed), sessions=50, tracks=300, seed=seed)
+    first, second = _contents(tmp_path / "0"), _contents(tmp_path / "1")
+    assert all(first[name] != second[name] for name in (LOG, TRACKS, MARKER))
+    ids = [set(_rows(tmp_path / name, LOG).column("session_id").to_pylist()) for name in ("0", "1")]
+    assert not ids[0] & ids[1]
+
+
+# --- Refusals ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("wrong", "fact"),
+    [
+        ({"sessions": 0}, "sessions is 0, but must be at least 1"),
+        ({"tracks": 0}, "tracks is 0, but must be at least 1"),
+        ({"seed": -1}, "seed is -1, but must be at least 0"),
+    ],
+)
+def test_impossible_arguments_are_refused(tmp_path: Path, wrong: dict[str, int], fact: str) -> None:
+    with pytest.raises(RefusedError, match=f"{fact}; choose [01] or more"):
+        synthesize(tmp_path / "out", **({"sessions": 1, "tracks": 1, "seed": 0} | wrong))
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("blocked", [".", "training_set", "track_features"])
+def test_a_file_where_a_folder_belongs_is_refused(tmp_path: Path, blocked: str) -> None:
+    out = tmp_path / "out"
+    path = out / blocked
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("not a folder")
+    with pytest.raises(RefusedError, match=r"cannot hold synthetic data .*; choose another"):
+        synthesize(out, sessions=1, tracks=1, seed=0)
+    assert path.read_text() == "not a folder"
+
+
+def test_a_folder_without_write_permission_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Permissions do not bind the superuser, so the answer of the system is replaced.
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(RefusedError, match="no permission to write"):
+        synthesize(tmp_path, sessions=1, tracks=1, seed=0)
+
+
+@pytest.mark.parametrize(
+    "real", ["training_set/log_0_20180715_000000000000.csv", LOG, "track_features/tf_000000000000.csv.gz"]
+)
+def test_csvs_without_a_marker_are_never_touched(tmp_path: Path, real: str) -> None:
+    path = tmp_path / real
+    path.parent.mkdir()
+    path.write_text("real")
+    with pytest.raises(RefusedError, match=r"may be real data.*move the files away"):
+        synthesize(tmp_path, sessions=1, tracks=1, seed=0)
+    assert _contents(tmp_path) == {real: b"real"}
+
+
+def test_real_csvs_put_beside_a_synthetic_set_are_never_touched(tmp_path: Path) -> None:
+    synthesize(tmp_path, sessions=2, tracks=3, seed=0)
+    (tmp_path / "training_set/log_0_20180715_000000000000.csv").write_text("real")
+    before = _contents(tmp_path)
+    with pytest.raises(RefusedError, match=r"holds training_set/log_0_20180715_\d+\.csv, which"):
+        synthesize(tmp_path, sessions=2, tracks=3, seed=1)
+    assert _contents(tmp_path) == before
+
+
+def test_a_marker_that_lists_nothing_protects_all_csvs(tmp_path: Path) -> None:
+    synthesize(tmp_path, sessions=2, tracks=3, seed=0)
+    for damaged in ("", "{}", "[]", '{"files": 3}'):
+        (tmp_path / MARKER).write_text(damaged)
+        with pytest.raises(RefusedError, match=r"which no SYNTHETIC\.json lists"):
+            synthesize(tmp_path, sessions=2, tracks=3, seed=1)
+
+
+# --- Overwriting ------------------------------------------------------------------------------------------
+
+
+def test_an_earlier_synthetic_set_is_replaced_with_its_stale_shards(tmp_path: Path) -> None:
+    synthesize(tmp_path / "old", sessions=2, tracks=3, seed=0)
+    stale = "training_set/log_1.csv.gz"
+    (tmp_path / "old" / stale).write_text("stale")
+    marker = json.loads((tmp_path / "old" / MARKER).read_text())
+    marker["files"].append(stale)
+    (tmp_path / "old" / MARKER).write_text(json.dumps(marker))
+    for name in ("old", "fresh"):
+        synthesize(tmp_path / name, sessions=4, tracks=6, seed=1)
+    assert _contents(tmp_path / "old") == _contents(tmp_path / "fresh")
+
+
+def test_a_failure_while_writing_leaves_the_earlier_set_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synthesize(tmp_path, sessions=2, tracks=3, seed=0)
+    before = _contents(tmp_path)
+    write = publishing._write_csv
+
+    def write_and_fail(table: pa.Table, path: Path) -> None:
+        write(table, path)
+        if "log" in path.name:
+            raise OSError("disk full")
+
+    monkeypatch.setattr(publishing, "_write_csv", write_and_fail)
+    with pytest.raises(OSError, match="disk full"):
+        synthesize(tmp_path, sessions=4, tracks=6, seed=1)
+    assert _contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("steps", [0, 1, 2])
+@pytest.mark.parametrize("earlier", [False, True])
+def test_a_kill_between_any_two_renames_leaves_only_whole_marked_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, earlier: bool, steps: int
+) -> None:
+    if earlier:
+        synthesize(tmp_path / "out", sessions=2, tracks=3, seed=0)
+    synthesize(tmp_path / "whole", sessions=4, tracks=6, seed=1)
+    whole = _contents(tmp_path / "whole")
+    done: list[Any] = []
+    replace = os.replace
+
+    def replace_until_killed(source: Path, target: Path) -> None:
+        if len(done) == steps:
+            raise KeyboardInterrupt
+        done.append(target)
+        replace(source, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "replace", replace_until_killed)
+        with pytest.raises(KeyboardInterrupt):
+            synthesize(tmp_path / "out", sessions=4, tracks=6, seed=1)
+
+    left = _contents(tmp_path / "out")
+    csvs = {name for name in left if name.endswith(".csv")}
+    assert all(left[name] == whole[name] for name in csvs)
+    assert MARKER in left or not csvs
+    assert TRACKS in left or LOG not in left
+    synthesize(tmp_path / "out", sessions=4, tracks=6, seed=1)
+    assert _contents(tmp_path / "out") == whole
