@@ -18,6 +18,8 @@ from skip_pipeline.errors import RefusedError
 from skip_pipeline.settings import DataLayout
 
 _HOST: Final = "127.0.0.1"
+# Where to begin; MLflow opens on chat traces unless told what kind of work to show.
+_PAGES: Final = {"Dagster": "/asset-groups", "MLflow": "/#/experiments?workflowType=machine_learning"}
 _POLL_SECONDS: Final = 0.5
 _STOP_SECONDS: Final = 20  # for Dagster to end its daemon and code server
 
@@ -34,6 +36,7 @@ def commands(layout: DataLayout, dagster_port: int, mlflow_port: int) -> dict[st
         served["MLflow"] = [
             *python, "mlflow", "server", "--backend-store-uri", tracker.tracking_uri,
             "--host", _HOST, "--port", str(mlflow_port), "--workers", "1",
+            "--uvicorn-opts", "--log-level warning",
         ]  # fmt: skip
     return served
 
@@ -44,20 +47,26 @@ def serve(layout: DataLayout, dagster_port: int, mlflow_port: int, console: Cons
     Raises:
         RefusedError: a server ended by itself, for example because its port is taken.
     """
+    for stop in (signal.SIGINT, signal.SIGTERM):  # a shell's background job starts with Ctrl-C ignored
+        signal.signal(stop, signal.default_int_handler)
     prepare_home(layout)
     layout.mlflow.mkdir(parents=True, exist_ok=True)
     addresses = {"Dagster": f"http://{_HOST}:{dagster_port}", "MLflow": f"http://{_HOST}:{mlflow_port}"}
     # Links between the two must lead to where they are served now.
-    environment = os.environ | {
-        settings.DAGSTER_URL_VARIABLE: addresses["Dagster"],
-        settings.MLFLOW_URL_VARIABLE: os.environ.get(settings.MLFLOW_URL_VARIABLE) or addresses["MLflow"],
-        settings.DATA_DIR_VARIABLE: str(data_layout().root),
-    }
+    environment = (
+        settings.TRACKING_ENVIRONMENT
+        | os.environ
+        | {
+            settings.DAGSTER_URL_VARIABLE: addresses["Dagster"],
+            settings.MLFLOW_URL_VARIABLE: os.environ.get(settings.MLFLOW_URL_VARIABLE) or addresses["MLflow"],
+            settings.DATA_DIR_VARIABLE: str(data_layout().root),
+        }
+    )
     running: dict[str, subprocess.Popen[bytes]] = {}
     try:
         for name, command in commands(layout, dagster_port, mlflow_port).items():
             running[name] = subprocess.Popen(command, env=environment)  # noqa: S603 - our own words, no shell
-            console.print(f"{name}: {addresses[name]}")
+            console.print(f"{name}: {addresses[name]}{_PAGES[name]}")
         while all(server.poll() is None for server in running.values()):
             time.sleep(_POLL_SECONDS)
     except KeyboardInterrupt:

@@ -141,7 +141,7 @@ PRESETS: Final[dict[Preset, TrainingSettings]] = {
     "fast": TrainingSettings(
         preset="fast",
         max_epochs=40,
-        batch_size=128,
+        batch_size=256,  # 128 takes half as long again and scores no better
         learning_rate=3e-3,
         stopping_patience=5,
         stopping_min_delta=1e-4,
@@ -183,6 +183,11 @@ OWNER: Final = "team:listening"
 # --- MLflow and Dagster -----------------------------------------------------------------------------
 
 EXPERIMENT: Final = "skip_pipeline"
+EXPERIMENT_TAGS: Final[dict[str, str]] = {
+    "mlflow.experimentKind": "custom_model_development",  # else MLflow opens it on a page for chat traces
+    "mlflow.note.content": "One parent run per Dagster run, one nested run per materialized asset. "
+    "The label is not_skipped of a session's last track: 1 played to its end, 0 skipped.",
+}
 MODEL_NAME: Final = "skip_model"
 NIGHTLY_CRON: Final = "0 2 * * *"  # after the day's last sessions have ended, before anyone is at work
 DEFAULT_TIME_ZONE: Final = "UTC"
@@ -200,6 +205,8 @@ TRACKING_ENVIRONMENT: Final[dict[str, str]] = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    # Nothing is reported to anybody outside.
+    "MLFLOW_DISABLE_TELEMETRY": "true",
     # Creating a store is not news to somebody who follows a run in a terminal.
     "MLFLOW_LOGGING_LEVEL": "WARNING",
 }

@@ -35,17 +35,27 @@ both_numeric = pytest.mark.parametrize(
 )
 
 
+def publish_good(folder, contract):
+    with publish(folder, stage=contract.asset, data_source="real") as staging:
+        for name in ("log_1.parquet", "log_2.parquet"):
+            write_table(GOOD[contract], staging.path(name), contract.columns, data_source="real")
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    folders = {contract: tmp_path_factory.mktemp(contract.asset) for contract in GOOD}
+    for contract, folder in folders.items():
+        publish_good(folder, contract)
+    return folders
+
+
 @pytest.fixture
-def judge(tmp_path):
-    """Findings on a published table one of whose shards, log_2, has been replaced on disk by another table."""
+def judge(folders):
+    """Findings on a published table, one of whose shards, log_2, another table replaces on disk."""
 
     def judge(contract, table=None, expected_rows=2 * ROWS):
-        with publish(tmp_path, stage=contract.asset, data_source="real") as staging:
-            for name in ("log_1.parquet", "log_2.parquet"):
-                write_table(GOOD[contract], staging.path(name), contract.columns, data_source="real")
-        if table is not None:
-            pq.write_table(table, tmp_path / "log_2.parquet")
-        return judge_table(tmp_path, contract, expected_rows=expected_rows)
+        pq.write_table(GOOD[contract] if table is None else table, folders[contract] / "log_2.parquet")
+        return judge_table(folders[contract], contract, expected_rows=expected_rows)
 
     return judge
 
@@ -68,7 +78,7 @@ def swapped(table, name, one, other):
     return replace_column(table, name, values)
 
 
-# --- Good tables ------------------------------------------------------------------------------------------
+# --- Good tables ----------------------------------------------------------------------------------------
 
 
 @every_table
@@ -112,7 +122,7 @@ def test_an_encoded_table_may_hold_values_beyond_the_unit_interval(judge):
     )
 
 
-# --- Columns ----------------------------------------------------------------------------------------------
+# --- Columns --------------------------------------------------------------------------------------------
 
 
 @every_table
@@ -150,7 +160,7 @@ def test_a_table_without_shards_fails(tmp_path):
     assert not columns.passed
 
 
-# --- Rows -------------------------------------------------------------------------------------------------
+# --- Rows -----------------------------------------------------------------------------------------------
 
 
 @every_table
@@ -160,7 +170,7 @@ def test_lost_or_added_rows_fail_conservation_only(judge, contract, expected):
     assert failed == [Finding("row_conservation", False, {"rows": 2 * ROWS, "expected": expected})]
 
 
-# --- Nulls and numbers that are none ---------------------------------------------------------------------------
+# --- Nulls and numbers that are none --------------------------------------------------------------------
 
 
 @every_table
@@ -186,7 +196,7 @@ def test_a_null_in_a_rows_address_fails_completeness_and_positions(judge, contra
     assert {"no_null_or_non_finite", "positions_without_gaps"} <= failed
 
 
-# --- Sessions ---------------------------------------------------------------------------------------------
+# --- Sessions -------------------------------------------------------------------------------------------
 
 
 @every_table
@@ -249,7 +259,7 @@ def test_a_whole_session_of_21_tracks_fails_lengths_only(only_flaw, contract):
     assert flaw == Finding("session_lengths", False, {"log_2.parquet: sessions outside 10 to 20": 1})
 
 
-# --- Indicators and unit interval -----------------------------------------------------------------------------
+# --- Indicators and unit interval -----------------------------------------------------------------------
 
 
 @both_numeric
@@ -271,7 +281,7 @@ def test_an_indicator_that_is_neither_0_nor_1_fails_indicators_only(only_flaw, c
     assert flaw == Finding("one_level_per_category", False, {"log_2.parquet: context_type": 1})
 
 
-@pytest.mark.parametrize("column", schema.SCALED_FEATURES)
+@pytest.mark.parametrize("column", ["track_id_clean", "duration", "acoustic_vector_7"])
 @pytest.mark.parametrize("value", [-0.001, 1.001])
 def test_a_scaled_feature_outside_0_to_1_fails_the_unit_interval_only(only_flaw, column, value):
     flaw = only_flaw(contracts.SCALED, changed(GOOD[contracts.SCALED], column, 3, value))
@@ -287,7 +297,7 @@ def test_flaws_beyond_the_first_five_are_counted(judge):
     assert failed.facts["and more"] == 2
 
 
-# --- Files that are not there or not readable -----------------------------------------------------------------
+# --- Files that are not there or not readable -----------------------------------------------------------
 
 
 def test_a_table_that_was_never_published_is_asked_for(tmp_path):
@@ -295,21 +305,21 @@ def test_a_table_that_was_never_published_is_asked_for(tmp_path):
     assert_says(message, str(tmp_path), "materialize merged_table first")
 
 
-def test_a_shard_that_is_gone_is_named(judge, tmp_path):
-    judge(contracts.MERGED)
+def test_a_shard_that_is_gone_is_named(tmp_path):
+    publish_good(tmp_path, contracts.MERGED)
     (tmp_path / "log_1.parquet").unlink()
     message = refusal(MissingInputError, lambda: judge_table(tmp_path, contracts.MERGED, expected_rows=0))
     assert_says(message, f"{tmp_path / 'log_1.parquet'} is missing", "materialize")
 
 
-def test_a_shard_that_is_not_readable_is_named(judge, tmp_path):
-    judge(contracts.MERGED)
+def test_a_shard_that_is_not_readable_is_named(tmp_path):
+    publish_good(tmp_path, contracts.MERGED)
     (tmp_path / "log_1.parquet").write_bytes(b"half a file")
     message = refusal(ContractError, lambda: judge_table(tmp_path, contracts.MERGED, expected_rows=0))
     assert_says(message, f"{tmp_path / 'log_1.parquet'} is not a readable parquet file", "materialize")
 
 
-# --- Bundles ----------------------------------------------------------------------------------------------
+# --- Bundles --------------------------------------------------------------------------------------------
 
 
 def ids(*names):

@@ -19,8 +19,8 @@ from skip_pipeline.storage import (
     FileRecord,
     Manifest,
     check_schema,
-    finish_publication,
     fingerprint,
+    finish_publication,
     publish,
     read_columns,
     read_json,
@@ -50,6 +50,14 @@ def put(folder, files, *, rows=0, **details):
     return staging.manifest
 
 
+def fail(folder, error):
+    """Publish, but raise an error in the block."""
+    with publish(folder, stage="some_table", data_source="real") as staging:
+        staging.path("kept.txt").write_text("2")
+        staging.path("sub/new.txt").write_text("2")
+        raise error
+
+
 def contents(folder):
     """What the stage's reader finds: files by name, without locks and the like; manifest aside."""
     names = [p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()]
@@ -60,7 +68,7 @@ def listed(folder):
     return {record.name for record in read_manifest(folder, made_by="some_table").files}
 
 
-# --- Publishing -------------------------------------------------------------------------------------------
+# --- Publishing -----------------------------------------------------------------------------------------
 
 
 def test_what_the_block_writes_appears_with_its_manifest(tmp_path):
@@ -100,24 +108,18 @@ def test_files_that_no_publication_made_are_left_alone(tmp_path):
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
 def test_an_error_in_the_block_leaves_what_was_there_and_no_staging(tmp_path, error):
     before = put(tmp_path, FIRST)
-    with pytest.raises(error), publish(tmp_path, stage="some_table", data_source="real") as staging:
-        staging.path("kept.txt").write_text("2")
-        staging.path("sub/new.txt").write_text("2")
-        raise error
+    with pytest.raises(error):
+        fail(tmp_path, error)
     assert contents(tmp_path) == FIRST
     assert read_manifest(tmp_path, made_by="some_table") == before
     assert not (tmp_path / ".staging").exists()
 
 
 def test_an_error_in_a_first_publication_leaves_nothing(tmp_path):
-    with (
-        pytest.raises(ValueError, match="of the block"),
-        publish(tmp_path, stage="a", data_source="real") as s,
-    ):
-        s.path("kept.txt").write_text("2")
-        raise ValueError("of the block")
+    with pytest.raises(ValueError, match="of the block"):
+        fail(tmp_path, ValueError("of the block"))
     assert contents(tmp_path) == {}
-    refusal(MissingInputError, lambda: read_manifest(tmp_path, made_by="a"))
+    refusal(MissingInputError, lambda: read_manifest(tmp_path, made_by="some_table"))
 
 
 def test_details_that_json_cannot_hold_leave_what_was_there(tmp_path):
@@ -173,7 +175,7 @@ def test_a_second_publisher_is_told_that_the_first_is_at_work(tmp_path, monkeypa
     assert contents(tmp_path) == {"mine.txt": "3"}
 
 
-# --- Kills ------------------------------------------------------------------------------------------------
+# --- Kills ----------------------------------------------------------------------------------------------
 
 KILLED = """
 import os, pathlib, shutil, signal, sys
@@ -252,7 +254,7 @@ def test_finishing_without_a_commit_does_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-# --- Fingerprints and records -----------------------------------------------------------------------------
+# --- Fingerprints and records ---------------------------------------------------------------------------
 
 
 def test_a_fingerprint_depends_on_names_and_contents_alone(tmp_path):
@@ -282,7 +284,7 @@ def test_shards_are_the_parquet_files_that_are_no_lookups():
     assert shard_names(manifest) == ("log_1.parquet", "log_2.parquet")
 
 
-# --- Tables -----------------------------------------------------------------------------------------------
+# --- Tables ---------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -389,7 +391,7 @@ def test_a_reader_of_the_whole_folder_sees_the_shards_only(tmp_path):
     assert pd.read_parquet(tmp_path)["n"].tolist() == [1, 2, 1, 2]
 
 
-# --- JSON -------------------------------------------------------------------------------------------------
+# --- JSON -----------------------------------------------------------------------------------------------
 
 
 def test_json_is_read_as_it_was_written(tmp_path):

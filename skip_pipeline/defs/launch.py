@@ -4,17 +4,20 @@ import logging
 import os
 import shutil
 import socket
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from skip_pipeline import errors
 from skip_pipeline.errors import RefusedError
 from skip_pipeline.settings import DataLayout
+
+if TYPE_CHECKING:
+    from dagster_shared.error import SerializableErrorInfo
 
 HOME_VARIABLE = "DAGSTER_HOME"  # Dagster's own name
 
@@ -82,12 +85,7 @@ def select(definitions: dg.Definitions, text: str | None) -> tuple[str, ...]:
         return tuple(name for name in everything if name in names)
     try:
         keys = dg.AssetSelection.from_string(text).resolve(definitions.resolve_asset_graph())
-    except (
-        dg.DagsterInvalidAssetKey,
-        dg.DagsterInvalidSubsetError,
-        dg.DagsterInvariantViolationError,
-        ValueError,
-    ) as refusal:
+    except dg.DagsterError as refusal:
         raise RefusedError(_unselectable(text, everything, str(refusal))) from refusal
     chosen = {key.to_user_string() for key in keys}
     if not chosen:
@@ -130,7 +128,7 @@ def materialize(
         run_id=result.run_id,
         success=result.success,
         materialized=materialized,
-        failures=tuple(message for event in events if (message := _failure(event))),
+        failures=_failures(events),
     )
 
 
@@ -158,6 +156,23 @@ def _is_alive(process: int) -> bool:
     except PermissionError:
         return True
     return True
+
+
+def _failures(events: Sequence[dg.DagsterEvent]) -> tuple[str, ...]:
+    """One message per failed step or check; or the run's own, if it failed before or between steps."""
+    of_steps = tuple(message for event in events if (message := _failure(event)))
+    of_run = tuple(
+        _innermost(event.job_failure_data.error)
+        for event in events
+        if event.event_type == dg.DagsterEventType.RUN_FAILURE and event.job_failure_data.error
+    )
+    return of_steps or of_run
+
+
+def _innermost(error: "SerializableErrorInfo") -> str:
+    while error.cause:
+        error = error.cause
+    return error.message.strip()
 
 
 def _failure(event: dg.DagsterEvent) -> str | None:

@@ -17,7 +17,7 @@ import dagster as dg
 from pydantic import Field, PrivateAttr
 
 from skip_pipeline.defs.tracked_materialization import TrackedMaterialization, tracking_errors
-from skip_pipeline.settings import EXPERIMENT, TRACKING_ENVIRONMENT
+from skip_pipeline.settings import EXPERIMENT, EXPERIMENT_TAGS, TRACKING_ENVIRONMENT
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -56,7 +56,7 @@ class MlflowTracker(dg.ConfigurableResource):
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
         """Find or open the parent run; a store that cannot be reached is noted and not asked again."""
-        if context.dagster_run is None or context.instance is None:
+        if context.run is None or context.instance is None:
             return
         for variable, value in TRACKING_ENVIRONMENT.items():
             os.environ.setdefault(variable, value)
@@ -64,17 +64,17 @@ class MlflowTracker(dg.ConfigurableResource):
             client = self.client()
             experiment = self._experiment_id(client)
             close_finished(client, experiment, context.instance)
-            self._parent = self._find_parent(client, experiment, context.dagster_run.run_id)
+            self._parent = self._find_parent(client, experiment, context.run.run_id)
             if self._parent is None:
-                self._parent = self._open_parent(client, experiment, context.dagster_run)
+                self._parent = self._open_parent(client, experiment, context.run)
         except tracking_errors() as failure:
             self._note(failure, context.log)
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
         """Close the parent if no step of the Dagster run is left to do."""
-        if self._parent is None or context.dagster_run is None or context.instance is None:
+        if self._parent is None or context.run is None or context.instance is None:
             return
-        status = _status_of_steps(context.instance, context.dagster_run)
+        status = _status_of_steps(context.instance, context.run)
         if status is None:
             return
         try:
@@ -122,7 +122,7 @@ class MlflowTracker(dg.ConfigurableResource):
         if found is not None:
             return str(found.experiment_id)
         try:
-            return str(client.create_experiment(EXPERIMENT, artifact_location=self.artifact_root))
+            return str(client.create_experiment(EXPERIMENT, self.artifact_root, tags=EXPERIMENT_TAGS))
         except MlflowException:
             # Another process was first.
             found = client.get_experiment_by_name(EXPERIMENT)
@@ -139,11 +139,13 @@ class MlflowTracker(dg.ConfigurableResource):
 
     def _open_parent(self, client: "MlflowClient", experiment: str, dagster_run: dg.DagsterRun) -> "Run":
         job = "materialize" if dagster_run.job_name.startswith("__") else dagster_run.job_name
-        name = f"{job} {datetime.now(UTC):%Y-%m-%d %H:%M:%S}"
+        name = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} {job}"
         tags = {
             DAGSTER_RUN: dagster_run.run_id,
             DAGSTER_URL: self.run_url(dagster_run.run_id),
             DAGSTER_JOB: dagster_run.job_name,
+            "mlflow.source.name": "skip_pipeline.definitions",
+            "mlflow.source.type": "JOB",
         }
         return client.create_run(experiment, run_name=name, tags=tags)
 

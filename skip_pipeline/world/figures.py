@@ -186,7 +186,7 @@ FIRST_LIFT: Final = 0.57
 That the rate goes on rising to 0.530 at the fourth follows from the mood, which starts at zero and wears."""
 
 LEAVING_LIFT: Final = 1.97
-"""Attention to the last track of a session that ends before it is cut: a listener leaves in a track he lets
+"""Attention to the last track of a session that ends before it is cut: listeners leave in a track they let
 play. Serves the 0.450 share of played last tracks against 0.333 of all."""
 
 START_LIFT: Final = (-1.0, 0.3, 1.0, -0.3, 0.0, 0.0, -0.3, 0.4, -0.2)
@@ -203,3 +203,10 @@ SHUFFLE_LIFT: Final = -0.10
 BROWSING_WITHIN: Final = 0.9
 """Spread of the styles within a session against 1 between sessions: alike enough to belong together,
 different enough to tell taste from patience. A judgement; nothing published bears on it."""
+
+OFFERED_SPREAD: Final = 0.3
+"""How far the plays of one track are spread around its styles when dealt out, so that no session gets all:
+1 row in 100 then repeats a track of its session. A judgement."""
+
+PLAYS_IN_BAND: Final = 4000
+"""Plays matched at a time by the second browsed style: 42 bands at the default size. A judgement."""

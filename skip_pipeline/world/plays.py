@@ -16,10 +16,6 @@ from skip_pipeline.world.listeners import BROWSED_STYLES
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
-_PLAYS_IN_BAND = (
-    4000  # two-style matching: wide enough for many styles within, narrow enough to tell bands apart
-)
-
 
 def draw_lengths(rng: np.random.Generator, sessions: int) -> IntArray:
     """Length of each session: int64 (sessions,), the published shares apportioned, in random order."""
@@ -48,8 +44,7 @@ def deal_tracks(
     """
     plays = np.repeat(np.arange(len(counts)), counts)  # (rows,)
     wanted = browsing[session] + figures.BROWSING_WITHIN * rng.standard_normal((len(session), 2))
-    # The plays of one track are spread a little, so that no session gets them all.
-    offered = styles[plays][:, BROWSED_STYLES] + 0.3 * rng.standard_normal((len(plays), 2))
+    offered = styles[plays][:, BROWSED_STYLES] + figures.OFFERED_SPREAD * rng.standard_normal((len(plays), 2))
     tracks = np.empty(len(plays), dtype=np.int64)
     tracks[_by_bands(wanted)] = plays[_by_bands(offered)]
     return tracks
@@ -59,5 +54,5 @@ def _by_bands(keys: FloatArray) -> IntArray:
     """Order of (n, 2) keys: by bands of the first, by the second within a band."""
     order = np.argsort(keys[:, 0], kind="stable")
     band = np.empty(len(keys), dtype=np.int64)
-    band[order] = np.arange(len(keys)) // _PLAYS_IN_BAND
+    band[order] = np.arange(len(keys)) // figures.PLAYS_IN_BAND
     return np.lexsort((keys[:, 1], band))

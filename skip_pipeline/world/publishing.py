@@ -70,7 +70,7 @@ def publish_set(out: Path, *, log: pa.Table, tracks: pa.Table, description: Mapp
             (out / name).unlink()
         _write_marker(out, {**description, "files": sorted(parts)})
         for name, part in parts.items():
-            os.replace(part, out / name)
+            part.replace(out / name)
     finally:
         for part in parts.values():
             part.unlink(missing_ok=True)
@@ -90,7 +90,7 @@ def _write_csv(table: pa.Table, path: Path) -> None:
 def _write_marker(out: Path, content: Mapping[str, Any]) -> None:
     part = out / f".{SYNTHETIC_MARKER}.part"
     write_json(part, content)
-    os.replace(part, out / SYNTHETIC_MARKER)
+    part.replace(out / SYNTHETIC_MARKER)
 
 
 def _csv_names(out: Path) -> list[str]:

@@ -1,8 +1,6 @@
 """Data directories, Dagster instances and MLflow stores of the tests' own."""
 
-import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
@@ -14,6 +12,7 @@ from skip_pipeline.definitions import defs
 from skip_pipeline.defs.launch import HOME_VARIABLE, Outcome, materialize, prepare_home, select
 from skip_pipeline.settings import DataLayout
 from skip_pipeline.world.synthesize import synthesize
+from skip_pipeline_tests.conftest import forget_settings
 
 SESSIONS = 400
 TRACKS = 600
@@ -51,19 +50,6 @@ class Project:
         return {run.data.tags.get("dagster.asset_key", ""): run for run in found}
 
 
-@pytest.fixture(autouse=True)
-def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for variable in (
-        HOME_VARIABLE,
-        settings.DATA_DIR_VARIABLE,
-        settings.TRACKING_URI_VARIABLE,
-        settings.MLFLOW_URL_VARIABLE,
-        settings.DAGSTER_URL_VARIABLE,
-        settings.TIME_ZONE_VARIABLE,
-    ):
-        monkeypatch.delenv(variable, raising=False)
-
-
 @pytest.fixture(scope="session")
 def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Synthetic raw files; copy them before changing them."""
@@ -82,43 +68,35 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture()
-def project(tmp_path: Path, raw: Path, template: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
+@pytest.fixture
+def project(tmp_path: Path, raw: Path, template: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     """An empty data directory with raw files in place."""
     layout = DataLayout(tmp_path / "data")
     shutil.copytree(template, layout.root)
     shutil.copytree(raw, layout.root / "01_raw")
     monkeypatch.setenv(settings.DATA_DIR_VARIABLE, str(layout.root))
     prepare_home(layout)
-    yield Project(layout)
-    mlflow.set_tracking_uri(None)
-    os.environ.pop(HOME_VARIABLE, None)
+    return Project(layout)
 
 
 @pytest.fixture(scope="session")
-def _finished(tmp_path_factory: pytest.TempPathFactory, raw: Path, template: Path) -> tuple[Path, Outcome]:
+def first_run(tmp_path_factory: pytest.TempPathFactory, raw: Path, template: Path) -> tuple[Path, Outcome]:
     """A data directory in which everything has been materialized once."""
     layout = DataLayout(tmp_path_factory.mktemp("finished") / "data")
     shutil.copytree(template, layout.root)
     shutil.copytree(raw, layout.root / "01_raw")
     with pytest.MonkeyPatch.context() as environment:
+        forget_settings(environment)
         environment.setenv(settings.DATA_DIR_VARIABLE, str(layout.root))
-        environment.setenv(HOME_VARIABLE, str(layout.dagster))
-        environment.delenv(settings.TRACKING_URI_VARIABLE, raising=False)
-        environment.delenv(HOME_VARIABLE)
         prepare_home(layout)
         outcome = Project(layout).run()
-        os.environ.pop(HOME_VARIABLE, None)
     return layout.root, outcome
 
 
-@pytest.fixture()
-def finished(
-    _finished: tuple[Path, Outcome], monkeypatch: pytest.MonkeyPatch
-) -> Iterator[tuple[Project, Outcome]]:
+@pytest.fixture
+def finished(first_run: tuple[Path, Outcome], monkeypatch: pytest.MonkeyPatch) -> tuple[Project, Outcome]:
     """The data directory in which everything has been materialized, and how that went; to be read only."""
-    root, outcome = _finished
+    root, outcome = first_run
     monkeypatch.setenv(settings.DATA_DIR_VARIABLE, str(root))
     monkeypatch.setenv(HOME_VARIABLE, str(DataLayout(root).dagster))
-    yield Project(DataLayout(root)), outcome
-    mlflow.set_tracking_uri(None)
+    return Project(DataLayout(root)), outcome

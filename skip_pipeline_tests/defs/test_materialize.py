@@ -9,7 +9,8 @@ import pytest
 
 from skip_pipeline import schema
 from skip_pipeline.flow.bundle import open_bundle
-from skip_pipeline_tests.defs.conftest import SESSIONS
+from skip_pipeline.settings import DataLayout
+from skip_pipeline_tests.defs.conftest import SESSIONS, Project
 
 STAGES = {
     "merged_table": ("merged", 50),
@@ -26,7 +27,7 @@ ASSETS = (
 )
 
 
-@pytest.fixture()
+@pytest.fixture
 def metadata(finished):
     project, _ = finished
     instance = project.instance()
@@ -144,8 +145,8 @@ def test_an_asset_can_be_materialized_alone_and_from_the_middle(project):
     assert outcome.materialized == ("scaled_table", "tensor_bundles")
 
 
-def test_running_again_gives_the_same_bundles_and_the_same_metrics(finished, project):
-    first, _ = finished
+def test_running_again_gives_the_same_bundles_and_the_same_metrics(first_run, project):
+    first = Project(DataLayout(first_run[0]))
 
     assert project.run().success
 

@@ -2,10 +2,12 @@
 
 import json
 import socket
+from pathlib import Path
 
 import dagster as dg
 import mlflow
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from skip_pipeline import schema
@@ -14,7 +16,7 @@ from skip_pipeline.flow.bundle import open_bundle
 from skip_pipeline_tests.defs.test_materialize import ASSETS
 
 
-@pytest.fixture()
+@pytest.fixture
 def runs(finished):
     project, outcome = finished
     return project.mlflow_runs(outcome.run_id)
@@ -118,8 +120,6 @@ def test_the_registered_model_answers_as_the_report_does(finished):
     test = open_bundle(project.layout.bundles, "test")
     outputs = model.predict({name: np.array(test[name]) for name in schema.BRANCH_SHAPES})
 
-    import pyarrow.parquet as pq
-
     reported = pq.read_table(project.layout.report / "predictions.parquet")["p_not_skipped"].to_numpy()
     np.testing.assert_allclose(outputs[:, 1] / outputs.sum(axis=1), reported, atol=1e-6)
     assert [spec.name for spec in model.metadata.signature.inputs] == list(schema.BRANCH_SHAPES)
@@ -130,8 +130,7 @@ def test_the_model_pins_what_it_needs(finished):
     mlflow.set_tracking_uri(project.tracking_uri)
     path = mlflow.pyfunc.get_model_dependencies("models:/skip_model/1")
 
-    with open(path) as requirements:
-        names = {line.split("==")[0] for line in requirements.read().split()}
+    names = {line.split("==")[0] for line in Path(path).read_text().split()}
     assert {"tensorflow", "keras"} <= names
 
 

@@ -71,7 +71,7 @@ def same(one, other, names=ARRAYS):
     return all(np.array_equal(one[name], other[name]) for name in names)
 
 
-# --- Arrangement, on three sessions of 10, 13 and 20 tracks -------------------------------------------------
+# --- Arrangement, on three sessions of 10, 13 and 20 tracks ---------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -259,7 +259,7 @@ def test_every_column_that_no_input_may_see_is_tampered_with(monkeypatch):
     assert {i for n in moved for i in np.flatnonzero(before[n].to_numpy() != after[n].to_numpy())} == {9, 22}
 
 
-# --- Files ------------------------------------------------------------------------------------------------
+# --- Files ----------------------------------------------------------------------------------------------
 
 
 def write(folder, *shards):
@@ -405,7 +405,7 @@ def test_opening_first_finishes_a_publication_that_a_kill_cut_short(tmp_path):
     assert same(open_bundle(tmp_path, "train"), bundle_shard(*later)["train"])
 
 
-# --- What a person would rather look at ------------------------------------------------------------------------
+# --- What a person would rather look at -----------------------------------------------------------------
 
 
 def test_the_class_balance_counts_skipped_and_played_last_tracks(tmp_path):

@@ -152,7 +152,7 @@ def test_codes_do_not_depend_on_how_a_table_is_cut_into_chunks():
     assert sessions(chunked).equals(sessions(merged))
 
 
-# --- Sessions and splits ------------------------------------------------------------------------------------
+# --- Sessions and splits --------------------------------------------------------------------------------
 
 
 def test_sessions_are_coded_in_order_of_first_appearance():

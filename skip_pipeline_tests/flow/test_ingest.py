@@ -111,7 +111,7 @@ def test_a_marker_beside_the_raw_folders_makes_the_data_synthetic(tmp_path):
     assert ingest.data_source(tmp_path) == "synthetic"
 
 
-# --- Published rows -----------------------------------------------------------------------------------------
+# --- Published rows -------------------------------------------------------------------------------------
 
 
 def test_published_rows_are_read_into_the_typed_table():
@@ -164,7 +164,7 @@ def test_published_rows_know_no_unknown_level_and_no_junk_date():
     assert ingest.junk_dates(log["date"], today=TODAY) == {}
 
 
-# --- Single values of a session log -----------------------------------------------------------------------
+# --- Single values of a session log ---------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -219,7 +219,7 @@ def test_an_empty_id_is_named_with_its_row_in_the_file(refused, column):
     assert_says(message, f"column {column} is empty in row 13;", "every row needs an id", "Fill in or remove")
 
 
-# --- Sessions -------------------------------------------------------------------------------------------------
+# --- Sessions -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("length", [10, 20])
@@ -301,7 +301,7 @@ def test_further_broken_sessions_are_counted(refused):
     assert "session 's1' and 2 more: " in refused(broken + session("s4"), BrokenSessionError)
 
 
-# --- Sessions in two files --------------------------------------------------------------------------------
+# --- Sessions in two files ------------------------------------------------------------------------------
 
 
 def test_summaries_of_files_add_up(raw):
@@ -359,7 +359,7 @@ def test_further_sessions_in_two_files_are_counted(raw):
     assert ", and so have 2 more; " in refusal(BadInputError, lambda: load_all(first, second))
 
 
-# --- Odd, but not wrong -----------------------------------------------------------------------------------
+# --- Odd, but not wrong ---------------------------------------------------------------------------------
 
 
 def test_unknown_levels_are_counted_by_column_and_level(load):
@@ -419,7 +419,7 @@ def test_findings_show_unknown_levels_and_junk_dates_and_those_only(load):
     ]
 
 
-# --- Track features ---------------------------------------------------------------------------------------
+# --- Track features -------------------------------------------------------------------------------------
 
 
 @pytest.fixture

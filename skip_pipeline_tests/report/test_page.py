@@ -14,6 +14,7 @@ from skip_pipeline.report.page import (
     RunLink,
     render_report,
 )
+from skip_pipeline.settings import DataSource
 from skip_pipeline_tests.report.contents import BALANCE
 
 EVIL = "<script>alert('x')</script>\"'&"
@@ -53,7 +54,9 @@ class Page(HTMLParser):
         self.text += data
 
     def values(self, tag: str, attribute: str) -> list[str | None]:
-        return [attributes[attribute] for name, attributes in self.tags if name == tag and attribute in attributes]
+        return [
+            attributes[attribute] for name, attributes in self.tags if name == tag and attribute in attributes
+        ]
 
 
 def test_it_asks_for_nothing_from_outside() -> None:
@@ -83,8 +86,8 @@ def test_plots_are_in_it_as_they_are_with_their_reading() -> None:
 
 
 @pytest.mark.parametrize(("data_source", "banners"), [("synthetic", 1), ("real", 0)])
-def test_a_banner_stands_above_synthetic_data_only(data_source: str, banners: int) -> None:
-    html = render_report(dataclasses.replace(CONTENT, **{"data_source": data_source}))
+def test_a_banner_stands_above_synthetic_data_only(data_source: DataSource, banners: int) -> None:
+    html = render_report(dataclasses.replace(CONTENT, data_source=data_source))
 
     assert html.count("Synthetic data: these figures say nothing about real listeners.") == banners
     assert Page(html).values("p", "class").count("banner") == banners
@@ -94,7 +97,18 @@ def test_a_banner_stands_above_synthetic_data_only(data_source: str, banners: in
 def test_it_shows_the_numbers() -> None:
     text = Page(render_report(CONTENT)).text
 
-    shown = ("2,013", "75.1%", "0.5012", "0.8123", "0.1678", "55.0%", "20,770", "167,880", "12.3 MB", "3f2a" * 16)
+    shown = (
+        "2,013",
+        "75.1%",
+        "0.5012",
+        "0.8123",
+        "0.1678",
+        "55.0%",
+        "20,770",
+        "167,880",
+        "12.3 MB",
+        "3f2a" * 16,
+    )
     assert [number for number in shown if number not in text] == []
     assert "the network's own" in text
     assert CONTENT.headline in text

@@ -34,7 +34,9 @@ def texts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @every_plot
-def test_it_is_a_small_png_that_is_sharp_at_the_size_a_page_shows(draw: Callable[[DataSource], bytes]) -> None:
+def test_it_is_a_small_png_that_is_sharp_at_the_size_a_page_shows(
+    draw: Callable[[DataSource], bytes],
+) -> None:
     png = draw("synthetic")
     width = int.from_bytes(png[16:20], "big")
 

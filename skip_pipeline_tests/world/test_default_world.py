@@ -308,7 +308,7 @@ def test_track_feature_has_the_published_mean_and_spread(
     [
         ("beat_strength", "bounciness", 0.97),
         ("acousticness", "energy", -0.59),
-        ("acousticness", "organism", 0.79),
+        ("acoustic_vector_0", "beat_strength", -0.57),
         ("energy", "beat_strength", -0.09),
     ],
 )
@@ -316,5 +316,5 @@ def test_track_features_correlate_as_published(
     written: Written, one: str, other: str, published: float
 ) -> None:
     values = [written.tracks.column(name).to_numpy().astype(np.float64) for name in (one, other)]
-    # Six styles explain the published correlations up to residuals of 0.16.
-    assert np.corrcoef(values)[0, 1] == pytest.approx(published, abs=0.2)
+    # Six styles and skewed features leave differences of this size to the published map.
+    assert np.corrcoef(values)[0, 1] == pytest.approx(published, abs=0.15)

@@ -197,7 +197,7 @@ def test_a_kill_between_any_two_renames_leaves_only_whole_marked_files(
     synthesize(tmp_path / "whole", sessions=4, tracks=6, seed=1)
     whole = _contents(tmp_path / "whole")
     done: list[Any] = []
-    replace = os.replace
+    replace = Path.replace
 
     def replace_until_killed(source: Path, target: Path) -> None:
         if len(done) == steps:
@@ -206,7 +206,7 @@ def test_a_kill_between_any_two_renames_leaves_only_whole_marked_files(
         replace(source, target)
 
     with monkeypatch.context() as patched:
-        patched.setattr(os, "replace", replace_until_killed)
+        patched.setattr(Path, "replace", replace_until_killed)
         with pytest.raises(KeyboardInterrupt):
             synthesize(tmp_path / "out", sessions=4, tracks=6, seed=1)
 

@@ -204,7 +204,9 @@ def tensor_bundles(
         run.metrics({f"{split}_sessions": n for split, n in writer.sessions.items()})
         for name, png in pictures.items():
             run.image(png, name)
-    metadata = describe.stage(staging.manifest, layout.bundles)
-    metadata |= {f"{split}_sessions": dg.MetadataValue.int(n) for split, n in writer.sessions.items()}
-    metadata |= {name: describe.picture(png, name) for name, png in pictures.items()}
+    metadata: describe.Metadata = {
+        **{name: describe.picture(png, name.replace("_", " ")) for name, png in pictures.items()},
+        **{f"{split}_sessions": dg.MetadataValue.int(n) for split, n in writer.sessions.items()},
+        **describe.stage(staging.manifest, layout.bundles),
+    }
     return describe.result(tracker, run, metadata)

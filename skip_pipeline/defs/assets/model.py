@@ -122,15 +122,16 @@ def trained_model(
         run.image(curves, "training_curves")
         _log_model(run, trained.network, settings, before.data_source)
     best = trained.history[trained.best_epoch - 1]
-    metadata = describe.stage(staging.manifest, layout.model) | {
+    metadata: describe.Metadata = {
         "preset": dg.MetadataValue.text(settings.preset),
-        "parameters": dg.MetadataValue.int(trained.parameters),
-        "epochs": dg.MetadataValue.int(len(trained.history)),
-        "best_epoch": dg.MetadataValue.int(trained.best_epoch),
-        "validation_loss": dg.MetadataValue.float(best.validation_loss),
         "validation_accuracy": dg.MetadataValue.float(best.validation_accuracy),
-        "settings": dg.MetadataValue.json(dataclasses.asdict(settings)),
+        "validation_loss": dg.MetadataValue.float(best.validation_loss),
         "training_curves": describe.picture(curves, "training curves"),
+        "best_epoch": dg.MetadataValue.int(trained.best_epoch),
+        "epochs": dg.MetadataValue.int(len(trained.history)),
+        "parameters": dg.MetadataValue.int(trained.parameters),
+        "settings": dg.MetadataValue.json(dataclasses.asdict(settings)),
+        **describe.stage(staging.manifest, layout.model),
     }
     return describe.result(tracker, run, metadata)
 

@@ -119,12 +119,15 @@ def evaluation_report(
             run.artifact(layout.report / name)
         for name, picture in pictures.items():
             run.image(picture.png, name)
-    metadata = describe.stage(staging.manifest, layout.report)
-    metadata |= {"headline": dg.MetadataValue.text(result.headline)}
-    metadata |= {name: dg.MetadataValue.float(value) for name, value in result.headline_metrics().items()}
-    metadata |= {"report": dg.MetadataValue.path(layout.report / REPORT_FILE)}
-    metadata |= {"scores": describe.score_table(result.scores)}
-    metadata |= {name: describe.picture(pictures[name].png, pictures[name].title) for name in _OWN_PICTURES}
+    # What a person looks for comes first.
+    metadata: describe.Metadata = {
+        "headline": dg.MetadataValue.text(result.headline),
+        "scores": describe.score_table(result.scores),
+        **{name: describe.picture(pictures[name].png, pictures[name].title) for name in _OWN_PICTURES},
+        **{name: dg.MetadataValue.float(value) for name, value in result.headline_metrics().items()},
+        "report": dg.MetadataValue.path(layout.report / REPORT_FILE),
+        **describe.stage(staging.manifest, layout.report),
+    }
     return describe.result(tracker, run, metadata)
 
 

@@ -1,0 +1,28 @@
+"""No test sees the settings of the machine it runs on, nor leaves its own behind."""
+
+import pytest
+
+from skip_pipeline import settings
+from skip_pipeline.defs.launch import HOME_VARIABLE
+
+VARIABLES = (
+    HOME_VARIABLE,
+    settings.DATA_DIR_VARIABLE,
+    settings.TRACKING_URI_VARIABLE,  # MLflow itself sets it, when told of a tracking store
+    settings.MLFLOW_URL_VARIABLE,
+    settings.DAGSTER_URL_VARIABLE,
+    settings.TIME_ZONE_VARIABLE,
+    *settings.TRACKING_ENVIRONMENT,
+)
+
+
+def forget_settings(environment: pytest.MonkeyPatch) -> None:
+    """Unset every variable that means something to the pipeline, and have it so again afterwards."""
+    for variable in VARIABLES:
+        environment.setenv(variable, "")  # so that undoing removes what the code under test has set
+        environment.delenv(variable)
+
+
+@pytest.fixture(autouse=True)
+def _own_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    forget_settings(monkeypatch)
