@@ -21,6 +21,7 @@ _HOST: Final = "127.0.0.1"
 # Where to begin; MLflow opens on chat traces unless told what kind of work to show.
 _PAGES: Final = {"Dagster": "/asset-groups", "MLflow": "/#/experiments?workflowType=machine_learning"}
 _POLL_SECONDS: Final = 0.5
+_STOP_SIGNALS: Final = {"Dagster": signal.SIGINT, "MLflow": signal.SIGTERM}  # what each ends cleanly on
 _STOP_SECONDS: Final = 20  # for Dagster to end its daemon and code server
 
 
@@ -29,6 +30,7 @@ def commands(layout: DataLayout, dagster_port: int, mlflow_port: int) -> dict[st
     python = [sys.executable, "-m"]
     dagster = [
         *python, "dagster", "dev", "-m", "skip_pipeline.definitions", "-h", _HOST, "-p", str(dagster_port),
+        "--log-level", "warning",
     ]  # fmt: skip
     served = {"Dagster": dagster}
     tracker = mlflow_tracker(layout)
@@ -72,8 +74,12 @@ def serve(layout: DataLayout, dagster_port: int, mlflow_port: int, console: Cons
     except KeyboardInterrupt:
         return
     finally:
-        _stop(list(running.values()))
-    ended = [name for name, server in running.items() if server.returncode not in (0, -signal.SIGINT)]
+        _stop(running)
+    ended = [
+        name
+        for name, server in running.items()
+        if server.returncode not in (0, -signal.SIGINT, -signal.SIGTERM)
+    ]
     if ended:
         raise RefusedError(
             f"{ended[0]} ended by itself; its last lines above say why. If its port is taken, choose another "
@@ -81,11 +87,11 @@ def serve(layout: DataLayout, dagster_port: int, mlflow_port: int, console: Cons
         )
 
 
-def _stop(servers: list[subprocess.Popen[bytes]]) -> None:
-    for server in servers:
+def _stop(servers: dict[str, subprocess.Popen[bytes]]) -> None:
+    for name, server in servers.items():
         if server.poll() is None:
-            server.send_signal(signal.SIGINT)
-    for server in servers:
+            server.send_signal(_STOP_SIGNALS[name])
+    for server in servers.values():
         try:
             server.wait(_STOP_SECONDS)
         except subprocess.TimeoutExpired:

@@ -11,7 +11,7 @@ from skip_pipeline.cli import app
 COMMAND = [sys.executable, "-c", "from skip_pipeline.cli import app; app()"]
 
 
-@pytest.fixture()
+@pytest.fixture
 def cli():
     return CliRunner()
 

@@ -14,7 +14,7 @@ from skip_pipeline.contracts import Finding, TableContract
 from skip_pipeline.defs import describe
 from skip_pipeline.defs.resources import DataDirectory
 from skip_pipeline.errors import ContractError
-from skip_pipeline.flow.bundle import find_leaks, open_bundle
+from skip_pipeline.flow.bundle import find_leaks, open_bundle, shard_parts
 from skip_pipeline.flow.ingest import find_session_logs, read_session_log
 from skip_pipeline.settings import METRICS_FILE, SESSIONS_FOLDER, DataLayout
 from skip_pipeline.storage import read_json, read_manifest, read_table, shard_names
@@ -75,8 +75,17 @@ def tensor_bundles_checks(data: DataDirectory) -> Iterator[dg.AssetCheckResult]:
             bundles, fault, expected_sessions=sum(table.num_rows for table in sessions.values())
         ),
     )
-    leaks = {n: find_leaks(read_table(layout.scaled / n, schema.SCALED), sessions[n]) for n in shards}
-    leaking = {n: ", ".join(report.leaking) for n, report in leaks.items() if report.leaking}
+    if fault:
+        yield from _results(
+            "tensor_bundles",
+            [Finding(contracts.NO_LEAK, False, {"not judged": f"{contracts.SHAPES} must pass first"})],
+        )
+        return
+    leaks = {
+        name: find_leaks(read_table(layout.scaled / name, schema.SCALED), sessions[name], part)
+        for name, part in shard_parts(bundles, sessions)
+    }
+    leaking = {name: ", ".join(report.leaking) for name, report in leaks.items() if report.leaking}
     tried = sum(report.sessions for report in leaks.values())
     yield from _results(
         "tensor_bundles", [Finding(contracts.NO_LEAK, not leaking, {"sessions tried": tried, **leaking})]

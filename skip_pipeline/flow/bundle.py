@@ -129,7 +129,7 @@ def bundle_shard(scaled: pa.Table, sessions: pa.Table) -> dict[str, Bundle]:
         A bundle for every split, some perhaps of no sessions.
     """
     whole = _arrange(scaled, sessions[schema.SESSION_ID].to_numpy())
-    splits = np.array(sessions["split"].to_pylist())
+    splits = sessions["split"].to_numpy()
     return {
         name: Bundle({array: values[splits == name] for array, values in whole.items()})
         for name in schema.SPLITS
@@ -189,7 +189,7 @@ class BundleWriter:
             bundles_dir: gets a folder per split.
             shards: the ``schema.SESSIONS`` of every shard that will be added.
         """
-        splits = np.concatenate([np.array(s["split"].to_pylist(), dtype=str) for s in shards])
+        splits = np.concatenate([s["split"].to_numpy() for s in shards])
         self.sessions = {name: int(np.count_nonzero(splits == name)) for name in schema.SPLITS}
         id_length = max(pc.max(pc.utf8_length(s[schema.SESSION_ID])).as_py() for s in shards)
         layout = {name: (shape, np.dtype(np.float32)) for name, shape in schema.BRANCH_SHAPES.items()}
@@ -280,14 +280,22 @@ class LeakReport:
     leaking: tuple[str, ...]
 
 
-def find_leaks(scaled: pa.Table, sessions: pa.Table) -> LeakReport:
-    """Overwrite everything at each predicted position but its track, and see what of the inputs moves.
+def find_leaks(scaled: pa.Table, sessions: pa.Table, published: Mapping[str, Bundle]) -> LeakReport:
+    """Overwrite everything at each predicted position but its track, and compare with what was published.
 
     The session code and the two columns that say where a row stands are left, since they are the row's
     address and not an observation of it.
+
+    Args:
+        scaled: 69 columns (``schema.SCALED``) of one shard.
+        sessions: the shard's ``schema.SESSIONS``.
+        published: the shard's part of the bundles, per split (``shard_parts``).
+
+    Returns:
+        The inputs that are not the same without those values: they have seen one, or come from another
+        table.
     """
-    address = {schema.SESSION_ID, schema.POSITION, schema.LENGTH}
-    untouched = address | set(schema.TRACK_BRANCH)
+    untouched = {schema.SESSION_ID, schema.POSITION, schema.LENGTH, *schema.TRACK_BRANCH}
     codes = scaled[schema.SESSION_ID].to_numpy()
     last = np.cumsum(np.bincount(codes, minlength=sessions.num_rows)) - 1
     tampered = scaled
@@ -296,7 +304,30 @@ def find_leaks(scaled: pa.Table, sessions: pa.Table) -> LeakReport:
             values = scaled[field.name].to_numpy().copy()
             values[last] = values[last] + 1
             tampered = tampered.set_column(i, field, pa.array(values, field.type))
-    ids = sessions[schema.SESSION_ID].to_numpy()
-    before, after = _arrange(scaled, ids), _arrange(tampered, ids)
-    leaking = tuple(name for name in schema.BRANCH_SHAPES if not np.array_equal(before[name], after[name]))
-    return LeakReport(sessions=len(ids), leaking=leaking)
+    again = bundle_shard(tampered, sessions)
+    leaking = tuple(
+        name
+        for name in schema.BRANCH_SHAPES
+        if not all(np.array_equal(published[split][name], again[split][name]) for split in schema.SPLITS)
+    )
+    return LeakReport(sessions=sessions.num_rows, leaking=leaking)
+
+
+def shard_parts(
+    bundles: Mapping[str, Bundle], shards: Mapping[str, pa.Table]
+) -> Iterator[tuple[str, dict[str, Bundle]]]:
+    """Each shard's part of the bundles, per split, in the order in which the shards were added.
+
+    Args:
+        bundles: whole bundles, per split.
+        shards: ``schema.SESSIONS`` by shard name, in that order.
+    """
+    filled = dict.fromkeys(schema.SPLITS, 0)
+    for shard, sessions in shards.items():
+        splits = sessions["split"].to_numpy()
+        parts = {}
+        for split in schema.SPLITS:
+            start, stop = filled[split], filled[split] + int(np.count_nonzero(splits == split))
+            parts[split] = Bundle({name: array[start:stop] for name, array in bundles[split].items()})
+            filled[split] = stop
+        yield shard, parts

@@ -87,7 +87,7 @@ def feature_range(encoded: pa.Table, sessions: pa.Table) -> FeatureRange:
         encoded: 69 columns (``schema.ENCODED``).
         sessions: the shard's ``schema.SESSIONS``, one row per session code.
     """
-    training = np.array(sessions["split"].to_pylist()) == "train"
+    training = sessions["split"].to_numpy() == "train"
     rows = training[encoded[schema.SESSION_ID].to_numpy()]
     low = np.full(len(schema.SCALED_FEATURES), np.inf)
     high = np.full(len(schema.SCALED_FEATURES), -np.inf)

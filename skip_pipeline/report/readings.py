@@ -52,8 +52,8 @@ def training_curves(history: Sequence[EpochReport], best_epoch: int) -> str:
     """Which epoch was kept, and what became of the loss."""
     first, best = history[0], history[best_epoch - 1]
     return (
-        f"Of {len(history)} epochs, number {best_epoch} was kept: there the validation loss stopped falling, at "
-        f"{best.validation_loss:.4f} after {first.validation_loss:.4f} in the first epoch, with "
+        f"Of {len(history)} epochs, number {best_epoch} was kept: there the validation loss stopped falling, "
+        f"at {best.validation_loss:.4f} after {first.validation_loss:.4f} in the first epoch, with "
         f"{best.validation_accuracy:.1%} of the validation sessions right."
     )
 

@@ -9,6 +9,7 @@ from skip_pipeline.errors import ContractError, MissingInputError, RefusedError
 from skip_pipeline.flow import bundle
 from skip_pipeline.flow.bundle import (
     ARRAYS,
+    Bundle,
     BundleWriter,
     LeakReport,
     bundle_shard,
@@ -16,6 +17,7 @@ from skip_pipeline.flow.bundle import (
     find_leaks,
     open_bundle,
     session_lengths,
+    shard_parts,
 )
 from skip_pipeline.storage import publish
 from skip_pipeline_tests.builders import (
@@ -215,7 +217,26 @@ def test_history_reaches_the_session_log(column):
 
 
 def test_no_leak_is_found_in_what_is_really_bundled():
-    assert find_leaks(*shard([10, 13, 20])) == LeakReport(sessions=3, leaking=())
+    made = shard([10, 13, 20])
+    assert find_leaks(*made, bundle_shard(*made)) == LeakReport(sessions=3, leaking=())
+
+
+def test_inputs_that_were_made_from_another_table_are_found():
+    scaled, sessions = shard([10, 13, 20])
+    published = bundle_shard(changed(scaled, "skip_1", 3, 5), sessions)
+    assert find_leaks(scaled, sessions, published).leaking == ("session_log",)
+
+
+def test_the_parts_of_bundles_are_what_each_shard_has_added():
+    made = {"a": shard([10, 13]), "b": shard([20, 11, 12])}
+    added = {name: bundle_shard(*tables) for name, tables in made.items()}
+    whole = {
+        split: Bundle({n: np.concatenate([part[split][n] for part in added.values()]) for n in ARRAYS})
+        for split in schema.SPLITS
+    }
+    parts = dict(shard_parts(whole, {name: sessions for name, (_, sessions) in made.items()}))
+    assert list(parts) == ["a", "b"]
+    assert all(same(parts[name][s], added[name][s]) for name in made for s in schema.SPLITS)
 
 
 LEAKS = {
@@ -245,14 +266,16 @@ def test_a_planted_leak_is_found(monkeypatch, name):
         return arrays
 
     monkeypatch.setattr(bundle, "_arrange", leaking)
-    assert find_leaks(*shard([10, 13, 20])).leaking == (name,)
+    made = shard([10, 13, 20])
+    assert find_leaks(*made, bundle_shard(*made)).leaking == (name,)
 
 
 def test_every_column_that_no_input_may_see_is_tampered_with(monkeypatch):
     seen = []
     arrange = bundle._arrange
     monkeypatch.setattr(bundle, "_arrange", lambda scaled, ids: seen.append(scaled) or arrange(scaled, ids))
-    find_leaks(*shard([10, 13]))
+    made = shard([10, 13])
+    find_leaks(*made, bundle_shard(*made))
     before, after = seen
     moved = {name for name in before.column_names if not before[name].equals(after[name])}
     assert moved == set(UNSEEN) - {"session_position", "session_length"}

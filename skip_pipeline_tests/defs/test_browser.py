@@ -1,0 +1,138 @@
+"""Dagster, MLflow and the report as a person sees them, in headless Chromium."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Page, expect, sync_playwright
+
+from skip_pipeline.settings import DataLayout
+
+BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+START_SECONDS = 120
+ASSETS = (
+    "session_logs",
+    "track_features",
+    "merged_table",
+    "encoded_table",
+    "scaled_table",
+    "tensor_bundles",
+    "trained_model",
+    "evaluation_report",
+)
+
+pytestmark = pytest.mark.skipif(
+    BROWSER is None and not os.environ.get("CI"), reason="no Chromium; install Debian's package chromium"
+)
+
+
+def free_port() -> int:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        return int(unused.getsockname()[1])
+
+
+def wait_for(url: str, server: subprocess.Popen[bytes]) -> None:
+    for _ in range(START_SECONDS * 2):
+        assert server.poll() is None, "the servers ended by themselves"
+        try:
+            with urllib.request.urlopen(url):  # noqa: S310 - our own loopback address
+                return
+        except (urllib.error.URLError, ConnectionError):
+            time.sleep(0.5)
+    raise AssertionError(f"{url} did not answer within {START_SECONDS} s")
+
+
+@pytest.fixture(scope="module")
+def layout(first_run) -> DataLayout:
+    return DataLayout(first_run[0])
+
+
+@pytest.fixture(scope="module")
+def servers(layout, tmp_path_factory) -> Iterator[dict[str, str]]:
+    """Both UIs as `make ui` starts them, on free ports."""
+    dagster, mlflow = free_port(), free_port()
+    environment = {name: value for name, value in os.environ.items() if name not in ("DAGSTER_HOME",)}
+    with (tmp_path_factory.mktemp("servers") / "log").open("wb") as log:
+        server = subprocess.Popen(
+            [
+                *(sys.executable, "-c", "from skip_pipeline.cli import app; app()", "ui"),
+                *("--data-dir", str(layout.root)),
+                *("--dagster-port", str(dagster), "--mlflow-port", str(mlflow)),
+            ],
+            env=environment,
+            stdout=log,
+            stderr=log,
+        )
+        try:
+            addresses = {"dagster": f"http://127.0.0.1:{dagster}", "mlflow": f"http://127.0.0.1:{mlflow}"}
+            for url in addresses.values():
+                wait_for(url, server)
+            yield addresses
+        finally:
+            server.send_signal(signal.SIGTERM)
+            server.wait(60)
+
+
+@pytest.fixture(scope="module")
+def page() -> Iterator[Page]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=BROWSER, args=FLAGS)
+        page = browser.new_page(viewport={"width": 1700, "height": 900})
+        page.set_default_timeout(60_000)
+        yield page
+        browser.close()
+
+
+def test_dagster_shows_every_asset_of_the_graph_materialized(servers, page):
+    page.goto(f"{servers['dagster']}/asset-groups")
+    expect(page.get_by_text("Materialize all")).to_be_visible(timeout=60_000)
+    expect(page.get_by_text("ingest", exact=True).last).to_be_visible(timeout=60_000)
+    page.mouse.click(1200, 250, button="right")
+    page.get_by_role("menuitem", name="Expand all groups").click()
+
+    for asset in ASSETS:
+        expect(page.get_by_text(asset, exact=True).first).to_be_visible(timeout=60_000)
+
+
+def test_dagster_shows_the_pictures_of_an_asset_and_the_way_to_its_mlflow_run(servers, page):
+    page.goto(f"{servers['dagster']}/assets/tensor_bundles?view=events")
+    expect(page.get_by_text("class_balance")).to_be_visible(timeout=60_000)
+    page.get_by_text("Show Markdown").first.click()
+    picture = page.locator('img[src^="data:image/png"]').first
+    expect(picture).to_be_visible()
+
+    assert picture.evaluate("image => image.naturalWidth") > 300
+    page.get_by_role("button", name="Close").click()
+    assert page.locator('a[href*="/#/experiments/"]').count() == 1
+
+
+def test_mlflow_shows_the_parent_with_a_nested_run_per_asset(servers, page):
+    page.goto(f"{servers['mlflow']}/#/experiments/1/runs?workflowType=machine_learning")
+    page.get_by_text("Expand rows").click(timeout=60_000)
+
+    for asset in ASSETS:
+        expect(page.get_by_role("link", name=asset).first).to_be_visible(timeout=60_000)
+
+
+def test_the_report_opens_from_disk_and_asks_for_nothing_else(layout, page):
+    requests = []
+    page.on("request", lambda request: requests.append(request.url))
+
+    page.goto((layout.report / "report.html").as_uri())
+
+    expect(page.get_by_role("heading", name="Will the next track be skipped?")).to_be_visible()
+    expect(page.get_by_text("Synthetic data", exact=False).first).to_be_visible()
+    pictures = page.locator("img")
+    assert pictures.count() == 6
+    assert all(pictures.evaluate_all("images => images.map(image => image.naturalWidth > 300)"))
+    assert [url for url in requests if not url.startswith(("file:", "data:"))] == []
