@@ -151,15 +151,13 @@ def log_stage(run: TrackedMaterialization, manifest: Manifest, columns: pa.Schem
 
 
 def log_delivered(
-    run: TrackedMaterialization, paths: Sequence[Path], columns: pa.Schema, rows: int
+    run: TrackedMaterialization, asset: str, paths: Sequence[Path], columns: pa.Schema, rows: int
 ) -> tuple[FileRecord, ...]:
     """Record in MLflow which raw files the run read, and return their sizes and digests."""
     records = tuple(record_file(path, path.name) for path in paths)
-    folder = paths[0].parent
-    facts = DatasetFacts(
-        name=folder.name, digest=fingerprint(records), rows=rows, bytes=sum(r.bytes for r in records)
-    )
-    run.dataset(facts, folder, mlflow_columns(columns), "input")
+    size = sum(record.bytes for record in records)
+    facts = DatasetFacts(name=asset, digest=fingerprint(records), rows=rows, bytes=size)
+    run.dataset(facts, paths[0].parent, mlflow_columns(columns), "input")
     return records
 
 

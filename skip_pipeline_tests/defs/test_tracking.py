@@ -72,7 +72,7 @@ def test_the_parent_carries_the_headline(runs):
 @pytest.mark.parametrize(
     ("name", "inputs"),
     [
-        ("merged_table", {"training_set", "track_features"}),
+        ("merged_table", {"session_logs", "track_features"}),
         ("encoded_table", {"merged_table"}),
         ("scaled_table", {"encoded_table"}),
         ("tensor_bundles", {"scaled_table"}),
@@ -85,7 +85,7 @@ def test_a_run_records_what_it_read_with_our_digest(finished, runs, name, inputs
     read = {entry.dataset.name: entry.dataset.digest for entry in runs[name].inputs.dataset_inputs}
 
     assert set(read) == inputs
-    for upstream in inputs - {"training_set", "track_features"}:
+    for upstream in inputs - {"session_logs", "track_features"}:
         event = project.instance().get_latest_materialization_event(dg.AssetKey(upstream))
         assert event.asset_materialization.metadata["sha256"].value.startswith(read[upstream])
 

@@ -55,8 +55,8 @@ def merged_table(
                     data_source=source,
                 )
             staging.rows = ingest.combine(summaries).rows
-        describe.log_delivered(run, paths, schema.SESSION_LOG, staging.rows)
-        describe.log_delivered(run, track_paths, schema.TRACK_FEATURES, tracks.num_rows)
+        describe.log_delivered(run, "session_logs", paths, schema.SESSION_LOG, staging.rows)
+        describe.log_delivered(run, "track_features", track_paths, schema.TRACK_FEATURES, tracks.num_rows)
         describe.log_stage(run, staging.manifest, schema.MERGED)
     return describe.result(tracker, run, describe.stage(staging.manifest, layout.merged, schema.MERGED))
 

@@ -45,7 +45,7 @@ def session_logs(
             {path: ingest.load_session_log(path, among=paths, today=today)[1] for path in paths}
         )
         metadata = _describe(
-            run, paths, schema.SESSION_LOG, rows=summary.rows, source=ingest.data_source(raw)
+            run, "session_logs", paths, schema.SESSION_LOG, rows=summary.rows, source=ingest.data_source(raw)
         )
         metadata["sessions"] = dg.MetadataValue.int(summary.sessions)
         findings = ingest.log_findings(summary)
@@ -73,6 +73,7 @@ def track_features(
         tracks = ingest.read_track_features(paths)
         metadata = _describe(
             run,
+            "track_features",
             paths,
             schema.TRACK_FEATURES,
             rows=tracks.num_rows,
@@ -84,13 +85,14 @@ def track_features(
 
 def _describe(
     run: TrackedMaterialization,
+    asset: str,
     paths: Sequence[Path],
     columns: pa.Schema,
     *,
     rows: int,
     source: DataSource,
 ) -> describe.Metadata:
-    records = describe.log_delivered(run, paths, columns, rows)
+    records = describe.log_delivered(run, asset, paths, columns, rows)
     size = sum(record.bytes for record in records)
     digest = fingerprint(records)
     seconds = round(time.perf_counter() - run.started, 3)
