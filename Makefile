@@ -11,8 +11,9 @@ demo ui: export SKIP_PIPELINE_DATA_DIR ?= $(CURDIR)/data
 
 # Every asset, on synthetic data if no raw data has been delivered.
 demo: $(VENV)/.installed
-	@if ls "$(SKIP_PIPELINE_DATA_DIR)"/01_raw/training_set/*.csv* >/dev/null 2>&1; \
-	then echo "Using the raw data in $(SKIP_PIPELINE_DATA_DIR)/01_raw"; \
+	@if ls "$(SKIP_PIPELINE_DATA_DIR)"/01_raw/training_set/*.csv* \
+	       "$(SKIP_PIPELINE_DATA_DIR)"/training_set/*.csv* 2>/dev/null | grep -q .; \
+	then echo "Using the raw data in $(SKIP_PIPELINE_DATA_DIR)"; \
 	else $(BIN)/skip-pipeline synthesize --out "$(SKIP_PIPELINE_DATA_DIR)/01_raw"; fi
 	$(BIN)/skip-pipeline run
 

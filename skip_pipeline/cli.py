@@ -86,7 +86,9 @@ def run(
     if not outcome.success:
         for failure in outcome.failures:
             _err.print(f"error: {failure}", style="red", markup=False)
-        _err.print(f"The run failed ({outcome.run_id}); `make ui` shows it step by step.", markup=False)
+        _err.print(
+            f"Run {outcome.run_id} failed; see it step by step: {terminal.ui_command(layout)}", markup=False
+        )
         raise typer.Exit(1)
 
 

@@ -68,6 +68,10 @@ class RunProgress(logging.Handler):
         self._bar.advance(self._task)
         self._console.print(Text.assemble(("✓ ", "green"), f"{asset:<18}", facts))
 
+    def warned(self, oddity: str) -> None:
+        """Something odd was counted; the run goes on."""
+        self._console.print(Text.assemble(("! ", "yellow"), oddity))
+
     def failed(self, step: str) -> None:
         """A step has failed."""
         self._console.print(Text.assemble(("✗ ", "red"), step))

@@ -88,10 +88,19 @@ def fingerprint(files: tuple[FileRecord, ...]) -> str:
 
 
 def record_file(path: Path, name: str) -> FileRecord:
-    """Size and SHA-256 of one file, read in a stream."""
-    with path.open("rb") as handle:
-        digest = hashlib.file_digest(handle, "sha256")
-    return FileRecord(name=name, bytes=path.stat().st_size, sha256=digest.hexdigest())
+    """Size and SHA-256 of one file, read in a stream.
+
+    Raises:
+        MissingInputError: the file is not there, perhaps any more.
+    """
+    try:
+        with path.open("rb") as handle:
+            digest = hashlib.file_digest(handle, "sha256")
+        return FileRecord(name=name, bytes=path.stat().st_size, sha256=digest.hexdigest())
+    except FileNotFoundError:
+        raise MissingInputError(
+            f"{path} has gone while it was being read; put it back and run again"
+        ) from None
 
 
 class Staging:
@@ -167,6 +176,7 @@ def read_manifest(folder: Path, *, made_by: str) -> Manifest:
 
     Raises:
         MissingInputError: the folder holds no published stage.
+        ContractError: its manifest cannot be read.
     """
     finish_publication(folder)
     try:
@@ -175,6 +185,10 @@ def read_manifest(folder: Path, *, made_by: str) -> Manifest:
         raise MissingInputError(
             f"{folder} holds no finished {made_by} (no {MANIFEST}); materialize {made_by} first"
         ) from None
+    except (ValueError, TypeError, KeyError) as damage:
+        raise ContractError(
+            f"{folder / MANIFEST} is damaged or of another version ({damage!r}); materialize {made_by} again"
+        ) from damage
 
 
 def finish_publication(folder: Path) -> None:
@@ -320,9 +334,8 @@ def _roll_forward(folder: Path) -> None:
         return
     new = commit / MANIFEST
     if new.is_file():
-        keep = {record["name"] for record in read_json(new)["files"]}
         old = folder / MANIFEST
-        stale = {r["name"] for r in read_json(old)["files"]} - keep if old.is_file() else set()
+        stale = _files_named(old) - _files_named(new)
         for name, path in _files_below(commit):
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -332,6 +345,14 @@ def _roll_forward(folder: Path) -> None:
             (folder / name).unlink(missing_ok=True)
         new.replace(old)
     shutil.rmtree(commit)
+
+
+def _files_named(manifest: Path) -> set[str]:
+    """Names that a manifest lists; none where there is no readable one, so that publishing again heals it."""
+    try:
+        return {record["name"] for record in read_json(manifest)["files"]}
+    except (FileNotFoundError, ValueError, TypeError, KeyError):
+        return set()
 
 
 def _discard_leftovers(folder: Path) -> None:

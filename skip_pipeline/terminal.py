@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,9 +14,9 @@ import dagster as dg
 from rich.console import Console
 
 from skip_pipeline.definitions import defs
-from skip_pipeline.defs.launch import Outcome, materialize, prepare_home, select
+from skip_pipeline.defs.launch import Outcome, check_facts, materialize, prepare_home, select
 from skip_pipeline.progress import RunProgress
-from skip_pipeline.settings import METRICS_FILE, REPORT_FILE, DataLayout
+from skip_pipeline.settings import DEFAULT_DATA_DIR, METRICS_FILE, REPORT_FILE, DataLayout
 from skip_pipeline.storage import read_json
 
 LIBRARY_LOG: Final = "libraries.log"
@@ -72,12 +73,26 @@ def _show(event: dg.DagsterEvent, progress: RunProgress) -> None:
     elif event.event_type == dg.DagsterEventType.ASSET_MATERIALIZATION:
         metadata = event.step_materialization_data.materialization.metadata
         progress.finished(step, _facts(metadata))
+    elif event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
+        evaluation = event.asset_check_evaluation_data
+        if not evaluation.passed and evaluation.severity == dg.AssetCheckSeverity.WARN:
+            progress.warned(f"{evaluation.asset_key.to_user_string()}, {check_facts(evaluation)}")
 
 
 def _facts(metadata: Mapping[str, dg.MetadataValue]) -> str:
     rows = metadata["dagster/row_count"].value
     seconds = metadata["seconds"].value
     return f"{seconds:>6.1f} s  {rows:>9,} rows"
+
+
+def ui_command(layout: DataLayout) -> str:
+    """What to type to see this data directory's runs."""
+    default = DEFAULT_DATA_DIR.resolve()
+    return (
+        "make ui"
+        if layout.root == default
+        else f"skip-pipeline ui --data-dir {shlex.quote(str(layout.root))}"
+    )
 
 
 def headline(layout: DataLayout) -> str:
@@ -93,6 +108,6 @@ def headline(layout: DataLayout) -> str:
             f"  log-loss {test['log_loss']:.3f}   ROC AUC {test['roc_auc']:.3f}   Brier {test['brier']:.3f}",
             "",
             f"Report: {layout.report / REPORT_FILE}",
-            "Next:   make ui  (Dagster and MLflow on this machine)",
+            f"Next:   {ui_command(layout)}  (Dagster and MLflow on this machine)",
         ]
     )

@@ -72,6 +72,29 @@ def test_run_refuses_a_preset_that_does_not_exist(tmp_path):
     assert "enormous" in answer.stderr
 
 
+def test_run_refuses_a_data_directory_that_is_a_file(tmp_path):
+    (tmp_path / "data").write_text("")
+
+    answer = command("run", "--data-dir", str(tmp_path / "data"))
+
+    assert answer.returncode == 1
+    assert answer.stderr.startswith(f"error: {tmp_path / 'data'} cannot hold data")
+    assert "Traceback" not in answer.stderr
+
+
+def test_run_shows_what_it_has_counted_as_odd(tmp_path):
+    raw = tmp_path / "01_raw"
+    assert command("synthesize", "--out", str(raw), "--sessions", "20", "--tracks", "30").returncode == 0
+    log = raw / "training_set" / "log_mini.csv"
+    log.write_text(log.read_text().replace("catalog", "smart_speaker").replace("2018-07-15", "1969-12-31"))
+
+    answer = command("run", "--data-dir", str(tmp_path), "--select", "session_logs")
+
+    assert answer.returncode == 0, answer.stderr
+    assert "! session_logs, check known_levels failed (context_type: 'smart_speaker'" in answer.stdout
+    assert "! session_logs, check plausible_dates failed (date: '1969-12-31'" in answer.stdout
+
+
 def test_run_materializes_and_shows_every_asset(tmp_path):
     raw = tmp_path / "01_raw"
     assert command("synthesize", "--out", str(raw), "--sessions", "60", "--tracks", "50").returncode == 0

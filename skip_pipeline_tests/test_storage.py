@@ -418,3 +418,20 @@ def test_the_manifest_is_plain_json(tmp_path):
     fields = json.loads((tmp_path / MANIFEST).read_text())
     assert fields.keys() == {"stage", "data_source", "rows", "seconds", "files", "details"}
     assert fields["files"][0].keys() == {"name", "bytes", "sha256"}
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"stage": "x"}', '{"files": [{"nome": "a"}]}'])
+def test_a_damaged_manifest_is_refused_by_name_and_healed_by_publishing_again(tmp_path, content):
+    (tmp_path / storage.MANIFEST).write_text(content)
+    with pytest.raises(ContractError, match=r"_manifest\.json is damaged .* materialize the_asset again"):
+        storage.read_manifest(tmp_path, made_by="the_asset")
+
+    with storage.publish(tmp_path, stage="the_asset", data_source="real") as staging:
+        staging.path("a.txt").write_text("a")
+
+    assert storage.read_manifest(tmp_path, made_by="the_asset").stage == "the_asset"
+
+
+def test_a_file_that_has_gone_is_missing_input(tmp_path):
+    with pytest.raises(MissingInputError, match="gone.csv has gone"):
+        storage.record_file(tmp_path / "gone.csv", "gone.csv")

@@ -14,7 +14,7 @@ import dagster as dg
 
 from skip_pipeline import errors
 from skip_pipeline.errors import RefusedError
-from skip_pipeline.settings import DataLayout
+from skip_pipeline.settings import DATA_DIR_VARIABLE, DataLayout
 
 if TYPE_CHECKING:
     from dagster_shared.error import SerializableErrorInfo
@@ -48,11 +48,20 @@ def prepare_home(layout: DataLayout) -> Path:
     """Dagster's home: ``DAGSTER_HOME`` if set, else ``dagster`` in the data directory, made on first use.
 
     Sets ``DAGSTER_HOME`` for this process and its children.
+
+    Raises:
+        RefusedError: the data directory is no folder, or cannot be written.
     """
     named = os.environ.get(HOME_VARIABLE)
     home = Path(named) if named else layout.dagster
     if not named:
-        home.mkdir(parents=True, exist_ok=True)
+        try:
+            home.mkdir(parents=True, exist_ok=True)
+        except OSError as failure:
+            raise RefusedError(
+                f"{layout.root} cannot hold data ({failure.strerror}: {failure.filename}); expected a folder that "
+                f"can be written. Choose another with --data-dir or ${DATA_DIR_VARIABLE}"
+            ) from failure
         os.environ[HOME_VARIABLE] = str(home)
         config = home / "dagster.yaml"
         if not config.exists():
@@ -83,6 +92,9 @@ def select(definitions: dg.Definitions, text: str | None) -> tuple[str, ...]:
     names = text.replace(",", " ").split()
     if names and all(name in everything for name in names):
         return tuple(name for name in everything if name in names)
+    if names and all(name.isidentifier() for name in names):
+        strange = ", ".join(name for name in names if name not in everything)
+        raise RefusedError(_unselectable(text, everything, f"there is no {strange}"))
     try:
         keys = dg.AssetSelection.from_string(text).resolve(definitions.resolve_asset_graph())
     except dg.DagsterError as refusal:
@@ -175,15 +187,19 @@ def _innermost(error: "SerializableErrorInfo") -> str:
     return error.message.strip()
 
 
+def check_facts(evaluation: dg.AssetCheckEvaluation) -> str:
+    """A failed check in words: its name and what it found."""
+    facts = ", ".join(f"{name}: {value.value}" for name, value in evaluation.metadata.items())
+    return f"check {evaluation.check_name} failed ({facts})"
+
+
 def _failure(event: dg.DagsterEvent) -> str | None:
     """What a failed step or blocking check says, from the exception at the bottom."""
     if event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
         evaluation = event.asset_check_evaluation_data
         if evaluation.passed or evaluation.severity != dg.AssetCheckSeverity.ERROR:
             return None
-        facts = ", ".join(f"{name}: {value.value}" for name, value in evaluation.metadata.items())
-        asset = evaluation.asset_key.to_user_string()
-        return f"{asset}: check {evaluation.check_name} failed ({facts})"
+        return f"{evaluation.asset_key.to_user_string()}: {check_facts(evaluation)}"
     if event.event_type == dg.DagsterEventType.STEP_FAILURE:
         error = event.step_failure_data.error
         if error is None or error.cls_name == "DagsterAssetCheckFailedError":

@@ -195,7 +195,7 @@ class MlflowTracker(dg.ConfigurableResource):
         return f"{self.mlflow_url}/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
 
 
-_LONGEST_TAG = 500  # characters; MLflow cuts tags at 8,000, but a tag is read in a table cell
+_LONGEST_TAG = 2_000  # characters: a whole message of ours; MLflow cuts tags at 8,000
 
 
 def close_finished(client: "MlflowClient", experiment: str, instance: dg.DagsterInstance) -> int:

@@ -47,7 +47,7 @@ def score(not_skipped: np.ndarray, p_not_skipped: np.ndarray) -> SplitScores:
         TrainingError: no session, or all of one class, so that ROC AUC is not defined.
     """
     _check(not_skipped, p_not_skipped)
-    _need_both_classes(not_skipped, "ROC AUC")
+    need_both_outcomes(not_skipped, "the scores")
     return SplitScores(
         sessions=len(not_skipped),
         accuracy=_accuracy(not_skipped, p_not_skipped >= DECISION_THRESHOLD),
@@ -139,7 +139,7 @@ def roc_curve(not_skipped: np.ndarray, p_not_skipped: np.ndarray) -> RocCurve:
         ContractError, TrainingError: as ``score``.
     """
     _check(not_skipped, p_not_skipped)
-    _need_both_classes(not_skipped, "a ROC curve")
+    need_both_outcomes(not_skipped, "the scores")
     false, true, _ = metrics.roc_curve(not_skipped, p_not_skipped)
     return RocCurve(
         false_positive_rate=tuple(false.tolist()),
@@ -198,11 +198,20 @@ def _check(not_skipped: np.ndarray, p_not_skipped: np.ndarray) -> None:
         )
 
 
-def _need_both_classes(not_skipped: np.ndarray, what: str) -> None:
+def need_both_outcomes(not_skipped: np.ndarray, what: str) -> None:
+    """Refuse labels from which ROC AUC is not defined.
+
+    Args:
+        not_skipped: labels (n,), 0 or 1.
+        what: whose labels they are, in words that may begin a message.
+
+    Raises:
+        TrainingError: no session, or all of one outcome.
+    """
     played = int(np.count_nonzero(not_skipped))
     if 0 < played < len(not_skipped):
         return
     raise TrainingError(
-        f"of {len(not_skipped)} sessions, {played} end with a track played to its end; {what} needs "
-        "sessions of both outcomes in every split; deliver more sessions"
+        f"{what}: of {len(not_skipped)} sessions, {played} end with a track played to its end; both outcomes are needed "
+        "in training, validation and test alike. Deliver more sessions"
     )

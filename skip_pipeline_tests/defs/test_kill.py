@@ -14,8 +14,9 @@ import pytest
 from skip_pipeline.settings import DataLayout
 from skip_pipeline.storage import MANIFEST, read_manifest, record_file
 
-# Moves of files in one stage: staging folder to .commit, each file into place, the manifest last.
-KILLED_AT = [1, 2, 4]
+# Moves in one stage: the staging folder to .commit, each file into place, the manifest last. So these are
+# the moment before anything is published, and the one where the new file and old files lie side by side.
+KILLED_AT = [1, 3]
 
 STAGES = {
     "merged_table": "merged",

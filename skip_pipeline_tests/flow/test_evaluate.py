@@ -11,6 +11,7 @@ from skip_pipeline.flow.evaluate import (
     confusion,
     majority_accuracy,
     majority_class,
+    need_both_outcomes,
     reliability_curve,
     repeat_last_outcome_accuracy,
     roc_curve,
@@ -44,11 +45,9 @@ def test_certainty_that_fails_costs_much_but_not_infinity() -> None:
 @pytest.mark.parametrize("label", [0, 1])
 def test_one_class_alone_has_no_roc_auc_and_says_so(label: int) -> None:
     one_class = np.full(3, label, np.float32)
-    with pytest.raises(
-        TrainingError, match=f"of 3 sessions, {3 * label} end .* ROC AUC needs .* both outcomes"
-    ):
+    with pytest.raises(TrainingError, match=f"of 3 sessions, {3 * label} end .* both outcomes are needed"):
         score(one_class, np.array([0.2, 0.4, 0.6]))
-    with pytest.raises(TrainingError, match="a ROC curve needs"):
+    with pytest.raises(TrainingError, match="both outcomes are needed"):
         roc_curve(one_class, np.array([0.2, 0.4, 0.6]))
 
 
@@ -129,3 +128,8 @@ def test_equal_probabilities_share_a_bin() -> None:
 
 def test_no_sessions_have_no_reliability() -> None:
     assert reliability_curve(np.empty(0), np.empty(0)) == ()
+
+
+def test_a_split_of_one_outcome_is_refused_by_its_name():
+    with pytest.raises(TrainingError, match=r"^the test split: of 2 sessions, 0 end"):
+        need_both_outcomes(np.array([0.0, 0.0]), "the test split")

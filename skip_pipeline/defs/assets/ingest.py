@@ -48,6 +48,13 @@ def session_logs(
             run, "session_logs", paths, schema.SESSION_LOG, rows=summary.rows, source=ingest.data_source(raw)
         )
         metadata["sessions"] = dg.MetadataValue.int(summary.sessions)
+        oddities = {
+            "values_of_unknown_level": sum(
+                sum(counts.values()) for counts in summary.unknown_levels.values()
+            ),
+            "junk_dates": sum(summary.junk_dates.values()),
+        }
+        run.metrics({"sessions": summary.sessions, **oddities})
         findings = ingest.log_findings(summary)
     return _result(context, tracker, run, metadata, findings)
 

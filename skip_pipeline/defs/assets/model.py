@@ -90,10 +90,13 @@ def trained_model(
         before = read_manifest(layout.bundles, made_by="tensor_bundles")
         describe.log_bundles(run, before, layout.bundles, context="training")
         run.params(dataclasses.asdict(settings))
-        bundles = {split: open_bundle(layout.bundles, split) for split in ("train", "validation")}
+        bundles = {split: open_bundle(layout.bundles, split) for split in schema.SPLITS}
 
-        from skip_pipeline.flow import train  # TensorFlow: seconds and 700 MB that only training may cost
+        # TensorFlow: seconds and 700 MB that only training may cost.
+        from skip_pipeline.flow import evaluate, train
 
+        for split, bundle in bundles.items():  # before training, so that it is not for nothing
+            evaluate.need_both_outcomes(bundle.not_skipped, f"the {split} split")
         with publish(
             layout.model, stage="trained_model", data_source=before.data_source, started=run.started
         ) as staging:
