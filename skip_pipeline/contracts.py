@@ -28,6 +28,7 @@ INDICATORS: Final = "one_level_per_category"
 
 LEVELS_KNOWN: Final = "known_levels"
 DATES_PLAUSIBLE: Final = "plausible_dates"
+MARKER_FITS: Final = "synthetic_marker_fits"
 SESSIONS_WHOLE: Final = "sessions_whole"
 TRACKS_UNIQUE: Final = "tracks_unique"
 SHAPES: Final = "bundle_shapes"

@@ -3,6 +3,7 @@
     SkipPipelineError
     ├── MissingInputError   a file, folder or earlier stage that a step needs is not there
     ├── BadInputError       a raw file breaks its contract: columns, types, values, order
+    │   └── BrokenSessionError  a session's rows are not positions 1 to its length
     ├── ContractError       a table or bundle made here does not have the shape the next stage expects
     ├── BusyError           another process is writing the same folder
     ├── RefusedError        what was asked for would overwrite or make no sense
@@ -24,6 +25,10 @@ class MissingInputError(SkipPipelineError):
 
 class BadInputError(SkipPipelineError):
     """Raised when delivered data breaks the raw contract in ``schema.py``."""
+
+
+class BrokenSessionError(BadInputError):
+    """Raised when a session's rows do not form positions 1 to its length."""
 
 
 class ContractError(SkipPipelineError):

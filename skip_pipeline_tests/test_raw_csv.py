@@ -7,7 +7,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from skip_pipeline.errors import BadInputError, MissingInputError
-from skip_pipeline.raw_csv import read_csv, rows_text
+from skip_pipeline.raw_csv import read_csv
+from skip_pipeline.raw_csv_diagnosis import WHOLE_SESSIONS, rows_text, unreadable
 from skip_pipeline_tests.builders import assert_says, refusal
 
 CONTRACT = pa.schema([("id", pa.string()), ("n", pa.int8()), ("b", pa.bool_()), ("f", pa.float32())])
@@ -56,6 +57,10 @@ def test_columns_in_another_order_give_an_equal_table(read):
 
 def test_gzip_gives_an_equal_table(read):
     assert read(gzip.compress((HEADER + ROW).encode()), "log.csv.gz").equals(read(HEADER + ROW))
+
+
+def test_a_name_in_upper_case_is_gzip_too(read):
+    assert read(gzip.compress((HEADER + ROW).encode()), "LOG.CSV.GZ").to_pylist() == ONE_ROW
 
 
 def test_gzip_files_joined_end_to_end_are_read_to_the_end(read):
@@ -126,38 +131,58 @@ def test_a_gzip_with_a_wrong_checksum_is_refused(refused, zipped):
     assert_says(refused(damaged, "log.csv.gz"), "not a complete gzip file")
 
 
-def test_plain_text_in_a_file_called_gz_is_refused(refused):
-    assert_says(refused(HEADER + ROW, "log.csv.gz"), "not a complete gzip file", "`gzip -t`")
+@pytest.mark.parametrize("name", ["log.csv.gz", "LOG.CSV.GZ"])
+def test_plain_text_in_a_file_called_gz_is_to_be_renamed(refused, name):
+    message = refused(HEADER + ROW, name)
+    assert_says(message, "does not start as gzip", "expected a gzip file", f"Rename it to {name[:-3]}, or")
 
 
-def test_gzip_in_a_file_called_csv_is_refused(refused, zipped):
-    assert_says(refused(zipped), "header line is not UTF-8 text", "expected the published column names")
+def test_gzip_in_a_file_called_csv_is_to_be_renamed(refused, zipped):
+    assert_says(refused(zipped), "is gzipped", "expected plain text", "Rename it to log.csv.gz")
 
 
-def test_a_folder_in_place_of_a_file_is_refused(tmp_path):
-    (tmp_path / "log.csv").mkdir()
-    message = refusal(BadInputError, lambda: read_csv(tmp_path / "log.csv", CONTRACT, RANGES))
-    assert_says(message, str(tmp_path / "log.csv"), "cannot be read")
+def test_a_gzip_file_that_the_system_does_not_open_is_not_called_incomplete(tmp_path):
+    # Permissions do not bind the superuser, so the answer of the system is made up.
+    (tmp_path / "log.csv.gz").write_bytes(gzip.compress(b"any"))
+    message = str(unreadable(tmp_path / "log.csv.gz", PermissionError(13, "Permission denied")))
+    assert_says(message, str(tmp_path / "log.csv.gz"), "cannot be read", "Permission denied", "permissions")
+    assert "complete gzip" not in message
+
+
+@pytest.mark.parametrize("name", ["log.csv", "log.csv.gz"])
+def test_a_folder_in_place_of_a_file_is_refused(tmp_path, name):
+    (tmp_path / name).mkdir()
+    message = refusal(BadInputError, lambda: read_csv(tmp_path / name, CONTRACT, RANGES))
+    assert_says(message, str(tmp_path / name), "cannot be read", "is a directory")
 
 
 # --- Columns --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("header", "row", "fact"),
+    ("header", "fact", "remedy"),
     [
-        ("id,n,b", "x,1,true", "columns missing f."),
-        ("id,n,b,f,g", "x,1,true,0.5,7", "columns unexpected 'g'."),
-        ("id,n,b,F", "x,1,true,0.5", "columns missing f; unexpected 'F'."),
-        ("id,n,b,f,n", "x,1,true,0.5,1", "columns more than once: n."),
-        ("id;n;b;f", "x;1;true;0.5", "columns missing id, n, b, f; unexpected 'id;n;b;f'."),
-        ("x,1,true,0.5", "x,1,true,0.5", "columns missing id, n, b, f; unexpected 'x'"),
+        ("id,n,b", "columns missing f.", "deliver the file with that column"),
+        ("id,n", "columns missing b, f.", "deliver the file with those columns"),
+        ("id,n,b,f,g", "columns unexpected 'g'.", "remove the other"),
+        ("id,n,b,f,g,h", "columns unexpected 'g', 'h'.", "remove the others"),
+        ("id,n,b,g", "columns missing f; unexpected 'g'.", "rename or remove the others"),
+        ("id,n,b,f,n", "columns more than once: n.", "remove the repetition"),
+        ("id, n,B,f", "columns missing n, b; unexpected ' n', 'B'.", "spelled differently. Rename them"),
+        ("id;n;b;f", "columns missing id, n, b, f; unexpected 'id;n;b;f'.", "looks separated by ';'"),
+        ("id\tn\tb\tf", "columns missing id, n, b, f; unexpected 'id\\tn", "looks separated by tabs"),
+        ("x,1,true,0.5", "columns missing id, n, b, f; unexpected 'x'", "the first line is no header, or"),
     ],
-    ids=["missing", "extra", "renamed", "twice", "other separator", "no header"],
+    ids=["missing", "two missing", "extra", "two extra", "renamed", "twice", "spelling", ";", "tab", "none"],
 )
-def test_a_header_with_other_columns_is_refused(refused, header, row, fact):
-    message = refused(f"{header}\n{row}\n")
-    assert_says(message, fact, "Expected the 4 published columns, in any order", "rename or remove")
+def test_a_header_with_other_columns_is_refused(refused, header, fact, remedy):
+    message = refused(f"{header}\n{ROW}")
+    assert_says(message, fact, "Expected the 4 published columns, in any order", remedy)
+
+
+def test_only_the_first_columns_are_listed_and_the_others_counted(refused):
+    message = refused(f"id,n,b,f,{','.join('uvwxyz')}\n{ROW}")
+    assert "columns unexpected 'u', 'v', 'w', 'x', 'y' and 1 more. " in message
 
 
 @pytest.mark.parametrize("header", [b"id,n,b,f\xe9", "id,n,b,f".encode("utf-16")])
@@ -190,50 +215,65 @@ def test_a_value_of_another_type_is_named_with_its_row(refused, column, value, e
     cells = {"id": "x", "n": "1", "b": "true", "f": "0.5"} | {column: value}
     message = refused(HEADER + ROW * 2 + ",".join(cells.values()) + "\n" + ROW)
     assert_says(
-        message, f"column {column} is not {expected} in row 3 ('{value}')", "correct or remove those rows"
+        message,
+        f"column {column} is not {expected} in data row 3 ('{value}')",
+        "correct or remove those rows",
     )
+
+
+@pytest.mark.parametrize("cells", ["q,true,0.5", "99,true,0.5", "1,true,inf", ",true,0.5"])
+def test_where_a_row_less_would_be_a_gap_no_row_is_to_be_removed(tmp_path, cells):
+    path = tmp_path / "log.csv"
+    path.write_text(f"{HEADER}x,{cells}\n")
+    message = refusal(BadInputError, lambda: read_csv(path, CONTRACT, RANGES, remedy=WHOLE_SESSIONS))
+    assert_says(message, "in data row 1", "those values, or remove the whole sessions")
+    assert "those rows" not in message
 
 
 def test_without_a_range_the_dtype_says_what_fits(tmp_path):
     (tmp_path / "log.csv").write_text(f"{HEADER}x,128,true,0.5\n")
     message = refusal(BadInputError, lambda: read_csv(tmp_path / "log.csv", CONTRACT, {}))
-    assert_says(message, "column n is not a whole number from -128 to 127 in row 1 ('128')")
+    assert_says(message, "column n is not a whole number from -128 to 127 in data row 1 ('128')")
 
 
 @pytest.mark.parametrize("value", ["0", "21"])
 def test_a_number_outside_its_range_is_named_with_its_row(refused, value):
     message = refused(f"{HEADER}{ROW}x,{value},true,0.5\n")
     assert_says(
-        message, f"column n is not a whole number from 1 to 20 in row 2 ({value})", "correct or remove"
+        message, f"column n is not a whole number from 1 to 20 in data row 2 ({value})", "correct or remove"
     )
 
 
-@pytest.mark.parametrize("value", ["NaN", "nan", "inf", "-inf", "1e39"])
+@pytest.mark.parametrize("value", ["NaN", "nan", "inf", "-inf", "1e39", "1e50"])
 def test_a_float_that_is_not_finite_is_named_with_its_row(refused, value):
     message = refused(f"{HEADER}{ROW}x,1,true,{value}\n")
-    assert_says(message, "column f is not a finite number in row 2", "correct or remove those rows")
+    assert_says(
+        message,
+        f"column f is not a finite 32-bit number in data row 2 ('{value}');",
+        "correct or remove those rows",
+    )
 
 
 @pytest.mark.parametrize("column", ["n", "b", "f"])
 def test_an_empty_cell_is_named_with_its_row(refused, column):
     cells = {"id": "x", "n": "1", "b": "true", "f": "0.5"} | {column: ""}
     message = refused(f"{HEADER}{ROW}{','.join(cells.values())}\n")
-    assert_says(message, f"column {column} has no value in row 2", "must be filled", "Fill in or remove")
+    assert_says(message, f"column {column} has no value in data row 2", "must be filled", "Fill in or remove")
 
 
 def test_bytes_that_are_not_utf_8_are_shown(refused):
     message = refused(f"{HEADER}{ROW}".encode() + b"caf\xe9,1,true,0.5\n")
-    assert_says(message, r"column id is not UTF-8 text in row 2 (b'caf\xe9')", "correct or remove those rows")
+    assert_says(message, r"column id is not UTF-8 text in data row 2 (b'caf\xe9')", "save the file as UTF-8")
 
 
 def test_bytes_that_are_not_utf_8_in_a_column_of_numbers_are_shown(refused):
     message = refused(f"{HEADER}{ROW}".encode() + b"x,\xe9,true,0.5\n")
-    assert_says(message, r"column n is not a whole number from 1 to 20 in row 2 (b'\xe9')")
+    assert_says(message, r"column n is not a whole number from 1 to 20 in data row 2 (b'\xe9')")
 
 
 def test_only_the_first_rows_are_listed_and_the_others_counted(refused):
     message = refused(HEADER + ROW + "x,q,true,0.5\n" * 7)
-    assert "rows 2 ('q'), 3 ('q'), 4 ('q'), 5 ('q'), 6 ('q') and 2 more;" in message
+    assert "data rows 2 ('q'), 3 ('q'), 4 ('q'), 5 ('q'), 6 ('q') and 2 more;" in message
 
 
 def test_a_long_value_is_cut(refused):
@@ -243,9 +283,9 @@ def test_a_long_value_is_cut(refused):
 
 
 def test_rows_are_counted_from_one_below_the_header():
-    assert rows_text(np.array([0])) == "row 1"
-    assert rows_text(np.array([0, 4])) == "rows 1, 5"
-    assert rows_text(np.array([1]), pa.array(["x", "y"])) == "row 2 ('y')"
+    assert rows_text(np.array([0])) == "data row 1"
+    assert rows_text(np.array([0, 4])) == "data rows 1, 5"
+    assert rows_text(np.array([1]), pa.array(["x", "y"])) == "data row 2 ('y')"
 
 
 @given(column=st.sampled_from(["n", "b", "f"]), value=st.text("0123456789+-.eExinfatrusNA \t_é"))
@@ -266,44 +306,57 @@ BLOCK = 90_000  # rows: more than one of the blocks that Arrow reads at a time
 
 
 @pytest.mark.parametrize("before", [0, BLOCK])
-@pytest.mark.parametrize("row", ["x,1,true", "x,1,true,0.5,9", "  "], ids=["short", "long", "spaces"])
-def test_a_row_with_more_or_fewer_values_than_columns_is_named(refused, row, before):
+@pytest.mark.parametrize(
+    ("row", "found"),
+    [("x,1,true", "3 values"), ('"x,y",1,true,0.5,', "5 values"), ("  ", "1 value")],
+    ids=["short", "long", "spaces"],
+)
+def test_a_row_with_more_or_fewer_values_than_columns_is_named(refused, row, found, before):
     message = refused(HEADER + ROW * before + row + "\n" + ROW)
     assert_says(
         message,
-        f"not 4 comma-separated values in row {before + 1} ('{row}')",
-        "expected one for every column",
+        f"not one value per column in data row {before + 1} ({found})",
+        "expected 4 separated by commas",
         "stray comma or quote",
     )
 
 
 def test_blank_lines_are_not_counted_as_rows(refused):
-    assert "in row 2 ('x,1')" in refused(f"{HEADER}\n{ROW}\n\nx,1\n")
-    assert "in row 2 ('q')" in refused(f"{HEADER}\n{ROW}\n\nx,q,true,0.5\n")
+    assert "in data row 2 (2 values)" in refused(f"{HEADER}\n{ROW}\n\nx,1\n")
+    assert "in data row 2 ('q')" in refused(f"{HEADER}\n{ROW}\n\nx,q,true,0.5\n")
 
 
 @pytest.mark.parametrize("before", [0, BLOCK])
 @pytest.mark.parametrize("after", [3, 3 * BLOCK])
 def test_a_quote_that_stays_open_is_found_in_its_own_row(refused, before, after):
-    message = refused(HEADER + ROW * before + '"x,1,true,0.5\n' + ROW * after)
-    assert_says(
-        message, f"not 4 comma-separated values in row {before + 1} ('\"x,1,true,0.5')", "every quote closed"
+    message = refused(
+        HEADER.replace("n,b", "b,n") + "x,true,1,0.5\n" * before + 'x,"true,1,0.5\n' + ROW * after
     )
+    assert_says(
+        message, f"data row {before + 1} (stray quote in column b: '\"true,1,0.5')", "every quote closed"
+    )
+
+
+def test_text_after_a_closed_quote_is_shown_from_the_quote_on(refused):
+    message = refused(f'{HEADER}{ROW}x,1,"true"s,0.5,9\n')
+    assert_says(message, "data row 2 (stray quote in column b: '\"true\"s,0.5,9')", "every quote closed")
 
 
 def test_a_quote_that_stays_open_in_the_last_column_is_named(refused):
     message = refused('n,b,f,id\n1,true,0.5,x\n1,true,0.5,"y\n1,true,0.5,z\n')
-    assert_says(message, "column id", "line break", "row 2", "expected one line of text", "unclosed quote")
+    assert_says(
+        message, "column id", "line break", "data row 2", "expected one line of text", "unclosed quote"
+    )
 
 
 def test_a_quote_in_the_last_column_that_swallows_more_than_a_block_is_named(refused):
     message = refused('n,b,f,id\n1,true,0.5,"y\n' + "1,true,0.5,z\n" * 3 * BLOCK)
-    assert_says(message, "in row 1 ('1,true,0.5,\"y')", "every quote closed")
+    assert_says(message, "in data row 1 (stray quote in column id: '\"y')", "every quote closed")
 
 
 @pytest.mark.parametrize("inside", ["\n", "\r\n", "\t", "\x00", "\x7f"])
 def test_a_line_break_or_control_character_in_text_is_refused(refused, inside):
     message = refused(f'{HEADER}{ROW}"x{inside}y",1,true,0.5\n')
     assert_says(
-        message, "column id has a line break or control character in row 2", "expected one line of text"
+        message, "column id has a line break or control character in data row 2", "expected one line of text"
     )

@@ -433,5 +433,5 @@ def test_a_damaged_manifest_is_refused_by_name_and_healed_by_publishing_again(tm
 
 
 def test_a_file_that_has_gone_is_missing_input(tmp_path):
-    with pytest.raises(MissingInputError, match="gone.csv has gone"):
+    with pytest.raises(MissingInputError, match=r"gone\.csv has gone"):
         storage.record_file(tmp_path / "gone.csv", "gone.csv")

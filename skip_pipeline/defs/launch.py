@@ -59,8 +59,8 @@ def prepare_home(layout: DataLayout) -> Path:
             home.mkdir(parents=True, exist_ok=True)
         except OSError as failure:
             raise RefusedError(
-                f"{layout.root} cannot hold data ({failure.strerror}: {failure.filename}); expected a folder that "
-                f"can be written. Choose another with --data-dir or ${DATA_DIR_VARIABLE}"
+                f"{layout.root} cannot hold data ({failure.strerror}: {failure.filename}); expected a folder "
+                f"that can be written. Choose another with --data-dir or ${DATA_DIR_VARIABLE}"
             ) from failure
         os.environ[HOME_VARIABLE] = str(home)
         config = home / "dagster.yaml"

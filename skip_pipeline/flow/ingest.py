@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -20,23 +20,18 @@ import pyarrow.compute as pc
 
 from skip_pipeline import contracts, schema
 from skip_pipeline.contracts import Finding
-from skip_pipeline.errors import BadInputError, MissingInputError
-from skip_pipeline.raw_csv import read_csv, rows_text
+from skip_pipeline.errors import BadInputError, BrokenSessionError, MissingInputError
+from skip_pipeline.raw_csv import read_csv
+from skip_pipeline.raw_csv_diagnosis import ROWS, WHOLE_SESSIONS, Remedy, listed, rows_text, shown_value
+from skip_pipeline.raw_folder import CSV_SUFFIX, csv_files, synthetic_files
 from skip_pipeline.settings import (
     EXAMPLES_SHOWN,
     SYNTHETIC_MARKER,
     TRACK_FEATURES,
     TRAINING_SET,
+    DataLayout,
     DataSource,
 )
-
-
-class BrokenSessionError(BadInputError):
-    """Raised when a session's rows do not form positions 1 to its length; carries the session's id."""
-
-    def __init__(self, session_id: str, message: str) -> None:
-        super().__init__(message)
-        self.session_id = session_id
 
 
 @dataclass(frozen=True)
@@ -67,6 +62,7 @@ def find_session_logs(raw: Path) -> tuple[Path, ...]:
 
     Raises:
         MissingInputError: no such folder, or no CSV in it.
+        BadInputError: a name that cannot be used, or a second folder of session logs.
     """
     return _find(raw, TRAINING_SET, "session logs, such as log_mini.csv")
 
@@ -76,6 +72,7 @@ def find_track_features(raw: Path) -> tuple[Path, ...]:
 
     Raises:
         MissingInputError: no such folder, or no CSV in it.
+        BadInputError: a name that cannot be used, or a second folder of track features.
     """
     return _find(raw, TRACK_FEATURES, "track features, such as tf_mini.csv")
 
@@ -87,34 +84,82 @@ def _find(raw: Path, folder: str, what: str) -> tuple[Path, ...]:
         f"{raw}` for synthetic ones"
     )
     if not place.is_dir():
-        raise MissingInputError(f"{place} does not exist; expected {what}. To go on, {remedy}")
-    files = tuple(
-        sorted(p for p in place.iterdir() if p.name.endswith((".csv", ".csv.gz")) and p.name[0] != ".")
-    )
+        fact = "is not a folder" if place.exists() else "does not exist"
+        raise MissingInputError(f"{place} {fact}; expected a folder of {what}. To go on, {remedy}")
+    files = csv_files(place)
     if not files:
         raise MissingInputError(f"{place} holds no .csv or .csv.gz; expected {what}. To go on, {remedy}")
-    if hidden := [path.name for path in files if path.name[0] == "_"]:
-        # As the name of a shard it would be taken for a lookup and left out of the table.
+    _refuse_second_folder(raw, folder)
+    _check_names(place, files)
+    return tuple(files)
+
+
+def _refuse_second_folder(raw: Path, folder: str) -> None:
+    """Files may lie in the data directory instead of its ``01_raw``, but not in both."""
+    unread = raw.parent / folder
+    if DataLayout(raw.parent).raw == raw and csv_files(unread):
         raise BadInputError(
-            f"{place} holds {hidden[0]}; expected no name with a leading underscore, which parquet readers "
-            "skip. Rename it, or remove it"
+            f"{raw / folder} and {unread} both hold CSVs; expected them in one folder only. "
+            "Remove one of the two, or move its files to the other"
         )
-    names = Counter(shard_name(path) for path in files)
-    if twice := [name for name, count in names.items() if count > 1]:
-        raise BadInputError(
-            f"{place} holds {twice[0]} both as .csv and as .csv.gz; expected one of them. Remove the other"
-        )
-    return files
+
+
+def _check_names(place: Path, files: Sequence[Path]) -> None:
+    for path in files:
+        if not path.is_file():
+            fact = "folder" if path.is_dir() else "link to nothing" if path.is_symlink() else "special file"
+            raise BadInputError(
+                f"{path} is a {fact}; expected a file, as its name says. Rename it, or remove it"
+            )
+        if path.name[0] == "_":
+            # As the name of a shard it would be taken for a lookup and left out of the table.
+            raise BadInputError(
+                f"{place} holds {path.name}; expected no name with a leading underscore, which parquet "
+                "readers skip. Rename it, or remove it"
+            )
+    shards: dict[str, str] = {}
+    for path in files:
+        twin = shards.setdefault(shard_name(path), path.name)
+        if twin != path.name:
+            raise BadInputError(
+                f"{place} holds both {twin} and {path.name}; expected one of them. Remove the other"
+            )
 
 
 def shard_name(path: Path) -> str:
     """File name without ``.csv`` or ``.csv.gz``: the name of the shard in every later folder."""
-    return path.name.removesuffix(".gz").removesuffix(".csv")
+    return CSV_SUFFIX.sub("", path.name)
 
 
 def data_source(raw: Path) -> DataSource:
-    """``synthetic`` if the generator's marker lies beside the raw folders, else ``real``."""
-    return "synthetic" if (raw / SYNTHETIC_MARKER).is_file() else "real"
+    """``synthetic`` if the generator's marker lies beside the raw folders, else ``real``.
+
+    In doubt the marker wins: calling real data synthetic costs a warning (``marker_doubt``), calling
+    synthetic data real would be a false claim.
+    """
+    return "synthetic" if (raw / SYNTHETIC_MARKER).exists() else "real"
+
+
+def marker_doubt(raw: Path) -> str:
+    """Why the marker of synthetic data may not fit what lies beside it; the empty string when it does."""
+    try:
+        synthetic = synthetic_files(raw)
+    except BadInputError as damage:
+        return str(damage)
+    # A file that was gzipped or unzipped later is the same shard.
+    known = {(Path(name).parent, shard_name(Path(name))) for name in synthetic or ()}
+    unknown = [
+        path
+        for folder in (TRAINING_SET, TRACK_FEATURES)
+        for path in csv_files(raw / folder)
+        if synthetic is not None and (Path(folder), shard_name(path)) not in known
+    ]
+    if not unknown:
+        return ""
+    return (
+        f"{raw / SYNTHETIC_MARKER} does not list {listed(unknown)}, yet everything is called synthetic while "
+        "it lies there; if these files are real, move the synthetic ones and the marker away"
+    )
 
 
 # --- Session logs -------------------------------------------------------------------------------------
@@ -126,7 +171,7 @@ def read_session_log(path: Path) -> pa.Table:
     Raises:
         MissingInputError, BadInputError: see ``raw_csv.read_csv``.
     """
-    return read_csv(path, schema.SESSION_LOG, schema.RAW_RANGES)
+    return read_csv(path, schema.SESSION_LOG, schema.RAW_RANGES, remedy=WHOLE_SESSIONS)
 
 
 def order_session_log(log: pa.Table) -> tuple[pa.Table, bool]:
@@ -164,58 +209,49 @@ def load_session_log(
         21 columns (``schema.SESSION_LOG``), rows ordered by session and position; and their summary.
 
     Raises:
-        MissingInputError, BadInputError: see ``read_session_log`` and ``check_session_log``; an empty
-            session or track id.
+        MissingInputError, BadInputError: see ``read_session_log``; an empty session or track id; a session
+            that lies in two files.
+        BrokenSessionError: a length that differs within a session; positions that are not
+            1, 2, … length, each once.
     """
     delivered = read_session_log(path)
-    _check_ids(delivered, (schema.SESSION_ID, schema.LOG_TRACK_ID), path)
+    _check_ids(delivered, (schema.SESSION_ID, schema.LOG_TRACK_ID), path, remedy=WHOLE_SESSIONS)
     log, reordered = order_session_log(delivered)
-    try:
-        summary = check_session_log(log, path, today=today)
-    except BrokenSessionError as broken:
-        elsewhere = [p for p in among if p != path and len(_rows_of(p, broken.session_id))]
+    ids = log[schema.SESSION_ID].combine_chunks()
+    starts = session_starts(ids)
+    broken = _broken_sessions(log, starts)
+    if len(broken):
+        name = ids[int(starts[broken[0]])].as_py()
+        elsewhere = [p for p in among if p != path and len(_rows_of(p, name))]
         if elsewhere:
-            raise BadInputError(_split_message(broken.session_id, path, elsewhere[0], 0)) from broken
-        rows = rows_text(_rows_of(path, broken.session_id))
-        raise BrokenSessionError(broken.session_id, f"{broken}: {rows}") from broken
-    return log, replace(summary, reordered=reordered)
+            raise BadInputError(_split_message(name, path, elsewhere[0], 0))
+        more = f" and {len(broken) - 1} more" if len(broken) > 1 else ""
+        raise BrokenSessionError(f"{path}: session {name!r}{more}: {_what_is_broken(delivered, name)}")
+    return log, _summarize(log, ids.take(pa.array(starts)), starts, today=today, reordered=reordered)
 
 
-def _check_ids(table: pa.Table, columns: Iterable[str], path: Path) -> None:
+def _check_ids(table: pa.Table, columns: Iterable[str], path: Path, *, remedy: Remedy) -> None:
     """Refuse empty ids, before rows are put in order, so that the rows named are the file's."""
     for name in columns:
         empty = np.flatnonzero(pc.equal(table[name], "").to_numpy())
         if len(empty):
             raise BadInputError(
-                f"{path}: column {name} is empty in {rows_text(empty)}; every row needs an id. "
-                "Fill in or remove those rows"
+                f"{path}: column {name} is empty in {rows_text(empty)}; every row needs an id. {remedy.fill}"
             )
 
 
-def check_session_log(log: pa.Table, path: Path, *, today: dt.date) -> SessionLogSummary:
-    """Judge the sessions of one log, and count what is odd without being wrong.
-
-    Args:
-        log: as ``order_session_log`` returns it.
-        path: the file, for messages.
-        today: dates after the day after it are junk.
-
-    Raises:
-        BrokenSessionError: a length that differs within a session; positions that are not
-            1, 2, … length, each once.
-    """
-    ids = log[schema.SESSION_ID].combine_chunks()
-    starts = session_starts(ids)
-    _check_positions(log, ids, starts, path)
-    first_ids = ids.take(pa.array(starts))
-    lengths, counts = np.unique(np.diff(np.append(starts, len(ids))), return_counts=True)
+def _summarize(
+    log: pa.Table, first_ids: pa.Array, starts: np.ndarray, *, today: dt.date, reordered: bool
+) -> SessionLogSummary:
+    """Count what a log holds, and what is odd in it without being wrong."""
+    lengths, counts = np.unique(np.diff(np.append(starts, log.num_rows)), return_counts=True)
     return SessionLogSummary(
         rows=log.num_rows,
         sessions=len(starts),
         lengths=dict(zip(lengths.tolist(), counts.tolist(), strict=True)),
         unknown_levels=unknown_levels(log),
         junk_dates=junk_dates(log[schema.DATE], today=today),
-        reordered=False,
+        reordered=reordered,
         session_hashes=pd.util.hash_array(first_ids.to_numpy(zero_copy_only=False)),
     )
 
@@ -226,48 +262,49 @@ def session_starts(ids: pa.Array) -> np.ndarray:
     return np.concatenate([[0], np.flatnonzero(changed) + 1]).astype(np.int64)
 
 
-def _check_positions(log: pa.Table, ids: pa.Array, starts: np.ndarray, path: Path) -> None:
-    counts = np.diff(np.append(starts, len(ids)))
+def _broken_sessions(log: pa.Table, starts: np.ndarray) -> np.ndarray:
+    """Numbers of the sessions whose length varies or whose positions are not 1 to that length."""
+    counts = np.diff(np.append(starts, log.num_rows))
     positions = log[schema.POSITION].to_numpy().astype(np.int64)
     lengths = log[schema.LENGTH].to_numpy().astype(np.int64)
-    expected = np.arange(len(ids)) - np.repeat(starts, counts) + 1
+    expected = np.arange(log.num_rows) - np.repeat(starts, counts) + 1
     gaps = positions != expected
     uneven = lengths != np.repeat(lengths[starts], counts)
     short = np.repeat(counts != lengths[starts], counts)
     wrong = np.flatnonzero(uneven | gaps | short)
-    if not len(wrong):
-        return
-    session = int(np.searchsorted(starts, wrong[0], side="right")) - 1
-    rows = slice(int(starts[session]), int(starts[session] + counts[session]))
-    affected = len(np.unique(np.searchsorted(starts, wrong, side="right")))
-    name = ids[rows.start].as_py()
-    where = f"{path}: session {name!r}" + (f" and {affected - 1} more" if affected > 1 else "")
-    if uneven[rows].any():
-        raise BrokenSessionError(
-            name,
-            f"{where}: column {schema.LENGTH} says {sorted(set(lengths[rows].tolist()))}; "
-            "expected one length throughout a session. Correct its rows",
+    return np.unique(np.searchsorted(starts, wrong, side="right") - 1)
+
+
+def _what_is_broken(delivered: pa.Table, session_id: str) -> str:
+    """Fact, expectation and remedy for one session, naming rows as they stand in the file."""
+    rows = np.flatnonzero(pc.equal(delivered[schema.SESSION_ID], session_id).to_numpy())
+    lengths = delivered[schema.LENGTH].to_numpy()[rows]
+    length = Counter(lengths.tolist()).most_common(1)[0][0]
+    odd = rows[lengths != length]
+    if len(odd):
+        return (
+            f"column {schema.LENGTH} differs in {rows_text(odd, delivered[schema.LENGTH])} from the {length} "
+            "of the other rows; expected one length throughout a session. Correct the lengths, or remove the "
+            "session"
         )
-    present = Counter(positions[rows].tolist())
-    length = int(lengths[rows.start])
+    positions = delivered[schema.POSITION].to_numpy()[rows]
+    by_position = np.argsort(positions, kind="stable")
+    rows, positions = rows[by_position], positions[by_position]
+    present = Counter(positions.tolist())
     facts = []
-    if repeated := [p for p, count in present.items() if count > 1]:
-        facts.append(f"repeats {_listed(repeated)}")
+    for fact, wrong in (
+        ("repeats", [p for p, count in present.items() if count > 1]),
+        ("goes beyond its length with", [p for p in present if p > length]),
+    ):
+        if wrong:
+            where = rows_text(rows[np.isin(positions, wrong)], delivered[schema.POSITION])
+            facts.append(f"{fact} {listed(wrong)} in {where}")
     if missing := [p for p in range(1, length + 1) if p not in present]:
-        facts.append(f"lacks {_listed(missing)}")
-    if beyond := [p for p in present if p > length]:
-        facts.append(f"goes beyond its length with {_listed(beyond)}")
-    raise BrokenSessionError(
-        name,
-        f"{where}: column {schema.POSITION} {', '.join(facts)}; expected 1 to {length} "
-        f"({schema.LENGTH}), each once, all in this file. Deliver the session whole, or remove its rows",
+        facts.append(f"lacks {listed(missing)}" + ("" if facts else f" among {rows_text(np.sort(rows))}"))
+    return (
+        f"column {schema.POSITION} {'; '.join(facts)}. Expected 1 to {length} ({schema.LENGTH}), each once, "
+        "all in this file. Deliver the session whole, or remove its rows"
     )
-
-
-def _listed(numbers: Iterable[int]) -> str:
-    ordered = sorted(numbers)
-    text = ", ".join(str(n) for n in ordered[:EXAMPLES_SHOWN])
-    return text + (f" and {len(ordered) - EXAMPLES_SHOWN} more" if len(ordered) > EXAMPLES_SHOWN else "")
 
 
 def unknown_levels(table: pa.Table) -> dict[str, dict[str, int]]:
@@ -363,6 +400,7 @@ LOG_FINDINGS: Final = (
     contracts.LENGTHS,
     contracts.LEVELS_KNOWN,
     contracts.DATES_PLAUSIBLE,
+    contracts.MARKER_FITS,
 )
 TRACK_FINDINGS: Final = (
     contracts.COLUMNS,
@@ -372,10 +410,13 @@ TRACK_FINDINGS: Final = (
 )
 
 
-def log_findings(summary: SessionLogSummary) -> tuple[Finding, ...]:
+def log_findings(summary: SessionLogSummary, doubt: str) -> tuple[Finding, ...]:
     """What session logs that could be read say of their contract, in the order of ``LOG_FINDINGS``.
 
-    The last two are oddities to warn of; what the others name would have been refused while reading.
+    The last three are oddities to warn of; what the others name would have been refused while reading.
+
+    Args:
+        doubt: as ``marker_doubt`` says.
     """
     counted = {"sessions": summary.sessions, "rows": summary.rows}
     return (
@@ -386,6 +427,7 @@ def log_findings(summary: SessionLogSummary) -> tuple[Finding, ...]:
         Finding(
             contracts.DATES_PLAUSIBLE, not summary.junk_dates, _oddities({schema.DATE: summary.junk_dates})
         ),
+        Finding(contracts.MARKER_FITS, not doubt, {"doubt": doubt} if doubt else {}),
     )
 
 
@@ -406,9 +448,12 @@ def _oddities(counts: Mapping[str, Mapping[str, int]]) -> dict[str, str]:
 
 
 def _counted(values: Mapping[str, int]) -> str:
-    shown = [f"{value!r} in {n} rows" for value, n in list(values.items())[:EXAMPLES_SHOWN]]
+    shown = [
+        f"{shown_value(value)} in {n} row{'' if n == 1 else 's'}"
+        for value, n in list(values.items())[:EXAMPLES_SHOWN]
+    ]
     more = len(values) - len(shown)
-    return ", ".join(shown) + (f" and {more} more values" if more > 0 else "")
+    return ", ".join(shown) + (f" and {more} more value{'' if more == 1 else 's'}" if more else "")
 
 
 # --- Track features -----------------------------------------------------------------------------------
@@ -422,9 +467,9 @@ def read_track_features(paths: Sequence[Path]) -> pa.Table:
     Raises:
         MissingInputError, BadInputError: see ``raw_csv.read_csv``; an empty id; a track listed twice.
     """
-    tables = [read_csv(path, schema.TRACK_FEATURES, {}) for path in paths]
+    tables = [read_csv(path, schema.TRACK_FEATURES, {}, remedy=ROWS) for path in paths]
     for path, table in zip(paths, tables, strict=True):
-        _check_ids(table, (schema.TRACK_ID,), path)
+        _check_ids(table, (schema.TRACK_ID,), path, remedy=ROWS)
     everything = pa.concat_tables(tables)
     ids = everything[schema.TRACK_ID].combine_chunks()
     order = pc.sort_indices(ids)
@@ -443,7 +488,7 @@ def _listed_twice(paths: Sequence[Path], tables: Sequence[pa.Table], repeated: p
         if len(rows):
             places.append(f"{path} {rows_text(rows)}")
     others = len(pc.unique(repeated)) - 1
-    more = f", and {others} other tracks" if others else ""
+    more = f", and {others} other track{'' if others == 1 else 's'}" if others else ""
     return (
         f"column {schema.TRACK_ID} lists {name.as_py()!r} more than once ({'; '.join(places)}){more}; "
         "expected each track once. Remove the repeated rows"

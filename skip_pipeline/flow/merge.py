@@ -8,7 +8,8 @@ import pyarrow.compute as pc
 
 from skip_pipeline import schema
 from skip_pipeline.errors import BadInputError
-from skip_pipeline.raw_csv import rows_text
+from skip_pipeline.raw_csv_diagnosis import rows_text
+from skip_pipeline.settings import TRACK_FEATURES
 
 
 def merge(log: pa.Table, tracks: pa.Table, *, shard: str) -> pa.Table:
@@ -27,13 +28,19 @@ def merge(log: pa.Table, tracks: pa.Table, *, shard: str) -> pa.Table:
     """
     row_of_track = pc.index_in(log[schema.LOG_TRACK_ID], value_set=tracks[schema.TRACK_ID])
     if row_of_track.null_count:
-        orphans = np.flatnonzero(pc.is_null(row_of_track).to_numpy())
-        ids = log[schema.LOG_TRACK_ID]
-        raise BadInputError(
-            f"{shard}: column {schema.LOG_TRACK_ID} names {len(pc.unique(ids.take(orphans)))} tracks without "
-            f"features, in {rows_text(orphans, ids)} (in order of session and position). Expected every "
-            "track in track_features; deliver the missing tracks, or remove those sessions"
-        )
+        raise BadInputError(_without_features(log[schema.LOG_TRACK_ID], row_of_track.is_null(), shard))
     attributes = tracks.select(list(schema.TRACK_ATTRIBUTES)).take(row_of_track)
     columns = [*log.columns, *attributes.columns]
     return pa.Table.from_arrays(columns, schema=schema.MERGED)
+
+
+def _without_features(ids: pa.ChunkedArray, orphaned: pa.ChunkedArray, shard: str) -> str:
+    orphans = np.flatnonzero(orphaned.to_numpy())
+    names = ids.take(pa.array(orphans)).to_numpy()
+    first = orphans[np.sort(np.unique(names, return_index=True)[1])]
+    tracks = "1 track" if len(first) == 1 else f"{len(first)} tracks"
+    return (
+        f"{shard}: column {schema.LOG_TRACK_ID} names {tracks} without features, first in "
+        f"{rows_text(first, ids)} (in order of session and position). Expected every track in a file of the "
+        f"folder {TRACK_FEATURES}; deliver what is missing there, or remove those sessions"
+    )

@@ -6,7 +6,6 @@ tables hold is not known here.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +14,8 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import csv
 
-from skip_pipeline.errors import RefusedError
+from skip_pipeline.errors import BadInputError, RefusedError
+from skip_pipeline.raw_folder import csv_files, synthetic_files
 from skip_pipeline.settings import SYNTHETIC_MARKER, TRACK_FEATURES, TRAINING_SET
 from skip_pipeline.storage import write_json
 
@@ -98,17 +98,13 @@ def _csv_names(out: Path) -> list[str]:
     return [
         path.relative_to(out).as_posix()
         for folder in (TRAINING_SET, TRACK_FEATURES)
-        for pattern in ("*.csv", "*.csv.gz")
-        for path in (out / folder).glob(pattern)
-        if not path.name.startswith(".")
+        for path in csv_files(out / folder)
     ]
 
 
-def _listed(out: Path) -> set[str]:
+def _listed(out: Path) -> frozenset[str]:
     """CSVs that the marker claims; none where it is missing or not the JSON this package writes."""
     try:
-        marker = json.loads((out / SYNTHETIC_MARKER).read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError, ValueError):
-        return set()
-    files = marker.get("files") if isinstance(marker, dict) else None
-    return {name for name in files if isinstance(name, str)} if isinstance(files, list) else set()
+        return synthetic_files(out) or frozenset()
+    except BadInputError:
+        return frozenset()

@@ -43,6 +43,7 @@ CHECKS = {
         contracts.LENGTHS,
         contracts.LEVELS_KNOWN,
         contracts.DATES_PLAUSIBLE,
+        contracts.MARKER_FITS,
     },
     "track_features": {
         contracts.COLUMNS,

@@ -5,9 +5,8 @@ import pytest
 
 from skip_pipeline import schema
 from skip_pipeline.contracts import Finding
-from skip_pipeline.errors import BadInputError, MissingInputError
+from skip_pipeline.errors import BadInputError, BrokenSessionError, MissingInputError
 from skip_pipeline.flow import ingest
-from skip_pipeline.flow.ingest import BrokenSessionError
 from skip_pipeline.flow.merge import merge
 from skip_pipeline_tests.builders import (
     PUBLISHED_ROWS,
@@ -22,6 +21,7 @@ from skip_pipeline_tests.builders import (
 )
 
 TODAY = dt.date(2026, 3, 1)
+MARKER = '{"files": ["track_features/tf_mini.csv", "training_set/log_mini.csv"]}'
 
 
 @pytest.fixture
@@ -82,17 +82,47 @@ class TestFinding:
         assert_says(message, f"{raw / folder} holds no .csv or .csv.gz", "expected ", "skip-pipeline synth")
 
     def test_plain_and_gzipped_files_come_sorted_and_hidden_ones_not_at_all(self, raw, find, folder):
-        for name in ("b.csv.gz", "a.csv", ".c.csv", "d.csv.part"):
+        for name in ("b.csv.gz", "a.csv", ".c.csv", "d.csv.part", "B.CSV", "C.Csv.GZ"):
             deliver(raw / folder / name, b"any")
-        assert [path.name for path in find(raw)] == ["a.csv", "b.csv.gz"]
+        assert [path.name for path in find(raw)] == ["B.CSV", "C.Csv.GZ", "a.csv", "b.csv.gz"]
+
+    def test_a_file_in_place_of_the_folder_is_named(self, raw, find, folder):
+        deliver(raw / folder, b"any")
+        message = refusal(MissingInputError, lambda: find(raw))
+        assert_says(message, f"{raw / folder} is not a folder", "expected a folder of", "synthesize --out")
+
+    @pytest.mark.parametrize("name", ["b.csv", "b.csv.gz"])
+    def test_a_folder_called_like_a_file_is_refused(self, raw, find, folder, name):
+        deliver(raw / folder / "a.csv", b"any")
+        (raw / folder / name).mkdir()
+        message = refusal(BadInputError, lambda: find(raw))
+        assert_says(message, f"{raw / folder / name} is a folder", "expected a file", "Rename it")
+
+    def test_a_link_to_nothing_is_refused(self, raw, find, folder):
+        deliver(raw / folder / "a.csv", b"any")
+        (raw / folder / "b.csv").symlink_to(raw / "gone.csv")
+        message = refusal(BadInputError, lambda: find(raw))
+        assert_says(message, f"{raw / folder / 'b.csv'} is a link to nothing", "expected a file", "remove it")
+
+    def test_files_in_the_data_directory_and_in_its_raw_folder_are_refused(self, raw, find, folder):
+        unread = raw.parent / folder
+        for path in (raw / "training_set" / "a.csv", raw / folder / "a.csv", unread / "b.csv"):
+            deliver(path, b"any")
+        message = refusal(BadInputError, lambda: find(raw))
+        assert_says(
+            message, f"{raw / folder} and {unread} both hold CSVs", "in one folder only", "Remove one"
+        )
+
+    def test_files_in_the_data_directory_alone_are_found(self, raw, find, folder):
+        for name in ("training_set", folder):
+            deliver(raw.parent / name / "a.csv", b"any")
+        assert find(raw.parent) == (raw.parent / folder / "a.csv",)
 
     def test_the_same_name_plain_and_gzipped_is_refused(self, raw, find, folder):
         for name in ("a.csv", "a.csv.gz"):
             deliver(raw / folder / name, b"any")
         message = refusal(BadInputError, lambda: find(raw))
-        assert_says(
-            message, str(raw / folder), "holds a both as .csv and as .csv.gz", "expected one", "Remove"
-        )
+        assert_says(message, str(raw / folder), "holds both a.csv and a.csv.gz", "expected one", "Remove")
 
     def test_a_name_that_parquet_readers_would_skip_is_refused(self, raw, find, folder):
         deliver(raw / folder / "_a.csv", b"any")
@@ -100,15 +130,57 @@ class TestFinding:
         assert_says(message, str(raw / folder), "holds _a.csv", "expected no name", "Rename it")
 
 
-@pytest.mark.parametrize("name", ["log_0_20180715.csv", "log_0_20180715.csv.gz"])
+@pytest.mark.parametrize("name", ["log_0_20180715.csv", "log_0_20180715.csv.gz", "log_0_20180715.CSV.Gz"])
 def test_a_shard_is_called_after_its_file(tmp_path, name):
     assert ingest.shard_name(tmp_path / name) == "log_0_20180715"
 
 
 def test_a_marker_beside_the_raw_folders_makes_the_data_synthetic(tmp_path):
+    deliver(tmp_path / "training_set" / "log_mini.csv", b"any")
     assert ingest.data_source(tmp_path) == "real"
-    (tmp_path / "SYNTHETIC.json").write_text("{}")
+    (tmp_path / "SYNTHETIC.json").write_text(MARKER)
     assert ingest.data_source(tmp_path) == "synthetic"
+
+
+def test_a_synthetic_file_that_was_gzipped_later_is_still_synthetic(tmp_path):
+    deliver(tmp_path / "training_set" / "log_mini.csv.gz", b"any")
+    (tmp_path / "SYNTHETIC.json").write_text(MARKER)
+    assert ingest.data_source(tmp_path) == "synthetic"
+
+
+@pytest.mark.parametrize("name", ["training_set/log_0.csv", "track_features/log_mini.csv.gz"])
+def test_a_file_beside_the_marker_that_it_does_not_list_is_synthetic_and_doubted(tmp_path, name):
+    deliver(tmp_path / "training_set" / "log_mini.csv", b"any")
+    (tmp_path / "SYNTHETIC.json").write_text(MARKER)
+    assert ingest.marker_doubt(tmp_path) == ""
+    added = deliver(tmp_path / name, b"any")
+    assert ingest.data_source(tmp_path) == "synthetic"
+    assert_says(
+        ingest.marker_doubt(tmp_path),
+        f"{tmp_path / 'SYNTHETIC.json'} does not list {added}, yet everything is called synthetic",
+        "if these files are real, move the synthetic ones and the marker away",
+    )
+
+
+def test_without_a_marker_there_is_no_doubt(tmp_path):
+    deliver(tmp_path / "training_set" / "log_mini.csv", b"any")
+    assert ingest.marker_doubt(tmp_path) == ""
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b'{"files": 3}', b"\xff", None])
+def test_a_marker_that_says_nothing_makes_synthetic_and_is_doubted(tmp_path, content):
+    marker = tmp_path / "SYNTHETIC.json"
+    if content is None:
+        marker.mkdir()
+    else:
+        marker.write_bytes(content)
+    assert ingest.data_source(tmp_path) == "synthetic"
+    assert_says(
+        ingest.marker_doubt(tmp_path),
+        f"{marker} cannot be read",
+        "expected JSON that lists",
+        "Delete the marker if",
+    )
 
 
 # --- Published rows -------------------------------------------------------------------------------------
@@ -185,7 +257,9 @@ def test_a_number_out_of_range_is_named_with_its_row(refused, column, value, exp
     values = [row[column] for row in session()]
     values[3] = value
     message = refused(session(**{column: values}))
-    assert_says(message, f"column {column} is not {expected} in row 4 ({value})", "correct or remove")
+    assert_says(
+        message, f"column {column} is not {expected} in data row 4 ({value})", "or remove the whole sessions"
+    )
 
 
 @pytest.mark.parametrize(
@@ -201,7 +275,11 @@ def test_a_value_of_a_wrong_type_is_named_with_its_row(refused, column, value, e
     values = [row[column] for row in session()]
     values[6] = value
     message = refused(session(**{column: values}))
-    assert_says(message, f"column {column} is not {expected} in row 7 ('{value}')", "correct or remove")
+    assert_says(
+        message,
+        f"column {column} is not {expected} in data row 7 ('{value}')",
+        "or remove the whole sessions",
+    )
 
 
 def test_reordered_columns_give_an_equal_table(load):
@@ -216,7 +294,12 @@ def test_an_empty_id_is_named_with_its_row_in_the_file(refused, column):
     rows = session("s1") + session("s2")
     rows[12][column] = ""
     message = refused(rows)
-    assert_says(message, f"column {column} is empty in row 13;", "every row needs an id", "Fill in or remove")
+    assert_says(
+        message,
+        f"column {column} is empty in data row 13;",
+        "every row needs an id",
+        "or remove the whole sessions",
+    )
 
 
 # --- Sessions -------------------------------------------------------------------------------------------
@@ -243,29 +326,37 @@ def test_rows_in_any_order_are_sorted_by_session_and_position(load):
 @pytest.mark.parametrize(
     ("positions", "fact"),
     [
-        ([1, 2, 3, 4, 5, 5, 7, 8, 9, 10], "repeats 5, lacks 6"),
-        ([1, 2, 3, 4, 5, 6, 7, 8, 9, 11], "lacks 10, goes beyond its length with 11"),
-        ([2, 3, 4, 5, 6, 7, 8, 9, 10, 10], "repeats 10, lacks 1"),
-        ([1, 1, 1, 1, 1, 1, 1, 1, 1, 1], "repeats 1, lacks 2, 3, 4, 5, 6 and 4 more"),
+        ([1, 2, 3, 4, 5, 5, 7, 8, 9, 10], "repeats 5 in data rows 15 (5), 16 (5); lacks 6"),
+        (
+            [1, 2, 3, 4, 5, 6, 7, 8, 9, 11],
+            "goes beyond its length with 11 in data row 20 (11); lacks 10",
+        ),
+        ([2, 3, 4, 5, 6, 7, 8, 9, 10, 10], "repeats 10 in data rows 19 (10), 20 (10); lacks 1"),
+        (
+            [1, 1, 1, 1, 1, 1, 1, 1, 1, 1],
+            "repeats 1 in data rows 11 (1), 12 (1), 13 (1), 14 (1), 15 (1) and 5 more; "
+            "lacks 2, 3, 4, 5, 6 and 4 more",
+        ),
     ],
     ids=["repeated", "beyond length", "first missing", "all alike"],
 )
-def test_wrong_positions_are_named_with_session_and_rows(refused, positions, fact):
+def test_wrong_positions_are_named_with_session_and_their_rows(refused, positions, fact):
     message = refused(session("s1") + session("s2", session_position=positions), BrokenSessionError)
     assert_says(
         message,
         "session 's2'",
-        f"column session_position {fact};",
-        "expected 1 to 10 (session_length), each once",
+        f"column session_position {fact}. ",
+        "Expected 1 to 10 (session_length), each once",
         "Deliver the session whole, or remove its rows",
-        "rows 11, 12, 13, 14, 15 and 5 more",
     )
 
 
 def test_a_missing_row_is_named_with_session_and_rows(refused):
     message = refused(session("s1") + session("s2")[:6] + session("s2")[7:], BrokenSessionError)
     assert_says(
-        message, "session 's2'", "column session_position lacks 7;", "rows 11, 12, 13, 14, 15 and 4 more"
+        message,
+        "session 's2'",
+        "column session_position lacks 7 among data rows 11, 12, 13, 14, 15 and 4 more. Expected",
     )
 
 
@@ -276,12 +367,23 @@ def test_a_missing_end_is_noticed(refused, cut):
 
 def test_a_session_listed_twice_over_is_refused(refused):
     message = refused(session("s1") + session("s2") + session("s1"), BrokenSessionError)
-    assert_says(message, "session 's1'", "repeats 1, 2, 3, 4, 5 and 5 more", "rows 1, 2, 3, 4, 5 and 15 more")
+    assert_says(
+        message,
+        "session 's1'",
+        "repeats 1, 2, 3, 4, 5 and 5 more in data rows 1 (1), 21 (1), 2 (2), 22 (2), 3 (3) and 15 more. ",
+    )
 
 
 def test_rows_are_named_as_they_stand_in_a_file_that_is_not_sorted(refused):
     message = refused(session("s2")[:9] + session("s1"), BrokenSessionError)
-    assert_says(message, "session 's2'", "lacks 10;", "rows 1, 2, 3, 4, 5 and 4 more")
+    assert_says(message, "session 's2'", "lacks 10 among data rows 1, 2, 3, 4, 5 and 4 more. ")
+
+
+def test_repeated_rows_are_named_as_they_stand_in_a_file_that_is_not_sorted(refused):
+    rows = session("s2")[::-1] + session("s1")
+    rows[3] = rows[0]
+    message = refused(rows, BrokenSessionError)
+    assert_says(message, "session 's2'", "repeats 10 in data rows 1 (10), 4 (10); lacks 7. ")
 
 
 def test_a_length_that_changes_within_a_session_is_named(refused):
@@ -290,9 +392,9 @@ def test_a_length_that_changes_within_a_session_is_named(refused):
     assert_says(
         message,
         "session 's2'",
-        "column session_length says [10, 11]",
+        "column session_length differs in data row 20 (11) from the 10 of the other rows",
         "expected one length throughout",
-        "Correct its rows: rows 11, 12, 13, 14, 15 and 5 more",
+        "Correct the lengths, or remove the session",
     )
 
 
@@ -323,8 +425,8 @@ def test_a_session_whose_rows_lie_in_two_files_is_refused_naming_both(raw, cut):
     assert_says(
         message,
         "session 's2' (column session_id) has rows in both",
-        f"{first} (row",
-        f"{second} (row",
+        f"{first} (data row",
+        f"{second} (data row",
         "expected every session whole in one file",
         "join its rows in one file",
     )
@@ -337,8 +439,8 @@ def test_a_session_that_looks_whole_in_either_file_is_refused_naming_both(raw):
     assert_says(
         message,
         "session 's2' (column session_id)",
-        f"{first} (rows 11, 12, 13, 14, 15 and 5 more)",
-        f"{second} (rows 1, 2, 3, 4, 5 and 5 more)",
+        f"{first} (data rows 11, 12, 13, 14, 15 and 5 more)",
+        f"{second} (data rows 1, 2, 3, 4, 5 and 5 more)",
         "expected every session whole in one file",
         "Remove the copy",
     )
@@ -349,7 +451,10 @@ def test_a_few_rows_of_a_session_that_is_whole_in_an_earlier_file_are_refused_na
     second = deliver(raw / "b.csv", session("s2")[3:5] + session("s3"))
     message = refusal(BadInputError, lambda: load_all(first, second))
     assert_says(
-        message, "session 's2'", f"{second} (rows 1, 2)", f"{first} (rows 11, 12, 13, 14, 15 and 5 more)"
+        message,
+        "session 's2'",
+        f"{second} (data rows 1, 2)",
+        f"{first} (data rows 11, 12, 13, 14, 15 and 5 more)",
     )
 
 
@@ -405,14 +510,24 @@ def test_a_quoted_comma_and_a_quoted_quote_are_text(load):
 
 def test_findings_pass_on_a_log_without_oddities(load):
     _, summary = load(session())
-    findings = ingest.log_findings(summary)
+    findings = ingest.log_findings(summary, "")
     assert [finding.name for finding in findings] == list(ingest.LOG_FINDINGS)
     assert all(finding.passed for finding in findings)
 
 
+def test_a_doubtful_marker_is_a_finding_that_says_why(load):
+    _, summary = load(session())
+    *_, finding = ingest.log_findings(summary, "not listed")
+    assert (finding.name, finding.passed, finding.facts) == (
+        "synthetic_marker_fits",
+        False,
+        {"doubt": "not listed"},
+    )
+
+
 def test_findings_show_unknown_levels_and_junk_dates_and_those_only(load):
     _, summary = load(session(context_type="car", date="soon"))
-    failed = [finding for finding in ingest.log_findings(summary) if not finding.passed]
+    failed = [finding for finding in ingest.log_findings(summary, "") if not finding.passed]
     assert failed == [
         Finding("known_levels", False, {"context_type": "'car' in 10 rows"}),
         Finding("plausible_dates", False, {"date": "'soon' in 10 rows"}),
@@ -448,7 +563,7 @@ def test_a_track_listed_twice_in_a_file_is_named_with_its_rows(read_tracks, raw)
     assert_says(
         message,
         "column track_id lists 't_2' more than once",
-        f"{raw / 'a.csv'} rows 1, 3",
+        f"{raw / 'a.csv'} data rows 1, 3",
         "expected each track once",
         "Remove the repeated rows",
     )
@@ -456,24 +571,29 @@ def test_a_track_listed_twice_in_a_file_is_named_with_its_rows(read_tracks, raw)
 
 def test_a_track_listed_in_two_files_is_named_with_both(read_tracks, raw):
     message = refusal(BadInputError, lambda: read_tracks([track("t_1"), track("t_2")], [track("t_2")]))
-    assert_says(message, f"'t_2' more than once ({raw / 'a.csv'} row 2; {raw / 'b.csv'} row 1); expected")
+    assert_says(
+        message, f"'t_2' more than once ({raw / 'a.csv'} data row 2; {raw / 'b.csv'} data row 1); expected"
+    )
 
 
 def test_further_tracks_listed_twice_are_counted(read_tracks):
     rows = [track(f"t_{i}") for i in range(4)]
-    assert "and 3 other tracks" in refusal(BadInputError, lambda: read_tracks(rows, rows))
+    assert ", and 3 other tracks;" in refusal(BadInputError, lambda: read_tracks(rows, rows))
+    assert ", and 1 other track;" in refusal(BadInputError, lambda: read_tracks(rows[:2], rows[:2]))
 
 
 def test_an_empty_track_id_is_named_with_its_row(read_tracks, raw):
     message = refusal(BadInputError, lambda: read_tracks([track("t_1"), track("")]))
-    assert_says(message, f"{raw / 'a.csv'}: column track_id is empty in row 2", "needs an id", "Fill in")
+    assert_says(message, f"{raw / 'a.csv'}: column track_id is empty in data row 2", "needs an id", "Fill in")
 
 
 @pytest.mark.parametrize("value", ["NaN", "inf", "-inf"])
 def test_a_feature_that_is_not_finite_is_named_with_its_row(read_tracks, raw, value):
     message = refusal(BadInputError, lambda: read_tracks([track("t_1"), track("t_2", energy=value)]))
     assert_says(
-        message, f"{raw / 'a.csv'}: column energy is not a finite number in row 2", "correct or remove"
+        message,
+        f"{raw / 'a.csv'}: column energy is not a finite 32-bit number in data row 2",
+        "correct or remove",
     )
 
 
@@ -487,15 +607,27 @@ def test_a_feature_that_is_not_finite_is_named_with_its_row(read_tracks, raw, va
 )
 def test_a_feature_of_a_wrong_type_is_named_with_its_row(read_tracks, raw, column, value, expected):
     message = refusal(BadInputError, lambda: read_tracks([track("t_1"), track("t_2", **{column: value})]))
-    assert_says(message, str(raw / "a.csv"), f"column {column} is not {expected} in row 2 ('{value}')")
+    assert_says(message, str(raw / "a.csv"), f"column {column} is not {expected} in data row 2 ('{value}')")
 
 
 def test_track_findings_warn_of_an_unknown_mode_only(read_tracks):
     findings = ingest.track_findings(read_tracks([track("t_1"), track("t_2", mode="dorian")]))
     assert [finding.name for finding in findings] == list(ingest.TRACK_FINDINGS)
     assert [finding for finding in findings if not finding.passed] == [
-        Finding("known_levels", False, {"mode": "'dorian' in 1 rows"})
+        Finding("known_levels", False, {"mode": "'dorian' in 1 row"})
     ]
+
+
+def test_long_and_many_oddities_are_cut(load):
+    dates = ["x" * 500, *(f"soon {i}" for i in range(6)), *["2018-07-15"] * 3]
+    _, summary = load(session(date=dates))
+    [finding] = [finding for finding in ingest.log_findings(summary, "") if not finding.passed]
+    assert finding.facts["date"] == (
+        "'soon 0' in 1 row, 'soon 1' in 1 row, 'soon 2' in 1 row, 'soon 3' in 1 row, 'soon 4' in 1 row "
+        "and 2 more values"
+    )
+    _, summary = load(session(date="x" * 500))
+    assert f"'{'x' * 58}… in 10 rows" in str(ingest.log_findings(summary, ""))
 
 
 def test_ordering_keeps_a_sorted_table_as_it_is():

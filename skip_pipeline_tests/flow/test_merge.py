@@ -86,8 +86,14 @@ def test_a_track_without_features_is_named_with_file_column_and_rows():
     message = refusal(BadInputError, lambda: merge(log, track_table(track("t_01")), shard="raw/log.csv"))
     assert_says(
         message,
-        "raw/log.csv: column track_id_clean names 2 tracks without features",
-        "rows 5 ('t_98'), 6 ('t_99'), 7 ('t_98')",
-        "Expected every track in track_features",
-        "deliver the missing tracks, or remove those sessions",
+        "raw/log.csv: column track_id_clean names 2 tracks without features, first in data rows "
+        "5 ('t_98'), 6 ('t_99') (in order of",
+        "Expected every track in a file of the folder track_features",
+        "deliver what is missing there, or remove those sessions",
     )
+
+
+def test_one_track_without_features_is_named_once():
+    log = log_table(session(track_id_clean=["t_01"] * 2 + ["t_99"] * 8))
+    message = refusal(BadInputError, lambda: merge(log, track_table(track("t_01")), shard="raw/log.csv"))
+    assert "names 1 track without features, first in data row 3 ('t_99') (in order of" in message

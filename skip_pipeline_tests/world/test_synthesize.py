@@ -126,7 +126,13 @@ def test_a_folder_without_write_permission_is_refused(
 
 
 @pytest.mark.parametrize(
-    "real", ["training_set/log_0_20180715_000000000000.csv", LOG, "track_features/tf_000000000000.csv.gz"]
+    "real",
+    [
+        "training_set/log_0_20180715_000000000000.csv",
+        LOG,
+        "training_set/LOG.CSV",
+        "track_features/tf_000000000000.csv.gz",
+    ],
 )
 def test_csvs_without_a_marker_are_never_touched(tmp_path: Path, real: str) -> None:
     path = tmp_path / real

@@ -19,7 +19,7 @@ from skip_pipeline.settings import OWNER, DataSource
 from skip_pipeline.storage import fingerprint
 
 # Oddities of the data that are counted and shown, while the night goes on.
-_WARNINGS = {contracts.LEVELS_KNOWN, contracts.DATES_PLAUSIBLE}
+_WARNINGS = {contracts.LEVELS_KNOWN, contracts.DATES_PLAUSIBLE, contracts.MARKER_FITS}
 
 
 @dg.asset(
@@ -55,7 +55,7 @@ def session_logs(
             "junk_dates": sum(summary.junk_dates.values()),
         }
         run.metrics({"sessions": summary.sessions, **oddities})
-        findings = ingest.log_findings(summary)
+        findings = ingest.log_findings(summary, ingest.marker_doubt(raw))
     return _result(context, tracker, run, metadata, findings)
 
 

@@ -1,0 +1,263 @@
+"""What is wrong with a delivered CSV that could not be read, and the words to say it with.
+
+Only a file that is being refused comes here, so nothing need be fast. Reading is ``raw_csv``'s.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from skip_pipeline.errors import BadInputError
+from skip_pipeline.settings import EXAMPLES_SHOWN
+
+GZIP_MAGIC: Final = b"\x1f\x8b"
+
+Ranges = Mapping[str, tuple[int, int]]
+"""Inclusive bounds of integer columns."""
+
+# What the typed parse accepts, for finding the values that it refused.
+_INTEGER: Final = r"^[ \t]*-?\d+[ \t]*$"
+_NUMBER: Final = r"^[ \t]*[+-]?(\d+\.?\d*([eE][+-]?\d+)?|\.\d+([eE][+-]?\d+)?|(?i:inf|infinity|nan))[ \t]*$"
+_BOOLEAN: Final = r"^(true|false|True|False|TRUE|FALSE|0|1)$"
+_VALUE: Final = re.compile(r'"(?:[^"]|"")*"(?=,|$)|(?!")[^,]*')  # one value of a line, up to its comma
+
+_EXPECTED: Final = {"bool": "true or false", "float": "a number", "string": "UTF-8 text"}
+_SEPARATORS: Final = {";": "';'", "\t": "tabs", "|": "'|'"}
+
+_LONGEST_SHOWN: Final = 60  # characters of one offending value in a message: a line, not a page
+_LONGEST_REFUSAL: Final = 300  # of the parser's own words, which quote the whole row
+
+
+# --- Words --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """What can be done about rows with wrong and with missing values."""
+
+    correct: str
+    fill: str
+
+
+ROWS: Final = Remedy("correct or remove those rows", "Fill in or remove those rows")
+WHOLE_SESSIONS: Final = Remedy(  # a row less would leave a gap
+    "correct those values, or remove the whole sessions",
+    "Fill in those values, or remove the whole sessions",
+)
+
+
+def rows_text(indices: np.ndarray, values: pa.Array | pa.ChunkedArray | None = None) -> str:
+    """Words for the first offending rows, ``data rows 3 ('x'), 9 ('y') and 12 more``.
+
+    Data row 1 follows the header.
+    """
+    shown = [int(i) for i in indices[:EXAMPLES_SHOWN]]
+    notes = None if values is None else [shown_value(values[i].as_py()) for i in shown]
+    return _rows_text(shown, notes, total=len(indices))
+
+
+def _rows_text(shown: Sequence[int], notes: Sequence[str] | None, *, total: int) -> str:
+    parts = [str(i + 1) for i in shown]
+    if notes is not None:
+        parts = [f"{part} ({note})" for part, note in zip(parts, notes, strict=True)]
+    more = total - len(shown)
+    label = "data row" if total == 1 else "data rows"
+    return f"{label} {', '.join(parts)}" + (f" and {more} more" if more else "")
+
+
+def shown_value(value: object) -> str:
+    """A value as a message shows it, cut where it is long."""
+    # Bytes show up only in files that are being refused; those that are not UTF-8 stay spelt as bytes.
+    text = repr(value.decode() if isinstance(value, bytes) and _is_utf8(value) else value)
+    return text if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN - 1] + "…"
+
+
+def listed(things: Iterable[Any]) -> str:
+    """The first things, as they come, and how many more there are."""
+    texts = [str(thing) for thing in things]
+    more = len(texts) - EXAMPLES_SHOWN
+    return ", ".join(texts[:EXAMPLES_SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def expected_text(field: pa.Field, ranges: Ranges) -> str:
+    """What a column's values must be."""
+    if pa.types.is_integer(field.type):
+        bounds = np.iinfo(field.type.to_pandas_dtype())
+        low, high = ranges.get(field.name, (bounds.min, bounds.max))
+        return f"a whole number from {low} to {high}"
+    return _EXPECTED[str(field.type)]
+
+
+# --- Files --------------------------------------------------------------------------------------------
+
+
+def is_gzip_name(path: Path) -> bool:
+    """Whether the file is gzipped, by its name."""
+    return path.suffix.lower() == ".gz"
+
+
+def unreadable(path: Path, failure: OSError) -> BadInputError:
+    """Why a file could not be read: by the system, which gives a number, or as gzip."""
+    if failure.errno is not None or not is_gzip_name(path) or not path.is_file():
+        return BadInputError(f"{path} cannot be read ({failure}); check the disk and the file's permissions")
+    with path.open("rb") as file:
+        start = file.read(len(GZIP_MAGIC))
+    if not GZIP_MAGIC.startswith(start):
+        return BadInputError(
+            f"{path} does not start as gzip, as its name says; expected a gzip file. "
+            f"Rename it to {path.stem}, or compress it"
+        )
+    return BadInputError(
+        f"{path} is not a complete gzip file ({failure}); expected one that `gzip -t` accepts. "
+        "Copy or download it again"
+    )
+
+
+def parser_says(path: Path, refusal: pa.ArrowInvalid) -> BadInputError:
+    """The parser's own words, where nothing better is known."""
+    fact = str(refusal)
+    if len(fact) > _LONGEST_REFUSAL:
+        fact = fact[:_LONGEST_REFUSAL] + "…"
+    return BadInputError(f"{path} is not a well-formed CSV: {fact}. Deliver the file again")
+
+
+# --- Header -------------------------------------------------------------------------------------------
+
+
+def header_fault(found: Sequence[str], published: Sequence[str]) -> str | None:
+    """How the names found differ from the published ones, why perhaps, and what to do; None if they agree."""
+    missing = [name for name in published if name not in found]
+    extra = [name for name in found if name not in published]
+    twice = sorted({name for name in found if found.count(name) > 1 and name in published})
+    facts = []
+    if missing:
+        facts.append(f"missing {listed(missing)}")
+    if extra:
+        facts.append(f"unexpected {listed(map(shown_value, extra))}")
+    if twice:
+        facts.append(f"more than once: {listed(twice)}")
+    if not facts:
+        return None
+    return (
+        f"columns {'; '.join(facts)}. Expected the {len(published)} published columns, in any order; "
+        f"{_header_remedy(found, published, missing, extra)}"
+    )
+
+
+def _header_remedy(
+    found: Sequence[str], published: Sequence[str], missing: Sequence[str], extra: Sequence[str]
+) -> str:
+    if len(found) == 1:
+        for separator, name in _SEPARATORS.items():
+            if separator in found[0]:
+                return f"this file looks separated by {name}. Separate the values by commas"
+    if missing and set(missing) <= {name.strip().lower() for name in extra}:
+        return "the missing names are there, spelled differently. Rename them"
+    if len(missing) == len(published):
+        return (
+            "no published name is among them, so the first line is no header, or the file belongs in the "
+            "other folder. Add the header line, or move the file"
+        )
+    if missing and extra:
+        return "rename or remove the others"
+    if missing:
+        return f"deliver the file with {'that column' if len(missing) == 1 else 'those columns'}"
+    if extra:
+        return f"remove {'the other' if len(extra) == 1 else 'the others'}"
+    return "remove the repetition"
+
+
+# --- Rows ---------------------------------------------------------------------------------------------
+
+
+def malformed_rows(lines: Iterable[bytes], header: Sequence[str]) -> str | None:
+    """Name the lines that do not hold one value per column, or leave a quote open; None if there are none.
+
+    No value may hold a line break, so a line is a row, and the row in which a quote stays open is named,
+    not the many rows after it that the quote swallows.
+    """
+    rows = islice(filter(None, (line.rstrip(b"\r\n") for line in lines)), 1, None)  # blank lines are no rows
+    broken = {row: line for row, line in enumerate(rows) if not _splits_into(len(header), line)}
+    if not broken:
+        return None
+    shown = list(broken)[:EXAMPLES_SHOWN]
+    where = _rows_text(shown, [_row_fault(broken[row], header) for row in shown], total=len(broken))
+    return (
+        f"not one value per column in {where}; expected {len(header)} separated by commas, and every quote "
+        "closed. Look for a missing or stray comma or quote there"
+    )
+
+
+def _splits_into(columns: int, line: bytes) -> bool:
+    try:
+        return len(next(csv.reader([line.decode("latin-1")], strict=True))) == columns
+    except csv.Error:
+        return False
+
+
+def _row_fault(line: bytes, header: Sequence[str]) -> str:
+    text = line.decode(errors="replace")
+    values = start = 0
+    while start <= len(text):
+        value = _VALUE.match(text, start)
+        if value is None:
+            name = f" in column {header[values]}" if values < len(header) else ""
+            return f"stray quote{name}: {shown_value(text[start:])}"
+        values += 1
+        start = value.end() + 1
+    return f"{values} value{'' if values == 1 else 's'}"
+
+
+# --- Values -------------------------------------------------------------------------------------------
+
+
+def refused_rows(values: pa.ChunkedArray, kind: pa.DataType) -> np.ndarray:
+    """Indices of the values (bytes) that do not parse as ``kind``; empty ones are not among them."""
+    text, broken = _decode(values)
+    if len(broken) or pa.types.is_string(kind):
+        return broken
+    if pa.types.is_boolean(kind):
+        good = pc.match_substring_regex(text, _BOOLEAN)
+    elif pa.types.is_integer(kind):
+        good = _fits(text, kind)
+    else:
+        good = pc.match_substring_regex(text, _NUMBER)
+    empty = pc.equal(text, "")
+    return np.flatnonzero(~pc.or_(good, empty).to_numpy(zero_copy_only=False))
+
+
+def _decode(values: pa.ChunkedArray) -> tuple[pa.Array, np.ndarray]:
+    """UTF-8 text of byte values, and the indices of those that are not UTF-8 (then no text)."""
+    array = values.combine_chunks()
+    try:
+        return array.cast(pa.string()), np.empty(0, np.int64)
+    except pa.ArrowInvalid:
+        broken = [i for i, value in enumerate(array.to_pylist()) if not _is_utf8(value)]
+        return pa.array([], pa.string()), np.array(broken, np.int64)
+
+
+def _is_utf8(value: bytes) -> bool:
+    try:
+        value.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _fits(text: pa.Array, kind: pa.DataType) -> pa.Array:
+    """Whether each text is an integer within the range of ``kind``."""
+    shaped = pc.match_substring_regex(text, _INTEGER)
+    bounds = np.iinfo(kind.to_pandas_dtype())
+    number = pc.cast(pc.if_else(shaped, pc.utf8_trim_whitespace(text), "0"), pa.float64())
+    within = pc.and_(pc.greater_equal(number, int(bounds.min)), pc.less_equal(number, int(bounds.max)))
+    return pc.and_(shaped, within)
