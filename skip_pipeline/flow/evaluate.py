@@ -212,6 +212,6 @@ def need_both_outcomes(not_skipped: np.ndarray, what: str) -> None:
     if 0 < played < len(not_skipped):
         return
     raise TrainingError(
-        f"{what}: of {len(not_skipped)} sessions, {played} end with a track played to its end; both outcomes are "
-        "needed in training, validation and test alike. Deliver more sessions"
+        f"{what}: of {len(not_skipped)} sessions, {played} end with a track played to its end; "
+        "both outcomes are needed in training, validation and test alike. Deliver more sessions"
     )
