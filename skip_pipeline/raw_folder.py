@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from skip_pipeline.errors import BadInputError
-from skip_pipeline.settings import SYNTHETIC_MARKER
+from skip_pipeline.errors import BadInputError, MissingInputError
+from skip_pipeline.raw_csv_diagnosis import listed
+from skip_pipeline.settings import (
+    SYNTHETIC_MARKER,
+    TRACK_FEATURES,
+    TRAINING_SET,
+    DataLayout,
+    DataSource,
+)
 
 CSV_SUFFIX: Final = re.compile(r"\.csv(\.gz)?$", re.IGNORECASE)
 
@@ -47,4 +55,109 @@ def _not_a_marker(marker: Path, reason: str) -> BadInputError:
         f"{marker} cannot be read as the marker of synthetic data ({reason}), so whether the files beside it "
         "are real is unknown; expected JSON that lists the synthetic ones. Delete the marker if the files "
         "are real, or else make them again with `skip-pipeline synthesize` in an empty folder"
+    )
+
+
+def find_session_logs(raw: Path) -> tuple[Path, ...]:
+    """CSV files of ``raw/training_set``, sorted by name; each is one shard.
+
+    Raises:
+        MissingInputError: no such folder, or no CSV in it.
+        BadInputError: a name that cannot be used, or a second folder of session logs.
+    """
+    return _find(raw, TRAINING_SET, "session logs, such as log_mini.csv")
+
+
+def find_track_features(raw: Path) -> tuple[Path, ...]:
+    """CSV files of ``raw/track_features``, sorted by name; together they are one table.
+
+    Raises:
+        MissingInputError: no such folder, or no CSV in it.
+        BadInputError: a name that cannot be used, or a second folder of track features.
+    """
+    return _find(raw, TRACK_FEATURES, "track features, such as tf_mini.csv")
+
+
+def _find(raw: Path, folder: str, what: str) -> tuple[Path, ...]:
+    place = raw / folder
+    remedy = (
+        "put the public archive's files there, or run `skip-pipeline synthesize --out "
+        f"{raw}` for synthetic ones"
+    )
+    if not place.is_dir():
+        fact = "is not a folder" if place.exists() else "does not exist"
+        raise MissingInputError(f"{place} {fact}; expected a folder of {what}. To go on, {remedy}")
+    files = csv_files(place)
+    if not files:
+        raise MissingInputError(f"{place} holds no .csv or .csv.gz; expected {what}. To go on, {remedy}")
+    _refuse_second_folder(raw, folder)
+    _check_names(place, files)
+    return tuple(files)
+
+
+def _refuse_second_folder(raw: Path, folder: str) -> None:
+    """Files may lie in the data directory instead of its ``01_raw``, but not in both."""
+    unread = raw.parent / folder
+    if DataLayout(raw.parent).raw == raw and csv_files(unread):
+        raise BadInputError(
+            f"{raw / folder} and {unread} both hold CSVs; expected them in one folder only. "
+            "Remove one of the two, or move its files to the other"
+        )
+
+
+def _check_names(place: Path, files: Sequence[Path]) -> None:
+    for path in files:
+        if not path.is_file():
+            fact = "folder" if path.is_dir() else "link to nothing" if path.is_symlink() else "special file"
+            raise BadInputError(
+                f"{path} is a {fact}; expected a file, as its name says. Rename it, or remove it"
+            )
+        if path.name[0] == "_":
+            # As the name of a shard it would be taken for a lookup and left out of the table.
+            raise BadInputError(
+                f"{place} holds {path.name}; expected no name with a leading underscore, which parquet "
+                "readers skip. Rename it, or remove it"
+            )
+    shards: dict[str, str] = {}
+    for path in files:
+        twin = shards.setdefault(shard_name(path), path.name)
+        if twin != path.name:
+            raise BadInputError(
+                f"{place} holds both {twin} and {path.name}; expected one of them. Remove the other"
+            )
+
+
+def shard_name(path: Path) -> str:
+    """File name without ``.csv`` or ``.csv.gz``: the name of the shard in every later folder."""
+    return CSV_SUFFIX.sub("", path.name)
+
+
+def data_source(raw: Path) -> DataSource:
+    """``synthetic`` if the generator's marker lies beside the raw folders, else ``real``.
+
+    In doubt the marker wins: calling real data synthetic costs a warning (``marker_doubt``), calling
+    synthetic data real would be a false claim.
+    """
+    return "synthetic" if (raw / SYNTHETIC_MARKER).exists() else "real"
+
+
+def marker_doubt(raw: Path) -> str:
+    """Why the marker of synthetic data may not fit what lies beside it; the empty string when it does."""
+    try:
+        synthetic = synthetic_files(raw)
+    except BadInputError as damage:
+        return str(damage)
+    # A file that was gzipped or unzipped later is the same shard.
+    known = {(Path(name).parent, shard_name(Path(name))) for name in synthetic or ()}
+    unknown = [
+        path
+        for folder in (TRAINING_SET, TRACK_FEATURES)
+        for path in csv_files(raw / folder)
+        if synthetic is not None and (Path(folder), shard_name(path)) not in known
+    ]
+    if not unknown:
+        return ""
+    return (
+        f"{raw / SYNTHETIC_MARKER} does not list {listed(unknown)}, yet everything is called synthetic while "
+        "it lies there; if these files are real, move the synthetic ones and the marker away"
     )

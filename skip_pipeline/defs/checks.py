@@ -15,7 +15,8 @@ from skip_pipeline.defs import describe
 from skip_pipeline.defs.resources import DataDirectory
 from skip_pipeline.errors import ContractError
 from skip_pipeline.flow.bundle import find_leaks, open_bundle, shard_parts
-from skip_pipeline.flow.ingest import find_session_logs, read_session_log
+from skip_pipeline.flow.ingest import read_session_log
+from skip_pipeline.raw_folder import find_session_logs
 from skip_pipeline.settings import METRICS_FILE, SESSIONS_FOLDER, DataLayout
 from skip_pipeline.storage import read_json, read_manifest, read_table, shard_names
 

@@ -4,7 +4,7 @@ import datetime as dt
 
 import dagster as dg
 
-from skip_pipeline import schema
+from skip_pipeline import raw_folder, schema
 from skip_pipeline.defs import describe
 from skip_pipeline.defs.resources import DataDirectory
 from skip_pipeline.defs.tracking import MlflowTracker
@@ -37,10 +37,10 @@ def merged_table(
     """
     layout = data.layout()
     with tracker.materialization(context) as run:
-        paths = ingest.find_session_logs(layout.raw)
-        track_paths = ingest.find_track_features(layout.raw)
+        paths = raw_folder.find_session_logs(layout.raw)
+        track_paths = raw_folder.find_track_features(layout.raw)
         tracks = ingest.read_track_features(track_paths)
-        source = ingest.data_source(layout.raw)
+        source = raw_folder.data_source(layout.raw)
         today = dt.datetime.now(tz=dt.UTC).date()
         with publish(layout.merged, stage="merged_table", data_source=source, started=run.started) as staging:
             write_table(tracks, staging.path(TRACK_TABLE), schema.TRACK_FEATURES, data_source=source)
@@ -50,7 +50,7 @@ def merged_table(
                 merged = merge.merge(log, tracks, shard=str(path))
                 write_table(
                     merged,
-                    staging.path(f"{ingest.shard_name(path)}.parquet"),
+                    staging.path(f"{raw_folder.shard_name(path)}.parquet"),
                     schema.MERGED,
                     data_source=source,
                 )

@@ -8,7 +8,7 @@ from pathlib import Path
 import dagster as dg
 import pyarrow as pa
 
-from skip_pipeline import contracts, schema
+from skip_pipeline import contracts, raw_folder, schema
 from skip_pipeline.contracts import Finding
 from skip_pipeline.defs import describe
 from skip_pipeline.defs.resources import DataDirectory
@@ -39,13 +39,18 @@ def session_logs(
     """
     raw = data.layout().raw
     with tracker.materialization(context) as run:
-        paths = ingest.find_session_logs(raw)
+        paths = raw_folder.find_session_logs(raw)
         today = dt.datetime.now(tz=dt.UTC).date()
         summary = ingest.combine(
             {path: ingest.load_session_log(path, among=paths, today=today)[1] for path in paths}
         )
         metadata = _describe(
-            run, "session_logs", paths, schema.SESSION_LOG, rows=summary.rows, source=ingest.data_source(raw)
+            run,
+            "session_logs",
+            paths,
+            schema.SESSION_LOG,
+            rows=summary.rows,
+            source=raw_folder.data_source(raw),
         )
         metadata["sessions"] = dg.MetadataValue.int(summary.sessions)
         oddities = {
@@ -55,7 +60,7 @@ def session_logs(
             "junk_dates": sum(summary.junk_dates.values()),
         }
         run.metrics({"sessions": summary.sessions, **oddities})
-        findings = ingest.log_findings(summary, ingest.marker_doubt(raw))
+        findings = ingest.log_findings(summary, raw_folder.marker_doubt(raw))
     return _result(context, tracker, run, metadata, findings)
 
 
@@ -76,7 +81,7 @@ def track_features(
     """
     raw = data.layout().raw
     with tracker.materialization(context) as run:
-        paths = ingest.find_track_features(raw)
+        paths = raw_folder.find_track_features(raw)
         tracks = ingest.read_track_features(paths)
         metadata = _describe(
             run,
@@ -84,7 +89,7 @@ def track_features(
             paths,
             schema.TRACK_FEATURES,
             rows=tracks.num_rows,
-            source=ingest.data_source(raw),
+            source=raw_folder.data_source(raw),
         )
         findings = ingest.track_findings(tracks)
     return _result(context, tracker, run, metadata, findings)
