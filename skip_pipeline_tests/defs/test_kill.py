@@ -9,6 +9,8 @@ import signal
 import subprocess
 import sys
 
+import dagster as dg
+import mlflow
 import pytest
 
 from skip_pipeline.settings import DataLayout
@@ -97,3 +99,13 @@ def test_kills_leave_the_stage_whole_and_the_next_run_completes(materialized, mo
     assert after.stage == asset
     if asset not in ("trained_model", "evaluation_report"):  # these record seconds and run ids
         assert after.fingerprint == before.fingerprint
+    assert unfinished(layout) == []
+
+
+def unfinished(layout):
+    """Runs that Dagster or MLflow still take to be under way."""
+    begun = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING])
+    client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{layout.mlflow / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("skip_pipeline").experiment_id
+    open_runs = client.search_runs([experiment], "attributes.status = 'RUNNING'")
+    return [*dg.DagsterInstance.get().get_runs(begun), *open_runs]
