@@ -6,6 +6,7 @@ the policies that concern every asset. The definitions themselves are in ``defs`
 
 import os
 from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import dagster as dg
 
@@ -13,8 +14,9 @@ from skip_pipeline import settings
 from skip_pipeline.defs.assets import ALL_ASSETS
 from skip_pipeline.defs.checks import ALL_CHECKS
 from skip_pipeline.defs.resources import DataDirectory
-from skip_pipeline.defs.schedules import close_tracking, nightly_retraining, retrain
+from skip_pipeline.defs.schedules import close_tracking, dead_runs, nightly_retraining, retrain
 from skip_pipeline.defs.tracking import MlflowTracker
+from skip_pipeline.errors import RefusedError
 from skip_pipeline.settings import DataLayout
 
 
@@ -24,21 +26,28 @@ def data_layout() -> DataLayout:
 
 
 def mlflow_tracker(layout: DataLayout) -> MlflowTracker:
-    """The server that ``MLFLOW_TRACKING_URI`` names, else SQLite and artifacts below the data directory."""
-    server = os.environ.get(settings.TRACKING_URI_VARIABLE)
+    """Records to the server that ``MLFLOW_TRACKING_URI`` names, else to SQLite below the data directory."""
     return MlflowTracker(
-        tracking_uri=server or f"sqlite:///{layout.mlflow / 'mlflow.db'}",
-        artifact_root=None if server else (layout.mlflow / "artifacts").as_uri(),
-        mlflow_url=_mlflow_url(server),
+        embedded_uri=f"sqlite:///{layout.mlflow / 'mlflow.db'}",
+        embedded_artifacts=(layout.mlflow / "artifacts").as_uri(),
         dagster_url=os.environ.get(settings.DAGSTER_URL_VARIABLE) or settings.DEFAULT_DAGSTER_URL,
     )
 
 
-def _mlflow_url(server: str | None) -> str:
-    named = os.environ.get(settings.MLFLOW_URL_VARIABLE)
-    if named:
-        return named.rstrip("/")
-    return server.rstrip("/") if server and server.startswith("http") else settings.DEFAULT_MLFLOW_URL
+def time_zone() -> str:
+    """``SKIP_PIPELINE_TIMEZONE``, else UTC.
+
+    Raises:
+        RefusedError: there is no time zone of that name.
+    """
+    name = os.environ.get(settings.TIME_ZONE_VARIABLE) or settings.DEFAULT_TIME_ZONE
+    try:
+        return ZoneInfo(name).key
+    except (ZoneInfoNotFoundError, ValueError):
+        raise RefusedError(
+            f"${settings.TIME_ZONE_VARIABLE} is {name!r}, which is no time zone; expected a name like "
+            "Europe/Stockholm. Correct or unset it"
+        ) from None
 
 
 @dg.definitions
@@ -49,10 +58,8 @@ def defs() -> dg.Definitions:
         assets=ALL_ASSETS,
         asset_checks=ALL_CHECKS,
         jobs=[retrain],
-        schedules=[
-            nightly_retraining(os.environ.get(settings.TIME_ZONE_VARIABLE) or settings.DEFAULT_TIME_ZONE)
-        ],
-        sensors=[close_tracking],
+        schedules=[nightly_retraining(time_zone())],
+        sensors=[dead_runs, close_tracking],
         resources={
             "data": DataDirectory(path=str(layout.root)),
             "tracker": mlflow_tracker(layout),

@@ -9,10 +9,12 @@ import sys
 import time
 from typing import Final
 
+import dagster as dg
 from rich.console import Console
 
 from skip_pipeline import settings
 from skip_pipeline.definitions import data_layout, mlflow_tracker
+from skip_pipeline.defs.dead_runs import close_dead_runs
 from skip_pipeline.defs.launch import prepare_home
 from skip_pipeline.errors import RefusedError
 from skip_pipeline.settings import DataLayout
@@ -34,7 +36,7 @@ def commands(layout: DataLayout, dagster_port: int, mlflow_port: int) -> dict[st
     ]  # fmt: skip
     served = {"Dagster": dagster}
     tracker = mlflow_tracker(layout)
-    if not tracker.tracking_uri.startswith("http"):
+    if not tracker.tracking_uri.startswith(("http://", "https://")):
         served["MLflow"] = [
             *python, "mlflow", "server", "--backend-store-uri", tracker.tracking_uri,
             "--host", _HOST, "--port", str(mlflow_port), "--workers", "1",
@@ -52,21 +54,25 @@ def serve(layout: DataLayout, dagster_port: int, mlflow_port: int, console: Cons
     for stop in (signal.SIGINT, signal.SIGTERM):  # a shell's background job starts with Ctrl-C ignored
         signal.signal(stop, signal.default_int_handler)
     prepare_home(layout)
-    layout.mlflow.mkdir(parents=True, exist_ok=True)
-    addresses = {"Dagster": f"http://{_HOST}:{dagster_port}", "MLflow": f"http://{_HOST}:{mlflow_port}"}
+    close_dead_runs(dg.DagsterInstance.get())
+    wanted = commands(layout, dagster_port, mlflow_port)
+    addresses = {"Dagster": f"http://{_HOST}:{dagster_port}"}
+    if "MLflow" in wanted:
+        addresses["MLflow"] = f"http://{_HOST}:{mlflow_port}"
+        mlflow_tracker(layout).client()  # makes the store, so that the server and a run do not both
     # Links between the two must lead to where they are served now.
     environment = (
         settings.TRACKING_ENVIRONMENT
         | os.environ
         | {
             settings.DAGSTER_URL_VARIABLE: addresses["Dagster"],
-            settings.MLFLOW_URL_VARIABLE: os.environ.get(settings.MLFLOW_URL_VARIABLE) or addresses["MLflow"],
+            settings.MLFLOW_URL_VARIABLE: addresses.get("MLflow") or mlflow_tracker(layout).mlflow_url,
             settings.DATA_DIR_VARIABLE: str(data_layout().root),
         }
     )
     running: dict[str, subprocess.Popen[bytes]] = {}
     try:
-        for name, command in commands(layout, dagster_port, mlflow_port).items():
+        for name, command in wanted.items():
             running[name] = subprocess.Popen(command, env=environment)  # noqa: S603 - our own words, no shell
             console.print(f"{name}: {addresses[name]}{_PAGES[name]}")
         while all(server.poll() is None for server in running.values()):

@@ -73,6 +73,9 @@ def _show(event: dg.DagsterEvent, progress: RunProgress) -> None:
     elif event.event_type == dg.DagsterEventType.ASSET_MATERIALIZATION:
         metadata = event.step_materialization_data.materialization.metadata
         progress.finished(step, _facts(metadata))
+        for name in ("mlflow_run", "mlflow_run_incomplete"):
+            if name in metadata and not isinstance(metadata[name], dg.UrlMetadataValue):
+                progress.warned(f"{step}, {name}: {metadata[name].value}")
     elif event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
         evaluation = event.asset_check_evaluation_data
         if not evaluation.passed and evaluation.severity == dg.AssetCheckSeverity.WARN:

@@ -97,10 +97,14 @@ def picture(png: bytes, title: str) -> dg.MetadataValue:
 
 
 def recorded(run: TrackedMaterialization, unavailable: str | None) -> Metadata:
-    """Link to the MLflow run, or why there is none."""
-    if run.link:
-        return {"mlflow_run": dg.MetadataValue.url(run.link)}
-    return {"mlflow_run": dg.MetadataValue.text(f"not recorded: {unavailable or 'no tracking configured'}")}
+    """Link to the MLflow run, and why it is not there or not whole."""
+    if run.link is None:
+        lost = f"not recorded: {unavailable or 'no tracking configured'}"
+        return {"mlflow_run": dg.MetadataValue.text(lost)}
+    described: Metadata = {"mlflow_run": dg.MetadataValue.url(run.link)}
+    if unavailable:
+        described["mlflow_run_incomplete"] = dg.MetadataValue.text(unavailable)
+    return described
 
 
 def score_table(scores: "Mapping[str, SplitScores]") -> dg.MetadataValue:

@@ -2,8 +2,8 @@
 
 import logging
 import os
+import re
 import shutil
-import socket
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import as_file, files
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from skip_pipeline import errors
+from skip_pipeline.defs.dead_runs import close_dead_runs
 from skip_pipeline.errors import RefusedError
 from skip_pipeline.settings import DATA_DIR_VARIABLE, DataLayout
 
@@ -21,8 +22,7 @@ if TYPE_CHECKING:
 
 HOME_VARIABLE = "DAGSTER_HOME"  # Dagster's own name
 
-_HOST = "skip_pipeline/host"
-_PROCESS = "skip_pipeline/process"
+_UNUSABLE = re.compile(r"[?]|%[0-9A-Fa-f]{2}")  # both mean something in a database's URL
 
 OnEvent = Callable[[dg.DagsterEvent], None]
 
@@ -50,23 +50,36 @@ def prepare_home(layout: DataLayout) -> Path:
     Sets ``DAGSTER_HOME`` for this process and its children.
 
     Raises:
-        RefusedError: the data directory is no folder, or cannot be written.
+        RefusedError: the data directory is no folder, cannot be written, or has a name that databases
+            cannot bear; or ``DAGSTER_HOME`` is no folder.
     """
+    if _UNUSABLE.search(str(layout.root)):
+        raise RefusedError(
+            f"{layout.root} has a ? or a % code in its path, which the databases below it cannot bear; "
+            f"choose another with --data-dir or ${DATA_DIR_VARIABLE}"
+        )
     named = os.environ.get(HOME_VARIABLE)
-    home = Path(named) if named else layout.dagster
-    if not named:
-        try:
-            home.mkdir(parents=True, exist_ok=True)
-        except OSError as failure:
+    if named:
+        home = Path(named)
+        if not (home.is_absolute() and home.is_dir()):
             raise RefusedError(
-                f"{layout.root} cannot hold data ({failure.strerror}: {failure.filename}); expected a folder "
-                f"that can be written. Choose another with --data-dir or ${DATA_DIR_VARIABLE}"
-            ) from failure
-        os.environ[HOME_VARIABLE] = str(home)
-        config = home / "dagster.yaml"
-        if not config.exists():
-            with as_file(files("skip_pipeline.defs") / "dagster.yaml") as template:
-                shutil.copyfile(template, config)
+                f"${HOME_VARIABLE} is {named}; expected the absolute path of an existing folder. Make it, or "
+                f"unset the variable to use {layout.dagster}"
+            )
+        return home
+    home = layout.dagster
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+    except OSError as failure:
+        raise RefusedError(
+            f"{layout.root} cannot hold data ({failure.strerror}: {failure.filename}); expected a folder "
+            f"that can be written. Choose another with --data-dir or ${DATA_DIR_VARIABLE}"
+        ) from failure
+    os.environ[HOME_VARIABLE] = str(home)
+    config = home / "dagster.yaml"
+    if not config.exists():
+        with as_file(files("skip_pipeline.defs") / "dagster.yaml") as template:
+            shutil.copyfile(template, config)
     return home
 
 
@@ -128,7 +141,6 @@ def materialize(
         asset_selection=[dg.AssetKey(name) for name in assets],
         run_config={**run_config, "loggers": {"watch": {}}},
         raise_on_error=False,
-        tags={_HOST: socket.gethostname(), _PROCESS: str(os.getpid())},
     )
     events = result.all_events
     materialized = tuple(
@@ -142,32 +154,6 @@ def materialize(
         materialized=materialized,
         failures=_failures(events),
     )
-
-
-def close_dead_runs(instance: dg.DagsterInstance) -> int:
-    """Mark runs failed that an earlier command on this machine began and did not live to end."""
-    closed = 0
-    unfinished = dg.RunsFilter(
-        statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING],
-        tags={_HOST: socket.gethostname()},
-    )
-    for run in instance.get_runs(unfinished):
-        if not _is_alive(int(run.tags[_PROCESS])):
-            instance.report_run_failed(run, "The process that carried out this run has ended without a word.")
-            closed += 1
-    return closed
-
-
-def _is_alive(process: int) -> bool:
-    if process == os.getpid():
-        return False  # a new process with an old number
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _failures(events: Sequence[dg.DagsterEvent]) -> tuple[str, ...]:

@@ -1,10 +1,10 @@
-"""The retraining job, the night it runs, and the sensor that closes what a crash left open in MLflow."""
+"""The retraining job, the night it runs, and the sensors that clear up after a crash."""
 
 import dagster as dg
 
-from skip_pipeline.defs.tracked_materialization import tracking_errors
-from skip_pipeline.defs.tracking import MlflowTracker, close_finished
-from skip_pipeline.settings import EXPERIMENT, NIGHTLY_CRON
+from skip_pipeline.defs.dead_runs import close_dead_runs
+from skip_pipeline.defs.tracking import MlflowTracker
+from skip_pipeline.settings import NIGHTLY_CRON
 
 retrain = dg.define_asset_job(
     name="retrain",
@@ -25,19 +25,21 @@ def nightly_retraining(time_zone: str) -> dg.ScheduleDefinition:
     )
 
 
+@dg.sensor(
+    minimum_interval_seconds=60,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Marks runs as failed whose process has died, so that they do not hold up the night.",
+)
+def dead_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+    """Look for runs of this host that nobody carries out any more."""
+    return dg.SkipReason(f"closed {close_dead_runs(context.instance)} dead runs")
+
+
 @dg.run_status_sensor(
     run_status=dg.DagsterRunStatus.FAILURE,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Closes the MLflow runs of a Dagster run whose process has died.",
+    description="Closes the MLflow runs of a Dagster run that could not do so itself.",
 )
-def close_tracking(
-    context: dg.RunStatusSensorContext, tracker: dg.ResourceParam[MlflowTracker]
-) -> dg.SkipReason:
-    """Close MLflow runs that a failed Dagster run could not close itself."""
-    client = tracker.client()
-    try:
-        experiment = client.get_experiment_by_name(EXPERIMENT)
-        closed = close_finished(client, experiment.experiment_id, context.instance) if experiment else 0
-    except tracking_errors() as failure:
-        return dg.SkipReason(f"MLflow could not be reached: {failure}")
-    return dg.SkipReason(f"closed {closed} MLflow runs")
+def close_tracking(context: dg.RunStatusSensorContext, tracker: MlflowTracker) -> dg.SkipReason:
+    """Close MLflow runs that a failed Dagster run has left open."""
+    return dg.SkipReason(tracker.close_finished(context.instance))

@@ -6,18 +6,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from skip_pipeline.defs.tracking_guard import Guard
 from skip_pipeline.storage import DatasetFacts
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
-
-
-def tracking_errors() -> tuple[type[Exception], ...]:
-    """What a tracking store raises when it cannot be reached or written, and nothing broader."""
-    from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import SQLAlchemyError
-
-    return (MlflowException, SQLAlchemyError, OSError)  # errors of `requests` are OSErrors
 
 
 class TrackedMaterialization:
@@ -28,9 +21,9 @@ class TrackedMaterialization:
         link: address of the run in the MLflow UI, or None when nothing is recorded.
     """
 
-    def __init__(self, run: "Run | None", link: str | None, report: Callable[[Exception], None]) -> None:
+    def __init__(self, run: "Run | None", link: str | None, guard: Guard) -> None:
         self._run = run
-        self._report = report
+        self._guard = guard
         self.link = link
         self.started = time.perf_counter()
 
@@ -107,12 +100,10 @@ class TrackedMaterialization:
         self.attempt(log)
 
     def attempt(self, log: Callable[[Any], object]) -> None:
-        """Call ``log`` with the ``mlflow`` module; report a failing store instead of raising it."""
-        if self._run is None:
+        """Call ``log`` with the ``mlflow`` module, unless nothing is being recorded."""
+        if self._run is None or self._guard.suspended:
             return
         import mlflow
 
-        try:
+        with self._guard:
             log(mlflow)
-        except tracking_errors() as failure:
-            self._report(failure)

@@ -12,12 +12,23 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit, urlunsplit
 
 import dagster as dg
+from filelock import FileLock
 from pydantic import Field, PrivateAttr
 
-from skip_pipeline.defs.tracked_materialization import TrackedMaterialization, tracking_errors
-from skip_pipeline.settings import EXPERIMENT, EXPERIMENT_TAGS, TRACKING_ENVIRONMENT
+from skip_pipeline.defs.dead_runs import sign
+from skip_pipeline.defs.tracked_materialization import TrackedMaterialization
+from skip_pipeline.defs.tracking_guard import LONGEST_REASON, Guard
+from skip_pipeline.settings import (
+    DEFAULT_MLFLOW_URL,
+    EXPERIMENT,
+    EXPERIMENT_TAGS,
+    MLFLOW_URL_VARIABLE,
+    TRACKING_ENVIRONMENT,
+    TRACKING_URI_VARIABLE,
+)
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -40,78 +51,106 @@ class MlflowTracker(dg.ConfigurableResource):
     """Opens and closes MLflow runs around materializations.
 
     Dagster sets a resource up once per process of a run and tears it down at its end. With the
-    in-process executor that is exactly the life of the parent run; with several processes the parent is
-    closed by the one that sees the last step end, or by ``schedules.close_tracking``.
+    in-process executor that is exactly the life of the parent run; what a killed process leaves open is
+    closed by ``schedules.close_tracking`` or by the next run.
+
+    Where runs are recorded is read from ``MLFLOW_TRACKING_URI`` when it is needed and is no field, because
+    Dagster shows and stores fields, and the URI may hold a password.
     """
 
-    tracking_uri: str = Field(description="Where MLflow stores runs: a server's URL or a database URI")
-    artifact_root: str | None = Field(
-        default=None, description="Where a new experiment keeps artifacts; a server decides for itself"
-    )
-    mlflow_url: str = Field(description="Address of the MLflow UI, for links")
+    embedded_uri: str = Field(description="Database of runs unless MLFLOW_TRACKING_URI names another store")
+    embedded_artifacts: str = Field(description="Where artifacts go beside that database")
     dagster_url: str = Field(description="Address of the Dagster UI, for links")
 
     _parent: "Run | None" = PrivateAttr(default=None)
-    _unavailable: str | None = PrivateAttr(default=None)
+    _guard: Guard | None = PrivateAttr(default=None)
+
+    @property
+    def tracking_uri(self) -> str:
+        """The store that runs are recorded in."""
+        return os.environ.get(TRACKING_URI_VARIABLE) or self.embedded_uri
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether that is the project's own database."""
+        return self.tracking_uri == self.embedded_uri
+
+    @property
+    def mlflow_url(self) -> str:
+        """Address of the MLflow UI, without credentials."""
+        named = os.environ.get(MLFLOW_URL_VARIABLE)
+        if named:
+            return named.rstrip("/")
+        is_server = self.tracking_uri.startswith(("http://", "https://"))
+        return without_credentials(self.tracking_uri).rstrip("/") if is_server else DEFAULT_MLFLOW_URL
+
+    @property
+    def unavailable(self) -> str | None:
+        """Why something is not being recorded, or None when all is well."""
+        return self._guard.reason if self._guard else None
+
+    def run_url(self, dagster_run_id: str) -> str:
+        """Address of a Dagster run."""
+        return f"{self.dagster_url}/runs/{dagster_run_id}"
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
-        """Find or open the parent run; a store that cannot be reached is noted and not asked again."""
+        """Find or open the parent run."""
         if context.run is None or context.instance is None:
             return
-        for variable, value in TRACKING_ENVIRONMENT.items():
-            os.environ.setdefault(variable, value)
-        try:
+        sign(context.instance, context.run.run_id)
+        with self._guarding(context.log), self._alone():
+            import mlflow
+
             client = self.client()
+            mlflow.set_tracking_uri(self.tracking_uri)
             experiment = self._experiment_id(client)
             close_finished(client, experiment, context.instance)
-            self._parent = self._find_parent(client, experiment, context.run.run_id)
-            if self._parent is None:
-                self._parent = self._open_parent(client, experiment, context.run)
-        except tracking_errors() as failure:
-            self._note(failure, context.log)
+            self._parent = self._find_parent(client, experiment, context.run.run_id) or self._open_parent(
+                client, experiment, context.run
+            )
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
         """Close the parent if no step of the Dagster run is left to do."""
         if self._parent is None or context.run is None or context.instance is None:
             return
         status = _status_of_steps(context.instance, context.run)
-        if status is None:
-            return
-        try:
-            self.client().set_terminated(self._parent.info.run_id, status=status)
-        except tracking_errors() as failure:
-            self._note(failure, context.log)
+        if status is not None:
+            with self._guarding(context.log):
+                self.client().set_terminated(self._parent.info.run_id, status=status)
 
     def client(self) -> "MlflowClient":
         """A client of the tracking store, which is created on first use."""
+        for variable, value in TRACKING_ENVIRONMENT.items():
+            os.environ.setdefault(variable, value)  # MLflow reads some of them while it is imported
         import mlflow
 
-        _prepare_local_store(self.tracking_uri)
-        mlflow.set_tracking_uri(self.tracking_uri)
+        if self.is_embedded:
+            _database(self.embedded_uri).parent.mkdir(parents=True, exist_ok=True)
         return mlflow.MlflowClient(tracking_uri=self.tracking_uri)
 
     @contextmanager
     def materialization(self, context: dg.AssetExecutionContext) -> Iterator[TrackedMaterialization]:
         """A nested run named for the asset: FINISHED when the block ends, FAILED when it raises."""
-        run = self._open_nested(context)
-        link = self._run_link(run) if run else None
-        tracked = TrackedMaterialization(run, link, lambda failure: self._note(failure, context.log))
+        guard = self._guarding(context.log)
+        run = self._open_nested(context, guard)
+        tracked = TrackedMaterialization(run, self._run_link(run) if run else None, guard)
         try:
             yield tracked
         except BaseException as failure:
-            tracked.tags({"failure": f"{type(failure).__name__}: {failure}"[:_LONGEST_TAG]})
-            self._close(run, "FAILED", context)
+            tracked.tags({"failure": f"{type(failure).__name__}: {failure}"[:LONGEST_REASON]})
+            _close(run, "FAILED", guard)
             raise
-        self._close(run, "FINISHED", context)
+        _close(run, "FINISHED", guard)
 
-    @property
-    def unavailable(self) -> str | None:
-        """Why nothing is being recorded, or None when all is well."""
-        return self._unavailable
-
-    def run_url(self, dagster_run_id: str) -> str:
-        """Address of a Dagster run."""
-        return f"{self.dagster_url}/runs/{dagster_run_id}"
+    def close_finished(self, instance: dg.DagsterInstance) -> str:
+        """Close what ended Dagster runs have left open; says in words what was done."""
+        reasons: list[str] = []
+        with Guard(reasons.append):
+            client = self.client()
+            experiment = client.get_experiment_by_name(EXPERIMENT)
+            closed = close_finished(client, experiment.experiment_id, instance) if experiment else 0
+            return f"closed {closed} MLflow runs"
+        return f"MLflow could not be reached: {reasons[0]}"
 
     # --- Opening and closing --------------------------------------------------------------------------
 
@@ -121,8 +160,9 @@ class MlflowTracker(dg.ConfigurableResource):
         found = client.get_experiment_by_name(EXPERIMENT)
         if found is not None:
             return str(found.experiment_id)
+        artifacts = self.embedded_artifacts if self.is_embedded else None  # a server decides for itself
         try:
-            return str(client.create_experiment(EXPERIMENT, self.artifact_root, tags=EXPERIMENT_TAGS))
+            return str(client.create_experiment(EXPERIMENT, artifacts, tags=EXPERIMENT_TAGS))
         except MlflowException:
             # Another process was first.
             found = client.get_experiment_by_name(EXPERIMENT)
@@ -149,8 +189,8 @@ class MlflowTracker(dg.ConfigurableResource):
         }
         return client.create_run(experiment, run_name=name, tags=tags)
 
-    def _open_nested(self, context: dg.AssetExecutionContext) -> "Run | None":
-        if self._parent is None:
+    def _open_nested(self, context: dg.AssetExecutionContext, guard: Guard) -> "Run | None":
+        if self._parent is None or guard.suspended:
             return None
         import mlflow
 
@@ -161,41 +201,58 @@ class MlflowTracker(dg.ConfigurableResource):
             DAGSTER_ASSET: asset,
             CODE_VERSION: str(context.assets_def.code_versions_by_key[context.asset_key]),
         }
-        try:
-            # Resuming by the fluent API is what lets the model flavours log into this very run.
+        with guard:
+            # The fluent API, because the model flavours log into the run that it holds open.
             return mlflow.start_run(
                 experiment_id=self._parent.info.experiment_id,
                 parent_run_id=self._parent.info.run_id,
                 run_name=asset,
                 tags=tags,
             )
-        except tracking_errors() as failure:
-            self._note(failure, context.log)
-            return None
+        return None
 
-    def _close(self, run: "Run | None", status: str, context: dg.AssetExecutionContext) -> None:
-        if run is None:
+    def _guarding(self, log: Any) -> Guard:
+        """The guard of this process, which remembers a store that did not answer."""
+        if self._guard is None:
+            store = without_credentials(self.tracking_uri)
+            self._guard = Guard(
+                lambda reason: log.warning(
+                    f"MLflow at {store} did not take a record: {reason}. The result is kept; mend the store, "
+                    f"or unset {TRACKING_URI_VARIABLE}, before the next run"
+                )
+            )
+        return self._guard
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Let one process at a time create the embedded store and find its parent run there."""
+        if not self.is_embedded:
+            yield
             return
-        import mlflow
-
-        try:
-            mlflow.end_run(status)
-        except tracking_errors() as failure:
-            self._note(failure, context.log)
-
-    def _note(self, failure: Exception, log: Any) -> None:
-        reason = " ".join(str(failure).split())[:_LONGEST_TAG]
-        self._unavailable = f"{self.tracking_uri}: {reason}"
-        log.warning(
-            f"MLflow at {self.tracking_uri} did not take a record: {reason}. The result is kept; start the "
-            "server, or unset MLFLOW_TRACKING_URI, before the next run"
-        )
+        database = _database(self.embedded_uri)
+        database.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(database.with_suffix(".lock")):
+            yield
 
     def _run_link(self, run: "Run") -> str:
         return f"{self.mlflow_url}/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
 
 
-_LONGEST_TAG = 2_000  # characters: a whole message of ours; MLflow cuts tags at 8,000
+def without_credentials(uri: str) -> str:
+    """A URI as it may be shown: without user name and password."""
+    parts = urlsplit(uri)
+    if "@" not in parts.netloc:
+        return uri
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+def _close(run: "Run | None", status: str, guard: Guard) -> None:
+    """End the open run; tried even where the store has not answered, because it is the last chance."""
+    if run is not None:
+        import mlflow
+
+        with guard:
+            mlflow.end_run(status)
 
 
 def close_finished(client: "MlflowClient", experiment: str, instance: dg.DagsterInstance) -> int:
@@ -227,8 +284,5 @@ def _status_of_steps(instance: dg.DagsterInstance, dagster_run: dg.DagsterRun) -
     return "FINISHED" if planned <= ended else None
 
 
-def _prepare_local_store(tracking_uri: str) -> None:
-    """SQLite creates its file but not the folder above it."""
-    prefix = "sqlite:///"
-    if tracking_uri.startswith(prefix):
-        Path(tracking_uri.removeprefix(prefix)).parent.mkdir(parents=True, exist_ok=True)
+def _database(sqlite_uri: str) -> Path:
+    return Path(sqlite_uri.removeprefix("sqlite:///"))

@@ -8,6 +8,7 @@ import yaml
 
 from skip_pipeline import contracts
 from skip_pipeline.definitions import defs
+from skip_pipeline.errors import RefusedError
 
 UPSTREAM = {
     "session_logs": set(),
@@ -133,13 +134,20 @@ def test_the_workspace_file_names_the_definitions():
 
 
 @pytest.mark.parametrize(
-    ("variables", "tracking_uri", "artifact_root", "mlflow_url"),
+    ("variables", "tracking_uri", "is_embedded", "mlflow_url"),
     [
-        ({}, "sqlite:////data/mlflow/mlflow.db", "file:///data/mlflow/artifacts", "http://127.0.0.1:5000"),
+        ({}, "sqlite:////data/mlflow/mlflow.db", True, "http://127.0.0.1:5000"),
+        # MLflow sets the variable itself, once it is told of a store.
         (
-            {"MLFLOW_TRACKING_URI": "http://tracking.example:80"},
-            "http://tracking.example:80",
-            None,
+            {"MLFLOW_TRACKING_URI": "sqlite:////data/mlflow/mlflow.db"},
+            "sqlite:////data/mlflow/mlflow.db",
+            True,
+            "http://127.0.0.1:5000",
+        ),
+        (
+            {"MLFLOW_TRACKING_URI": "http://me:secret@tracking.example:80"},
+            "http://me:secret@tracking.example:80",
+            False,
             "http://tracking.example:80",
         ),
         (
@@ -148,22 +156,35 @@ def test_the_workspace_file_names_the_definitions():
                 "SKIP_PIPELINE_MLFLOW_URL": "https://ui.example/",
             },
             "postgresql://db/mlflow",
-            None,
+            False,
             "https://ui.example",
         ),
     ],
 )
 def test_the_environment_says_where_runs_are_recorded(
-    monkeypatch, variables, tracking_uri, artifact_root, mlflow_url
+    monkeypatch, variables, tracking_uri, is_embedded, mlflow_url
 ):
     monkeypatch.setenv("SKIP_PIPELINE_DATA_DIR", "/data")
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.delenv("SKIP_PIPELINE_MLFLOW_URL", raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
 
     tracker = defs().resources["tracker"]
 
     assert tracker.tracking_uri == tracking_uri
-    assert tracker.artifact_root == artifact_root
+    assert tracker.is_embedded is is_embedded
     assert tracker.mlflow_url == mlflow_url
+    assert "secret" not in str(tracker.model_dump())
+
+
+def test_a_time_zone_that_does_not_exist_is_refused_by_name(monkeypatch):
+    monkeypatch.setenv("SKIP_PIPELINE_TIMEZONE", "Berlin")
+
+    with pytest.raises(RefusedError, match="SKIP_PIPELINE_TIMEZONE is 'Berlin', which is no time zone"):
+        defs()
+
+
+def test_what_a_crash_leaves_is_cleared_up_without_a_click(definitions):
+    sensors = {sensor.name: sensor for sensor in definitions.sensors}
+
+    assert set(sensors) == {"dead_runs", "close_tracking"}
+    assert {sensor.default_status for sensor in sensors.values()} == {dg.DefaultSensorStatus.RUNNING}

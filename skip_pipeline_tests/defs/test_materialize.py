@@ -1,6 +1,7 @@
 """Everything once, on a small synthetic world: what is published, described and recorded."""
 
 import json
+import shutil
 
 import dagster as dg
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from skip_pipeline import schema
 from skip_pipeline.flow.bundle import open_bundle
 from skip_pipeline.settings import DataLayout
+from skip_pipeline.storage import MANIFEST
 from skip_pipeline_tests.defs.conftest import SESSIONS, Project
 
 STAGES = {
@@ -160,3 +162,30 @@ def test_running_again_gives_the_same_bundles_and_the_same_metrics(first_run, pr
     for metrics in (once, again):
         del metrics["seconds"], metrics["run"]
     assert once == again
+
+
+def test_a_model_of_other_bundles_is_not_reported_on(first_run, project):
+    shutil.copytree(DataLayout(first_run[0]).model, project.layout.model)
+    shutil.copytree(DataLayout(first_run[0]).bundles, project.layout.bundles)
+    manifest = project.layout.bundles / MANIFEST
+    content = json.loads(manifest.read_text())
+    content["files"][0]["sha256"] = "0" * 64
+    manifest.write_text(json.dumps(content))
+
+    outcome = project.run("evaluation_report")
+
+    [message] = outcome.failures
+    assert "was trained on other bundles" in message
+    assert "Materialize trained_model again" in message
+
+
+def test_settings_that_make_no_sense_are_refused_and_recorded_with_the_reason(first_run, project):
+    shutil.copytree(DataLayout(first_run[0]).bundles, project.layout.bundles)
+
+    outcome = project.run("trained_model", {"ops": {"trained_model": {"config": {"max_epochs": 0}}}})
+
+    [message] = outcome.failures
+    assert "max_epochs is 0, not at least 1" in message
+    run = project.mlflow_runs(outcome.run_id)["trained_model"]
+    assert run.info.status == "FAILED"
+    assert "max_epochs" in run.data.tags["failure"]

@@ -41,25 +41,27 @@ def _default_of(name: str) -> str:
 
 
 class TrainingConfig(dg.Config):
-    """What can be changed in the launchpad; a value left out is the preset's own."""
+    """What can be changed in the launchpad; a value left out is the preset's own.
+
+    Bounds are checked by ``flow.train``, inside the materialization, so that a refusal is recorded there.
+    """
 
     preset: PresetName = Field(
         default=PresetName(DEFAULT_PRESET), description="Which network to train, and how by default"
     )
-    seed: int = Field(default=0, ge=0, description="Of the initial weights, dropout and shuffling")
-    max_epochs: int | None = Field(default=None, ge=1, description=f"By default {_default_of('max_epochs')}")
-    batch_size: int | None = Field(default=None, ge=1, description=f"By default {_default_of('batch_size')}")
+    seed: int = Field(default=0, description="Of the initial weights, dropout and shuffling")
+    max_epochs: int | None = Field(default=None, description=f"By default {_default_of('max_epochs')}")
+    batch_size: int | None = Field(default=None, description=f"By default {_default_of('batch_size')}")
     learning_rate: float | None = Field(
-        default=None, gt=0, description=f"Adam's, at the start. By default {_default_of('learning_rate')}"
+        default=None, description=f"Adam's, at the start. By default {_default_of('learning_rate')}"
     )
     stopping_patience: int | None = Field(
         default=None,
-        ge=1,
         description="Epochs without a better validation loss before training stops. "
         f"By default {_default_of('stopping_patience')}",
     )
     dropout: float | None = Field(
-        default=None, ge=0, lt=1, description="Of every dropout layer; by default the preset's own rates"
+        default=None, description="Of every dropout layer; by default the preset's own rates"
     )
 
     def settings(self) -> TrainingSettings:

@@ -11,6 +11,7 @@ from skip_pipeline.defs import describe
 from skip_pipeline.defs.resources import DataDirectory
 from skip_pipeline.defs.tracked_materialization import TrackedMaterialization
 from skip_pipeline.defs.tracking import MlflowTracker
+from skip_pipeline.errors import ContractError
 from skip_pipeline.flow import bundle
 from skip_pipeline.flow.history import history_from_json
 from skip_pipeline.settings import (
@@ -25,7 +26,7 @@ from skip_pipeline.settings import (
     TRAINING_FILE,
     DataLayout,
 )
-from skip_pipeline.storage import publish, read_json, read_manifest, write_json, write_table
+from skip_pipeline.storage import Manifest, publish, read_json, read_manifest, write_json, write_table
 
 if TYPE_CHECKING:
     from skip_pipeline.report.page import DataRow, RunLink
@@ -57,6 +58,12 @@ def evaluation_report(
     with tracker.materialization(context) as run:
         before = read_manifest(layout.bundles, made_by="tensor_bundles")
         model = read_manifest(layout.model, made_by="trained_model")
+        if model.details["bundles"] != before.fingerprint:
+            raise ContractError(
+                f"{layout.model} was trained on other bundles than those in {layout.bundles}; expected a "
+                "model and the bundles it comes from. Materialize trained_model again"
+            )
+        manifests = _manifests(layout)
         describe.log_bundles(run, before, layout.bundles, context="evaluation")
         bundles = {split: bundle.open_bundle(layout.bundles, split) for split in schema.SPLITS}
         history, best_epoch = history_from_json(read_json(layout.model / HISTORY_FILE))
@@ -96,12 +103,13 @@ def evaluation_report(
                 baselines=result.baselines,
                 plots=tuple(pictures.values()),
                 settings=settings,
-                data=_data_rows(layout),
+                data=_data_rows(manifests),
                 runs=_run_links(context, tracker, run),
             )
             staging.path(REPORT_FILE).write_text(page.render_report(content), encoding="utf-8")
             seconds = {
-                **_seconds_before(context),
+                **_ingest_seconds(context),
+                **{m.stage: m.seconds for m in manifests},
                 "evaluation_report": round(time.perf_counter() - run.started, 3),
             }
             facts = {
@@ -131,20 +139,19 @@ def evaluation_report(
     return describe.result(tracker, run, metadata)
 
 
-def _seconds_before(context: dg.AssetExecutionContext) -> dict[str, float]:
-    """Seconds of each earlier asset's latest materialization that this Dagster instance knows of."""
+def _ingest_seconds(context: dg.AssetExecutionContext) -> dict[str, float]:
+    """Seconds of the ingest assets, which leave no manifest, from what Dagster knows of them."""
     seconds = {}
-    for key in context.instance.all_asset_keys():
-        event = context.instance.get_latest_materialization_event(key)
-        if event and event.asset_materialization and describe.SECONDS in event.asset_materialization.metadata:
-            value = event.asset_materialization.metadata[describe.SECONDS].value
-            seconds[key.to_user_string()] = float(str(value))
+    for name in ("session_logs", "track_features"):
+        event = context.instance.get_latest_materialization_event(dg.AssetKey(name))
+        if event and event.asset_materialization:
+            value = event.asset_materialization.metadata.get(describe.SECONDS)
+            if isinstance(value, dg.FloatMetadataValue) and value.value is not None:
+                seconds[name] = value.value
     return seconds
 
 
-def _data_rows(layout: DataLayout) -> "tuple[DataRow, ...]":
-    from skip_pipeline.report.page import DataRow
-
+def _manifests(layout: DataLayout) -> tuple[Manifest, ...]:
     stages = {
         "merged_table": layout.merged,
         "encoded_table": layout.encoded,
@@ -152,7 +159,12 @@ def _data_rows(layout: DataLayout) -> "tuple[DataRow, ...]":
         "tensor_bundles": layout.bundles,
         "trained_model": layout.model,
     }
-    manifests = [read_manifest(folder, made_by=asset) for asset, folder in stages.items()]
+    return tuple(read_manifest(folder, made_by=asset) for asset, folder in stages.items())
+
+
+def _data_rows(manifests: tuple[Manifest, ...]) -> "tuple[DataRow, ...]":
+    from skip_pipeline.report.page import DataRow
+
     return tuple(
         DataRow(name=m.stage, rows=m.rows, files=len(m.files), bytes=m.bytes, sha256=m.fingerprint)
         for m in manifests
