@@ -25,7 +25,7 @@ class RunProgress(logging.Handler):
     def __init__(self, console: Console, assets: Sequence[str]) -> None:
         super().__init__(logging.INFO)
         self._console = console
-        self._assets = assets
+        self._warned: set[str] = set()
         self._bar = Progress(
             SpinnerColumn(),
             TextColumn("[bold]{task.description}"),
@@ -69,7 +69,10 @@ class RunProgress(logging.Handler):
         self._console.print(Text.assemble(("✓ ", "green"), f"{asset:<18}", facts))
 
     def warned(self, oddity: str) -> None:
-        """Something odd was counted; the run goes on."""
+        """Something odd was counted or a record was lost; the run goes on, and hears of it once."""
+        if oddity in self._warned:
+            return
+        self._warned.add(oddity)
         self._console.print(Text.assemble(("! ", "yellow"), oddity))
 
     def failed(self, step: str) -> None:

@@ -30,7 +30,9 @@ MANIFEST: Final = "_manifest.json"
 _COMMIT: Final = ".commit"
 _STAGING: Final = ".staging"
 _LOCK: Final = ".lock"
-_LOCK_SECONDS: Final = 10.0  # a commit moves a handful of files; longer means another run is at work
+_LOCK_SECONDS: Final = (
+    10.0  # the lock is held while a stage is made, so waiting longer would only hide the other run
+)
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,7 @@ def _show(event: dg.DagsterEvent, progress: RunProgress) -> None:
         progress.finished(step, _facts(metadata))
         for name in ("mlflow_run", "mlflow_run_incomplete"):
             if name in metadata and not isinstance(metadata[name], dg.UrlMetadataValue):
-                progress.warned(f"{step}, {name}: {metadata[name].value}")
+                progress.warned(f"{name}: {metadata[name].value}")
     elif event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
         evaluation = event.asset_check_evaluation_data
         if not evaluation.passed and evaluation.severity == dg.AssetCheckSeverity.WARN:

@@ -1,8 +1,10 @@
 """What keeps a failing tracking store from costing a result."""
 
+import re
 from collections.abc import Callable
 from typing import Self
 
+_CREDENTIALS = re.compile(r"://[^/\s@]+@")  # a store's errors quote the address they were given
 LONGEST_REASON = 2_000  # characters: a whole message of ours; MLflow cuts tags at 8,000
 
 
@@ -29,7 +31,8 @@ class Guard:
         """Keep and report what the call raised, unless it is an interruption."""
         if failure is None or not isinstance(failure, Exception):
             return False
-        self.reason = " ".join(f"{type(failure).__name__}: {failure}".split())[:LONGEST_REASON]
+        text = " ".join(f"{type(failure).__name__}: {failure}".split())
+        self.reason = _CREDENTIALS.sub("://", text)[:LONGEST_REASON]
         self.suspended = self.suspended or _is_unreachable(failure)
         self._report(self.reason)
         return True

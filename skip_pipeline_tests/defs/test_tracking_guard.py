@@ -46,6 +46,12 @@ def test_a_failure_is_reported_and_one_to_reach_the_store_suspends_recording(
     assert guard.suspended is suspended
 
 
+def test_a_reason_holds_no_credentials(guard, reported):
+    fail(guard, OSError("cannot reach http://me:secret@host:80/api (http://host/x@y)"))
+
+    assert reported == ["OSError: cannot reach http://host:80/api (http://host/x@y)"]
+
+
 def test_an_interruption_is_not_kept(guard, reported):
     with pytest.raises(KeyboardInterrupt):
         fail(guard, KeyboardInterrupt())
