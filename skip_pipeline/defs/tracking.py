@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit, urlunsplit
 
 import dagster as dg
 from filelock import FileLock
@@ -20,7 +19,7 @@ from pydantic import Field, PrivateAttr
 
 from skip_pipeline.defs.dead_runs import sign
 from skip_pipeline.defs.tracked_materialization import TrackedMaterialization
-from skip_pipeline.defs.tracking_guard import LONGEST_REASON, Guard
+from skip_pipeline.defs.tracking_guard import LONGEST_REASON, Guard, without_credentials
 from skip_pipeline.settings import (
     DEFAULT_MLFLOW_URL,
     EXPERIMENT,
@@ -99,9 +98,9 @@ class MlflowTracker(dg.ConfigurableResource):
             return
         sign(context.instance, context.run.run_id)
         with self._guarding(context.log), self._alone():
-            import mlflow
-
             client = self.client()
+            import mlflow  # after the client has set MLflow's variables
+
             mlflow.set_tracking_uri(self.tracking_uri)
             experiment = self._experiment_id(client)
             close_finished(client, experiment, context.instance)
@@ -236,14 +235,6 @@ class MlflowTracker(dg.ConfigurableResource):
 
     def _run_link(self, run: "Run") -> str:
         return f"{self.mlflow_url}/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
-
-
-def without_credentials(uri: str) -> str:
-    """A URI as it may be shown: without user name and password."""
-    parts = urlsplit(uri)
-    if "@" not in parts.netloc:
-        return uri
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
 def _close(run: "Run | None", status: str, guard: Guard) -> None:

@@ -4,8 +4,13 @@ import re
 from collections.abc import Callable
 from typing import Self
 
-_CREDENTIALS = re.compile(r"://[^/\s@]+@")  # a store's errors quote the address they were given
+_CREDENTIALS = re.compile(r"(?<=://)[^/\s]+@")
 LONGEST_REASON = 2_000  # characters: a whole message of ours; MLflow cuts tags at 8,000
+
+
+def without_credentials(text: str) -> str:
+    """A URI, or a text that quotes some, as it may be shown: without user names and passwords."""
+    return _CREDENTIALS.sub("", text)
 
 
 class Guard:
@@ -31,8 +36,9 @@ class Guard:
         """Keep and report what the call raised, unless it is an interruption."""
         if failure is None or not isinstance(failure, Exception):
             return False
-        text = " ".join(f"{type(failure).__name__}: {failure}".split())
-        self.reason = _CREDENTIALS.sub("://", text)[:LONGEST_REASON]
+        # A store's errors quote the address that it was given.
+        text = without_credentials(f"{type(failure).__name__}: {failure}")
+        self.reason = " ".join(text.split())[:LONGEST_REASON]
         self.suspended = self.suspended or _is_unreachable(failure)
         self._report(self.reason)
         return True

@@ -2,6 +2,8 @@
 
 import json
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import dagster as dg
@@ -190,3 +192,26 @@ def test_runs_that_a_dead_dagster_run_left_open_are_closed(project):
 
     assert client.get_run(left.info.run_id).info.status == "FINISHED"
     assert client.get_run(foreign.info.run_id).info.status == "RUNNING"
+
+
+def test_mlflow_is_imported_with_its_reports_to_the_outside_switched_off(project):
+    code = """
+import os, sys
+seen = []
+
+class Watch:
+    def find_spec(self, name, path=None, target=None):
+        if name == "mlflow":
+            seen.append(os.environ.get("MLFLOW_DISABLE_TELEMETRY"))
+
+sys.meta_path.insert(0, Watch())
+
+from skip_pipeline.definitions import defs
+from skip_pipeline.defs.launch import materialize
+
+materialize(defs(), ["track_features"], {}, lambda event: None)
+print(seen)
+"""
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert process.stdout.splitlines()[-1] == "['true']"

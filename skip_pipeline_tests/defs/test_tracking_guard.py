@@ -5,8 +5,7 @@ import requests
 from mlflow.exceptions import MlflowException, RestException
 
 from skip_pipeline.defs.tracked_materialization import TrackedMaterialization
-from skip_pipeline.defs.tracking import without_credentials
-from skip_pipeline.defs.tracking_guard import Guard
+from skip_pipeline.defs.tracking_guard import Guard, without_credentials
 
 
 @pytest.fixture
@@ -73,6 +72,7 @@ def test_a_store_that_did_not_answer_is_not_asked_again(guard, reported):
     [
         ("http://me:secret@host:80/path", "http://host:80/path"),
         ("postgresql://me:p%40ss@db/mlflow", "postgresql://db/mlflow"),
+        ("http://me:p@ss@host/", "http://host/"),
         ("sqlite:////data/mlflow.db", "sqlite:////data/mlflow.db"),
         ("http://host:5000", "http://host:5000"),
     ],

@@ -1,6 +1,7 @@
 """The evaluation report as an asset: the one place where test sessions are scored."""
 
 import time
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -63,7 +64,7 @@ def evaluation_report(
                 f"{layout.model} was trained on other bundles than those in {layout.bundles}; expected a "
                 "model and the bundles it comes from. Materialize trained_model again"
             )
-        manifests = _manifests(layout)
+        manifests = (*_table_manifests(layout), before, model)
         describe.log_bundles(run, before, layout.bundles, context="evaluation")
         bundles = {split: bundle.open_bundle(layout.bundles, split) for split in schema.SPLITS}
         history, best_epoch = history_from_json(read_json(layout.model / HISTORY_FILE))
@@ -151,18 +152,15 @@ def _ingest_seconds(context: dg.AssetExecutionContext) -> dict[str, float]:
     return seconds
 
 
-def _manifests(layout: DataLayout) -> tuple[Manifest, ...]:
-    stages = {
-        "merged_table": layout.merged,
-        "encoded_table": layout.encoded,
-        "scaled_table": layout.scaled,
-        "tensor_bundles": layout.bundles,
-        "trained_model": layout.model,
-    }
-    return tuple(read_manifest(folder, made_by=asset) for asset, folder in stages.items())
+def _table_manifests(layout: DataLayout) -> tuple[Manifest, ...]:
+    return (
+        read_manifest(layout.merged, made_by="merged_table"),
+        read_manifest(layout.encoded, made_by="encoded_table"),
+        read_manifest(layout.scaled, made_by="scaled_table"),
+    )
 
 
-def _data_rows(manifests: tuple[Manifest, ...]) -> "tuple[DataRow, ...]":
+def _data_rows(manifests: Iterable[Manifest]) -> "tuple[DataRow, ...]":
     from skip_pipeline.report.page import DataRow
 
     return tuple(
