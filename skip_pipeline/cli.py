@@ -53,11 +53,37 @@ def synthesize(
     sessions: Annotated[int, typer.Option(help="Listening sessions.")] = settings.SYNTHETIC_SESSIONS,
     tracks: Annotated[int, typer.Option(help="Tracks in the catalogue.")] = settings.SYNTHETIC_TRACKS,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = settings.SYNTHETIC_SEED,
+    days: Annotated[int, typer.Option(help="Days on which the sessions end.")] = 1,
+    shards: Annotated[
+        int | None,
+        typer.Option(help="Log files in all, named as in the full archive.", show_default="log_mini.csv"),
+    ] = None,
+    gzip: Annotated[bool, typer.Option("--gzip", help="Compress the CSVs.")] = False,
+    drift: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A change and its first date, such as skip_rate@2018-07-17; also track_features, "
+            "context_type, unknown_level. May be given more than once.",
+            show_default="none",
+        ),
+    ] = None,
 ) -> None:
-    """Write a synthetic data set in the raw format, marked as synthetic."""
+    """Write a synthetic data set in the raw format, marked as synthetic, with its best possible score."""
+    from skip_pipeline.world.drift import Drift
     from skip_pipeline.world.synthesize import synthesize as write
 
-    summary = _guarded(lambda: write(out, sessions=sessions, tracks=tracks, seed=seed))
+    summary = _guarded(
+        lambda: write(
+            out,
+            sessions=sessions,
+            tracks=tracks,
+            seed=seed,
+            days=days,
+            shards=shards,
+            compressed=gzip,
+            drifts=[Drift.parse(text) for text in drift or ()],
+        )
+    )
     _out.print(
         f"Wrote {summary.sessions:,} synthetic sessions, {summary.rows:,} log rows and {summary.tracks:,} "
         f"tracks to {out} in {summary.seconds:.1f} s"

@@ -234,3 +234,13 @@ PREDICTIONS: Final = pa.schema(
     [(SESSION_ID, pa.string()), (LABEL, pa.int8()), ("p_not_skipped", pa.float64())]
 )
 """One row per test session of the evaluation report."""
+
+ORACLE: Final = pa.schema(
+    [
+        (SESSION_ID, pa.string()),
+        ("p_not_skipped_given_state", pa.float32()),
+        ("p_not_skipped_given_past", pa.float32()),
+    ]
+)
+"""True probabilities that the last track is played to its end, one row per session of synthetic data: given
+the listener's hidden state, and given what the log shows before it (see `world.oracle`)."""

@@ -88,6 +88,9 @@ TRACK_FEATURES: Final = "track_features"
 SYNTHETIC_MARKER: Final = "SYNTHETIC.json"
 """A file of this name beside the raw folders makes everything downstream say ``synthetic``."""
 
+ORACLE_FILE: Final = "oracle.parquet"
+"""Beside the marker: the best possible predictions for synthetic sessions. The report alone may read it."""
+
 # File names inside the stage folders.
 TRACK_TABLE: Final = "_tracks.parquet"  # leading underscore: parquet readers skip it as metadata
 SESSIONS_FOLDER: Final = "_sessions"

@@ -1,4 +1,4 @@
-"""Whole numbers in given proportions, and categories drawn by them.
+"""Whole numbers in given proportions, categories drawn by them, and even draws.
 
 Only the arithmetic of shares belongs here; the shares are in ``figures.py`` and ``track_figures.py``.
 """
@@ -32,5 +32,37 @@ def cumulative(weights: FloatArray) -> FloatArray:
 
 def draw_categories(rng: np.random.Generator, cumulative_rows: FloatArray) -> IntArray:
     """One category for each row of cumulative shares (n, categories): int64 (n,)."""
-    uniform = rng.random((len(cumulative_rows), 1))
-    return np.asarray((uniform >= cumulative_rows).sum(axis=1), dtype=np.int64)
+    return choose(cumulative_rows, rng.random(len(cumulative_rows)))
+
+
+def choose(cumulative_rows: FloatArray, uniform: FloatArray) -> IntArray:
+    """The category at which each uniform number (n,) falls in its row (n, categories): int64 (n,)."""
+    return np.asarray((uniform[:, None] >= cumulative_rows).sum(axis=1), dtype=np.int64)
+
+
+def even_uniforms(rng: np.random.Generator, order: IntArray) -> FloatArray:
+    """Numbers uniform in [0, 1) that are evenly spread over any stretch of an order: float64 (n,).
+
+    Whoever stands together in ``order``, int64 (n,), gets every part of the range in its share, which keeps
+    chance out of the shares of small groups. Multiples of the golden ratio, modulo 1, from a random start
+    (the additive recurrence of lowest discrepancy).
+    """
+    return _recurrence(rng, order, _GOLDEN)
+
+
+def even_pairs(rng: np.random.Generator, order: IntArray) -> tuple[FloatArray, FloatArray]:
+    """Two such numbers each, evenly spread together over the unit square: float64 (n,) and (n,).
+
+    The same recurrence in two dimensions, with powers of the plastic number (Roberts' R2 sequence).
+    """
+    return _recurrence(rng, order, 1.0 / _PLASTIC), _recurrence(rng, order, 1.0 / _PLASTIC**2)
+
+
+def _recurrence(rng: np.random.Generator, order: IntArray, step: float) -> FloatArray:
+    numbers = np.empty(len(order))
+    numbers[order] = (rng.random() + step * np.arange(len(order))) % 1.0
+    return numbers
+
+
+_GOLDEN = 0.6180339887498949  # (sqrt(5) - 1) / 2
+_PLASTIC = 1.324717957244746  # the real root of x ** 3 = x + 1

@@ -1,4 +1,4 @@
-"""Pauses, seeks, hour and date: what a log row tells beside the reaction, and what never changes it."""
+"""Pauses, seeks, hour, date, tariff: what a log row tells beside the reaction, and what never changes it."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from skip_pipeline.schema import MAX_SESSION_LENGTH
 from skip_pipeline.world import figures
 from skip_pipeline.world.apportion import cumulative, draw_categories
+from skip_pipeline.world.listeners import Listeners
 from skip_pipeline.world.sessions import Behaviour
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
+DateArray = npt.NDArray[np.datetime64]
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,7 @@ class Circumstances:
         seeks_forward, seeks_back: int64 counts.
         hour: int64, local hour 0 to 23 in which the track starts.
         date: datetime64[D] on which the track starts.
+        premium: bool; as the listener's, but for the few whose subscription ends in the session.
     """
 
     no_pause: BoolArray
@@ -33,72 +37,142 @@ class Circumstances:
     seeks_forward: IntArray
     seeks_back: IntArray
     hour: IntArray
-    date: npt.NDArray[np.datetime64]
+    date: DateArray
+    premium: BoolArray
 
 
 def draw_circumstances(
-    rng: np.random.Generator, behaviour: Behaviour, duration: FloatArray, lengths: IntArray
+    rng: np.random.Generator,
+    behaviour: Behaviour,
+    listeners: Listeners,
+    *,
+    duration: FloatArray,
+    lengths: IntArray,
+    day: DateArray,
 ) -> Circumstances:
     """Draw what goes with given reactions.
 
     Args:
         rng: source of every chance event.
         behaviour: reactions, (sessions, 20).
+        listeners: traits, one a session.
         duration: float64 (sessions, 20), seconds of the track at each position.
         lengths: int64 (sessions,).
+        day: datetime64[D] (sessions,), the day whose log a session belongs to.
     """
-    no_pause, short_pause, long_pause = _draw_pauses(rng, behaviour.start)
-    hour, date = _draw_clock(rng, behaviour.outcome, long_pause, duration, lengths)
+    no_pause, short_pause, long_pause = _draw_pauses(rng, behaviour)
+    minute = _minutes(rng, listeners.minute, behaviour.outcome, long_pause, duration)
+    after_midnight = (minute // 1440).astype(np.int64)
+    last = np.take_along_axis(after_midnight, lengths[:, None] - 1, axis=1)
     return Circumstances(
         no_pause=no_pause,
         short_pause=short_pause,
         long_pause=long_pause,
-        seeks_forward=_draw_seeks(
-            rng, behaviour.outcome, figures.SEEK_FORWARD, figures.SEEK_FORWARD_TAIL, figures.SEEK_FORWARD_MOST
-        ),
-        seeks_back=_draw_seeks(
-            rng, behaviour.outcome, figures.SEEK_BACK, figures.SEEK_BACK_TAIL, figures.SEEK_BACK_MOST
-        ),
-        hour=hour,
-        date=date,
+        seeks_forward=_draw_seeks(rng, behaviour, _FORWARD),
+        seeks_back=_draw_seeks(rng, behaviour, _BACK),
+        hour=(minute % 1440 // 60).astype(np.int64),
+        date=draw_last_dates(rng, day)[:, None] - (last - after_midnight),
+        premium=_draw_premium(rng, listeners.premium, lengths),
     )
 
 
-def _draw_pauses(rng: np.random.Generator, start: IntArray) -> tuple[BoolArray, BoolArray, BoolArray]:
-    later = np.arange(start.shape[1]) > 0  # (20,)
-    no_pause = (rng.random(start.shape) < np.array(figures.NO_PAUSE_BY_START)[start]) & later
+def _draw_pauses(rng: np.random.Generator, behaviour: Behaviour) -> tuple[BoolArray, BoolArray, BoolArray]:
+    start, shape = behaviour.start, behaviour.start.shape
+    later = np.arange(shape[1]) > 0  # (20,)
+    no_pause = (rng.random(shape) < _NO_PAUSE[start, behaviour.outcome, behaviour.context]) & later
     paused = ~no_pause & later
-    both = paused & (rng.random(start.shape) < np.array(figures.SHORT_IN_PAUSE_BY_START)[start])
-    short_alone = paused & ~both & (rng.random(start.shape) < figures.SHORT_ALONE)
+    both = paused & (rng.random(shape) < _SHORT_IN_PAUSE[start, behaviour.outcome])
+    short_alone = paused & ~both & (rng.random(shape) < figures.SHORT_ALONE)
     return no_pause, both | short_alone, paused & ~short_alone
 
 
-def _draw_seeks(
-    rng: np.random.Generator, outcome: IntArray, chances: tuple[float, ...], tail: float, most: int
-) -> IntArray:
-    chance = np.array(chances)[outcome] * figures.SEEK_FADE ** np.arange(outcome.shape[1])
-    seeking = rng.random(outcome.shape) < chance
+@dataclass(frozen=True)
+class _Seeks:
+    """How often and how many: ``any`` (9, 7) is the chance of a seek by start and end."""
+
+    any: FloatArray
+    few: tuple[float, ...]
+    tail: float
+    most: int
+
+
+def _draw_seeks(rng: np.random.Generator, behaviour: Behaviour, law: _Seeks) -> IntArray:
+    seeking = rng.random(behaviour.start.shape) < law.any[behaviour.start, behaviour.end]
+    count = int(seeking.sum())
+    few = 1 + np.searchsorted(np.cumsum(law.few), rng.random(count), side="right")
     # 1 - random lies in (0, 1], so the power stays finite.
-    many = np.minimum((1.0 - rng.random(outcome.shape)) ** (-1.0 / tail), most).astype(np.int64)
-    return np.where(seeking, many, 0)
+    least = len(law.few) + 1
+    many = np.minimum(least * (1.0 - rng.random(count)) ** (-1.0 / law.tail), law.most)
+    seeks = np.zeros(seeking.shape, dtype=np.int64)
+    seeks[seeking] = np.where(few < least, few, many)
+    return seeks
 
 
-def _draw_clock(
-    rng: np.random.Generator, outcome: IntArray, paused: BoolArray, duration: FloatArray, lengths: IntArray
-) -> tuple[IntArray, npt.NDArray[np.datetime64]]:
-    """Hours and dates from a start in the published hours and an end on the published dates."""
-    sessions = len(lengths)
-    minutes = duration / 60.0 * np.array(figures.LISTENED_SHARE)[outcome]
-    waited = np.where(paused, rng.exponential(figures.PAUSE_MINUTES, outcome.shape), 0.0)
-    heard_before = np.cumsum(minutes, axis=1) - minutes
-    hours = cumulative(np.array(figures.ROWS_BY_HOUR))
-    first_minute = 60.0 * (
-        draw_categories(rng, np.broadcast_to(hours, (sessions, 24))) + rng.random(sessions)
-    )
-    minute = first_minute[:, None] + heard_before + np.cumsum(waited, axis=1)  # since the midnight before
-    day = (minute // 1440).astype(np.int64)
-    dates = np.array(list(figures.ROWS_BY_DATE), dtype="datetime64[D]")
-    weights = cumulative(np.array(list(figures.ROWS_BY_DATE.values())))
-    last = dates[draw_categories(rng, np.broadcast_to(weights, (sessions, len(weights))))]
-    days_before_last = np.take_along_axis(day, lengths[:, None] - 1, axis=1) - day
-    return (minute % 1440 // 60).astype(np.int64), last[:, None] - days_before_last
+def _minutes(
+    rng: np.random.Generator, first: FloatArray, outcome: IntArray, paused: BoolArray, duration: FloatArray
+) -> FloatArray:
+    """When each track starts: (sessions, 20), minutes since the midnight before the session."""
+    heard = duration / 60.0 * np.array(figures.LISTENED_SHARE)[outcome]
+    waited = np.zeros(outcome.shape)
+    waited[paused] = rng.exponential(figures.PAUSE_MINUTES, int(paused.sum()))
+    passed = np.cumsum(heard, axis=1) - heard + np.cumsum(waited, axis=1)
+    return np.asarray(first[:, None] + passed, dtype=np.float64)
+
+
+def draw_last_dates(rng: np.random.Generator, day: DateArray) -> DateArray:
+    """Date on which each session ends: near its log's day, or on a clock gone wrong: (sessions,)."""
+    sessions = len(day)
+    offset = _DAYS_LATE[draw_categories(rng, np.broadcast_to(_LATE_SHARES, (sessions, len(_LATE_SHARES))))]
+    junk = rng.random(sessions) < sum(figures.JUNK_YEARS.values())
+    year = _JUNK_YEARS[draw_categories(rng, np.broadcast_to(_JUNK_SHARES, (sessions, len(_JUNK_SHARES))))]
+    anywhere = year.astype("datetime64[D]") + rng.integers(0, 365, sessions)
+    return np.where(junk, anywhere, day - offset)
+
+
+def _draw_premium(rng: np.random.Generator, premium: BoolArray, lengths: IntArray) -> BoolArray:
+    lapsing = rng.random(len(lengths)) < figures.LAPSING_SHARE
+    left = 1 + rng.integers(0, figures.LAPSED_TRACKS, len(lengths))
+    lapse = np.where(lapsing, lengths - left, MAX_SESSION_LENGTH)
+    return (premium | lapsing)[:, None] & (np.arange(MAX_SESSION_LENGTH) < lapse[:, None])
+
+
+def _no_pause() -> FloatArray:
+    """Chance of no pause by start, outcome and context, (9, 5, 6)."""
+    by_start = np.array(figures.NO_PAUSE_BY_START)
+    odds = (by_start / (1.0 - by_start))[:, None, None]
+    odds = odds * np.array(figures.NO_PAUSE_BY_OUTCOME)[:, None] * np.array(figures.NO_PAUSE_BY_CONTEXT)
+    return np.asarray(odds / (1.0 + odds), dtype=np.float64)
+
+
+def _short_in_pause() -> FloatArray:
+    """Chance that a pause sets the short flag too, by start and outcome, (9, 5)."""
+    by_start = np.array(figures.SHORT_IN_PAUSE_BY_START)
+    odds = (by_start / (1.0 - by_start))[:, None] * np.array(figures.SHORT_IN_PAUSE_BY_OUTCOME)
+    return np.asarray(odds / (1.0 + odds), dtype=np.float64)
+
+
+def _late_shares() -> FloatArray:
+    """Shares of sessions by date, from those of rows: same day, day before, and so on."""
+    shares = np.array(list(figures.DATES.values()), dtype=np.float64)
+    shares[:2] += (figures.OVER_MIDNIGHT, -figures.OVER_MIDNIGHT)
+    return shares
+
+
+_NO_PAUSE = _no_pause()
+_FORWARD = _Seeks(
+    np.minimum(np.outer(figures.SEEK_FORWARD_BY_START, figures.SEEK_FORWARD_BY_END), 1.0),
+    figures.SEEKS_FORWARD,
+    figures.SEEK_FORWARD_TAIL,
+    figures.SEEK_FORWARD_MOST,
+)
+_BACK = _Seeks(
+    np.minimum(np.outer(figures.SEEK_BACK_BY_START, figures.SEEK_BACK_BY_END), 1.0),
+    figures.SEEKS_BACK,
+    figures.SEEK_BACK_TAIL,
+    figures.SEEK_BACK_MOST,
+)
+_SHORT_IN_PAUSE = _short_in_pause()
+_DAYS_LATE = np.datetime64(figures.FIRST_DATE) - np.array(list(figures.DATES), dtype="datetime64[D]")
+_LATE_SHARES = cumulative(_late_shares())
+_JUNK_YEARS = np.array([str(year) for year in figures.JUNK_YEARS], dtype="datetime64[Y]")
+_JUNK_SHARES = cumulative(np.array(list(figures.JUNK_YEARS.values())))

@@ -1,54 +1,113 @@
-"""Figures of listening behaviour that the world reproduces or was tuned with.
+"""Figures of listening behaviour: what the world takes from the published ones, and what was tuned to them.
 
-Constants only. "Published" means statistics printed in public notebooks on the mini set ``log_mini.csv``
-(167,880 rows, 10,000 sessions) of the Spotify sequential skip prediction data (Brost, Mehrotra and Jehan,
-2019). "Tuned" means chosen so that a world of the default size measures like the published set; each such
-constant names the figure it serves. Figures of the tracks live in ``track_figures.py``.
+Constants only. "Published" means statistics of the mini set (167,880 rows, 10,000 sessions) of the Spotify
+sequential skip prediction data (Brost, Mehrotra and Jehan, 2019), which ``published.json`` holds with their
+sources. "Tuned" means that worlds of the default size measure like the published set: shares and factors by
+proportional fitting, logits by stochastic approximation, each to the figure that its note names, over several
+seeds at once. ``python -m skip_pipeline.world.calibration`` shows the result. Figures of the tracks live in
+``track_figures.py``.
 """
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Final
+
+from skip_pipeline.world import published
+
+_PUBLISHED = published.figures()
+
+# --- How a world is drawn -----------------------------------------------------------------------------
+
+BLOCK_SESSIONS: Final = 2_000
+"""Sessions drawn at once: enough for numpy to be busy, few enough to stay in the processor's cache. It is
+part of every world, because each block has its own streams of random numbers."""
+
+BLOCKS_IN_RUN: Final = 5
+"""Blocks that one process draws in a row, at least; shards smaller than this are written together, so that
+at most one block in five is drawn twice. It changes no byte."""
+
+ORACLE_ROW_GROUP: Final = 100_000
+"""Sessions in a row group of the oracle: 5 MB."""
+
+QUADRATURE_NODES: Final = 9
+"""Of the integrals over a normal belief in the oracle; 15 change no probability by more than 0.0005."""
 
 # --- Sessions: who, how long, when ------------------------------------------------------------------
 
 SESSIONS_BY_LENGTH: Final = {
-    10: 819, 11: 752, 12: 646, 13: 547, 14: 459, 15: 435, 16: 339, 17: 320, 18: 303, 19: 314, 20: 5066,
-}  # fmt: skip
-"""Published, exact: 10,000 sessions, 167,880 rows. Longer sessions were cut to 20, hence the last count."""
+    int(length): round(share.value * _PUBLISHED["sizes"]["sessions"])
+    for length, share in _PUBLISHED["sessions_by_length"].figures.items()
+}
+"""Published, exact: 10,000 sessions, 167,880 rows. Longer sessions were cut to 20, half of all."""
 
-PREMIUM_SHARE: Final = 0.8029
-"""Published: 8,028 sessions all premium, 1,970 all free, 2 mixed; the mixed ones are left out."""
+PREMIUM_SHARE: Final = 1.0 - _PUBLISHED["premium_by_session"]["no row"]
+"""Published: 8,028 sessions all premium, 1,970 all free, 2 mixed."""
 
-ROWS_BY_HOUR: Final = (
-    5694, 4127, 2964, 2284, 1563, 1303, 1733, 2366, 3397, 5555, 7483, 8320, 9696, 10687, 11590, 11443, 11636,
-    10897, 10319, 9487, 9366, 9918, 8822, 7230,
-)  # fmt: skip
-"""Published rows for each local hour; taken for the hours in which sessions start, which they follow by
-less than an hour on average."""
+LAPSING_SHARE: Final = _PUBLISHED["premium_by_session"]["some rows"]
+LAPSED_TRACKS: Final = 3
+"""Sessions whose premium ends within them, and the most tracks that follow: published 2 of 10,000, premium on
+0.85 and 0.947 of their rows (17 of 20, 18 of 19)."""
 
-ROWS_BY_DATE: Final = {
-    "2018-07-15": 119639, "2018-07-14": 46807, "2018-07-13": 519, "2018-07-12": 250, "2018-07-11": 170,
-    "2018-07-10": 144, "2018-07-05": 52, "2018-07-07": 51, "2018-07-06": 40, "2018-07-09": 40,
-    "2018-07-16": 25, "2018-07-04": 25, "2018-06-05": 20, "2018-05-12": 20, "2018-06-29": 20,
-    "2018-06-30": 20, "2018-06-19": 20, "2018-05-18": 18,
-}  # fmt: skip
-"""Published rows for each date; taken for the dates on which sessions end, because the set is a file of one
-day: a session over midnight belongs to the later date."""
+HOURS: Final = tuple(share.value for share in _PUBLISHED["hours"].figures.values())
+"""Published share of rows in each local hour."""
+
+FIRST_DATE: Final = date(2018, 7, 15)
+"""Day of the published mini set's file, the first of the archive."""
+
+DATES: Final = {day: share.value for day, share in _PUBLISHED["dates"].figures.items()}
+"""Published share of rows on each date; taken for how late sessions end before their file's day, because the
+set is a file of one day: a session over midnight belongs to the later date."""
+
+OVER_MIDNIGHT: Final = 0.0145
+"""Share of the rows that lie before the midnight their session passes; they belong to the day before without
+being late."""
+
+MINUTES_INTO_SESSION: Final = 20.0
+"""How long a session has lasted at its average row; it starts so much before the hour of its rows."""
+
+JUNK_YEARS: Final = {
+    int(year): share.value
+    for year, share in _PUBLISHED["full_years"].figures.items()
+    if int(year) != FIRST_DATE.year
+}
+"""Published shares of the full set's sessions with a clock gone wrong; the day of the year is unknown."""
 
 # --- Context ----------------------------------------------------------------------------------------
 # In the order of the vocabulary: catalog, charts, editorial, personalized, radio, user collection.
 
-CONTEXT_AT_START: Final = (0.150, 0.0165, 0.223, 0.0185, 0.113, 0.479)
+CONTEXT_AT_START: Final = (0.2524, 0.0133, 0.2078, 0.019, 0.1104, 0.397)
 """Tuned to the published shares of all rows (0.228, 0.015, 0.212, 0.018, 0.126, 0.402): switches add to
 the catalogue and take from the user's collection."""
 
-CONTEXT_AFTER_SWITCH: Final = (0.467, 0.0075, 0.155, 0.011, 0.182, 0.1775)
+CONTEXT_AFTER_SWITCH: Final = (0.5092, 0.0061, 0.1443, 0.0096, 0.1973, 0.1334)
 """Published share of rows with a switch in each context, times the context's share of rows. The new context
 may be of the old one's type: another playlist of the user's, say."""
 
-SHUFFLE_BY_CONTEXT: Final = (0.2556, 0.3954, 0.3587, 0.4428, 0.0, 0.4011)
-"""Published share of shuffled rows by context; radio has no shuffle."""
+PREMIUM_BY_CONTEXT: Final = (0.8262, 0.8726, 0.7927, 0.902, 0.8711, 0.7785)
+"""Share of premium rows by context, tuned to the published ones."""
+
+BROWSING_OF_FREE: Final = -0.6
+"""Shift of the first browsed axis for listeners without premium: published correlations of premium with
+bounciness (-0.13) and the first acoustic vector (0.17)."""
+
+BROWSING_BY_HOUR: Final = (
+    0.0, 0.0, 0.0, 0.0, 0.0, 0.27, 0.27, 0.27, 0.27, 0.27, 0.0, 0.0,
+    0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, -0.15, -0.15, -0.15, -0.15,
+)  # fmt: skip
+"""Shift of the first browsed axis by the hour in which a session starts: published means of danceability,
+0.654 early in the morning, 0.678 late in the evening and 0.669 over all."""
+
+BROWSING_OF_CATALOGUE: Final = -0.3
+"""Shift of the second browsed axis where a session starts in the catalogue: published correlation with the
+second acoustic vector, -0.09."""
+
+SHUFFLE_BY_CONTEXT: Final = (0.2422, 0.3838, 0.3564, 0.4112, 0.0, 0.4033)
+"""Share of shuffled rows by context, tuned to the published ones; radio has no shuffle."""
+
+SHUFFLE_OF_FREE: Final = 0.65
+SHUFFLE_OF_PREMIUM: Final = 1.08
+"""Factors on that share without and with premium: published correlation of shuffle and premium, 0.11."""
 
 # --- How tracks start and end -------------------------------------------------------------------------
 # Starts: appload, backbtn, clickrow, endplay, fwdbtn, playbtn, remote, trackdone, trackerror.
@@ -59,76 +118,114 @@ FIRST_START: Final = (1395, 444, 2627, 10, 2549, 96, 38, 2798, 8)
 positions have."""
 
 START_AFTER_END: Final = (
-    (0.001, 0.985, 0.006, 0.0, 0.007, 0.0, 0.0, 0.001, 0.0),
+    (0.0008, 0.9852, 0.006, 0.0, 0.007, 0.0, 0.0, 0.001, 0.0),
     (0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0),
-    (0.018, 0.005, 0.955, 0.0006, 0.006, 0.003, 0.002, 0.010, 0.0004),
-    (0.001, 0.001, 0.004, 0.0, 0.991, 0.0, 0.0, 0.002, 0.001),
-    (0.30, 0.02, 0.45, 0.0, 0.05, 0.03, 0.01, 0.14, 0.0),
-    (0.02, 0.02, 0.30, 0.002, 0.12, 0.01, 0.33, 0.198, 0.0),
-    (0.003, 0.001, 0.008, 0.0, 0.003, 0.0002, 0.0002, 0.9841, 0.0005),
+    (0.0132, 0.005, 0.9614, 0.0007, 0.006, 0.0021, 0.0013, 0.0101, 0.0003),
+    (0.0008, 0.001, 0.004, 0.0, 0.9915, 0.0, 0.0, 0.002, 0.0008),
+    (0.2404, 0.022, 0.4969, 0.0, 0.0553, 0.0233, 0.0075, 0.1546, 0.0),
+    (0.0163, 0.0225, 0.3384, 0.0025, 0.1354, 0.008, 0.2535, 0.2234, 0.0),
+    (0.0022, 0.001, 0.008, 0.0, 0.003, 0.0002, 0.0001, 0.9852, 0.0004),
 )
 """Rows: how the track before ended; columns: how the next starts. Tuned to the published counts of starts;
 a start mostly repeats the end before it (173 of 189 printed transitions), and a click follows ``endplay``."""
 
-SWITCH_BY_START: Final = (0.106, 0.0002, 0.3703, 0.0001, 0.0006, 0.1788, 0.0895, 0.0013, 0.0326)
+SWITCH_BY_START: Final = (0.1085, 0.0002, 0.3744, 0.0057, 0.0007, 0.1958, 0.0918, 0.0014, 0.0394)
 """Published share of ``context_switch`` by start."""
 
+SWITCH_FROM_CONTEXT: Final = (1.318, 0.3093, 0.931, 0.8784, 2.072, 0.3498)
+"""Factor on that share by the context that is left; serves the published share of first rows in each context
+(0.251 in the catalogue, say) beside that of all rows (0.228)."""
+
 SKIP_END_BY_START: Final = (
-    (0.112, 0.0, 0.358, 0.515, 0.010, 0.005, 0.0),
-    (0.714, 0.0, 0.045, 0.234, 0.004, 0.0014, 0.0016),
-    (0.012, 0.0006, 0.712, 0.256, 0.007, 0.006, 0.0064),
-    (0.17, 0.0, 0.0, 0.66, 0.0, 0.17, 0.0),
-    (0.053, 0.0, 0.042, 0.899, 0.002, 0.0007, 0.0033),
-    (0.0, 0.0, 0.435, 0.534, 0.010, 0.020, 0.001),
-    (0.068, 0.0, 0.395, 0.260, 0.023, 0.249, 0.005),
-    (0.103, 0.0, 0.170, 0.702, 0.015, 0.005, 0.005),
-    (0.09, 0.0, 0.07, 0.83, 0.0, 0.0, 0.01),
+    (0.1183, 0.0, 0.5343, 0.3465, 0.0007, 0.0002, 0.0),
+    (0.7495, 0.0, 0.062, 0.1855, 0.0002, 0.0011, 0.0016),
+    (0.0103, 0.0008, 0.8234, 0.1554, 0.0002, 0.004, 0.0058),
+    (0.1983, 0.0, 0.0, 0.6081, 0.0, 0.1936, 0.0),
+    (0.0733, 0.0, 0.0911, 0.8318, 0.0002, 0.0004, 0.0032),
+    (0.0, 0.0, 0.6493, 0.3396, 0.0008, 0.0102, 0.0),
+    (0.0863, 0.0, 0.5399, 0.1671, 0.0022, 0.1983, 0.0062),
+    (0.1754, 0.0, 0.2198, 0.5964, 0.0004, 0.0031, 0.0049),
+    (0.1075, 0.0, 0.1087, 0.5952, 0.0, 0.0, 0.1886),
 )
 """Rows: how a skipped track started; columns: how it ended. Published shares of ends by start, without the
 tracks that were played."""
 
 END_WEIGHT_BY_OUTCOME: Final = (
-    (1.15, 1.0, 0.68, 1.0, 0.45, 0.5, 0.5),
-    (1.05, 1.0, 0.68, 1.0, 0.45, 0.5, 0.5),
-    (0.3, 0.0, 1.25, 1.0, 0.7, 0.6, 1.5),
+    (1.071, 0.9431, 0.748, 1.043, 6.121, 0.7886, 0.4715),
+    (0.9889, 0.9537, 0.7565, 1.054, 6.19, 0.7976, 0.4769),
+    (0.3741, 0.0, 1.32, 1.114, 0.0598, 0.4418, 1.847),
 )
 """Rows: outcomes skip_1, skip_2, skip_3; columns: ends. Factors on the table above, tuned to the published
 skip_2 rates by end (back 0.90, forward 0.81, endplay 0.58, logout 0.29)."""
 
-END_UNFLAGGED: Final = (0.014, 0.0, 0.200, 0.041, 0.109, 0.032, 0.604)
+END_WEIGHT_BY_CONTEXT: Final = (
+    (1.234, 1.0, 1.809, 0.8678, 1.0, 1.0, 1.0),
+    (0.69, 1.0, 0.4792, 1.214, 1.0, 1.0, 1.0),
+    (0.7668, 1.0, 0.5477, 1.165, 1.0, 1.0, 1.0),
+    (0.8181, 1.0, 0.7246, 1.095, 1.0, 1.0, 1.0),
+    (0.5334, 1.0, 0.3674, 1.328, 1.0, 1.0, 1.0),
+    (1.164, 1.0, 0.7117, 1.038, 1.0, 1.0, 1.0),
+)
+"""Rows: contexts; columns: ends. Factors on the tables above, tuned to the published starts by context: where
+a listener chooses track by track, more of them end by a click."""
+
+END_WEIGHT_SHUFFLED: Final = (0.4806, 1.0, 0.4614, 1.296, 3.125, 2.423, 1.0)
+END_WEIGHT_FREE: Final = (1.206, 1.0, 0.7107, 1.033, 1.445, 0.4, 1.0)
+"""The same with and without shuffle and for listeners without premium, tuned to the published shares of
+shuffle and premium by start."""
+
+END_UNFLAGGED: Final = (0.017, 0.0, 0.24, 0.045, 0.14, 0.036, 0.522)
 """Ends of rows with no skip flag set. Derived from the published counts: what ``trackdone`` and ``logout``
 hold beside played and skipped rows."""
+
+END_RESUMED: Final = (0.005, 0.0, 0.04, 0.02, 0.006, 0.01, 0.919)
+"""The same for tracks that did not start in the ordinary way (``appload``, ``endplay``, ``playbtn``,
+``remote``, ``trackerror``): tuned to the published ends of tracks after ``appload``."""
+
+RESUMED_STARTS: Final = (0, 3, 5, 6, 8)
+"""Those starts."""
 
 END_PLAYED: Final = (0.00095, 0.0, 0.0040, 0.0033, 0.00013, 0.00002, 0.9916)
 """Published: 55,412 of 55,884 played rows end with ``trackdone``."""
 
 # --- Pauses, seeks, time -----------------------------------------------------------------------------
 
-NO_PAUSE_BY_START: Final = (0.437, 0.918, 0.839, 0.002, 0.913, 0.579, 0.670, 0.649, 0.774)
+NO_PAUSE_BY_START: Final = (0.5289, 0.9402, 0.873, 0.0099, 0.9466, 0.6365, 0.8122, 0.5536, 0.8584)
 """Published share of ``no_pause_before_play`` by start, after the first position, where no flag is set."""
 
-SHORT_IN_PAUSE_BY_START: Final = (0.443, 0.769, 0.703, 0.900, 0.849, 0.125, 0.531, 0.881, 0.631)
+SHORT_IN_PAUSE_BY_START: Final = (0.2669, 0.5649, 0.6296, 0.8813, 0.6828, 0.0491, 0.4082, 0.9543, 0.4372)
 """Published share of pauses that set the short flag too; every pause but the next share sets the long one."""
+
+NO_PAUSE_BY_OUTCOME: Final = (0.5819, 0.5819, 0.3533, 0.3533, 3.705)
+NO_PAUSE_BY_CONTEXT: Final = (1.199, 1.057, 0.8593, 0.8936, 0.5795, 1.163)
+SHORT_IN_PAUSE_BY_OUTCOME: Final = (4.176, 4.176, 0.8933, 0.8933, 0.1142)
+"""Factors on the odds of no pause and of the short flag, tuned to the published skip_2 and not_skipped rates
+by pause (not_skipped 0.354 without, 0.189 with a short and 0.237 with a long one) and pauses by context."""
 
 SHORT_ALONE: Final = 0.0055
 """Share of pauses that set the short flag alone: published 24,617 short rows less 0.1463 of all rows."""
 
-SEEK_FORWARD: Final = (0.063, 0.080, 0.066, 0.066, 0.037)
-SEEK_BACK: Final = (0.032, 0.056, 0.105, 0.115, 0.079)
-"""Chance of at least one seek in the first track by outcome (skip_1, skip_2, skip_3, none, played). Tuned to
-the published 4,664 and 5,175 rows and to the correlations of seeks with skip_2 (0.02 and -0.06)."""
+SEEK_FORWARD_BY_START: Final = (0.744, 0.033, 0.053, 0.95, 0.018, 0.087, 0.78, 0.0066, 0.033)
+SEEK_FORWARD_BY_END: Final = (0.536, 0.01, 1.126, 1.2, 0.331, 0.854, 0.798)
+SEEK_BACK_BY_START: Final = (0.244, 0.0144, 0.0917, 0.0954, 0.0184, 0.0288, 0.123, 0.0511, 0.0312)
+SEEK_BACK_BY_END: Final = (8.23, 0.006, 0.354, 0.285, 0.516, 0.479, 0.561)
+"""Chance of at least one seek in a track: by how it started, times a factor by how it ended. Proportional
+fitting to the published 4,664 and 5,175 rows and to the correlations of seeks with starts and ends: a track
+taken up again when the app is loaded counts as sought forward (0.42), and the back button as sought back
+(0.25)."""
 
-SEEK_FADE: Final = 0.90
-"""Factor on that chance from one position to the next: published correlations of seeks with position, -0.07
-and -0.05."""
+SEEKS_FORWARD: Final = (0.765, 0.175, 0.0385)
+SEEKS_BACK: Final = (0.848, 0.096, 0.0193)
+"""Shares of one, two and three seeks in such a row; the rest have four or more. Serves the published means
+0.0389 and 0.0463 and the quantiles: 99.9% of all rows have at most 3 forward and 4 back."""
 
-SEEK_FORWARD_TAIL: Final = 2.35
-SEEK_BACK_TAIL: Final = 2.19
-"""Seeks in such a row are at least k with chance ``k ** -tail``: published means 0.0389 and 0.0463, standard
-deviations 0.37 and 0.61."""
+SEEK_FORWARD_TAIL: Final = 1.7
+SEEK_BACK_TAIL: Final = 1.445
+"""Of four or more seeks, at least k come with chance ``(k / 4) ** -tail``: published standard deviations 0.37
+and 0.61, and 25 and 30 distinct values."""
 
-SEEK_FORWARD_MOST: Final = 60
-SEEK_BACK_MOST: Final = 151
+SEEK_FORWARD_MOST: Final = int(_PUBLISHED["seeks"]["hist_user_behavior_n_seekfwd / max"])
+SEEK_BACK_MOST: Final = int(_PUBLISHED["seeks"]["hist_user_behavior_n_seekback / max"])
 """Published maxima."""
 
 LISTENED_SHARE: Final = (0.03, 0.10, 0.40, 0.85, 1.0)
@@ -142,19 +239,26 @@ PAUSE_MINUTES: Final = 2.0
 # Outcomes in the order of the flags: skip_1, skip_2, skip_3, none, played. The unit is the logit. Tuned
 # together, by least squares on the published figures that the constants name, at the default size.
 
-ATTENTION: Final = -1.38
+ATTENTION: Final = -1.843
 """Attention to a track in mid-session, all else being average; serves the 0.333 share of played rows."""
 
-CUTS: Final = (-2.07, -1.19, -0.145, 0.0)
+CUTS: Final = (-1.901, -1.089, -0.145, 0.0)
 """Inner bounds of the outcomes on the scale of attention; a track is played above the last, so the logistic
 function of attention is the chance to be played. Serves the published shares of the four flags."""
 
-DEPTH_BY_START: Final = (1.85, 0.93, 1.27, 1.0, 0.61, 1.0, 1.0, 1.32, 1.0)
+DEPTH_BY_START: Final = (2.07, 0.5395, 1.22, 2.972, 0.7094, 1.487, 2.827, 1.365, 1.862)
 """How far a track is heard before it is skipped, by start, against ``CUTS``: the finger stays on the button.
 The chance to be played does not depend on it. Serves the published skip_2 rates by start and the 0.73
 agreement of neighbouring tracks."""
 
-PATIENCE_SPREAD: Final = 0.68
+DEPTH_BY_CONTEXT: Final = (1.038, 1.022, 1.034, 1.353, 1.013, 0.9445)
+"""The same by context; serves the published skip_2 rates by context beside those of played tracks."""
+
+UNFLAGGED_BY_START: Final = (5.603, 0.9679, 0.8522, 7.134, 0.7388, 4.381, 4.882, 0.8262, 4.303)
+"""Factor on the third of ``CUTS`` by start: how often a track is heard nearly through. Serves the published
+ends by start: 0.42 of the tracks after ``appload`` end with ``trackdone``, though only 0.18 are played."""
+
+PATIENCE_SPREAD: Final = 0.66
 """Standard deviation between listeners; serves the slow part of the autocorrelation of skips (0.15 eight
 tracks apart)."""
 
@@ -171,32 +275,72 @@ HABITUATION: Final = 0.7
 """Part of the session's average liking that a listener gets used to: tracks are judged against each other.
 Keeps taste from acting as patience; serves the slow part of the autocorrelation of skips."""
 
-MOOD_MEMORY: Final = 0.36
+MOOD_MEMORY: Final = 0.4485
 """Part of the mood that lasts to the next track; serves the fall of the autocorrelation of skip_2 (0.47,
 0.34, 0.26, 0.22 at the first lags, corrected for pairs that cross sessions)."""
 
-MOOD_RESPONSE: Final = (-0.70, -0.76, -0.40, -0.12, 1.22)
+MOOD_RESPONSE: Final = (-0.4294, -0.4662, -0.2454, -0.0737, 0.7483)
 """What each outcome does to the mood; serves the agreement of neighbouring tracks and the shares by start."""
 
 MOOD_SHOCK: Final = 0.15
 """Standard deviation of what else happens to the mood between two tracks, which no log tells."""
 
-FIRST_LIFT: Final = 0.57
-"""Attention to the first track above later ones: published skip_2 rate 0.377 against 0.476 at the second.
-That the rate goes on rising to 0.530 at the fourth follows from the mood, which starts at zero and wears."""
+OPENING_LIFT: Final = (0.4839, -0.1)
+"""Attention to the first two tracks beside later ones: published skip_2 rates 0.377 and 0.476. That the rate
+goes on rising to 0.530 at the fourth follows from the mood, which starts at zero and wears."""
 
-LEAVING_LIFT: Final = 1.97
+LEAVING_DEPTH: Final = 1.281
+"""Factor on ``DEPTH_BY_START`` for that last track; serves its published skip_2 rate of 0.404."""
+
+LEAVING_LIFT: Final = 1.946
 """Attention to the last track of a session that ends before it is cut: listeners leave in a track they let
 play. Serves the 0.450 share of played last tracks against 0.333 of all."""
 
-START_LIFT: Final = (-1.0, 0.3, 1.0, -0.3, 0.0, 0.0, -0.3, 0.4, -0.2)
+START_LIFT: Final = (-0.4729, 1.021, 1.482, -0.9855, 0.2075, 0.0, -0.8345, 1.399, -0.2)
 """Attention by start beyond the mood: a clicked track was chosen. Serves the published shares by start."""
 
-CONTEXT_LIFT: Final = (0.15, -0.15, 0.0, -0.05, -0.15, -0.10)
+CONTEXT_LIFT: Final = (-0.1387, -0.1497, -0.0244, -0.0501, -0.1864, -0.1651)
 """Attention by context: published shares of played rows, 0.371 in the catalogue to 0.300 in charts."""
 
-SHUFFLE_LIFT: Final = -0.10
+SHUFFLE_LIFT: Final = -0.027
 """Attention with shuffle: published share of played rows 0.311 against 0.343."""
+
+SWITCH_LIFT: Final = 0.3722
+"""Attention to the first track of another context: it was chosen a moment ago. Serves the published 0.414
+share of played rows after a switch."""
+
+APPEAL_OF_MIXTURE: Final = 0.35
+APPEAL_OF_ERA: Final = 0.25
+"""What all listeners find in a track beyond taste: in mellow sound with a strong beat, and in tracks of the
+usual era. Not linear, because no published correlation of skip_2 with a track feature exceeds 0.03; bounded,
+because the published rates of a track of 915 plays (skip_2 0.475) are those of any other."""
+
+HOUR_LIFT: Final = (
+    -0.0148, -0.0498, -0.1722, -0.0811, -0.0152, 0.052, 0.249, 0.0256, 0.1121, 0.1997, 0.08, 0.0155,
+    -0.0065, 0.0407, 0.0075, 0.0735, -0.007, -0.0854, -0.0117, 0.0153, -0.0822, -0.0051, -0.0806, -0.076,
+)  # fmt: skip
+"""Attention by the hour in which a session starts; serves the published skip_2 rates by hour."""
+
+PREMIUM_LIFT: Final = 0.0162
+"""Attention of premium listeners; serves the published skip_2 rates 0.513 with premium, 0.534 without."""
+
+# --- Changes on a given day ---------------------------------------------------------------------------------
+
+DRIFTED_PATIENCE: Final = -0.45
+"""Attention lost when the skip rate drifts: some ten points more skips, plain to any monitoring."""
+
+DRIFTED_PLAYS: Final = 0.3
+DRIFT_POOL_SHARE: Final = 0.05
+"""Share of the plays that move, and share of the catalogue they move to, when track features drift."""
+
+DRIFTED_CONTEXT_WEIGHT: Final = (1.0, 1.0, 1.0, 1.0, 3.0, 1.0)
+"""Factor on the chance of each context when contexts drift: radio."""
+
+DRIFTED_CLICKS: Final = 0.5
+"""Share of clicked tracks that start with the unknown level when levels drift: some 5% of all rows."""
+
+UNKNOWN_START: Final = "uriopen"
+"""A ``reason_start`` that the full data have and the published vocabulary of the mini set lacks."""
 
 # --- Which tracks a session plays -------------------------------------------------------------------------
 
@@ -208,5 +352,5 @@ OFFERED_SPREAD: Final = 0.3
 """How far the plays of one track are spread around its styles when dealt out, so that no session gets all:
 1 row in 100 then repeats a track of its session. A judgement."""
 
-PLAYS_IN_BAND: Final = 4000
-"""Plays matched at a time by the second browsed style: 42 bands at the default size. A judgement."""
+PLAYS_IN_BAND: Final = 500
+"""Plays matched at a time by the second browsed style: some 67 bands in a block. A judgement."""

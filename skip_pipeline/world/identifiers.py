@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 _HEX_DIGITS = 32
@@ -15,7 +16,29 @@ def uuid_strings(rng: np.random.Generator, count: int, *, prefix: str) -> pa.Arr
 
     122 random bits make two equal ids so unlikely (1e-27 in four million) that no check is made.
     """
-    raw = np.frombuffer(rng.bytes(16 * count), dtype=np.uint8).reshape(count, 16).copy()
+    return _spelt(_random_bytes(rng, count), prefix)
+
+
+def ordered_uuid_strings(rng: np.random.Generator, numbers: range, *, of: int, prefix: str) -> pa.Array:
+    """Ids of things that are numbered from 0 to ``of - 1``, ascending with the number: string (numbers,).
+
+    The first 48 bits are drawn from the number's own share of their range, so any stretch of ids can be drawn
+    by itself. Up to 2 ** 47 of them are different for certain.
+    """
+    raw = _random_bytes(rng, len(numbers))
+    place = (np.arange(numbers.start, numbers.stop) + rng.random(len(numbers))) / of
+    leading = (place * 2**48).astype(">u8")
+    raw[:, :6] = leading.view(np.uint8).reshape(-1, 8)[:, 2:]
+    return _spelt(raw, prefix)
+
+
+def _random_bytes(rng: np.random.Generator, count: int) -> npt.NDArray[np.uint8]:
+    return np.frombuffer(rng.bytes(16 * count), dtype=np.uint8).reshape(count, 16).copy()
+
+
+def _spelt(raw: npt.NDArray[np.uint8], prefix: str) -> pa.Array:
+    """Bytes (count, 16) as text; version and variant bits are set in place."""
+    count = len(raw)
     raw[:, 6] = raw[:, 6] & 0x0F | 0x40  # version 4
     raw[:, 8] = raw[:, 8] & 0x3F | 0x80  # variant of RFC 4122
     digits = np.frombuffer(raw.tobytes().hex().encode("ascii"), dtype=np.uint8).reshape(count, _HEX_DIGITS)

@@ -1,8 +1,4 @@
-"""Listeners: what differs between people before they hear the first track.
-
-One listener has one session, as in the published data. How patience, taste and habits turn into skips is
-in ``sessions.py``.
-"""
+"""Who listens: one listener a session, with traits that last through it."""
 
 from __future__ import annotations
 
@@ -10,56 +6,98 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import ndtri
 
 from skip_pipeline.world import figures
+from skip_pipeline.world.apportion import choose, cumulative, even_pairs, even_uniforms
 from skip_pipeline.world.track_figures import STYLES
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
-BROWSED_STYLES = (3, 2)
-"""The two styles by which a session chooses its tracks: its era, and vocal and loud against instrumental."""
+BROWSED_AXES = 2
+"""Columns of ``browsed``: what a session chooses its tracks by."""
 
 
 @dataclass(frozen=True)
 class Listeners:
-    """Traits of ``n`` listeners; logits where no unit is given.
+    """Traits of ``n`` listeners; logits of attention where no unit is given.
 
     Attributes:
-        patience: float64 (n,), added to the attention every track gets.
-        taste: float64 (n, 6), attention to one unit of each style of a track.
-        browsing: float64 (n, 2), the middle of the styles a listener chooses tracks from.
+        patience: float64 (n,), added to the attention every track gets; hidden.
+        taste: float64 (n, 6), attention to one unit of each style of a track; hidden.
+        browsing: float64 (n, 2), the middle of the tracks a listener chooses from, as ``browsed`` has them.
         shuffling: float64 (n,) in [0, 1); shuffle is on in contexts where more than this share shuffles.
+        inclination: float64 (n,) in [0, 1); by which the first context is chosen.
         premium: bool (n,).
+        minute: float64 (n,), local time at which the session starts, minutes after midnight.
     """
 
     patience: FloatArray
     taste: FloatArray
     browsing: FloatArray
     shuffling: FloatArray
+    inclination: FloatArray
     premium: BoolArray
+    minute: FloatArray
 
 
 def draw_listeners(rng: np.random.Generator, count: int) -> Listeners:
-    """Draw ``count`` independent listeners."""
+    """Draw ``count`` listeners, evenly where small groups would else be at the mercy of chance.
+
+    Premium, first context and hour come in their shares, and shuffle in its share of each context; patience
+    is found in all its degrees at every hour and in every context.
+    """
+    premium = even_uniforms(rng, rng.permutation(count)) < figures.PREMIUM_SHARE
+    inclination = even_uniforms(rng, np.lexsort((rng.random(count), premium)))
+    patience, shuffling = even_pairs(rng, np.lexsort((inclination, premium)))
+    hour = choose(
+        np.broadcast_to(_HOURS, (count, 24)), even_uniforms(rng, np.argsort(patience, kind="stable"))
+    )
+    minute = 60.0 * (hour + rng.random(count)) - figures.MINUTES_INTO_SESSION
+    browsing = rng.standard_normal((count, BROWSED_AXES))
+    browsing[:, 0] += figures.BROWSING_OF_FREE * ~premium + np.array(figures.BROWSING_BY_HOUR)[hour]
     return Listeners(
-        patience=figures.PATIENCE_SPREAD * rng.standard_normal(count),
+        patience=figures.PATIENCE_SPREAD * ndtri(patience),
         taste=figures.COMMON_TASTE + np.array(figures.TASTE_SPREAD) * rng.standard_normal((count, STYLES)),
-        browsing=rng.standard_normal((count, len(BROWSED_STYLES))),
-        shuffling=rng.random(count),
-        premium=rng.random(count) < figures.PREMIUM_SHARE,
+        browsing=browsing,
+        shuffling=shuffling,
+        inclination=inclination,
+        premium=premium,
+        minute=minute % 1440.0,
     )
 
 
-def liking(listeners: Listeners, styles: FloatArray, session: IntArray) -> FloatArray:
-    """How much each track of each session is to its listener's taste: float64 (rows,), logits.
+def browsed(styles: FloatArray) -> FloatArray:
+    """Where tracks of given styles (n, 6) lie for somebody who browses: float64 (n, 2).
+
+    The first axis runs from new music with a beat to old music without, the second from instrumental to
+    vocal and loud.
+    """
+    return np.stack([(styles[:, 3] - styles[:, 0]) / np.sqrt(2.0), styles[:, 2]], axis=1)
+
+
+def contrast(styles: FloatArray, session: IntArray) -> FloatArray:
+    """What taste acts on: the styles of each track beside what the session is used to.
 
     Args:
-        listeners: traits, one a session.
         styles: float64 (rows, 6), styles of the track on each row.
-        session: int64 (rows,), session of each row; every session has a row.
+        session: int64 (rows,), session of each row, from 0; every session has a row.
+
+    Returns:
+        float64 (rows, 6).
     """
-    match = np.einsum("rs,rs->r", styles, listeners.taste[session])  # (rows,)
-    average = np.bincount(session, weights=match) / np.bincount(session)  # (sessions,)
-    return np.asarray(match - figures.HABITUATION * average[session], dtype=np.float64)
+    rows = np.bincount(session)
+    usual = np.stack([np.bincount(session, weights=style) / rows for style in styles.T], axis=1)
+    return np.asarray(styles - figures.HABITUATION * usual[session], dtype=np.float64)
+
+
+def appeal(styles: FloatArray) -> FloatArray:
+    """Attention that every listener pays to a track beyond taste, from its styles (rows, 6): (rows,)."""
+    beat, mellow, era = styles[:, 0], styles[:, 5], styles[:, 3]
+    mixture = figures.APPEAL_OF_MIXTURE * np.tanh(beat * mellow)
+    return np.asarray(mixture - figures.APPEAL_OF_ERA * np.tanh(era**2 - 1.0), dtype=np.float64)
+
+
+_HOURS = cumulative(np.array(figures.HOURS))

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from skip_pipeline.schema import LEVELS, MAX_SESSION_LENGTH, SESSION_LOG
-from skip_pipeline.world import sessions
+from skip_pipeline.world import figures, sessions
 from skip_pipeline.world.circumstances import Circumstances
 from skip_pipeline.world.sessions import Behaviour
 
@@ -53,7 +53,6 @@ def log_table(
     *,
     session_ids: pa.Array,
     track_ids: pa.Array,
-    premium: BoolArray,
 ) -> pa.Table:
     """Assemble the log, (rows, 21) in the order and dtypes of ``schema.SESSION_LOG``.
 
@@ -63,7 +62,6 @@ def log_table(
         circumstances: what goes with them, (sessions, 20).
         session_ids: string (sessions,), ascending.
         track_ids: string (rows,).
-        premium: bool (sessions,).
     """
     used = places.used
     outcome = behaviour.outcome[used]
@@ -85,14 +83,18 @@ def log_table(
         "hist_user_behavior_is_shuffle": behaviour.shuffled[used],
         "hour_of_day": circumstances.hour[used],
         "date": circumstances.date[used],
-        "premium": premium[places.session],
-        "context_type": _levels("context_type", behaviour.context[used]),
-        "hist_user_behavior_reason_start": _levels("hist_user_behavior_reason_start", behaviour.start[used]),
-        "hist_user_behavior_reason_end": _levels("hist_user_behavior_reason_end", behaviour.end[used]),
+        "premium": circumstances.premium[used],
+        "context_type": _CONTEXTS.take(pa.array(behaviour.context[used])),
+        "hist_user_behavior_reason_start": _STARTS.take(pa.array(behaviour.start[used])),
+        "hist_user_behavior_reason_end": _ENDS.take(pa.array(behaviour.end[used])),
     }
     arrays = [pa.array(columns[field.name]).cast(field.type) for field in SESSION_LOG]
     return pa.Table.from_arrays(arrays, schema=SESSION_LOG)
 
 
-def _levels(column: str, codes: IntArray) -> pa.Array:
-    return pa.array(LEVELS[column]).take(pa.array(codes))
+UNKNOWN_START_CODE = len(LEVELS["hist_user_behavior_reason_start"])
+"""Code of a start that the vocabulary lacks, see ``figures.UNKNOWN_START``."""
+
+_CONTEXTS = pa.array(LEVELS["context_type"])
+_STARTS = pa.array([*LEVELS["hist_user_behavior_reason_start"], figures.UNKNOWN_START])
+_ENDS = pa.array(LEVELS["hist_user_behavior_reason_end"])

@@ -1,40 +1,129 @@
-"""Which session plays which track: session lengths, and plays dealt out by style.
+"""Which session plays which track: session lengths, the schedule of plays, plays dealt out by style.
 
-The number of plays of each track is given by ``tracks.play_counts`` and kept exactly; nothing here depends
-on how a listener reacts.
+The number of plays of each track is given by ``tracks.play_counts`` and kept exactly over the whole world;
+nothing here depends on how a listener reacts.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from skip_pipeline.world import figures
 from skip_pipeline.world.apportion import apportion
-from skip_pipeline.world.listeners import BROWSED_STYLES
+from skip_pipeline.world.extent import Extent
+from skip_pipeline.world.listeners import browsed
+from skip_pipeline.world.randomness import Part, stream
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
+_LENGTHS = np.array(list(figures.SESSIONS_BY_LENGTH), dtype=np.int64)
+_SHARES = np.array(list(figures.SESSIONS_BY_LENGTH.values()), dtype=np.int64)
 
-def draw_lengths(rng: np.random.Generator, sessions: int) -> IntArray:
-    """Length of each session: int64 (sessions,), the published shares apportioned, in random order."""
-    lengths = np.array(list(figures.SESSIONS_BY_LENGTH))
-    shares = np.array(list(figures.SESSIONS_BY_LENGTH.values()), dtype=np.float64)
-    return rng.permutation(np.repeat(lengths, apportion(sessions, shares)))
+
+@dataclass(frozen=True)
+class Lengths:
+    """Session lengths of a world, in the published shares: exactly so at multiples of 10,000 sessions.
+
+    The rows before a block follow from its number alone, so that any block can be drawn by itself.
+    """
+
+    extent: Extent
+    seed: int
+
+    def block(self, block: int) -> IntArray:
+        """Length of each session of a block, int64 (sessions of the block,), in random order."""
+        rng = stream(self.seed, Part.LENGTHS, block)
+        lengths: IntArray = rng.permutation(np.repeat(_LENGTHS, self._counts(block)))
+        return lengths
+
+    def rows_before(self, block: int) -> int:
+        """Log rows of all blocks before this one, which may be the one after the last."""
+        if block == self.extent.blocks:
+            return self.rows_before(block - 1) + int(self._counts(block - 1) @ _LENGTHS)
+        return int(_counts_through(block * figures.BLOCK_SESSIONS) @ _LENGTHS)
+
+    def _counts(self, block: int) -> IntArray:
+        sessions = self.extent.block_sessions(block)
+        if len(sessions) < figures.BLOCK_SESSIONS:
+            return apportion(len(sessions), _SHARES.astype(np.float64))
+        return _counts_through(sessions.stop) - _counts_through(sessions.start)
+
+
+def _counts_through(sessions: int) -> IntArray:
+    """Sessions of each length among the first ``sessions``: cumulative shares, rounded."""
+    through = (2 * sessions * np.cumsum(_SHARES) + _SHARES.sum()) // (2 * _SHARES.sum())
+    counts: IntArray = np.diff(through, prepend=0)
+    return counts
+
+
+@dataclass(frozen=True)
+class PlaySchedule:
+    """All plays of a world in one order, of which any stretch can be had without the rest.
+
+    The plays of a track are spread evenly over the order from a random first place.
+
+    Attributes:
+        counts: int64 (tracks,), plays of each track.
+        places: float64 (tracks,) in (0, 1]: where in its equal parts of the order each track is played.
+    """
+
+    counts: IntArray
+    places: FloatArray
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator, counts: IntArray) -> PlaySchedule:
+        """Choose places for given counts, int64 (tracks,)."""
+        return cls(counts, 1.0 - rng.random(len(counts)))
+
+    def between(self, first: int, last: int) -> IntArray:
+        """Tracks of plays ``first`` to ``last - 1``, by track: int64 (last - first,)."""
+        here = self._before(last) - self._before(first)
+        tracks = np.flatnonzero(here)
+        return np.repeat(tracks, here[tracks])
+
+    def _before(self, plays: int) -> IntArray:
+        """Plays of each track among the first ``plays`` of the order, int64 (tracks,).
+
+        Play j of a track lies at (j + place) / count. A point of the order is bracketed by two points near
+        it, and the few plays between them are sorted.
+        """
+        total = int(self.counts.sum())
+        # By then each track has had its share of plays give or take less than one.
+        margin = max(4.0 * np.sqrt(len(self.counts)), 1.0) / total
+        middle = plays / total
+        low, high = self._until(middle - margin), self._until(middle + margin)
+        while low.sum() > plays or high.sum() < plays:
+            margin *= 2.0
+            low, high = self._until(middle - margin), self._until(middle + margin)
+        tracks = np.flatnonzero(high > low)
+        many = high[tracks] - low[tracks]
+        track = np.repeat(tracks, many)
+        nth = np.arange(len(track)) - np.repeat(np.cumsum(many) - many, many) + low[track]
+        order = np.argsort((nth + self.places[track]) / self.counts[track], kind="stable")
+        chosen = track[order[: plays - int(low.sum())]]
+        return low + np.bincount(chosen, minlength=len(low))
+
+    def _until(self, point: float) -> IntArray:
+        """Plays of each track before a point of the order."""
+        reached = np.ceil(self.counts * point - self.places)
+        return np.clip(reached, 0, self.counts).astype(np.int64)
 
 
 def deal_tracks(
-    rng: np.random.Generator, counts: IntArray, styles: FloatArray, session: IntArray, browsing: FloatArray
+    rng: np.random.Generator, plays: IntArray, styles: FloatArray, session: IntArray, browsing: FloatArray
 ) -> IntArray:
     """Give every log row a track near its listener's browsing style.
 
     Plays and rows are cut into bands by the first browsed style and matched within a band by the second, so
-    each track is used exactly as often as ``counts`` says.
+    each play is used once.
 
     Args:
         rng: source of the spread within sessions.
-        counts: int64 (tracks,), of sum rows.
+        plays: int64 (rows,), track of each play.
         styles: float64 (tracks, 6).
         session: int64 (rows,), session of each row.
         browsing: float64 (sessions, 2).
@@ -42,9 +131,8 @@ def deal_tracks(
     Returns:
         Index of the track of each row, int64 (rows,).
     """
-    plays = np.repeat(np.arange(len(counts)), counts)  # (rows,)
     wanted = browsing[session] + figures.BROWSING_WITHIN * rng.standard_normal((len(session), 2))
-    offered = styles[plays][:, BROWSED_STYLES] + figures.OFFERED_SPREAD * rng.standard_normal((len(plays), 2))
+    offered = browsed(styles[plays]) + figures.OFFERED_SPREAD * rng.standard_normal((len(plays), 2))
     tracks = np.empty(len(plays), dtype=np.int64)
     tracks[_by_bands(wanted)] = plays[_by_bands(offered)]
     return tracks

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from skip_pipeline.schema import LEVELS, MAX_SESSION_LENGTH
 from skip_pipeline.world import figures
-from skip_pipeline.world.apportion import cumulative, draw_categories
+from skip_pipeline.world.apportion import choose, cumulative, draw_categories
 from skip_pipeline.world.listeners import Listeners
 
 FloatArray = npt.NDArray[np.float64]
@@ -35,7 +35,9 @@ class Behaviour:
         context: int64, index into the levels of ``context_type``.
         switched: bool, the context was switched before the track.
         shuffled: bool.
-        chance_played: float64, probability of ``PLAYED`` given all that led to the track.
+        expected: float64, logit of attention before the track starts, as far as the log, the tracks and the
+            laws of the world tell it: without patience, taste and ``unseen_mood``.
+        unseen_mood: float64, logit, the part of the mood that no outcome explains.
     """
 
     outcome: IntArray
@@ -44,26 +46,58 @@ class Behaviour:
     context: IntArray
     switched: BoolArray
     shuffled: BoolArray
-    chance_played: FloatArray
+    expected: FloatArray
+    unseen_mood: FloatArray
 
 
-def listen(
-    rng: np.random.Generator, listeners: Listeners, lengths: IntArray, liking: FloatArray
-) -> Behaviour:
-    """Play all sessions.
+@dataclass(frozen=True)
+class Setting:
+    """What sessions bring to every track besides their listener's traits.
 
-    Args:
-        rng: source of every chance event.
-        listeners: traits, one a session.
+    Attributes:
         lengths: int64 (sessions,).
-        liking: float64 (sessions, 20), taste times style of the track at each position, logits.
+        liking: float64 (sessions, 20), taste times contrast of the track at each position, logits.
+        lift: float64 (sessions, 20), attention that track, hour and day bring for all, logits.
+        circle: int64 (sessions,), row of ``CONTEXT_SHARES`` by which contexts are chosen.
     """
-    past = _Past.before_first(len(lengths))
+
+    lengths: IntArray
+    liking: FloatArray
+    lift: FloatArray
+    circle: IntArray
+
+
+def circle_of(premium: BoolArray, drifted: BoolArray) -> IntArray:
+    """Row of the tables of context shares for each session, from two bool (sessions,)."""
+    return premium.astype(np.int64) + 2 * drifted
+
+
+def premium_of(circle: IntArray) -> IntArray:
+    """0 or 1 for each session: whether the row of a table of context shares is a premium listener's."""
+    return circle % 2
+
+
+def browsing_of(listeners: Listeners, circle: IntArray) -> FloatArray:
+    """The middle of the tracks each session chooses from, float64 (sessions, 2).
+
+    Its listener's, moved where the session starts in the catalogue.
+    """
+    in_catalogue = choose(_CONTEXT_AT_START[circle], listeners.inclination) == _CATALOGUE
+    moved = listeners.browsing.copy()
+    moved[in_catalogue, 1] += figures.BROWSING_OF_CATALOGUE
+    return moved
+
+
+def listen(rng: np.random.Generator, listeners: Listeners, setting: Setting) -> Behaviour:
+    """Play all sessions, every position at once for all."""
+    past = _Past.before_first(len(setting.lengths))
     heard: list[Behaviour] = []
     for position in range(MAX_SESSION_LENGTH):
-        attention = listeners.patience + liking[:, position] + _position_lift(lengths, position)
-        here = _hear(rng, past, attention, listeners.shuffling, position)
-        past = _Past(_next_mood(rng, past.mood, here.outcome), here.context, here.end)
+        hidden = listeners.patience + setting.liking[:, position]
+        leaving = (setting.lengths == position + 1) & (position + 1 < MAX_SESSION_LENGTH)
+        lift = setting.lift[:, position] + figures.LEAVING_LIFT * leaving
+        here = _hear(rng, past, hidden, lift, leaving, listeners, setting.circle, position)
+        past = past.after(rng, here)
         heard.append(here)
     names = [field.name for field in fields(Behaviour)]
     return Behaviour(**{name: np.stack([getattr(here, name) for here in heard], axis=1) for name in names})
@@ -71,33 +105,55 @@ def listen(
 
 @dataclass(frozen=True)
 class _Past:
-    """What a track finds: float64 mood, int64 context and int64 end of the track before, each (sessions,)."""
+    """What a track finds, each (sessions,): both parts of the mood, context and end of the track before."""
 
     mood: FloatArray
+    unseen_mood: FloatArray
     context: IntArray
     end: IntArray
 
     @staticmethod
     def before_first(sessions: int) -> _Past:
         nothing = np.zeros(sessions, dtype=np.int64)
-        return _Past(np.zeros(sessions), nothing, nothing)
+        return _Past(np.zeros(sessions), np.zeros(sessions), nothing, nothing)
+
+    def after(self, rng: np.random.Generator, here: Behaviour) -> _Past:
+        shock = figures.MOOD_SHOCK * rng.standard_normal(len(self.mood))
+        return _Past(
+            figures.MOOD_MEMORY * self.mood + _MOOD_RESPONSE[here.outcome],
+            figures.MOOD_MEMORY * self.unseen_mood + shock,
+            here.context,
+            here.end,
+        )
 
 
 def _hear(
-    rng: np.random.Generator, past: _Past, attention: FloatArray, shuffling: FloatArray, position: int
+    rng: np.random.Generator,
+    past: _Past,
+    hidden: FloatArray,
+    lift: FloatArray,
+    leaving: BoolArray,
+    listeners: Listeners,
+    circle: IntArray,
+    position: int,
 ) -> Behaviour:
-    """One track of every session; ``attention`` (sessions,) is what listener, track and position bring."""
+    """One track of every session; ``hidden`` and ``lift`` (sessions,) are parts of the attention to it."""
     start = _draw_starts(rng, past, position)
-    switched = rng.random(len(start)) < _SWITCH[start]
-    context = _draw_contexts(rng, past, switched, position)
-    shuffled = shuffling < _SHUFFLE[context]
-    attention = attention + figures.ATTENTION + past.mood
-    attention += _START_LIFT[start] + _CONTEXT_LIFT[context] + figures.SHUFFLE_LIFT * shuffled
-    depth = (attention + rng.logistic(size=len(start))) / _DEPTH[start]
-    outcome = np.searchsorted(_CUTS, depth, side="right")
-    end = draw_categories(rng, _ENDS[outcome, start])
-    chance = 1.0 / (1.0 + np.exp(-attention))
-    return Behaviour(outcome, start, end, context, switched, shuffled, chance)
+    switched = rng.random(len(start)) < (
+        FIRST_SWITCH[start] if position == 0 else SWITCH[start, past.context]
+    )
+    first = choose(_CONTEXT_AT_START[circle], listeners.inclination) if position == 0 else past.context
+    context = _draw_contexts(rng, first, circle, switched & (position > 0))
+    shuffled = listeners.shuffling < SHUFFLE[premium_of(circle), context]
+    expected = figures.ATTENTION + past.mood + lift + _OPENING_LIFT[position]
+    attention = expected + past.unseen_mood + hidden + START_LIFT[start] + CONTEXT_LIFT[context]
+    attention += figures.SHUFFLE_LIFT * shuffled + figures.SWITCH_LIFT * switched
+    depth = (attention + rng.logistic(size=len(start))) / DEPTH[start, context]
+    depth[leaving] /= figures.LEAVING_DEPTH
+    outcome = (depth[:, None] >= CUTS[start]).sum(axis=1)
+    habits = 2 * shuffled.astype(np.int64) + listeners.premium
+    end = draw_categories(rng, _ENDS[outcome, start, context, habits])
+    return Behaviour(outcome, start, end, context, switched, shuffled, expected, past.unseen_mood)
 
 
 def _draw_starts(rng: np.random.Generator, past: _Past, position: int) -> IntArray:
@@ -105,40 +161,63 @@ def _draw_starts(rng: np.random.Generator, past: _Past, position: int) -> IntArr
     return draw_categories(rng, shares if position == 0 else _START_AFTER_END[past.end])
 
 
-def _draw_contexts(rng: np.random.Generator, past: _Past, switched: BoolArray, position: int) -> IntArray:
-    shares = _CONTEXT_AT_START if position == 0 else _CONTEXT_AFTER_SWITCH
-    drawn = draw_categories(rng, np.broadcast_to(shares, (len(switched), len(shares))))
-    return drawn if position == 0 else np.where(switched, drawn, past.context)
-
-
-def _position_lift(lengths: IntArray, position: int) -> FloatArray:
-    leaving = (lengths == position + 1) & (lengths < MAX_SESSION_LENGTH)
-    first = figures.FIRST_LIFT if position == 0 else 0.0
-    return np.asarray(first + figures.LEAVING_LIFT * leaving, dtype=np.float64)
-
-
-def _next_mood(rng: np.random.Generator, mood: FloatArray, outcome: IntArray) -> FloatArray:
-    shock = figures.MOOD_SHOCK * rng.standard_normal(len(mood))
-    return np.asarray(figures.MOOD_MEMORY * mood + _MOOD_RESPONSE[outcome] + shock, dtype=np.float64)
+def _draw_contexts(
+    rng: np.random.Generator, before: IntArray, circle: IntArray, switched: BoolArray
+) -> IntArray:
+    context = before.copy()
+    context[switched] = draw_categories(rng, _CONTEXT_AFTER_SWITCH[circle[switched]])
+    return context
 
 
 def _ends() -> FloatArray:
-    """Cumulative shares of ends by outcome and start, (5, 9, 7)."""
+    """Cumulative shares of ends by outcome, start, context and habits, (5, 9, 6, 4, 7)."""
     starts = len(LEVELS["hist_user_behavior_reason_start"])
     skipped = np.array(figures.END_WEIGHT_BY_OUTCOME)[:, None, :] * np.array(figures.SKIP_END_BY_START)
     others = np.array([figures.END_UNFLAGGED, figures.END_PLAYED])[:, None, :].repeat(starts, axis=1)
-    return cumulative(np.concatenate([skipped, others]))
+    others[0, list(figures.RESUMED_STARTS)] = figures.END_RESUMED
+    by_start = np.concatenate([skipped, others])[:, :, None, None, :]
+    contexts = np.array(figures.END_WEIGHT_BY_CONTEXT)[:, None, :]
+    habits = np.stack(
+        [
+            (np.ones(7) if premium else np.array(figures.END_WEIGHT_FREE))
+            * (np.array(figures.END_WEIGHT_SHUFFLED) if shuffled else np.ones(7))
+            for shuffled in (False, True)
+            for premium in (False, True)
+        ]
+    )
+    return cumulative(by_start * contexts * habits)
 
 
-_FIRST_START = cumulative(np.array(figures.FIRST_START))
-_START_AFTER_END = cumulative(np.array(figures.START_AFTER_END))
-_SWITCH = np.array(figures.SWITCH_BY_START)
-_SHUFFLE = np.array(figures.SHUFFLE_BY_CONTEXT)
-_CONTEXT_AT_START = cumulative(np.array(figures.CONTEXT_AT_START))
-_CONTEXT_AFTER_SWITCH = cumulative(np.array(figures.CONTEXT_AFTER_SWITCH))
-_START_LIFT = np.array(figures.START_LIFT)
-_CONTEXT_LIFT = np.array(figures.CONTEXT_LIFT)
+def _context_tables(shares: tuple[float, ...]) -> FloatArray:
+    """Shares of contexts for free and premium listeners, without and with drift: (4, 6)."""
+    of_all, of_premium = np.array(shares), np.array(figures.PREMIUM_BY_CONTEXT)
+    free, premium = of_all * (1.0 - of_premium), of_all * of_premium
+    plain = np.stack([free / free.sum(), premium / premium.sum()])
+    drifted = plain * np.array(figures.DRIFTED_CONTEXT_WEIGHT)
+    return np.concatenate([plain, drifted / drifted.sum(axis=1, keepdims=True)])
+
+
+CONTEXT_AT_START = _context_tables(figures.CONTEXT_AT_START)
+CONTEXT_AFTER_SWITCH = _context_tables(figures.CONTEXT_AFTER_SWITCH)
+FIRST_SWITCH = np.array(figures.SWITCH_BY_START)
+SWITCH = np.minimum(FIRST_SWITCH[:, None] * np.array(figures.SWITCH_FROM_CONTEXT), 1.0)
+"""Chance of a switch by start and the context before, (9, 6)."""
+SHUFFLE = np.array([[figures.SHUFFLE_OF_FREE], [figures.SHUFFLE_OF_PREMIUM]]) * figures.SHUFFLE_BY_CONTEXT
+"""Share of sessions with shuffle on, by premium and context, (2, 6)."""
+START_AFTER_END = np.array(figures.START_AFTER_END)
+START_LIFT = np.array(figures.START_LIFT)
+CONTEXT_LIFT = np.array(figures.CONTEXT_LIFT)
+CUTS = np.array(figures.CUTS)[:-2] * np.ones((9, 1))
+CUTS = np.column_stack([CUTS, figures.CUTS[-2] * np.array(figures.UNFLAGGED_BY_START), np.zeros(9)])
+"""Inner bounds of the outcomes by start, (9, 4)."""
+DEPTH = np.array(figures.DEPTH_BY_START)[:, None] * np.array(figures.DEPTH_BY_CONTEXT)
+"""By start and context, (9, 6)."""
+_CATALOGUE = LEVELS["context_type"].index("catalog")
+_OPENING_LIFT = np.zeros(MAX_SESSION_LENGTH)
+_OPENING_LIFT[: len(figures.OPENING_LIFT)] = figures.OPENING_LIFT
 _MOOD_RESPONSE = np.array(figures.MOOD_RESPONSE)
-_CUTS = np.array(figures.CUTS)
-_DEPTH = np.array(figures.DEPTH_BY_START)
+_FIRST_START = cumulative(np.array(figures.FIRST_START))
+_START_AFTER_END = cumulative(START_AFTER_END)
+_CONTEXT_AT_START = cumulative(CONTEXT_AT_START)
+_CONTEXT_AFTER_SWITCH = cumulative(CONTEXT_AFTER_SWITCH)
 _ENDS = _ends()

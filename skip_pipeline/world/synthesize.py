@@ -1,34 +1,38 @@
 """The way into the world: arguments in, a raw data set out.
 
-The order in which the parts are drawn and written; how each part behaves is in the other modules.
+How the parts of a world behave is in the other modules; here they are drawn block by block and written file
+by file, so that memory does not grow with the number of sessions.
 """
 
 from __future__ import annotations
 
+import os
 import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
-from skip_pipeline.errors import RefusedError
-from skip_pipeline.world.circumstances import draw_circumstances
-from skip_pipeline.world.identifiers import uuid_strings
-from skip_pipeline.world.listeners import Listeners, draw_listeners, liking
-from skip_pipeline.world.log import Places, log_table
-from skip_pipeline.world.plays import deal_tracks, draw_lengths
-from skip_pipeline.world.publishing import prepare_folders, publish_set
-from skip_pipeline.world.sessions import Behaviour, listen
-from skip_pipeline.world.tracks import Catalogue, draw_catalogue, play_counts
+from skip_pipeline.schema import ORACLE, SESSION_LOG
+from skip_pipeline.settings import ORACLE_FILE, TRACK_FEATURES
+from skip_pipeline.world import figures
+from skip_pipeline.world.drift import Drift
+from skip_pipeline.world.extent import MINI_LOG, Extent, Shard
+from skip_pipeline.world.publishing import Publication, append_rows, csv_stream, part_of, prepare_folders
+from skip_pipeline.world.world import World
 
-GENERATOR_VERSION = 1
+GENERATOR_VERSION = 2
 """Goes up whenever the same arguments give other bytes, so that a set can be told from its successors."""
 
+MINI_TRACKS = f"{TRACK_FEATURES}/tf_mini.csv"
+FULL_TRACKS = f"{TRACK_FEATURES}/tf_000000000000.csv"
+
 _NOTE = (
-    "The CSV files listed here are synthetic: drawn by a random number generator that imitates published "
+    "The files listed here are synthetic: drawn by a random number generator that imitates published "
     "statistics of the Spotify sequential skip prediction data. No real listener is in them, and no figure "
     "measured on them is a measurement of the real data."
 )
@@ -36,7 +40,7 @@ _NOTE = (
 
 @dataclass(frozen=True)
 class SynthesisSummary:
-    """What was written: paths of log, track features and marker, their sizes, and the seconds it took."""
+    """What was written: paths (logs, track features, oracle, marker), sizes, and the seconds it took."""
 
     paths: tuple[Path, ...]
     rows: int
@@ -45,97 +49,108 @@ class SynthesisSummary:
     seconds: float
 
 
-@dataclass(frozen=True)
-class World:
-    """A whole world in memory, with the hidden state that no CSV shows.
-
-    Attributes:
-        log: (rows, 21), sorted by session id, then position; rows of session i are those of place i.
-        catalogue: tracks and their styles.
-        listeners: traits, one a session.
-        places: where the rows lie in arrays (sessions, 20).
-        behaviour: reactions, with the true chance of each track to be played.
-    """
-
-    log: pa.Table
-    catalogue: Catalogue
-    listeners: Listeners
-    places: Places
-    behaviour: Behaviour
-
-
-def synthesize(out: Path, *, sessions: int, tracks: int, seed: int) -> SynthesisSummary:
+def synthesize(
+    out: Path,
+    *,
+    sessions: int,
+    tracks: int,
+    seed: int,
+    days: int = 1,
+    shards: int | None = None,
+    compressed: bool = False,
+    drifts: Sequence[Drift] = (),
+    threads: int | None = None,
+) -> SynthesisSummary:
     """Write a synthetic data set in the layout and spelling of the public archives.
 
-    ``out`` receives ``training_set/log_mini.csv``, ``track_features/tf_mini.csv`` and ``SYNTHETIC.json``. The
-    same arguments give the same bytes. An earlier synthetic set there is replaced, as a whole or not at all.
+    ``out`` receives ``training_set/log_mini.csv`` (or the shards), ``track_features/tf_mini.csv``,
+    ``oracle.parquet`` and ``SYNTHETIC.json``. The same arguments give the same bytes, and the number of
+    shards changes no row. An earlier synthetic set there is replaced, as a whole or not at all.
 
     Args:
         out: folder of the raw data; made if missing.
         sessions: listening sessions of 10 to 20 tracks, at least 1.
         tracks: tracks in the catalogue, at least 1.
         seed: non-negative; another seed gives another world.
+        days: on which sessions end, at least 1; each day's sessions lie together.
+        shards: log files in all, named as in the public archives; None for the mini set's one file, or one
+            file a day.
+        compressed: gzip the CSVs.
+        drifts: changes and the days on which they begin.
+        threads: that draw at once; None for as many as there are processors, where that saves time.
 
     Raises:
-        RefusedError: the arguments make no sense, ``out`` cannot be written, or it holds CSVs that are not
+        RefusedError: the arguments make no sense, ``out`` cannot be written, or it holds files that are not
             of an earlier synthetic set.
     """
     started = time.perf_counter()
-    _check_arguments(sessions=sessions, tracks=tracks, seed=seed)
+    world = World(Extent(sessions, days, shards), tracks, seed, tuple(drifts))
+    cut = world.extent.cut()
     prepare_folders(out)
-    world = draw_world(sessions=sessions, tracks=tracks, seed=seed)
+    suffix = ".gz" if compressed else ""
+    track_file = (MINI_TRACKS if cut[0].name == MINI_LOG else FULL_TRACKS) + suffix
+    names = [*(shard.name + suffix for shard in cut), track_file, ORACLE_FILE]
     description = {
+        "days": days,
+        "drifts": [str(drift) for drift in drifts],
         "generator_version": GENERATOR_VERSION,
         "note": _NOTE,
         "seed": seed,
         "sessions": sessions,
         "tracks": tracks,
     }
-    paths = publish_set(out, log=world.log, tracks=world.catalogue.table, description=description)
+    with Publication(out) as publication:
+        features = world.catalogue.table
+        with csv_stream(part_of(out, track_file), features.column_names, compressed=compressed) as stream:
+            append_rows(stream, features)
+        write = partial(_write_shards, world, out, suffix)
+        _write_oracle(part_of(out, ORACLE_FILE), _each(write, _runs(cut), threads))
+        paths = publication.commit(names, description)
     return SynthesisSummary(
-        paths=tuple(paths),
-        rows=world.log.num_rows,
-        sessions=sessions,
-        tracks=tracks,
-        seconds=round(time.perf_counter() - started, 3),
+        tuple(paths), world.rows, sessions, tracks, round(time.perf_counter() - started, 3)
     )
 
 
-def draw_world(*, sessions: int, tracks: int, seed: int) -> World:
-    """Draw a world in memory; arguments as for ``synthesize``, taken as valid."""
-    # One stream a part: what one part draws never shifts another.
-    streams = [np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(7)]
-    for_catalogue, for_listeners, for_lengths, for_plays, for_behaviour, for_circumstances, for_ids = streams
-    catalogue = draw_catalogue(for_catalogue, tracks)
-    listeners = draw_listeners(for_listeners, sessions)
-    places = Places.of(draw_lengths(for_lengths, sessions))
-    counts = play_counts(catalogue.play_rank, len(places.session))
-    played = deal_tracks(for_plays, counts, catalogue.styles, places.session, listeners.browsing)  # (rows,)
-    likings = liking(listeners, catalogue.styles[played], places.session)
-    behaviour = listen(for_behaviour, listeners, places.lengths, places.spread(likings))
-    seconds = _durations(catalogue)[played]
-    log = log_table(
-        places,
-        behaviour,
-        draw_circumstances(for_circumstances, behaviour, places.spread(seconds), places.lengths),
-        session_ids=_session_ids(for_ids, sessions),
-        track_ids=catalogue.ids.take(pa.array(played)),
-        premium=listeners.premium,
-    )
-    return World(log, catalogue, listeners, places, behaviour)
+def _runs(shards: list[Shard]) -> list[list[Shard]]:
+    """Neighbouring shards together, so that few blocks are drawn twice: each run spans some blocks."""
+    runs: list[list[Shard]] = []
+    for shard in shards:
+        if not runs or shard.first - runs[-1][0].first >= figures.BLOCKS_IN_RUN * figures.BLOCK_SESSIONS:
+            runs.append([])
+        runs[-1].append(shard)
+    return runs
 
 
-def _check_arguments(*, sessions: int, tracks: int, seed: int) -> None:
-    for name, value, least in (("sessions", sessions, 1), ("tracks", tracks, 1), ("seed", seed, 0)):
-        if value < least:
-            raise RefusedError(f"{name} is {value}, but must be at least {least}; choose {least} or more")
+def _each(
+    write: Callable[[list[Shard]], pa.Table], runs: list[list[Shard]], threads: int | None
+) -> Iterator[pa.Table]:
+    """Write all runs, several at once; the oracle of each in the order of the sessions."""
+    workers = min(threads or os.cpu_count() or 1, len(runs))
+    with ThreadPoolExecutor(workers) as pool:
+        yield from pool.map(write, runs)
 
 
-def _session_ids(rng: np.random.Generator, sessions: int) -> pa.Array:
-    # The published mini set is the head of file 0 of its day, hence the prefix.
-    ids = uuid_strings(rng, sessions, prefix="0_")
-    return ids.take(pc.sort_indices(ids))
+def _write_shards(world: World, out: Path, suffix: str, shards: list[Shard]) -> pa.Table:
+    """Write neighbouring shards as parts, block by block; return the oracle of their sessions."""
+    draw = lru_cache(maxsize=1)(world.block)  # the last block of a shard is often the first of the next
+    oracles = []
+    for shard in shards:
+        path = part_of(out, shard.name + suffix)
+        with csv_stream(path, SESSION_LOG.names, compressed=bool(suffix)) as stream:
+            for block in world.extent.blocks_of(shard):
+                log, oracle = draw(block).cut(shard.first, shard.last)
+                append_rows(stream, log)
+                oracles.append(oracle)
+    return pa.concat_tables(oracles)
 
 
-def _durations(catalogue: Catalogue) -> npt.NDArray[np.float64]:
-    return np.asarray(catalogue.table.column("duration").to_numpy(), dtype=np.float64)
+def _write_oracle(path: Path, tables: Iterable[pa.Table]) -> None:
+    """Write tables as one, in row groups that do not depend on how the sessions came in pieces."""
+    kept = ORACLE.empty_table()
+    with pq.ParquetWriter(path, ORACLE) as writer:
+        for table in tables:
+            kept = pa.concat_tables([kept, table])
+            while len(kept) > figures.ORACLE_ROW_GROUP:
+                writer.write_table(kept.slice(0, figures.ORACLE_ROW_GROUP).combine_chunks())
+                kept = kept.slice(figures.ORACLE_ROW_GROUP)
+        writer.write_table(kept.combine_chunks())

@@ -1,7 +1,8 @@
 """The catalogue: tracks with correlated features, and how often each is played.
 
-A track has six latent styles; its published features follow from them. Which listener likes which style is
-in ``listeners.py``, which session plays which track in ``plays.py``.
+A Gaussian copula: correlated normal scores, of which each is turned into the published distribution of its
+feature by its rank (``track_model.py``). Which session plays which track is in ``plays.py``, which listener
+likes which style in ``listeners.py``.
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ import pyarrow as pa
 
 from skip_pipeline.schema import LEVELS, TRACK_FEATURES, TRACK_ID
 from skip_pipeline.world import track_figures as figures
-from skip_pipeline.world.apportion import apportion, cumulative, draw_categories
+from skip_pipeline.world.apportion import apportion
 from skip_pipeline.world.identifiers import uuid_strings
+from skip_pipeline.world.track_model import FeatureModel, track_model
 
 FloatArray = npt.NDArray[np.float64]
+Float32Array = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
 
 
@@ -27,7 +30,7 @@ class Catalogue:
 
     Attributes:
         table: (tracks, 30) in the order and dtypes of ``schema.TRACK_FEATURES``.
-        styles: float64 (tracks, 6), each of mean 0 and variance 1 over many tracks, no unit.
+        styles: float64 (tracks, 6), ``styles_of(table)``: each of mean 0 and variance 1 over many tracks.
         play_rank: int64 (tracks,), a permutation; 0 is the track that is played most.
     """
 
@@ -44,22 +47,54 @@ class Catalogue:
 def draw_catalogue(rng: np.random.Generator, tracks: int) -> Catalogue:
     """Draw ``tracks`` tracks.
 
-    Every continuous feature is its published quantile function applied to the ranks of a score that follows
-    the styles: its distribution is the published one at any size, its correlations follow the loadings.
+    Within a band of play rank, a feature is its published quantile function applied to the rank of its score,
+    each track counted by its plays. So both distributions are the published ones, per track and per row of
+    the log, whichever features the few tracks with most plays happen to get.
     """
-    styles = _draw_styles(rng, tracks)
-    own = {name: rng.standard_normal(tracks) for name in figures.STYLE_LOADINGS}  # what no style explains
-    values: dict[str, FloatArray | IntArray] = dict(_draw_discrete(rng, tracks))
-    for name in figures.STYLE_LOADINGS:
-        values[name] = _feature_values(name, styles, own[name])
-    play_rank = _ranks(-_play_score(rng, styles, own))
-    order = np.argsort(values["release_year"], kind="stable")
-    arrays = {name: pa.array(column[order]) for name, column in values.items()}
-    arrays["mode"] = pa.array(LEVELS["mode"]).take(arrays["mode"])
+    model = track_model()
+    # Here tracks stand in the order of their plays; the table shuffles them.
+    bands = _bands(tracks)
+    plays = 1.0 + (figures.PLAYS_PER_TRACK - 1.0) * tracks * _play_shares(tracks)
+    scores = rng.standard_normal((len(model.features), tracks))
+    for band, loadings in zip(bands, model.loadings, strict=True):
+        scores[:, band] = loadings @ scores[:, band]
+    scores[:, : len(figures.TOP_TRACK_PLAYS)] *= figures.TOP_TRACK_SPREAD
+    place = rng.random(tracks)
+    place[: bands[-1].start] = 0.5  # a track with many plays must not stand at either end of its part
+    values: dict[str, Float32Array] = {}
+    for (name, feature), score in zip(model.features.items(), scores, strict=True):
+        exact = _feature_values(feature, score, plays, place, bands)
+        values[name] = _as_published(rng, name, exact).astype(np.float32)
+    shuffled = rng.permutation(tracks)
+    play_rank = shuffled[np.argsort(values["release_year"][shuffled], kind="stable")]
+    arrays = {name: pa.array(column[play_rank]) for name, column in values.items()}
+    arrays["mode"] = pa.array(LEVELS["mode"]).take(arrays["mode"].cast(pa.int8()))
     arrays[TRACK_ID] = uuid_strings(rng, tracks, prefix="t_")
-    columns = [arrays[field.name].cast(field.type, safe=False) for field in TRACK_FEATURES]
+    columns = [arrays[field.name].cast(field.type) for field in TRACK_FEATURES]
     table = pa.Table.from_arrays(columns, schema=TRACK_FEATURES)
-    return Catalogue(table=table, styles=styles[order], play_rank=play_rank[order])
+    return Catalogue(table=table, styles=styles_of(table), play_rank=play_rank)
+
+
+def styles_of(table: pa.Table) -> FloatArray:
+    """Styles of tracks, a fixed linear function of the published features of each track by itself.
+
+    A feature is standardised by its published mean and standard deviation and cut off at
+    ``STYLE_LIMIT`` deviations, so that no outlier makes a style of its own.
+
+    Args:
+        table: columns of ``schema.TRACK_FEATURES``.
+
+    Returns:
+        float64 (tracks, 6): beat, organic against electronic, vocal and loud, old against recent, energy,
+        mellow timbre; over many tracks uncorrelated, of mean 0 and variance 1.
+    """
+    styles = np.tile(-np.array(figures.STYLE_OFFSETS), (table.num_rows, 1))
+    for name, weights in figures.STYLE_WEIGHTS.items():
+        mean, deviation = figures.MEAN_AND_DEVIATION[name]
+        standard = (table.column(name).to_numpy().astype(np.float64) - mean) / deviation
+        # Column by column: a matrix product may round differently on another machine.
+        styles += np.clip(standard, -figures.STYLE_LIMIT, figures.STYLE_LIMIT)[:, None] * np.array(weights)
+    return np.asarray(styles, dtype=np.float64)
 
 
 def play_counts(play_rank: IntArray, rows: int) -> IntArray:
@@ -70,69 +105,65 @@ def play_counts(play_rank: IntArray, rows: int) -> IntArray:
     """
     tracks = len(play_rank)
     each = 1 if rows >= tracks else 0
-    rank = np.arange(1, tracks + 1, dtype=np.float64)
-    weights = (rank + figures.PLAY_RANK_OFFSET) ** -figures.PLAY_RANK_EXPONENT
-    top = np.array(figures.TOP_TRACK_PLAYS, dtype=np.float64) - 1.0  # the first play comes from ``each``
-    if tracks >= len(top):
-        weights *= top[-1] / weights[len(top) - 1]  # so the law goes on where the published counts end
-        weights[: len(top)] = top
-    by_rank = each + apportion(rows - each * tracks, weights)
+    by_rank = each + apportion(rows - each * tracks, _play_shares(tracks))
     return by_rank[play_rank]
 
 
-def _draw_styles(rng: np.random.Generator, tracks: int) -> FloatArray:
-    """Styles (tracks, 6) of covariance 1: a cloud around each genre's centre."""
-    shares = np.array(figures.GENRE_SHARES) / sum(figures.GENRE_SHARES)
-    contrasts = rng.standard_normal((len(shares), len(shares)))
-    contrasts[:, 0] = np.sqrt(shares)
-    # Columns after the first are orthogonal to sqrt(shares): divided by it, they have mean 0 and variance 1.
-    centres = np.linalg.qr(contrasts)[0][:, 1:] / np.sqrt(shares)[:, None]  # (genres, genres - 1)
-    directions = np.linalg.qr(rng.standard_normal((figures.STYLES, figures.STYLES)))[0][:, : len(shares) - 1]
-    genre = rng.choice(len(shares), size=tracks, p=shares)
-    within = rng.standard_normal((tracks, figures.STYLES))
-    # Genres lie in a subspace; there the cloud is narrower, so that the sum has variance 1 everywhere.
-    narrowing = 1.0 - np.sqrt(1.0 - figures.GENRE_WEIGHT)
-    within -= narrowing * (within @ directions) @ directions.T
-    between = np.sqrt(figures.GENRE_WEIGHT) * centres[genre] @ directions.T
-    return np.asarray(within + between, dtype=np.float64)
+def _play_shares(tracks: int) -> FloatArray:
+    """Share of each rank in the plays beyond the first of every track: (tracks,), of sum 1."""
+    rank = np.arange(1, tracks + 1, dtype=np.float64)
+    weights = (rank + figures.PLAY_RANK_OFFSET) ** -figures.PLAY_RANK_EXPONENT
+    weights *= np.exp(-rank / (figures.PLAY_RANK_DECAY * tracks))
+    top = np.array(figures.TOP_TRACK_PLAYS, dtype=np.float64) - 1.0
+    if tracks >= len(top):
+        weights *= top[-1] / weights[len(top) - 1]  # so the law goes on where the published counts end
+        weights[: len(top)] = top
+    return np.asarray(weights / weights.sum(), dtype=np.float64)
 
 
-def _feature_values(name: str, styles: FloatArray, own: FloatArray) -> FloatArray:
-    loadings = np.array(figures.STYLE_LOADINGS[name])
-    score = styles @ loadings + np.sqrt(1.0 - loadings @ loadings) * own
-    level = (_ranks(score) + 0.5) / len(score)
-    values = np.interp(level, figures.QUANTILE_LEVELS, figures.QUANTILES[name])
-    if name == "release_year":
-        return np.round(values)
-    return np.round(values, 3) if name in figures.THOUSANDTHS else values
+def _bands(tracks: int) -> list[slice]:
+    """Ranks of each band; in a small catalogue some bands are empty."""
+    ends = [int(share * tracks) for share in figures.BAND_ENDS]
+    return [slice(first, last) for first, last in zip([0, *ends[:-1]], ends, strict=True)]
 
 
-def _draw_discrete(rng: np.random.Generator, tracks: int) -> dict[str, IntArray]:
-    signatures = np.array(list(figures.TIME_SIGNATURE_SHARES))
-    shares = np.array(list(figures.TIME_SIGNATURE_SHARES.values()))
-    codes = {
-        "key": np.array(figures.KEY_SHARES),
-        "time_signature": shares,
-        "mode": np.array([figures.MAJOR_SHARE, 1.0 - figures.MAJOR_SHARE]),
-    }
-    drawn = {
-        name: draw_categories(rng, np.broadcast_to(cumulative(weights), (tracks, len(weights))))
-        for name, weights in codes.items()
-    }
-    drawn["time_signature"] = signatures[drawn["time_signature"]]
-    return drawn
+def _feature_values(
+    feature: FeatureModel, score: FloatArray, plays: FloatArray, place: FloatArray, bands: list[slice]
+) -> FloatArray:
+    """Turn scores into values of a feature.
+
+    Args:
+        feature: its distribution.
+        score: float64 (tracks,), by play rank.
+        plays: float64 (tracks,), plays expected of each track.
+        place: float64 (tracks,) in [0, 1), where within its part of the levels a value is taken.
+        bands: ranks of each band.
+
+    Returns:
+        float64 (tracks,).
+    """
+    values = np.empty(len(score))
+    for number, band in enumerate(bands):
+        order = np.argsort(score[band])  # scores never tie, so any sort gives the same order
+        part = plays[band][order]
+        level = (np.cumsum(part) - part * place[band]) / part.sum()  # ascending
+        values[band][order] = feature.at(number, level)
+    return values
 
 
-def _play_score(rng: np.random.Generator, styles: FloatArray, own: dict[str, FloatArray]) -> FloatArray:
-    loadings = np.array(figures.PLAY_LOADINGS)
-    year, popularity = figures.PLAY_YEAR_LOADING, figures.PLAY_POPULARITY_LOADING
-    explained = styles @ loadings + year * own["release_year"] + popularity * own["us_popularity_estimate"]
-    rest = 1.0 - loadings @ loadings - year**2 - popularity**2
-    return np.asarray(explained + np.sqrt(rest) * rng.standard_normal(len(styles)), dtype=np.float64)
-
-
-def _ranks(values: FloatArray) -> IntArray:
-    """0 for the smallest value; equal values in their order."""
-    ranks = np.empty(len(values), dtype=np.int64)
-    ranks[np.argsort(values, kind="stable")] = np.arange(len(values))
-    return ranks
+def _as_published(rng: np.random.Generator, name: str, exact: FloatArray) -> FloatArray:
+    """Round values the way the published ones are, so that they repeat as often."""
+    if name == "loudness":
+        return np.round(exact, 3)
+    if name == "mechanism":
+        return np.round(exact * figures.MECHANISM_STEPS) / figures.MECHANISM_STEPS
+    if name == "duration":
+        framed = rng.random(len(exact)) < figures.FRAMED_SHARE
+        frames = np.round(exact * figures.FRAMES_PER_SECOND) / figures.FRAMES_PER_SECOND
+        return np.where(framed, frames, np.round(exact, 3))
+    if name == "tempo":
+        steady = rng.random(len(exact)) < figures.STEADY_SHARE
+        whole = np.round(exact)
+        nearer = whole + figures.STEADY_SPREAD * (exact - whole)
+        return np.asarray(np.round(np.where(steady, nearer, exact), 3), dtype=np.float64)
+    return exact

@@ -1,4 +1,7 @@
-"""A world of the default size against the published mini set: format, sizes, headline shares."""
+"""A world of the default size: its format, sizes and order are those of the published mini set.
+
+Its statistics are held to the published ones in ``calibration``.
+"""
 
 from __future__ import annotations
 
@@ -19,14 +22,10 @@ from skip_pipeline.world.synthesize import SynthesisSummary, synthesize
 
 UUID = "[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
 
-# Published: sessions of each length, and skip_2 rates at positions 1 to 20.
+# Published sessions of each length.
 SESSIONS_BY_LENGTH = {
     10: 819, 11: 752, 12: 646, 13: 547, 14: 459, 15: 435, 16: 339, 17: 320, 18: 303, 19: 314, 20: 5066,
 }  # fmt: skip
-SKIP_2_BY_POSITION = [
-    0.377, 0.476, 0.505, 0.530, 0.532, 0.543, 0.540, 0.541, 0.532, 0.516,
-    0.508, 0.529, 0.529, 0.534, 0.529, 0.529, 0.530, 0.532, 0.536, 0.546,
-]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -186,10 +185,11 @@ def test_skip_flags_are_nested_and_exclude_playing(written: Written) -> None:
     assert (~skip_3 & ~played).mean() == pytest.approx(0.0187, abs=0.002)
 
 
-def test_premium_is_constant_in_a_session(written: Written) -> None:
+def test_premium_changes_in_a_handful_of_sessions_and_never_begins(written: Written) -> None:
     premium, first = written.column("premium"), written.column("session_position") == 1
-    assert np.array_equal(premium[~first], premium[np.flatnonzero(~first) - 1])
-    assert premium[first].mean() == pytest.approx(0.803, abs=0.012)
+    before = premium[np.flatnonzero(~first) - 1]
+    assert not (premium[~first] & ~before).any()
+    assert (before & ~premium[~first]).sum() <= 8
 
 
 def test_no_pause_flag_is_set_at_the_first_position_and_one_kind_later(written: Written) -> None:
@@ -213,108 +213,12 @@ def test_a_start_mostly_repeats_the_end_before_it(written: Written) -> None:
     assert (starts[later] == ends[later - 1]).mean() == pytest.approx(173 / 189, abs=0.03)
 
 
-# --- Headline figures -------------------------------------------------------------------------------------
+# --- Difficulty -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("column", "value", "published", "tolerance"),
-    [
-        ("skip_1", True, 0.4215, 0.015),
-        ("skip_2", True, 0.5172, 0.015),
-        ("skip_3", True, 0.6484, 0.015),
-        ("not_skipped", True, 0.3329, 0.012),
-        ("context_switch", 1, 0.0409, 0.006),
-        ("no_pause_before_play", 1, 0.7676, 0.01),
-        ("short_pause_before_play", 1, 0.1466, 0.01),
-        ("long_pause_before_play", 1, 0.1728, 0.01),
-        ("hist_user_behavior_is_shuffle", True, 0.3087, 0.02),
-        ("date", "2018-07-15", 0.7126, 0.02),
-        ("date", "2018-07-14", 0.2788, 0.02),
-        ("context_type", "user_collection", 0.4017, 0.025),
-        ("context_type", "catalog", 0.2279, 0.02),
-        ("context_type", "editorial_playlist", 0.2124, 0.02),
-        ("context_type", "radio", 0.1257, 0.015),
-        ("hist_user_behavior_reason_start", "fwdbtn", 0.4760, 0.02),
-        ("hist_user_behavior_reason_start", "trackdone", 0.3281, 0.015),
-        ("hist_user_behavior_reason_start", "clickrow", 0.1043, 0.015),
-        ("hist_user_behavior_reason_start", "backbtn", 0.0776, 0.01),
-        ("hist_user_behavior_reason_start", "appload", 0.0116, 0.004),
-        ("hist_user_behavior_reason_end", "fwdbtn", 0.4848, 0.02),
-        ("hist_user_behavior_reason_end", "trackdone", 0.3437, 0.015),
-        ("hist_user_behavior_reason_end", "endplay", 0.0883, 0.012),
-        ("hist_user_behavior_reason_end", "backbtn", 0.0782, 0.01),
-    ],
-)
-def test_share_of_rows(
-    written: Written, column: str, value: object, published: float, tolerance: float
+def test_skipping_is_the_commoner_answer_and_the_last_outcome_again_a_better_one(
+    written: Written,
 ) -> None:
-    assert written.share(column, value) == pytest.approx(published, abs=tolerance)
-
-
-def test_last_tracks_are_played_more_often_than_others(written: Written) -> None:
-    assert written.column("not_skipped")[written.is_last].mean() == pytest.approx(0.4503, abs=0.015)
-    assert written.column("skip_2")[written.is_last].mean() == pytest.approx(0.4043, abs=0.03)
-
-
-def test_skip_rate_rises_over_the_first_positions(written: Written) -> None:
-    position, skip_2 = written.column("session_position"), written.column("skip_2")
-    rates = [float(skip_2[position == place].mean()) for place in range(1, 21)]
-    assert rates == pytest.approx(SKIP_2_BY_POSITION, abs=0.025)
-
-
-def test_neighbouring_tracks_agree_as_often_as_published(written: Written) -> None:
-    skip_2, later = written.column("skip_2"), np.flatnonzero(written.column("session_position") > 1)
-    assert (skip_2[later] == skip_2[later - 1]).mean() == pytest.approx(0.734, abs=0.015)
-
-
-def test_repeating_the_previous_outcome_predicts_the_last_track_only_in_part(written: Written) -> None:
     played, last = written.column("not_skipped"), np.flatnonzero(written.is_last)
-    assert 0.68 <= (played[last] == played[last - 1]).mean() <= 0.73
-
-
-def test_seeks_are_rare_with_a_long_tail(written: Written) -> None:
-    for direction, published_rows in (("fwd", 4664), ("back", 5175)):
-        seeks = written.column(f"hist_user_behavior_n_seek{direction}")
-        assert (seeks > 0).sum() == pytest.approx(published_rows, rel=0.08)
-        assert 10 < seeks.max() <= 151
-
-
-@pytest.mark.parametrize(
-    ("feature", "mean", "spread"),
-    [
-        ("duration", 222.268, 72.22),
-        ("release_year", 2010.32, 11.47),
-        ("us_popularity_estimate", 99.455, 1.139),
-        ("acousticness", 0.2503, 0.2760),
-        ("danceability", 0.6117, 0.1661),
-        ("energy", 0.6414, 0.2080),
-        ("loudness", -7.519, 3.928),
-        ("tempo", 121.58, 29.79),
-        ("valence", 0.4878, 0.2464),
-        ("acoustic_vector_0", -0.3323, 0.4163),
-        ("acoustic_vector_6", -0.1978, 0.3498),
-    ],
-)
-def test_track_feature_has_the_published_mean_and_spread(
-    written: Written, feature: str, mean: float, spread: float
-) -> None:
-    values = written.tracks.column(feature).to_numpy().astype(np.float64)
-    assert values.mean() == pytest.approx(mean, abs=0.05 * spread)
-    assert values.std() == pytest.approx(spread, rel=0.03)
-
-
-@pytest.mark.parametrize(
-    ("one", "other", "published"),
-    [
-        ("beat_strength", "bounciness", 0.97),
-        ("acousticness", "energy", -0.59),
-        ("acoustic_vector_0", "beat_strength", -0.57),
-        ("energy", "beat_strength", -0.09),
-    ],
-)
-def test_track_features_correlate_as_published(
-    written: Written, one: str, other: str, published: float
-) -> None:
-    values = [written.tracks.column(name).to_numpy().astype(np.float64) for name in (one, other)]
-    # Six styles and skewed features leave differences of this size to the published map.
-    assert np.corrcoef(values)[0, 1] == pytest.approx(published, abs=0.15)
+    assert 1.0 - played[last].mean() == pytest.approx(0.55, abs=0.015)
+    assert (played[last] == played[last - 1]).mean() == pytest.approx(0.71, abs=0.02)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 from pathlib import Path
@@ -9,14 +10,17 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 from pyarrow import csv
 
 from skip_pipeline.errors import RefusedError
-from skip_pipeline.world import publishing
+from skip_pipeline.world import figures
+from skip_pipeline.world import synthesize as module
 from skip_pipeline.world.synthesize import synthesize
 
 LOG, TRACKS, MARKER = "training_set/log_mini.csv", "track_features/tf_mini.csv", "SYNTHETIC.json"
+ORACLE, FULL_TRACKS = "oracle.parquet", "track_features/tf_000000000000.csv"
 
 
 def _contents(out: Path) -> dict[str, bytes]:
@@ -56,8 +60,8 @@ def test_all_lengths_lie_between_10_and_20_and_keep_the_published_shares(tmp_pat
 
 def test_summary_names_the_files_written(tmp_path: Path) -> None:
     summary = synthesize(tmp_path, sessions=2, tracks=3, seed=1)
-    assert [path.relative_to(tmp_path).as_posix() for path in summary.paths] == [LOG, TRACKS, MARKER]
-    assert set(_contents(tmp_path)) == {LOG, TRACKS, MARKER}
+    assert [path.relative_to(tmp_path).as_posix() for path in summary.paths] == [LOG, TRACKS, ORACLE, MARKER]
+    assert set(_contents(tmp_path)) == {LOG, TRACKS, ORACLE, MARKER}
     assert summary.seconds > 0
 
 
@@ -65,7 +69,8 @@ def test_marker_says_in_words_and_figures_what_the_files_are(tmp_path: Path) -> 
     synthesize(tmp_path, sessions=2, tracks=3, seed=9)
     marker = json.loads((tmp_path / MARKER).read_text())
     assert (marker["sessions"], marker["tracks"], marker["seed"]) == (2, 3, 9)
-    assert marker["files"] == [TRACKS, LOG]
+    assert (marker["days"], marker["drifts"]) == (1, [])
+    assert marker["files"] == [ORACLE, TRACKS, LOG]
     assert isinstance(marker["generator_version"], int)
     assert "synthetic" in marker["note"]
 
@@ -83,9 +88,66 @@ def test_another_seed_gives_another_world(tmp_path: Path) -> None:
     for seed in (0, 1):
         synthesize(tmp_path / str(seed), sessions=50, tracks=300, seed=seed)
     first, second = _contents(tmp_path / "0"), _contents(tmp_path / "1")
-    assert all(first[name] != second[name] for name in (LOG, TRACKS, MARKER))
+    assert all(first[name] != second[name] for name in (LOG, TRACKS, ORACLE, MARKER))
     ids = [set(_rows(tmp_path / name, LOG).column("session_id").to_pylist()) for name in ("0", "1")]
     assert not ids[0] & ids[1]
+
+
+@pytest.mark.parametrize("days", [1, 3])
+def test_shards_cut_the_same_rows(tmp_path: Path, days: int) -> None:
+    size = {"sessions": 4300, "tracks": 300, "seed": 7, "days": days}
+    synthesize(tmp_path / "one", **size, shards=1)
+    summary = synthesize(tmp_path / "ten", **size, shards=10)
+    one, ten = _contents(tmp_path / "one"), _contents(tmp_path / "ten")
+    shards = [path.relative_to(tmp_path / "ten").as_posix() for path in summary.paths[:10]]
+    assert {len(ten[name].splitlines()) > 4000 for name in shards} == {True}
+    assert _lines(ten, shards) == _lines(one, [name for name in one if name.startswith("training_set/")])
+    assert ten[FULL_TRACKS] == one[FULL_TRACKS]
+    assert ten[ORACLE] == one[ORACLE]
+
+
+def _lines(contents: dict[str, bytes], names: list[str]) -> list[bytes]:
+    """Rows of several CSVs in the order given, without headers."""
+    return [line for name in names for line in contents[name].splitlines()[1:]]
+
+
+def test_many_threads_write_what_one_does(tmp_path: Path) -> None:
+    for threads in (1, 3):
+        synthesize(tmp_path / str(threads), sessions=12_500, tracks=90, seed=7, shards=4, threads=threads)
+    assert _contents(tmp_path / "1") == _contents(tmp_path / "3")
+
+
+def test_gzipped_files_hold_the_same_bytes_and_are_the_same_each_time(tmp_path: Path) -> None:
+    size = {"sessions": 50, "tracks": 30, "seed": 7, "shards": 2}
+    for name, compressed in (("plain", False), ("zip", True), ("again", True)):
+        synthesize(tmp_path / name, **size, compressed=compressed)
+    plain, zipped = _contents(tmp_path / "plain"), _contents(tmp_path / "zip")
+    csvs = [name for name in plain if name.endswith(".csv")]
+    assert len(csvs) == 3
+    assert {name: gzip.decompress(zipped[f"{name}.gz"]) for name in csvs} == {n: plain[n] for n in csvs}
+    assert zipped == _contents(tmp_path / "again")
+
+
+def test_the_oracle_has_every_session_of_the_log_in_its_order(tmp_path: Path) -> None:
+    synthesize(tmp_path, sessions=2100, tracks=30, seed=7, shards=3)
+    oracle = pq.read_table(tmp_path / ORACLE)
+    logs = [csv.read_csv(path) for path in sorted((tmp_path / "training_set").iterdir())]
+    ids = pa.concat_tables(logs).column("session_id").to_pylist()
+    assert oracle.column("session_id").to_pylist() == list(dict.fromkeys(ids))
+    for column in oracle.column_names[1:]:
+        assert 0 < pc.min(oracle.column(column)).as_py() < pc.max(oracle.column(column)).as_py() < 1
+
+
+def test_row_groups_of_the_oracle_do_not_depend_on_the_pieces_it_comes_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(figures, "ORACLE_ROW_GROUP", 700)
+    for shards in (1, 5):
+        synthesize(tmp_path / str(shards), sessions=2100, tracks=30, seed=7, shards=shards)
+    one, five = tmp_path / "1" / ORACLE, tmp_path / "5" / ORACLE
+    assert one.read_bytes() == five.read_bytes()
+    groups = pq.ParquetFile(one).metadata
+    assert [groups.row_group(i).num_rows for i in range(groups.num_row_groups)] == [700, 700, 700]
 
 
 # --- Refusals ---------------------------------------------------------------------------------------------
@@ -97,6 +159,8 @@ def test_another_seed_gives_another_world(tmp_path: Path) -> None:
         ({"sessions": 0}, "sessions is 0, but must be at least 1"),
         ({"tracks": 0}, "tracks is 0, but must be at least 1"),
         ({"seed": -1}, "seed is -1, but must be at least 0"),
+        ({"days": 0}, "days is 0, but must be at least 1"),
+        ({"shards": 0}, "shards is 0, but must be at least 1"),
     ],
 )
 def test_impossible_arguments_are_refused(tmp_path: Path, wrong: dict[str, int], fact: str) -> None:
@@ -132,11 +196,12 @@ def test_a_folder_without_write_permission_is_refused(
         LOG,
         "training_set/LOG.CSV",
         "track_features/tf_000000000000.csv.gz",
+        ORACLE,
     ],
 )
 def test_csvs_without_a_marker_are_never_touched(tmp_path: Path, real: str) -> None:
     path = tmp_path / real
-    path.parent.mkdir()
+    path.parent.mkdir(exist_ok=True)
     path.write_text("real")
     with pytest.raises(RefusedError, match=r"may be real data.*move the files away"):
         synthesize(tmp_path, sessions=1, tracks=1, seed=0)
@@ -180,20 +245,26 @@ def test_a_failure_while_writing_leaves_the_earlier_set_as_it_was(
 ) -> None:
     synthesize(tmp_path, sessions=2, tracks=3, seed=0)
     before = _contents(tmp_path)
-    write = publishing._write_csv
 
-    def write_and_fail(table: pa.Table, path: Path) -> None:
-        write(table, path)
-        if "log" in path.name:
+    def fail(stream: object, table: pa.Table) -> None:
+        if "session_id" in table.column_names:
             raise OSError("disk full")
 
-    monkeypatch.setattr(publishing, "_write_csv", write_and_fail)
+    monkeypatch.setattr(module, "append_rows", fail)
     with pytest.raises(OSError, match="disk full"):
         synthesize(tmp_path, sessions=4, tracks=6, seed=1)
     assert _contents(tmp_path) == before
 
 
-@pytest.mark.parametrize("steps", [0, 1, 2])
+def test_parts_of_a_killed_process_are_cleared_away(tmp_path: Path) -> None:
+    synthesize(tmp_path, sessions=2, tracks=3, seed=0)
+    left = tmp_path / "training_set/.log_7_20180715_000000000000.csv.part"
+    left.write_text("half")
+    synthesize(tmp_path, sessions=2, tracks=3, seed=1)
+    assert not left.exists()
+
+
+@pytest.mark.parametrize("steps", [0, 1, 2, 3])
 @pytest.mark.parametrize("earlier", [False, True])
 def test_a_kill_between_any_two_renames_leaves_only_whole_marked_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, earlier: bool, steps: int

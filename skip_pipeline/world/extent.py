@@ -1,0 +1,117 @@
+"""How large a world is, and how its sessions are cut: into days, blocks and shards.
+
+Sessions are numbered through the whole world, day after day. Blocks are what is drawn at once, shards what
+lies in one file; neither changes what a session holds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import PurePosixPath
+
+import numpy as np
+import numpy.typing as npt
+
+from skip_pipeline.errors import RefusedError
+from skip_pipeline.settings import TRAINING_SET
+from skip_pipeline.world import figures
+
+IntArray = npt.NDArray[np.int64]
+
+MINI_LOG = f"{TRAINING_SET}/log_mini.csv"
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One file of session logs: its name below the raw folder, and sessions ``first`` to ``last - 1``."""
+
+    name: str
+    first: int
+    last: int
+
+
+@dataclass(frozen=True)
+class Extent:
+    """Sizes of a world.
+
+    Attributes:
+        sessions: in all, at least 1.
+        days: on which sessions end, in equal parts; at most one day a session.
+        shards: log files in all; None for the mini set's single ``log_mini.csv``, or a file a day if there
+            are several days.
+
+    Raises:
+        RefusedError: sizes that no world can have.
+    """
+
+    sessions: int
+    days: int = 1
+    shards: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in (("sessions", self.sessions), ("days", self.days), ("shards", self.shards)):
+            if value is not None and value < 1:
+                raise RefusedError(f"{name} is {value}, but must be at least 1; choose 1 or more")
+            if value is not None and value > self.sessions:
+                raise RefusedError(
+                    f"{name} is {value}, but there are only {self.sessions} sessions, and every one of the "
+                    f"{name} needs a session; choose {self.sessions} or fewer, or more sessions"
+                )
+
+    @property
+    def blocks(self) -> int:
+        """Number of blocks."""
+        return -(-self.sessions // figures.BLOCK_SESSIONS)
+
+    def block_sessions(self, block: int) -> range:
+        """Sessions of one block."""
+        first = block * figures.BLOCK_SESSIONS
+        return range(first, min(first + figures.BLOCK_SESSIONS, self.sessions))
+
+    def blocks_of(self, shard: Shard) -> range:
+        """Blocks that hold sessions of a shard."""
+        return range(shard.first // figures.BLOCK_SESSIONS, -(-shard.last // figures.BLOCK_SESSIONS))
+
+    def day_starts(self) -> IntArray:
+        """First session of each day, int64 (days,)."""
+        return np.arange(self.days, dtype=np.int64) * self.sessions // self.days
+
+    def day_of(self, sessions: range) -> IntArray:
+        """Day of each session, from 0: int64 (len(sessions),)."""
+        numbers = np.arange(sessions.start, sessions.stop)
+        return np.searchsorted(self.day_starts(), numbers, side="right").astype(np.int64) - 1
+
+    def date_of(self, day: int) -> date:
+        """Calendar date of a day; the first is the published mini set's."""
+        return figures.FIRST_DATE + timedelta(days=day)
+
+    def cut(self) -> list[Shard]:
+        """All shards in the order of their sessions, named as the public archives name them.
+
+        A file holds sessions of one day, or of several whole days where there are fewer files than days; it
+        bears the date of the first of them, and a number that starts from 0 with each date.
+
+        Raises:
+            RefusedError: a shard would have no session.
+        """
+        if self.shards is None and self.days == 1:
+            return [Shard(MINI_LOG, 0, self.sessions)]
+        count = self.days if self.shards is None else self.shards
+        groups = min(count, self.days)
+        first_days = [group * self.days // groups for group in range(groups)]
+        starts = [*self.day_starts()[first_days].tolist(), self.sessions]
+        shards = []
+        for group, day in enumerate(first_days):
+            files = (group + 1) * count // groups - group * count // groups
+            cuts = np.linspace(starts[group], starts[group + 1], files + 1).astype(int).tolist()
+            for number in range(files):
+                if cuts[number] == cuts[number + 1]:
+                    raise RefusedError(
+                        f"{count} shards of {self.sessions} sessions over {self.days} days would leave one "
+                        "empty; choose fewer shards or more sessions"
+                    )
+                name = f"log_{number}_{self.date_of(day):%Y%m%d}_000000000000.csv"
+                path = PurePosixPath(TRAINING_SET, name).as_posix()
+                shards.append(Shard(path, cuts[number], cuts[number + 1]))
+        return shards

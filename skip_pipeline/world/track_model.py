@@ -1,0 +1,96 @@
+"""The fitted model of a catalogue: how each feature is distributed and how the features hang together.
+
+The numbers are in ``track_model.json``. They differ between four bands of play rank
+(``track_figures.BAND_ENDS``), because in the published mini set the tracks that are played often have other
+features than the rest: its statistics per log row weigh each track by its plays, those per track do not.
+
+How the numbers were obtained, once and outside this package:
+
+* Shares. The value range of a feature is cut at its published quartiles, its histogram's bin edges and some
+  further places. The shares of these intervals in the four bands are the non-negative least squares solution
+  for the published mean, standard deviation and quartiles per track and per row, the ten-bin histogram per
+  track and, where published, the counts of levels per row. Many solutions fit; the one taken keeps
+  neighbouring bands and neighbouring intervals alike. Shares of the mode per track are not published and
+  taken to be those per row.
+* Loadings. The correlation of two features follows from the correlation of their normal scores by the Hermite
+  expansions of both (Cario and Nelson, "Modeling and generating random vectors with arbitrary marginal
+  distributions and correlation matrix", 1997). The four matrices of score correlations minimise the squared
+  differences of these, pooled over the bands, to the published correlations of 28 features per track and of
+  29 per row; neighbouring bands are kept alike, and no eigenvalue falls below 0.01. Their Cholesky factors
+  are stored, so that no decomposition depends on the machine that draws.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float64]
+
+_MILLION = 1_000_000
+
+
+@dataclass(frozen=True)
+class FeatureModel:
+    """Distribution of one feature in each band of play rank.
+
+    Attributes:
+        values: float64, levels in ascending order of the score if ``stepped``, else ends of intervals, within
+            which values are spread evenly. The first and the last interval of these have no width: a few
+            tracks have the published minimum and maximum themselves. In the feature's own unit; ``mode`` as
+            its place in ``schema.LEVELS``.
+        cumulative: float64 (bands, len(values)), share of a band's tracks up to each value, counted by plays.
+        stepped: whether only the values themselves occur.
+    """
+
+    values: FloatArray
+    cumulative: FloatArray
+    stepped: bool
+
+    def at(self, band: int, level: FloatArray) -> FloatArray:
+        """Quantile function of a band: values at levels in [0, 1], float64 like ``level``."""
+        if self.stepped:
+            return self.values[np.searchsorted(self.cumulative[band, :-1], level, side="right")]
+        return np.interp(level, self.cumulative[band], self.values)
+
+
+@dataclass(frozen=True)
+class TrackModel:
+    """All features of a track.
+
+    Attributes:
+        features: by name, in the order of the scores.
+        loadings: float64 (bands, features, features), lower triangular; times independent normal scores they
+            give scores correlated as in that band.
+    """
+
+    features: dict[str, FeatureModel]
+    loadings: FloatArray
+
+
+@cache
+def track_model() -> TrackModel:
+    """Read the model from the package."""
+    stored = json.loads(files(__package__).joinpath("track_model.json").read_text(encoding="ascii"))
+    features = {name: _feature_model(entry) for name, entry in stored["features"].items()}
+    loadings = np.zeros((len(stored["loadings"]), len(features), len(features)))
+    rows, columns = np.tril_indices(len(features))
+    for band, triangle in enumerate(stored["loadings"]):
+        loadings[band, rows, columns] = np.concatenate(triangle)
+    return TrackModel(features, loadings)
+
+
+def _feature_model(entry: dict[str, Any]) -> FeatureModel:
+    values = np.array(entry["values"], dtype=np.float64)
+    shares = np.array(entry["per_million"], dtype=np.int64)
+    cumulative = np.cumsum(shares, axis=1) / _MILLION  # summed as integers, so the last is exactly 1
+    stepped = shares.shape[1] == len(values)
+    if not stepped:
+        cumulative = np.insert(cumulative, 0, 0.0, axis=1)
+    return FeatureModel(values, cumulative, stepped)

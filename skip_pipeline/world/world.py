@@ -1,0 +1,222 @@
+"""A world: its laws, catalogue and plan, from which any block of sessions can be drawn by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from skip_pipeline.errors import RefusedError
+from skip_pipeline.schema import LEVELS, ORACLE
+from skip_pipeline.world import figures, oracle
+from skip_pipeline.world.circumstances import draw_circumstances
+from skip_pipeline.world.drift import Drift, DriftKind, Drifts
+from skip_pipeline.world.extent import Extent
+from skip_pipeline.world.identifiers import ordered_uuid_strings
+from skip_pipeline.world.listeners import Listeners, appeal, contrast, draw_listeners
+from skip_pipeline.world.log import UNKNOWN_START_CODE, Places, log_table
+from skip_pipeline.world.plays import Lengths, PlaySchedule, deal_tracks
+from skip_pipeline.world.randomness import Part, stream
+from skip_pipeline.world.sessions import Behaviour, Setting, browsing_of, circle_of, listen
+from skip_pipeline.world.tracks import Catalogue, draw_catalogue, play_counts
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Block:
+    """Some sessions with all that is true of them, also what no CSV shows.
+
+    Attributes:
+        log: (rows, 21), sorted by session id, then position.
+        oracle: (sessions, 3), see ``schema.ORACLE``.
+        places: where the rows lie in arrays (sessions, 20).
+        played: int64 (rows,), index into the catalogue.
+        listeners: traits, one a session.
+        setting: what sessions bring to every track besides the traits.
+        contrasts: float64 (sessions, 20, 6), what taste acts on.
+        behaviour: reactions, (sessions, 20).
+        first: number of its first session in the world.
+    """
+
+    log: pa.Table
+    oracle: pa.Table
+    places: Places
+    played: IntArray
+    listeners: Listeners
+    setting: Setting
+    contrasts: FloatArray
+    behaviour: Behaviour
+    first: int
+
+    def cut(self, first: int, last: int) -> tuple[pa.Table, pa.Table]:
+        """Log and oracle of those of its sessions that lie in ``first`` to ``last - 1`` of the world."""
+        sessions = slice(max(first - self.first, 0), max(last - self.first, 0))
+        ends = np.concatenate([[0], np.cumsum(self.places.lengths)])
+        here = ends[: len(self.places.lengths)][sessions]
+        rows = int(self.places.lengths[sessions].sum())
+        log = self.log.slice(int(here[0]) if len(here) else 0, rows)
+        return log, self.oracle.slice(sessions.start, len(here))
+
+
+@dataclass(frozen=True)
+class World:
+    """Everything that is fixed before the first session.
+
+    Attributes:
+        extent: sizes and cuts.
+        tracks: tracks in the catalogue, at least 1.
+        seed: non-negative; another seed gives another world.
+        changes: what changes on which day.
+
+    Raises:
+        RefusedError: sizes, a seed or changes that no world can have.
+    """
+
+    extent: Extent
+    tracks: int
+    seed: int
+    changes: Sequence[Drift] = ()
+
+    def __post_init__(self) -> None:
+        for name, value, least in (("tracks", self.tracks, 1), ("seed", self.seed, 0)):
+            if value < least:
+                raise RefusedError(f"{name} is {value}, but must be at least {least}; choose {least} or more")
+        Drifts(self.changes, self.extent)
+
+    @property
+    def rows(self) -> int:
+        """Log rows of the whole world."""
+        return self._lengths.rows_before(self.extent.blocks)
+
+    @cached_property
+    def catalogue(self) -> Catalogue:
+        """All tracks; depends on their number and the seed alone."""
+        return draw_catalogue(stream(self.seed, Part.CATALOGUE), self.tracks)
+
+    def block(self, block: int) -> Block:
+        """Draw one block; the same whatever was drawn before."""
+        numbers = self.extent.block_sessions(block)
+        listeners = draw_listeners(self._stream(Part.LISTENERS, block), len(numbers))
+        places = Places.of(self._lengths.block(block))
+        circle = circle_of(listeners.premium, self._drifts.holds(DriftKind.context_type, numbers))
+        played = self._deal(block, places, browsing_of(listeners, circle))
+        contrasts = contrast(self.catalogue.styles[played], places.session)  # (rows, 6)
+        liking = places.spread((contrasts * listeners.taste[places.session]).sum(axis=1))
+        lift = self._lift(places, played, listeners, numbers)
+        setting = Setting(places.lengths, liking, lift, circle)
+        behaviour = listen(self._stream(Part.BEHAVIOUR, block), listeners, setting)
+        circumstances = draw_circumstances(
+            self._stream(Part.CIRCUMSTANCES, block),
+            behaviour,
+            listeners,
+            duration=places.spread(self._seconds[played]),
+            lengths=places.lengths,
+            day=np.datetime64(self.extent.date_of(0)) + self.extent.day_of(numbers),
+        )
+        # The published mini set is the head of file 0 of its day, hence the prefix.
+        ids = ordered_uuid_strings(
+            self._stream(Part.IDENTIFIERS, block), numbers, of=self.extent.sessions, prefix="0_"
+        )
+        spread = np.stack([places.spread(style) for style in contrasts.T], axis=-1)  # (sessions, 20, 6)
+        return Block(
+            log_table(
+                places,
+                self._shown(behaviour, block, numbers),
+                circumstances,
+                session_ids=ids,
+                track_ids=self.catalogue.ids.take(pa.array(played)),
+            ),
+            _oracle_table(ids, behaviour, listeners, setting, spread),
+            places,
+            played,
+            listeners,
+            setting,
+            spread,
+            behaviour,
+            numbers.start,
+        )
+
+    @cached_property
+    def _lengths(self) -> Lengths:
+        return Lengths(self.extent, self.seed)
+
+    @cached_property
+    def _schedule(self) -> PlaySchedule:
+        counts = play_counts(self.catalogue.play_rank, self.rows)
+        return PlaySchedule.draw(stream(self.seed, Part.PLAYS), counts)
+
+    @cached_property
+    def _seconds(self) -> FloatArray:
+        return np.asarray(self.catalogue.table.column("duration").to_numpy(), dtype=np.float64)
+
+    @cached_property
+    def _appeal(self) -> FloatArray:
+        """Of each track, on average 0 over all plays: what is played most shall not move the skip rate."""
+        each = appeal(self.catalogue.styles)
+        counts = self._schedule.counts
+        return np.asarray(each - counts @ each / counts.sum(), dtype=np.float64)
+
+    @cached_property
+    def _drifts(self) -> Drifts:
+        return Drifts(self.changes, self.extent)
+
+    @cached_property
+    def _drift_pool(self) -> IntArray:
+        """The most organic tracks, to which plays move when track features drift."""
+        count = max(1, round(figures.DRIFT_POOL_SHARE * self.tracks))
+        return np.argsort(-self.catalogue.styles[:, 1], kind="stable")[:count]
+
+    def _stream(self, part: Part, block: int) -> np.random.Generator:
+        return stream(self.seed, part, block)
+
+    def _deal(self, block: int, places: Places, browsing: FloatArray) -> IntArray:
+        """Track of each row, index into the catalogue: int64 (rows,)."""
+        plays = self._schedule.between(self._lengths.rows_before(block), self._lengths.rows_before(block + 1))
+        played = deal_tracks(
+            self._stream(Part.DEALING, block),
+            plays,
+            self.catalogue.styles,
+            places.session,
+            browsing,
+        )
+        drifted = self._drifts.holds(DriftKind.track_features, self.extent.block_sessions(block))
+        if drifted.any():
+            rng = self._stream(Part.DRIFT_PLAYS, block)
+            moved = drifted[places.session] & (rng.random(len(played)) < figures.DRIFTED_PLAYS)
+            played[moved] = rng.choice(self._drift_pool, int(moved.sum()))
+        return played
+
+    def _lift(self, places: Places, played: IntArray, listeners: Listeners, numbers: range) -> FloatArray:
+        """Attention that track, hour, tariff and day bring at each position: (sessions, 20)."""
+        hour = (listeners.minute // 60).astype(np.int64)
+        of_session = np.array(figures.HOUR_LIFT)[hour]
+        of_session = of_session + figures.PREMIUM_LIFT * listeners.premium
+        of_session += figures.DRIFTED_PATIENCE * self._drifts.holds(DriftKind.skip_rate, numbers)
+        return np.asarray(places.spread(self._appeal[played]) + of_session[:, None], dtype=np.float64)
+
+    def _shown(self, behaviour: Behaviour, block: int, numbers: range) -> Behaviour:
+        """Reactions as the log names them: with a level that the vocabulary lacks where levels drift."""
+        drifted = self._drifts.holds(DriftKind.unknown_level, numbers)
+        if not drifted.any():
+            return behaviour
+        chance = self._stream(Part.DRIFT_LEVELS, block).random(behaviour.start.shape)
+        clicked = behaviour.start == LEVELS["hist_user_behavior_reason_start"].index("clickrow")
+        moved = clicked & drifted[:, None] & (chance < figures.DRIFTED_CLICKS)
+        return replace(behaviour, start=np.where(moved, UNKNOWN_START_CODE, behaviour.start))
+
+
+def _oracle_table(
+    ids: pa.Array, behaviour: Behaviour, listeners: Listeners, setting: Setting, contrasts: FloatArray
+) -> pa.Table:
+    last = oracle.LastTrack.after(behaviour, setting.lengths, setting.circle)
+    state = oracle.given_state(last, behaviour, listeners, setting.liking, setting.lengths)
+    past = oracle.given_past(last, behaviour, contrasts, setting)
+    # Six decimals: more than any use needs, and free of the last bits in which machines differ.
+    columns = [ids, *(pa.array(np.round(chance, 6), pa.float32()) for chance in (state, past))]
+    return pa.Table.from_arrays(columns, schema=ORACLE)

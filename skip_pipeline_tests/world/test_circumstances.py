@@ -1,0 +1,92 @@
+"""Pauses, clocks and tariffs, drawn for reactions written down by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from skip_pipeline.world import figures
+from skip_pipeline.world.circumstances import Circumstances, draw_circumstances, draw_last_dates
+from skip_pipeline.world.listeners import Listeners
+from skip_pipeline.world.sessions import PLAYED, SKIP_1, Behaviour
+
+DAY = np.datetime64("2018-07-20")
+
+
+def _drawn(
+    sessions: int, *, outcome: int = PLAYED, minute: float = 600.0, premium: bool = True, length: int = 20
+) -> Circumstances:
+    shape = (sessions, 20)
+    nothing, off, zeros = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.bool_), np.zeros(shape)
+    behaviour = Behaviour(
+        np.full(shape, outcome), nothing + 7, nothing, nothing, off, off, zeros, zeros
+    )  # start: trackdone
+    none = np.zeros(sessions)
+    listeners = Listeners(
+        none,
+        np.zeros((sessions, 6)),
+        np.zeros((sessions, 2)),
+        none,
+        none,
+        np.full(sessions, premium),
+        np.full(sessions, minute),
+    )
+    return draw_circumstances(
+        np.random.default_rng(0),
+        behaviour,
+        listeners,
+        duration=np.full(shape, 180.0),
+        lengths=np.full(sessions, length),
+        day=np.full(sessions, DAY),
+    )
+
+
+def test_the_first_track_has_no_pause_flag_and_every_other_has_one_or_two() -> None:
+    drawn = _drawn(300)
+    flags = drawn.no_pause.astype(int) + (drawn.short_pause | drawn.long_pause)
+    assert (flags[:, 0] == 0).all()
+    assert (flags[:, 1:] == 1).all()
+    both = drawn.short_pause & drawn.long_pause
+    assert both.sum() > 50 * (drawn.short_pause & ~drawn.long_pause).sum()
+
+
+def test_hours_follow_from_what_was_heard() -> None:
+    drawn = _drawn(2, minute=23 * 60 + 50.0, outcome=SKIP_1)
+    assert (drawn.hour[:, 0] == 23).all()
+    played = _drawn(200, minute=600.0)
+    heard = (played.hour[:, -1] - played.hour[:, 0]) * 60
+    assert (heard >= 0).all()
+    assert heard.max() >= 57 - 60 + 57  # 19 tracks of 3 minutes
+
+
+def test_a_session_over_midnight_ends_on_its_logs_day_and_begins_the_day_before() -> None:
+    drawn = _drawn(400, minute=23 * 60 + 50.0)
+    on_the_day = drawn.date[:, -1] == DAY
+    assert on_the_day.mean() > 0.6
+    assert (drawn.date[on_the_day, 0] == DAY - 1).all()
+
+
+def test_most_sessions_are_of_their_logs_day_some_of_the_day_before_few_of_weeks_before() -> None:
+    late = (DAY - _drawn(20_000).date[:, -1]).astype(int)
+    # Published rows of the two dates; those before a session's midnight bear the earlier one.
+    assert (late == 0).mean() == pytest.approx(119639 / 167880 + figures.OVER_MIDNIGHT, abs=0.01)
+    assert (late == 1).mean() == pytest.approx(46807 / 167880 - figures.OVER_MIDNIGHT, abs=0.01)
+    assert 0 < (late > 1).mean() < 0.02
+
+
+def test_junk_years_come_at_full_scale_only() -> None:
+    dates = draw_last_dates(np.random.default_rng(0), np.full(1_000_000, DAY))
+    years = dates.astype("datetime64[Y]").astype(int) + 1970
+    junk = years[years != 2018]
+    expected = 1_000_000 * sum(figures.JUNK_YEARS.values())
+    assert len(junk) == pytest.approx(expected, abs=4 * expected**0.5)
+    assert set(junk.tolist()) <= set(figures.JUNK_YEARS)
+
+
+@pytest.mark.parametrize("premium", [True, False])
+def test_premium_is_the_listeners_but_for_the_few_whose_subscription_ends(premium: bool) -> None:
+    share = _drawn(20_000, premium=premium, length=15).premium[:, :15].mean(axis=1)
+    mixed = (share > 0) & (share < 1)
+    assert 0 < mixed.mean() < 0.001
+    assert share[~mixed].mean() == premium
+    assert (share[mixed] >= 12 / 15).all()

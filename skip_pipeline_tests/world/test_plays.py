@@ -1,0 +1,81 @@
+"""Session lengths by block, and the schedule that deals every play exactly once."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from skip_pipeline.world.extent import Extent
+from skip_pipeline.world.figures import SESSIONS_BY_LENGTH
+from skip_pipeline.world.plays import Lengths, PlaySchedule, deal_tracks
+
+
+def _schedule(counts: list[int], seed: int = 0) -> PlaySchedule:
+    return PlaySchedule.draw(np.random.default_rng(seed), np.array(counts))
+
+
+@given(st.lists(st.integers(0, 40), min_size=1, max_size=30).filter(any), st.data())
+def test_any_cuts_deal_every_play_once(counts: list[int], data: st.DataObject) -> None:
+    total = sum(counts)
+    schedule = _schedule(counts, data.draw(st.integers(0, 99)))
+    inner = data.draw(st.lists(st.integers(0, total), max_size=5))
+    cuts = sorted([0, total, *inner])
+    parts = [schedule.between(first, last) for first, last in pairwise(cuts)]
+    assert [len(part) for part in parts] == np.diff(cuts).tolist()
+    dealt = np.bincount(np.concatenate(parts).astype(int), minlength=len(counts))
+    assert dealt.tolist() == counts
+
+
+def test_a_part_is_the_same_whatever_else_is_asked_for() -> None:
+    schedule = _schedule([5, 0, 9, 1, 30])
+    assert schedule.between(10, 20).tolist() == schedule.between(10, 20).tolist()
+    first, second = schedule.between(10, 15).tolist(), schedule.between(15, 20).tolist()
+    assert sorted(first + second) == schedule.between(10, 20).tolist()
+
+
+def test_plays_of_a_track_are_spread_over_the_whole_world() -> None:
+    schedule = _schedule([100, 1, 1, 98])
+    tenths = [(schedule.between(20 * i, 20 * i + 20) == 0).sum() for i in range(10)]
+    assert all(9 <= plays <= 11 for plays in tenths)
+
+
+@pytest.mark.parametrize("sessions", [1, 9, 1999, 2000, 2001, 4003])
+def test_rows_before_a_block_are_those_of_the_blocks_before(sessions: int) -> None:
+    lengths = Lengths(Extent(sessions), seed=3)
+    blocks = [lengths.block(block) for block in range(lengths.extent.blocks)]
+    assert sum(len(block) for block in blocks) == sessions
+    before = np.cumsum([0, *(block.sum() for block in blocks)])
+    assert [lengths.rows_before(block) for block in range(len(blocks) + 1)] == before.tolist()
+    assert all(10 <= length <= 20 for block in blocks for length in block)
+
+
+def test_lengths_are_exactly_the_published_ones_at_the_published_size() -> None:
+    lengths = Lengths(Extent(20_000), seed=1)
+    first = np.concatenate([lengths.block(block) for block in range(5)])
+    found = dict(zip(*(part.tolist() for part in np.unique(first, return_counts=True)), strict=True))
+    assert found == SESSIONS_BY_LENGTH
+    assert lengths.rows_before(5) == 167_880
+
+
+def test_lengths_come_in_random_order_that_the_seed_decides() -> None:
+    one, again, other = (Lengths(Extent(50), seed).block(0).tolist() for seed in (0, 0, 1))
+    assert one == again
+    assert one != other
+    assert sorted(one) == sorted(other) != one
+
+
+def test_dealing_uses_each_play_once_and_follows_browsing() -> None:
+    rng = np.random.default_rng(0)
+    styles = rng.standard_normal((500, 6))
+    plays = np.repeat(np.arange(500), 4)
+    session = np.repeat(np.arange(100), 20)
+    browsing = rng.standard_normal((100, 2))
+    dealt = deal_tracks(rng, plays, styles, session, browsing)
+    assert np.bincount(dealt, minlength=500).tolist() == [4] * 500
+    for column, style in enumerate((3, 2)):
+        heard = np.bincount(session, weights=styles[dealt, style]) / 20
+        assert np.corrcoef(heard, browsing[:, column])[0, 1] > 0.7

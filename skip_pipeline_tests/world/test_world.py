@@ -1,0 +1,104 @@
+"""Blocks of a world: each by itself, whole, and with the traces that listeners leave."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from skip_pipeline.errors import RefusedError
+from skip_pipeline.schema import ORACLE, SESSION_LOG
+from skip_pipeline.world.extent import Extent
+from skip_pipeline.world.figures import BLOCK_SESSIONS
+from skip_pipeline.world.listeners import contrast
+from skip_pipeline.world.sessions import PLAYED
+from skip_pipeline.world.world import Block, World
+
+
+@pytest.fixture(scope="module")
+def world() -> World:
+    return World(Extent(4001), 6000, 3)
+
+
+@pytest.fixture(scope="module")
+def block(world: World) -> Block:
+    return world.block(0)
+
+
+def test_a_block_is_the_same_whatever_was_drawn_before(world: World) -> None:
+    fresh = World(Extent(4001), 6000, 3)
+    assert fresh.block(1).log.equals(world.block(1).log)
+    assert fresh.block(1).oracle.equals(world.block(1).oracle)
+
+
+def test_blocks_follow_one_another_in_ids_and_rows(world: World) -> None:
+    logs = pa.concat_tables([world.block(block).log for block in range(3)])
+    assert logs.num_rows == world.rows
+    assert logs.schema.equals(SESSION_LOG)
+    ids = logs.column("session_id").to_pylist()
+    assert ids == sorted(ids)
+    assert len(set(ids)) == 4001
+
+
+def test_a_cut_holds_the_sessions_asked_for(world: World) -> None:
+    block = world.block(1)
+    ids = block.oracle.column("session_id").to_pylist()
+    log, oracle = block.cut(BLOCK_SESSIONS + 3, BLOCK_SESSIONS + 5)
+    assert oracle.column("session_id").to_pylist() == ids[3:5]
+    assert sorted(set(log.column("session_id").to_pylist())) == ids[3:5]
+    assert log.num_rows == block.places.lengths[3:5].sum()
+    assert [part.num_rows for part in block.cut(0, 10**9)] == [block.log.num_rows, BLOCK_SESSIONS]
+    assert [part.num_rows for part in block.cut(0, BLOCK_SESSIONS)] == [0, 0]
+
+
+def test_the_oracle_has_a_row_for_each_session_in_order(block: Block) -> None:
+    assert block.oracle.schema.equals(ORACLE)
+    ids = block.log.column("session_id").to_pylist()
+    assert block.oracle.column("session_id").to_pylist() == list(dict.fromkeys(ids))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ((Extent(1), 0, 0), "tracks is 0, but must be at least 1"),
+        ((Extent(1), 1, -1), "seed is -1, but must"),
+    ],
+)
+def test_an_impossible_world_is_refused(wrong: tuple[Extent, int, int], message: str) -> None:
+    with pytest.raises(RefusedError, match=message):
+        World(*wrong)
+
+
+# --- Traces of listeners ------------------------------------------------------------------------------------
+
+
+def test_listeners_play_tracks_that_suit_their_taste(block: Block) -> None:
+    used = block.places.used
+    played = block.behaviour.outcome[used] == PLAYED
+    liking = block.setting.liking[used]
+    assert liking[played].mean() - liking[~played].mean() > 0.5
+
+
+def test_tastes_differ_so_that_no_style_is_liked_by_all(world: World, block: Block) -> None:
+    played = block.behaviour.outcome[block.places.used] == PLAYED
+    styles = world.catalogue.styles[block.played]
+    assert np.abs([np.corrcoef(style, played)[0, 1] for style in styles.T]).max() < 0.06
+
+
+def test_sessions_keep_to_a_range_of_styles(world: World, block: Block) -> None:
+    styles = world.catalogue.styles[block.played]
+    session = block.places.session
+    sums = np.stack([np.bincount(session, weights=style) for style in styles.T], axis=1)
+    between = (sums / block.places.lengths[:, None]).var(axis=0)
+    assert between.max() > 0.2 * styles.var(axis=0).max()
+
+
+def test_a_session_gets_used_to_what_it_plays() -> None:
+    styles = np.array([[1.0], [3.0], [5.0]])
+    # Session 0 hears 1 and 3, of mean 2; seven tenths of that is taken off.
+    assert contrast(styles, np.array([0, 0, 1]))[:, 0] == pytest.approx([-0.4, 1.6, 1.5])
+
+
+def test_what_is_played_most_does_not_move_the_skip_rate(world: World) -> None:
+    lifts = [world.block(block).setting.lift[world.block(block).places.used].mean() for block in range(2)]
+    assert np.abs(lifts).max() < 0.1
