@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,8 @@ from skip_pipeline.flow import evaluate
 from skip_pipeline.flow.evaluate import Confusion, ReliabilityBin, RocCurve, SplitScores
 from skip_pipeline.flow.history import EpochReport
 from skip_pipeline.report import plots, readings
-from skip_pipeline.report.page import Baseline, Plot
+from skip_pipeline.report.oracle import BestPossible, best_possible
+from skip_pipeline.report.page import Baseline, Plot, Rival
 from skip_pipeline.settings import DataSource
 
 
@@ -27,6 +29,7 @@ class Evaluation:
         majority_class: the commoner outcome of the training sessions, 0 or 1.
         majority: test accuracy of always answering it.
         repeat_last: test accuracy of answering the outcome of the track before.
+        best_possible: scores of the oracles on the test sessions; None for real data.
     """
 
     scores: Mapping[str, SplitScores]
@@ -36,21 +39,51 @@ class Evaluation:
     confusion: Confusion
     roc: RocCurve
     reliability: tuple[ReliabilityBin, ...]
+    best_possible: BestPossible | None = None
 
     def metrics(self) -> dict[str, Any]:
-        """Scores and baselines as JSON values."""
-        return {split: asdict(scores) for split, scores in self.scores.items()} | {
-            "baselines": {
-                "majority": {"class": self.majority_class, "accuracy": self.majority},
-                "repeat_last_outcome": {"accuracy": self.repeat_last},
-            }
+        """Scores and baselines as JSON values, and the oracles' where there are any."""
+        metrics: dict[str, Any] = {split: asdict(scores) for split, scores in self.scores.items()}
+        metrics["baselines"] = {
+            "majority": {"class": self.majority_class, "accuracy": self.majority},
+            "repeat_last_outcome": {"accuracy": self.repeat_last},
         }
+        if self.best_possible:
+            metrics["oracle"] = self.best_possible.metrics(self.scores["test"])
+        return metrics
 
     def headline_metrics(self) -> dict[str, float]:
         """Test scores, named as MLflow shows them."""
         scores = asdict(self.scores["test"])
         del scores["sessions"]
         return {f"test_{name}": value for name, value in scores.items()}
+
+    def oracle_metrics(self) -> dict[str, float]:
+        """Scores of the oracles and the distance to the one that knows the past; empty for real data."""
+        if not self.best_possible:
+            return {}
+        past, _ = self.best_possible.distances(self.scores["test"])
+        return {
+            "oracle_past_accuracy": self.best_possible.given_past.accuracy,
+            "oracle_past_log_loss": self.best_possible.given_past.log_loss,
+            "oracle_state_accuracy": self.best_possible.given_state.accuracy,
+            "oracle_state_log_loss": self.best_possible.given_state.log_loss,
+            "distance_to_oracle_accuracy": past.accuracy,
+            "distance_to_oracle_log_loss": past.log_loss,
+        }
+
+    @property
+    def rivals(self) -> tuple[Rival, ...]:
+        """The network between the oracles and nothing else, for the page; empty for real data."""
+        if not self.best_possible:
+            return ()
+        test = self.scores["test"]
+        past, state = self.best_possible.distances(test)
+        return (
+            Rival("this network", test, None),
+            Rival("the best possible, given the past", self.best_possible.given_past, past),
+            Rival("the best possible, given the listener's state", self.best_possible.given_state, state),
+        )
 
     @property
     def headline(self) -> str:
@@ -73,15 +106,19 @@ class Evaluation:
 
 
 def evaluate_model(
-    bundles: Mapping[str, Mapping[str, np.ndarray]], p_not_skipped: Mapping[str, np.ndarray]
+    bundles: Mapping[str, Mapping[str, np.ndarray]],
+    p_not_skipped: Mapping[str, np.ndarray],
+    oracle: Path | None = None,
 ) -> Evaluation:
     """Score probabilities against labels.
 
     Args:
-        bundles: per split, ``skip_sequence`` (n, 19, 1) and the label (n,).
+        bundles: per split, ``skip_sequence`` (n, 19, 1), the label (n,) and the session ids (n,).
         p_not_skipped: per split (n,).
+        oracle: file of the best possible predictions, which only synthetic data have.
 
     Raises:
+        BadInputError: see ``report.oracle.best_possible``.
         ContractError, TrainingError: see ``flow.evaluate.score``.
     """
     labels = {split: bundles[split][schema.LABEL] for split in schema.SPLITS}
@@ -94,6 +131,7 @@ def evaluate_model(
         confusion=evaluate.confusion(test, p_test),
         roc=evaluate.roc_curve(test, p_test),
         reliability=evaluate.reliability_curve(test, p_test),
+        best_possible=best_possible(oracle, bundles["test"]) if oracle else None,
     )
 
 

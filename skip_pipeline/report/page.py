@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from skip_pipeline.flow.evaluate import SplitScores
+from skip_pipeline.report.oracle import Distance
 from skip_pipeline.report.plots import DPI
 from skip_pipeline.settings import DataSource
 
@@ -39,6 +40,15 @@ class Baseline:
     name: str
     explanation: str
     accuracy: float
+
+
+@dataclass(frozen=True)
+class Rival:
+    """Who predicts the test sessions, how well, and what the network lacks to it (None for itself)."""
+
+    name: str
+    scores: SplitScores
+    distance: Distance | None
 
 
 @dataclass(frozen=True)
@@ -73,6 +83,7 @@ class ReportContent:
         headline: the result in one sentence (``readings.headline``).
         scores: per split, in the order of ``schema.SPLITS``.
         baselines: rows below the test scores.
+        rivals: the network and the oracles of synthetic data; empty for real data.
         plots: in the order they are shown.
         settings: hyper-parameters by name.
         data: one row per stage folder.
@@ -90,6 +101,7 @@ class ReportContent:
     settings: Mapping[str, str | int | float | None]
     data: tuple[DataRow, ...]
     runs: tuple[RunLink, ...]
+    rivals: tuple[Rival, ...] = ()
 
 
 def render_report(content: ReportContent) -> str:

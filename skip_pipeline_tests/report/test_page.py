@@ -6,11 +6,13 @@ import pytest
 
 from skip_pipeline.flow.evaluate import SplitScores
 from skip_pipeline.report import plots
+from skip_pipeline.report.oracle import Distance
 from skip_pipeline.report.page import (
     Baseline,
     DataRow,
     Plot,
     ReportContent,
+    Rival,
     RunLink,
     render_report,
 )
@@ -164,3 +166,17 @@ def test_only_web_addresses_are_links(url: str | None) -> None:
 
 def test_a_report_without_runs_says_so() -> None:
     assert "No run recorded this report." in render_report(dataclasses.replace(CONTENT, runs=()))
+
+
+def test_real_data_have_no_best_possible_score() -> None:
+    assert "best possible" not in render_report(CONTENT)
+
+
+def test_the_distance_to_the_best_possible_is_shown_beside_the_network() -> None:
+    best = SplitScores(sessions=2013, accuracy=0.781, log_loss=0.4612, roc_auc=0.8523, brier=0.1478)
+    rivals = (Rival("this network", SCORES, None), Rival("best", best, Distance(0.04, 0.03)))
+    page = Page(render_report(dataclasses.replace(CONTENT, rivals=rivals)))
+
+    assert "Distance to the best possible" in page.text
+    assert "78.1%" in page.text
+    assert "+3.0 points, +0.0400 nats" in page.text

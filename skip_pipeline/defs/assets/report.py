@@ -40,7 +40,7 @@ _OWN_PICTURES = ("confusion_matrix", "roc", "calibration")
     group_name="report",
     kinds={"sklearn", "html"},
     owners=[OWNER],
-    code_version="1",
+    code_version="2",
     deps=["trained_model", "tensor_bundles"],
     freshness_policy=dg.FreshnessPolicy.time_window(
         fail_window=timedelta(hours=REPORT_FAILS_AFTER_HOURS),
@@ -73,10 +73,12 @@ def evaluation_report(
         # TensorFlow, scikit-learn and matplotlib: seconds that nothing but a run may cost.
         from skip_pipeline.flow.train import load_network, predict
         from skip_pipeline.report import evaluation, page
+        from skip_pipeline.report.oracle import find_oracle
 
         network = load_network(layout.model / NETWORK_FILE)
         p_not_skipped = {split: predict(network, bundles[split]) for split in schema.SPLITS}
-        result = evaluation.evaluate_model(bundles, p_not_skipped)
+        # The one asset that may look: to a model the oracle would be the answer.
+        result = evaluation.evaluate_model(bundles, p_not_skipped, oracle=find_oracle(layout.raw))
         pictures = evaluation.draw(
             result,
             balance=bundle.class_balance(layout.bundles),
@@ -106,6 +108,7 @@ def evaluation_report(
                 settings=settings,
                 data=_data_rows(manifests),
                 runs=_run_links(context, tracker, run),
+                rivals=result.rivals,
             )
             staging.path(REPORT_FILE).write_text(page.render_report(content), encoding="utf-8")
             seconds = {
@@ -123,6 +126,7 @@ def evaluation_report(
             staging.rows = bundles["test"].sessions
         describe.log_stage(run, staging.manifest)
         run.headline(result.headline_metrics())
+        run.metrics(result.oracle_metrics())
         run.parent_tags({describe.DATA_SOURCE: before.data_source, "preset": settings["preset"]})
         for name in _FILES:
             run.artifact(layout.report / name)
@@ -133,7 +137,10 @@ def evaluation_report(
         "headline": dg.MetadataValue.text(result.headline),
         "scores": describe.score_table(result.scores),
         **{name: describe.picture(pictures[name].png, pictures[name].title) for name in _OWN_PICTURES},
-        **{name: dg.MetadataValue.float(value) for name, value in result.headline_metrics().items()},
+        **{
+            name: dg.MetadataValue.float(value)
+            for name, value in (result.headline_metrics() | result.oracle_metrics()).items()
+        },
         "report": dg.MetadataValue.path(layout.report / REPORT_FILE),
         **describe.stage(staging.manifest, layout.report),
     }

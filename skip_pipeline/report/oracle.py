@@ -1,0 +1,136 @@
+"""The best possible score on synthetic sessions, and how far a model is from it.
+
+Only the generator of a synthetic world knows the true probability of each outcome; it leaves them beside the
+CSVs in ``oracle.parquet`` (``schema.ORACLE``, explained in ``world/oracle.py``). Nothing but the report reads
+that file: to a model it would be the answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from skip_pipeline import schema
+from skip_pipeline.errors import BadInputError
+from skip_pipeline.flow import evaluate
+from skip_pipeline.flow.evaluate import SplitScores
+from skip_pipeline.raw_csv_diagnosis import listed
+from skip_pipeline.raw_folder import data_source
+from skip_pipeline.settings import ORACLE_FILE
+
+GIVEN_PAST: Final = "p_not_skipped_given_past"
+GIVEN_STATE: Final = "p_not_skipped_given_state"
+
+_REMEDY: Final = (
+    "Make the synthetic data again with `skip-pipeline synthesize` and materialize everything, or delete the "
+    "file to report without the best possible score"
+)
+
+
+@dataclass(frozen=True)
+class Distance:
+    """What a model lacks to an oracle: nats of log-loss above it, points of accuracy (in [0, 1]) below it."""
+
+    log_loss: float
+    accuracy: float
+
+
+@dataclass(frozen=True)
+class BestPossible:
+    """Scores that no model can beat but by luck, on the test sessions.
+
+    Attributes:
+        given_past: of the probability given what the log shows before the last track.
+        given_state: of the probability given the listener's hidden state as well.
+    """
+
+    given_past: SplitScores
+    given_state: SplitScores
+
+    def distances(self, model: SplitScores) -> tuple[Distance, Distance]:
+        """From a model's scores on the same sessions to both, in the order of the attributes."""
+        past, state = (
+            Distance(model.log_loss - best.log_loss, best.accuracy - model.accuracy)
+            for best in (self.given_past, self.given_state)
+        )
+        return past, state
+
+    def metrics(self, model: SplitScores) -> dict[str, Any]:
+        """Scores and distances as JSON values."""
+        past, state = self.distances(model)
+        return {
+            "given_past": asdict(self.given_past) | {"distance": asdict(past)},
+            "given_state": asdict(self.given_state) | {"distance": asdict(state)},
+        }
+
+
+def find_oracle(raw: Path) -> Path | None:
+    """The oracle of a raw folder; None where there is none or the data are real."""
+    path = raw / ORACLE_FILE
+    return path if data_source(raw) == "synthetic" and path.exists() else None
+
+
+def best_possible(path: Path, test: Mapping[str, np.ndarray]) -> BestPossible:
+    """Score both oracles on the test sessions.
+
+    Args:
+        path: the oracle, see ``schema.ORACLE``.
+        test: the test bundle, of which ids (n,) and labels (n,) are used.
+
+    Raises:
+        BadInputError: the file cannot be read, is not an oracle, or does not have all test sessions.
+        ContractError, TrainingError: see ``flow.evaluate.score``.
+    """
+    chances = _chances(path, test[schema.SESSION_ID])
+    labels = test[schema.LABEL]
+    return BestPossible(
+        given_past=evaluate.score(labels, chances[GIVEN_PAST]),
+        given_state=evaluate.score(labels, chances[GIVEN_STATE]),
+    )
+
+
+def _chances(path: Path, session_ids: np.ndarray) -> dict[str, np.ndarray]:
+    """Both probabilities of each session, float64 (n,), in the order of the ids."""
+    table = _read(path)
+    place = pc.index_in(pa.array(session_ids, pa.string()), table.column(schema.SESSION_ID).combine_chunks())
+    if place.null_count:
+        missing = pa.array(session_ids, pa.string()).filter(place.is_null()).to_pylist()
+        raise BadInputError(
+            f"{path} lacks {len(missing)} of the {len(session_ids)} test sessions, {listed(missing)}; "
+            f"expected the set that the bundles were made from. {_REMEDY}"
+        )
+    chances = {}
+    for name in (GIVEN_PAST, GIVEN_STATE):
+        values = table.column(name).take(place)
+        inside = pc.and_(pc.greater_equal(values, 0), pc.less_equal(values, 1))
+        wrong = len(values) - (pc.sum(inside).as_py() or 0)  # neither null nor NaN is inside
+        if wrong:
+            raise BadInputError(
+                f"{path}: column {name} is no probability in {wrong} of the {len(values)} test sessions; "
+                f"expected numbers in [0, 1]. {_REMEDY}"
+            )
+        chances[name] = values.to_numpy().astype(np.float64)
+    return chances
+
+
+def _read(path: Path) -> pa.Table:
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowException) as failure:
+        raise BadInputError(
+            f"{path} cannot be read ({failure}); expected the parquet file that `skip-pipeline synthesize` "
+            f"leaves. {_REMEDY}"
+        ) from failure
+    if not table.schema.equals(schema.ORACLE):
+        raise BadInputError(
+            f"{path} has the columns {listed(table.column_names)}; expected {listed(schema.ORACLE.names)}, "
+            f"one text and two of float32. {_REMEDY}"
+        )
+    return table
