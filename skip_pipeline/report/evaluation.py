@@ -81,8 +81,8 @@ class Evaluation:
         past, state = self.best_possible.distances(test)
         return (
             Rival("this network", test, None),
-            Rival("the best possible, given the past", self.best_possible.given_past, past),
-            Rival("the best possible, given the listener's state", self.best_possible.given_state, state),
+            Rival("best possible, given the past", self.best_possible.given_past, past),
+            Rival("best possible, given the state", self.best_possible.given_state, state),
         )
 
     @property

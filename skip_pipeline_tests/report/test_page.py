@@ -179,4 +179,5 @@ def test_the_distance_to_the_best_possible_is_shown_beside_the_network() -> None
 
     assert "Distance to the best possible" in page.text
     assert "78.1%" in page.text
-    assert "+3.0 points, +0.0400 nats" in page.text
+    assert "+3.0 points" in page.text
+    assert "+0.0400 nats" in page.text
