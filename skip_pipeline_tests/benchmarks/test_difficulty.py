@@ -1,0 +1,114 @@
+"""The table of scores: who is in it, on which sessions, and what it says of its data."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from benchmarks import difficulty
+from skip_pipeline.flow.bundle import Bundle
+from skip_pipeline.settings import ORACLE_FILE, SYNTHETIC_MARKER
+from skip_pipeline.world.synthesize import synthesize
+
+WITHOUT_ORACLE = [
+    "majority class",
+    "repeat the last outcome",
+    "logistic regression",
+    "gradient-boosted trees",
+]
+ORACLES = ["oracle given the past", "oracle given the state"]
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small world; copy it before changing it."""
+    folder = tmp_path_factory.mktemp("raw")
+    synthesize(folder, sessions=600, tracks=400, seed=2)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def bundles(raw: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Bundle]:
+    return difficulty.build_bundles(raw, tmp_path_factory.mktemp("bundles"))
+
+
+@pytest.fixture(scope="module")
+def predictors(raw: Path, bundles: dict[str, Bundle]) -> dict[str, difficulty.Predictor]:
+    found = difficulty.measure(bundles, raw / ORACLE_FILE, seed=0)
+    assert [predictor.name for predictor in found] == WITHOUT_ORACLE + ORACLES
+    return {predictor.name: predictor for predictor in found}
+
+
+def test_every_session_is_in_one_bundle(bundles: dict[str, Bundle]) -> None:
+    assert sum(bundle.sessions for bundle in bundles.values()) == 600
+
+
+def test_all_are_scored_on_the_same_test_sessions(
+    bundles: dict[str, Bundle], predictors: dict[str, difficulty.Predictor]
+) -> None:
+    assert {p.scores.sessions for p in predictors.values()} == {bundles["test"].sessions}
+
+
+def test_the_simple_rules_are_what_they_say(
+    bundles: dict[str, Bundle], predictors: dict[str, difficulty.Predictor]
+) -> None:
+    train, test = bundles["train"], bundles["test"]
+    majority = predictors["majority class"].scores
+    commoner = train.not_skipped.mean() >= 0.5
+
+    assert majority.accuracy == pytest.approx(float((test.not_skipped == commoner).mean()))
+    assert majority.roc_auc == 0.5
+    repeated = float((test.skip_sequence[:, -1, 0] == test.not_skipped).mean())
+    assert predictors["repeat the last outcome"].scores.accuracy == pytest.approx(repeated)
+
+
+def test_knowing_more_scores_better(predictors: dict[str, difficulty.Predictor]) -> None:
+    order = ["majority class", "logistic regression", "oracle given the state"]
+    losses = [predictors[name].scores.log_loss for name in order]
+
+    assert losses == sorted(losses, reverse=True)
+
+
+def test_only_what_is_learnt_takes_seconds(predictors: dict[str, difficulty.Predictor]) -> None:
+    assert all(predictors[name].seconds is not None for name in WITHOUT_ORACLE)
+    assert all(predictors[name].seconds is None for name in ORACLES)
+
+
+def test_the_command_prints_the_table_and_writes_the_figures(
+    raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert difficulty.main([str(raw), "--json", str(tmp_path / "figures.json")]) == 0
+
+    printed = capsys.readouterr().out
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    assert "synthetic data" in printed.splitlines()[0]
+    assert [line[:26].strip() for line in printed.splitlines()[2:]] == WITHOUT_ORACLE + ORACLES
+    assert figures["data_source"] == "synthetic"
+    assert set(figures["predictors"]) == {*WITHOUT_ORACLE, *ORACLES}
+    for name, scores in figures["predictors"].items():
+        assert set(scores) == {"sessions", "accuracy", "log_loss", "roc_auc", "brier", "seconds"}
+        [line] = [line for line in printed.splitlines() if line.startswith(name)]
+        assert f"{scores['log_loss']:.4f}" in line
+
+
+@pytest.mark.parametrize(("removed", "source"), [(ORACLE_FILE, "synthetic"), (SYNTHETIC_MARKER, "real")])
+def test_without_an_oracle_or_without_the_marker_nothing_is_said_of_the_best_possible(
+    raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], removed: str, source: str
+) -> None:
+    own = shutil.copytree(raw, tmp_path / "raw")
+    (own / removed).unlink()
+
+    assert difficulty.main([str(own)]) == 0
+
+    printed = capsys.readouterr().out
+    assert f"{source} data" in printed.splitlines()[0]
+    assert "oracle" not in printed
+
+
+def test_a_folder_without_data_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert difficulty.main([str(tmp_path)]) == 1
+
+    assert f"error: {tmp_path / 'training_set'} does not exist" in capsys.readouterr().err

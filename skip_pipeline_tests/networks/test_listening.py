@@ -1,0 +1,51 @@
+import numpy as np
+import pytest
+
+from skip_pipeline import schema
+from skip_pipeline.networks.listening import Listening, before, fading, lagged, latest
+from skip_pipeline_tests.networks.literal_sessions import bundle
+
+STEPS = np.zeros((1, 19))
+STEPS[0, -4:] = (1.0, 2.0, 4.0, 8.0)
+
+
+def test_nested_flags_say_how_far_a_track_was_heard() -> None:
+    past = Listening.of(bundle(["123upp"]))
+
+    assert past.depth[0, -5:].tolist() == [0, 1, 2, 3, 4]
+    assert past.played[0, -5:].tolist() == [0, 0, 0, 0, 1]
+    assert past.real[0].tolist() == [0] * 14 + [1] * 5
+    assert past.depth[0, :14].tolist() == past.played[0, :14].tolist() == [0] * 14
+
+
+def test_the_predicted_track_is_the_last_target() -> None:
+    past = Listening.of(bundle(["ppp"], tracks={"energy": [[0.25, 0.5, 0.75]]}))
+
+    assert past.tracks.shape == (1, 20, 31)
+    assert past.tracks[0, -3:, schema.TRACK_BRANCH.index("energy")].tolist() == [0.25, 0.5, 0.75]
+
+
+def test_what_stands_in_padding_is_not_read() -> None:
+    clean, dirty = bundle(["pp"]), bundle(["pp"])
+    dirty["session_log"][:, :18] = 7.0
+    one, other = Listening.of(clean), Listening.of(dirty)
+
+    assert np.array_equal(one.log, other.log)
+    assert np.array_equal(one.depth, other.depth)
+
+
+@pytest.mark.parametrize(
+    ("sums", "last"),
+    [
+        (before(STEPS), [0, 1, 3, 7, 15]),
+        (lagged(STEPS, 1), [0, 1, 2, 4, 8]),
+        (lagged(STEPS, 3), [0, 0, 0, 1, 2]),
+        (latest(STEPS, 2), [0, 1, 3, 6, 12]),
+        (fading(STEPS, 0.5), [0, 0.5, 1.25, 2.625, 5.3125]),
+    ],
+    ids=["before", "lagged by 1", "lagged by 3", "latest 2", "fading"],
+)
+def test_a_target_knows_the_steps_before_it_alone(sums: np.ndarray, last: list[float]) -> None:
+    assert sums.shape == (1, 20)
+    assert sums[0, -5:].tolist() == last
+    assert not sums[0, :-5].any()
