@@ -47,28 +47,45 @@ class PresetChoice(StrEnum):
 DEFAULT_PRESET = PresetChoice(settings.DEFAULT_PRESET)
 
 
+def _named_folder(text: str) -> Path:
+    """A path that somebody meant: the empty string, of an unset variable, would be the current folder."""
+    if not text.strip():
+        raise typer.BadParameter("it names no folder")
+    return Path(text)
+
+
 @app.command()
 def synthesize(
-    out: Annotated[Path, typer.Option(help="Raw folder to write, usually data/01_raw.")],
+    out: Annotated[
+        Path,
+        typer.Option(parser=_named_folder, metavar="PATH", help="Raw folder to write, usually data/01_raw."),
+    ],
     sessions: Annotated[int, typer.Option(help="Listening sessions.")] = settings.SYNTHETIC_SESSIONS,
     tracks: Annotated[int, typer.Option(help="Tracks in the catalogue.")] = settings.SYNTHETIC_TRACKS,
-    seed: Annotated[int, typer.Option(help="Of everything random.")] = settings.SYNTHETIC_SEED,
-    days: Annotated[int, typer.Option(help="Days on which the sessions end.")] = 1,
+    seed: Annotated[int, typer.Option(help="Another seed is another world.")] = settings.SYNTHETIC_SEED,
+    days: Annotated[int, typer.Option(help="Days the sessions end on, from 2018-07-15.")] = 1,
     shards: Annotated[
         int | None,
-        typer.Option(help="Log files in all, named as in the full archive.", show_default="log_mini.csv"),
+        typer.Option(
+            help="Log files in all, named as in the full archive.",
+            show_default="log_mini.csv, or one a day if there are several days",
+        ),
     ] = None,
     gzip: Annotated[bool, typer.Option("--gzip", help="Compress the CSVs.")] = False,
     drift: Annotated[
         list[str] | None,
         typer.Option(
-            help="A change and its first date, such as skip_rate@2018-07-17; also track_features, "
-            "context_type, unknown_level. May be given more than once.",
+            help="A change and its first date: skip_rate@2018-07-17 (more skips), track_features@… (more "
+            "organic music), context_type@… (more radio), unknown_level@… (starts called uriopen). May be "
+            "given more than once.",
             show_default="none",
         ),
     ] = None,
 ) -> None:
-    """Write a synthetic data set in the raw format, marked as synthetic, with its best possible score."""
+    """Write a synthetic data set in the raw format, marked as synthetic, with its best possible score.
+
+    An earlier synthetic set in the folder is replaced; anything else there is left alone and refused.
+    """
     from skip_pipeline.world.drift import Drift
     from skip_pipeline.world.synthesize import synthesize as write
 

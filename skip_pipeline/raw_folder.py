@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +19,7 @@ from skip_pipeline.settings import (
     DataSource,
 )
 
+_FOLDERS: Final = (TRAINING_SET, TRACK_FEATURES)
 CSV_SUFFIX: Final = re.compile(r"\.csv(\.gz)?$", re.IGNORECASE)
 
 
@@ -31,8 +33,16 @@ def csv_files(folder: Path) -> list[Path]:
     return sorted(p for p in folder.iterdir() if CSV_SUFFIX.search(p.name) and p.name[0] != ".")
 
 
-def synthetic_files(raw: Path) -> frozenset[str] | None:
-    """CSVs that the marker in ``raw`` calls synthetic, relative to ``raw``; None without a marker.
+@dataclass(frozen=True)
+class ListedFile:
+    """What the marker says of a synthetic file, so that another of the same name is told from it."""
+
+    bytes: int
+    sha256: str
+
+
+def synthetic_files(raw: Path) -> dict[str, ListedFile] | None:
+    """Files that the marker in ``raw`` calls synthetic, by name relative to ``raw``; None without a marker.
 
     Raises:
         BadInputError: the marker is not the JSON that this package writes.
@@ -44,10 +54,11 @@ def synthetic_files(raw: Path) -> frozenset[str] | None:
         return None
     except (OSError, ValueError) as failure:
         raise _not_a_marker(marker, str(failure)) from failure
-    files = content.get("files") if isinstance(content, dict) else None
-    if not isinstance(files, list):
-        raise _not_a_marker(marker, 'no list called "files" in it')
-    return frozenset(name for name in files if isinstance(name, str))
+    try:
+        files = content["files"].items()
+        return {name: ListedFile(int(file["bytes"]), str(file["sha256"])) for name, file in files}
+    except (AttributeError, KeyError, TypeError, ValueError) as failure:
+        raise _not_a_marker(marker, 'no "files" in it with the bytes and sha256 of each') from failure
 
 
 def _not_a_marker(marker: Path, reason: str) -> BadInputError:
@@ -147,17 +158,33 @@ def marker_doubt(raw: Path) -> str:
         synthetic = synthetic_files(raw)
     except BadInputError as damage:
         return str(damage)
-    # A file that was gzipped or unzipped later is the same shard.
-    known = {(Path(name).parent, shard_name(Path(name))) for name in synthetic or ()}
-    unknown = [
-        path
-        for folder in (TRAINING_SET, TRACK_FEATURES)
-        for path in csv_files(raw / folder)
-        if synthetic is not None and (Path(folder), shard_name(path)) not in known
-    ]
-    if not unknown:
+    if synthetic is None:
         return ""
-    return (
-        f"{raw / SYNTHETIC_MARKER} does not list {listed(unknown)}, yet everything is called synthetic while "
-        "it lies there; if these files are real, move the synthetic ones and the marker away"
-    )
+    found = {_shard(raw, path): path for folder in _FOLDERS for path in csv_files(raw / folder)}
+    expected = {_shard(raw, raw / name): name for name in synthetic if CSV_SUFFIX.search(name)}
+    unknown = [path for shard, path in found.items() if shard not in expected]
+    missing = [raw / name for shard, name in expected.items() if shard not in found]
+    changed = [
+        path
+        for shard, path in found.items()
+        # A file that was gzipped or unzipped later is the same shard, and of another size.
+        if path == raw / expected.get(shard, "") and path.stat().st_size != synthetic[expected[shard]].bytes
+    ]
+    marker = raw / SYNTHETIC_MARKER
+    doubts = []
+    if unknown or changed:
+        doubts.append(
+            f"{marker} does not list {listed([*unknown, *changed])} as it is, yet everything is called "
+            "synthetic while the marker lies there; if these files are real, move the synthetic ones and the "
+            "marker away"
+        )
+    if missing:
+        doubts.append(
+            f"{marker} lists {listed(missing)}, which is not there, so this is part of a set; make it again "
+            "with `skip-pipeline synthesize`, or go on with what there is"
+        )
+    return ". ".join(doubts)
+
+
+def _shard(raw: Path, path: Path) -> tuple[Path, str]:
+    return path.relative_to(raw).parent, shard_name(path)

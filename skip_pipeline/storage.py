@@ -142,7 +142,7 @@ def publish(
     """
     folder.mkdir(parents=True, exist_ok=True)
     began = time.perf_counter() if started is None else started
-    with _locked(folder):
+    with locked(folder):
         _roll_forward(folder)
         _discard_leftovers(folder)
         staged = folder / _STAGING
@@ -160,7 +160,7 @@ def publish(
             )
             write_json(staged / MANIFEST, asdict(manifest))
             for _, path in _files_below(staged):
-                _flush(path)
+                flush(path)
             staged.rename(folder / _COMMIT)
         except BaseException:
             shutil.rmtree(staged, ignore_errors=True)
@@ -199,7 +199,7 @@ def finish_publication(folder: Path) -> None:
     ``read_manifest`` does it too; this is for readers who go straight to the files.
     """
     if (folder / _COMMIT).is_dir():
-        with _locked(folder):
+        with locked(folder):
             _roll_forward(folder)
 
 
@@ -316,7 +316,12 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a folder against every other process that publishes into it.
+
+    Raises:
+        BusyError: another process holds it.
+    """
     try:
         with FileLock(folder / _LOCK, timeout=_LOCK_SECONDS):
             yield
@@ -366,6 +371,7 @@ def _files_below(folder: Path) -> list[tuple[str, Path]]:
     return [(path.relative_to(folder).as_posix(), path) for path in paths]
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
+    """Have the disk hold what was written to a file."""
     with path.open("rb") as handle:
         os.fsync(handle.fileno())

@@ -1,12 +1,16 @@
 """Which files of a raw folder are read, and whether they are called synthetic."""
 
+import hashlib
+import json
+
 import pytest
 
 from skip_pipeline import raw_folder
 from skip_pipeline.errors import BadInputError, MissingInputError
 from skip_pipeline_tests.builders import assert_says, deliver, refusal
 
-MARKER = '{"files": ["track_features/tf_mini.csv", "training_set/log_mini.csv"]}'
+ANY = {"bytes": 3, "sha256": hashlib.sha256(b"any").hexdigest()}
+MARKER = json.dumps({"files": {"track_features/tf_mini.csv": ANY, "training_set/log_mini.csv": ANY}})
 
 
 @pytest.fixture
@@ -98,15 +102,40 @@ def test_a_synthetic_file_that_was_gzipped_later_is_still_synthetic(tmp_path):
 @pytest.mark.parametrize("name", ["training_set/log_0.csv", "track_features/log_mini.csv.gz"])
 def test_a_file_beside_the_marker_that_it_does_not_list_is_synthetic_and_doubted(tmp_path, name):
     deliver(tmp_path / "training_set" / "log_mini.csv", b"any")
+    deliver(tmp_path / "track_features" / "tf_mini.csv", b"any")
     (tmp_path / "SYNTHETIC.json").write_text(MARKER)
     assert raw_folder.marker_doubt(tmp_path) == ""
     added = deliver(tmp_path / name, b"any")
     assert raw_folder.data_source(tmp_path) == "synthetic"
     assert_says(
         raw_folder.marker_doubt(tmp_path),
-        f"{tmp_path / 'SYNTHETIC.json'} does not list {added}, yet everything is called synthetic",
+        f"{tmp_path / 'SYNTHETIC.json'} does not list {added} as it is, yet everything is called synthetic",
         "if these files are real, move the synthetic ones and the marker away",
     )
+
+
+def test_a_listed_file_of_another_size_is_doubted(tmp_path):
+    changed = deliver(tmp_path / "training_set" / "log_mini.csv", b"real data")
+    deliver(tmp_path / "track_features" / "tf_mini.csv", b"any")
+    (tmp_path / "SYNTHETIC.json").write_text(MARKER)
+    assert f"does not list {changed} as it is" in raw_folder.marker_doubt(tmp_path)
+
+
+def test_a_listed_file_that_is_missing_is_doubted(tmp_path):
+    deliver(tmp_path / "track_features" / "tf_mini.csv", b"any")
+    (tmp_path / "SYNTHETIC.json").write_text(MARKER)
+    assert_says(
+        raw_folder.marker_doubt(tmp_path),
+        f"lists {tmp_path / 'training_set/log_mini.csv'}, which is not there",
+        "make it again with `skip-pipeline synthesize`",
+    )
+
+
+def test_a_listed_file_that_was_zipped_later_is_the_same(tmp_path):
+    deliver(tmp_path / "training_set" / "log_mini.csv.gz", b"smaller")
+    deliver(tmp_path / "track_features" / "tf_mini.csv", b"any")
+    (tmp_path / "SYNTHETIC.json").write_text(MARKER)
+    assert raw_folder.marker_doubt(tmp_path) == ""
 
 
 def test_without_a_marker_there_is_no_doubt(tmp_path):
@@ -114,7 +143,9 @@ def test_without_a_marker_there_is_no_doubt(tmp_path):
     assert raw_folder.marker_doubt(tmp_path) == ""
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b'{"files": 3}', b"\xff", None])
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b"{}", b'{"files": 3}', b'{"files": ["a"]}', b"\xff", None]
+)
 def test_a_marker_that_says_nothing_makes_synthetic_and_is_doubted(tmp_path, content):
     marker = tmp_path / "SYNTHETIC.json"
     if content is None:

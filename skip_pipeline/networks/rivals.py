@@ -20,7 +20,7 @@ from skip_pipeline.errors import TrainingError
 from skip_pipeline.networks.handmade import Examples
 
 # Chosen on 7,000 training sessions of the synthetic world by log-loss on 29,000 others. None matters
-# much: a tenth or ten times the penalty, half or twice the rate and the leaves change log-loss by under 0.002.
+# much: a tenth or ten times the penalty, half or twice the rate and leaves change log-loss by under 0.002.
 _INVERSE_PENALTY: Final = 0.01
 _REGRESSION_STEPS: Final = 2_000  # it converges in fewer than 200
 _LEARNING_RATE: Final = 0.08

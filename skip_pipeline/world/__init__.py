@@ -1,6 +1,6 @@
 """The synthetic listening world: seeded catalogue, listeners and sessions in the raw format.
 
-Arrays and CSVs only; no stage of the flow reads this package, and it knows the flow only through
-``schema.py``. The published figures that it is calibrated to live in ``figures.py`` and
-``track_figures.py``.
+``world.py`` puts it together and ``synthesize.py`` writes it; ``published.json`` holds the statistics that it
+is calibrated to, ``figures.py`` and ``track_figures.py`` what follows from them. No stage of the flow reads
+this package, and it reads none; the raw format is in ``schema.py``.
 """

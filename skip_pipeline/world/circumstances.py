@@ -88,16 +88,16 @@ def _draw_pauses(rng: np.random.Generator, behaviour: Behaviour) -> tuple[BoolAr
 
 @dataclass(frozen=True)
 class _Seeks:
-    """How often and how many: ``any`` (9, 7) is the chance of a seek by start and end."""
+    """How often and how many: ``chance`` (9, 7) is that of any seek, by start and end."""
 
-    any: FloatArray
+    chance: FloatArray
     few: tuple[float, ...]
     tail: float
     most: int
 
 
 def _draw_seeks(rng: np.random.Generator, behaviour: Behaviour, law: _Seeks) -> IntArray:
-    seeking = rng.random(behaviour.start.shape) < law.any[behaviour.start, behaviour.end]
+    seeking = rng.random(behaviour.start.shape) < law.chance[behaviour.start, behaviour.end]
     count = int(seeking.sum())
     few = 1 + np.searchsorted(np.cumsum(law.few), rng.random(count), side="right")
     # 1 - random lies in (0, 1], so the power stays finite.

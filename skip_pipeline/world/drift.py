@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from enum import StrEnum
 
 import numpy as np
@@ -28,7 +28,7 @@ class DriftKind(StrEnum):
     track_features = "track_features"
     """A part of the plays goes to the most organic tracks of the catalogue."""
     context_type = "context_type"
-    """More sessions start in radio."""
+    """Radio is chosen more often, at the start and after switches."""
     unknown_level = "unknown_level"
     """A part of the clicked tracks starts with ``uriopen``, which only the full data have."""
 
@@ -49,7 +49,8 @@ class Drift:
         """
         kind, _, since = text.partition("@")
         try:
-            return cls(DriftKind(kind), date.fromisoformat(since))
+            # Other spellings of ISO 8601 are turned away, for dates are compared by eye with file names.
+            return cls(DriftKind(kind), datetime.strptime(since, "%Y-%m-%d").date())
         except ValueError as error:
             kinds = ", ".join(DriftKind)
             raise RefusedError(

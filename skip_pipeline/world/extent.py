@@ -22,6 +22,18 @@ IntArray = npt.NDArray[np.int64]
 MINI_LOG = f"{TRAINING_SET}/log_mini.csv"
 
 
+def check_size(name: str, value: int, least: int, most: int) -> None:
+    """Refuse a size that no world can have.
+
+    Raises:
+        RefusedError: outside ``least`` to ``most``.
+    """
+    if value < least:
+        raise RefusedError(f"{name} is {value}, but must be at least {least}; choose {least} or more")
+    if value > most:
+        raise RefusedError(f"{name} is {value}, but must be at most {most}; choose {most} or fewer")
+
+
 @dataclass(frozen=True)
 class Shard:
     """One file of session logs: its name below the raw folder, and sessions ``first`` to ``last - 1``."""
@@ -50,10 +62,12 @@ class Extent:
     shards: int | None = None
 
     def __post_init__(self) -> None:
-        for name, value in (("sessions", self.sessions), ("days", self.days), ("shards", self.shards)):
-            if value is not None and value < 1:
-                raise RefusedError(f"{name} is {value}, but must be at least 1; choose 1 or more")
-            if value is not None and value > self.sessions:
+        check_size("sessions", self.sessions, 1, figures.MOST_SESSIONS)
+        for name, value in (("days", self.days), ("shards", self.shards)):
+            if value is None:
+                continue
+            check_size(name, value, 1, figures.MOST_DAYS if name == "days" else figures.MOST_SESSIONS)
+            if value > self.sessions:
                 raise RefusedError(
                     f"{name} is {value}, but there are only {self.sessions} sessions, and every one of the "
                     f"{name} needs a session; choose {self.sessions} or fewer, or more sessions"

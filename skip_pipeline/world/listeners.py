@@ -79,7 +79,7 @@ def browsed(styles: FloatArray) -> FloatArray:
 
 
 def contrast(styles: FloatArray, session: IntArray) -> FloatArray:
-    """What taste acts on: the styles of each track beside what the session is used to.
+    """What taste acts on: the styles of each track beside those of the whole session.
 
     Args:
         styles: float64 (rows, 6), styles of the track on each row.

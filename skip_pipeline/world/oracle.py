@@ -9,7 +9,9 @@ Two probabilities that a session's last track is played to its end:
   jointly normal before the first track. Each outcome tells an interval of attention plus logistic noise, and
   the posterior is taken as normal again with the same mean and covariance (assumed density filtering; the
   moments by Gauss-Hermite quadrature). Nothing else in the log depends on the hidden traits once outcomes,
-  starts and contexts are given. Tests hold the approximation against importance sampling.
+  starts and contexts are given. Tests hold the approximation against importance sampling. It knows two
+  things that the log does not quite tell: which sessions are premium where a subscription ends on the way (2
+  of 10,000), and the laws of the world, which a model has to learn.
 """
 
 from __future__ import annotations
@@ -127,6 +129,8 @@ class _Seen:
         expected += sessions.CONTEXT_LIFT[context] + figures.SHUFFLE_LIFT * behaviour.shuffled[:, position]
         expected += figures.SWITCH_LIFT * behaviour.switched[:, position]
         outcome, depth = behaviour.outcome[:, position], sessions.DEPTH[start, context]
+        if position == 0:
+            depth = depth * figures.OPENING_DEPTH
         return cls(_BOUNDS[start, outcome] * depth - expected, _BOUNDS[start, outcome + 1] * depth - expected)
 
 

@@ -1,7 +1,7 @@
 """Which session plays which track: session lengths, the schedule of plays, plays dealt out by style.
 
-The number of plays of each track is given by ``tracks.play_counts`` and kept exactly over the whole world;
-nothing here depends on how a listener reacts.
+The number of plays of each track is given by ``tracks.play_counts`` and kept exactly over the whole world
+(unless plays drift); nothing here depends on how a listener reacts.
 """
 
 from __future__ import annotations

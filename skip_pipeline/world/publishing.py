@@ -1,67 +1,36 @@
-"""How a synthetic set reaches its folder: marked as synthetic, whole, and never over data it did not make.
+"""How a synthetic set reaches its folder: marked as synthetic, complete, and never over data it did not make.
 
-The marker ``SYNTHETIC.json`` lists the files of the set; only those are ever replaced or removed. What the
-tables hold is not known here.
+The marker ``SYNTHETIC.json`` lists the files of the set with their size and digest; only files that still are
+what it lists are ever replaced or removed. What the tables hold is not known here.
 """
 
 from __future__ import annotations
 
 import gzip
 import os
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from dataclasses import asdict
 from pathlib import Path
-from types import TracebackType
 from typing import Any, BinaryIO, Final, cast
 
 import pyarrow as pa
 from pyarrow import csv
 
 from skip_pipeline.errors import BadInputError, RefusedError
-from skip_pipeline.raw_folder import csv_files, synthetic_files
+from skip_pipeline.raw_folder import ListedFile, csv_files, synthetic_files
 from skip_pipeline.settings import ORACLE_FILE, SYNTHETIC_MARKER, TRACK_FEATURES, TRAINING_SET
-from skip_pipeline.storage import write_json
+from skip_pipeline.storage import flush, locked, record_file, write_json
 
 _FOLDERS: Final = (TRAINING_SET, TRACK_FEATURES)
+_PART: Final = ".synthetic-part"
 _GZIP_LEVEL: Final = 6  # 9 takes nearly three times as long for 3% fewer bytes
-_PART: Final = re.compile(r"\..+\.(csv|csv\.gz|parquet|json)\.part$")
-
-
-def prepare_folders(out: Path) -> None:
-    """Create the two raw folders below ``out`` and refuse what must not be written to.
-
-    Raises:
-        RefusedError: ``out`` or one of its folders is a file or cannot be written, or they hold files of a
-            data set that no marker lists.
-    """
-    foreign = sorted(set(_present(out)) - _listed(out))
-    if foreign:
-        raise RefusedError(
-            f"{out} holds {', '.join(foreign[:3])}{' and more' if len(foreign) > 3 else ''}, which no "
-            f"{SYNTHETIC_MARKER} lists, so it may be real data; synthetic data replace only synthetic data; "
-            f"move the files away or choose another folder"
-        )
-    for folder in (out, *(out / name for name in _FOLDERS)):
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            writable = os.access(folder, os.W_OK | os.X_OK)
-        except OSError as error:
-            raise _no_folder(folder, error.strerror or str(error)) from error
-        if not writable:
-            raise _no_folder(folder, "no permission to write")
-
-
-def _no_folder(folder: Path, reason: str) -> RefusedError:
-    return RefusedError(
-        f"{folder} cannot hold synthetic data ({reason}); they need a writable folder; choose another"
-    )
 
 
 def part_of(out: Path, name: str) -> Path:
     """Where the file ``name`` below ``out`` is written before its set is complete."""
     path = out / name
-    return path.with_name(f".{path.name}.part")
+    return path.with_name(f".{path.name}{_PART}")
 
 
 @contextmanager
@@ -83,44 +52,112 @@ def append_rows(stream: BinaryIO, table: pa.Table) -> None:
     csv.write_csv(table, stream, options)
 
 
+@contextmanager
+def publication(out: Path) -> Iterator[Publication]:
+    """Hold ``out`` for one set; without ``commit`` the earlier set stays as it was.
+
+    Raises:
+        RefusedError: ``out`` or one of its folders is a file or cannot be written, or they hold files of a
+            data set that are not as a marker lists them.
+        BusyError: another process is writing a set there.
+    """
+    _refuse_foreign(out)
+    _make_folders(out)
+    with locked(out):
+        _discard_parts(out)  # of a process that was killed
+        try:
+            yield Publication(out)
+        except OSError as error:
+            raise RefusedError(
+                f"{error.filename or out} cannot be written ({error.strerror or error}), so there is no new "
+                "synthetic data set; make room or choose another folder, and run again"
+            ) from error
+        finally:
+            _discard_parts(out)
+
+
 class Publication:
-    """A set on its way into ``out``; without ``commit`` the earlier set stays as it was."""
+    """A set on its way into ``out``."""
 
     def __init__(self, out: Path) -> None:
         self._out = out
 
-    def __enter__(self) -> Publication:
-        self._discard_parts()  # of a process that was killed
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._discard_parts()
-
-    def commit(self, names: list[str], description: Mapping[str, Any]) -> list[Path]:
-        """Put the parts of the files ``names`` in the place of the earlier set; return paths, marker last.
+    def commit(self, records: Mapping[str, ListedFile], description: Mapping[str, Any]) -> list[Path]:
+        """Put the parts of all files in the place of the earlier set; return paths, marker last.
 
         First the earlier set goes, its logs before the rest, then the new marker comes, then the new files,
-        the logs last. So at any moment a log under its final name is whole, has its tracks and is marked.
+        the logs last. So at any moment a log under its final name is whole, has its tracks and is marked, and
+        a set that was cut short lacks files that its marker lists.
+
+        Args:
+            records: the files, by name below ``out``; their parts are written.
+            description: what else the marker says.
+
+        Raises:
+            RefusedError: foreign files have come meanwhile.
         """
-        for name in sorted(_present(self._out), key=_logs_last, reverse=True):
+        _refuse_foreign(self._out)
+        for name in sorted(_present(self._out), key=_is_log, reverse=True):
             (self._out / name).unlink()
         marker = part_of(self._out, SYNTHETIC_MARKER)
-        write_json(marker, {**description, "files": sorted(names)})
+        files = {name: asdict(record) for name, record in records.items()}
+        write_json(marker, {**description, "files": files})
+        flush(marker)
         marker.replace(self._out / SYNTHETIC_MARKER)
-        for name in sorted(names, key=_logs_last):
+        for name in sorted(records, key=_is_log):
             part_of(self._out, name).replace(self._out / name)
-        return [self._out / name for name in (*names, SYNTHETIC_MARKER)]
-
-    def _discard_parts(self) -> None:
-        for folder in (self._out, *(self._out / name for name in _FOLDERS)):
-            for path in folder.iterdir():
-                if _PART.fullmatch(path.name):
-                    path.unlink()
+        return [self._out / name for name in (*records, SYNTHETIC_MARKER)]
 
 
-def _logs_last(name: str) -> bool:
+def record_part(out: Path, name: str) -> ListedFile:
+    """Size and digest of a part that is written."""
+    record = record_file(part_of(out, name), name)
+    return ListedFile(record.bytes, record.sha256)
+
+
+def _refuse_foreign(out: Path) -> None:
+    try:
+        ours = _unchanged(out)
+        foreign = sorted(set(_present(out)) - ours)
+    except OSError as error:
+        raise _no_folder(out, error.strerror or str(error)) from error
+    marker = out / SYNTHETIC_MARKER
+    if marker.exists() and not marker.is_file():
+        foreign.append(SYNTHETIC_MARKER)
+    if foreign:
+        raise RefusedError(
+            f"{out} holds {', '.join(foreign[:3])}{' and more' if len(foreign) > 3 else ''}, which no "
+            f"readable {SYNTHETIC_MARKER} lists as it is, so it may be real data; synthetic data replace "
+            "only synthetic data; move the files away or choose another folder"
+        )
+
+
+def _make_folders(out: Path) -> None:
+    for folder in (out, *(out / name for name in _FOLDERS)):
+        try:
+            if folder.exists() and not folder.is_dir():
+                raise _no_folder(folder, "it is a file")
+            folder.mkdir(parents=True, exist_ok=True)
+            writable = os.access(folder, os.W_OK | os.X_OK)
+        except OSError as error:
+            raise _no_folder(folder, error.strerror or str(error)) from error
+        if not writable:
+            raise _no_folder(folder, "no permission to write")
+
+
+def _no_folder(folder: Path, reason: str) -> RefusedError:
+    return RefusedError(
+        f"{folder} cannot hold synthetic data ({reason}); they need a writable folder; choose another"
+    )
+
+
+def _discard_parts(out: Path) -> None:
+    for folder in (out, *(out / name for name in _FOLDERS)):
+        for path in folder.glob(f".*{_PART}"):
+            path.unlink()
+
+
+def _is_log(name: str) -> bool:
     return name.startswith(TRAINING_SET)
 
 
@@ -131,9 +168,19 @@ def _present(out: Path) -> list[str]:
     return [path.relative_to(out).as_posix() for path in found]
 
 
-def _listed(out: Path) -> frozenset[str]:
-    """Files that the marker claims; none where it is missing or not the JSON this package writes."""
+def _unchanged(out: Path) -> set[str]:
+    """Files that the marker lists and that still are what it lists; none without a readable marker."""
     try:
-        return synthetic_files(out) or frozenset()
+        listed = synthetic_files(out) or {}
     except BadInputError:
-        return frozenset()
+        return set()
+    return {
+        name
+        for name in _present(out)
+        if name in listed and (out / name).is_file() and _is(out / name, listed[name])
+    }
+
+
+def _is(path: Path, listed: ListedFile) -> bool:
+    # The size first: it tells most files apart without reading them.
+    return path.stat().st_size == listed.bytes and record_file(path, path.name).sha256 == listed.sha256

@@ -58,7 +58,7 @@ class Setting:
         lengths: int64 (sessions,).
         liking: float64 (sessions, 20), taste times contrast of the track at each position, logits.
         lift: float64 (sessions, 20), attention that track, hour and day bring for all, logits.
-        circle: int64 (sessions,), row of ``CONTEXT_SHARES`` by which contexts are chosen.
+        circle: int64 (sessions,), row of ``CONTEXT_AT_START`` and ``CONTEXT_AFTER_SWITCH``.
     """
 
     lengths: IntArray
@@ -150,6 +150,8 @@ def _hear(
     attention += figures.SHUFFLE_LIFT * shuffled + figures.SWITCH_LIFT * switched
     depth = (attention + rng.logistic(size=len(start))) / DEPTH[start, context]
     depth[leaving] /= figures.LEAVING_DEPTH
+    if position == 0:
+        depth /= figures.OPENING_DEPTH
     outcome = (depth[:, None] >= CUTS[start]).sum(axis=1)
     habits = 2 * shuffled.astype(np.int64) + listeners.premium
     end = draw_categories(rng, _ENDS[outcome, start, context, habits])
@@ -207,11 +209,11 @@ SHUFFLE = np.array([[figures.SHUFFLE_OF_FREE], [figures.SHUFFLE_OF_PREMIUM]]) * 
 START_AFTER_END = np.array(figures.START_AFTER_END)
 START_LIFT = np.array(figures.START_LIFT)
 CONTEXT_LIFT = np.array(figures.CONTEXT_LIFT)
-CUTS = np.array(figures.CUTS)[:-2] * np.ones((9, 1))
-CUTS = np.column_stack([CUTS, figures.CUTS[-2] * np.array(figures.UNFLAGGED_BY_START), np.zeros(9)])
-"""Inner bounds of the outcomes by start, (9, 4)."""
 DEPTH = np.array(figures.DEPTH_BY_START)[:, None] * np.array(figures.DEPTH_BY_CONTEXT)
 """By start and context, (9, 6)."""
+CUTS = np.tile(figures.CUTS, (len(DEPTH), 1))
+"""Inner bounds of the outcomes by start, (9, 4)."""
+CUTS[:, 2] *= figures.UNFLAGGED_BY_START
 _CATALOGUE = LEVELS["context_type"].index("catalog")
 _OPENING_LIFT = np.zeros(MAX_SESSION_LENGTH)
 _OPENING_LIFT[: len(figures.OPENING_LIFT)] = figures.OPENING_LIFT

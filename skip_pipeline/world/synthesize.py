@@ -1,15 +1,17 @@
 """The way into the world: arguments in, a raw data set out.
 
 How the parts of a world behave is in the other modules; here they are drawn block by block and written file
-by file, so that memory does not grow with the number of sessions.
+by file. Memory holds the catalogue and, for each thread, a block and the oracle of one shard (or run of small
+ones), whatever the number of shards.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -17,12 +19,14 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from skip_pipeline.raw_folder import ListedFile
 from skip_pipeline.schema import ORACLE, SESSION_LOG
 from skip_pipeline.settings import ORACLE_FILE, TRACK_FEATURES
+from skip_pipeline.storage import flush
 from skip_pipeline.world import figures
 from skip_pipeline.world.drift import Drift
 from skip_pipeline.world.extent import MINI_LOG, Extent, Shard
-from skip_pipeline.world.publishing import Publication, append_rows, csv_stream, part_of, prepare_folders
+from skip_pipeline.world.publishing import append_rows, csv_stream, part_of, publication, record_part
 from skip_pipeline.world.world import World
 
 GENERATOR_VERSION = 2
@@ -77,7 +81,8 @@ def synthesize(
             file a day.
         compressed: gzip the CSVs.
         drifts: changes and the days on which they begin.
-        threads: that draw at once; None for as many as there are processors, where that saves time.
+        threads: that draw at once, at least 1; None for as many as there are processors, up to
+            ``MOST_THREADS``. They change no byte.
 
     Raises:
         RefusedError: the arguments make no sense, ``out`` cannot be written, or it holds files that are not
@@ -86,10 +91,8 @@ def synthesize(
     started = time.perf_counter()
     world = World(Extent(sessions, days, shards), tracks, seed, tuple(drifts))
     cut = world.extent.cut()
-    prepare_folders(out)
     suffix = ".gz" if compressed else ""
     track_file = (MINI_TRACKS if cut[0].name == MINI_LOG else FULL_TRACKS) + suffix
-    names = [*(shard.name + suffix for shard in cut), track_file, ORACLE_FILE]
     description = {
         "days": days,
         "drifts": [str(drift) for drift in drifts],
@@ -99,13 +102,17 @@ def synthesize(
         "sessions": sessions,
         "tracks": tracks,
     }
-    with Publication(out) as publication:
+    with publication(out) as place:
         features = world.catalogue.table
         with csv_stream(part_of(out, track_file), features.column_names, compressed=compressed) as stream:
             append_rows(stream, features)
-        write = partial(_write_shards, world, out, suffix)
-        _write_oracle(part_of(out, ORACLE_FILE), _each(write, _runs(cut), threads))
-        paths = publication.commit(names, description)
+        write = partial(_write_run, world, out, suffix)
+        records: dict[str, ListedFile] = {}
+        with closing(_each(write, _runs(cut), threads)) as runs:
+            _write_oracle(part_of(out, ORACLE_FILE), _oracles(runs, records))
+        for name in (track_file, ORACLE_FILE):
+            records[name] = record_part(out, name)
+        paths = place.commit(records, description)
     return SynthesisSummary(
         tuple(paths), world.rows, sessions, tracks, round(time.perf_counter() - started, 3)
     )
@@ -122,26 +129,42 @@ def _runs(shards: list[Shard]) -> list[list[Shard]]:
 
 
 def _each(
-    write: Callable[[list[Shard]], pa.Table], runs: list[list[Shard]], threads: int | None
-) -> Iterator[pa.Table]:
-    """Write all runs, several at once; the oracle of each in the order of the sessions."""
-    workers = min(threads or os.cpu_count() or 1, len(runs))
-    with ThreadPoolExecutor(workers) as pool:
+    write: Callable[[list[Shard]], Written], runs: list[list[Shard]], threads: int | None
+) -> Generator[Written]:
+    """Write all runs, several at once, and give what was written in the order of the sessions."""
+    workers = threads or min(os.cpu_count() or 1, figures.MOST_THREADS)
+    with ThreadPoolExecutor(min(workers, len(runs))) as pool:
         yield from pool.map(write, runs)
 
 
-def _write_shards(world: World, out: Path, suffix: str, shards: list[Shard]) -> pa.Table:
-    """Write neighbouring shards as parts, block by block; return the oracle of their sessions."""
+@dataclass(frozen=True)
+class Written:
+    """One run: its files by name, and the oracle of its sessions."""
+
+    files: dict[str, ListedFile]
+    oracle: pa.Table
+
+
+def _write_run(world: World, out: Path, suffix: str, shards: list[Shard]) -> Written:
+    """Write neighbouring shards as parts, block by block."""
     draw = lru_cache(maxsize=1)(world.block)  # the last block of a shard is often the first of the next
-    oracles = []
+    files, oracles = {}, []
     for shard in shards:
-        path = part_of(out, shard.name + suffix)
-        with csv_stream(path, SESSION_LOG.names, compressed=bool(suffix)) as stream:
+        name = shard.name + suffix
+        with csv_stream(part_of(out, name), SESSION_LOG.names, compressed=bool(suffix)) as stream:
             for block in world.extent.blocks_of(shard):
                 log, oracle = draw(block).cut(shard.first, shard.last)
                 append_rows(stream, log)
                 oracles.append(oracle)
-    return pa.concat_tables(oracles)
+        files[name] = record_part(out, name)
+    return Written(files, pa.concat_tables(oracles))
+
+
+def _oracles(runs: Iterable[Written], records: dict[str, ListedFile]) -> Iterator[pa.Table]:
+    """The oracle of each run, while its files are entered into ``records``."""
+    for run in runs:
+        records.update(run.files)
+        yield run.oracle
 
 
 def _write_oracle(path: Path, tables: Iterable[pa.Table]) -> None:
@@ -154,3 +177,4 @@ def _write_oracle(path: Path, tables: Iterable[pa.Table]) -> None:
                 writer.write_table(kept.slice(0, figures.ORACLE_ROW_GROUP).combine_chunks())
                 kept = kept.slice(figures.ORACLE_ROW_GROUP)
         writer.write_table(kept.combine_chunks())
+    flush(path)

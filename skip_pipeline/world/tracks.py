@@ -100,12 +100,15 @@ def styles_of(table: pa.Table) -> FloatArray:
 def play_counts(play_rank: IntArray, rows: int) -> IntArray:
     """Log rows of each track: int64 (tracks,), of sum ``rows``.
 
-    With at least as many rows as tracks every track is played, as in the published mini set; with fewer,
-    only the most played ones are.
+    Every track is played once where there are ``PLAYS_PER_TRACK`` rows a track, as in the published mini set,
+    and in proportion where there are more, so that popular tracks have the same share of any world's rows.
+    With fewer rows, but one for each track, all are still played; with fewer than that, only the most played.
     """
     tracks = len(play_rank)
-    each = 1 if rows >= tracks else 0
-    by_rank = each + apportion(rows - each * tracks, _play_shares(tracks))
+    each = rows / (figures.PLAYS_PER_TRACK * tracks)
+    if each < 1.0:
+        each = float(rows >= tracks)
+    by_rank = apportion(rows, each + (rows - each * tracks) * _play_shares(tracks))
     return by_rank[play_rank]
 
 

@@ -15,7 +15,7 @@ from skip_pipeline.schema import LEVELS, ORACLE
 from skip_pipeline.world import figures, oracle
 from skip_pipeline.world.circumstances import draw_circumstances
 from skip_pipeline.world.drift import Drift, DriftKind, Drifts
-from skip_pipeline.world.extent import Extent
+from skip_pipeline.world.extent import Extent, check_size
 from skip_pipeline.world.identifiers import ordered_uuid_strings
 from skip_pipeline.world.listeners import Listeners, appeal, contrast, draw_listeners
 from skip_pipeline.world.log import UNKNOWN_START_CODE, Places, log_table
@@ -84,9 +84,9 @@ class World:
     changes: Sequence[Drift] = ()
 
     def __post_init__(self) -> None:
-        for name, value, least in (("tracks", self.tracks, 1), ("seed", self.seed, 0)):
-            if value < least:
-                raise RefusedError(f"{name} is {value}, but must be at least {least}; choose {least} or more")
+        check_size("tracks", self.tracks, 1, figures.MOST_TRACKS)
+        if self.seed < 0:
+            raise RefusedError(f"seed is {self.seed}, but must be at least 0; choose 0 or more")
         Drifts(self.changes, self.extent)
 
     @property
@@ -217,6 +217,9 @@ def _oracle_table(
     last = oracle.LastTrack.after(behaviour, setting.lengths, setting.circle)
     state = oracle.given_state(last, behaviour, listeners, setting.liking, setting.lengths)
     past = oracle.given_past(last, behaviour, contrasts, setting)
-    # Six decimals: more than any use needs, and free of the last bits in which machines differ.
-    columns = [ids, *(pa.array(np.round(chance, 6), pa.float32()) for chance in (state, past))]
+    # Six decimals are more than any use needs, and hide the last bits in which machines may differ. Never 0
+    # or 1, which would make the log-loss of a surprise infinite.
+    least = 1e-6
+    shown = [np.clip(np.round(chance, 6), least, 1.0 - least) for chance in (state, past)]
+    columns = [ids, *(pa.array(chance, pa.float32()) for chance in shown)]
     return pa.Table.from_arrays(columns, schema=ORACLE)

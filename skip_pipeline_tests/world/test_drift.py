@@ -62,6 +62,8 @@ def test_changed_track_features_are_more_organic_plays(quiet: list[pa.Table]) ->
         for log in (quiet[1], after)
     ]
     assert means[1] - means[0] > 0.05
+    moved = set(after.column("track_id_clean").to_pylist())
+    assert len(moved) > 0.5 * len(set(quiet[1].column("track_id_clean").to_pylist()))  # not to one track
 
 
 def test_an_unknown_level_is_one_that_the_vocabulary_lacks(quiet: list[pa.Table]) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 import pytest
 
-from skip_pipeline.world import figures, sessions
+from skip_pipeline.world import figures, oracle, sessions
+from skip_pipeline.world.drift import Drift, DriftKind
 from skip_pipeline.world.extent import Extent
+from skip_pipeline.world.figures import FIRST_DATE
 from skip_pipeline.world.sessions import PLAYED
 from skip_pipeline.world.world import Block, World
 
@@ -45,6 +49,42 @@ def test_chances_come_true_as_often_as_they_say(blocks: list[Block], column: str
         here = tenth == place
         noise = 4 * np.sqrt((chance[here] * (1 - chance[here])).sum()) / here.sum()
         assert played[here].mean() == pytest.approx(chance[here].mean(), abs=noise)
+
+
+def test_chances_stay_true_when_contexts_and_patience_drift() -> None:
+    changes = tuple(Drift(kind, FIRST_DATE) for kind in (DriftKind.context_type, DriftKind.skip_rate))
+    drifted = World(Extent(8000), 8000, 3, changes)
+    blocks = [drifted.block(block) for block in range(4)]
+    played = _played(blocks)
+    for column in (STATE, PAST):
+        chance = _chance(blocks, column)
+        noise = np.sqrt((chance * (1 - chance)).sum()) / len(chance)
+        assert played.mean() == pytest.approx(chance.mean(), abs=4 * noise)
+
+
+def test_more_nodes_of_quadrature_change_nothing_that_shows(monkeypatch: pytest.MonkeyPatch) -> None:
+    block = World(Extent(2000), 3000, 5).block(0)
+    nodes, weights = np.polynomial.hermite_e.hermegauss(61)
+    monkeypatch.setattr(oracle, "_NODES", nodes)
+    monkeypatch.setattr(oracle, "_NODE_WEIGHTS", weights / weights.sum())
+    last = oracle.LastTrack.after(block.behaviour, block.setting.lengths, block.setting.circle)
+    finer = oracle.given_past(last, block.behaviour, block.contrasts, block.setting)
+    assert np.abs(finer - block.oracle.column(PAST).to_numpy()).max() < 0.002
+
+
+def test_shuffle_counts_for_as_much_as_the_log_tells_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a strong dislike of shuffle, sessions that had it on are predicted to skip more."""
+    block = World(Extent(2000), 3000, 5).block(0)
+    last = oracle.LastTrack.after(block.behaviour, block.setting.lengths, block.setting.circle)
+    plain = oracle.given_past(last, block.behaviour, block.contrasts, block.setting)
+    rows, before = np.arange(2000), block.setting.lengths - 2
+    shuffled = block.behaviour.shuffled[rows, before]
+    stays = block.behaviour.context[rows, before] == block.behaviour.context[rows, 0]
+    monkeypatch.setattr(figures, "SHUFFLE_LIFT", -3.0)
+    disliked = oracle.given_past(last, block.behaviour, block.contrasts, block.setting)
+    assert (disliked - plain)[shuffled & stays].mean() != pytest.approx(
+        (disliked - plain)[~shuffled & stays].mean(), abs=0.02
+    )
 
 
 def test_knowing_the_state_beats_inferring_it_which_beats_not_trying(blocks: list[Block]) -> None:
@@ -164,10 +204,6 @@ def _logistic(value: FloatArray) -> FloatArray:
 
 
 def test_nothing_logged_of_the_last_track_reaches_the_inferred_chance(world: World) -> None:
-    from dataclasses import replace
-
-    from skip_pipeline.world.oracle import LastTrack, given_past
-
     block = world.block(1)
     rows, last = np.arange(len(block.places.lengths)), block.places.lengths - 1
     changed = {}
@@ -177,8 +213,8 @@ def test_nothing_logged_of_the_last_track_reaches_the_inferred_chance(world: Wor
         changed[name] = values
     forgotten = replace(block.behaviour, **changed)
     chances = [
-        given_past(
-            LastTrack.after(behaviour, block.setting.lengths, block.setting.circle),
+        oracle.given_past(
+            oracle.LastTrack.after(behaviour, block.setting.lengths, block.setting.circle),
             behaviour,
             block.contrasts,
             block.setting,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -14,7 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 from pyarrow import csv
 
-from skip_pipeline.errors import RefusedError
+from skip_pipeline import storage
+from skip_pipeline.errors import BusyError, RefusedError
 from skip_pipeline.world import figures
 from skip_pipeline.world import synthesize as module
 from skip_pipeline.world.synthesize import synthesize
@@ -24,7 +26,11 @@ ORACLE, FULL_TRACKS = "oracle.parquet", "track_features/tf_000000000000.csv"
 
 
 def _contents(out: Path) -> dict[str, bytes]:
-    return {p.relative_to(out).as_posix(): p.read_bytes() for p in sorted(out.rglob("*")) if p.is_file()}
+    return {
+        p.relative_to(out).as_posix(): p.read_bytes()
+        for p in sorted(out.rglob("*"))
+        if p.is_file() and p.name != ".lock"
+    }
 
 
 def _rows(out: Path, name: str) -> pa.Table:
@@ -70,7 +76,9 @@ def test_marker_says_in_words_and_figures_what_the_files_are(tmp_path: Path) -> 
     marker = json.loads((tmp_path / MARKER).read_text())
     assert (marker["sessions"], marker["tracks"], marker["seed"]) == (2, 3, 9)
     assert (marker["days"], marker["drifts"]) == (1, [])
-    assert marker["files"] == [ORACLE, TRACKS, LOG]
+    assert sorted(marker["files"]) == [ORACLE, TRACKS, LOG]
+    log = (tmp_path / LOG).read_bytes()
+    assert marker["files"][LOG] == {"bytes": len(log), "sha256": hashlib.sha256(log).hexdigest()}
     assert isinstance(marker["generator_version"], int)
     assert "synthetic" in marker["note"]
 
@@ -221,8 +229,86 @@ def test_a_marker_that_lists_nothing_protects_all_csvs(tmp_path: Path) -> None:
     synthesize(tmp_path, sessions=2, tracks=3, seed=0)
     for damaged in ("", "{}", "[]", '{"files": 3}'):
         (tmp_path / MARKER).write_text(damaged)
-        with pytest.raises(RefusedError, match=r"which no SYNTHETIC\.json lists"):
+        with pytest.raises(RefusedError, match=r"which no readable SYNTHETIC\.json lists"):
             synthesize(tmp_path, sessions=2, tracks=3, seed=1)
+
+
+def test_real_data_under_a_synthetic_name_are_never_touched(tmp_path: Path) -> None:
+    """The public archive calls its files as the default set does, so names alone tell nothing."""
+    synthesize(tmp_path, sessions=2, tracks=3, seed=0)
+    for content in (
+        "real",
+        (tmp_path / LOG).read_text().replace("true", "fals", 1),
+    ):  # another, or equal size
+        (tmp_path / LOG).write_text(content)
+        before = _contents(tmp_path)
+        with pytest.raises(RefusedError, match=r"holds training_set/log_mini\.csv, which no readable"):
+            synthesize(tmp_path, sessions=2, tracks=3, seed=1)
+        assert _contents(tmp_path) == before
+
+
+def test_real_data_that_come_while_a_set_is_drawn_are_never_touched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synthesize(tmp_path, sessions=2, tracks=3, seed=0)
+    before = _contents(tmp_path)
+    real = "training_set/log_0_20180716_000000000000.csv"
+    append = module.append_rows
+
+    def append_and_deliver(stream: Any, table: pa.Table) -> None:
+        (tmp_path / real).write_text("real")
+        append(stream, table)
+
+    monkeypatch.setattr(module, "append_rows", append_and_deliver)
+    with pytest.raises(RefusedError, match=f"holds {real}, which"):
+        synthesize(tmp_path, sessions=2, tracks=3, seed=1)
+    assert _contents(tmp_path) == before | {real: b"real"}
+
+
+def test_a_second_run_into_the_same_folder_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append, refusals = module.append_rows, []
+
+    def append_and_start_another(stream: Any, table: pa.Table) -> None:
+        if not refusals:
+            with pytest.raises(BusyError) as refusal:
+                synthesize(tmp_path, sessions=2, tracks=3, seed=1)
+            refusals.append(str(refusal.value))
+        append(stream, table)
+
+    monkeypatch.setattr(storage, "_LOCK_SECONDS", 0.05)
+    monkeypatch.setattr(module, "append_rows", append_and_start_another)
+    synthesize(tmp_path, sessions=2, tracks=3, seed=0)
+    assert "another process is writing" in refusals[0]
+    monkeypatch.undo()
+    synthesize(tmp_path / "alone", sessions=2, tracks=3, seed=0)
+    assert _contents(tmp_path / "alone").items() <= _contents(tmp_path).items()
+
+
+@pytest.mark.parametrize("name", [MARKER, LOG, ORACLE])
+def test_a_folder_where_a_file_belongs_is_refused(tmp_path: Path, name: str) -> None:
+    synthesize(tmp_path, sessions=2, tracks=3, seed=0)
+    (tmp_path / name).unlink()
+    (tmp_path / name).mkdir()
+    before = _contents(tmp_path)
+    with pytest.raises(RefusedError, match=r"may be real data"):
+        synthesize(tmp_path, sessions=2, tracks=3, seed=1)
+    assert _contents(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("wrong", "fact"),
+    [
+        ({"sessions": 10**12}, "sessions is 1000000000000, but must be at most 1000000000"),
+        ({"sessions": 50_000, "days": 40_000}, "days is 40000, but must be at most 36525"),
+        ({"tracks": 10**12}, "tracks is 1000000000000, but must be at most 100000000"),
+    ],
+)
+def test_sizes_beyond_reason_are_refused(tmp_path: Path, wrong: dict[str, int], fact: str) -> None:
+    with pytest.raises(RefusedError, match=f"{fact}; choose .* or fewer"):
+        synthesize(tmp_path / "out", **({"sessions": 1, "tracks": 1, "seed": 0} | wrong))
+    assert not (tmp_path / "out").exists()
 
 
 # --- Overwriting ------------------------------------------------------------------------------------------
@@ -233,7 +319,7 @@ def test_an_earlier_synthetic_set_is_replaced_with_its_stale_shards(tmp_path: Pa
     stale = "training_set/log_1.csv.gz"
     (tmp_path / "old" / stale).write_text("stale")
     marker = json.loads((tmp_path / "old" / MARKER).read_text())
-    marker["files"].append(stale)
+    marker["files"][stale] = {"bytes": 5, "sha256": hashlib.sha256(b"stale").hexdigest()}
     (tmp_path / "old" / MARKER).write_text(json.dumps(marker))
     for name in ("old", "fresh"):
         synthesize(tmp_path / name, sessions=4, tracks=6, seed=1)
@@ -251,14 +337,14 @@ def test_a_failure_while_writing_leaves_the_earlier_set_as_it_was(
             raise OSError("disk full")
 
     monkeypatch.setattr(module, "append_rows", fail)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(RefusedError, match=r"cannot be written \(disk full\).*make room or choose another"):
         synthesize(tmp_path, sessions=4, tracks=6, seed=1)
     assert _contents(tmp_path) == before
 
 
 def test_parts_of_a_killed_process_are_cleared_away(tmp_path: Path) -> None:
     synthesize(tmp_path, sessions=2, tracks=3, seed=0)
-    left = tmp_path / "training_set/.log_7_20180715_000000000000.csv.part"
+    left = tmp_path / "training_set/.log_7_20180715_000000000000.csv.synthetic-part"
     left.write_text("half")
     synthesize(tmp_path, sessions=2, tracks=3, seed=1)
     assert not left.exists()

@@ -56,10 +56,11 @@ DEVIATIONS: Final[tuple[Deviation, ...]] = (
     *(
         Deviation(
             "flags_by_reason_start",
-            f"{start} / *",
+            f"{start} / {flag}",
             "a rare start; in the world neither shuffle nor premium makes it more likely",
         )
         for start in ("endplay", "playbtn", "trackerror")
+        for flag in ("hist_user_behavior_is_shuffle", "premium")
     ),
     Deviation(
         "loudness_of_rows",
@@ -75,6 +76,11 @@ DEVIATIONS: Final[tuple[Deviation, ...]] = (
         "features_by_hour_band",
         "*",
         "in the world the hour decides how much beat listeners choose, but neither energy nor valence",
+    ),
+    Deviation(
+        "correlations_of_rows",
+        "hist_user_behavior_n_seekback ~ hist_user_behavior_n_seekfwd",
+        "in the world the two kinds of seek have nothing in common but starts and ends",
     ),
     Deviation(
         "correlations_of_rows",

@@ -60,7 +60,7 @@ def calibrate(
 
 
 def measure_folder(raw: Path) -> dict[str, dict[str, float]]:
-    """Measure a raw folder, its shards one after the other; see ``measures.measure``.
+    """Measure a raw folder, all its shards together in memory; see ``measures.measure``.
 
     Raises:
         MissingInputError: no session logs or no track features there.
@@ -74,7 +74,7 @@ def measure_folder(raw: Path) -> dict[str, dict[str, float]]:
 
 
 def show(comparison: Comparison, source: DataSource, console: Console) -> None:
-    """Print every figure, group by group, then the result."""
+    """Print every figure, group by group, then those that fail, then the result."""
     for name, group in figures().items():
         figure = Column("figure", no_wrap=True)
         table = Table(figure, "published", source, "tolerance", "", title=group.title, title_justify="left")
@@ -82,6 +82,18 @@ def show(comparison: Comparison, source: DataSource, console: Console) -> None:
             word = {True: "pass", False: f"FAIL {record.reason}", None: ""}[record.passed]
             table.add_row(record.key, number(record.published), number(record.world), allowed(record), word)
         console.print(table, markup=False)
+    failing = Table(
+        "group", "figure", "published", source, "reason", title="Figures that fail", title_justify="left"
+    )
+    for record in comparison.failed:
+        failing.add_row(
+            record.group,
+            record.key,
+            number(record.published),
+            number(record.world),
+            record.reason or "unexplained",
+        )
+    console.print(failing, markup=False)
     console.print(f"Measured on {source} data. {verdict(comparison)}", markup=False, soft_wrap=True)
 
 
