@@ -37,16 +37,14 @@ DEVIATIONS: Final[tuple[Deviation, ...]] = (
         "*",
         "one particular real track; the second most played track of the world is another",
     ),
-    Deviation(
-        "seeks",
-        "* / distinct values",
-        "hangs on the 100 to 200 rows with four or more seeks, which chance spreads anew in each world",
-    ),
-    Deviation(
-        "seeks",
-        "hist_user_behavior_n_seekback / *",
-        "a third of the published variance is one row with 151 seeks; the world's tail has the same shape, "
-        "but its most extreme row is chance",
+    *(
+        Deviation(
+            "seeks",
+            f"* / {statistic}",
+            "hangs on the few rows with most seeks: one with 151 back is a third of that published variance. "
+            "The world's tail has the same shape, but its most extreme rows are chance",
+        )
+        for statistic in ("std", "max", "distinct values")
     ),
     Deviation(
         "dates_distinct",
