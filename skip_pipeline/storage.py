@@ -3,7 +3,8 @@
 A stage writes into a hidden staging folder beside its results. When it is done, that folder is renamed
 to ``.commit`` in one step; from then on its files belong to the stage, and moving them into place can
 be finished by whoever comes next. So a process killed at any moment leaves the earlier results, or the
-new ones, never a mixture and never half a file. Nothing here knows what the files mean.
+new ones, never a mixture and never half a file. What was made of a shard whose input and code are the same as
+before is kept where it is. Nothing here knows what the files mean.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -45,6 +46,29 @@ class FileRecord:
 
 
 @dataclass(frozen=True)
+class Made:
+    """What was made of a shard: names of its files below the stage's folder, and JSON values that merge."""
+
+    files: tuple[str, ...]
+    summary: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class ShardRecord:
+    """What a stage made of one shard.
+
+    Attributes:
+        inputs: digest of everything that decided the result: input files, code, settings (``digest_of``).
+        files: names of the files that are its result.
+        summary: JSON values that merge with those of other shards.
+    """
+
+    inputs: str
+    files: tuple[str, ...]
+    summary: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class DatasetFacts:
     """What identifies a set of files to others: name, fingerprint (SHA-256 in hex), rows and bytes."""
 
@@ -64,6 +88,18 @@ class Manifest:
     seconds: float
     files: tuple[FileRecord, ...]
     details: Mapping[str, Any] = field(default_factory=dict)
+    shards: Mapping[str, ShardRecord] = field(default_factory=dict)
+
+    def record(self, name: str) -> FileRecord:
+        """The file of a name.
+
+        Raises:
+            ContractError: the stage has no such file.
+        """
+        for record in self.files:
+            if record.name == name:
+                return record
+        raise ContractError(f"{self.stage} holds no {name}; materialize {self.stage} again")
 
     @property
     def bytes(self) -> int:
@@ -89,6 +125,14 @@ def fingerprint(files: tuple[FileRecord, ...]) -> str:
     return digest.hexdigest()
 
 
+def digest_of(*parts: str) -> str:
+    """SHA-256 over texts, in hex: the ``inputs`` of a shard from the digests of what it is made from."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(f"{part}\n".encode())
+    return digest.hexdigest()
+
+
 def record_file(path: Path, name: str) -> FileRecord:
     """Size and SHA-256 of one file, read in a stream.
 
@@ -105,14 +149,83 @@ def record_file(path: Path, name: str) -> FileRecord:
         ) from None
 
 
-class Staging:
-    """The unpublished files of one stage: write below ``folder``, fill in ``rows`` and ``details``."""
+def record_files(paths: Iterable[Path]) -> tuple[FileRecord, ...]:
+    """Size and SHA-256 of several files, each by its own name.
 
-    def __init__(self, folder: Path) -> None:
+    Raises:
+        MissingInputError: see ``record_file``.
+    """
+    return tuple(record_file(path, path.name) for path in paths)
+
+
+class Staging:
+    """The unpublished files of one stage: write below ``folder``, fill in ``rows`` and ``details``.
+
+    Shards whose inputs are unchanged need not be written: ``shard`` keeps what was made of them.
+
+    Attributes:
+        rows, details: for the manifest.
+        shards: what was made of each, now or before.
+        kept: files that stay as they are.
+        made: names of the shards made now.
+    """
+
+    def __init__(self, folder: Path, earlier: Manifest | None = None) -> None:
         self.folder = folder
         self.rows = 0
         self.details: dict[str, Any] = {}
+        self.shards: dict[str, ShardRecord] = {}
+        self.kept: dict[str, FileRecord] = {}
+        self.made: list[str] = []
+        self._earlier = earlier
         self._manifest: Manifest | None = None
+
+    def unchanged(self, shard: str, inputs: str) -> Mapping[str, Any] | None:
+        """Keep what was made of a shard from the same inputs; None if it has to be made (again).
+
+        Args:
+            shard: its name.
+            inputs: digest of everything that decides the result.
+
+        Returns:
+            The summary from when it was made.
+        """
+        earlier = self._earlier.shards.get(shard) if self._earlier else None
+        if self._earlier is None or earlier is None or earlier.inputs != inputs:
+            return None
+        records = {record.name: record for record in self._earlier.files if record.name in earlier.files}
+        if len(records) != len(earlier.files) or not all(map(self._is_in_place, records.values())):
+            return None
+        self.kept |= records
+        self.shards[shard] = earlier
+        return earlier.summary
+
+    def shard(self, name: str, inputs: str, make: Callable[[], Made]) -> Mapping[str, Any]:
+        """What there is of a shard: kept if its inputs are unchanged, else made now.
+
+        Args:
+            name: of the shard.
+            inputs: digest of everything that decides the result.
+            make: writes the shard's files below ``folder``.
+
+        Returns:
+            Its summary.
+        """
+        summary = self.unchanged(name, inputs)
+        if summary is not None:
+            return summary
+        made = make()
+        self.shards[name] = ShardRecord(inputs, made.files, made.summary)
+        self.made.append(name)
+        return made.summary
+
+    def find(self, name: str) -> Path:
+        """Where the file ``name`` is now: among the published ones if it is kept, else staged."""
+        return (self.folder.parent if name in self.kept else self.folder) / name
+
+    def _is_in_place(self, record: FileRecord) -> bool:
+        path = self.folder.parent / record.name
+        return path.is_file() and path.stat().st_size == record.bytes
 
     def path(self, name: str) -> Path:
         """Where to write the file ``name`` (``/`` for sub-folders); its parent folder exists on return."""
@@ -147,7 +260,7 @@ def publish(
         _discard_leftovers(folder)
         staged = folder / _STAGING
         staged.mkdir()
-        staging = Staging(staged)
+        staging = Staging(staged, _earlier_manifest(folder, data_source))
         try:
             yield staging
             manifest = Manifest(
@@ -155,8 +268,9 @@ def publish(
                 data_source=data_source,
                 rows=staging.rows,
                 seconds=round(time.perf_counter() - began, 3),
-                files=tuple(record_file(path, name) for name, path in _files_below(staged)),
+                files=_records(staged, staging.kept),
                 details=staging.details,
+                shards=staging.shards,
             )
             write_json(staged / MANIFEST, asdict(manifest))
             for _, path in _files_below(staged):
@@ -206,7 +320,27 @@ def finish_publication(folder: Path) -> None:
 def _load_manifest(folder: Path) -> Manifest:
     fields = read_json(folder / MANIFEST)
     fields["files"] = tuple(FileRecord(**record) for record in fields["files"])
+    fields["shards"] = {
+        name: ShardRecord(record["inputs"], tuple(record["files"]), record["summary"])
+        for name, record in fields["shards"].items()
+    }
     return Manifest(**fields)
+
+
+def _earlier_manifest(folder: Path, data_source: DataSource) -> Manifest | None:
+    """What the folder holds; None where that is nothing, unreadable, or of another source of data."""
+    try:
+        manifest = _load_manifest(folder)
+    except (FileNotFoundError, ValueError, TypeError, KeyError):
+        return None
+    # A table says in its own metadata where it comes from, so it cannot be kept for the other.
+    return manifest if manifest.data_source == data_source else None
+
+
+def _records(staged: Path, kept: Mapping[str, FileRecord]) -> tuple[FileRecord, ...]:
+    """Files of a publication, sorted by name: those that are staged, and those that stay."""
+    new = {name: record_file(path, name) for name, path in _files_below(staged)}
+    return tuple(record for _, record in sorted((dict(kept) | new).items()))
 
 
 def shard_names(manifest: Manifest) -> tuple[str, ...]:

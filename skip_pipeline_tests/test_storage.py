@@ -416,7 +416,15 @@ def test_json_without_a_spelling_is_not_written(tmp_path, value):
 def test_the_manifest_is_plain_json(tmp_path):
     put(tmp_path, {"kept.txt": "1"}, rows=7)
     fields = json.loads((tmp_path / MANIFEST).read_text())
-    assert fields.keys() == {"stage", "data_source", "rows", "seconds", "files", "details"}
+    assert fields.keys() == {
+        "stage",
+        "data_source",
+        "rows",
+        "seconds",
+        "files",
+        "details",
+        "shards",
+    }
     assert fields["files"][0].keys() == {"name", "bytes", "sha256"}
 
 

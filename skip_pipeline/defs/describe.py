@@ -15,7 +15,7 @@ from skip_pipeline.defs.tracked_materialization import TrackedMaterialization
 from skip_pipeline.defs.tracking import MlflowTracker
 from skip_pipeline.flow.history import EpochReport
 from skip_pipeline.settings import FILES_SHOWN
-from skip_pipeline.storage import DatasetFacts, FileRecord, Manifest, fingerprint, record_file
+from skip_pipeline.storage import DatasetFacts, FileRecord, Manifest, Staging, fingerprint
 
 if TYPE_CHECKING:
     from skip_pipeline.flow.evaluate import SplitScores
@@ -37,6 +37,21 @@ def stage(manifest: Manifest, folder: Path, columns: pa.Schema | None = None) ->
         data_source=manifest.data_source,
         columns=columns,
     ) | {"files": file_table(manifest.files)}
+
+
+def shards(staging: Staging, folder: Path, columns: pa.Schema | None = None) -> Metadata:
+    """What a published stage of shards says about itself, and how many of them were made anew."""
+    return stage(staging.manifest, folder, columns) | {
+        name: dg.MetadataValue.int(count) for name, count in shard_counts(staging).items()
+    }
+
+
+def shard_counts(staging: Staging) -> dict[str, int]:
+    """How many shards a stage has, and how many of them were made anew; lookups are not counted."""
+    return {
+        "shards": sum(not name.startswith("_") for name in staging.shards),
+        "shards_made": sum(not name.startswith("_") for name in staging.made),
+    }
 
 
 def files(
@@ -155,14 +170,17 @@ def log_stage(run: TrackedMaterialization, manifest: Manifest, columns: pa.Schem
 
 
 def log_delivered(
-    run: TrackedMaterialization, asset: str, paths: Sequence[Path], columns: pa.Schema, rows: int
-) -> tuple[FileRecord, ...]:
-    """Record in MLflow which raw files the run read, and return their sizes and digests."""
-    records = tuple(record_file(path, path.name) for path in paths)
+    run: TrackedMaterialization,
+    asset: str,
+    records: Sequence[FileRecord],
+    folder: Path,
+    columns: pa.Schema,
+    rows: int,
+) -> None:
+    """Record in MLflow which raw files the run read."""
     size = sum(record.bytes for record in records)
-    facts = DatasetFacts(name=asset, digest=fingerprint(records), rows=rows, bytes=size)
-    run.dataset(facts, paths[0].parent, mlflow_columns(columns), "input")
-    return records
+    facts = DatasetFacts(name=asset, digest=fingerprint(tuple(records)), rows=rows, bytes=size)
+    run.dataset(facts, folder, mlflow_columns(columns), "input")
 
 
 def log_input(

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -49,6 +49,23 @@ class SessionLogSummary:
     junk_dates: Mapping[str, int]
     reordered: bool
     session_hashes: np.ndarray = field(repr=False, compare=False)
+
+    def to_json(self) -> dict[str, Any]:
+        """All but the hashes, as JSON values."""
+        return {
+            "rows": self.rows,
+            "sessions": self.sessions,
+            "lengths": {str(length): count for length, count in self.lengths.items()},
+            "unknown_levels": {column: dict(counts) for column, counts in self.unknown_levels.items()},
+            "junk_dates": dict(self.junk_dates),
+            "reordered": self.reordered,
+        }
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any], session_hashes: np.ndarray) -> SessionLogSummary:
+        """Inverse of ``to_json``."""
+        lengths = {int(length): count for length, count in content["lengths"].items()}
+        return cls(**{**content, "lengths": lengths}, session_hashes=session_hashes)
 
 
 # --- Session logs -------------------------------------------------------------------------------------

@@ -28,6 +28,20 @@ class FeatureRange:
     low: np.ndarray
     high: np.ndarray
 
+    def to_json(self) -> dict[str, Any] | None:
+        """Lows and highs as JSON values, which hold no infinity: None where there were no rows."""
+        if not np.all(np.isfinite(self.low)):
+            return None
+        return {"low": self.low.tolist(), "high": self.high.tolist()}
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any] | None) -> FeatureRange:
+        """Inverse of ``to_json``."""
+        if content is None:
+            nothing = np.full(len(schema.SCALED_FEATURES), np.inf)
+            return cls(low=nothing, high=-nothing)
+        return cls(low=np.array(content["low"], np.float64), high=np.array(content["high"], np.float64))
+
 
 @dataclass(frozen=True)
 class Scaler:

@@ -1,22 +1,27 @@
 """From raw files to tensors as assets: shard by shard through the stages of ``flow``."""
 
 import datetime as dt
+import json
+from functools import partial
 
 import dagster as dg
 
-from skip_pipeline import raw_folder, schema
+from skip_pipeline import raw_folder, schema, shard_work
+from skip_pipeline.code_version import stages_version
 from skip_pipeline.defs import describe
 from skip_pipeline.defs.resources import DataDirectory
 from skip_pipeline.defs.tracking import MlflowTracker
-from skip_pipeline.flow import bundle, encode, ingest, merge, scale
+from skip_pipeline.flow import bundle, ingest
 from skip_pipeline.settings import OWNER, SCALER_FILE, SESSIONS_FOLDER, TRACK_TABLE
 from skip_pipeline.storage import (
+    digest_of,
+    fingerprint,
     publish,
     read_manifest,
     read_table,
+    record_files,
     shard_names,
     write_json,
-    write_table,
 )
 
 
@@ -39,26 +44,44 @@ def merged_table(
     with tracker.materialization(context) as run:
         paths = raw_folder.find_session_logs(layout.raw)
         track_paths = raw_folder.find_track_features(layout.raw)
-        tracks = ingest.read_track_features(track_paths)
+        logs, delivered = record_files(paths), record_files(track_paths)
         source = raw_folder.data_source(layout.raw)
         today = dt.datetime.now(tz=dt.UTC).date()
         with publish(layout.merged, stage="merged_table", data_source=source, started=run.started) as staging:
-            write_table(tracks, staging.path(TRACK_TABLE), schema.TRACK_FEATURES, data_source=source)
+            tracks_inputs = digest_of(stages_version(), fingerprint(delivered))
+            tracks = staging.shard(
+                TRACK_TABLE,
+                tracks_inputs,
+                partial(shard_work.track_table, track_paths, out=staging.folder, data_source=source),
+            )
             summaries = {}
-            for path in paths:
-                log, summaries[path] = ingest.load_session_log(path, among=paths, today=today)
-                merged = merge.merge(log, tracks, shard=str(path))
-                write_table(
-                    merged,
-                    staging.path(f"{raw_folder.shard_name(path)}.parquet"),
-                    schema.MERGED,
+            for path, log in zip(paths, logs, strict=True):
+                shard = shard_work.table_file(path)
+                make = partial(
+                    shard_work.merge_shard,
+                    path,
+                    among=paths,
+                    tracks=staging.find(TRACK_TABLE),
+                    out=staging.folder,
+                    today=today,
                     data_source=source,
                 )
+                summary = staging.shard(shard, digest_of(tracks_inputs, log.sha256), make)
+                hashes = staging.find(shard_work.hashes_file(shard))
+                summaries[path] = shard_work.summary_of(summary, hashes)
             staging.rows = ingest.combine(summaries).rows
-        describe.log_delivered(run, "session_logs", paths, schema.SESSION_LOG, staging.rows)
-        describe.log_delivered(run, "track_features", track_paths, schema.TRACK_FEATURES, tracks.num_rows)
+        describe.log_delivered(run, "session_logs", logs, paths[0].parent, schema.SESSION_LOG, staging.rows)
+        describe.log_delivered(
+            run,
+            "track_features",
+            delivered,
+            track_paths[0].parent,
+            schema.TRACK_FEATURES,
+            tracks["rows"],
+        )
         describe.log_stage(run, staging.manifest, schema.MERGED)
-    return describe.result(tracker, run, describe.stage(staging.manifest, layout.merged, schema.MERGED))
+        run.metrics(describe.shard_counts(staging))
+    return describe.result(tracker, run, describe.shards(staging, layout.merged, schema.MERGED))
 
 
 @dg.asset(
@@ -80,29 +103,28 @@ def encoded_table(
     with tracker.materialization(context) as run:
         before = read_manifest(layout.merged, made_by="merged_table")
         describe.log_input(run, before, layout.merged, schema.MERGED)
-        track_ids = read_table(layout.merged / TRACK_TABLE, schema.TRACK_FEATURES, columns=[schema.TRACK_ID])[
-            schema.TRACK_ID
-        ]
+        tracks = before.record(TRACK_TABLE).sha256
         with publish(
             layout.encoded, stage="encoded_table", data_source=before.data_source, started=run.started
         ) as staging:
-            unknown = 0
+            summaries = []
             for shard in shard_names(before):
-                merged = read_table(layout.merged / shard, schema.MERGED)
-                table = encode.encode(merged, track_ids)
-                write_table(table, staging.path(shard), schema.ENCODED, data_source=before.data_source)
-                write_table(
-                    encode.sessions(merged),
-                    staging.path(f"{SESSIONS_FOLDER}/{shard}"),
-                    schema.SESSIONS,
+                inputs = digest_of(stages_version(), tracks, before.record(shard).sha256)
+                make = partial(
+                    shard_work.encode_shard,
+                    shard,
+                    merged=layout.merged,
+                    tracks=layout.merged / TRACK_TABLE,
+                    out=staging.folder,
                     data_source=before.data_source,
                 )
-                staging.rows += table.num_rows
-                unknown += sum(sum(counts.values()) for counts in ingest.unknown_levels(merged).values())
+                summaries.append(staging.shard(shard, inputs, make))
+            unknown = sum(summary["values_of_unknown_level"] for summary in summaries)
+            staging.rows = sum(summary["rows"] for summary in summaries)
             staging.details["values_of_unknown_level"] = unknown
         describe.log_stage(run, staging.manifest, schema.ENCODED)
-        run.metrics({"values_of_unknown_level": unknown})
-    metadata = describe.stage(staging.manifest, layout.encoded, schema.ENCODED)
+        run.metrics({"values_of_unknown_level": unknown, **describe.shard_counts(staging)})
+    metadata = describe.shards(staging, layout.encoded, schema.ENCODED)
     metadata["values_of_unknown_level"] = dg.MetadataValue.int(unknown)
     return describe.result(tracker, run, metadata)
 
@@ -126,35 +148,38 @@ def scaled_table(
     with tracker.materialization(context) as run:
         before = read_manifest(layout.encoded, made_by="encoded_table")
         describe.log_input(run, before, layout.encoded, schema.ENCODED)
-        shards = {
-            name: read_table(layout.encoded / SESSIONS_FOLDER / name, schema.SESSIONS)
-            for name in shard_names(before)
-        }
-        scaler = scale.fit_scaler(
-            scale.feature_range(read_table(layout.encoded / name, schema.ENCODED), sessions)
-            for name, sessions in shards.items()
-        )
+        shards = shard_names(before)
+        scaler = shard_work.fit_scaler(before.shards[shard].summary for shard in shards)
+        fitted = json.dumps(scaler.to_json())
         with publish(
             layout.scaled, stage="scaled_table", data_source=before.data_source, started=run.started
         ) as staging:
-            clipped = 0
-            for name, sessions in shards.items():
-                table, beyond = scaler.apply(read_table(layout.encoded / name, schema.ENCODED))
-                write_table(table, staging.path(name), schema.SCALED, data_source=before.data_source)
-                write_table(
-                    sessions,
-                    staging.path(f"{SESSIONS_FOLDER}/{name}"),
-                    schema.SESSIONS,
+            summaries = []
+            for shard in shards:
+                # A shard that widens the training range moves every value, and every shard is made again.
+                inputs = digest_of(
+                    stages_version(),
+                    fitted,
+                    before.record(shard).sha256,
+                    before.record(shard_work.sessions_file(shard)).sha256,
+                )
+                make = partial(
+                    shard_work.scale_shard,
+                    shard,
+                    encoded=layout.encoded,
+                    scaler=scaler,
+                    out=staging.folder,
                     data_source=before.data_source,
                 )
-                staging.rows += table.num_rows
-                clipped += beyond
+                summaries.append(staging.shard(shard, inputs, make))
+            clipped = sum(summary["values_clipped"] for summary in summaries)
+            staging.rows = sum(summary["rows"] for summary in summaries)
             write_json(staging.path(SCALER_FILE), scaler.to_json())
             staging.details["values_clipped"] = clipped
         describe.log_stage(run, staging.manifest, schema.SCALED)
-        run.metrics({"values_clipped": clipped})
+        run.metrics({"values_clipped": clipped, **describe.shard_counts(staging)})
         run.artifact(layout.scaled / SCALER_FILE)
-    metadata = describe.stage(staging.manifest, layout.scaled, schema.SCALED)
+    metadata = describe.shards(staging, layout.scaled, schema.SCALED)
     metadata["values_clipped"] = dg.MetadataValue.int(clipped)
     return describe.result(tracker, run, metadata)
 

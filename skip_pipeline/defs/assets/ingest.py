@@ -16,7 +16,7 @@ from skip_pipeline.defs.tracked_materialization import TrackedMaterialization
 from skip_pipeline.defs.tracking import MlflowTracker
 from skip_pipeline.flow import ingest
 from skip_pipeline.settings import OWNER, DataSource
-from skip_pipeline.storage import fingerprint
+from skip_pipeline.storage import fingerprint, record_files
 
 # Oddities of the data that are counted and shown, while the night goes on.
 _WARNINGS = {contracts.LEVELS_KNOWN, contracts.DATES_PLAUSIBLE, contracts.MARKER_FITS}
@@ -104,7 +104,8 @@ def _describe(
     rows: int,
     source: DataSource,
 ) -> describe.Metadata:
-    records = describe.log_delivered(run, asset, paths, columns, rows)
+    records = record_files(paths)
+    describe.log_delivered(run, asset, records, paths[0].parent, columns, rows)
     size = sum(record.bytes for record in records)
     digest = fingerprint(records)
     seconds = round(time.perf_counter() - run.started, 3)

@@ -1,0 +1,139 @@
+"""What each table stage does with one shard: files in, files out, and a summary that merges with others'.
+
+Every function takes paths and plain values, so that it can run wherever the files can be seen, and writes
+below a folder that is published later as a whole. Running one again gives the same files.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+
+from skip_pipeline import schema
+from skip_pipeline.flow import encode, ingest, merge, scale
+from skip_pipeline.flow.ingest import SessionLogSummary
+from skip_pipeline.flow.scale import FeatureRange, Scaler
+from skip_pipeline.raw_folder import shard_name
+from skip_pipeline.settings import SESSIONS_FOLDER, TRACK_TABLE, DataSource
+from skip_pipeline.storage import Made, read_table, write_table
+
+HASHES_FOLDER: Final = "_session_hashes"
+"""Beside the merged shards: a hash of each session's id, to notice a session in two files."""
+
+
+def table_file(raw: Path) -> str:
+    """Name of a session log's shard in every table."""
+    return f"{shard_name(raw)}.parquet"
+
+
+def sessions_file(shard: str) -> str:
+    """Name of the sessions of a shard, beside the encoded and the scaled table."""
+    return f"{SESSIONS_FOLDER}/{shard}"
+
+
+def hashes_file(shard: str) -> str:
+    """Name of the session hashes of a shard, beside the merged table."""
+    return f"{HASHES_FOLDER}/{Path(shard).stem}.npy"
+
+
+def track_table(raw: tuple[Path, ...], *, out: Path, data_source: DataSource) -> Made:
+    """Read all track feature files as one table, sorted by id; see ``ingest.read_track_features``."""
+    tracks = ingest.read_track_features(raw)
+    write_table(tracks, out / TRACK_TABLE, schema.TRACK_FEATURES, data_source=data_source)
+    return Made((TRACK_TABLE,), {"rows": tracks.num_rows})
+
+
+def merge_shard(
+    raw: Path, *, among: tuple[Path, ...], tracks: Path, out: Path, today: dt.date, data_source: DataSource
+) -> Made:
+    """Read, judge and merge one session log.
+
+    Args:
+        raw: the log.
+        among: all session logs, to say where the rest of a broken session is.
+        tracks: the track table, sorted by id.
+        out: folder that gets the shard and its session hashes.
+        today: see ``ingest.load_session_log``.
+
+    Raises:
+        BadInputError, MissingInputError: see ``ingest.load_session_log`` and ``merge.merge``.
+    """
+    log, summary = ingest.load_session_log(raw, among=among, today=today)
+    name = table_file(raw)
+    merged = merge.merge(log, _tracks(tracks), shard=str(raw))
+    write_table(merged, out / name, schema.MERGED, data_source=data_source)
+    hashes = out / hashes_file(name)
+    hashes.parent.mkdir(exist_ok=True)
+    np.save(hashes, summary.session_hashes, allow_pickle=False)
+    return Made((name, hashes_file(name)), summary.to_json())
+
+
+def summary_of(summary: Mapping[str, Any], hashes: Path) -> SessionLogSummary:
+    """The summary of a merged shard, from its JSON values and its session hashes."""
+    return SessionLogSummary.from_json(summary, np.load(hashes, allow_pickle=False))
+
+
+def encode_shard(shard: str, *, merged: Path, tracks: Path, out: Path, data_source: DataSource) -> Made:
+    """Encode one merged shard, tell its sessions apart, and take the range of its features in training.
+
+    Args:
+        shard: its name.
+        merged: folder of the merged table.
+        tracks: the track table, sorted by id.
+        out: folder that gets the shard and its sessions.
+    """
+    table = read_table(merged / shard, schema.MERGED)
+    encoded = encode.encode(table, _tracks(tracks)[schema.TRACK_ID])
+    sessions = encode.sessions(table)
+    write_table(encoded, out / shard, schema.ENCODED, data_source=data_source)
+    (out / SESSIONS_FOLDER).mkdir(exist_ok=True)
+    write_table(sessions, out / sessions_file(shard), schema.SESSIONS, data_source=data_source)
+    unknown = sum(sum(counts.values()) for counts in ingest.unknown_levels(table).values())
+    summary = {
+        "rows": encoded.num_rows,
+        "values_of_unknown_level": unknown,
+        "training_range": scale.feature_range(encoded, sessions).to_json(),
+    }
+    return Made((shard, sessions_file(shard)), summary)
+
+
+def fit_scaler(summaries: Iterable[Mapping[str, Any]]) -> Scaler:
+    """The scaler of all encoded shards, from their summaries.
+
+    Raises:
+        TrainingError: see ``scale.fit_scaler``.
+    """
+    return scale.fit_scaler(FeatureRange.from_json(summary["training_range"]) for summary in summaries)
+
+
+def scale_shard(shard: str, *, encoded: Path, scaler: Scaler, out: Path, data_source: DataSource) -> Made:
+    """Scale one encoded shard; its sessions come along.
+
+    Args:
+        shard: its name.
+        encoded: folder of the encoded table.
+        scaler: fitted on all shards.
+        out: folder that gets the shard and its sessions.
+    """
+    table, clipped = scaler.apply(read_table(encoded / shard, schema.ENCODED))
+    write_table(table, out / shard, schema.SCALED, data_source=data_source)
+    sessions = read_table(encoded / sessions_file(shard), schema.SESSIONS)
+    (out / SESSIONS_FOLDER).mkdir(exist_ok=True)
+    write_table(sessions, out / sessions_file(shard), schema.SESSIONS, data_source=data_source)
+    return Made((shard, sessions_file(shard)), {"rows": table.num_rows, "values_clipped": clipped})
+
+
+def _tracks(path: Path) -> pa.Table:
+    return _tracks_as_of(path, path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=1)
+def _tracks_as_of(path: Path, _changed: int) -> pa.Table:
+    """The track table, read once for all shards that a process works on."""
+    return read_table(path, schema.TRACK_FEATURES)
