@@ -24,12 +24,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
-from skip_pipeline.errors import BusyError, ContractError, MissingInputError
+from skip_pipeline.errors import BusyError, ContractError, MissingInputError, SkipPipelineError
 from skip_pipeline.settings import DataSource
 
 MANIFEST: Final = "_manifest.json"
 _COMMIT: Final = ".commit"
 _STAGING: Final = ".staging"
+_UNFINISHED: Final = ".unfinished"
+_MADE: Final = ".made"  # notes of the shards that are complete, in a publication that is not
 _LOCK: Final = ".lock"
 _LOCK_SECONDS: Final = (
     10.0  # the lock is held while a stage is made, so waiting longer would only hide the other run
@@ -158,10 +160,26 @@ def record_files(paths: Iterable[Path]) -> tuple[FileRecord, ...]:
     return tuple(record_file(path, path.name) for path in paths)
 
 
+@dataclass(frozen=True)
+class ShardJob:
+    """A shard to be made.
+
+    Attributes:
+        name: of the shard.
+        inputs: digest of everything that decides the result.
+        make: writes the shard's files below the staging folder; run again, it writes the same.
+    """
+
+    name: str
+    inputs: str
+    make: Callable[[], Made]
+
+
 class Staging:
     """The unpublished files of one stage: write below ``folder``, fill in ``rows`` and ``details``.
 
-    Shards whose inputs are unchanged need not be written: ``shard`` keeps what was made of them.
+    What ``make_shards`` finds unchanged, in the published stage or in one that a failure or a kill cut short,
+    is not made again.
 
     Attributes:
         rows, details: for the manifest.
@@ -170,62 +188,109 @@ class Staging:
         made: names of the shards made now.
     """
 
-    def __init__(self, folder: Path, earlier: Manifest | None = None) -> None:
+    def __init__(self, folder: Path, data_source: DataSource, earlier: Manifest | None = None) -> None:
         self.folder = folder
         self.rows = 0
         self.details: dict[str, Any] = {}
         self.shards: dict[str, ShardRecord] = {}
         self.kept: dict[str, FileRecord] = {}
         self.made: list[str] = []
+        self._data_source = data_source
         self._earlier = earlier
+        self._recorded: dict[str, FileRecord] = {}
         self._manifest: Manifest | None = None
 
-    def unchanged(self, shard: str, inputs: str) -> Mapping[str, Any] | None:
-        """Keep what was made of a shard from the same inputs; None if it has to be made (again).
+    def make_shards(self, jobs: Iterable[ShardJob]) -> dict[str, Mapping[str, Any]]:
+        """Summaries of all shards by name; those whose inputs are unchanged are kept, the others made.
 
-        Args:
-            shard: its name.
-            inputs: digest of everything that decides the result.
+        A shard that fails does not keep the others from being made, so that mending it costs that shard
+        alone.
 
-        Returns:
-            The summary from when it was made.
+        Raises:
+            SkipPipelineError: the first failure, after all shards have been tried.
         """
-        earlier = self._earlier.shards.get(shard) if self._earlier else None
-        if self._earlier is None or earlier is None or earlier.inputs != inputs:
-            return None
-        records = {record.name: record for record in self._earlier.files if record.name in earlier.files}
-        if len(records) != len(earlier.files) or not all(map(self._is_in_place, records.values())):
-            return None
-        self.kept |= records
-        self.shards[shard] = earlier
-        return earlier.summary
-
-    def shard(self, name: str, inputs: str, make: Callable[[], Made]) -> Mapping[str, Any]:
-        """What there is of a shard: kept if its inputs are unchanged, else made now.
-
-        Args:
-            name: of the shard.
-            inputs: digest of everything that decides the result.
-            make: writes the shard's files below ``folder``.
-
-        Returns:
-            Its summary.
-        """
-        summary = self.unchanged(name, inputs)
-        if summary is not None:
-            return summary
-        made = make()
-        self.shards[name] = ShardRecord(inputs, made.files, made.summary)
-        self.made.append(name)
-        return made.summary
+        summaries: dict[str, Mapping[str, Any]] = {}
+        failures: dict[str, SkipPipelineError] = {}
+        for job in jobs:
+            summary = self._unchanged(job)
+            if summary is None:
+                summary = self._resumed(job)
+            if summary is None:
+                try:
+                    summary = self._make(job)
+                except SkipPipelineError as failure:
+                    failures[job.name] = failure
+                    continue
+            summaries[job.name] = summary
+        if failures:
+            first, *others = failures.values()
+            if not others:
+                raise first
+            raise type(first)(f"{first}. {len(others)} more failed: {', '.join(list(failures)[1:6])}")
+        return summaries
 
     def find(self, name: str) -> Path:
         """Where the file ``name`` is now: among the published ones if it is kept, else staged."""
         return (self.folder.parent if name in self.kept else self.folder) / name
 
+    def _unchanged(self, job: ShardJob) -> Mapping[str, Any] | None:
+        """Keep what the published stage has of a shard, if it was made from the same inputs."""
+        earlier = self._earlier.shards.get(job.name) if self._earlier else None
+        if self._earlier is None or earlier is None or earlier.inputs != job.inputs:
+            return None
+        records = {record.name: record for record in self._earlier.files if record.name in earlier.files}
+        if len(records) != len(earlier.files) or not all(map(self._is_in_place, records.values())):
+            return None
+        self.kept |= records
+        self.shards[job.name] = earlier
+        return earlier.summary
+
     def _is_in_place(self, record: FileRecord) -> bool:
         path = self.folder.parent / record.name
         return path.is_file() and path.stat().st_size == record.bytes
+
+    def _resumed(self, job: ShardJob) -> Mapping[str, Any] | None:
+        """Take over what a publication that was cut short had made of a shard from the same inputs."""
+        unfinished = self.folder.parent / _UNFINISHED
+        try:
+            note = read_json(unfinished / _MADE / f"{_flat(job.name)}.json")
+            records = tuple(FileRecord(**record) for record in note["files"])
+            same = (note["inputs"], note["data_source"]) == (job.inputs, self._data_source)
+            # What was written before a power cut may have its size and not its contents.
+            if not same or any(record_file(unfinished / r.name, r.name) != r for r in records):
+                return None
+        except (OSError, ValueError, TypeError, KeyError, MissingInputError):
+            return None
+        for record in records:
+            (unfinished / record.name).replace(self.path(record.name))
+        self._note(job, Made(tuple(record.name for record in records), note["summary"]), records)
+        return self.shards[job.name].summary
+
+    def _make(self, job: ShardJob) -> Mapping[str, Any]:
+        made = job.make()
+        self._note(job, made, tuple(record_file(self.folder / name, name) for name in made.files))
+        self.made.append(job.name)
+        return made.summary
+
+    def _note(self, job: ShardJob, made: Made, records: tuple[FileRecord, ...]) -> None:
+        """Remember a shard, here and for a run that comes after a failure."""
+        self.shards[job.name] = ShardRecord(job.inputs, made.files, made.summary)
+        self._recorded |= {record.name: record for record in records}
+        note = {
+            "inputs": job.inputs,
+            "data_source": self._data_source,
+            "files": [asdict(record) for record in records],
+            "summary": made.summary,
+        }
+        write_json(self.path(f"{_MADE}/{_flat(job.name)}.json"), note)
+
+    def _records(self) -> tuple[FileRecord, ...]:
+        """Files of the publication, sorted by name: those that are staged, and those that stay."""
+        staged = {
+            name: self._recorded.get(name) or record_file(path, name)
+            for name, path in _files_below(self.folder)
+        }
+        return tuple(record for _, record in sorted((self.kept | staged).items()))
 
     def path(self, name: str) -> Path:
         """Where to write the file ``name`` (``/`` for sub-folders); its parent folder exists on return."""
@@ -257,18 +322,20 @@ def publish(
     began = time.perf_counter() if started is None else started
     with locked(folder):
         _roll_forward(folder)
-        _discard_leftovers(folder)
+        _set_aside(folder)
         staged = folder / _STAGING
         staged.mkdir()
-        staging = Staging(staged, _earlier_manifest(folder, data_source))
+        staging = Staging(staged, data_source, _earlier_manifest(folder, data_source))
         try:
             yield staging
+            if staging.shards:
+                shutil.rmtree(staged / _MADE, ignore_errors=True)
             manifest = Manifest(
                 stage=stage,
                 data_source=data_source,
                 rows=staging.rows,
                 seconds=round(time.perf_counter() - began, 3),
-                files=_records(staged, staging.kept),
+                files=staging._records(),
                 details=staging.details,
                 shards=staging.shards,
             )
@@ -277,9 +344,11 @@ def publish(
                 flush(path)
             staged.rename(folder / _COMMIT)
         except BaseException:
-            shutil.rmtree(staged, ignore_errors=True)
+            _set_aside(folder)
             raise
         _roll_forward(folder)
+        if (folder / _UNFINISHED).is_dir():
+            shutil.rmtree(folder / _UNFINISHED)
         # Read back, so that it equals what others read: JSON knows no tuples and no numbers as keys.
         staging._manifest = _load_manifest(folder)
 
@@ -335,12 +404,6 @@ def _earlier_manifest(folder: Path, data_source: DataSource) -> Manifest | None:
         return None
     # A table says in its own metadata where it comes from, so it cannot be kept for the other.
     return manifest if manifest.data_source == data_source else None
-
-
-def _records(staged: Path, kept: Mapping[str, FileRecord]) -> tuple[FileRecord, ...]:
-    """Files of a publication, sorted by name: those that are staged, and those that stay."""
-    new = {name: record_file(path, name) for name, path in _files_below(staged)}
-    return tuple(record for _, record in sorted((dict(kept) | new).items()))
 
 
 def shard_names(manifest: Manifest) -> tuple[str, ...]:
@@ -496,8 +559,19 @@ def _files_named(manifest: Path) -> set[str]:
         return set()
 
 
-def _discard_leftovers(folder: Path) -> None:
-    shutil.rmtree(folder / _STAGING, ignore_errors=True)
+def _set_aside(folder: Path) -> None:
+    """Keep the shards that a publication had made before it failed or was killed, for the next one."""
+    staged, unfinished = folder / _STAGING, folder / _UNFINISHED
+    if (staged / _MADE).is_dir():
+        for path in (path for path in staged.rglob("*") if path.is_file()):
+            target = unfinished / path.relative_to(staged)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            path.replace(target)
+    shutil.rmtree(staged, ignore_errors=True)
+
+
+def _flat(name: str) -> str:
+    return name.replace("/", "__")
 
 
 def _files_below(folder: Path) -> list[tuple[str, Path]]:

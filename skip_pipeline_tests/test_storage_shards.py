@@ -4,21 +4,45 @@ import json
 
 import pytest
 
-from skip_pipeline.storage import MANIFEST, Made, digest_of, publish, read_manifest
+from skip_pipeline.errors import BadInputError
+from skip_pipeline.storage import MANIFEST, Made, ShardJob, digest_of, publish, read_manifest
+
+
+def job(staging, name, text, inputs=None):
+    """A shard of one file that holds a text."""
+
+    def make():
+        staging.path(f"{name}.txt").write_text(text)
+        return Made((f"{name}.txt",), {"length": len(text)})
+
+    return ShardJob(name, digest_of(text if inputs is None else inputs), make)
+
+
+def failing(name, inputs="bad"):
+    """A shard that cannot be made."""
+
+    def make():
+        raise BadInputError(f"{name} is corrupt")
+
+    return ShardJob(name, digest_of(inputs), make)
 
 
 def put(folder, shards, *, data_source="real", inputs=None):
     """Publish a file a shard, each holding its own text; returns the names of the shards that were made."""
     with publish(folder, stage="some_table", data_source=data_source) as staging:
-        for name, text in shards.items():
-
-            def make(name=name, text=text):
-                staging.path(f"{name}.txt").write_text(text)
-                return Made((f"{name}.txt",), {"length": len(text)})
-
-            summary = staging.shard(name, digest_of((inputs or {}).get(name, text)), make)
-            staging.rows += summary["length"]
+        jobs = [job(staging, name, text, (inputs or {}).get(name)) for name, text in shards.items()]
+        staging.rows = sum(summary["length"] for summary in staging.make_shards(jobs).values())
     return staging.made
+
+
+def put_with_failures(folder, shards, failures):
+    """Publish, but some shards cannot be made; returns the error and the names of those that were."""
+    with (
+        pytest.raises(BadInputError) as failure,
+        publish(folder, stage="some_table", data_source="real") as s,
+    ):
+        s.make_shards([*map(failing, failures), *(job(s, name, text) for name, text in shards.items())])
+    return str(failure.value), s.made
 
 
 def contents(folder):
@@ -104,27 +128,65 @@ def test_a_manifest_from_before_shards_were_recorded_keeps_nothing(tmp_path):
     assert put(tmp_path, {"a": "1"}) == ["a"]
 
 
-def test_a_failure_leaves_the_kept_and_the_earlier_files_alone(tmp_path):
-    put(tmp_path, {"a": "1", "b": "22"})
+def test_one_corrupt_shard_keeps_no_other_from_being_made_and_is_made_alone_when_mended(tmp_path):
+    put(tmp_path, {"a": "1"})
+    message, made = put_with_failures(tmp_path, {"a": "1", "b": "22", "d": "4444"}, ["c"])
+    assert message == "c is corrupt"
+    assert made == ["b", "d"]
+    assert contents(tmp_path) == {"a.txt": "1"}
+    assert put(tmp_path, {"a": "1", "b": "22", "c": "333", "d": "4444"}) == ["c"]
+    assert contents(tmp_path) == {"a.txt": "1", "b.txt": "22", "c.txt": "333", "d.txt": "4444"}
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == []
 
-    def fail():
-        raise OSError("disk full")
 
-    def publish_and_fail():
-        with publish(tmp_path, stage="some_table", data_source="real") as staging:
-            staging.shard("a", digest_of("1"), fail)  # unchanged: not called
-            staging.shard("b", digest_of("other"), fail)
+def test_several_corrupt_shards_are_named_in_one_error(tmp_path):
+    message, made = put_with_failures(tmp_path, {"a": "1"}, ["b", "c", "d"])
+    assert message == "b is corrupt. 2 more failed: c, d"
+    assert made == ["a"]
 
-    with pytest.raises(OSError, match="disk full"):
-        publish_and_fail()
+
+def test_failing_twice_forgets_nothing(tmp_path):
+    put_with_failures(tmp_path, {"a": "1", "b": "22"}, ["c"])
+    _, made = put_with_failures(tmp_path, {"a": "1", "b": "22"}, ["c"])
+    assert made == []
+    assert put(tmp_path, {"a": "1", "b": "22", "c": "333"}) == ["c"]
+
+
+@pytest.mark.parametrize("damage", ["content", "missing", "note"])
+def test_what_was_left_behind_is_trusted_only_if_it_is_whole(tmp_path, damage):
+    put_with_failures(tmp_path, {"a": "1", "b": "22"}, ["c"])
+    left = tmp_path / ".unfinished" / "b.txt"
+    if damage == "content":
+        left.write_text("no")
+    elif damage == "missing":
+        left.unlink()
+    else:
+        (tmp_path / ".unfinished" / ".made" / "b.json").write_text("{")
+    assert put(tmp_path, {"a": "1", "b": "22", "c": "333"}) == ["b", "c"]
+    assert contents(tmp_path) == {"a.txt": "1", "b.txt": "22", "c.txt": "333"}
+
+
+def test_what_was_left_behind_from_other_inputs_or_another_source_is_made_again(tmp_path):
+    put_with_failures(tmp_path, {"a": "1", "b": "22"}, ["c"])
+    assert put(tmp_path, {"a": "1", "b": "changed"}, data_source="synthetic") == ["a", "b"]
+
+
+def test_a_killed_publication_leaves_its_finished_shards_to_the_next(tmp_path):
+    with pytest.raises(KeyboardInterrupt), publish(tmp_path, stage="s", data_source="real") as staging:
+        staging.make_shards([job(staging, "a", "1"), ShardJob("b", "", interrupt)])
+    (tmp_path / ".unfinished").rename(tmp_path / ".staging")  # as a SIGKILL would have left it
+    assert put(tmp_path, {"a": "1", "b": "22"}) == ["b"]
     assert contents(tmp_path) == {"a.txt": "1", "b.txt": "22"}
-    assert put(tmp_path, {"a": "1", "b": "22"}) == []
+
+
+def interrupt():
+    raise KeyboardInterrupt
 
 
 def test_files_are_found_where_they_are(tmp_path):
     put(tmp_path, {"a": "1"})
     with publish(tmp_path, stage="some_table", data_source="real") as staging:
-        staging.shard("a", digest_of("1"), lambda: pytest.fail("made again"))
+        staging.make_shards([ShardJob("a", digest_of("1"), lambda: pytest.fail("made again"))])
         staging.path("new.txt").write_text("2")
         assert staging.find("a.txt").read_text() == "1"
         assert staging.find("new.txt").read_text() == "2"

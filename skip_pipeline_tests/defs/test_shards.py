@@ -126,6 +126,21 @@ def test_a_session_that_lies_in_an_old_and_a_new_file_is_noticed(running):
     assert "has rows in both" in message
 
 
+def test_one_corrupt_night_costs_that_night_alone_when_it_is_mended(running):
+    (running.layout.root / running.fourth.name).rename(running.fourth)
+    corrupt = logs(running)[0]
+    text = corrupt.read_text()
+    corrupt.write_text(text.replace(",true,", ",maybe,", 1))
+    [message] = running.run("merged_table").failures
+    assert str(corrupt) in message
+    assert "more failed" not in message
+    corrupt.write_text(text)
+    counts = made(running)
+    # The mended night is as it was before; the new one was made in the run that failed.
+    assert counts["merged_table"] == (0, 4)
+    assert counts["encoded_table"] == (1, 4)
+
+
 def test_the_code_version_follows_the_sources(tmp_path, monkeypatch):
     package = tmp_path / "package"
     (package / "flow").mkdir(parents=True)

@@ -14,6 +14,7 @@ from skip_pipeline.defs.tracking import MlflowTracker
 from skip_pipeline.flow import bundle, ingest
 from skip_pipeline.settings import OWNER, SCALER_FILE, SESSIONS_FOLDER, TRACK_TABLE
 from skip_pipeline.storage import (
+    ShardJob,
     digest_of,
     fingerprint,
     publish,
@@ -49,26 +50,26 @@ def merged_table(
         today = dt.datetime.now(tz=dt.UTC).date()
         with publish(layout.merged, stage="merged_table", data_source=source, started=run.started) as staging:
             tracks_inputs = digest_of(stages_version(), fingerprint(delivered))
-            tracks = staging.shard(
-                TRACK_TABLE,
-                tracks_inputs,
-                partial(shard_work.track_table, track_paths, out=staging.folder, data_source=source),
+            make_tracks = partial(shard_work.track_table, track_paths, out=staging.folder, data_source=source)
+            tracks = staging.make_shards([ShardJob(TRACK_TABLE, tracks_inputs, make_tracks)])[TRACK_TABLE]
+            make = partial(
+                shard_work.merge_shard,
+                among=paths,
+                tracks=staging.find(TRACK_TABLE),
+                out=staging.folder,
+                today=today,
+                data_source=source,
             )
-            summaries = {}
-            for path, log in zip(paths, logs, strict=True):
-                shard = shard_work.table_file(path)
-                make = partial(
-                    shard_work.merge_shard,
-                    path,
-                    among=paths,
-                    tracks=staging.find(TRACK_TABLE),
-                    out=staging.folder,
-                    today=today,
-                    data_source=source,
+            made = staging.make_shards(
+                ShardJob(
+                    shard_work.table_file(path), digest_of(tracks_inputs, log.sha256), partial(make, path)
                 )
-                summary = staging.shard(shard, digest_of(tracks_inputs, log.sha256), make)
-                hashes = staging.find(shard_work.hashes_file(shard))
-                summaries[path] = shard_work.summary_of(summary, hashes)
+                for path, log in zip(paths, logs, strict=True)
+            )
+            summaries = {
+                path: shard_work.summary_of(summary, staging.find(shard_work.hashes_file(shard)))
+                for path, (shard, summary) in zip(paths, made.items(), strict=True)
+            }
             staging.rows = ingest.combine(summaries).rows
         describe.log_delivered(run, "session_logs", logs, paths[0].parent, schema.SESSION_LOG, staging.rows)
         describe.log_delivered(
@@ -107,18 +108,21 @@ def encoded_table(
         with publish(
             layout.encoded, stage="encoded_table", data_source=before.data_source, started=run.started
         ) as staging:
-            summaries = []
-            for shard in shard_names(before):
-                inputs = digest_of(stages_version(), tracks, before.record(shard).sha256)
-                make = partial(
-                    shard_work.encode_shard,
+            make = partial(
+                shard_work.encode_shard,
+                merged=layout.merged,
+                tracks=layout.merged / TRACK_TABLE,
+                out=staging.folder,
+                data_source=before.data_source,
+            )
+            summaries = staging.make_shards(
+                ShardJob(
                     shard,
-                    merged=layout.merged,
-                    tracks=layout.merged / TRACK_TABLE,
-                    out=staging.folder,
-                    data_source=before.data_source,
+                    digest_of(stages_version(), tracks, before.record(shard).sha256),
+                    partial(make, shard),
                 )
-                summaries.append(staging.shard(shard, inputs, make))
+                for shard in shard_names(before)
+            ).values()
             unknown = sum(summary["values_of_unknown_level"] for summary in summaries)
             staging.rows = sum(summary["rows"] for summary in summaries)
             staging.details["values_of_unknown_level"] = unknown
@@ -154,24 +158,27 @@ def scaled_table(
         with publish(
             layout.scaled, stage="scaled_table", data_source=before.data_source, started=run.started
         ) as staging:
-            summaries = []
-            for shard in shards:
-                # A shard that widens the training range moves every value, and every shard is made again.
-                inputs = digest_of(
-                    stages_version(),
-                    fitted,
-                    before.record(shard).sha256,
-                    before.record(shard_work.sessions_file(shard)).sha256,
-                )
-                make = partial(
-                    shard_work.scale_shard,
+            make = partial(
+                shard_work.scale_shard,
+                encoded=layout.encoded,
+                scaler=scaler,
+                out=staging.folder,
+                data_source=before.data_source,
+            )
+            # A shard that widens the training range moves every value, and every shard is made again.
+            summaries = staging.make_shards(
+                ShardJob(
                     shard,
-                    encoded=layout.encoded,
-                    scaler=scaler,
-                    out=staging.folder,
-                    data_source=before.data_source,
+                    digest_of(
+                        stages_version(),
+                        fitted,
+                        before.record(shard).sha256,
+                        before.record(shard_work.sessions_file(shard)).sha256,
+                    ),
+                    partial(make, shard),
                 )
-                summaries.append(staging.shard(shard, inputs, make))
+                for shard in shards
+            ).values()
             clipped = sum(summary["values_clipped"] for summary in summaries)
             staging.rows = sum(summary["rows"] for summary in summaries)
             write_json(staging.path(SCALER_FILE), scaler.to_json())
