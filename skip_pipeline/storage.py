@@ -14,9 +14,10 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -174,6 +175,31 @@ class ShardJob:
     inputs: str
     make: Callable[[], Made]
 
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True)
+class Built:
+    """A shard that was made, with the size and digest of each of its files."""
+
+    files: tuple[FileRecord, ...]
+    summary: Mapping[str, Any]
+
+
+Outcome = Built | SkipPipelineError
+Apply = Callable[[Callable[[ShardJob], Outcome], Sequence[ShardJob]], Iterable[Outcome]]
+"""Applies a function to every shard, in their order; ``engine.Engine.map`` with its label is one."""
+
+
+def _build(folder: Path, job: ShardJob) -> Outcome:
+    """Do one job, wherever this runs; a refusal comes back as a value, so that other shards go on."""
+    try:
+        made = job.make()
+    except SkipPipelineError as refusal:
+        return refusal
+    return Built(tuple(record_file(folder / name, name) for name in made.files), made.summary)
+
 
 class Staging:
     """The unpublished files of one stage: write below ``folder``, fill in ``rows`` and ``details``.
@@ -200,56 +226,55 @@ class Staging:
         self._recorded: dict[str, FileRecord] = {}
         self._manifest: Manifest | None = None
 
-    def make_shards(self, jobs: Iterable[ShardJob]) -> dict[str, Mapping[str, Any]]:
+    def make_shards(self, jobs: Sequence[ShardJob], apply: Apply = map) -> dict[str, Mapping[str, Any]]:
         """Summaries of all shards by name; those whose inputs are unchanged are kept, the others made.
 
         A shard that fails does not keep the others from being made, so that mending it costs that shard
         alone.
 
+        Args:
+            jobs: one for each shard.
+            apply: like the built-in ``map``; may run the jobs elsewhere, where this folder can be seen.
+
         Raises:
             SkipPipelineError: the first failure, after all shards have been tried.
         """
-        summaries: dict[str, Mapping[str, Any]] = {}
+        new = [job for job in jobs if not (self._unchanged(job) or self._resumed(job))]
         failures: dict[str, SkipPipelineError] = {}
-        for job in jobs:
-            summary = self._unchanged(job)
-            if summary is None:
-                summary = self._resumed(job)
-            if summary is None:
-                try:
-                    summary = self._make(job)
-                except SkipPipelineError as failure:
-                    failures[job.name] = failure
-                    continue
-            summaries[job.name] = summary
+        for job, outcome in zip(new, apply(partial(_build, self.folder), new), strict=True):
+            if isinstance(outcome, SkipPipelineError):
+                failures[job.name] = outcome
+            else:
+                self._note(job, outcome)
+                self.made.append(job.name)
         if failures:
             first, *others = failures.values()
             if not others:
                 raise first
             raise type(first)(f"{first}. {len(others)} more failed: {', '.join(list(failures)[1:6])}")
-        return summaries
+        return {job.name: self.shards[job.name].summary for job in jobs}
 
     def find(self, name: str) -> Path:
         """Where the file ``name`` is now: among the published ones if it is kept, else staged."""
         return (self.folder.parent if name in self.kept else self.folder) / name
 
-    def _unchanged(self, job: ShardJob) -> Mapping[str, Any] | None:
+    def _unchanged(self, job: ShardJob) -> bool:
         """Keep what the published stage has of a shard, if it was made from the same inputs."""
         earlier = self._earlier.shards.get(job.name) if self._earlier else None
         if self._earlier is None or earlier is None or earlier.inputs != job.inputs:
-            return None
+            return False
         records = {record.name: record for record in self._earlier.files if record.name in earlier.files}
         if len(records) != len(earlier.files) or not all(map(self._is_in_place, records.values())):
-            return None
+            return False
         self.kept |= records
         self.shards[job.name] = earlier
-        return earlier.summary
+        return True
 
     def _is_in_place(self, record: FileRecord) -> bool:
         path = self.folder.parent / record.name
         return path.is_file() and path.stat().st_size == record.bytes
 
-    def _resumed(self, job: ShardJob) -> Mapping[str, Any] | None:
+    def _resumed(self, job: ShardJob) -> bool:
         """Take over what a publication that was cut short had made of a shard from the same inputs."""
         unfinished = self.folder.parent / _UNFINISHED
         try:
@@ -258,30 +283,21 @@ class Staging:
             same = (note["inputs"], note["data_source"]) == (job.inputs, self._data_source)
             # What was written before a power cut may have its size and not its contents.
             if not same or any(record_file(unfinished / r.name, r.name) != r for r in records):
-                return None
+                return False
+            summary = note["summary"]
         except (OSError, ValueError, TypeError, KeyError, MissingInputError):
-            return None
+            return False
         for record in records:
             (unfinished / record.name).replace(self.path(record.name))
-        self._note(job, Made(tuple(record.name for record in records), note["summary"]), records)
-        return self.shards[job.name].summary
+        self._note(job, Built(records, summary))
+        return True
 
-    def _make(self, job: ShardJob) -> Mapping[str, Any]:
-        made = job.make()
-        self._note(job, made, tuple(record_file(self.folder / name, name) for name in made.files))
-        self.made.append(job.name)
-        return made.summary
-
-    def _note(self, job: ShardJob, made: Made, records: tuple[FileRecord, ...]) -> None:
+    def _note(self, job: ShardJob, built: Built) -> None:
         """Remember a shard, here and for a run that comes after a failure."""
-        self.shards[job.name] = ShardRecord(job.inputs, made.files, made.summary)
-        self._recorded |= {record.name: record for record in records}
-        note = {
-            "inputs": job.inputs,
-            "data_source": self._data_source,
-            "files": [asdict(record) for record in records],
-            "summary": made.summary,
-        }
+        names = tuple(record.name for record in built.files)
+        self.shards[job.name] = ShardRecord(job.inputs, names, built.summary)
+        self._recorded |= {record.name: record for record in built.files}
+        note = asdict(built) | {"inputs": job.inputs, "data_source": self._data_source}
         write_json(self.path(f"{_MADE}/{_flat(job.name)}.json"), note)
 
     def _records(self) -> tuple[FileRecord, ...]:

@@ -6,12 +6,13 @@ from functools import partial
 
 import dagster as dg
 
-from skip_pipeline import raw_folder, schema, shard_work
+from skip_pipeline import bundle_work, raw_folder, schema, shard_work
 from skip_pipeline.code_version import stages_version
 from skip_pipeline.defs import describe
 from skip_pipeline.defs.resources import DataDirectory
 from skip_pipeline.defs.tracking import MlflowTracker
 from skip_pipeline.flow import bundle, ingest
+from skip_pipeline.flow.parts import TRACKS
 from skip_pipeline.settings import OWNER, SCALER_FILE, SESSIONS_FOLDER, TRACK_TABLE
 from skip_pipeline.storage import (
     ShardJob,
@@ -60,12 +61,13 @@ def merged_table(
                 today=today,
                 data_source=source,
             )
-            made = staging.make_shards(
+            jobs = [
                 ShardJob(
                     shard_work.table_file(path), digest_of(tracks_inputs, log.sha256), partial(make, path)
                 )
                 for path, log in zip(paths, logs, strict=True)
-            )
+            ]
+            made = staging.make_shards(jobs)
             summaries = {
                 path: shard_work.summary_of(summary, staging.find(shard_work.hashes_file(shard)))
                 for path, (shard, summary) in zip(paths, made.items(), strict=True)
@@ -115,14 +117,15 @@ def encoded_table(
                 out=staging.folder,
                 data_source=before.data_source,
             )
-            summaries = staging.make_shards(
+            jobs = [
                 ShardJob(
                     shard,
                     digest_of(stages_version(), tracks, before.record(shard).sha256),
                     partial(make, shard),
                 )
                 for shard in shard_names(before)
-            ).values()
+            ]
+            summaries = staging.make_shards(jobs).values()
             unknown = sum(summary["values_of_unknown_level"] for summary in summaries)
             staging.rows = sum(summary["rows"] for summary in summaries)
             staging.details["values_of_unknown_level"] = unknown
@@ -166,7 +169,7 @@ def scaled_table(
                 data_source=before.data_source,
             )
             # A shard that widens the training range moves every value, and every shard is made again.
-            summaries = staging.make_shards(
+            jobs = [
                 ShardJob(
                     shard,
                     digest_of(
@@ -178,7 +181,8 @@ def scaled_table(
                     partial(make, shard),
                 )
                 for shard in shards
-            ).values()
+            ]
+            summaries = staging.make_shards(jobs).values()
             clipped = sum(summary["values_clipped"] for summary in summaries)
             staging.rows = sum(summary["rows"] for summary in summaries)
             write_json(staging.path(SCALER_FILE), scaler.to_json())
@@ -195,35 +199,65 @@ def scaled_table(
     group_name="features",
     kinds={"numpy"},
     owners=[OWNER],
-    code_version="1",
-    deps=["scaled_table"],
+    code_version="2",
+    deps=["merged_table", "encoded_table", "scaled_table"],
 )
 def tensor_bundles(
     context: dg.AssetExecutionContext, data: DataDirectory, tracker: MlflowTracker
 ) -> dg.MaterializeResult:
-    """The four inputs and the label of every session, as float32 arrays per split.
+    """The four inputs and the label of every session, in small records from which float32 is made.
 
-    Session log (n, 19, 35), previous tracks (n, 19, 31), skip sequence (n, 19, 1), last track (n, 31).
-    Sequences are padded in front, so that the last step is always the track before the predicted one; of
-    the predicted position only its track gets in.
+    Per split: session log (n, 19, 35), previous tracks (n, 19, 31), skip sequence (n, 19, 1), last track
+    (n, 31). Sequences are padded in front, so that the last step is always the track before the predicted
+    one; of the predicted position only its track and the label get in. A shard's records lie in a folder of
+    their own and point into one matrix of all tracks, scaled.
     """
     layout = data.layout()
     with tracker.materialization(context) as run:
         before = read_manifest(layout.scaled, made_by="scaled_table")
+        encoded = read_manifest(layout.encoded, made_by="encoded_table")
+        merged = read_manifest(layout.merged, made_by="merged_table")
         describe.log_input(run, before, layout.scaled, schema.SCALED)
-        shards = {
-            name: read_table(layout.scaled / SESSIONS_FOLDER / name, schema.SESSIONS)
-            for name in shard_names(before)
-        }
+        describe.log_input(run, encoded, layout.encoded, schema.ENCODED)  # for each row's track
+        describe.log_input(run, merged, layout.merged, schema.MERGED)  # for the table of tracks
+        tracks = merged.record(TRACK_TABLE).sha256
         with publish(
             layout.bundles, stage="tensor_bundles", data_source=before.data_source, started=run.started
         ) as staging:
-            writer = bundle.BundleWriter(staging.folder, list(shards.values()))
-            for name, sessions in shards.items():
-                writer.add(bundle.bundle_shard(read_table(layout.scaled / name, schema.SCALED), sessions))
-            writer.close()
-            staging.rows = sum(writer.sessions.values())
-            staging.details["sessions"] = writer.sessions
+            make_matrix = partial(
+                bundle_work.track_matrix,
+                tracks=layout.merged / TRACK_TABLE,
+                scaler=layout.scaled / SCALER_FILE,
+                out=staging.folder,
+            )
+            scaler = before.record(SCALER_FILE).sha256
+            staging.make_shards([ShardJob("_tracks", digest_of(stages_version(), tracks, scaler), make_matrix)])
+            make = partial(
+                bundle_work.bundle_shard,
+                encoded=layout.encoded,
+                scaled=layout.scaled,
+                matrix=staging.find(TRACKS),
+                out=staging.folder,
+            )
+            summaries = staging.make_shards(
+                ShardJob(
+                    shard,
+                    digest_of(
+                        stages_version(),
+                        tracks,
+                        encoded.record(shard).sha256,
+                        before.record(shard).sha256,
+                        before.record(shard_work.sessions_file(shard)).sha256,
+                    ),
+                    partial(make, shard),
+                )
+                for shard in shard_names(before)
+            ).values()
+            parts = [bundle_work.part_of(summary) for summary in summaries]
+            bundle.write_parts(staging.folder, parts)
+            sessions = {split: sum(part.sessions[split] for part in parts) for split in schema.SPLITS}
+            staging.rows = sum(sessions.values())
+            staging.details["sessions"] = sessions
         from skip_pipeline.report import plots  # matplotlib: half a second that only drawing may cost
 
         balance = bundle.class_balance(layout.bundles)
@@ -233,12 +267,12 @@ def tensor_bundles(
             "session_lengths": plots.session_lengths(lengths, before.data_source),
         }
         describe.log_stage(run, staging.manifest)
-        run.metrics({f"{split}_sessions": n for split, n in writer.sessions.items()})
+        run.metrics({f"{split}_sessions": n for split, n in sessions.items()} | describe.shard_counts(staging))
         for name, png in pictures.items():
             run.image(png, name)
     metadata: describe.Metadata = {
         **{name: describe.picture(png, name.replace("_", " ")) for name, png in pictures.items()},
-        **{f"{split}_sessions": dg.MetadataValue.int(n) for split, n in writer.sessions.items()},
-        **describe.stage(staging.manifest, layout.bundles),
+        **{f"{split}_sessions": dg.MetadataValue.int(n) for split, n in sessions.items()},
+        **describe.shards(staging, layout.bundles),
     }
     return describe.result(tracker, run, metadata)
