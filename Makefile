@@ -7,7 +7,7 @@ PIP := $(BIN)/pip --disable-pip-version-check install --quiet -c constraints.txt
 # Only for what a person runs: tests make data directories of their own.
 demo ui: export SKIP_PIPELINE_DATA_DIR ?= $(CURDIR)/data
 
-.PHONY: demo test ui clean
+.PHONY: demo test bench ui clean
 
 # Every asset, on synthetic data if no raw data has been delivered.
 demo: $(VENV)/.installed
@@ -29,6 +29,10 @@ test: $(VENV)/.installed-test
 	$(BIN)/lint-imports
 	$(BIN)/pytest
 
+# Every benchmark, into benchmarks/results.json; a smaller large set with BENCH="--sessions 100000 --shards 10".
+bench: $(VENV)/.installed-bench
+	$(BIN)/python -m benchmarks.run_all $(BENCH)
+
 clean:
 	rm -rf $(VENV)
 
@@ -39,4 +43,8 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 $(VENV)/.installed-test: $(VENV)/.installed
 	$(PIP) -e '.[test]'
+	@touch $@
+
+$(VENV)/.installed-bench: $(VENV)/.installed
+	$(PIP) -e '.[bench]'
 	@touch $@

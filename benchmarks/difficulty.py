@@ -66,10 +66,11 @@ def build_bundles(raw: Path, folder: Path) -> dict[str, bundle.Bundle]:
         write_table(encoded, folder / name, schema.ENCODED, data_source=source)
     ingest.combine(summaries)  # refuses a session that lies in two files
     scaler = scale.fit_scaler(ranges)
-    writer = bundle.BundleWriter(folder, list(sessions.values()))
+    writer = bundle.BundleWriter(folder, bundle.track_matrix(tracks, scaler))
     for name, of_shard in sessions.items():
-        scaled, _ = scaler.apply(read_table(folder / name, schema.ENCODED))
-        writer.add(bundle.bundle_shard(scaled, of_shard))
+        encoded = read_table(folder / name, schema.ENCODED)
+        scaled, _ = scaler.apply(encoded)
+        writer.add(Path(name).stem, scaled, of_shard, encoded[schema.LOG_TRACK_ID])
     writer.close()
     return {split: bundle.open_bundle(folder, split) for split in schema.SPLITS}
 

@@ -44,6 +44,14 @@ class PresetChoice(StrEnum):
     published = "published"
 
 
+class EngineChoice(StrEnum):
+    """Where ``run`` can do the work on shards."""
+
+    in_process = "in_process"
+    processes = "processes"
+    dask = "dask"
+
+
 DEFAULT_PRESET = PresetChoice(settings.DEFAULT_PRESET)
 
 
@@ -119,13 +127,26 @@ def run(
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the initial weights, dropout and shuffling.", min=0)] = 0,
+    engine: Annotated[
+        EngineChoice, typer.Option(help="Where work on shards runs: here, in local processes, on Dask.")
+    ] = EngineChoice.in_process,
+    workers: Annotated[
+        int | None, typer.Option(help="Of that engine.", show_default="one per core", min=1)
+    ] = None,
+    scheduler: Annotated[
+        str,
+        typer.Option(help="Address of a Dask scheduler; else --engine dask starts one on this machine."),
+    ] = "",
 ) -> None:
     """Materialize assets through Dagster, recorded in MLflow; exit status 1 if anything fails."""
     layout = _use(data_dir)
 
     from skip_pipeline import terminal
 
-    outcome = _guarded(lambda: terminal.run(layout, preset.value, seed, select, _out))
+    chosen = {"kind": engine.value, "workers": workers, "address": scheduler}
+    defaults = {"kind": "in_process", "workers": None, "address": ""}
+    changed = {name: value for name, value in chosen.items() if value != defaults[name]}
+    outcome = _guarded(lambda: terminal.run(layout, preset.value, seed, select, _out, changed))
     if not outcome.success:
         for failure in outcome.failures:
             _err.print(f"error: {failure}", style="red", markup=False)

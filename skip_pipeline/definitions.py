@@ -13,7 +13,7 @@ import dagster as dg
 from skip_pipeline import settings
 from skip_pipeline.defs.assets import ALL_ASSETS
 from skip_pipeline.defs.checks import ALL_CHECKS
-from skip_pipeline.defs.resources import DataDirectory
+from skip_pipeline.defs.resources import DataDirectory, ShardEngine
 from skip_pipeline.defs.schedules import close_tracking, dead_runs, nightly_retraining, retrain
 from skip_pipeline.defs.tracking import MlflowTracker
 from skip_pipeline.errors import RefusedError
@@ -63,6 +63,7 @@ def defs() -> dg.Definitions:
         resources={
             "data": DataDirectory(path=str(layout.root)),
             "tracker": mlflow_tracker(layout),
+            "engine": ShardEngine(),
         },
         # The chain is nearly linear: one process per step would import everything anew eight times.
         executor=dg.in_process_executor,

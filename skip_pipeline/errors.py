@@ -7,7 +7,8 @@
     ├── ContractError       a table or bundle made here does not have the shape the next stage expects
     ├── BusyError           another process is writing the same folder
     ├── RefusedError        what was asked for would overwrite or make no sense
-    └── TrainingError       training cannot start, or has produced a model that must not be used
+    ├── TrainingError       training cannot start, or has produced a model that must not be used
+    └── EngineError         workers cannot be reached, differ from this process, or died on a shard
 
 Every message states the fact, the expectation and the remedy, and names the file, column and rows.
 """
@@ -45,3 +46,7 @@ class RefusedError(SkipPipelineError):
 
 class TrainingError(SkipPipelineError):
     """Raised when there is too little to train on, or the loss stops being a number."""
+
+
+class EngineError(SkipPipelineError):
+    """Raised when the workers cannot do what they were asked, whatever the work is."""

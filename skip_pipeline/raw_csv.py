@@ -10,6 +10,7 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import mmap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -82,11 +83,11 @@ def _open(path: Path) -> pa.NativeFile:
 
 def _parse(path: Path, types: dict[str, pa.DataType]) -> pa.Table:
     # Files are not trusted to be free of quoted line breaks: without this option a break at a block's
-    # edge would shift columns silently.
+    # edge would shift columns silently. With it blocks are parsed one after the other, in twice the time.
     with _open(path) as stream:
         return pacsv.read_csv(
             stream,
-            parse_options=pacsv.ParseOptions(newlines_in_values=True),
+            parse_options=pacsv.ParseOptions(newlines_in_values=_may_hold_quotes(path)),
             convert_options=pacsv.ConvertOptions(
                 column_types=types,
                 include_columns=list(types),
@@ -94,6 +95,14 @@ def _parse(path: Path, types: dict[str, pa.DataType]) -> pa.Table:
                 strings_can_be_null=False,
             ),
         )
+
+
+def _may_hold_quotes(path: Path) -> bool:
+    """Whether a value may be quoted; a gzipped file would have to be unzipped twice to know."""
+    if is_gzip_name(path):
+        return True
+    with path.open("rb") as handle, mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as contents:
+        return contents.find(b'"') >= 0
 
 
 def _header(path: Path) -> list[str]:

@@ -58,7 +58,7 @@ class DataLayout:
 
     @property
     def bundles(self) -> Path:
-        """A folder of ``.npy`` arrays per split."""
+        """The scaled tracks, and a folder of small ``.npy`` records per shard (see ``flow.parts``)."""
         return self.root / "05_bundles"
 
     @property
@@ -214,3 +214,29 @@ TRACKING_ENVIRONMENT: Final[dict[str, str]] = {
     "MLFLOW_LOGGING_LEVEL": "WARNING",
 }
 """MLflow's own environment variables, set unless the user has set them."""
+
+# --- Engine -------------------------------------------------------------------------------------------
+
+EngineKind = Literal["in_process", "processes", "dask"]
+
+
+@dataclass(frozen=True)
+class EngineSettings:
+    """Where the work on shards runs; the results are the same everywhere."""
+
+    kind: EngineKind = "in_process"  # needs nothing, and a small set is done before a worker has started
+    workers: int | None = None  # None: one per core this process may use; ignored at a scheduler's address
+    address: str = ""  # of a Dask scheduler, e.g. tcp://10.0.0.5:8786; "": a cluster started on 127.0.0.1
+    retries: int = 2  # two deaths may be bad luck on a machine that is short of memory, a third is not
+    shards_ahead: int = 4  # per worker, handed out before the oldest is consumed; evens out unequal shards
+    connect_seconds: float = 5.0  # a scheduler on any network answers within one
+
+
+SINGLE_THREADED: Final[dict[str, str]] = {
+    "OMP_NUM_THREADS": "1",  # Arrow's CPU pool too takes its size from this one
+    "OPENBLAS_NUM_THREADS": "1",  # NumPy's wheels
+    "MKL_NUM_THREADS": "1",  # NumPy built against MKL
+}
+"""Environment of a worker before it starts: as many workers as cores already keep every core busy, and
+pools of threads in each would only take turns. A variable that the user has set stays. Dask does the same,
+with the same three, for the workers that it starts."""

@@ -442,7 +442,16 @@ def write_table(table: pa.Table, path: Path, contract: pa.Schema, *, data_source
     if nulls:
         raise ContractError(f"{path.name} would hold nulls in {nulls}; no column of this table may")
     metadata = {"data_source": data_source}
-    pq.write_table(table.replace_schema_metadata(metadata), path, compression="snappy")
+    # Floats hardly repeat: a dictionary of them costs more than half of the time and saves a fifth of the
+    # bytes. Nothing here searches by value, so statistics are left out as well.
+    floats = [field.name for field in contract if pa.types.is_floating(field.type)]
+    pq.write_table(
+        table.replace_schema_metadata(metadata),
+        path,
+        use_dictionary=[name for name in contract.names if name not in floats],
+        compression={name: "none" if name in floats else "snappy" for name in contract.names},
+        write_statistics=False,
+    )
 
 
 def read_table(path: Path, contract: pa.Schema, columns: list[str] | None = None) -> pa.Table:

@@ -23,8 +23,18 @@ LIBRARY_LOG: Final = "libraries.log"
 _STDERR: Final = 2  # the file descriptor, because native code knows nothing of sys.stderr
 
 
-def run(layout: DataLayout, preset: str, seed: int, selection: str | None, console: Console) -> Outcome:
+def run(
+    layout: DataLayout,
+    preset: str,
+    seed: int,
+    selection: str | None,
+    console: Console,
+    engine: Mapping[str, Any] | None = None,
+) -> Outcome:
     """Materialize the selected assets, showing each as it is done.
+
+    Args:
+        engine: settings of ``ShardEngine`` that differ from its defaults.
 
     Raises:
         RefusedError: the selection selects nothing.
@@ -33,6 +43,8 @@ def run(layout: DataLayout, preset: str, seed: int, selection: str | None, conso
     definitions = defs()
     assets = select(definitions, selection)
     config = training_config(preset, seed) if "trained_model" in assets else {}
+    if engine:
+        config["resources"] = {"engine": {"config": dict(engine)}}
     with quiet_libraries(home / LIBRARY_LOG), RunProgress(console, assets) as progress:
         outcome = materialize(definitions, assets, config, lambda event: _show(event, progress))
     if outcome.success and "evaluation_report" in assets:

@@ -18,7 +18,7 @@ from skip_pipeline.flow.bundle import find_leaks, open_bundle, shard_parts
 from skip_pipeline.flow.ingest import read_session_log
 from skip_pipeline.raw_folder import find_session_logs
 from skip_pipeline.settings import METRICS_FILE, SESSIONS_FOLDER, DataLayout
-from skip_pipeline.storage import read_json, read_manifest, read_table, shard_names
+from skip_pipeline.storage import read_columns, read_json, read_manifest, read_table, shard_names
 
 
 def _results(asset: str, findings: Sequence[Finding]) -> Iterator[dg.AssetCheckResult]:
@@ -65,7 +65,7 @@ def tensor_bundles_checks(data: DataDirectory) -> Iterator[dg.AssetCheckResult]:
     """Shapes, sessions that add up, and no way for the label to reach an input."""
     layout = data.layout()
     shards = shard_names(read_manifest(layout.scaled, made_by="scaled_table"))
-    sessions = {n: read_table(layout.scaled / SESSIONS_FOLDER / n, schema.SESSIONS) for n in shards}
+    tables = {name: layout.scaled / SESSIONS_FOLDER / name for name in shards}
     try:
         bundles, fault = {split: open_bundle(layout.bundles, split) for split in schema.SPLITS}, ""
     except ContractError as broken:
@@ -73,7 +73,7 @@ def tensor_bundles_checks(data: DataDirectory) -> Iterator[dg.AssetCheckResult]:
     yield from _results(
         "tensor_bundles",
         contracts.judge_bundles(
-            bundles, fault, expected_sessions=sum(table.num_rows for table in sessions.values())
+            bundles, fault, expected_sessions=sum(read_columns(path)[1] for path in tables.values())
         ),
     )
     if fault:
@@ -83,8 +83,10 @@ def tensor_bundles_checks(data: DataDirectory) -> Iterator[dg.AssetCheckResult]:
         )
         return
     leaks = {
-        name: find_leaks(read_table(layout.scaled / name, schema.SCALED), sessions[name], part)
-        for name, part in shard_parts(bundles, sessions)
+        name: find_leaks(
+            read_table(layout.scaled / name, schema.SCALED), read_table(tables[name], schema.SESSIONS), part
+        )
+        for name, part in shard_parts(bundles, shards)
     }
     leaking = {name: ", ".join(report.leaking) for name, report in leaks.items() if report.leaking}
     tried = sum(report.sessions for report in leaks.values())

@@ -1,11 +1,16 @@
-"""Where one data directory is, as a Dagster resource that hands out plain objects."""
+"""The data directory and where work on shards runs, as Dagster resources that hand out plain objects."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import dagster as dg
 from pydantic import Field
 
-from skip_pipeline.settings import DataLayout
+from skip_pipeline.engine import open_engine
+from skip_pipeline.settings import DataLayout, EngineSettings
+from skip_pipeline.storage import Apply
 
 
 class DataDirectory(dg.ConfigurableResource):
@@ -16,3 +21,31 @@ class DataDirectory(dg.ConfigurableResource):
     def layout(self) -> DataLayout:
         """The numbered folders below it."""
         return DataLayout(Path(self.path))
+
+
+_DEFAULT = EngineSettings()
+
+
+class ShardEngine(dg.ConfigurableResource):
+    """Where the work on shards runs; the results are the same everywhere."""
+
+    kind: str = Field(
+        default=_DEFAULT.kind, description="in_process, processes (on this machine) or dask (a cluster)"
+    )
+    workers: int | None = Field(default=_DEFAULT.workers, description="Processes; else one per core")
+    address: str = Field(
+        default=_DEFAULT.address,
+        description="Of a Dask scheduler that sees the data directory under the same path; else a cluster is "
+        "started on this machine",
+    )
+
+    @contextmanager
+    def applying(self, label: str) -> Iterator[Apply]:
+        """What applies a function to every shard while the block lasts.
+
+        Args:
+            label: whose shards they are, for errors and a cluster's own pages.
+        """
+        settings = EngineSettings(kind=self.kind, workers=self.workers, address=self.address)  # type: ignore[arg-type]  # refused when opened
+        with open_engine(settings) as engine:
+            yield partial(engine.map, label=label)

@@ -4,7 +4,7 @@
     merge     both            -> log rows with their track's features (50)
     encode    merged          -> categories as indicators, ids as codes (69); sessions and their split
     scale     encoded         -> track features in [0, 1] (69) and the fitted scaler
-    bundle    scaled          -> four float32 inputs and the label, per split
+    bundle    scaled          -> small records per shard; opened, four float32 inputs and the label, per split
     train     bundles         -> a network and its history (the only stage that imports TensorFlow)
     evaluate  probabilities   -> scores and curves
 

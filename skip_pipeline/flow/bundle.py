@@ -1,245 +1,240 @@
-"""The model's inputs: four float32 arrays and the label per split, as ``.npy`` files opened in place.
+"""The model's inputs, written small: one part per shard, and one matrix of scaled tracks for all of them.
 
-Every sequence is padded in front, so that step t is the same track in every branch and the last step is
-always the track before the predicted one. Of the predicted position only its track gets in.
+What the files hold is told in ``flow.parts``, how float32 inputs come from them in ``flow.gather``. Sequences
+are padded in front, so that step t is the same track in every branch and the last step is always the track
+before the predicted one. Of the predicted position only its track and the label get in.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, cast
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from skip_pipeline import schema
-from skip_pipeline.errors import ContractError, MissingInputError, RefusedError
-from skip_pipeline.storage import finish_publication
+from skip_pipeline.errors import ContractError
+from skip_pipeline.flow.gather import ARRAYS, Bundle, Gathered, open_bundle
+from skip_pipeline.flow.leak import LeakReport, find_leaks, shard_parts
+from skip_pipeline.flow.parts import (
+    CATEGORIES,
+    FLAGS,
+    PART_FILES,
+    SEEK_TYPES,
+    SEEKS,
+    SESSION,
+    UNKNOWN,
+    Part,
+    PartRecord,
+    row_type,
+    write_parts,
+)
+from skip_pipeline.flow.tracks import track_matrix, write_tracks
+from skip_pipeline.settings import EXAMPLES_SHOWN
 
-ARRAYS: Final = (*schema.BRANCH_SHAPES, schema.LABEL, schema.SESSION_ID)
-"""Names of a bundle's arrays, which are also the names of its files."""
+__all__ = [
+    "ARRAYS",
+    "Bundle",
+    "BundleWriter",
+    "Gathered",
+    "LeakReport",
+    "bundle_shard",
+    "class_balance",
+    "find_leaks",
+    "open_bundle",
+    "session_lengths",
+    "shard_parts",
+    "track_matrix",
+    "write_part",
+    "write_parts",
+    "write_tracks",
+]
 
-
-class Bundle(Mapping[str, np.ndarray]):
-    """One split's arrays, by name or as attributes; n sessions, in order of shard and session.
-
-    Attributes:
-        session_log: float32 (n, 19, 35), zeros in front.
-        previous_tracks: float32 (n, 19, 31), zeros in front.
-        skip_sequence: float32 (n, 19, 1), ``not_skipped`` of each step, 9 in front.
-        last_track: float32 (n, 31), the track to predict.
-        not_skipped: float32 (n,), the label: 1 played to the end, 0 skipped.
-        session_id: str (n,).
-    """
-
-    session_log: np.ndarray
-    previous_tracks: np.ndarray
-    skip_sequence: np.ndarray
-    last_track: np.ndarray
-    not_skipped: np.ndarray
-    session_id: np.ndarray
-
-    def __init__(self, arrays: Mapping[str, np.ndarray]) -> None:
-        self._arrays = {name: arrays[name] for name in ARRAYS}
-        self.__dict__.update(self._arrays)
-
-    def __getitem__(self, name: str) -> np.ndarray:
-        return self._arrays[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._arrays)
-
-    def __len__(self) -> int:
-        return len(self._arrays)
-
-    @property
-    def sessions(self) -> int:
-        """Number of sessions, n."""
-        return len(self.not_skipped)
+_ROWS_AT_ONCE: Final = 65_536  # compared with the track matrix in 16 MB
 
 
-def open_bundle(bundles_dir: Path | str, split: str) -> Bundle:
-    """Open one split's arrays, memory-mapped and read-only; nothing is copied.
-
-    Args:
-        bundles_dir: the folder ``05_bundles`` of a data directory.
-        split: ``train``, ``validation`` or ``test``.
-
-    Raises:
-        RefusedError: no such split.
-        MissingInputError: the bundle has not been made.
-        ContractError: an array is not readable, or has another shape or dtype than the schema says.
-    """
-    if split not in schema.SPLITS:
-        raise RefusedError(f"there is no split {split!r}; choose one of {', '.join(schema.SPLITS)}")
-    finish_publication(Path(bundles_dir))
-    folder = Path(bundles_dir) / split
-    bundle = Bundle({name: _open_array(folder / f"{name}.npy") for name in ARRAYS})
-    check_bundle(bundle, what=str(folder))
-    return bundle
+# --- Parts ----------------------------------------------------------------------------------------------
 
 
-def _open_array(path: Path) -> np.ndarray:
-    try:
-        try:
-            return cast(np.ndarray, np.load(path, mmap_mode="r", allow_pickle=False))
-        except ValueError:  # an array without elements cannot be mapped; any other stays unreadable
-            return cast(np.ndarray, np.load(path, allow_pickle=False))
-    except FileNotFoundError:
-        raise MissingInputError(
-            f"{path.parent} holds no {path.name}; materialize tensor_bundles first"
-        ) from None
-    except (ValueError, EOFError) as refusal:
-        raise ContractError(
-            f"{path} is not a readable array ({refusal}); materialize tensor_bundles again"
-        ) from refusal
-
-
-def check_bundle(bundle: Mapping[str, np.ndarray], *, what: str) -> None:
-    """Compare shapes and dtypes with ``schema.BRANCH_SHAPES``.
-
-    Raises:
-        ContractError: naming each array that differs.
-    """
-    n = bundle[schema.LABEL].size
-    wanted = {name: (n, *shape) for name, shape in schema.BRANCH_SHAPES.items()} | {schema.LABEL: (n,)}
-    faults = [
-        f"{name} is {bundle[name].dtype} {bundle[name].shape}, not float32 {shape}"
-        for name, shape in wanted.items()
-        if bundle[name].shape != shape or bundle[name].dtype != np.float32
-    ]
-    ids = bundle[schema.SESSION_ID]
-    if ids.shape != (n,) or ids.dtype.kind != "U":
-        faults.append(f"{schema.SESSION_ID} is {ids.dtype} {ids.shape}, not text ({n},)")
-    if faults:
-        raise ContractError(f"{what}: {'; '.join(faults)}; materialize tensor_bundles again")
-
-
-def bundle_shard(scaled: pa.Table, sessions: pa.Table) -> dict[str, Bundle]:
-    """Arrange one shard's rows as the inputs of its sessions, per split.
+def bundle_shard(
+    name: str,
+    scaled: pa.Table,
+    sessions: pa.Table,
+    *,
+    track_rows: pa.ChunkedArray | np.ndarray,
+    tracks: np.ndarray,
+) -> Part:
+    """Arrange one shard as a part of a bundle.
 
     Args:
+        name: of the part.
         scaled: 69 columns (``schema.SCALED``), rows ordered by session code and position.
         sessions: the shard's ``schema.SESSIONS``, one row per session code.
+        track_rows: int32 (rows,), row of the track matrix for each row of ``scaled``: the encoded table's
+            ``track_id_clean``.
+        tracks: float32 (tracks, 31), ``track_matrix``.
 
-    Returns:
-        A bundle for every split, some perhaps of no sessions.
+    Raises:
+        ContractError: positions do not run from 1 to the length, a flag or indicator is neither 0 nor 1, a
+            count is negative, or a row's scaled features are not those of its track.
     """
-    whole = _arrange(scaled, sessions[schema.SESSION_ID].to_numpy())
-    splits = sessions["split"].to_numpy()
-    return {
-        name: Bundle({array: values[splits == name] for array, values in whole.items()})
-        for name in schema.SPLITS
-    }
-
-
-def _arrange(scaled: pa.Table, ids: np.ndarray) -> dict[str, np.ndarray]:
-    codes = scaled[schema.SESSION_ID].to_numpy()
-    positions = scaled[schema.POSITION].to_numpy().astype(np.int64)
-    n = len(ids)
-    rows_per_session = np.bincount(codes, minlength=n)
-    last = np.cumsum(rows_per_session) - 1
-    label = scaled[schema.LABEL].to_numpy().astype(np.float32)
-    log = _matrix(scaled, schema.SESSION_LOG_BRANCH)  # (rows, 35)
-    tracks = _matrix(scaled, schema.TRACK_BRANCH)  # (rows, 31)
-
-    earlier = np.ones(len(codes), bool)
+    track_of = np.asarray(track_rows).astype(np.int64)
+    starts, lengths = _sessions_of(name, scaled, sessions.num_rows)
+    _check_tracks(name, scaled, track_of, tracks)
+    last = starts + lengths - 1
+    earlier = np.ones(scaled.num_rows, bool)
     earlier[last] = False
-    session = codes[earlier]
-    # The track before the predicted one, position L - 1, goes to the last step.
-    step = schema.STEPS - 1 - (rows_per_session[session] - 1 - positions[earlier])
+    split = pc.index_in(sessions["split"].cast(pa.string()), pa.array(schema.SPLITS)).to_numpy()
+    order = np.argsort(split, kind="stable")
 
-    session_log = np.zeros((n, *schema.BRANCH_SHAPES["session_log"]), np.float32)
-    previous_tracks = np.zeros((n, *schema.BRANCH_SHAPES["previous_tracks"]), np.float32)
-    skip_sequence = np.full((n, *schema.BRANCH_SHAPES["skip_sequence"]), schema.SKIP_PADDING, np.float32)
-    session_log[session, step] = log[earlier]
-    previous_tracks[session, step] = tracks[earlier]
-    skip_sequence[session, step, 0] = label[earlier]
-    return {
-        "session_log": session_log,
-        "previous_tracks": previous_tracks,
-        "skip_sequence": skip_sequence,
-        "last_track": tracks[last],
-        schema.LABEL: label[last],
-        schema.SESSION_ID: ids.astype(str),
-    }
+    records = np.zeros(len(order), SESSION)
+    records["first_row"] = (starts - np.arange(len(starts)))[order]
+    records["length"] = lengths[order]
+    records["last_track"] = track_of[last][order]
+    records["split"] = split[order]
+    records[schema.LABEL] = _flag(name, scaled, schema.LABEL)[last][order]
+    ids = sessions[schema.SESSION_ID].cast(pa.binary()).to_numpy()[order].astype("S")
+    return Part(name, records, ids, _rows(name, scaled, track_of)[earlier], len(tracks))
 
 
-def _matrix(table: pa.Table, columns: tuple[str, ...]) -> np.ndarray:
-    """Columns side by side as float32 (rows, len(columns))."""
-    matrix = np.empty((table.num_rows, len(columns)), np.float32)
-    for i, name in enumerate(columns):
-        matrix[:, i] = table[name].to_numpy()
-    return matrix
+def write_part(bundles_dir: Path, part: Part) -> PartRecord:
+    """Write a part's three files. It is in the bundle once ``write_parts`` has been given its record."""
+    folder = bundles_dir / part.name
+    folder.mkdir(parents=True, exist_ok=True)
+    for file, array in zip(PART_FILES, (part.sessions, part.rows, part.ids), strict=True):
+        np.save(folder / file, array, allow_pickle=False)
+    return part.record
+
+
+def _sessions_of(name: str, scaled: pa.Table, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """First row and length of each session, int64 (n,)."""
+    codes = scaled[schema.SESSION_ID].to_numpy()
+    counts = np.bincount(codes, minlength=n)
+    starts = np.cumsum(counts) - counts
+    positions, lengths = (scaled[c].to_numpy().astype(np.int64) for c in (schema.POSITION, schema.LENGTH))
+    wrong = len(counts) != n or not (
+        np.array_equal(codes, np.repeat(np.arange(n), counts))
+        and np.array_equal(positions, np.arange(len(codes)) - np.repeat(starts, counts) + 1)
+        and np.array_equal(lengths, np.repeat(counts, counts))
+        and np.all((counts >= schema.MIN_SESSION_LENGTH) & (counts <= schema.MAX_SESSION_LENGTH))
+    )
+    if wrong:
+        raise ContractError(
+            f"{name}: the rows of its {n} sessions do not lie one session after another, positions 1 to the "
+            f"session's length, {schema.MIN_SESSION_LENGTH} to {schema.MAX_SESSION_LENGTH}; "
+            "materialize scaled_table again"
+        )
+    return starts, counts
+
+
+def _check_tracks(name: str, scaled: pa.Table, track_of: np.ndarray, tracks: np.ndarray) -> None:
+    """Refuse rows whose features are not bit for bit those of their track, which a bundle keeps instead."""
+    if len(track_of) != scaled.num_rows or np.any((track_of < 0) | (track_of >= len(tracks))):
+        raise ContractError(
+            f"{name}: {scaled.num_rows} rows play {len(track_of)} tracks, numbers up to "
+            f"{track_of.max(initial=-1)}, expected one each out of {len(tracks)}; {_TABLES_AGAIN}"
+        )
+    for start in range(0, scaled.num_rows, _ROWS_AT_ONCE):
+        own = slice(start, start + _ROWS_AT_ONCE)
+        matrix = tracks[track_of[own]]
+        rows = scaled.slice(start, _ROWS_AT_ONCE)
+        for i, column in enumerate(schema.TRACK_BRANCH):
+            values = rows[column].to_numpy().astype(np.float32)
+            differs = np.flatnonzero(values.view(np.uint32) != matrix[:, i].copy().view(np.uint32))
+            if len(differs):
+                shown = (differs[:EXAMPLES_SHOWN] + start).tolist()
+                raise ContractError(
+                    f"{name}: {column} is not that of the row's track in {len(differs)} of "
+                    f"{len(values)} rows, first {shown}; expected equal values bit for bit. {_TABLES_AGAIN}"
+                )
+
+
+_TABLES_AGAIN: Final = "Materialize merged_table, encoded_table and scaled_table again"
+
+
+def _rows(name: str, scaled: pa.Table, track_of: np.ndarray) -> np.ndarray:
+    """A record per row, with seeks in the smallest type that holds them all."""
+    seeks = {column: scaled[column].to_numpy() for column in SEEKS}
+    for column, values in seeks.items():
+        if values.min(initial=0) < 0:
+            raise ContractError(
+                f"{name}: {column} is {values.min()} in row {values.argmin()}, expected counts from 0; "
+                "materialize scaled_table again"
+            )
+    most = max(int(values.max(initial=0)) for values in seeks.values())
+    rows = np.zeros(scaled.num_rows, row_type(next(t for t in SEEK_TYPES if most <= np.iinfo(t).max)))
+    rows["track"] = track_of
+    flags = np.zeros(scaled.num_rows, np.uint16)
+    for bit, column in enumerate(FLAGS):
+        flags |= _flag(name, scaled, column).astype(np.uint16) << bit
+    rows["flags"] = flags
+    for column, values in seeks.items():
+        rows[column] = values
+    for column in CATEGORIES:
+        rows[column] = _level_codes(name, scaled, column)
+    return rows
+
+
+def _flag(name: str, scaled: pa.Table, column: str) -> np.ndarray:
+    """A column of zeros and ones as uint8."""
+    values = scaled[column].to_numpy()
+    if np.any((values != 0) & (values != 1)):
+        row = int(np.flatnonzero((values != 0) & (values != 1))[0])
+        raise ContractError(
+            f"{name}: {column} is {values[row]} in row {row}, expected 0 or 1; materialize scaled_table again"
+        )
+    return np.asarray(values.view(np.uint8))
+
+
+def _level_codes(name: str, scaled: pa.Table, category: str) -> np.ndarray:
+    """Index of each row's level in the vocabulary, ``UNKNOWN`` where no indicator is 1: uint8 (rows,)."""
+    codes = np.full(scaled.num_rows, UNKNOWN, np.uint8)
+    levels = np.zeros(scaled.num_rows, np.uint8)
+    for code, column in enumerate(schema.indicators(category)):
+        values = _flag(name, scaled, column)
+        codes[values == 1] = code
+        levels += values
+    if np.any(levels > 1):
+        row = int(levels.argmax())
+        raise ContractError(
+            f"{name}: row {row} has {levels[row]} levels of {category}, expected at most one; "
+            "materialize scaled_table again"
+        )
+    return codes
 
 
 class BundleWriter:
-    """Writes shard after shard into the files of one bundle per split, whose sizes are known beforehand.
+    """Writes a bundle's shards one after another, in this process."""
 
-    Memory stays bounded by a shard: the files are mapped and filled slice by slice.
-    """
-
-    def __init__(self, bundles_dir: Path, shards: Sequence[pa.Table]) -> None:
-        """Create the files.
+    def __init__(self, bundles_dir: Path, tracks: np.ndarray) -> None:
+        """Write the track matrix.
 
         Args:
-            bundles_dir: gets a folder per split.
-            shards: the ``schema.SESSIONS`` of every shard that will be added.
+            bundles_dir: gets a folder per shard.
+            tracks: float32 (tracks, 31), ``track_matrix``.
         """
-        splits = np.concatenate([s["split"].to_numpy() for s in shards])
-        self.sessions = {name: int(np.count_nonzero(splits == name)) for name in schema.SPLITS}
-        id_length = max(pc.max(pc.utf8_length(s[schema.SESSION_ID])).as_py() for s in shards)
-        layout = {name: (shape, np.dtype(np.float32)) for name, shape in schema.BRANCH_SHAPES.items()}
-        layout[schema.LABEL] = ((), np.dtype(np.float32))
-        layout[schema.SESSION_ID] = ((), np.dtype(f"<U{id_length}"))
-        self._filled = dict.fromkeys(schema.SPLITS, 0)
-        self._arrays = {}
-        for split, n in self.sessions.items():
-            folder = bundles_dir / split
-            folder.mkdir(parents=True, exist_ok=True)
-            for name, (shape, dtype) in layout.items():
-                self._arrays[split, name] = _new_array(folder / f"{name}.npy", (n, *shape), dtype)
+        self._folder = bundles_dir
+        self._tracks = tracks
+        self.parts: list[PartRecord] = []
+        write_tracks(bundles_dir, tracks)
 
-    def add(self, shard: Mapping[str, Bundle]) -> None:
-        """Append one shard's bundles.
+    @property
+    def sessions(self) -> dict[str, int]:
+        """Sessions so far, per split."""
+        return {split: sum(part.sessions[split] for part in self.parts) for split in schema.SPLITS}
 
-        Raises:
-            ContractError: more sessions come than announced.
-        """
-        for split, bundle in shard.items():
-            start = self._filled[split]
-            stop = start + bundle.sessions
-            if stop > self.sessions[split]:
-                raise ContractError(
-                    f"bundles get {stop} sessions of {split}, announced were {self.sessions[split]}"
-                )
-            for name in ARRAYS:
-                self._arrays[split, name][start:stop] = bundle[name]
-            self._filled[split] = stop
+    def add(
+        self, name: str, scaled: pa.Table, sessions: pa.Table, track_rows: pa.ChunkedArray | np.ndarray
+    ) -> None:
+        """Write one shard's part, see ``bundle_shard``."""
+        part = bundle_shard(name, scaled, sessions, track_rows=track_rows, tracks=self._tracks)
+        self.parts.append(write_part(self._folder, part))
 
     def close(self) -> None:
-        """Flush the files.
-
-        Raises:
-            ContractError: fewer sessions came than announced.
-        """
-        if self._filled != self.sessions:
-            raise ContractError(f"bundles hold {self._filled} sessions, announced were {self.sessions}")
-        for array in self._arrays.values():
-            if isinstance(array, np.memmap):
-                array.flush()
-        self._arrays.clear()
-
-
-def _new_array(path: Path, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    if 0 in shape:  # cannot be mapped
-        empty = np.empty(shape, dtype)
-        np.save(path, empty, allow_pickle=False)
-        return empty
-    return np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
+        """Write which parts there are; only now can the bundle be opened."""
+        write_parts(self._folder, self.parts)
 
 
 # --- What a person would rather look at ----------------------------------------------------------------
@@ -249,85 +244,16 @@ def class_balance(bundles_dir: Path) -> dict[str, tuple[int, int]]:
     """Per split, how many last tracks were skipped and how many were not."""
     balance = {}
     for split in schema.SPLITS:
-        label = open_bundle(bundles_dir, split).not_skipped
-        not_skipped = int(np.count_nonzero(label))
-        balance[split] = (len(label) - not_skipped, not_skipped)
+        bundle = open_bundle(bundles_dir, split)
+        not_skipped = sum(int(np.count_nonzero(part.sessions[schema.LABEL])) for part in bundle.parts)
+        balance[split] = (bundle.sessions - not_skipped, not_skipped)
     return balance
 
 
 def session_lengths(bundles_dir: Path) -> dict[int, int]:
-    """Sessions of all splits by length, which is one more than the steps that are not padding."""
-    steps = np.concatenate(
-        [
-            np.count_nonzero(
-                open_bundle(bundles_dir, s).skip_sequence[:, :, 0] != schema.SKIP_PADDING, axis=1
-            )
-            for s in schema.SPLITS
-        ]
-    )
-    lengths, counts = np.unique(steps + 1, return_counts=True)
-    return dict(zip(lengths.tolist(), counts.tolist(), strict=True))
-
-
-# --- Leak ---------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class LeakReport:
-    """Which arrays changed when values that no model may see were changed."""
-
-    sessions: int
-    leaking: tuple[str, ...]
-
-
-def find_leaks(scaled: pa.Table, sessions: pa.Table, published: Mapping[str, Bundle]) -> LeakReport:
-    """Overwrite everything at each predicted position but its track, and compare with what was published.
-
-    The session code and the two columns that say where a row stands are left, since they are the row's
-    address and not an observation of it.
-
-    Args:
-        scaled: 69 columns (``schema.SCALED``) of one shard.
-        sessions: the shard's ``schema.SESSIONS``.
-        published: the shard's part of the bundles, per split (``shard_parts``).
-
-    Returns:
-        The inputs that are not the same without those values: they have seen one, or come from another
-        table.
-    """
-    untouched = {schema.SESSION_ID, schema.POSITION, schema.LENGTH, *schema.TRACK_BRANCH}
-    codes = scaled[schema.SESSION_ID].to_numpy()
-    last = np.cumsum(np.bincount(codes, minlength=sessions.num_rows)) - 1
-    tampered = scaled
-    for i, field in enumerate(schema.SCALED):
-        if field.name not in untouched:
-            values = scaled[field.name].to_numpy().copy()
-            values[last] = values[last] + 1
-            tampered = tampered.set_column(i, field, pa.array(values, field.type))
-    again = bundle_shard(tampered, sessions)
-    leaking = tuple(
-        name
-        for name in schema.BRANCH_SHAPES
-        if not all(np.array_equal(published[split][name], again[split][name]) for split in schema.SPLITS)
-    )
-    return LeakReport(sessions=sessions.num_rows, leaking=leaking)
-
-
-def shard_parts(
-    bundles: Mapping[str, Bundle], shards: Mapping[str, pa.Table]
-) -> Iterator[tuple[str, dict[str, Bundle]]]:
-    """Each shard's part of the bundles, per split, in the order in which the shards were added.
-
-    Args:
-        bundles: whole bundles, per split.
-        shards: ``schema.SESSIONS`` by shard name, in that order.
-    """
-    filled = dict.fromkeys(schema.SPLITS, 0)
-    for shard, sessions in shards.items():
-        splits = sessions["split"].to_numpy()
-        parts = {}
-        for split in schema.SPLITS:
-            start, stop = filled[split], filled[split] + int(np.count_nonzero(splits == split))
-            parts[split] = Bundle({name: array[start:stop] for name, array in bundles[split].items()})
-            filled[split] = stop
-        yield shard, parts
+    """Sessions of all splits by length."""
+    counts = np.zeros(schema.MAX_SESSION_LENGTH + 1, np.int64)
+    for split in schema.SPLITS:
+        for part in open_bundle(bundles_dir, split).parts:
+            counts += np.bincount(part.sessions["length"], minlength=len(counts))
+    return {int(length): int(counts[length]) for length in np.flatnonzero(counts)}

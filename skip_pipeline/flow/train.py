@@ -14,7 +14,7 @@ import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -27,6 +27,7 @@ import tensorflow as tf
 
 from skip_pipeline import schema
 from skip_pipeline.errors import ContractError, MissingInputError, TrainingError
+from skip_pipeline.flow.gather import Bundle
 from skip_pipeline.flow.history import EpochReport
 from skip_pipeline.networks.presets import LOSSES, build_network
 from skip_pipeline.settings import EXAMPLES_SHOWN, PREDICTION_BATCH_SIZE, TrainingSettings
@@ -34,6 +35,11 @@ from skip_pipeline.settings import EXAMPLES_SHOWN, PREDICTION_BATCH_SIZE, Traini
 __all__ = ["EpochReport", "Trained", "load_network", "predict", "save_network", "train"]
 
 logger: Final = logging.getLogger("skip_pipeline.train")
+
+
+Split = Mapping[str, Any]
+"""The branches of ``schema.BRANCH_SHAPES`` and ``not_skipped`` (n,), all float32: a ``Bundle``, or arrays in
+memory or memory-mapped."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +62,8 @@ class Trained:
 
 
 def train(
-    train: Mapping[str, np.ndarray],
-    validation: Mapping[str, np.ndarray],
+    train: Split,
+    validation: Split,
     settings: TrainingSettings,
     on_epoch: Callable[[EpochReport], None],
 ) -> Trained:
@@ -65,12 +71,14 @@ def train(
 
     Equal inputs and settings give equal weights, bit for bit, on the same machine and versions. For
     that, this resets the random state of Python, NumPy and Keras, and makes TensorFlow's operations
-    deterministic, for the whole process and for good. Keras copies both splits into memory, 5.4 KB a
-    session.
+    deterministic, for the whole process and for good.
+
+    Each epoch sees all training sessions in another order, drawn over all of them from the seed and the
+    epoch. Batches are gathered as they are needed, so beside the network and a few batches only that order
+    and the labels are in memory, 12 bytes a session.
 
     Args:
-        train, validation: the branches of ``schema.BRANCH_SHAPES`` and ``not_skipped`` (n,), all
-            float32; memory-mapped arrays will do.
+        train, validation: sessions to learn from, and to watch.
         on_epoch: called after each epoch, in the training thread. What it raises ends training.
 
     Raises:
@@ -86,8 +94,7 @@ def train(
     keras.utils.set_random_seed(settings.seed)
     tf.config.experimental.enable_op_determinism()
 
-    inputs = _branches(train)
-    network = build_network(settings, inputs)
+    network = build_network(settings, train)
     network.compile(
         optimizer=keras.optimizers.Adam(settings.learning_rate),
         loss=LOSSES[settings.preset],
@@ -107,12 +114,9 @@ def train(
     # Reporting comes first: the plateau changes the learning rate that the epoch was trained with.
     reporting = _reporting(network, settings, train, history, on_epoch)
     network.fit(
-        inputs,
-        _two_columns(train[schema.LABEL]),
-        batch_size=settings.batch_size,
+        _Batches(train, settings.batch_size, seed=settings.seed),
         epochs=settings.max_epochs,
-        validation_data=(_branches(validation), _two_columns(validation[schema.LABEL])),
-        validation_batch_size=PREDICTION_BATCH_SIZE,
+        validation_data=_Batches(validation, PREDICTION_BATCH_SIZE),
         callbacks=[reporting, stopping, plateau],
         verbose=0,
     )
@@ -125,7 +129,7 @@ def train(
     )
 
 
-def predict(network: keras.Model, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
+def predict(network: keras.Model, inputs: Split) -> np.ndarray:
     """Probability that each session's last track is played to its end: float64 (n,).
 
     It is column 1 over the sum of both columns. The published head's two sigmoids are trained apart and
@@ -133,12 +137,11 @@ def predict(network: keras.Model, inputs: Mapping[str, np.ndarray]) -> np.ndarra
     network knows nothing, and the answer is one half.
 
     Args:
-        inputs: the branches of ``schema.BRANCH_SHAPES``, n sessions; other arrays are ignored.
+        inputs: n sessions, gathered batch by batch; the label is ignored and may be missing.
     """
-    branches = _branches(inputs)
-    if len(branches["last_track"]) == 0:
+    if len(inputs["last_track"]) == 0:
         return np.empty(0)
-    columns = network.predict(branches, batch_size=PREDICTION_BATCH_SIZE, verbose=0)  # (n, 2)
+    columns = network.predict(_Batches(inputs, PREDICTION_BATCH_SIZE, labels=False), verbose=0)  # (n, 2)
     skipped, not_skipped = columns.astype(np.float64).T  # (n,) each
     total = skipped + not_skipped
     p_not_skipped: np.ndarray = np.divide(not_skipped, total, out=np.full(len(total), 0.5), where=total > 0)
@@ -175,8 +178,47 @@ def load_network(path: Path) -> keras.Model:
     return network
 
 
-def _branches(split: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    return {name: split[name] for name in schema.BRANCH_SHAPES}
+class _Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras has no types
+    """A split in batches, gathered one by one; the last may be smaller."""
+
+    def __init__(
+        self, split: Split, batch_size: int, *, seed: int | None = None, labels: bool = True
+    ) -> None:
+        """Begin in the split's own order.
+
+        Args:
+            seed: draws an order of all sessions for each epoch; None keeps the split's own.
+            labels: whether batches have targets.
+        """
+        super().__init__()
+        self._split = split
+        self._batch_size = batch_size
+        self._seed = seed
+        self._labels = labels
+        self._epoch = 0
+        self._order = np.arange(len(split["last_track"]))
+
+    def __len__(self) -> int:
+        return math.ceil(len(self._order) / self._batch_size)
+
+    def __getitem__(self, batch: int) -> tuple[Any, ...]:
+        start = batch * self._batch_size
+        arrays = _gather(self._split, self._order[start : start + self._batch_size], labels=self._labels)
+        inputs = {name: arrays[name] for name in schema.BRANCH_SHAPES}
+        return (inputs, _two_columns(arrays[schema.LABEL])) if self._labels else (inputs,)
+
+    def on_epoch_begin(self) -> None:
+        """Draw the order of the next epoch."""
+        if self._seed is not None:
+            self._order = np.random.default_rng([self._seed, self._epoch]).permutation(len(self._order))
+            self._epoch += 1
+
+
+def _gather(split: Split, index: np.ndarray | slice, *, labels: bool) -> dict[str, np.ndarray]:
+    if isinstance(split, Bundle):
+        return split.batch(index)
+    names = (*schema.BRANCH_SHAPES, schema.LABEL) if labels else tuple(schema.BRANCH_SHAPES)
+    return {name: split[name][index] for name in names}
 
 
 def _two_columns(not_skipped: np.ndarray) -> np.ndarray:
@@ -187,7 +229,7 @@ def _two_columns(not_skipped: np.ndarray) -> np.ndarray:
 def _reporting(
     network: keras.Model,
     settings: TrainingSettings,
-    train: Mapping[str, np.ndarray],
+    train: Split,
     history: list[EpochReport],
     on_epoch: Callable[[EpochReport], None],
 ) -> keras.callbacks.Callback:
@@ -223,18 +265,23 @@ def _reporting(
     return keras.callbacks.LambdaCallback(on_epoch_begin=begin, on_epoch_end=end)
 
 
-def _remedy(train: Mapping[str, np.ndarray], settings: TrainingSettings) -> str:
-    for name in schema.BRANCH_SHAPES:
-        sessions = np.unique(np.nonzero(~np.isfinite(train[name]))[0])
-        if len(sessions):
+def _remedy(train: Split, settings: TrainingSettings) -> str:
+    strange: dict[str, list[int]] = {name: [] for name in schema.BRANCH_SHAPES}
+    for start in range(0, len(train["last_track"]), PREDICTION_BATCH_SIZE):
+        arrays = _gather(train, slice(start, start + PREDICTION_BATCH_SIZE), labels=False)
+        for name, found in strange.items():
+            values = arrays[name].reshape(len(arrays[name]), -1)
+            found += (np.flatnonzero(~np.isfinite(values).all(axis=1)) + start).tolist()
+    for name, sessions in strange.items():
+        if sessions:
             return (
                 f"{name} holds values that are not finite in {len(sessions)} training sessions, first at "
-                f"{sessions[:EXAMPLES_SHOWN].tolist()}; materialize tensor_bundles again"
+                f"{sessions[:EXAMPLES_SHOWN]}; materialize tensor_bundles again"
             )
     return f"the inputs are finite, so lower learning_rate, which is {settings.learning_rate}"
 
 
-def _check_split(split: Mapping[str, np.ndarray], name: str, *, both_classes: bool) -> None:
+def _check_split(split: Split, name: str, *, both_classes: bool) -> None:
     labels = split[schema.LABEL]
     if len(labels) == 0:
         raise TrainingError(f"the {name} split holds no session, expected some; deliver more sessions")

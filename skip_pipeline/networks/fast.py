@@ -7,7 +7,7 @@ bundle serves both.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 import keras
@@ -27,6 +27,9 @@ _DROPOUT: Final = 0.2  # where the settings name none
 _VARIANCE_FLOOR: Final = 1e-4
 """Added to every variance: a column that never varies in training divides by 0.01, not by nothing."""
 
+_SESSIONS_AT_ONCE: Final = 4096
+"""Sessions whose statistics are taken together, in 20 MB."""
+
 _CLIP: Final = 5.0
 """Normalised log columns end at ±5 standard deviations: one rare level must not drown the others."""
 
@@ -45,7 +48,8 @@ def build_fast(training_inputs: Mapping[str, np.ndarray], dropout: float | None 
 
     Args:
         training_inputs: the training split's branches (``schema.BRANCH_SHAPES``), from which the
-            normalisation of log columns and track features is taken, over real steps only.
+            normalisation of log columns and track features is taken, over real steps only. They are read
+            some thousand sessions at a time, and need not be in memory.
         dropout: the rate everywhere; None for the network's own.
 
     Returns:
@@ -60,17 +64,18 @@ def build_fast(training_inputs: Mapping[str, np.ndarray], dropout: float | None 
     real = ops.cast(ops.not_equal(inputs["skip_sequence"], schema.SKIP_PADDING), "float32")  # (B, T, 1)
     outcome = (2.0 * inputs["skip_sequence"] - 1.0) * real  # (B, T, 1): 1 played, -1 skipped, 0 padding
 
-    real_steps = training_inputs["skip_sequence"][:, :, 0] != schema.SKIP_PADDING  # (n, T)
     # Seek counts reach into the dozens; their log keeps 0 and 1 apart. ONNX knows log, but not log1p.
     logs = ops.log(1.0 + inputs["session_log"])  # (B, T, L)
-    logs = _normalization(np.log1p(training_inputs["session_log"][real_steps]), "log_normalization")(logs)
+    logs = _normalization(map(np.log1p, _real_steps(training_inputs, "session_log")), "log_normalization")(
+        logs
+    )
     logs = ops.clip(logs, -_CLIP, _CLIP)
     logs = layers.Dense(_LOG_UNITS, "tanh", name="log_dense")(logs)  # (B, T, L) -> (B, T, 24)
     logs = layers.Dropout(rate)(logs) * real
 
     last = layers.Reshape((1, features))(inputs["last_track"])  # (B, F) -> (B, 1, F)
     tracks = layers.Concatenate(axis=1)([inputs["previous_tracks"], last])  # (B, T + 1, F)
-    tracks = _normalization(training_inputs["previous_tracks"][real_steps], "track_normalization")(tracks)
+    tracks = _normalization(_real_steps(training_inputs, "previous_tracks"), "track_normalization")(tracks)
     tracks = layers.Dense(_TRACK_UNITS, "tanh", name="track_dense")(tracks)  # (B, T + 1, E)
     previous = tracks[:, :steps] * real  # (B, T, E)
     last = tracks[:, steps:]  # (B, 1, E)
@@ -97,11 +102,27 @@ def build_fast(training_inputs: Mapping[str, np.ndarray], dropout: float | None 
     return keras.Model(inputs, output, name="fast")
 
 
-def _normalization(rows: np.ndarray, name: str) -> keras.Layer:
-    """(x - mean) / sqrt(variance) of the last axis, with the statistics of ``rows`` (rows, columns).
+def _real_steps(training_inputs: Mapping[str, np.ndarray], name: str) -> Iterator[np.ndarray]:
+    """The steps of one branch that are not padding, (rows, columns), some sessions at a time."""
+    for start in range(0, len(training_inputs[name]), _SESSIONS_AT_ONCE):
+        some = slice(start, start + _SESSIONS_AT_ONCE)
+        real = training_inputs["skip_sequence"][some][:, :, 0] != schema.SKIP_PADDING  # (m, T)
+        yield training_inputs[name][some][real]
 
-    A ``Rescaling`` rather than a ``Normalization``, whose statistics are lost on the way to ONNX.
+
+def _normalization(parts: Iterable[np.ndarray], name: str) -> keras.Layer:
+    """(x - mean) / sqrt(variance) of the last axis, with the statistics of all parts (rows, columns).
+
+    Means and variances of parts are merged as in Chan, Golub and LeVeque (1979). A ``Rescaling`` rather than
+    a ``Normalization``, whose statistics are lost on the way to ONNX.
     """
-    mean = rows.mean(axis=0, dtype=np.float64)
-    scale = 1.0 / np.sqrt(rows.var(axis=0, dtype=np.float64) + _VARIANCE_FLOOR)
+    count, mean, squares = 0, np.zeros(1), np.zeros(1)
+    for rows in parts:
+        more = len(rows)
+        offset = rows.mean(axis=0, dtype=np.float64) - mean
+        squares = squares + rows.var(axis=0, dtype=np.float64) * more
+        squares = squares + offset**2 * (count * more / (count + more))
+        mean = mean + offset * (more / (count + more))
+        count += more
+    scale = 1.0 / np.sqrt(squares / count + _VARIANCE_FLOOR)
     return layers.Rescaling(scale=scale.tolist(), offset=(-mean * scale).tolist(), name=name)

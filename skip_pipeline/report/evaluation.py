@@ -139,7 +139,7 @@ def predictions_table(test: Mapping[str, np.ndarray], p_not_skipped: np.ndarray)
     """``schema.PREDICTIONS``: the test sessions with their outcome and its probability."""
     return pa.Table.from_arrays(
         [
-            pa.array(test[schema.SESSION_ID]),
+            pa.array(np.asarray(test[schema.SESSION_ID])),
             pa.array(test[schema.LABEL].astype(np.int8)),
             pa.array(p_not_skipped),
         ],

@@ -88,7 +88,7 @@ def best_possible(path: Path, test: Mapping[str, np.ndarray]) -> BestPossible:
         BadInputError: the file cannot be read, is not an oracle, or does not have all test sessions.
         ContractError, TrainingError: see ``flow.evaluate.score``.
     """
-    chances = _chances(path, test[schema.SESSION_ID])
+    chances = _chances(path, np.asarray(test[schema.SESSION_ID]))
     labels = test[schema.LABEL]
     return BestPossible(
         given_past=evaluate.score(labels, chances[GIVEN_PAST]),

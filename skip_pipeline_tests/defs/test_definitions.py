@@ -16,7 +16,7 @@ UPSTREAM = {
     "merged_table": {"session_logs", "track_features"},
     "encoded_table": {"merged_table"},
     "scaled_table": {"encoded_table"},
-    "tensor_bundles": {"scaled_table"},
+    "tensor_bundles": {"merged_table", "encoded_table", "scaled_table"},
     "trained_model": {"tensor_bundles"},
     "evaluation_report": {"trained_model", "tensor_bundles"},
 }

@@ -77,7 +77,7 @@ def test_the_parent_carries_the_headline(runs):
         ("merged_table", {"session_logs", "track_features"}),
         ("encoded_table", {"merged_table"}),
         ("scaled_table", {"encoded_table"}),
-        ("tensor_bundles", {"scaled_table"}),
+        ("tensor_bundles", {"merged_table", "encoded_table", "scaled_table"}),
         ("trained_model", {"tensor_bundles"}),
         ("evaluation_report", {"tensor_bundles"}),
     ],

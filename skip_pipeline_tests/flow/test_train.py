@@ -8,9 +8,11 @@ import pytest
 
 from skip_pipeline import schema
 from skip_pipeline.errors import ContractError, MissingInputError, TrainingError
+from skip_pipeline.flow.gather import Bundle, open_bundle
 from skip_pipeline.flow.history import EpochReport, history_from_json, history_to_json
-from skip_pipeline.flow.train import Trained, load_network, predict, save_network, train
+from skip_pipeline.flow.train import Trained, _Batches, load_network, predict, save_network, train
 from skip_pipeline.settings import PRESETS, TrainingSettings
+from skip_pipeline_tests.flow.shards import shard, write
 from skip_pipeline_tests.tiny_bundle import tiny_bundle
 
 QUICK = dataclasses.replace(PRESETS["fast"], max_epochs=6, batch_size=32)
@@ -121,6 +123,73 @@ def test_memory_mapped_arrays_train_alike(
     one = dataclasses.replace(QUICK, max_epochs=1)
 
     assert train(mapped, mapped, one, nobody).history[0].loss == trained.history[0].loss
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Bundles of two shards, 96 training and 24 validation sessions."""
+    folder = tmp_path_factory.mktemp("bundles")
+    splits = (["train"] * 4 + ["validation"]) * 12
+    write(
+        folder,
+        a=shard([10 + i % 11 for i in range(60)], splits, seed=1, ids=[f"a{i}" for i in range(60)]),
+        b=shard([20 - i % 11 for i in range(60)], splits, seed=2, ids=[f"b{i}" for i in range(60)]),
+    )
+    return folder
+
+
+def test_a_bundle_trains_as_its_arrays_in_memory_do(written: Path) -> None:
+    settings = dataclasses.replace(QUICK, max_epochs=2, batch_size=20)
+    lazy = [open_bundle(written, split) for split in ("train", "validation")]
+    names = (*schema.BRANCH_SHAPES, schema.LABEL)
+    whole = [{name: np.asarray(bundle[name]) for name in names} for bundle in lazy]
+    first, second = train(*lazy, settings, nobody), train(*whole, settings, nobody)
+
+    assert [(r.loss, r.validation_loss) for r in first.history] == [
+        (r.loss, r.validation_loss) for r in second.history
+    ]
+    np.testing.assert_array_equal(predict(first.network, lazy[1]), predict(second.network, whole[1]))
+
+
+def test_no_split_is_gathered_whole(written: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+    records = Bundle._records
+    monkeypatch.setattr(Bundle, "_records", lambda self, some: sizes.append(len(some)) or records(self, some))
+    monkeypatch.setattr("skip_pipeline.flow.train.PREDICTION_BATCH_SIZE", 10)
+    monkeypatch.setattr("skip_pipeline.networks.fast._SESSIONS_AT_ONCE", 15)
+    bundles = [open_bundle(written, split) for split in ("train", "validation")]
+    trained = train(*bundles, dataclasses.replace(QUICK, max_epochs=1, batch_size=20), nobody)
+    predict(trained.network, bundles[0])
+
+    assert max(sizes) == 20
+    assert bundles[0].sessions == 96
+
+
+def epochs(seed: int | None, count: int = 2) -> list[list[int]]:
+    """Which of fifty sessions each epoch's batches hold, in order."""
+    numbered = tiny_bundle(50)
+    numbered["last_track"][:, 0] = np.arange(50)
+    batches = _Batches(numbered, 16, seed=seed)
+    orders = []
+    for _ in range(count):
+        batches.on_epoch_begin()
+        inputs, columns = zip(*(batches[i] for i in range(len(batches))), strict=True)
+        order = np.concatenate([branches["last_track"][:, 0] for branches in inputs]).astype(int)
+        np.testing.assert_array_equal(np.concatenate(columns)[:, 1], numbered[schema.LABEL][order])
+        assert [len(part) for part in columns] == [16, 16, 16, 2]
+        orders.append(order.tolist())
+    return orders
+
+
+def test_each_epoch_has_every_session_once_in_an_order_that_the_seed_decides() -> None:
+    first, second = epochs(3)
+    assert sorted(first) == sorted(second) == list(range(50))
+    assert len({tuple(order) for order in (first, second, *epochs(4), range(50))}) == 5
+    assert epochs(3) == [first, second]
+
+
+def test_without_a_seed_sessions_keep_their_order() -> None:
+    assert epochs(None) == [list(range(50))] * 2
 
 
 # --- Refusals -----------------------------------------------------------------------------------------

@@ -9,18 +9,17 @@ import dagster as dg
 from skip_pipeline import bundle_work, raw_folder, schema, shard_work
 from skip_pipeline.code_version import stages_version
 from skip_pipeline.defs import describe
-from skip_pipeline.defs.resources import DataDirectory
+from skip_pipeline.defs.resources import DataDirectory, ShardEngine
 from skip_pipeline.defs.tracking import MlflowTracker
 from skip_pipeline.flow import bundle, ingest
-from skip_pipeline.flow.parts import TRACKS
-from skip_pipeline.settings import OWNER, SCALER_FILE, SESSIONS_FOLDER, TRACK_TABLE
+from skip_pipeline.flow.parts import TRACKS, record_from_json
+from skip_pipeline.settings import OWNER, SCALER_FILE, TRACK_TABLE
 from skip_pipeline.storage import (
     ShardJob,
     digest_of,
     fingerprint,
     publish,
     read_manifest,
-    read_table,
     record_files,
     shard_names,
     write_json,
@@ -35,7 +34,7 @@ from skip_pipeline.storage import (
     deps=["session_logs", "track_features"],
 )
 def merged_table(
-    context: dg.AssetExecutionContext, data: DataDirectory, tracker: MlflowTracker
+    context: dg.AssetExecutionContext, data: DataDirectory, tracker: MlflowTracker, engine: ShardEngine
 ) -> dg.MaterializeResult:
     """Every log row with the features of its track: 50 columns, as many rows as the log.
 
@@ -67,7 +66,8 @@ def merged_table(
                 )
                 for path, log in zip(paths, logs, strict=True)
             ]
-            made = staging.make_shards(jobs)
+            with engine.applying("merged_table") as apply:
+                made = staging.make_shards(jobs, apply)
             summaries = {
                 path: shard_work.summary_of(summary, staging.find(shard_work.hashes_file(shard)))
                 for path, (shard, summary) in zip(paths, made.items(), strict=True)
@@ -95,7 +95,7 @@ def merged_table(
     deps=["merged_table"],
 )
 def encoded_table(
-    context: dg.AssetExecutionContext, data: DataDirectory, tracker: MlflowTracker
+    context: dg.AssetExecutionContext, data: DataDirectory, tracker: MlflowTracker, engine: ShardEngine
 ) -> dg.MaterializeResult:
     """Numbers for words: 24 indicator columns for four categories, ordinal codes for ids, 0/1 for booleans.
 
@@ -125,7 +125,8 @@ def encoded_table(
                 )
                 for shard in shard_names(before)
             ]
-            summaries = staging.make_shards(jobs).values()
+            with engine.applying("encoded_table") as apply:
+                summaries = staging.make_shards(jobs, apply).values()
             unknown = sum(summary["values_of_unknown_level"] for summary in summaries)
             staging.rows = sum(summary["rows"] for summary in summaries)
             staging.details["values_of_unknown_level"] = unknown
@@ -144,7 +145,7 @@ def encoded_table(
     deps=["encoded_table"],
 )
 def scaled_table(
-    context: dg.AssetExecutionContext, data: DataDirectory, tracker: MlflowTracker
+    context: dg.AssetExecutionContext, data: DataDirectory, tracker: MlflowTracker, engine: ShardEngine
 ) -> dg.MaterializeResult:
     """Track features in [0, 1], by a min-max scaler fitted on training sessions alone; 69 columns.
 
@@ -182,7 +183,8 @@ def scaled_table(
                 )
                 for shard in shards
             ]
-            summaries = staging.make_shards(jobs).values()
+            with engine.applying("scaled_table") as apply:
+                summaries = staging.make_shards(jobs, apply).values()
             clipped = sum(summary["values_clipped"] for summary in summaries)
             staging.rows = sum(summary["rows"] for summary in summaries)
             write_json(staging.path(SCALER_FILE), scaler.to_json())
@@ -203,7 +205,7 @@ def scaled_table(
     deps=["merged_table", "encoded_table", "scaled_table"],
 )
 def tensor_bundles(
-    context: dg.AssetExecutionContext, data: DataDirectory, tracker: MlflowTracker
+    context: dg.AssetExecutionContext, data: DataDirectory, tracker: MlflowTracker, engine: ShardEngine
 ) -> dg.MaterializeResult:
     """The four inputs and the label of every session, in small records from which float32 is made.
 
@@ -231,7 +233,8 @@ def tensor_bundles(
                 out=staging.folder,
             )
             scaler = before.record(SCALER_FILE).sha256
-            staging.make_shards([ShardJob("_tracks", digest_of(stages_version(), tracks, scaler), make_matrix)])
+            matrix_inputs = digest_of(stages_version(), tracks, scaler)
+            staging.make_shards([ShardJob("_tracks", matrix_inputs, make_matrix)])
             make = partial(
                 bundle_work.bundle_shard,
                 encoded=layout.encoded,
@@ -239,7 +242,7 @@ def tensor_bundles(
                 matrix=staging.find(TRACKS),
                 out=staging.folder,
             )
-            summaries = staging.make_shards(
+            jobs = [
                 ShardJob(
                     shard,
                     digest_of(
@@ -252,8 +255,10 @@ def tensor_bundles(
                     partial(make, shard),
                 )
                 for shard in shard_names(before)
-            ).values()
-            parts = [bundle_work.part_of(summary) for summary in summaries]
+            ]
+            with engine.applying("tensor_bundles") as apply:
+                made = staging.make_shards(jobs, apply)
+            parts = [record_from_json(summary) for summary in made.values()]
             bundle.write_parts(staging.folder, parts)
             sessions = {split: sum(part.sessions[split] for part in parts) for split in schema.SPLITS}
             staging.rows = sum(sessions.values())
@@ -267,7 +272,8 @@ def tensor_bundles(
             "session_lengths": plots.session_lengths(lengths, before.data_source),
         }
         describe.log_stage(run, staging.manifest)
-        run.metrics({f"{split}_sessions": n for split, n in sessions.items()} | describe.shard_counts(staging))
+        run.metrics({f"{split}_sessions": n for split, n in sessions.items()})
+        run.metrics(describe.shard_counts(staging))
         for name, png in pictures.items():
             run.image(png, name)
     metadata: describe.Metadata = {

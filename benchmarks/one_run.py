@@ -1,0 +1,59 @@
+"""The child's side of a measurement: import, then time one call, then say what it cost as one line of JSON.
+
+    python -m benchmarks.one_run benchmarks.stages:in_memory RAW_DIR EMPTY_DIR
+
+Everything that the work needs is imported before the clock starts, and what it has made is still held when
+the clock stops, so that freeing it is not counted.
+"""
+
+from __future__ import annotations
+
+import json
+import pkgutil
+import resource
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a measured function gives back.
+
+    Attributes:
+        result: the arrays or tables; never looked at, only held.
+        rows, sessions: that were worked on.
+        table_bytes, bundle_bytes: left on disk; 0 where nothing is written.
+    """
+
+    result: Any
+    rows: int
+    sessions: int
+    table_bytes: int = 0
+    bundle_bytes: int = 0
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Measure ``module:function``, called with the raw folder and an empty folder to write to."""
+    target, raw, folder = arguments
+    function = pkgutil.resolve_name(target)
+    started = time.perf_counter()
+    made: Made = function(Path(raw), Path(folder))
+    seconds = time.perf_counter() - started
+    unit = 2**20 if sys.platform == "darwin" else 2**10  # ru_maxrss is in bytes there, in KiB elsewhere
+    figures = {
+        "seconds": seconds,
+        "peak_rss_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit,
+        "rows": made.rows,
+        "sessions": made.sessions,
+        "table_bytes": made.table_bytes,
+        "bundle_bytes": made.bundle_bytes,
+    }
+    print(json.dumps(figures))  # noqa: T201 - what the parent reads
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,266 @@
+"""The files of a bundle: what each holds, and opening them in place.
+
+    tracks.npy                 float32 (tracks, 31), every track's scaled features; one for all shards
+    parts.json                 which parts there are, and how much is in each
+    <shard>/sessions.npy       a SESSION record per session, ordered by split, within it as in the shard
+    <shard>/rows.npy           a row record per log row but each session's last, ordered as in the shard
+    <shard>/session_id.npy     UTF-8 bytes (sessions,), in the order of sessions.npy
+
+A shard's folder is a part. It depends on its own shard and on which track stands in which row of
+``tracks.npy``, so a shard is added, replaced or dropped without touching the others. Of the predicted
+position a part holds the track and the label and nothing else: what no model may see is not on disk.
+"""
+
+from __future__ import annotations
+
+import resource
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Final, cast
+
+import numpy as np
+
+from skip_pipeline import schema
+from skip_pipeline.errors import ContractError, MissingInputError
+from skip_pipeline.settings import EXAMPLES_SHOWN
+from skip_pipeline.storage import read_json, write_json
+
+TRACKS: Final = "tracks.npy"
+PARTS: Final = "parts.json"
+SESSIONS: Final = "sessions.npy"
+ROWS: Final = "rows.npy"
+IDS: Final = "session_id.npy"
+PART_FILES: Final = (SESSIONS, ROWS, IDS)
+
+FORMAT: Final = 1
+"""Number of this layout, in ``parts.json``; another number is another layout."""
+
+FLAGS: Final = (
+    "skip_1",
+    "skip_2",
+    "skip_3",
+    schema.LABEL,
+    "context_switch",
+    "no_pause_before_play",
+    "short_pause_before_play",
+    "long_pause_before_play",
+    "hist_user_behavior_is_shuffle",
+)
+"""Columns of zeros and ones; flag i is bit i of a row's ``flags``."""
+
+SEEKS: Final = ("hist_user_behavior_n_seekfwd", "hist_user_behavior_n_seekback")
+
+CATEGORIES: Final = tuple(
+    name for name in schema.LEVELS if schema.indicators(name)[0] in schema.SESSION_LOG_BRANCH
+)
+"""Categories of a log row, a code each; a track's own, ``mode``, is in the track matrix."""
+
+UNKNOWN: Final = 255
+"""Code of a level outside the vocabulary, whose indicators are all zero."""
+
+SESSION: Final = np.dtype(
+    [
+        ("first_row", "<i8"),  # of the part's rows; length - 1 rows belong to the session
+        ("last_track", "<u4"),  # row of tracks.npy
+        ("length", "u1"),  # tracks, the predicted one included
+        ("split", "u1"),  # index into schema.SPLITS
+        (schema.LABEL, "u1"),
+    ]
+)
+"""One session: 15 bytes."""
+
+SEEK_TYPES: Final = (np.dtype("u1"), np.dtype("<u2"), np.dtype("<u4"))
+"""Types that a part may count seeks in; the widest holds every value of the raw contract's int32."""
+
+
+def row_type(seeks: np.dtype) -> np.dtype:
+    """Record of one log row, 11 bytes with seeks in one of ``SEEK_TYPES`` of 1 byte, 17 with the widest."""
+    return np.dtype(
+        [
+            ("track", "<u4"),  # row of tracks.npy
+            ("flags", "<u2"),
+            *((name, seeks) for name in SEEKS),
+            *((name, "u1") for name in CATEGORIES),
+        ]
+    )
+
+
+@dataclass(frozen=True)
+class PartRecord:
+    """What ``parts.json`` says of one part.
+
+    Attributes:
+        name: of the shard and of the part's folder.
+        sessions: number per split.
+        rows: log rows without each session's last.
+        tracks: rows of the track matrix that the part was made for.
+    """
+
+    name: str
+    sessions: Mapping[str, int]
+    rows: int
+    tracks: int
+
+
+@dataclass(frozen=True)
+class Part:
+    """One shard's share of a bundle, in memory or mapped and read-only.
+
+    Attributes:
+        name: of the shard.
+        sessions: ``SESSION`` (n,), ordered by split.
+        ids: bytes (n,).
+        rows: ``row_type`` (rows,), of all splits.
+        tracks: rows of the track matrix that it was made for.
+    """
+
+    name: str
+    sessions: np.ndarray
+    ids: np.ndarray
+    rows: np.ndarray
+    tracks: int
+
+    def of_split(self, split: str) -> Part:
+        """The sessions of one split."""
+        # By bisection, so that a large file is not read for it.
+        splits, code = self.sessions["split"], schema.SPLITS.index(split)
+        own = slice(bisect_left(splits, code), bisect_right(splits, code))
+        return replace(self, sessions=self.sessions[own], ids=self.ids[own])
+
+    @property
+    def record(self) -> PartRecord:
+        """What ``parts.json`` says of it."""
+        sessions = {split: len(self.of_split(split).sessions) for split in schema.SPLITS}
+        return PartRecord(self.name, sessions, len(self.rows), self.tracks)
+
+
+def write_parts(bundles_dir: Path, parts: Iterable[PartRecord]) -> None:
+    """Write ``parts.json``, which makes parts a bundle; in order of name, whatever the order given.
+
+    Raises:
+        ContractError: two parts have one name.
+    """
+    records = sorted(parts, key=lambda part: part.name)
+    names = [part.name for part in records]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ContractError(f"parts {twice[:EXAMPLES_SHOWN]} come twice; give every shard a name of its own")
+    write_json(bundles_dir / PARTS, {"format": FORMAT, "parts": [asdict(part) for part in records]})
+
+
+def record_from_json(content: Mapping[str, Any]) -> PartRecord:
+    """A record from its JSON values (``dataclasses.asdict``), splits in the schema's order."""
+    sessions = {split: content["sessions"][split] for split in schema.SPLITS}
+    return PartRecord(**{**content, "sessions": sessions})
+
+
+def read_parts(bundles_dir: Path) -> tuple[PartRecord, ...]:
+    """Read ``parts.json``.
+
+    Raises:
+        MissingInputError: the bundles have not been made.
+        ContractError: the file is damaged, or of another version.
+    """
+    path = bundles_dir / PARTS
+    try:
+        content = read_json(path)
+        if content["format"] != FORMAT:
+            raise ValueError(f"format {content['format']}, not {FORMAT}")
+        return tuple(record_from_json(fields) for fields in content["parts"])
+    except FileNotFoundError:
+        raise MissingInputError(f"{bundles_dir} holds no {PARTS}; materialize tensor_bundles first") from None
+    except (ValueError, TypeError, KeyError) as damage:
+        raise ContractError(
+            f"{path} is damaged or of another version ({damage!r}); materialize tensor_bundles again"
+        ) from damage
+
+
+def open_parts(bundles_dir: Path) -> tuple[np.ndarray, tuple[Part, ...]]:
+    """Map the track matrix and every part's files, and compare them with one another.
+
+    Returns:
+        float32 (tracks, 31), and the parts.
+
+    Raises:
+        MissingInputError: a file is not there.
+        ContractError: a file is not readable, or does not fit the others.
+    """
+    records = read_parts(bundles_dir)
+    _allow_open_files(len(PART_FILES) * len(records))
+    tracks = open_tracks(bundles_dir / TRACKS)
+    return tracks, tuple(_open_part(bundles_dir, record, len(tracks)) for record in records)
+
+
+def open_tracks(path: Path) -> np.ndarray:
+    """Map the track matrix.
+
+    Raises:
+        MissingInputError, ContractError: see ``open_parts``.
+    """
+    tracks = open_array(path)
+    if tracks.dtype != np.float32 or tracks.shape[1:] != (len(schema.TRACK_BRANCH),):
+        raise _unlike(path, tracks, f"float32 (tracks, {len(schema.TRACK_BRANCH)})")
+    return tracks
+
+
+def _open_part(bundles_dir: Path, record: PartRecord, tracks: int) -> Part:
+    folder = bundles_dir / record.name
+    if record.tracks != tracks:
+        raise ContractError(
+            f"{folder} was made for {record.tracks} tracks, and {bundles_dir / TRACKS} has {tracks}; "
+            "materialize tensor_bundles again"
+        )
+    sessions, rows, ids = (open_array(folder / name) for name in PART_FILES)
+    n = sum(record.sessions.values())
+    if sessions.dtype != SESSION or sessions.shape != (n,):
+        raise _unlike(folder / SESSIONS, sessions, f"{n} records of {', '.join(SESSION.names or ())}")
+    if rows.dtype not in [row_type(seeks) for seeks in SEEK_TYPES] or rows.shape != (record.rows,):
+        names = ", ".join(row_type(SEEK_TYPES[0]).names or ())
+        raise _unlike(folder / ROWS, rows, f"{record.rows} records of {names}")
+    if ids.dtype.kind != "S" or ids.shape != (n,):
+        raise _unlike(folder / IDS, ids, f"bytes ({n},)")
+    part = Part(record.name, sessions, ids, rows, tracks)
+    if part.record != record:
+        raise ContractError(
+            f"{folder / SESSIONS} holds {part.record.sessions}, not {record.sessions} as {PARTS} says; "
+            "materialize tensor_bundles again"
+        )
+    return part
+
+
+def _unlike(path: Path, array: np.ndarray, wanted: str) -> ContractError:
+    return ContractError(
+        f"{path} is {array.dtype} {array.shape}, not {wanted}; materialize tensor_bundles again"
+    )
+
+
+def open_array(path: Path) -> np.ndarray:
+    """Map one ``.npy`` file; no pickle is ever loaded.
+
+    Raises:
+        MissingInputError: no such file.
+        ContractError: it is not a readable array.
+    """
+    try:
+        try:
+            return np.asarray(cast(np.ndarray, np.load(path, mmap_mode="r", allow_pickle=False)))
+        except ValueError:  # an array without elements cannot be mapped; any other stays unreadable
+            return cast(np.ndarray, np.load(path, allow_pickle=False))
+    except FileNotFoundError:
+        raise MissingInputError(
+            f"{path.parent} holds no {path.name}; materialize tensor_bundles first"
+        ) from None
+    except (ValueError, EOFError) as refusal:
+        raise ContractError(
+            f"{path} is not a readable array ({refusal}); materialize tensor_bundles again"
+        ) from refusal
+
+
+def _allow_open_files(more: int) -> None:
+    """Raise this process's own limit of open files: a mapped file stays open, and 1,024 are soon used up."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = soft + more
+    if soft != resource.RLIM_INFINITY and more > soft // 4:
+        limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
