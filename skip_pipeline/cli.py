@@ -52,6 +52,8 @@ class EngineChoice(StrEnum):
     dask = "dask"
 
 
+DEFAULT_ENGINE = settings.EngineSettings()
+DEFAULT_ENGINE_CHOICE = EngineChoice(DEFAULT_ENGINE.kind)
 DEFAULT_PRESET = PresetChoice(settings.DEFAULT_PRESET)
 
 
@@ -129,7 +131,7 @@ def run(
     seed: Annotated[int, typer.Option(help="Of the initial weights, dropout and shuffling.", min=0)] = 0,
     engine: Annotated[
         EngineChoice, typer.Option(help="Where work on shards runs: here, in local processes, on Dask.")
-    ] = EngineChoice.in_process,
+    ] = DEFAULT_ENGINE_CHOICE,
     workers: Annotated[
         int | None, typer.Option(help="Of that engine.", show_default="one per core", min=1)
     ] = None,
@@ -144,8 +146,7 @@ def run(
     from skip_pipeline import terminal
 
     chosen = {"kind": engine.value, "workers": workers, "address": scheduler}
-    defaults = {"kind": "in_process", "workers": None, "address": ""}
-    changed = {name: value for name, value in chosen.items() if value != defaults[name]}
+    changed = {name: value for name, value in chosen.items() if value != getattr(DEFAULT_ENGINE, name)}
     outcome = _guarded(lambda: terminal.run(layout, preset.value, seed, select, _out, changed))
     if not outcome.success:
         for failure in outcome.failures:

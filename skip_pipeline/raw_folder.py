@@ -19,7 +19,7 @@ from skip_pipeline.settings import (
     DataSource,
 )
 
-_FOLDERS: Final = (TRAINING_SET, TRACK_FEATURES)
+RAW_FOLDERS: Final = (TRAINING_SET, TRACK_FEATURES)
 CSV_SUFFIX: Final = re.compile(r"\.csv(\.gz)?$", re.IGNORECASE)
 
 
@@ -39,6 +39,11 @@ class ListedFile:
 
     bytes: int
     sha256: str
+
+
+def delivered_csvs(raw: Path) -> list[Path]:
+    """All CSVs of session logs and track features below ``raw``; see ``csv_files``."""
+    return [path for folder in RAW_FOLDERS for path in csv_files(raw / folder)]
 
 
 def synthetic_files(raw: Path) -> dict[str, ListedFile] | None:
@@ -160,7 +165,7 @@ def marker_doubt(raw: Path) -> str:
         return str(damage)
     if synthetic is None:
         return ""
-    found = {_shard(raw, path): path for folder in _FOLDERS for path in csv_files(raw / folder)}
+    found = {_shard(raw, path): path for path in delivered_csvs(raw)}
     expected = {_shard(raw, raw / name): name for name in synthetic if CSV_SUFFIX.search(name)}
     unknown = [path for shard, path in found.items() if shard not in expected]
     missing = [raw / name for shard, name in expected.items() if shard not in found]

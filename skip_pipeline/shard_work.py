@@ -1,4 +1,4 @@
-"""What each table stage does with one shard: files in, files out, and a summary that merges with others'.
+"""What each stage does with one shard: files in, files out, and a summary that merges with others'.
 
 Every function takes paths and plain values, so that it can run wherever the files can be seen, and writes
 below a folder that is published later as a whole. Running one again gives the same files.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
@@ -16,12 +17,13 @@ import numpy as np
 import pyarrow as pa
 
 from skip_pipeline import schema
-from skip_pipeline.flow import encode, ingest, merge, scale
+from skip_pipeline.flow import bundle, encode, ingest, merge, scale
 from skip_pipeline.flow.ingest import SessionLogSummary
+from skip_pipeline.flow.parts import PART_FILES, TRACKS, open_tracks
 from skip_pipeline.flow.scale import FeatureRange, Scaler
 from skip_pipeline.raw_folder import shard_name
 from skip_pipeline.settings import SESSIONS_FOLDER, TRACK_TABLE, DataSource
-from skip_pipeline.storage import Made, read_table, write_table
+from skip_pipeline.storage import Made, read_json, read_table, write_table
 
 HASHES_FOLDER: Final = "_session_hashes"
 """Beside the merged shards: a hash of each session's id, to notice a session in two files."""
@@ -66,7 +68,7 @@ def merge_shard(
     """
     log, summary = ingest.load_session_log(raw, among=among, today=today)
     name = table_file(raw)
-    merged = merge.merge(log, _tracks(tracks), shard=str(raw))
+    merged = merge.merge(log, _tracks(tracks, schema.TRACK_FEATURES.names), shard=str(raw))
     write_table(merged, out / name, schema.MERGED, data_source=data_source)
     hashes = out / hashes_file(name)
     hashes.parent.mkdir(exist_ok=True)
@@ -89,7 +91,7 @@ def encode_shard(shard: str, *, merged: Path, tracks: Path, out: Path, data_sour
         out: folder that gets the shard and its sessions.
     """
     table = read_table(merged / shard, schema.MERGED)
-    encoded = encode.encode(table, _tracks(tracks)[schema.TRACK_ID])
+    encoded = encode.encode(table, _tracks(tracks, [schema.TRACK_ID])[schema.TRACK_ID])
     sessions = encode.sessions(table)
     write_table(encoded, out / shard, schema.ENCODED, data_source=data_source)
     (out / SESSIONS_FOLDER).mkdir(exist_ok=True)
@@ -129,11 +131,50 @@ def scale_shard(shard: str, *, encoded: Path, scaler: Scaler, out: Path, data_so
     return Made((shard, sessions_file(shard)), {"rows": table.num_rows, "values_clipped": clipped})
 
 
-def _tracks(path: Path) -> pa.Table:
-    return _tracks_as_of(path, path.stat().st_mtime_ns)
+def track_matrix(*, tracks: Path, scaler: Path, out: Path) -> Made:
+    """Scale every track once.
+
+    Args:
+        tracks: the track table, sorted by id.
+        scaler: JSON of the fitted scaler.
+        out: folder that gets the matrix.
+    """
+    fitted = Scaler.from_json(read_json(scaler))
+    matrix = bundle.track_matrix(read_table(tracks, schema.TRACK_FEATURES), fitted)
+    bundle.write_tracks(out, matrix)
+    return Made((TRACKS,), {"tracks": len(matrix)})
+
+
+def bundle_shard(shard: str, *, encoded: Path, scaled: Path, matrix: Path, out: Path) -> Made:
+    """Make the part of one scaled shard.
+
+    Args:
+        shard: its name.
+        encoded: folder of the encoded table, which knows each row's track.
+        scaled: folder of the scaled table.
+        matrix: the track matrix.
+        out: folder that gets the part, whose record (``parts.record_from_json``) is the summary.
+
+    Raises:
+        ContractError, MissingInputError: see ``bundle.bundle_shard`` and ``storage.read_table``.
+    """
+    codes = read_table(encoded / shard, schema.ENCODED, columns=[schema.LOG_TRACK_ID])
+    part = bundle.bundle_shard(
+        Path(shard).stem,
+        read_table(scaled / shard, schema.SCALED),
+        read_table(scaled / sessions_file(shard), schema.SESSIONS),
+        track_rows=codes[schema.LOG_TRACK_ID],
+        tracks=open_tracks(matrix),
+    )
+    record = bundle.write_part(out, part)
+    return Made(tuple(f"{part.name}/{name}" for name in PART_FILES), asdict(record))
+
+
+def _tracks(path: Path, columns: list[str]) -> pa.Table:
+    return _tracks_as_of(path, path.stat().st_mtime_ns, tuple(columns))
 
 
 @lru_cache(maxsize=1)
-def _tracks_as_of(path: Path, _changed: int) -> pa.Table:
-    """The track table, read once for all shards that a process works on."""
-    return read_table(path, schema.TRACK_FEATURES)
+def _tracks_as_of(path: Path, _changed: int, columns: tuple[str, ...]) -> pa.Table:
+    """Columns of the track table, read once for all shards that a process works on."""
+    return read_table(path, schema.TRACK_FEATURES, columns=list(columns))

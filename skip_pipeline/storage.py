@@ -278,7 +278,7 @@ class Staging:
         """Take over what a publication that was cut short had made of a shard from the same inputs."""
         unfinished = self.folder.parent / _UNFINISHED
         try:
-            note = read_json(unfinished / _MADE / f"{_flat(job.name)}.json")
+            note = read_json(unfinished / _MADE / f"{job.name}.json")
             records = tuple(FileRecord(**record) for record in note["files"])
             same = (note["inputs"], note["data_source"]) == (job.inputs, self._data_source)
             # What was written before a power cut may have its size and not its contents.
@@ -298,7 +298,7 @@ class Staging:
         self.shards[job.name] = ShardRecord(job.inputs, names, built.summary)
         self._recorded |= {record.name: record for record in built.files}
         note = asdict(built) | {"inputs": job.inputs, "data_source": self._data_source}
-        write_json(self.path(f"{_MADE}/{_flat(job.name)}.json"), note)
+        write_json(self.path(f"{_MADE}/{job.name}.json"), note)
 
     def _records(self) -> tuple[FileRecord, ...]:
         """Files of the publication, sorted by name: those that are staged, and those that stay."""
@@ -593,10 +593,6 @@ def _set_aside(folder: Path) -> None:
             target.parent.mkdir(parents=True, exist_ok=True)
             path.replace(target)
     shutil.rmtree(staged, ignore_errors=True)
-
-
-def _flat(name: str) -> str:
-    return name.replace("/", "__")
 
 
 def _files_below(folder: Path) -> list[tuple[str, Path]]:

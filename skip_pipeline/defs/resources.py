@@ -4,12 +4,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import dagster as dg
 from pydantic import Field
 
 from skip_pipeline.engine import open_engine
-from skip_pipeline.settings import DataLayout, EngineSettings
+from skip_pipeline.settings import DataLayout, EngineKind, EngineSettings
 from skip_pipeline.storage import Apply
 
 
@@ -46,6 +47,7 @@ class ShardEngine(dg.ConfigurableResource):
         Args:
             label: whose shards they are, for errors and a cluster's own pages.
         """
-        settings = EngineSettings(kind=self.kind, workers=self.workers, address=self.address)  # type: ignore[arg-type]  # refused when opened
+        kind = cast(EngineKind, self.kind)  # Dagster's config knows no Literal; open_engine refuses others
+        settings = EngineSettings(kind=kind, workers=self.workers, address=self.address)
         with open_engine(settings) as engine:
             yield partial(engine.map, label=label)

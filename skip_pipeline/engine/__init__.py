@@ -11,11 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, get_args
 
 from skip_pipeline.engine.in_process import InProcess
 from skip_pipeline.errors import EngineError, RefusedError
-from skip_pipeline.settings import EngineSettings
+from skip_pipeline.settings import EngineKind, EngineSettings
 
 __all__ = ["Engine", "open_engine"]
 
@@ -97,7 +97,7 @@ def open_engine(settings: EngineSettings) -> Iterator[Engine]:
 
 
 def _refuse_nonsense(settings: EngineSettings) -> None:
-    if settings.kind not in {"in_process", "processes", "dask"}:
+    if settings.kind not in get_args(EngineKind):
         raise RefusedError(f"There is no engine {settings.kind!r}; choose in_process, processes or dask")
     if settings.address and settings.kind != "dask":
         raise RefusedError(

@@ -42,7 +42,7 @@ def naming(title: str) -> Iterator[None]:
         yield
     except EngineError:  # names its shard in its message
         raise
-    except Exception as error:
+    except Exception as error:  # raised on as it is
         error.add_note(f"Raised for {title}")
         raise
 

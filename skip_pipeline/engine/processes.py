@@ -12,7 +12,7 @@ from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from multiprocessing import Pipe
 from threading import Lock
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 import cloudpickle
 
@@ -110,7 +110,7 @@ class _Shift(Generic[T, R]):
                 self._give_back(worker)
                 succeeded, value = pickle.loads(answer)  # noqa: S301  from a worker that we started
                 if succeeded:
-                    return value  # type: ignore[no-any-return]
+                    return cast(R, value)
                 raise value
         raise EngineError(
             f"{title}: the worker process died {len(deaths)} times ({', then '.join(deaths)}), another "

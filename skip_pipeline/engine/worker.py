@@ -42,7 +42,7 @@ def _function(pickled: bytes) -> Any:
 def _answer(function: bytes, shard: bytes) -> bytes:
     """Pickled (True, result) or (False, exception)."""
     try:
-        return _pickled((True, _function(function)(pickle.loads(shard))))  # noqa: S301
+        return _pickled((True, _function(function)(pickle.loads(shard))))  # noqa: S301  as above
     except Exception as error:  # whatever it is belongs to the caller
         return _failure(error)
 
@@ -53,7 +53,7 @@ def _failure(error: Exception) -> bytes:
     try:
         pickled = _pickled((False, error))
         pickle.loads(pickled)  # noqa: S301  some exceptions pickle and cannot be read back
-    except Exception as reason:
+    except Exception as reason:  # pickling runs code of the exception's own class, which may raise anything
         substitute = EngineError(
             f"A worker's {type(error).__module__}.{type(error).__qualname__} cannot be passed on ({reason}). "
             f"It said: {error}"

@@ -18,11 +18,10 @@ import pyarrow as pa
 from pyarrow import csv
 
 from skip_pipeline.errors import BadInputError, RefusedError
-from skip_pipeline.raw_folder import ListedFile, csv_files, synthetic_files
-from skip_pipeline.settings import ORACLE_FILE, SYNTHETIC_MARKER, TRACK_FEATURES, TRAINING_SET
+from skip_pipeline.raw_folder import RAW_FOLDERS, ListedFile, delivered_csvs, synthetic_files
+from skip_pipeline.settings import ORACLE_FILE, SYNTHETIC_MARKER, TRAINING_SET
 from skip_pipeline.storage import flush, locked, record_file, write_json
 
-_FOLDERS: Final = (TRAINING_SET, TRACK_FEATURES)
 _PART: Final = ".synthetic-part"
 _GZIP_LEVEL: Final = 6  # 9 takes nearly three times as long for 3% fewer bytes
 
@@ -133,7 +132,7 @@ def _refuse_foreign(out: Path) -> None:
 
 
 def _make_folders(out: Path) -> None:
-    for folder in (out, *(out / name for name in _FOLDERS)):
+    for folder in (out, *(out / name for name in RAW_FOLDERS)):
         try:
             if folder.exists() and not folder.is_dir():
                 raise _no_folder(folder, "it is a file")
@@ -152,7 +151,7 @@ def _no_folder(folder: Path, reason: str) -> RefusedError:
 
 
 def _discard_parts(out: Path) -> None:
-    for folder in (out, *(out / name for name in _FOLDERS)):
+    for folder in (out, *(out / name for name in RAW_FOLDERS)):
         for path in folder.glob(f".*{_PART}"):
             path.unlink()
 
@@ -163,7 +162,7 @@ def _is_log(name: str) -> bool:
 
 def _present(out: Path) -> list[str]:
     """Files of a data set below ``out``, relative to it: CSVs in the two raw folders, and the oracle."""
-    found = [path for folder in _FOLDERS for path in csv_files(out / folder)]
+    found = delivered_csvs(out)
     found += [path for path in (out / ORACLE_FILE,) if path.exists()]
     return [path.relative_to(out).as_posix() for path in found]
 

@@ -6,7 +6,7 @@ from functools import partial
 
 import dagster as dg
 
-from skip_pipeline import bundle_work, raw_folder, schema, shard_work
+from skip_pipeline import raw_folder, schema, shard_work
 from skip_pipeline.code_version import stages_version
 from skip_pipeline.defs import describe
 from skip_pipeline.defs.resources import DataDirectory, ShardEngine
@@ -227,7 +227,7 @@ def tensor_bundles(
             layout.bundles, stage="tensor_bundles", data_source=before.data_source, started=run.started
         ) as staging:
             make_matrix = partial(
-                bundle_work.track_matrix,
+                shard_work.track_matrix,
                 tracks=layout.merged / TRACK_TABLE,
                 scaler=layout.scaled / SCALER_FILE,
                 out=staging.folder,
@@ -236,7 +236,7 @@ def tensor_bundles(
             matrix_inputs = digest_of(stages_version(), tracks, scaler)
             staging.make_shards([ShardJob("_tracks", matrix_inputs, make_matrix)])
             make = partial(
-                bundle_work.bundle_shard,
+                shard_work.bundle_shard,
                 encoded=layout.encoded,
                 scaled=layout.scaled,
                 matrix=staging.find(TRACKS),
