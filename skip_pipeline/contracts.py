@@ -1,7 +1,8 @@
 """Judging what a stage has published, from its files alone: the findings behind the asset checks.
 
 Each finding is one property with the facts that explain it. Stages refuse to publish what breaks their
-contract; these functions look again later, at what is on disk, whoever wrote it.
+contract; these functions look again later, at what is on disk, whoever wrote it. Judgements are made shard by
+shard, and add up.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import pyarrow as pa
 
 from skip_pipeline import schema
 from skip_pipeline.settings import EXAMPLES_SHOWN
-from skip_pipeline.storage import read_columns, read_manifest, read_table, schema_difference, shard_names
+from skip_pipeline.storage import read_columns, read_table, schema_difference
 
 COLUMNS: Final = "columns_and_dtypes"
 ROWS: Final = "row_conservation"
@@ -77,37 +78,63 @@ ENCODED: Final = TableContract("encoded_table", schema.ENCODED)
 SCALED: Final = TableContract("scaled_table", schema.SCALED, unit_interval=schema.TRACK_BRANCH)
 
 
-def judge_table(folder: Path, contract: TableContract, *, expected_rows: int) -> tuple[Finding, ...]:
-    """Judge every shard of a published table, one in memory at a time.
+@dataclass(frozen=True)
+class ShardJudgement:
+    """What is wrong with one shard of a table, as JSON values.
+
+    Attributes:
+        difference: words for how its columns differ from the contract's; empty where they do not.
+        rows: its rows.
+        flaws: per finding, what is wrong in how many places; empty where the columns differ.
+    """
+
+    difference: str
+    rows: int
+    flaws: Mapping[str, Mapping[str, int]]
+
+
+def judge_shard(path: Path, contract: TableContract) -> ShardJudgement:
+    """Judge one shard of a table, as it is on disk.
+
+    Raises:
+        MissingInputError: the file is gone.
+        ContractError: it is not readable.
+    """
+    found, rows = read_columns(path)
+    if difference := schema_difference(found, contract.columns):
+        return ShardJudgement(difference, rows, {})
+    levels = [f.name for f in contract.columns if pa.types.is_string(f.type) and f.name != schema.SESSION_ID]
+    table = read_table(path, contract.columns, dictionaries=levels)
+    return ShardJudgement("", rows, {name: flaws for name, flaws in _flaws(table, contract) if flaws})
+
+
+def table_findings(
+    shards: Mapping[str, ShardJudgement], contract: TableContract, *, expected_rows: int
+) -> tuple[Finding, ...]:
+    """What the judgements of all shards, by file name, say of the table.
 
     Args:
         expected_rows: rows of the stage before, all of which must have come through.
-
-    Raises:
-        MissingInputError: the folder holds no published table, or a file of it is gone.
-        ContractError: a file of it is not readable.
     """
-    shards = [folder / name for name in shard_names(read_manifest(folder, made_by=contract.asset))]
-    footers = {path.name: read_columns(path) for path in shards}
-    columns = _judge_columns({name: found for name, (found, _) in footers.items()}, contract)
-    rows = sum(count for _, count in footers.values())
+    columns = _judge_columns(shards, contract)
+    rows = sum(shard.rows for shard in shards.values())
     conserved = Finding(ROWS, rows == expected_rows, {"rows": rows, "expected": expected_rows})
     if not columns.passed:
         unknown = {"not judged": f"{COLUMNS} must pass first"}
         return (columns, conserved, *(Finding(n, False, unknown) for n in contract.findings[2:]))
-    flaws: dict[str, dict[str, int]] = {name: {} for name in contract.findings[2:]}
-    for path in shards:
-        table = read_table(path, contract.columns)
-        for name, counts in _flaws(table, contract):
-            for what, count in counts.items():
-                flaws[name][f"{path.name}: {what}"] = count
+    flaws = {
+        finding: {
+            f"{name}: {what}": count
+            for name, shard in shards.items()
+            for what, count in shard.flaws.get(finding, {}).items()
+        }
+        for finding in contract.findings[2:]
+    }
     return (columns, conserved, *(Finding(n, not f, _facts(f)) for n, f in flaws.items()))
 
 
-def _judge_columns(shards: Mapping[str, pa.Schema], contract: TableContract) -> Finding:
-    differences = {
-        name: text for name, found in shards.items() if (text := schema_difference(found, contract.columns))
-    }
+def _judge_columns(shards: Mapping[str, ShardJudgement], contract: TableContract) -> Finding:
+    differences = {name: shard.difference for name, shard in shards.items() if shard.difference}
     facts: dict[str, Any] = {"columns": len(contract.columns), "shards": len(shards)}
     return Finding(COLUMNS, not differences and bool(shards), facts | differences)
 

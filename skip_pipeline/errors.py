@@ -6,6 +6,7 @@
     │   └── BrokenSessionError  a session's rows are not positions 1 to its length
     ├── ContractError       a table or bundle made here does not have the shape the next stage expects
     ├── BusyError           another process is writing the same folder
+    ├── FullDiskError       storage does not take what is being written
     ├── RefusedError        what was asked for would overwrite or make no sense
     ├── TrainingError       training cannot start, or has produced a model that must not be used
     └── EngineError         workers cannot be reached, differ from this process, or died on a shard
@@ -38,6 +39,10 @@ class ContractError(SkipPipelineError):
 
 class BusyError(SkipPipelineError):
     """Raised when another process holds the folder that a step wants to publish to."""
+
+
+class FullDiskError(SkipPipelineError):
+    """Raised when a file cannot be written whole for lack of space; what was published before stays."""
 
 
 class RefusedError(SkipPipelineError):

@@ -11,7 +11,7 @@ import codecs
 import csv
 import io
 import mmap
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
 from skip_pipeline.errors import BadInputError, MissingInputError
+from skip_pipeline.locations import is_local
 from skip_pipeline.raw_csv_diagnosis import (
     GZIP_MAGIC,
     ROWS,
@@ -39,28 +40,34 @@ from skip_pipeline.raw_csv_diagnosis import (
 # A text value with a line break or another control character: almost always an unclosed quote that has
 # swallowed the rows after it.
 _CONTROL: Final = r"[\x00-\x1f\x7f]"
+_SPACE: Final = 0x20  # the first byte above the control characters
+_DELETE: Final = 0x7F  # the one among the others
 
 _HEADER_BYTES: Final = 1 << 16  # far longer than any header line of ours, and read in one go
 
 
-def read_csv(path: Path, contract: pa.Schema, ranges: Ranges, *, remedy: Remedy = ROWS) -> pa.Table:
+def read_csv(
+    path: Path, contract: pa.Schema, ranges: Ranges, *, ids: Collection[str] = (), remedy: Remedy = ROWS
+) -> pa.Table:
     """Parse a CSV (RFC 4180, UTF-8, header line, gzip if the name ends in ``.gz``) to a contract.
 
     Columns may stand in any order in the file; the table has the contract's names, order and dtypes,
-    without nulls. Empty text stays the empty string.
+    without nulls. Empty text stays the empty string. A column that the contract has as a dictionary of
+    strings comes as one array whose values stand in order of first appearance, wherever blocks ended.
 
     Args:
         path: the file.
         contract: names and dtypes.
         ranges: bounds of integer columns.
+        ids: text columns in which an empty value is refused.
         remedy: what messages advise about rows with wrong values.
 
     Raises:
         MissingInputError: the file is not there.
         BadInputError: empty or header-only file, truncated or corrupt gzip, gzip or plain text under the
             other's name, columns missing, extra or twice, ragged rows, bytes that are not UTF-8, a value
-            that is missing, not of its column's type or outside its range, or a line break inside a text
-            value. Names file, column and first rows.
+            that is missing, not of its column's type or outside its range, an empty id, or a line break
+            inside a text value. Names file, column and first rows.
     """
     header = _header(path)
     if fault := header_fault(header, contract.names):
@@ -73,21 +80,36 @@ def read_csv(path: Path, contract: pa.Schema, ranges: Ranges, *, remedy: Remedy 
         raise unreadable(path, failure) from failure
     if table.num_rows == 0:
         raise _header_only(path)
+    table = _with_whole_dictionaries(table)
     _check_values(path, table, ranges, remedy)
+    for name in ids:
+        _check_id(path, table[name], name, remedy)
     return table
 
 
+def _with_whole_dictionaries(table: pa.Table) -> pa.Table:
+    """Each dictionary column as one array: the parser makes a dictionary per block."""
+    columns = (
+        column.combine_chunks() if pa.types.is_dictionary(column.type) else column
+        for column in table.unify_dictionaries().columns
+    )
+    return pa.Table.from_arrays(list(columns), schema=table.schema)
+
+
 def _open(path: Path) -> pa.NativeFile:
-    return pa.input_stream(path, compression="gzip" if is_gzip_name(path) else None)
+    source = path if is_local(path) else path.open("rb")
+    return pa.input_stream(source, compression="gzip" if is_gzip_name(path) else None)
 
 
 def _parse(path: Path, types: dict[str, pa.DataType]) -> pa.Table:
     # Files are not trusted to be free of quoted line breaks: without this option a break at a block's
     # edge would shift columns silently. With it blocks are parsed one after the other, in twice the time.
+    # Without any quote the parser need not look for them either.
+    quoted = _may_hold_quotes(path)
     with _open(path) as stream:
         return pacsv.read_csv(
             stream,
-            parse_options=pacsv.ParseOptions(newlines_in_values=_may_hold_quotes(path)),
+            parse_options=pacsv.ParseOptions(newlines_in_values=quoted, quote_char='"' if quoted else False),
             convert_options=pacsv.ConvertOptions(
                 column_types=types,
                 include_columns=list(types),
@@ -98,8 +120,8 @@ def _parse(path: Path, types: dict[str, pa.DataType]) -> pa.Table:
 
 
 def _may_hold_quotes(path: Path) -> bool:
-    """Whether a value may be quoted; a gzipped file would have to be unzipped twice to know."""
-    if is_gzip_name(path):
+    """Whether a value may be quoted; to know, a file would have to be unzipped or downloaded once more."""
+    if is_gzip_name(path) or not is_local(path):
         return True
     with path.open("rb") as handle, mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as contents:
         return contents.find(b'"') >= 0
@@ -141,27 +163,59 @@ def _check_values(path: Path, table: pa.Table, ranges: Ranges, remedy: Remedy) -
                 f"{path}: column {name} has no value in {rows_text(rows)}; every column must be filled. "
                 f"{remedy.fill}"
             )
-        if pa.types.is_string(column.type):
-            if pc.any(pc.match_substring_regex(pc.unique(column), _CONTROL)).as_py():
-                rows = np.flatnonzero(pc.match_substring_regex(column, _CONTROL).to_numpy())
+        if pa.types.is_string(_value_type(field.type)):
+            if _has_control_byte(column):
+                text = column.cast(pa.string())
+                rows = np.flatnonzero(pc.match_substring_regex(text, _CONTROL).to_numpy())
                 raise BadInputError(
                     f"{path}: column {name} has a line break or control character in "
-                    f"{rows_text(rows, column)}; expected one line of text. "
+                    f"{rows_text(rows, text)}; expected one line of text. "
                     "Look for an unclosed quote there"
                 )
         elif pa.types.is_floating(column.type):
-            rows = np.flatnonzero(~np.isfinite(column.to_numpy()))
-            if len(rows):
+            finite = np.isfinite(column.to_numpy())
+            if not finite.all():
                 as_written = _parse(path, {name: pa.binary()})[name]
                 wanted = f"a finite {column.type.bit_width}-bit number"
-                raise _wrong_values(path, name, wanted, rows_text(rows, as_written), remedy.correct)
+                where = rows_text(np.flatnonzero(~finite), as_written)
+                raise _wrong_values(path, name, wanted, where, remedy.correct)
         elif name in ranges:
             low, high = ranges[name]
-            values = column.to_numpy()
-            rows = np.flatnonzero((values < low) | (values > high))
-            if len(rows):
+            found = pc.min_max(column).as_py()
+            if found["min"] < low or found["max"] > high:
+                values = column.to_numpy()
+                rows = np.flatnonzero((values < low) | (values > high))
                 wanted = expected_text(field, ranges)
                 raise _wrong_values(path, name, wanted, rows_text(rows, column), remedy.correct)
+
+
+def _value_type(dtype: pa.DataType) -> pa.DataType:
+    return dtype.value_type if pa.types.is_dictionary(dtype) else dtype
+
+
+def _has_control_byte(text: pa.ChunkedArray) -> bool:
+    """Whether any value has a byte of ``_CONTROL``; no other character has such bytes in UTF-8."""
+    for values in _parsed_values(text):
+        _, ends, contents = values.buffers()
+        if contents is not None:  # none where all values are empty
+            span = np.frombuffer(ends, np.int32)[[values.offset, values.offset + len(values)]]
+            found = np.frombuffer(contents, np.uint8)[slice(*span)]
+            if len(found) and (found.min() < _SPACE or np.any(found == _DELETE)):
+                return True
+    return False
+
+
+def _check_id(path: Path, ids: pa.ChunkedArray, name: str, remedy: Remedy) -> None:
+    if any(pc.any(pc.equal(values, "")).as_py() for values in _parsed_values(ids)):
+        empty = np.flatnonzero(pc.equal(ids, "").to_numpy())
+        raise BadInputError(
+            f"{path}: column {name} is empty in {rows_text(empty)}; every row needs an id. {remedy.fill}"
+        )
+
+
+def _parsed_values(text: pa.ChunkedArray) -> list[pa.StringArray]:
+    """Arrays that hold every value of a column; fresh from the parser, a dictionary has no others."""
+    return [chunk.dictionary if pa.types.is_dictionary(chunk.type) else chunk for chunk in text.chunks]
 
 
 def _wrong_values(path: Path, column: str, expected: str, where: str, remedy: str) -> BadInputError:
@@ -185,7 +239,8 @@ def _diagnose(
         return _malformed(path, header, refusal)
     except OSError as failure:
         return unreadable(path, failure)
-    for field in contract:
+    for column in contract:
+        field = column.with_type(_value_type(column.type))
         rows = refused_rows(raw[field.name], field.type)
         if len(rows):
             where = rows_text(rows, raw[field.name])

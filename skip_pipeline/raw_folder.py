@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from skip_pipeline.errors import BadInputError, MissingInputError
+from skip_pipeline.locations import is_local
 from skip_pipeline.raw_csv_diagnosis import listed
 from skip_pipeline.settings import (
     SYNTHETIC_MARKER,
@@ -96,10 +97,12 @@ def find_track_features(raw: Path) -> tuple[Path, ...]:
 
 def _find(raw: Path, folder: str, what: str) -> tuple[Path, ...]:
     place = raw / folder
-    remedy = (
-        "put the public archive's files there, or run `skip-pipeline synthesize --out "
-        f"{raw}` for synthetic ones"
+    synthetic = (
+        f"run `skip-pipeline synthesize --out {raw}` for synthetic ones"
+        if is_local(raw)
+        else f"copy to {raw} what `skip-pipeline synthesize --out FOLDER` makes, for synthetic ones"
     )
+    remedy = f"put the public archive's files there, or {synthetic}"
     if not place.is_dir():
         fact = "is not a folder" if place.exists() else "does not exist"
         raise MissingInputError(f"{place} {fact}; expected a folder of {what}. To go on, {remedy}")
@@ -113,6 +116,8 @@ def _find(raw: Path, folder: str, what: str) -> tuple[Path, ...]:
 
 def _refuse_second_folder(raw: Path, folder: str) -> None:
     """Files may lie in the data directory instead of its ``01_raw``, but not in both."""
+    if raw.parent == raw:  # the root of an object store is its own parent
+        return
     unread = raw.parent / folder
     if DataLayout(raw.parent).raw == raw and csv_files(unread):
         raise BadInputError(

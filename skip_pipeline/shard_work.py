@@ -21,9 +21,11 @@ from skip_pipeline.flow import bundle, encode, ingest, merge, scale
 from skip_pipeline.flow.ingest import SessionLogSummary
 from skip_pipeline.flow.parts import PART_FILES, TRACKS, open_tracks
 from skip_pipeline.flow.scale import FeatureRange, Scaler
+from skip_pipeline.flow.text_columns import text_of
+from skip_pipeline.locations import make_folder, version_of
 from skip_pipeline.raw_folder import shard_name
 from skip_pipeline.settings import SESSIONS_FOLDER, TRACK_TABLE, DataSource
-from skip_pipeline.storage import Made, read_json, read_table, write_table
+from skip_pipeline.storage import Made, read_array, read_json, read_table, write_array, write_table
 
 HASHES_FOLDER: Final = "_session_hashes"
 """Beside the merged shards: a hash of each session's id, to notice a session in two files."""
@@ -42,6 +44,34 @@ def sessions_file(shard: str) -> str:
 def hashes_file(shard: str) -> str:
     """Name of the session hashes of a shard, beside the merged table."""
     return f"{HASHES_FOLDER}/{Path(shard).stem}.npy"
+
+
+def judge_log(raw: Path, *, among: tuple[Path, ...], today: dt.date, out: Path) -> Made:
+    """Judge one session log; nothing of it is kept but its summary and a hash of each session's id.
+
+    Args:
+        raw, among, today: see ``merge_shard``.
+        out: folder that gets the hashes.
+
+    Raises:
+        BadInputError, MissingInputError: see ``ingest.load_session_log``.
+    """
+    _, summary = ingest.load_session_log(raw, among=among, today=today)
+    return Made((_write_hashes(out, table_file(raw), summary),), summary.to_json())
+
+
+def _write_hashes(out: Path, shard: str, summary: SessionLogSummary) -> str:
+    hashes = out / hashes_file(shard)
+    make_folder(hashes.parent)
+    write_array(hashes, summary.session_hashes)
+    return hashes_file(shard)
+
+
+def judge_tracks(raw: tuple[Path, ...]) -> Made:
+    """Judge all track feature files together; see ``ingest.track_findings``."""
+    tracks = ingest.read_track_features(raw)
+    findings = [asdict(finding) for finding in ingest.track_findings(tracks)]
+    return Made((), {"rows": tracks.num_rows, "findings": findings})
 
 
 def track_table(raw: tuple[Path, ...], *, out: Path, data_source: DataSource) -> Made:
@@ -70,15 +100,12 @@ def merge_shard(
     name = table_file(raw)
     merged = merge.merge(log, _tracks(tracks, schema.TRACK_FEATURES.names), shard=str(raw))
     write_table(merged, out / name, schema.MERGED, data_source=data_source)
-    hashes = out / hashes_file(name)
-    hashes.parent.mkdir(exist_ok=True)
-    np.save(hashes, summary.session_hashes, allow_pickle=False)
-    return Made((name, hashes_file(name)), summary.to_json())
+    return Made((name, _write_hashes(out, name, summary)), summary.to_json())
 
 
 def summary_of(summary: Mapping[str, Any], hashes: Path) -> SessionLogSummary:
     """The summary of a merged shard, from its JSON values and its session hashes."""
-    return SessionLogSummary.from_json(summary, np.load(hashes, allow_pickle=False))
+    return SessionLogSummary.from_json(summary, read_array(hashes))
 
 
 def encode_shard(shard: str, *, merged: Path, tracks: Path, out: Path, data_source: DataSource) -> Made:
@@ -90,11 +117,13 @@ def encode_shard(shard: str, *, merged: Path, tracks: Path, out: Path, data_sour
         tracks: the track table, sorted by id.
         out: folder that gets the shard and its sessions.
     """
-    table = read_table(merged / shard, schema.MERGED)
+    columns = [name for name in schema.MERGED.names if name != schema.DATE]
+    text = text_of(schema.MERGED)
+    table = read_table(merged / shard, schema.MERGED, columns=columns, dictionaries=text)
     encoded = encode.encode(table, _tracks(tracks, [schema.TRACK_ID])[schema.TRACK_ID])
     sessions = encode.sessions(table)
     write_table(encoded, out / shard, schema.ENCODED, data_source=data_source)
-    (out / SESSIONS_FOLDER).mkdir(exist_ok=True)
+    make_folder(out / SESSIONS_FOLDER)
     write_table(sessions, out / sessions_file(shard), schema.SESSIONS, data_source=data_source)
     unknown = sum(sum(counts.values()) for counts in ingest.unknown_levels(table).values())
     summary = {
@@ -126,7 +155,7 @@ def scale_shard(shard: str, *, encoded: Path, scaler: Scaler, out: Path, data_so
     table, clipped = scaler.apply(read_table(encoded / shard, schema.ENCODED))
     write_table(table, out / shard, schema.SCALED, data_source=data_source)
     sessions = read_table(encoded / sessions_file(shard), schema.SESSIONS)
-    (out / SESSIONS_FOLDER).mkdir(exist_ok=True)
+    make_folder(out / SESSIONS_FOLDER)
     write_table(sessions, out / sessions_file(shard), schema.SESSIONS, data_source=data_source)
     return Made((shard, sessions_file(shard)), {"rows": table.num_rows, "values_clipped": clipped})
 
@@ -164,17 +193,23 @@ def bundle_shard(shard: str, *, encoded: Path, scaled: Path, matrix: Path, out: 
         read_table(scaled / shard, schema.SCALED),
         read_table(scaled / sessions_file(shard), schema.SESSIONS),
         track_rows=codes[schema.LOG_TRACK_ID],
-        tracks=open_tracks(matrix),
+        tracks=_matrix_as_of(matrix, version_of(matrix)),
     )
     record = bundle.write_part(out, part)
     return Made(tuple(f"{part.name}/{name}" for name in PART_FILES), asdict(record))
 
 
 def _tracks(path: Path, columns: list[str]) -> pa.Table:
-    return _tracks_as_of(path, path.stat().st_mtime_ns, tuple(columns))
+    return _tracks_as_of(path, version_of(path), tuple(columns))
 
 
 @lru_cache(maxsize=1)
-def _tracks_as_of(path: Path, _changed: int, columns: tuple[str, ...]) -> pa.Table:
+def _tracks_as_of(path: Path, _version: str, columns: tuple[str, ...]) -> pa.Table:
     """Columns of the track table, read once for all shards that a process works on."""
-    return read_table(path, schema.TRACK_FEATURES, columns=list(columns))
+    return read_table(path, schema.TRACK_FEATURES, columns=list(columns), dictionaries=["mode"])
+
+
+@lru_cache(maxsize=1)
+def _matrix_as_of(path: Path, _version: str) -> np.ndarray:
+    """The track matrix, opened once for all shards that a process works on."""
+    return open_tracks(path)

@@ -8,6 +8,7 @@ from skip_pipeline.defs.launch import HOME_VARIABLE
 VARIABLES = (
     HOME_VARIABLE,
     settings.DATA_DIR_VARIABLE,
+    settings.STORAGE_VARIABLE,
     settings.TRACKING_URI_VARIABLE,  # MLflow itself sets it, when told of a tracking store
     settings.MLFLOW_URL_VARIABLE,
     settings.DAGSTER_URL_VARIABLE,

@@ -4,8 +4,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from skip_pipeline import contracts, schema
-from skip_pipeline.contracts import Finding, judge_bundles, judge_table
+from skip_pipeline.contracts import Finding, judge_bundles
 from skip_pipeline.errors import ContractError, MissingInputError
+from skip_pipeline.judging import judge_table
+from skip_pipeline.settings import DataLayout
 from skip_pipeline.storage import publish, write_table
 from skip_pipeline_tests.builders import (
     TEST,
@@ -24,7 +26,7 @@ from skip_pipeline_tests.builders import (
 SESSIONS = (session(TRAIN, 10), session(VALIDATION, 13), session(TEST, 20))
 ROWS = 43
 GOOD = {
-    contracts.MERGED: merged_table(*SESSIONS),
+    contracts.MERGED: merged_table(*SESSIONS).cast(schema.MERGED),  # as it is read from a file
     contracts.ENCODED: encoded_table(*SESSIONS)[0],
     contracts.SCALED: scaled_table(*SESSIONS)[0],
 }
@@ -49,13 +51,19 @@ def folders(tmp_path_factory):
     return folders
 
 
+@pytest.fixture(scope="module")
+def layout(tmp_path_factory):
+    """Where judgements are kept from one test to the next, as from one night to the next."""
+    return DataLayout(tmp_path_factory.mktemp("data"))
+
+
 @pytest.fixture
-def judge(folders):
+def judge(folders, layout):
     """Findings on a published table, one of whose shards, log_2, another table replaces on disk."""
 
     def judge(contract, table=None, expected_rows=2 * ROWS):
         pq.write_table(GOOD[contract] if table is None else table, folders[contract] / "log_2.parquet")
-        return judge_table(folders[contract], contract, expected_rows=expected_rows)
+        return judge_table(layout, folders[contract], contract, expected_rows=expected_rows)
 
     return judge
 
@@ -153,10 +161,10 @@ def test_other_columns_fail_and_what_they_hold_is_not_judged(judge, contract, sp
     ] * len(others)
 
 
-def test_a_table_without_shards_fails(tmp_path):
+def test_a_table_without_shards_fails(tmp_path, layout):
     with publish(tmp_path, stage="merged_table", data_source="real"):
         pass
-    columns, *_ = judge_table(tmp_path, contracts.MERGED, expected_rows=0)
+    columns, *_ = judge_table(layout, tmp_path, contracts.MERGED, expected_rows=0)
     assert not columns.passed
 
 
@@ -300,22 +308,26 @@ def test_flaws_beyond_the_first_five_are_counted(judge):
 # --- Files that are not there or not readable -----------------------------------------------------------
 
 
-def test_a_table_that_was_never_published_is_asked_for(tmp_path):
-    message = refusal(MissingInputError, lambda: judge_table(tmp_path, contracts.MERGED, expected_rows=0))
+def test_a_table_that_was_never_published_is_asked_for(tmp_path, layout):
+    message = refusal(
+        MissingInputError, lambda: judge_table(layout, tmp_path, contracts.MERGED, expected_rows=0)
+    )
     assert_says(message, str(tmp_path), "materialize merged_table first")
 
 
-def test_a_shard_that_is_gone_is_named(tmp_path):
+def test_a_shard_that_is_gone_is_named(tmp_path, layout):
     publish_good(tmp_path, contracts.MERGED)
     (tmp_path / "log_1.parquet").unlink()
-    message = refusal(MissingInputError, lambda: judge_table(tmp_path, contracts.MERGED, expected_rows=0))
+    message = refusal(
+        MissingInputError, lambda: judge_table(layout, tmp_path, contracts.MERGED, expected_rows=0)
+    )
     assert_says(message, f"{tmp_path / 'log_1.parquet'} is missing", "materialize")
 
 
-def test_a_shard_that_is_not_readable_is_named(tmp_path):
+def test_a_shard_that_is_not_readable_is_named(tmp_path, layout):
     publish_good(tmp_path, contracts.MERGED)
     (tmp_path / "log_1.parquet").write_bytes(b"half a file")
-    message = refusal(ContractError, lambda: judge_table(tmp_path, contracts.MERGED, expected_rows=0))
+    message = refusal(ContractError, lambda: judge_table(layout, tmp_path, contracts.MERGED, expected_rows=0))
     assert_says(message, f"{tmp_path / 'log_1.parquet'} is not a readable parquet file", "materialize")
 
 

@@ -91,6 +91,43 @@ def test_a_decimal_becomes_the_nearest_float32(read):
     assert read(f"{HEADER}x,1,true,0.8764553070068359\n")["f"][0].as_py() == np.float32(0.8764553070068359)
 
 
+DICTIONARIES = pa.schema(
+    [pa.field(f.name, pa.dictionary(pa.int32(), pa.string())) if f.name == "id" else f for f in CONTRACT]
+)
+
+
+@pytest.mark.parametrize("name", ["log.csv", "log.csv.gz"])
+def test_text_comes_as_one_dictionary_if_the_contract_says_so(tmp_path, name):
+    rows = "".join(f"x{i % 3 + i // 60_000},1,true,0.5\n" for i in range(90_000))  # several of Arrow's blocks
+    content = (HEADER + rows).encode()
+    (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+    table = read_csv(tmp_path / name, DICTIONARIES, RANGES)
+    assert table.schema == DICTIONARIES
+    [ids] = table["id"].chunks
+    assert ids.dictionary.to_pylist() == ["x0", "x1", "x2", "x3"]
+    assert table.cast(CONTRACT).equals(read_csv(tmp_path / name, CONTRACT, RANGES))
+
+
+@pytest.mark.parametrize("contract", [CONTRACT, DICTIONARIES], ids=["strings", "dictionaries"])
+@pytest.mark.parametrize(
+    ("cells", "message"),
+    [
+        (b"a\tb,1,true,0.5", r"column id has a line break or control character in data row 2 ('a\tb')"),
+        (b"caf\xe9,1,true,0.5", r"column id is not UTF-8 text in data row 2 (b'caf\xe9')"),
+        (b",1,true,0.5", "column id is empty in data row 2; every row needs an id. Fill in or remove"),
+    ],
+    ids=["control", "UTF-8", "empty"],
+)
+def test_bad_text_is_named_with_its_row_however_it_is_held(tmp_path, contract, cells, message):
+    path = tmp_path / "log.csv"
+    path.write_bytes((HEADER + ROW).encode() + cells + b"\n" + ROW.encode())
+    assert_says(refusal(BadInputError, lambda: read_csv(path, contract, RANGES, ids=["id"])), message)
+
+
+def test_an_empty_value_is_refused_in_an_id_alone(read):
+    assert read(f"{HEADER},1,true,0.5\n")["id"].to_pylist() == [""]
+
+
 # --- No file, no rows, no gzip --------------------------------------------------------------------------
 
 

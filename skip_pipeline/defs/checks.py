@@ -9,16 +9,14 @@ from pathlib import Path
 
 import dagster as dg
 
-from skip_pipeline import contracts, schema
+from skip_pipeline import contracts, judging, schema, stages
 from skip_pipeline.contracts import Finding, TableContract
 from skip_pipeline.defs import describe
-from skip_pipeline.defs.resources import DataDirectory
+from skip_pipeline.defs.resources import DataDirectory, ShardEngine
 from skip_pipeline.errors import ContractError
-from skip_pipeline.flow.bundle import find_leaks, open_bundle, shard_parts
-from skip_pipeline.flow.ingest import read_session_log
-from skip_pipeline.raw_folder import find_session_logs
+from skip_pipeline.flow.bundle import open_bundle
 from skip_pipeline.settings import METRICS_FILE, SESSIONS_FOLDER, DataLayout
-from skip_pipeline.storage import read_columns, read_json, read_manifest, read_table, shard_names
+from skip_pipeline.storage import read_columns, read_json, read_manifest, shard_names
 
 
 def _results(asset: str, findings: Sequence[Finding]) -> Iterator[dg.AssetCheckResult]:
@@ -27,7 +25,7 @@ def _results(asset: str, findings: Sequence[Finding]) -> Iterator[dg.AssetCheckR
 
 
 def _rows_delivered(layout: DataLayout) -> int:
-    return sum(read_session_log(path).num_rows for path in find_session_logs(layout.raw))
+    return stages.session_logs(layout).summary.rows  # reads only what has not been judged as it is now
 
 
 def _rows_merged(layout: DataLayout) -> int:
@@ -48,9 +46,12 @@ def _table_checks(
     @dg.multi_asset_check(
         name=f"{contract.asset}_checks", specs=describe.check_specs(contract.asset, contract.findings)
     )
-    def checks(data: DataDirectory) -> Iterator[dg.AssetCheckResult]:
+    def checks(data: DataDirectory, engine: ShardEngine) -> Iterator[dg.AssetCheckResult]:
         layout = data.layout()
-        findings = contracts.judge_table(folder(layout), contract, expected_rows=rows_before(layout))
+        with engine.applying(f"{contract.asset}_checks") as apply:
+            findings = judging.judge_table(
+                layout, folder(layout), contract, expected_rows=rows_before(layout), apply=apply
+            )
         yield from _results(contract.asset, findings)
 
     return checks
@@ -61,7 +62,7 @@ def _table_checks(
         "tensor_bundles", (contracts.SHAPES, contracts.SESSIONS_ONCE, contracts.NO_LEAK)
     )
 )
-def tensor_bundles_checks(data: DataDirectory) -> Iterator[dg.AssetCheckResult]:
+def tensor_bundles_checks(data: DataDirectory, engine: ShardEngine) -> Iterator[dg.AssetCheckResult]:
     """Shapes, sessions that add up, and no way for the label to reach an input."""
     layout = data.layout()
     shards = shard_names(read_manifest(layout.scaled, made_by="scaled_table"))
@@ -82,12 +83,8 @@ def tensor_bundles_checks(data: DataDirectory) -> Iterator[dg.AssetCheckResult]:
             [Finding(contracts.NO_LEAK, False, {"not judged": f"{contracts.SHAPES} must pass first"})],
         )
         return
-    leaks = {
-        name: find_leaks(
-            read_table(layout.scaled / name, schema.SCALED), read_table(tables[name], schema.SESSIONS), part
-        )
-        for name, part in shard_parts(bundles, shards)
-    }
+    with engine.applying("tensor_bundles_checks") as apply:
+        leaks = judging.find_bundle_leaks(layout, apply=apply)
     leaking = {name: ", ".join(report.leaking) for name, report in leaks.items() if report.leaking}
     tried = sum(report.sessions for report in leaks.values())
     yield from _results(

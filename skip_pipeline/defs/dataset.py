@@ -3,10 +3,14 @@
 import json
 from pathlib import Path
 
+from mlflow.data.dataset_source import DatasetSource
+from mlflow.data.dataset_source_registry import resolve_dataset_source
 from mlflow.data.meta_dataset import MetaDataset
 from mlflow.data.sources import LocalArtifactDatasetSource  # type: ignore[attr-defined]  # made at import
+from mlflow.exceptions import MlflowException
 from mlflow.types import ColSpec, Schema
 
+from skip_pipeline.locations import is_local
 from skip_pipeline.storage import DatasetFacts
 
 _DIGEST_LENGTH = 36  # MLflow's limit for a dataset digest; the full one is a tag of the run that wrote it
@@ -28,7 +32,7 @@ class FingerprintedDataset(MetaDataset):
         """
         self._facts = facts
         super().__init__(
-            source=LocalArtifactDatasetSource(uri=str(folder)),
+            source=_source_of(folder),
             name=facts.name,
             digest=facts.digest[:_DIGEST_LENGTH],
             schema=Schema([ColSpec(type=kind, name=column) for column, kind in columns.items()]),
@@ -42,3 +46,14 @@ class FingerprintedDataset(MetaDataset):
     def to_dict(self) -> dict[str, str]:
         """As MLflow stores it."""
         return super().to_dict() | {"profile": json.dumps(self.profile)}
+
+
+def _source_of(folder: Path) -> DatasetSource:
+    """Where a folder is, in MLflow's terms; it has none for some object stores, and gets the URL alone."""
+    if not is_local(folder):
+        try:
+            return resolve_dataset_source(str(folder))
+        except MlflowException:
+            pass
+    source: DatasetSource = LocalArtifactDatasetSource(uri=str(folder))
+    return source

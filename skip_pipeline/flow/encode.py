@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from skip_pipeline import schema
+from skip_pipeline.flow.text_columns import codes_of, dictionary_of
 from skip_pipeline.settings import SPLIT_HASH_KEY, SPLIT_SHARES
 
 _HASH_RANGE: Final = 2.0**64
@@ -22,7 +23,8 @@ def encode(merged: pa.Table, track_ids: pa.ChunkedArray) -> pa.Table:
     """Encode one shard of the merged table.
 
     Args:
-        merged: 50 columns (``schema.MERGED``), rows ordered by session and position.
+        merged: the columns of ``schema.MERGED``, of which the date is not needed; rows ordered by session
+            and position; text as strings or dictionaries.
         track_ids: every track id, sorted; a track's code is its index here.
 
     Returns:
@@ -34,8 +36,9 @@ def encode(merged: pa.Table, track_ids: pa.ChunkedArray) -> pa.Table:
     for field in schema.ENCODED:
         if field.name in merged.column_names:
             columns[field.name] = merged[field.name]
-    columns[schema.SESSION_ID] = _session_codes(merged)
-    columns[schema.LOG_TRACK_ID] = pc.index_in(merged[schema.LOG_TRACK_ID], value_set=track_ids)
+    columns[schema.SESSION_ID] = _sessions(merged)[0]
+    played = dictionary_of(merged[schema.LOG_TRACK_ID])
+    columns[schema.LOG_TRACK_ID] = pc.index_in(played.dictionary, value_set=track_ids).take(played.indices)
     for column in schema.LEVELS:
         columns.update(_indicators(merged[column], column))
     cast = [columns[field.name].cast(field.type) for field in schema.ENCODED]
@@ -48,7 +51,7 @@ def sessions(merged: pa.Table) -> pa.Table:
     Returns:
         ``schema.SESSIONS``, one row per session, in order of code.
     """
-    ids = _session_dictionary(merged).dictionary
+    _, ids = _sessions(merged)
     splits = split_of(ids.to_numpy(zero_copy_only=False))
     split = pa.DictionaryArray.from_arrays(pa.array(splits, pa.int8()), pa.array(schema.SPLITS))
     return pa.Table.from_arrays(
@@ -68,19 +71,22 @@ def split_of(session_ids: np.ndarray) -> np.ndarray:
     return np.searchsorted(edges, hashes / _HASH_RANGE, side="right").astype(np.int8)
 
 
-def _session_dictionary(merged: pa.Table) -> pa.DictionaryArray:
+def _sessions(merged: pa.Table) -> tuple[pa.Array, pa.StringArray]:
+    """Each row's session code, int32 (rows,), and the sessions' ids, in order of first appearance."""
+    ids = dictionary_of(merged[schema.SESSION_ID])
+    values = codes_of(ids)
+    starts = np.flatnonzero(np.diff(values, prepend=-1))
     # Arrow numbers dictionary values in order of first appearance.
-    return merged[schema.SESSION_ID].combine_chunks().dictionary_encode()
-
-
-def _session_codes(merged: pa.Table) -> pa.Array:
-    return _session_dictionary(merged).indices
+    runs = pa.array(values[starts]).dictionary_encode()
+    codes = np.repeat(codes_of(runs), np.diff(starts, append=len(values)))
+    return pa.array(codes), ids.dictionary.take(runs.dictionary)
 
 
 def _indicators(values: pa.ChunkedArray, column: str) -> dict[str, pa.Array]:
     """One int8 column per level; the vocabulary is fixed, so unseen levels are all zeros."""
-    levels = schema.LEVELS[column]
-    codes = pc.index_in(values, value_set=pa.array(levels)).combine_chunks().fill_null(-1).to_numpy()
+    text = dictionary_of(values)
+    levels = pc.index_in(text.dictionary, value_set=pa.array(schema.LEVELS[column]))
+    codes = levels.fill_null(-1).to_numpy().astype(np.int8)[codes_of(text)]
     return {
         name: pa.array((codes == code).view(np.int8)) for code, name in enumerate(schema.indicators(column))
     }

@@ -18,7 +18,8 @@ from skip_pipeline import schema
 from skip_pipeline.errors import RefusedError
 from skip_pipeline.flow.decode import DECODERS, padding_record
 from skip_pipeline.flow.parts import SESSION, Part, open_parts, row_type
-from skip_pipeline.storage import finish_publication
+from skip_pipeline.locations import location
+from skip_pipeline.storage import on_this_machine
 
 ARRAYS: Final = (*schema.BRANCH_SHAPES, schema.LABEL, schema.SESSION_ID)
 """Names of a bundle's arrays."""
@@ -248,8 +249,11 @@ class Bundle(Mapping[str, Any]):
 def open_bundle(bundles_dir: Path | str, split: str) -> Bundle:
     """Open one split, memory-mapped and read-only; nothing is copied before it is asked for.
 
+    A bundle in an object store is copied to this machine first, once for each publication (see
+    ``storage.on_this_machine``).
+
     Args:
-        bundles_dir: the folder ``05_bundles`` of a data directory.
+        bundles_dir: the folder ``05_bundles`` of a data directory, or its URL.
         split: ``train``, ``validation`` or ``test``.
 
     Raises:
@@ -259,6 +263,7 @@ def open_bundle(bundles_dir: Path | str, split: str) -> Bundle:
     """
     if split not in schema.SPLITS:
         raise RefusedError(f"there is no split {split!r}; choose one of {', '.join(schema.SPLITS)}")
-    finish_publication(Path(bundles_dir))
-    tracks, parts = open_parts(Path(bundles_dir))
+    folder = location(bundles_dir) if isinstance(bundles_dir, str) else bundles_dir
+    with on_this_machine(folder, made_by="tensor_bundles") as here:
+        tracks, parts = open_parts(here)
     return Bundle(tracks, [part.of_split(split) for part in parts])

@@ -6,17 +6,14 @@ records that a bundle keeps on disk, so it is also what those are measured again
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import PurePath
 from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
 
 from skip_pipeline import schema
-from skip_pipeline.errors import ContractError
-from skip_pipeline.flow.gather import Bundle
 
 _AT_ONCE: Final = 4096
 """Sessions compared together; their wide forms, twice, are 44 MB."""
@@ -98,7 +95,7 @@ def find_leaks(
     Args:
         scaled: 69 columns (``schema.SCALED``) of one shard.
         sessions: the shard's ``schema.SESSIONS``.
-        published: the shard's part of the bundles, per split (``shard_parts``).
+        published: the shard's part of the bundles, per split.
 
     Returns:
         The inputs that are not the same without those values: they have seen one, or come from another
@@ -139,27 +136,3 @@ def _tampered(rows: pa.Table, first_code: int, last: np.ndarray) -> pa.Table:
             values[last] = values[last] + 1
         rows = rows.set_column(i, field, pa.array(values, field.type))
     return rows
-
-
-def shard_parts(
-    bundles: Mapping[str, Bundle], shards: Iterable[str]
-) -> Iterator[tuple[str, dict[str, Bundle]]]:
-    """Each shard's part of the bundles, per split.
-
-    Args:
-        bundles: whole bundles, per split.
-        shards: names of the shards' files.
-
-    Raises:
-        ContractError: the bundles hold other parts than these shards.
-    """
-    names = {shard: PurePath(shard).stem for shard in shards}
-    for split, bundle in bundles.items():
-        found = {part.name for part in bundle.parts}
-        if found != set(names.values()):
-            raise ContractError(
-                f"the bundles hold the parts {sorted(found)} of {split}, expected {sorted(names.values())}; "
-                "materialize tensor_bundles again"
-            )
-    for shard, name in names.items():
-        yield shard, {split: bundle.of_part(name) for split, bundle in bundles.items()}

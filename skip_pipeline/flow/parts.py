@@ -18,14 +18,14 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import numpy as np
 
 from skip_pipeline import schema
 from skip_pipeline.errors import ContractError, MissingInputError
 from skip_pipeline.settings import EXAMPLES_SHOWN
-from skip_pipeline.storage import read_json, write_json
+from skip_pipeline.storage import map_array, read_json, write_json
 
 TRACKS: Final = "tracks.npy"
 PARTS: Final = "parts.json"
@@ -189,7 +189,7 @@ def open_parts(bundles_dir: Path) -> tuple[np.ndarray, tuple[Part, ...]]:
     records = read_parts(bundles_dir)
     _allow_open_files(len(PART_FILES) * len(records))
     tracks = open_tracks(bundles_dir / TRACKS)
-    return tracks, tuple(_open_part(bundles_dir, record, len(tracks)) for record in records)
+    return tracks, tuple(open_part(bundles_dir, record, tracks) for record in records)
 
 
 def open_tracks(path: Path) -> np.ndarray:
@@ -204,7 +204,13 @@ def open_tracks(path: Path) -> np.ndarray:
     return tracks
 
 
-def _open_part(bundles_dir: Path, record: PartRecord, tracks: int) -> Part:
+def open_part(bundles_dir: Path, record: PartRecord, matrix: np.ndarray) -> Part:
+    """Map one part's files, and compare them with its record and the track matrix.
+
+    Raises:
+        MissingInputError, ContractError: see ``open_parts``.
+    """
+    tracks = len(matrix)
     folder = bundles_dir / record.name
     if record.tracks != tracks:
         raise ContractError(
@@ -236,17 +242,14 @@ def _unlike(path: Path, array: np.ndarray, wanted: str) -> ContractError:
 
 
 def open_array(path: Path) -> np.ndarray:
-    """Map one ``.npy`` file; no pickle is ever loaded.
+    """Map one ``.npy`` file, or read it if it is in an object store; no pickle is ever loaded.
 
     Raises:
         MissingInputError: no such file.
         ContractError: it is not a readable array.
     """
     try:
-        try:
-            return np.asarray(cast(np.ndarray, np.load(path, mmap_mode="r", allow_pickle=False)))
-        except ValueError:  # an array without elements cannot be mapped; any other stays unreadable
-            return cast(np.ndarray, np.load(path, allow_pickle=False))
+        return map_array(path)
     except FileNotFoundError:
         raise MissingInputError(
             f"{path.parent} holds no {path.name}; materialize tensor_bundles first"

@@ -63,12 +63,10 @@ class Scaler:
         """
         columns = {name: encoded[name] for name in encoded.column_names}
         clipped = 0
+        wide = np.empty(encoded.num_rows)
         for i, name in enumerate(schema.SCALED_FEATURES):
-            values = encoded[name].to_numpy().astype(np.float64)
-            clipped += int(np.count_nonzero((values < self.low[i]) | (values > self.high[i])))
-            span = self.high[i] - self.low[i]
-            scaled = np.clip((values - self.low[i]) / (span if span > 0 else 1.0), 0.0, 1.0)
-            columns[name] = pa.array(scaled.astype(np.float32))
+            clipped += _scale(encoded[name].to_numpy(), self.low[i], self.high[i], out=wide)
+            columns[name] = pa.array(wide.astype(np.float32))
         return pa.Table.from_arrays([columns[n] for n in schema.SCALED.names], schema=schema.SCALED), clipped
 
     def to_json(self) -> dict[str, Any]:
@@ -92,6 +90,17 @@ class Scaler:
                 "materialize scaled_table again"
             )
         return cls(low=np.array(content["low"], np.float64), high=np.array(content["high"], np.float64))
+
+
+def _scale(values: np.ndarray, low: np.float64, high: np.float64, *, out: np.ndarray) -> int:
+    """Put one feature's values in [0, 1] into ``out``, float64; and say how many were clipped."""
+    span = high - low
+    np.subtract(values, low, out=out)
+    np.divide(out, span if span > 0 else 1.0, out=out)
+    if len(values) == 0 or (values.min() >= low and values.max() <= high):
+        return 0
+    np.clip(out, 0.0, 1.0, out=out)
+    return int(np.count_nonzero((values < low) | (values > high)))
 
 
 def feature_range(encoded: pa.Table, sessions: pa.Table) -> FeatureRange:

@@ -11,6 +11,8 @@ import pyarrow.compute as pc
 
 from skip_pipeline import schema
 from skip_pipeline.flow.parts import TRACKS
+from skip_pipeline.locations import make_folder
+from skip_pipeline.storage import write_array
 
 _TRACKS_AT_ONCE: Final = 65_536  # scaled in 25 MB, whatever the number of tracks
 
@@ -61,5 +63,5 @@ def _played_once(tracks: pa.Table, first_code: int) -> pa.Table:
 
 def write_tracks(bundles_dir: Path, tracks: np.ndarray) -> None:
     """Write the matrix that all parts share; the folder is made if it is not there."""
-    bundles_dir.mkdir(parents=True, exist_ok=True)
-    np.save(bundles_dir / TRACKS, tracks, allow_pickle=False)
+    make_folder(bundles_dir)
+    write_array(bundles_dir / TRACKS, tracks)

@@ -9,7 +9,7 @@ import pytest
 from skip_pipeline import schema, settings
 from skip_pipeline.defs.checks import tensor_bundles_checks
 from skip_pipeline.defs.launch import prepare_home
-from skip_pipeline.defs.resources import DataDirectory
+from skip_pipeline.defs.resources import DataDirectory, ShardEngine
 from skip_pipeline.flow.bundle import open_bundle
 from skip_pipeline.settings import DataLayout
 from skip_pipeline.world.synthesize import synthesize
@@ -109,7 +109,9 @@ def test_tables_that_do_not_belong_together_are_refused(nights):
 
 def judged(project):
     """Outcome of each check of the bundles as they are on disk now, and the facts of the last one."""
-    results = list(tensor_bundles_checks(data=DataDirectory(path=str(project.layout.root))))
+    results = list(
+        tensor_bundles_checks(data=DataDirectory(path=str(project.layout.root)), engine=ShardEngine())
+    )
     return {result.check_name: result.passed for result in results}, results[-1].metadata
 
 

@@ -6,8 +6,7 @@ import dagster as dg
 import pyarrow.parquet as pq
 import pytest
 
-from skip_pipeline import code_version
-from skip_pipeline.defs.assets import features
+from skip_pipeline import code_version, stages
 from skip_pipeline.world.synthesize import synthesize
 from skip_pipeline_tests.defs.conftest import Project
 
@@ -115,7 +114,7 @@ def test_changed_tracks_make_everything_again(running):
 
 
 def test_changed_code_makes_everything_again(running, monkeypatch):
-    monkeypatch.setattr(features, "stages_version", lambda: "another")
+    monkeypatch.setattr(stages, "stages_version", lambda: "another")
     assert made(running) == dict.fromkeys(TABLES, (3, 3))
 
 

@@ -216,3 +216,22 @@ def test_a_split_does_not_depend_on_what_the_session_holds():
 def test_the_builders_give_whole_tables():
     assert log_table(session()).schema.equals(schema.SESSION_LOG)
     assert track_table()["track_id"].equals(TRACK_IDS)
+
+
+def test_text_as_strings_is_encoded_the_same():
+    merged = merged_table(session("s2", 12, context_type="car"), session("s1", hour_of_day=3))
+    plain = merged.cast(schema.MERGED)
+    assert encode(plain, TRACK_IDS).equals(encode(merged, TRACK_IDS))
+    assert sessions(plain).equals(sessions(merged))
+
+
+def test_values_that_belong_to_no_row_change_nothing():
+    merged = merged_table(session("s2"), session("s1", context_type="car"), session("s3"))
+    own = merged.slice(10, 20)
+    assert encode(own, TRACK_IDS).equals(encode(own.cast(schema.MERGED), TRACK_IDS))
+    assert sessions(own)["session_id"].to_pylist() == ["s1", "s3"]
+
+
+def test_the_date_is_not_needed():
+    merged = merged_table(session("s1"))
+    assert encode(merged.drop_columns("date"), TRACK_IDS).equals(encode(merged, TRACK_IDS))

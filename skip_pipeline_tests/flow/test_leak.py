@@ -7,12 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skip_pipeline import schema
-from skip_pipeline.errors import ContractError
 from skip_pipeline.flow import leak
-from skip_pipeline.flow.gather import ARRAYS, open_bundle
-from skip_pipeline.flow.leak import LeakReport, find_leaks, shard_parts, wide_form
-from skip_pipeline_tests.builders import TRAIN, assert_says, changed, refusal, scaled_table, session
-from skip_pipeline_tests.flow.shards import same, shard, write
+from skip_pipeline.flow.gather import ARRAYS
+from skip_pipeline.flow.leak import LeakReport, find_leaks, wide_form
+from skip_pipeline_tests.builders import TRAIN, changed, scaled_table, session
+from skip_pipeline_tests.flow.shards import same, shard
 
 INPUTS = tuple(schema.BRANCH_SHAPES)
 POSITION_IN_LOG = schema.SESSION_LOG_BRANCH.index("session_position")
@@ -189,23 +188,6 @@ def test_inputs_of_more_sessions_than_there_are_are_found():
     made, more = shard([10, 13]), shard([10, 13, 20])
     published = {split: more.bundle(split) for split in schema.SPLITS}
     assert find_leaks(made.scaled, made.sessions, published).leaking == INPUTS
-
-
-def test_the_parts_of_bundles_are_what_each_shard_has_added(tmp_path):
-    made = {"a": shard([10, 13]), "b": shard([20, 11, 12], ["test", "train", "test"], seed=1)}
-    write(tmp_path, **made)
-    whole = {split: open_bundle(tmp_path, split) for split in schema.SPLITS}
-    parts = dict(shard_parts(whole, ["a.parquet", "b.parquet"]))
-    assert list(parts) == ["a.parquet", "b.parquet"]
-    assert all(same(parts[f"{n}.parquet"][s], made[n].wide()[s]) for n in made for s in schema.SPLITS)
-
-
-@pytest.mark.parametrize("shards", [["a.parquet"], ["a.parquet", "b.parquet", "c.parquet"]])
-def test_other_shards_than_the_bundles_have_are_refused(tmp_path, shards):
-    write(tmp_path, a=shard([10]), b=shard([11]))
-    whole = {split: open_bundle(tmp_path, split) for split in schema.SPLITS}
-    message = refusal(ContractError, lambda: list(shard_parts(whole, shards)))
-    assert_says(message, "hold the parts ['a', 'b']", "expected ['a'", "materialize tensor_bundles again")
 
 
 LEAKS = {

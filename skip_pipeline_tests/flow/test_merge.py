@@ -1,6 +1,10 @@
+import pytest
+
 from skip_pipeline import schema
 from skip_pipeline.errors import BadInputError
-from skip_pipeline.flow.merge import merge
+from skip_pipeline.flow.merge import MERGED, merge
+from skip_pipeline.flow.session_log import SESSION_LOG
+from skip_pipeline.flow.text_columns import dictionary_text
 from skip_pipeline_tests.builders import assert_says, log_table, refusal, session, track, track_table
 
 
@@ -64,14 +68,14 @@ def test_a_row_gets_the_attributes_of_its_track():
             "acoustic_vector_7": 7.25,
         }
     ]
-    assert merged.schema.equals(schema.MERGED)
+    assert merged.schema.equals(MERGED)
 
 
 def test_rows_keep_number_and_order_whatever_the_order_of_the_tracks():
     played = ["t_03", "t_01", "t_03", "t_02", "t_01", "t_03", "t_02", "t_02", "t_01", "t_03"]
     log = log_table(session(track_id_clean=played))
     merged = merge(log, track_table(track("t_02"), track("t_03"), track("t_01")), shard="log.csv")
-    assert merged.select(log.column_names).equals(log)
+    assert merged.select(log.column_names).cast(schema.SESSION_LOG).equals(log)
     assert merged["tempo"].to_pylist() == [int(name[-1]) + 0.25 for name in played]
 
 
@@ -97,3 +101,19 @@ def test_one_track_without_features_is_named_once():
     log = log_table(session(track_id_clean=["t_01"] * 2 + ["t_99"] * 8))
     message = refusal(BadInputError, lambda: merge(log, track_table(track("t_01")), shard="raw/log.csv"))
     assert "names 1 track without features, first in data row 3 ('t_99') (in order of" in message
+
+
+def test_the_dictionary_of_track_ids_has_those_that_were_played():
+    log = log_table(session(track_id_clean=["t_09", "t_03"] * 5))
+    ids = merge(log, track_table(), shard="log.csv")["track_id_clean"].chunk(0)
+    assert ids.dictionary.to_pylist() == ["t_03", "t_09"]
+    assert ids.indices.to_pylist() == [1, 0] * 5
+
+
+@pytest.mark.parametrize("log_text", [schema.SESSION_LOG, SESSION_LOG, dictionary_text(schema.SESSION_LOG)])
+@pytest.mark.parametrize("track_text", [schema.TRACK_FEATURES, dictionary_text(schema.TRACK_FEATURES)])
+def test_text_may_come_as_strings_or_dictionaries(log_text, track_text):
+    log = log_table(session("s1", track_id_clean=["t_02", "t_01"] * 5, context_type=["radio", "car"] * 5))
+    tracks = track_table(track("t_02", mode="minor"), track("t_01"))
+    expected = merge(log, tracks, shard="log.csv")
+    assert merge(log.cast(log_text), tracks.cast(track_text), shard="log.csv").equals(expected)

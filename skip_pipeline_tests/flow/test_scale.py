@@ -144,3 +144,27 @@ def test_a_scaler_does_not_care_how_a_table_is_cut_into_chunks(shard):
     encoded, sessions = shard
     chunked = pa.concat_tables([encoded.slice(0, 7), encoded.slice(7)])
     assert fit(chunked, sessions).apply(chunked)[0].equals(fit(encoded, sessions).apply(encoded)[0])
+
+
+@pytest.mark.parametrize("beyond", [0, 0.25], ids=["within the range", "beyond the range"])
+def test_scaling_is_the_formula_in_float64_bit_for_bit(beyond):
+    encoded, _ = encoded_table(session(TRAIN, 20), session(TEST, 20))
+    rng = np.random.default_rng(1)
+    values = rng.normal(size=40).astype(np.float32)
+    table = replace_column(encoded, "tempo", values)
+    low, high = np.full(len(FEATURES), 0.0), np.full(len(FEATURES), 100.0)
+    at = FEATURES.index("tempo")
+    low[at], high[at] = values.min() + beyond, values.max() - beyond
+    wide = values.astype(np.float64)
+    expected = np.clip((wide - low[at]) / (high[at] - low[at]), 0.0, 1.0).astype(np.float32)
+
+    scaled, _ = Scaler(low=low, high=high).apply(table)
+
+    assert scaled["tempo"].to_numpy().tobytes() == expected.tobytes()
+
+
+def test_a_table_without_rows_is_scaled_to_one_without_rows(shard):
+    encoded, sessions = shard
+    scaled, clipped = fit(encoded, sessions).apply(encoded.slice(0, 0))
+    assert (scaled.num_rows, clipped) == (0, 0)
+    assert scaled.schema.equals(schema.SCALED)

@@ -1,6 +1,5 @@
 """The delivered files as assets: validated and fingerprinted where they lie, never written to."""
 
-import datetime as dt
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,15 +7,15 @@ from pathlib import Path
 import dagster as dg
 import pyarrow as pa
 
-from skip_pipeline import contracts, raw_folder, schema
+from skip_pipeline import contracts, raw_folder, schema, stages
 from skip_pipeline.contracts import Finding
 from skip_pipeline.defs import describe
-from skip_pipeline.defs.resources import DataDirectory
+from skip_pipeline.defs.resources import DataDirectory, ShardEngine
 from skip_pipeline.defs.tracked_materialization import TrackedMaterialization
 from skip_pipeline.defs.tracking import MlflowTracker
 from skip_pipeline.flow import ingest
-from skip_pipeline.settings import OWNER, DataSource
-from skip_pipeline.storage import fingerprint, record_files
+from skip_pipeline.settings import OWNER, TRACK_FEATURES, TRAINING_SET
+from skip_pipeline.storage import FileRecord, Staging, fingerprint
 
 # Oddities of the data that are counted and shown, while the night goes on.
 _WARNINGS = {contracts.LEVELS_KNOWN, contracts.DATES_PLAUSIBLE, contracts.MARKER_FITS}
@@ -30,28 +29,21 @@ _WARNINGS = {contracts.LEVELS_KNOWN, contracts.DATES_PLAUSIBLE, contracts.MARKER
     check_specs=describe.check_specs("session_logs", ingest.LOG_FINDINGS),
 )
 def session_logs(
-    context: dg.AssetExecutionContext, data: DataDirectory, tracker: MlflowTracker
+    context: dg.AssetExecutionContext, data: DataDirectory, tracker: MlflowTracker, engine: ShardEngine
 ) -> dg.MaterializeResult:
     """Session logs as delivered: 21 columns, whole sessions of 10 to 20 tracks, one file per shard.
 
-    Every file is parsed and judged; a file that breaks the contract fails this asset with the file, the
-    column and the first rows. Levels outside the vocabulary and junk dates are counted and warned about.
+    Every new or changed file is parsed and judged; a file that breaks the contract fails this asset with the
+    file, the column and the first rows. Levels outside the vocabulary and junk dates are counted and warned
+    about.
     """
-    raw = data.layout().raw
+    layout = data.layout()
     with tracker.materialization(context) as run:
-        paths = raw_folder.find_session_logs(raw)
-        today = dt.datetime.now(tz=dt.UTC).date()
-        summary = ingest.combine(
-            {path: ingest.load_session_log(path, among=paths, today=today)[1] for path in paths}
-        )
-        metadata = _describe(
-            run,
-            "session_logs",
-            paths,
-            schema.SESSION_LOG,
-            rows=summary.rows,
-            source=raw_folder.data_source(raw),
-        )
+        with engine.applying("session_logs") as apply:
+            logs = stages.session_logs(layout, apply=apply, started=run.started)
+        folder = layout.raw / TRAINING_SET
+        metadata = _describe(run, logs.files, folder, schema.SESSION_LOG, logs.staging)
+        summary = logs.summary
         metadata["sessions"] = dg.MetadataValue.int(summary.sessions)
         oddities = {
             "values_of_unknown_level": sum(
@@ -59,8 +51,8 @@ def session_logs(
             ),
             "junk_dates": sum(summary.junk_dates.values()),
         }
-        run.metrics({"sessions": summary.sessions, **oddities})
-        findings = ingest.log_findings(summary, raw_folder.marker_doubt(raw))
+        run.metrics({"sessions": summary.sessions, **oddities, **describe.shard_counts(logs.staging)})
+        findings = ingest.log_findings(summary, raw_folder.marker_doubt(layout.raw))
     return _result(context, tracker, run, metadata, findings)
 
 
@@ -72,42 +64,34 @@ def session_logs(
     check_specs=describe.check_specs("track_features", ingest.TRACK_FINDINGS),
 )
 def track_features(
-    context: dg.AssetExecutionContext, data: DataDirectory, tracker: MlflowTracker
+    context: dg.AssetExecutionContext, data: DataDirectory, tracker: MlflowTracker, engine: ShardEngine
 ) -> dg.MaterializeResult:
     """Track features as delivered: 30 columns, each track once, every number finite.
 
     A file that breaks the contract fails this asset with the file, the column and the first rows. Levels
     of ``mode`` outside the vocabulary are counted and warned about.
     """
-    raw = data.layout().raw
+    layout = data.layout()
     with tracker.materialization(context) as run:
-        paths = raw_folder.find_track_features(raw)
-        tracks = ingest.read_track_features(paths)
-        metadata = _describe(
-            run,
-            "track_features",
-            paths,
-            schema.TRACK_FEATURES,
-            rows=tracks.num_rows,
-            source=raw_folder.data_source(raw),
-        )
-        findings = ingest.track_findings(tracks)
-    return _result(context, tracker, run, metadata, findings)
+        with engine.applying("track_features") as apply:
+            tracks = stages.track_features(layout, apply=apply, started=run.started)
+        folder = layout.raw / TRACK_FEATURES
+        metadata = _describe(run, tracks.files, folder, schema.TRACK_FEATURES, tracks.staging)
+    return _result(context, tracker, run, metadata, tracks.findings)
 
 
 def _describe(
     run: TrackedMaterialization,
-    asset: str,
-    paths: Sequence[Path],
+    records: Sequence[FileRecord],
+    folder: Path,
     columns: pa.Schema,
-    *,
-    rows: int,
-    source: DataSource,
+    staging: Staging,
 ) -> describe.Metadata:
-    records = record_files(paths)
-    describe.log_delivered(run, asset, records, paths[0].parent, columns, rows)
+    """Record the delivered files themselves, of which ``staging`` holds only what was found in them."""
+    rows, source = staging.manifest.rows, staging.manifest.data_source
+    describe.log_delivered(run, staging.manifest.stage, records, folder, columns, rows)
     size = sum(record.bytes for record in records)
-    digest = fingerprint(records)
+    digest = fingerprint(tuple(records))
     seconds = round(time.perf_counter() - run.started, 3)
     run.tags({describe.DATA_SOURCE: source, "sha256": digest})
     run.metrics({"rows": rows, "bytes": size, describe.SECONDS: seconds})
@@ -116,7 +100,7 @@ def _describe(
         size=size,
         sha256=digest,
         seconds=seconds,
-        path=paths[0].parent,
+        path=folder,
         data_source=source,
         columns=columns,
     ) | {"files": describe.file_table(records)}
