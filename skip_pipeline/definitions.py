@@ -17,12 +17,24 @@ from skip_pipeline.defs.resources import DataDirectory, ShardEngine
 from skip_pipeline.defs.schedules import close_tracking, dead_runs, nightly_retraining, retrain
 from skip_pipeline.defs.tracking import MlflowTracker
 from skip_pipeline.errors import RefusedError
+from skip_pipeline.locations import is_local, location
 from skip_pipeline.settings import DataLayout
 
 
 def data_layout() -> DataLayout:
-    """The data directory: ``SKIP_PIPELINE_DATA_DIR``, else ``data`` below the working directory."""
-    return DataLayout(Path(os.environ.get(settings.DATA_DIR_VARIABLE) or settings.DEFAULT_DATA_DIR).resolve())
+    """The data directory: ``SKIP_PIPELINE_DATA_DIR``, else ``data`` below the working directory.
+
+    What ``SKIP_PIPELINE_STORAGE_URL`` names, a path or URL, holds its ``01_raw`` to ``05_bundles``.
+
+    Raises:
+        RefusedError: see ``locations.location``.
+    """
+    root = Path(os.environ.get(settings.DATA_DIR_VARIABLE) or settings.DEFAULT_DATA_DIR).resolve()
+    named = os.environ.get(settings.STORAGE_VARIABLE)
+    if not named:
+        return DataLayout(root)
+    shared = location(named)
+    return DataLayout(root, shared.resolve() if is_local(shared) else shared)
 
 
 def mlflow_tracker(layout: DataLayout) -> MlflowTracker:
@@ -61,7 +73,7 @@ def defs() -> dg.Definitions:
         schedules=[nightly_retraining(time_zone())],
         sensors=[dead_runs, close_tracking],
         resources={
-            "data": DataDirectory(path=str(layout.root)),
+            "data": DataDirectory(path=str(layout.root), shared=str(layout.shared or "")),
             "tracker": mlflow_tracker(layout),
             "engine": ShardEngine(),
         },

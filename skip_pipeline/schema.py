@@ -235,6 +235,24 @@ PREDICTIONS: Final = pa.schema(
 )
 """One row per test session of the evaluation report."""
 
+BASELINES: Final[tuple[str, ...]] = (
+    "majority",
+    "last_outcome",
+    "logistic_regression",
+    "gradient_boosted_trees",
+)
+"""Predictors without a network, from the simplest to the strongest."""
+
+BASELINE_PREDICTIONS: Final = pa.schema(
+    [
+        (SESSION_ID, pa.string()),
+        ("split", pa.dictionary(pa.int8(), pa.string())),
+        *((name, pa.float64()) for name in BASELINES),
+    ]
+)
+"""One row per validation and test session, in the bundles' order, validation first: the probability that each
+baseline gives to the last track being played to its end."""
+
 ORACLE: Final = pa.schema(
     [
         (SESSION_ID, pa.string()),

@@ -13,6 +13,7 @@ from typing import Final, Literal
 # --- Where things are -----------------------------------------------------------------------------
 
 DATA_DIR_VARIABLE: Final = "SKIP_PIPELINE_DATA_DIR"
+STORAGE_VARIABLE: Final = "SKIP_PIPELINE_STORAGE_URL"
 TIME_ZONE_VARIABLE: Final = "SKIP_PIPELINE_TIMEZONE"
 DAGSTER_URL_VARIABLE: Final = "SKIP_PIPELINE_DAGSTER_URL"
 MLFLOW_URL_VARIABLE: Final = "SKIP_PIPELINE_MLFLOW_URL"
@@ -25,46 +26,77 @@ DEFAULT_MLFLOW_URL: Final = "http://127.0.0.1:5000"  # where `make ui` serves; l
 
 @dataclass(frozen=True)
 class DataLayout:
-    """The numbered folders of one data directory; each stage owns one and writes nowhere else."""
+    """The numbered folders of one data directory; each stage owns one and writes nowhere else.
+
+    Attributes:
+        root: the data directory, on this machine.
+        shared: where ``01_raw`` to ``05_bundles`` lie, if not there: storage that other machines see too
+            (``locations.location``).
+    """
 
     root: Path
+    shared: Path | None = None
+
+    @property
+    def tables(self) -> Path:
+        """What holds ``01_raw`` to ``05_bundles``."""
+        return self.root if self.shared is None else self.shared
 
     @property
     def raw(self) -> Path:
         """Folder that holds ``training_set/`` and ``track_features/``.
 
-        ``01_raw``, or the data directory itself where a public archive was unpacked straight into it
-        (the archives' own top folder is called ``data``).
+        ``01_raw``, or what holds it where a public archive was unpacked straight there (the archives' own
+        top folder is called ``data``).
         """
-        numbered = self.root / "01_raw"
-        if not (numbered / TRAINING_SET).is_dir() and (self.root / TRAINING_SET).is_dir():
-            return self.root
+        numbered = self.tables / "01_raw"
+        if not (numbered / TRAINING_SET).is_dir() and (self.tables / TRAINING_SET).is_dir():
+            return self.tables
         return numbered
+
+    @property
+    def session_log_summaries(self) -> Path:
+        """What was found in each session log, so that an unchanged one is not judged again."""
+        return self.tables / "01_summaries" / "session_logs"
+
+    @property
+    def track_feature_summaries(self) -> Path:
+        """What was found in the track features."""
+        return self.tables / "01_summaries" / "track_features"
+
+    def judgements(self, asset: str) -> Path:
+        """What was found in each shard of an asset's files, so that an unchanged one is not judged again."""
+        return self.tables / "01_summaries" / asset
 
     @property
     def merged(self) -> Path:
         """Log rows with their track's features, a parquet file per shard, and the track table."""
-        return self.root / "02_merged"
+        return self.tables / "02_merged"
 
     @property
     def encoded(self) -> Path:
         """Categories as indicators, a parquet file per shard, and each shard's sessions."""
-        return self.root / "03_encoded"
+        return self.tables / "03_encoded"
 
     @property
     def scaled(self) -> Path:
         """Track features in [0, 1], a parquet file per shard, each shard's sessions, the scaler."""
-        return self.root / "04_scaled"
+        return self.tables / "04_scaled"
 
     @property
     def bundles(self) -> Path:
         """The scaled tracks, and a folder of small ``.npy`` records per shard (see ``flow.parts``)."""
-        return self.root / "05_bundles"
+        return self.tables / "05_bundles"
 
     @property
     def model(self) -> Path:
         """The trained network, its history and its settings."""
         return self.root / "06_model"
+
+    @property
+    def baselines(self) -> Path:
+        """What predictors without a network say of the validation and test sessions."""
+        return self.root / "06_baselines"
 
     @property
     def report(self) -> Path:
@@ -96,6 +128,10 @@ TRACK_TABLE: Final = "_tracks.parquet"  # leading underscore: parquet readers sk
 SESSIONS_FOLDER: Final = "_sessions"
 SCALER_FILE: Final = "scaler.json"
 NETWORK_FILE: Final = "skip_model.keras"
+ONNX_FILE: Final = "skip_model.onnx"
+CALIBRATION_FILE: Final = "calibration.json"
+BASELINES_FILE: Final = "baselines.parquet"
+BASELINE_FITS_FILE: Final = "baselines.json"
 HISTORY_FILE: Final = "history.json"
 TRAINING_FILE: Final = "training.json"
 METRICS_FILE: Final = "metrics.json"
@@ -121,7 +157,7 @@ EXAMPLES_SHOWN: Final = 5
 
 # --- Training ---------------------------------------------------------------------------------------
 
-Preset = Literal["fast", "published"]
+Preset = Literal["fast", "published", "single_input"]
 
 
 @dataclass(frozen=True)
@@ -164,12 +200,43 @@ PRESETS: Final[dict[Preset, TrainingSettings]] = {
         plateau_factor=0.1,
         dropout=None,
     ),
+    # The publication gives its accuracy alone; it is trained as the network beside which it is reported.
+    "single_input": TrainingSettings(
+        preset="single_input",
+        max_epochs=100,
+        batch_size=848,
+        learning_rate=1e-3,
+        stopping_patience=15,
+        stopping_min_delta=1e-4,
+        plateau_patience=4,
+        plateau_factor=0.1,
+        dropout=None,
+    ),
 }
 DEFAULT_PRESET: Final[Preset] = "fast"
+
+TF_CONFIG_VARIABLE: Final = "TF_CONFIG"  # TensorFlow's own name: the workers' addresses, and which one this is
+
+WORKER_JOIN_SECONDS: Final = 120.0
+"""How long workers wait for one another at the start; machines are started by hand, or by a cluster's queue,
+and importing TensorFlow from a cold disk takes half a minute."""
+
+WORKER_ANSWER_SECONDS: Final = 600.0
+"""How long workers wait for one that lives and does not answer. Between two steps a worker gathers a batch,
+or, as the chief, records an epoch; a tracking server that is down costs that no more than two minutes."""
 
 PREDICTION_BATCH_SIZE: Final = 1024
 """Sessions that go through a network at once when nothing is learnt; 5.4 MB of inputs, and larger
 batches are no faster on two cores."""
+
+# --- Baselines ----------------------------------------------------------------------------------------
+
+BASELINE_SESSIONS: Final = 50_000
+"""Most training sessions that regression and trees learn from, drawn at random: 400,000 examples, 1.3 GB and
+half a minute. From 14,000 to 25,000 synthetic sessions their log-loss fell by 0.001; more than these would
+cost as much again for less than that."""
+
+BASELINE_SEED: Final = 0  # of that draw and of the trees' bins
 
 # --- Evaluation -------------------------------------------------------------------------------------
 
@@ -177,11 +244,60 @@ DECISION_THRESHOLD: Final = 0.5
 """A track is predicted as played to its end when its probability is at least this."""
 
 CALIBRATION_BINS: Final = 10
-"""Equal-count bins of the reliability curve; 2,000 test sessions leave 200 in each."""
+"""Equal-count bins of the reliability curve and of the calibration error; 2,000 test sessions leave 200 in
+each. Equal count, not equal width, since bins of a few sessions show chance (Nixon et al., 2019)."""
+
+CONFIDENCE: Final = 0.95
+"""Of every interval of the report."""
+
+BOOTSTRAP_RESAMPLES: Final = 1_000
+"""Times that the test sessions are resampled for a percentile interval, the least that Efron and Tibshirani
+(1993) advise; each end is then off by about 2% of the interval's width."""
+
+BOOTSTRAP_SEED: Final = 20_180_715  # any fixed number: equal sessions and probabilities give equal intervals
+
+FEW_SESSIONS: Final = 100
+"""A slice with fewer is marked: where 3 in 4 are predicted right, its interval is wider than 17 points."""
+
+IMPORTANCE_SESSIONS: Final = 1_000
+"""Test sessions on which importance is measured, each predicted again for each of 14 groups of inputs: 1 s of
+the fast network. On synthetic data a rise of 0.02 nats is then just beyond chance; 2,000 would tell 0.013."""
+
+IMPORTANCE_SEED: Final = 0  # of those sessions and of who exchanges values with whom
+
+MISTAKES_SHOWN: Final = 10
+"""Sessions of the report's list of worst predictions; one screen."""
 
 FILES_SHOWN: Final = 20  # rows of a materialization's file table; the manifest beside the files has all
 
 OWNER: Final = "team:listening"
+
+# --- Promotion ----------------------------------------------------------------------------------------
+
+PROMOTION_MARGIN: Final = 0.01
+"""Nats of log-loss by which the upper end of a challenger's interval may lie above the champion. Two thousand
+test sessions tell models apart by about half of that; a model trained on a night's more data is rarely better
+by more, and has to be let in for the champion not to grow old."""
+
+PROMOTION_SLICE_LIMITS: Final[dict[str, float]] = {"context_type": 0.05, "premium": 0.03}
+"""Fall of accuracy, beyond chance, in any slice of these that keeps a challenger out: a gain on average may not
+be paid for by the listeners of one kind of playlist, nor by paying or free listeners."""
+
+# --- Monitoring ---------------------------------------------------------------------------------------
+
+DRIFT_LIMIT: Final = 0.1
+"""Population stability index from which a feature is reported: the usual bound between "no change" and
+"some change" (Siddiqi, 2006)."""
+
+DRIFT_FALSE_ALARMS: Final = 1e-5
+"""Chance, per feature and night, of an alarm where nothing has changed: 50 features a night for a month make
+one false alarm in 60 such months."""
+
+LABEL_RATE_LIMIT: Final = 0.03
+"""Change of the share of skipped tracks that is reported; nights of the calibrated world differ by less."""
+
+UNKNOWN_LEVEL_LIMIT: Final = 0.001
+"""Share of values outside the vocabulary, above that in training, that is reported: no model sees them."""
 
 # --- MLflow and Dagster -----------------------------------------------------------------------------
 

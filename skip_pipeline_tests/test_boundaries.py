@@ -5,7 +5,18 @@ import sys
 
 import pytest
 
-PURE_STAGES = ["ingest", "merge", "encode", "scale", "bundle", "history", "evaluate"]
+PURE_STAGES = [
+    "ingest",
+    "merge",
+    "encode",
+    "scale",
+    "bundle",
+    "history",
+    "evaluate",
+    "baselines",
+    "calibrate",
+    "onnx_model",
+]
 
 
 def loaded_after(statement: str) -> set[str]:

@@ -68,7 +68,7 @@ def files(
     described: Metadata = {
         "dagster/row_count": dg.MetadataValue.int(rows),
         "dagster/uri": dg.MetadataValue.text(path.as_uri()),
-        "path": dg.MetadataValue.path(path),
+        "path": dg.MetadataValue.path(str(path)),
         "sha256": dg.MetadataValue.text(sha256),
         "bytes": dg.MetadataValue.int(size),
         SECONDS: dg.MetadataValue.float(seconds),
@@ -126,6 +126,34 @@ def score_table(scores: "Mapping[str, SplitScores]") -> dg.MetadataValue:
     """One row of scores per split."""
     return dg.MetadataValue.table(
         [dg.TableRecord({"split": split, **dataclasses.asdict(row)}) for split, row in scores.items()]
+    )
+
+
+_LEADERBOARD_COLUMNS: Mapping[str, str] = {
+    "rank": "int",
+    "model": "string",
+    "log_loss": "float",
+    "log_loss_difference": "float",
+    "log_loss_difference_low": "float",
+    "log_loss_difference_high": "float",
+    "accuracy": "float",
+    "roc_auc": "float",
+    "pr_auc": "float",
+    "brier": "float",
+    "ece": "float",
+    "parameters": "int",
+    "seconds": "float",
+}
+"""As many as a person reads in Dagster; MLflow has all."""
+
+
+def leaderboard(rows: Sequence[Mapping[str, str | int | float | None]]) -> dg.MetadataValue:
+    """One row of scores per model, the best first; what a model lacks stays empty."""
+    return dg.MetadataValue.table(
+        [dg.TableRecord({name: row[name] for name in _LEADERBOARD_COLUMNS}) for row in rows],
+        schema=dg.TableSchema(
+            columns=[dg.TableColumn(name, type=type_) for name, type_ in _LEADERBOARD_COLUMNS.items()]
+        ),
     )
 
 

@@ -1,4 +1,4 @@
-"""How good probabilities are: scores, baselines and the curves behind the plots.
+"""How good probabilities are: scores, what each session adds to them, and rules that need no network.
 
 Labels and probabilities in, numbers out; nothing here knows a network, a file or a plot. Throughout,
 label 1 means "played to the end" and ``p_not_skipped`` is the probability of that.
@@ -7,13 +7,17 @@ label 1 means "played to the end" and ``p_not_skipped`` is the probability of th
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
+from scipy.stats import rankdata
 from sklearn import metrics
 
 from skip_pipeline import schema
 from skip_pipeline.errors import ContractError, TrainingError
-from skip_pipeline.settings import CALIBRATION_BINS, DECISION_THRESHOLD
+from skip_pipeline.settings import DECISION_THRESHOLD
+
+_EPSILON: Final = float(np.finfo(np.float64).eps)
 
 
 @dataclass(frozen=True)
@@ -35,26 +39,82 @@ class SplitScores:
     brier: float
 
 
-def score(not_skipped: np.ndarray, p_not_skipped: np.ndarray) -> SplitScores:
+def score(
+    not_skipped: np.ndarray, p_not_skipped: np.ndarray, threshold: float = DECISION_THRESHOLD
+) -> SplitScores:
     """Score the probabilities of one split.
 
     Args:
         not_skipped: labels (n,), 0 or 1.
         p_not_skipped: probabilities (n,), in [0, 1].
+        threshold: probability from which on a track is predicted as played.
 
     Raises:
         ContractError: lengths differ, a label is neither 0 nor 1, or a probability is outside [0, 1].
         TrainingError: no session, or all of one class, so that ROC AUC is not defined.
     """
-    _check(not_skipped, p_not_skipped)
+    check_probabilities(not_skipped, p_not_skipped)
     need_both_outcomes(not_skipped, "the scores")
     return SplitScores(
         sessions=len(not_skipped),
-        accuracy=_accuracy(not_skipped, p_not_skipped >= DECISION_THRESHOLD),
+        accuracy=_accuracy(not_skipped, p_not_skipped >= threshold),
         log_loss=float(metrics.log_loss(not_skipped, p_not_skipped, labels=[0, 1])),
         roc_auc=float(metrics.roc_auc_score(not_skipped, p_not_skipped)),
         brier=float(metrics.brier_score_loss(not_skipped, p_not_skipped, pos_label=1)),
     )
+
+
+def losses(not_skipped: np.ndarray, p_not_skipped: np.ndarray) -> np.ndarray:
+    """What each session adds to log-loss, in nats: float64 (n,).
+
+    As scikit-learn does, a probability counts as no closer to 0 or 1 than a float64 can tell, so that
+    certainty that fails costs 36 nats and not infinity.
+    """
+    p = p_not_skipped.astype(np.float64)
+    given = np.where(not_skipped == 1, p, 1 - p)
+    return np.asarray(-np.log(np.clip(given, _EPSILON, 1 - _EPSILON)))
+
+
+def correct(
+    not_skipped: np.ndarray, p_not_skipped: np.ndarray, threshold: float = DECISION_THRESHOLD
+) -> np.ndarray:
+    """Whether each session's outcome was predicted right at the threshold: bool (n,)."""
+    return np.asarray((p_not_skipped >= threshold) == (not_skipped == 1))
+
+
+def roc_auc_shares(not_skipped: np.ndarray, p_not_skipped: np.ndarray) -> np.ndarray:
+    """What each session adds to the area under the ROC curve, so that their mean is the area: float64 (n,).
+
+    The area is a mean over pairs, not over sessions. These are the sessions' placements (DeLong, DeLong and
+    Clarke-Pearson, 1988), weighted so that other sessions' area is the mean of their shares but for terms of
+    second order: which makes resampling it as cheap as resampling a mean.
+
+    Raises:
+        ContractError, TrainingError: see ``score``.
+    """
+    check_probabilities(not_skipped, p_not_skipped)
+    need_both_outcomes(not_skipped, "the scores")
+    played = not_skipped == 1
+    placements = np.empty(len(not_skipped))  # share of the sessions of the other outcome that it is right of
+    among_all = rankdata(p_not_skipped)
+    below = among_all[played] - rankdata(p_not_skipped[played])
+    placements[played] = below / np.count_nonzero(~played)
+    below = among_all[~played] - rankdata(p_not_skipped[~played])
+    placements[~played] = 1 - below / np.count_nonzero(played)
+    area = float(placements[played].mean())
+    share = np.where(played, played.mean(), 1 - played.mean())
+    return np.asarray(area + (placements - area) / share)
+
+
+def average_precision(not_skipped: np.ndarray, p_not_skipped: np.ndarray) -> float:
+    """Area under the curve of precision over recall of "not skipped", by its steps; a coin gets their share.
+
+    Raises:
+        ContractError, TrainingError: see ``score``.
+    """
+    check_probabilities(not_skipped, p_not_skipped)
+    need_both_outcomes(not_skipped, "the scores")
+    return float(metrics.average_precision_score(not_skipped, p_not_skipped))
 
 
 # --- Baselines ----------------------------------------------------------------------------------------
@@ -82,96 +142,7 @@ def repeat_last_outcome_accuracy(skip_sequence: np.ndarray, labels: np.ndarray) 
     return _accuracy(labels, skip_sequence[:, -1, 0])
 
 
-# --- Curves -------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Confusion:
-    """Sessions by what happened and what was predicted."""
-
-    skipped_as_skipped: int
-    skipped_as_not_skipped: int
-    not_skipped_as_skipped: int
-    not_skipped_as_not_skipped: int
-
-    @property
-    def rows(self) -> tuple[tuple[int, int], tuple[int, int]]:
-        """One row per outcome, one column per prediction, "skipped" first in both."""
-        return (
-            (self.skipped_as_skipped, self.skipped_as_not_skipped),
-            (self.not_skipped_as_skipped, self.not_skipped_as_not_skipped),
-        )
-
-
-@dataclass(frozen=True)
-class RocCurve:
-    """Shares of skipped (false) and played (true) tracks above each threshold, from (0, 0) to (1, 1)."""
-
-    false_positive_rate: tuple[float, ...]
-    true_positive_rate: tuple[float, ...]
-    area: float
-
-
-@dataclass(frozen=True)
-class ReliabilityBin:
-    """Sessions of similar probability: how many, the mean of it, and the share that did play on."""
-
-    sessions: int
-    mean_p_not_skipped: float
-    share_not_skipped: float
-
-
-def confusion(not_skipped: np.ndarray, p_not_skipped: np.ndarray) -> Confusion:
-    """Count outcomes against predictions at the decision threshold.
-
-    Raises:
-        ContractError: as ``score``.
-    """
-    _check(not_skipped, p_not_skipped)
-    matrix = metrics.confusion_matrix(not_skipped, p_not_skipped >= DECISION_THRESHOLD, labels=[0, 1])
-    return Confusion(*(int(count) for count in matrix.ravel()))
-
-
-def roc_curve(not_skipped: np.ndarray, p_not_skipped: np.ndarray) -> RocCurve:
-    """The curve over all thresholds, without the points on straight pieces.
-
-    Raises:
-        ContractError, TrainingError: as ``score``.
-    """
-    _check(not_skipped, p_not_skipped)
-    need_both_outcomes(not_skipped, "the scores")
-    false, true, _ = metrics.roc_curve(not_skipped, p_not_skipped)
-    return RocCurve(
-        false_positive_rate=tuple(false.tolist()),
-        true_positive_rate=tuple(true.tolist()),
-        area=float(metrics.auc(false, true)),
-    )
-
-
-def reliability_curve(
-    not_skipped: np.ndarray, p_not_skipped: np.ndarray, bins: int = CALIBRATION_BINS
-) -> tuple[ReliabilityBin, ...]:
-    """Compare probabilities with what happened, in bins of (nearly) equal count.
-
-    Bin edges are quantiles of the probabilities. Equal probabilities always share a bin, so there are
-    fewer and unequal bins where many are equal.
-
-    Raises:
-        ContractError: as ``score``.
-    """
-    _check(not_skipped, p_not_skipped)
-    if len(p_not_skipped) == 0:
-        return ()
-    edges = np.quantile(p_not_skipped, np.linspace(0, 1, bins + 1)[1:-1])  # (bins - 1,)
-    bin_of = np.searchsorted(edges, p_not_skipped, side="left")
-    return tuple(
-        ReliabilityBin(
-            sessions=int(np.count_nonzero(bin_of == b)),
-            mean_p_not_skipped=float(np.mean(p_not_skipped[bin_of == b])),
-            share_not_skipped=float(np.mean(not_skipped[bin_of == b])),
-        )
-        for b in np.unique(bin_of)
-    )
+# --- Checks -------------------------------------------------------------------------------------------
 
 
 def _accuracy(labels: np.ndarray, predicted: np.ndarray) -> float:
@@ -180,7 +151,12 @@ def _accuracy(labels: np.ndarray, predicted: np.ndarray) -> float:
     return float(np.mean(np.asarray(labels) == predicted))
 
 
-def _check(not_skipped: np.ndarray, p_not_skipped: np.ndarray) -> None:
+def check_probabilities(not_skipped: np.ndarray, p_not_skipped: np.ndarray) -> None:
+    """Refuse what is not a label and a probability for each of the same sessions.
+
+    Raises:
+        ContractError: see ``score``.
+    """
     if not_skipped.shape != p_not_skipped.shape or not_skipped.ndim != 1:
         raise ContractError(
             f"labels have shape {not_skipped.shape} and probabilities {p_not_skipped.shape}, expected one "

@@ -2,7 +2,7 @@
 
 Everything comes from the four branches of a bundle. Of the predicted position only its track's features and
 the session's length are used, as by the networks. A bundle does not hold the hour and the premium flag, so no
-feature can.
+feature can. What each one is stands in ``docs/handmade_features.md``.
 
 A training session teaches more than its last track: each earlier track, once at least nine tracks lie before
 it, as before every predicted one, is an example as well (``training_examples``).
@@ -23,6 +23,7 @@ from skip_pipeline.networks.listening import (
     Listening,
     before,
     fading,
+    in_parts,
     lagged,
     latest,
     log_column,
@@ -37,9 +38,6 @@ MEMORIES: Final = (0.5, 0.7, 0.85)
 """Weight that an outcome keeps from one track to the next: half-lives of 1, 2 and 4 tracks."""
 
 LEAST_HISTORY: Final = schema.MIN_SESSION_LENGTH - 1
-
-_SESSIONS_AT_ONCE: Final = 4096
-"""Sessions whose features are made together, in 150 MB."""
 
 _OCCURRENCES: Final = schema.SESSION_LOG_BRANCH[log_column("context_switch") :]
 """Log columns beside position, length and outcome: switches, pauses, seeks, shuffle, context, reasons."""
@@ -71,9 +69,14 @@ def handmade_features(
     Returns:
         float32 (n, F), finite; and the F names.
     """
-    n = len(branches["last_track"])
-    parts = [_features(part, tastes) for part in _parts(branches, n)]
-    return np.concatenate([rows[:, -1] for rows, _ in parts]), parts[0][1]
+    last = [_features(part, tastes)[0][:, -1] for part in in_parts(branches)]
+    return np.concatenate(last), feature_names(tastes)
+
+
+def feature_names(tastes: Tastes) -> tuple[str, ...]:
+    """Names of the features, in their order."""
+    nobody = {name: np.empty((0, *shape), np.float32) for name, shape in schema.BRANCH_SHAPES.items()}
+    return _features(nobody, tastes)[1]
 
 
 def training_examples(bundle: Mapping[str, np.ndarray], tastes: Tastes) -> Examples:
@@ -87,7 +90,7 @@ def training_examples(bundle: Mapping[str, np.ndarray], tastes: Tastes) -> Examp
         About 8 rows a session, grouped by session, the label's row last in each.
     """
     features, outcomes = [], []
-    for part in _parts(bundle, len(bundle[schema.LABEL])):
+    for part in in_parts(bundle):
         rows, _ = _features(part, tastes)
         past = Listening.of(part)
         real = np.concatenate([past.real, np.ones((len(past.real), 1))], axis=1) > 0
@@ -95,12 +98,6 @@ def training_examples(bundle: Mapping[str, np.ndarray], tastes: Tastes) -> Examp
         features.append(rows[chosen])
         outcomes.append(np.concatenate([past.played, part[schema.LABEL][:, None]], axis=1)[chosen])
     return Examples(np.concatenate(features), np.concatenate(outcomes))
-
-
-def _parts(arrays: Mapping[str, np.ndarray], n: int) -> list[dict[str, np.ndarray]]:
-    names = [name for name in (*schema.BRANCH_SHAPES, schema.LABEL) if name in arrays]
-    starts = range(0, max(n, 1), _SESSIONS_AT_ONCE)
-    return [{name: arrays[name][start : start + _SESSIONS_AT_ONCE] for name in names} for start in starts]
 
 
 def _features(branches: Mapping[str, np.ndarray], tastes: Tastes) -> tuple[np.ndarray, tuple[str, ...]]:

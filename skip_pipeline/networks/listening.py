@@ -7,7 +7,7 @@ a target comes from the steps before it alone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,6 +20,23 @@ TARGETS: Final = schema.STEPS + 1
 OUTCOMES: Final = ("skip_1", "skip_2", "skip_3", "unflagged", "played")
 """Outcomes by how much of the track was heard; the first three are the nested skip flags."""
 PLAYED: Final = OUTCOMES.index("played")
+
+_SESSIONS_AT_ONCE: Final = 4096
+"""Sessions worked on together: 22 MB of branches, and 150 MB of features made from them."""
+
+
+def in_parts(
+    arrays: Mapping[str, np.ndarray], names: Sequence[str] = (*schema.BRANCH_SHAPES, schema.LABEL)
+) -> Iterator[dict[str, np.ndarray]]:
+    """Arrays of n sessions, some thousand sessions at a time; at least one part.
+
+    Args:
+        arrays: by name; they need not be in memory.
+        names: of the arrays wanted, where there are such.
+    """
+    wanted = [name for name in names if name in arrays]
+    for start in range(0, max(len(arrays[wanted[0]]), 1), _SESSIONS_AT_ONCE):
+        yield {name: arrays[name][start : start + _SESSIONS_AT_ONCE] for name in wanted}
 
 
 @dataclass(frozen=True)

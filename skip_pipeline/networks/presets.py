@@ -11,11 +11,13 @@ import numpy as np
 from skip_pipeline.errors import TrainingError
 from skip_pipeline.networks.fast import build_fast
 from skip_pipeline.networks.published import build_published
+from skip_pipeline.networks.single_input import build_single_input
 from skip_pipeline.settings import PRESETS, Preset, TrainingSettings
 
 LOSSES: Final[dict[Preset, str]] = {
     "fast": "categorical_crossentropy",  # one softmax over both columns
     "published": "binary_crossentropy",  # two sigmoids, each its own yes or no
+    "single_input": "binary_crossentropy",  # the same head
 }
 
 
@@ -33,4 +35,6 @@ def build_network(settings: TrainingSettings, training_inputs: Mapping[str, np.n
         return build_fast(training_inputs, settings.dropout)
     if settings.preset == "published":
         return build_published(settings.dropout)
+    if settings.preset == "single_input":
+        return build_single_input(settings.dropout)
     raise TrainingError(f"there is no preset {settings.preset!r}; choose one of {', '.join(PRESETS)}")

@@ -17,9 +17,10 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from sklearn.preprocessing import StandardScaler
 
 from skip_pipeline import schema
-from skip_pipeline.networks.listening import OUTCOMES, Listening, before
+from skip_pipeline.networks.listening import OUTCOMES, Listening, before, in_parts
 
 FEATURES: Final = tuple(n for n in schema.TRACK_BRANCH if n not in (schema.LOG_TRACK_ID, "mode_minor"))
 """What taste is about: all but the track's number, which orders nothing, and what ``mode_major`` says too."""
@@ -64,25 +65,24 @@ class Tastes:
 
     @classmethod
     def fit(cls, training: Mapping[str, np.ndarray]) -> Tastes:
-        """Learn from the history of training sessions (``schema.BRANCH_SHAPES``); no label is read."""
-        past = Listening.of(training)
-        real = past.real > 0
-        rows = past.tracks[:, :-1][real][:, _COLUMNS].astype(np.float64)
-        mean, scale = rows.mean(axis=0), rows.std(axis=0)
-        scale[scale == 0.0] = 1.0
-        previous = _previous(past)[real]
-        times = np.bincount(previous, minlength=_FIRST + 1)
-        depths = np.bincount(previous, past.depth[real], minlength=_FIRST + 1)
-        usual = depths / np.maximum(times, 1)
-        residual = _residual(past, usual)  # (n, 19)
-        pairs = float((past.real.sum(axis=1) * (past.real.sum(axis=1) - 1.0)).sum())
-        patience = float((residual.sum(axis=1) ** 2).sum() - (residual**2).sum()) / pairs
-        patience = max(patience, _FLOOR)
-        noise = max(float((residual**2).sum() / past.real.sum()) - patience, _FLOOR)
-        tracks = _standardised(past.tracks[:, :-1], mean, scale) * past.real[:, :, None]
-        usual_track = tracks.sum(axis=1) / past.real.sum(axis=1)[:, None]
-        contrast = (tracks - usual_track[:, None]) * past.real[:, :, None]
-        return cls(mean, scale, usual, _directions(contrast, residual, past.real, pairs), patience, noise)
+        """Learn from the history of training sessions (``schema.BRANCH_SHAPES``); no label is read.
+
+        It goes over them twice, some thousand sessions at a time, and adds up what each part says.
+        """
+        scaler, usual = _usual(training)
+        moments = _Moments()
+        for part in in_parts(training):
+            past = Listening.of(part)
+            tracks = _standardised(past.tracks[:, :-1], scaler.mean_, scaler.scale_)
+            moments.add(tracks, _residual(past, usual), past.real.astype(np.float64))
+        return cls(
+            mean=scaler.mean_,
+            scale=scaler.scale_,
+            usual_depth=usual,
+            directions=moments.directions(),
+            patience=moments.patience,
+            noise=moments.noise,
+        )
 
     def before_each(self, past: Listening) -> dict[str, np.ndarray]:
         """What is known of a session's tastes before each target, as features (n, 20) by name.
@@ -140,25 +140,69 @@ def _standardised(tracks: np.ndarray, mean: np.ndarray, scale: np.ndarray) -> np
     return np.asarray(np.clip((tracks[..., _COLUMNS] - mean) / scale, -_LIMIT, _LIMIT), dtype=np.float64)
 
 
-def _directions(contrast: np.ndarray, residual: np.ndarray, real: np.ndarray, pairs: float) -> np.ndarray:
-    """Directions in which tastes differ, scaled by how much: float64 (F, ``DIRECTIONS``).
+def _usual(training: Mapping[str, np.ndarray]) -> tuple[StandardScaler, np.ndarray]:
+    """Means and deviations of ``FEATURES`` over training rows, and ``usual_depth``."""
+    scaler = StandardScaler()
+    times, depths = np.zeros(_FIRST + 1), np.zeros(_FIRST + 1)
+    for part in in_parts(training):
+        past = Listening.of(part)
+        real = past.real > 0
+        scaler.partial_fit(past.tracks[:, :-1][real][:, _COLUMNS].astype(np.float64))
+        previous = _previous(past)[real]
+        times += np.bincount(previous, minlength=_FIRST + 1)
+        depths += np.bincount(previous, past.depth[real], minlength=_FIRST + 1)
+    return scaler, depths / np.maximum(times, 1.0)
 
-    Args:
-        contrast: (n, 19, F), features of each track beside those usual in its session, 0 in padding.
-        residual: (n, 19), 0 in padding.
-        real: (n, 19).
-        pairs: number of ordered pairs of two tracks of one session.
+
+class _Moments:
+    """Sums over sessions from which variances and directions are estimated; F features, n sessions at a time.
+
+    A pair is an ordered pair of two tracks of one session. What a sum over all pairs of products is, follows
+    from sums over sessions: (sum of x)(sum of x) less the sum of each track's own x x.
     """
-    rows = contrast[real > 0]
-    variances, axes = np.linalg.eigh(rows.T @ rows / len(rows))
-    whitening = axes / np.sqrt(np.maximum(variances, 0.0) + _SHRINKAGE)
-    white = contrast @ whitening
-    weighted = (residual[..., None] * white)[real > 0]
-    sums = (residual[..., None] * white).sum(axis=1)  # (n, F)
-    shared = (sums.T @ sums - weighted.T @ weighted) / pairs  # over pairs of different tracks
-    strength, turned = np.linalg.eigh(shared)
-    order = np.argsort(-strength)[:DIRECTIONS]
-    directions = whitening @ turned[:, order] * np.sqrt(np.maximum(strength[order], 0.0))
-    # An eigenvector has no sign of its own; the largest entry is made positive.
-    largest = np.abs(directions).argmax(axis=0)
-    return np.asarray(directions * np.where(directions[largest, range(len(order))] < 0, -1.0, 1.0))
+
+    def __init__(self) -> None:
+        features = len(FEATURES)
+        self._rows = self._pairs = 0.0
+        self._squares = self._products = 0.0  # of residuals: a track's with itself, and over pairs
+        self._contrasts = np.zeros((features, features))  # of contrasts, a track's with itself
+        self._shared = np.zeros((features, features))  # of residual times contrast, over pairs
+
+    def add(self, tracks: np.ndarray, residual: np.ndarray, real: np.ndarray) -> None:
+        """Add sessions: standardised tracks (n, 19, F), residuals (n, 19), 0 in padding, and real (n, 19)."""
+        count = real.sum(axis=1)  # (n,)
+        self._rows += count.sum()
+        self._pairs += (count * (count - 1.0)).sum()
+        squares = (residual**2).sum()
+        self._squares += squares
+        self._products += (residual.sum(axis=1) ** 2).sum() - squares
+        # Features of each track beside those usual in its session.
+        usual = (tracks * real[:, :, None]).sum(axis=1) / count[:, None]
+        contrast = (tracks - usual[:, None]) * real[:, :, None]
+        rows = contrast[real > 0]  # (rows, F)
+        self._contrasts += rows.T @ rows
+        weighted = rows * residual[real > 0][:, None]
+        sums = (residual[:, :, None] * contrast).sum(axis=1)  # (n, F)
+        self._shared += sums.T @ sums - weighted.T @ weighted
+
+    @property
+    def patience(self) -> float:
+        """Variance of patience between sessions."""
+        return max(float(self._products / self._pairs), _FLOOR)
+
+    @property
+    def noise(self) -> float:
+        """Variance of residuals within sessions."""
+        return max(float(self._squares / self._rows) - self.patience, _FLOOR)
+
+    def directions(self) -> np.ndarray:
+        """Directions in which tastes differ, scaled by how much: float64 (F, ``DIRECTIONS``)."""
+        variances, axes = np.linalg.eigh(self._contrasts / self._rows)
+        whitening = axes / np.sqrt(np.maximum(variances, 0.0) + _SHRINKAGE)
+        shared = whitening.T @ self._shared @ whitening / self._pairs
+        strength, turned = np.linalg.eigh((shared + shared.T) / 2.0)
+        order = np.argsort(-strength)[:DIRECTIONS]
+        directions = whitening @ turned[:, order] * np.sqrt(np.maximum(strength[order], 0.0))
+        # An eigenvector has no sign of its own; the largest entry is made positive.
+        largest = np.abs(directions).argmax(axis=0)
+        return np.asarray(directions * np.where(directions[largest, range(len(order))] < 0, -1.0, 1.0))

@@ -21,6 +21,7 @@ from skip_pipeline import schema
 from skip_pipeline.errors import BadInputError
 from skip_pipeline.flow import evaluate
 from skip_pipeline.flow.evaluate import SplitScores
+from skip_pipeline.locations import is_local
 from skip_pipeline.raw_csv_diagnosis import listed
 from skip_pipeline.raw_folder import data_source
 from skip_pipeline.settings import ORACLE_FILE
@@ -85,19 +86,41 @@ def best_possible(path: Path, test: Mapping[str, np.ndarray]) -> BestPossible:
         test: the test bundle, of which ids (n,) and labels (n,) are used.
 
     Raises:
-        BadInputError: the file cannot be read, is not an oracle, or does not have all test sessions.
+        BadInputError: see ``oracle_chances``.
         ContractError, TrainingError: see ``flow.evaluate.score``.
     """
-    chances = _chances(path, np.asarray(test[schema.SESSION_ID]))
-    labels = test[schema.LABEL]
+    return score_oracles(oracle_chances(path, np.asarray(test[schema.SESSION_ID])), test[schema.LABEL])
+
+
+def score_oracles(chances: Mapping[str, np.ndarray], not_skipped: np.ndarray) -> BestPossible:
+    """Score both oracles.
+
+    Args:
+        chances: from ``oracle_chances``.
+        not_skipped: labels (n,) of the same sessions, 0 or 1.
+
+    Raises:
+        ContractError, TrainingError: see ``flow.evaluate.score``.
+    """
     return BestPossible(
-        given_past=evaluate.score(labels, chances[GIVEN_PAST]),
-        given_state=evaluate.score(labels, chances[GIVEN_STATE]),
+        given_past=evaluate.score(not_skipped, chances[GIVEN_PAST]),
+        given_state=evaluate.score(not_skipped, chances[GIVEN_STATE]),
     )
 
 
-def _chances(path: Path, session_ids: np.ndarray) -> dict[str, np.ndarray]:
-    """Both probabilities of each session, float64 (n,), in the order of the ids."""
+def oracle_chances(path: Path, session_ids: np.ndarray) -> dict[str, np.ndarray]:
+    """Both oracles' probability that each session's last track is played to its end.
+
+    Args:
+        path: the oracle, see ``schema.ORACLE``.
+        session_ids: str (n,).
+
+    Returns:
+        ``GIVEN_PAST`` and ``GIVEN_STATE``, float64 (n,) in the order of the ids.
+
+    Raises:
+        BadInputError: the file cannot be read, is not an oracle, or lacks a session.
+    """
     table = _read(path)
     place = pc.index_in(pa.array(session_ids, pa.string()), table.column(schema.SESSION_ID).combine_chunks())
     if place.null_count:
@@ -122,7 +145,7 @@ def _chances(path: Path, session_ids: np.ndarray) -> dict[str, np.ndarray]:
 
 def _read(path: Path) -> pa.Table:
     try:
-        table = pq.read_table(path)
+        table = pq.read_table(path if is_local(path) else pa.BufferReader(path.read_bytes()))
     except (OSError, pa.ArrowException) as failure:
         raise BadInputError(
             f"{path} cannot be read ({failure}); expected the parquet file that `skip-pipeline synthesize` "

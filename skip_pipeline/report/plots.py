@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter, StrMethodFormatter
 from PIL import Image  # Matplotlib depends on it to write pictures
 
 from skip_pipeline import schema
-from skip_pipeline.flow.evaluate import Confusion, ReliabilityBin, RocCurve
+from skip_pipeline.flow.curves import Confusion
 from skip_pipeline.flow.history import EpochReport
 from skip_pipeline.settings import DataSource
 
@@ -26,12 +27,12 @@ SYNTHETIC_CAPTION: Final = "synthetic data"
 # Okabe and Ito's palette (2008), which the common kinds of colour blindness tell apart.
 SKIPPED: Final = "#D55E00"
 NOT_SKIPPED: Final = "#0072B2"
-_INK: Final = "#1f2328"
-_MUTED: Final = "#6b7280"
-_LINE: Final = "#d7dbe0"
+INK: Final = "#1f2328"
+MUTED: Final = "#6b7280"
+LINE: Final = "#d7dbe0"
 
 DPI: Final = 160  # a page shows a plot at 96 to the inch: 650 pixels wide, and sharp on dense screens
-_WIDTH: Final = 6.5  # inches
+WIDTH: Final = 6.5  # inches
 
 _LABELS: Final = {0: "skipped 0", 1: "not skipped 1"}
 
@@ -42,18 +43,18 @@ def class_balance(balance: Mapping[str, tuple[int, int]], data_source: DataSourc
     Args:
         balance: per split, the number of sessions skipped and not skipped; train and test are drawn.
     """
-    figure = Figure(figsize=(_WIDTH, 3.0), dpi=DPI, layout="constrained")
+    figure = Figure(figsize=(WIDTH, 3.0), dpi=DPI, layout="constrained")
     for axes, split in zip(figure.subplots(1, 2, sharey=True), ("train", "test"), strict=True):
         counts = balance[split]
         total = sum(counts)
         shares = [count / total if total else 0.0 for count in counts]
         bars = axes.bar(list(_LABELS.values()), shares, color=(SKIPPED, NOT_SKIPPED), width=0.62)
         texts = [f"{count:,}\n{share:.1%}" for count, share in zip(counts, shares, strict=True)]
-        axes.bar_label(bars, texts, padding=3, fontsize=9, color=_INK)
+        axes.bar_label(bars, texts, padding=3, fontsize=9, color=INK)
         axes.set_ylim(0, 1)
         axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-        axes.set_title(f"{split}: {total:,} sessions", fontsize=10, color=_INK, loc="left")
-        _plain(axes)
+        axes.set_title(f"{split}: {total:,} sessions", fontsize=10, color=INK, loc="left")
+        plain(axes)
     return as_png(figure, data_source)
 
 
@@ -63,38 +64,38 @@ def session_lengths(lengths: Mapping[int, int], data_source: DataSource) -> byte
     Args:
         lengths: sessions of all splits by their number of tracks, 10 to 20.
     """
-    figure = Figure(figsize=(_WIDTH, 3.0), dpi=DPI, layout="constrained")
+    figure = Figure(figsize=(WIDTH, 3.0), dpi=DPI, layout="constrained")
     left, right = figure.subplots(1, 2)
     total = sum(lengths.values())
     spans = range(schema.MIN_SESSION_LENGTH, schema.MAX_SESSION_LENGTH + 1)
-    bars = left.bar(spans, [lengths.get(length, 0) for length in spans], color=_MUTED, width=0.8)
+    bars = left.bar(spans, [lengths.get(length, 0) for length in spans], color=MUTED, width=0.8)
     left.bar_label(
-        bars, [f"{lengths.get(length, 0):,}" for length in spans], fontsize=6.5, color=_INK, padding=2
+        bars, [f"{lengths.get(length, 0):,}" for length in spans], fontsize=6.5, color=INK, padding=2
     )
     left.set_xticks(list(spans))
     left.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-    left.set_xlabel("tracks in the session", fontsize=9, color=_MUTED)
-    left.set_title(f"length of {total:,} sessions", fontsize=10, color=_INK, loc="left")
+    left.set_xlabel("tracks in the session", fontsize=9, color=MUTED)
+    left.set_title(f"length of {total:,} sessions", fontsize=10, color=INK, loc="left")
 
     steps = np.arange(1, schema.STEPS + 1)
     # A session of length l fills the last l - 1 steps.
     padded = [
         sum(count for length, count in lengths.items() if length - 1 <= schema.STEPS - step) for step in steps
     ]
-    right.bar(steps, [count / total if total else 0.0 for count in padded], color=_MUTED, width=0.8)
+    right.bar(steps, [count / total if total else 0.0 for count in padded], color=MUTED, width=0.8)
     right.set_ylim(0, 1)
     right.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     right.set_xticks(steps[::2])
-    right.set_xlabel("step; 19 is the track before the last", fontsize=9, color=_MUTED)
-    right.set_title("share of sessions padded", fontsize=10, color=_INK, loc="left")
+    right.set_xlabel("step; 19 is the track before the last", fontsize=9, color=MUTED)
+    right.set_title("share of sessions padded", fontsize=10, color=INK, loc="left")
     for axes in (left, right):
-        _plain(axes)
+        plain(axes)
     return as_png(figure, data_source)
 
 
 def training_curves(history: Sequence[EpochReport], best_epoch: int, data_source: DataSource) -> bytes:
     """Loss and accuracy after each epoch, on training and validation sessions; the best epoch is marked."""
-    figure = Figure(figsize=(_WIDTH, 3.0), dpi=DPI, layout="constrained")
+    figure = Figure(figsize=(WIDTH, 3.0), dpi=DPI, layout="constrained")
     left, right = figure.subplots(1, 2)
     epochs = [report.epoch for report in history]
     curves = (
@@ -102,31 +103,31 @@ def training_curves(history: Sequence[EpochReport], best_epoch: int, data_source
         (right, "accuracy", [r.accuracy for r in history], [r.validation_accuracy for r in history]),
     )
     for axes, title, training, validation in curves:
-        for values, colour, name in ((training, _MUTED, "training"), (validation, NOT_SKIPPED, "validation")):
+        for values, colour, name in ((training, MUTED, "training"), (validation, NOT_SKIPPED, "validation")):
             axes.plot(epochs, values, color=colour, linewidth=1.8, marker="o", markersize=2.5, label=name)
         kept = validation[best_epoch - 1]
-        axes.axvline(best_epoch, color=_LINE, linewidth=1, zorder=0)
+        axes.axvline(best_epoch, color=LINE, linewidth=1, zorder=0)
         axes.plot([best_epoch], [kept], marker="o", markersize=7, color=SKIPPED, zorder=3)
-        axes.set_title(title, fontsize=10, color=_INK, loc="left")
+        axes.set_title(title, fontsize=10, color=INK, loc="left")
         axes.set_title(f"epoch {best_epoch} kept: {kept:.3f}", fontsize=8.5, color=SKIPPED, loc="right")
-        axes.set_xlabel("epoch", fontsize=9, color=_MUTED)
+        axes.set_xlabel("epoch", fontsize=9, color=MUTED)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.margins(y=0.15)
         axes.legend(frameon=False, fontsize=8.5, labelcolor="linecolor", handlelength=1.2)
-        _plain(axes)
+        plain(axes)
     return as_png(figure, data_source)
 
 
 def confusion_matrix(confusion: Confusion, data_source: DataSource) -> bytes:
     """What happened against what was predicted: counts, and shares of each row."""
-    figure = Figure(figsize=(_WIDTH * 0.72, 3.3), dpi=DPI, layout="constrained")
+    figure = Figure(figsize=(WIDTH * 0.72, 3.3), dpi=DPI, layout="constrained")
     axes = figure.subplots()
     rows = confusion.rows
     shares = [[count / sum(row) if sum(row) else 0.0 for count in row] for row in rows]
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
     for i, row in enumerate(rows):
         for j, count in enumerate(row):
-            ink = "white" if shares[i][j] > 0.55 else _INK
+            ink = "white" if shares[i][j] > 0.55 else INK
             axes.text(j, i - 0.07, f"{count:,}", ha="center", va="center", fontsize=15, color=ink)
             axes.text(
                 j, i + 0.17, f"{shares[i][j]:.1%} of row", ha="center", va="center", fontsize=9, color=ink
@@ -134,44 +135,10 @@ def confusion_matrix(confusion: Confusion, data_source: DataSource) -> bytes:
     names = list(_LABELS.values())
     axes.set_xticks([0, 1], names)
     axes.set_yticks([0, 1], names, rotation=90, va="center")
-    axes.set_xlabel("predicted", fontsize=9, color=_MUTED)
-    axes.set_ylabel("happened", fontsize=9, color=_MUTED)
-    axes.tick_params(length=0, labelsize=9, colors=_INK)
+    axes.set_xlabel("predicted", fontsize=9, color=MUTED)
+    axes.set_ylabel("happened", fontsize=9, color=MUTED)
+    axes.tick_params(length=0, labelsize=9, colors=INK)
     axes.spines[:].set_visible(False)
-    return as_png(figure, data_source)
-
-
-def roc(curve: RocCurve, data_source: DataSource) -> bytes:
-    """Share of played tracks found against share of skipped tracks taken for played."""
-    figure, axes = _square()
-    axes.plot([0, 1], [0, 1], color=_MUTED, linewidth=1, linestyle=(0, (4, 3)))
-    axes.text(0.64, 0.56, "a coin: 0.500", color=_MUTED, fontsize=9)
-    axes.plot(curve.false_positive_rate, curve.true_positive_rate, color=NOT_SKIPPED, linewidth=2)
-    axes.text(0.97, 0.06, f"area {curve.area:.3f}", color=NOT_SKIPPED, fontsize=13, ha="right")
-    axes.set_xlabel("skipped tracks taken for played", fontsize=9, color=_MUTED)
-    axes.set_ylabel("played tracks found", fontsize=9, color=_MUTED)
-    return as_png(figure, data_source)
-
-
-def calibration(curve: Sequence[ReliabilityBin], data_source: DataSource) -> bytes:
-    """What became of sessions to which about equal probabilities were given."""
-    figure, axes = _square()
-    axes.plot([0, 1], [0, 1], color=_MUTED, linewidth=1, linestyle=(0, (4, 3)))
-    axes.text(0.01, 0.95, "dashed: right on average", color=_MUTED, fontsize=9)
-    predicted = [b.mean_p_not_skipped for b in curve]
-    happened = [b.share_not_skipped for b in curve]
-    axes.plot(predicted, happened, color=NOT_SKIPPED, linewidth=1.6, marker="o", markersize=5)
-    for point in curve:
-        axes.annotate(
-            f"{point.sessions:,}",
-            (point.mean_p_not_skipped, point.share_not_skipped),
-            xytext=(6, -9),
-            textcoords="offset points",
-            fontsize=7.5,
-            color=_MUTED,
-        )
-    axes.set_xlabel("probability given to “not skipped”", fontsize=9, color=_MUTED)
-    axes.set_ylabel("share not skipped (numbers: sessions)", fontsize=9, color=_MUTED)
     return as_png(figure, data_source)
 
 
@@ -182,29 +149,22 @@ def as_png(figure: Figure, data_source: DataSource) -> bytes:
     """
     if data_source == "synthetic":
         # A title above everything, so that the layout makes room for it.
-        figure.suptitle(SYNTHETIC_CAPTION, fontsize=8, color=_MUTED, style="italic", x=0.995, ha="right")
-    drawn, packed = io.BytesIO(), io.BytesIO()
-    figure.savefig(drawn, format="png", facecolor="white", metadata={"Software": None})
-    Image.open(drawn).convert("RGB").quantize(64).save(packed, format="png", optimize=True)
+        figure.suptitle(SYNTHETIC_CAPTION, fontsize=8, color=MUTED, style="italic", x=0.995, ha="right")
+    canvas: Any = FigureCanvasAgg(
+        figure
+    )  # drawn once; saving a figure would draw it twice and write a PNG more
+    canvas.draw()
+    packed = io.BytesIO()
+    drawn = Image.fromarray(np.asarray(canvas.buffer_rgba())[:, :, :3])
+    # Maximum coverage keeps the colours of thin lines, which the default merges with more frequent ones.
+    drawn.quantize(64, Image.Quantize.MAXCOVERAGE).save(packed, format="png", optimize=True)
     return packed.getvalue()
 
 
-def _square() -> tuple[Figure, Axes]:
-    """Figure of one plot of shares against shares."""
-    figure = Figure(figsize=(_WIDTH * 0.72, 3.9), dpi=DPI, layout="constrained")
-    axes = figure.subplots()
-    axes.set_xlim(-0.02, 1.02)
-    axes.set_ylim(-0.02, 1.02)
-    axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    _plain(axes)
-    return figure, axes
-
-
-def _plain(axes: Axes) -> None:
+def plain(axes: Axes) -> None:
     """Leave out what carries no number."""
     axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.spines["bottom"].set_color(_LINE)
-    axes.grid(axis="y", color=_LINE, linewidth=0.6)
+    axes.spines["bottom"].set_color(LINE)
+    axes.grid(axis="y", color=LINE, linewidth=0.6)
     axes.set_axisbelow(True)
-    axes.tick_params(length=0, labelsize=8.5, colors=_MUTED)
+    axes.tick_params(length=0, labelsize=8.5, colors=MUTED)

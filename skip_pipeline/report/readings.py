@@ -1,6 +1,7 @@
 """One sentence for each plot and for the whole, in words a person without the plot can follow.
 
-The same small numbers that ``plots`` draws go in; text comes out, and the page escapes it.
+The same small numbers that ``plots`` draws go in; text comes out, and the page escapes it. What is said of
+the network among others is in ``comparisons``.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from skip_pipeline import schema
-from skip_pipeline.flow.evaluate import Confusion, ReliabilityBin, RocCurve, SplitScores
+from skip_pipeline.flow.curves import Confusion, ReliabilityBin, RocCurve, expected_calibration_error
+from skip_pipeline.flow.evaluate import SplitScores
 from skip_pipeline.flow.history import EpochReport
 
 OUTCOMES: Final = {0: "skipped", 1: "not skipped"}
@@ -71,19 +73,17 @@ def confusion_matrix(confusion: Confusion) -> str:
 def roc(curve: RocCurve) -> str:
     """What the area means."""
     return (
-        f"Of one skipped and one played track taken at random, the played one gets the higher "
+        f"Of one skipped and one played track taken at random, the network gives the played one the higher "
         f"probability {curve.area:.1%} of the time; a coin would manage 50%."
     )
 
 
 def calibration(curve: Sequence[ReliabilityBin]) -> str:
     """How far probabilities are from what happened, on average over the sessions."""
-    sessions = sum(b.sessions for b in curve)
-    gap = sum(b.sessions * abs(b.mean_p_not_skipped - b.share_not_skipped) for b in curve)
-    off = gap / sessions if sessions else 0.0
     return (
-        f"In {len(curve)} groups of sessions with similar probabilities, the mean probability is off by "
-        f"{100 * off:.1f} percentage points from the share that was not skipped."
+        f"In {len(curve)} groups of sessions with similar probabilities, the network's mean probability is "
+        f"off by {100 * expected_calibration_error(curve):.1f} percentage points from the share that was not "
+        "skipped. Points in the shaded band are off by no more than chance."
     )
 
 

@@ -26,6 +26,7 @@ ASSETS = (
     "encoded_table",
     "scaled_table",
     "tensor_bundles",
+    "baseline_models",
     "trained_model",
     "evaluation_report",
 )

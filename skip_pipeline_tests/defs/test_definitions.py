@@ -17,8 +17,9 @@ UPSTREAM = {
     "encoded_table": {"merged_table"},
     "scaled_table": {"encoded_table"},
     "tensor_bundles": {"merged_table", "encoded_table", "scaled_table"},
+    "baseline_models": {"tensor_bundles"},
     "trained_model": {"tensor_bundles"},
-    "evaluation_report": {"trained_model", "tensor_bundles"},
+    "evaluation_report": {"trained_model", "baseline_models", "tensor_bundles", "merged_table"},
 }
 GROUPS = {
     "session_logs": "ingest",
@@ -27,6 +28,7 @@ GROUPS = {
     "encoded_table": "features",
     "scaled_table": "features",
     "tensor_bundles": "features",
+    "baseline_models": "model",
     "trained_model": "model",
     "evaluation_report": "report",
 }

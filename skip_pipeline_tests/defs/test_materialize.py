@@ -9,7 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from skip_pipeline import schema
+from skip_pipeline.flow.baselines import read_baselines
 from skip_pipeline.flow.bundle import open_bundle
+from skip_pipeline.flow.evaluate import score
 from skip_pipeline.settings import DataLayout
 from skip_pipeline.storage import MANIFEST
 from skip_pipeline_tests.defs.conftest import SESSIONS, Project
@@ -24,6 +26,7 @@ ASSETS = (
     "track_features",
     *STAGES,
     "tensor_bundles",
+    "baseline_models",
     "trained_model",
     "evaluation_report",
 )
@@ -64,6 +67,23 @@ def test_the_bundles_hold_every_session_once(finished):
     assert len(ids) == len(set(ids.tolist())) == SESSIONS
 
 
+def test_the_baselines_predict_the_sessions_of_the_bundles_and_are_scored_on_validation(finished, metadata):
+    project, _ = finished
+    bundles = {split: open_bundle(project.layout.bundles, split) for split in schema.SPLITS}
+    baselines = read_baselines(project.layout.baselines, bundles)
+    facts = metadata["baseline_models"]
+    rows = [record.data for record in facts["validation_scores"].value.records]
+
+    assert [baseline.name for baseline in baselines] == list(schema.BASELINES)
+    assert [row["baseline"] for row in rows] == [baseline.title for baseline in baselines]
+    for baseline, row in zip(baselines, rows, strict=True):
+        scores = score(bundles["validation"].not_skipped, baseline.p_not_skipped["validation"])
+        assert row["validation_log_loss"] == pytest.approx(scores.log_loss)
+        assert facts[f"{baseline.name}_validation_log_loss"].value == pytest.approx(scores.log_loss)
+        assert row["training_sessions"] == bundles["train"].sessions
+    assert not any("test" in name for name in facts)
+
+
 @pytest.mark.parametrize("name", ASSETS)
 def test_a_materialization_says_what_where_and_how_long(metadata, name):
     facts = metadata[name]
@@ -85,6 +105,7 @@ def test_a_materialization_says_what_where_and_how_long(metadata, name):
         ("merged_table", 50),
         ("encoded_table", 69),
         ("scaled_table", 69),
+        ("baseline_models", 6),
     ],
 )
 def test_a_table_describes_its_columns(metadata, name, columns):
@@ -116,6 +137,36 @@ def test_the_metrics_file_has_the_agreed_shape(finished):
         assert metrics[split]["sessions"] == open_bundle(project.layout.bundles, split).sessions
     assert set(metrics["seconds"]) == set(ASSETS)
     assert metrics["run"]["dagster"] == outcome.run_id
+
+
+def test_the_report_sets_the_network_beside_every_baseline(finished, metadata):
+    project, _ = finished
+    metrics = json.loads((project.layout.report / "metrics.json").read_text())
+    names = {model["name"] for model in metrics["leaderboard"]["models"]}
+
+    assert names == {"fast", *schema.BASELINES, "oracle_past", "oracle_state"}
+    assert {"fast", *schema.BASELINES} == set(metrics["run"]["training_seconds"])
+    shown = [record.data for record in metadata["evaluation_report"]["leaderboard"].value.records]
+    assert [row["rank"] for row in shown] == list(range(1, 8))
+    losses = [row["log_loss"] for row in shown]
+    assert losses == sorted(losses)
+    assert metadata["evaluation_report"]["verdict"].value.startswith(
+        "By log-loss, the fast network is number "
+    )
+
+
+def test_baselines_of_other_bundles_are_not_reported_on(first_run, project):
+    for name in ("merged", "encoded", "scaled", "bundles", "model", "baselines"):
+        shutil.copytree(getattr(DataLayout(first_run[0]), name), getattr(project.layout, name))
+    manifest = project.layout.baselines / MANIFEST
+    content = json.loads(manifest.read_text())
+    content["details"]["bundles"] = "0" * 64
+    manifest.write_text(json.dumps(content))
+
+    [message] = project.run("evaluation_report").failures
+
+    assert "was made from other bundles" in message
+    assert "Materialize baseline_models again" in message
 
 
 def test_the_predictions_are_the_test_sessions_with_their_probability(finished):

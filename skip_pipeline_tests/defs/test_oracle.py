@@ -99,7 +99,7 @@ def test_only_the_report_imports_its_reader() -> None:
         for path in PACKAGE.rglob("*.py")
         if "report.oracle" in path.read_text() and path.name != "oracle.py"
     }
-    assert importing == {"report/evaluation.py", "report/page.py", "defs/assets/report.py"}
+    assert importing == {"report/evaluation.py", "defs/assets/report.py"}
 
 
 def test_the_report_shows_the_distance_to_the_best_possible(finished) -> None:
@@ -113,6 +113,8 @@ def test_the_report_shows_the_distance_to_the_best_possible(finished) -> None:
     assert past["sessions"] == metrics["test"]["sessions"]
     assert past["distance"]["log_loss"] == metrics["test"]["log_loss"] - past["log_loss"]
     assert past["distance"]["accuracy"] == past["accuracy"] - metrics["test"]["accuracy"]
+    entry = next(m for m in metrics["leaderboard"]["models"] if m["name"] == "oracle_past")
+    assert entry["log_loss_difference"]["value"] == pytest.approx(-past["distance"]["log_loss"])
     assert "Distance to the best possible" in page
     assert recorded["oracle_past_log_loss"] == pytest.approx(past["log_loss"])
     assert recorded["distance_to_oracle_log_loss"] == pytest.approx(past["distance"]["log_loss"])
@@ -121,7 +123,7 @@ def test_the_report_shows_the_distance_to_the_best_possible(finished) -> None:
 @pytest.fixture
 def before_the_report(first_run, project: Project) -> Project:
     """All but the report is published."""
-    for name in ("merged", "encoded", "scaled", "bundles", "model"):
+    for name in ("merged", "encoded", "scaled", "bundles", "model", "baselines"):
         shutil.copytree(getattr(DataLayout(first_run[0]), name), getattr(project.layout, name))
     return project
 

@@ -14,6 +14,7 @@ import pytest
 
 from skip_pipeline import schema
 from skip_pipeline.defs.tracking import close_finished
+from skip_pipeline.flow import calibrate
 from skip_pipeline.flow.bundle import open_bundle
 from skip_pipeline_tests.defs.test_materialize import ASSETS
 
@@ -63,6 +64,16 @@ def test_training_records_its_hyper_parameters_and_every_epoch(finished, runs):
     assert [metric.step for metric in losses] == [1, 2]
 
 
+def test_baselines_record_the_scores_of_each_on_validation_sessions(runs):
+    metrics = runs["baseline_models"].data.metrics
+
+    for name in schema.BASELINES:
+        for score in ("accuracy", "log_loss", "roc_auc", "brier"):
+            assert 0 <= metrics[f"{name}_validation_{score}"] < 2
+        assert metrics[f"{name}_seconds"] >= 0
+    assert runs["baseline_models"].data.params == {"seed": "0", "most_sessions": "50000"}
+
+
 def test_the_parent_carries_the_headline(runs):
     headline = runs[""].data.metrics
     report = runs["evaluation_report"].data.metrics
@@ -78,6 +89,7 @@ def test_the_parent_carries_the_headline(runs):
         ("encoded_table", {"merged_table"}),
         ("scaled_table", {"encoded_table"}),
         ("tensor_bundles", {"merged_table", "encoded_table", "scaled_table"}),
+        ("baseline_models", {"tensor_bundles"}),
         ("trained_model", {"tensor_bundles"}),
         ("evaluation_report", {"tensor_bundles"}),
     ],
@@ -96,10 +108,18 @@ def test_a_run_records_what_it_read_with_our_digest(finished, runs, name, inputs
     ("name", "artifacts"),
     [
         ("scaled_table", {"scaler.json", "schema.json"}),
+        ("baseline_models", {"baselines.json", "schema.json"}),
         ("trained_model", {"history.json", "plots/training_curves.png"}),
         (
             "evaluation_report",
-            {"report.html", "metrics.json", "predictions.parquet", "plots/roc.png", "plots/calibration.png"},
+            {
+                "report.html",
+                "metrics.json",
+                "predictions.parquet",
+                "leaderboard.json",
+                "plots/roc.png",
+                "plots/calibration.png",
+            },
         ),
     ],
 )
@@ -119,11 +139,15 @@ def test_the_registered_model_answers_as_the_report_does(finished):
     project, _ = finished
     mlflow.set_tracking_uri(project.tracking_uri)
     model = mlflow.pyfunc.load_model("models:/skip_model/1")
-    test = open_bundle(project.layout.bundles, "test")
-    outputs = model.predict({name: np.array(test[name]) for name in schema.BRANCH_SHAPES})
+    bundles = {split: open_bundle(project.layout.bundles, split) for split in ("validation", "test")}
+    p_not_skipped = {}
+    for split, bundle in bundles.items():
+        outputs = model.predict({name: np.array(bundle[name]) for name in schema.BRANCH_SHAPES})
+        p_not_skipped[split] = outputs[:, 1] / outputs.sum(axis=1)
 
+    calibration = calibrate.fit(bundles["validation"].not_skipped, p_not_skipped["validation"])
     reported = pq.read_table(project.layout.report / "predictions.parquet")["p_not_skipped"].to_numpy()
-    np.testing.assert_allclose(outputs[:, 1] / outputs.sum(axis=1), reported, atol=1e-6)
+    np.testing.assert_allclose(calibration.apply(p_not_skipped["test"]), reported, atol=1e-5)
     assert [spec.name for spec in model.metadata.signature.inputs] == list(schema.BRANCH_SHAPES)
 
 

@@ -2,19 +2,19 @@ import math
 
 import numpy as np
 import pytest
+from sklearn import metrics
 
 from skip_pipeline import schema
 from skip_pipeline.errors import ContractError, TrainingError
 from skip_pipeline.flow.evaluate import (
-    Confusion,
-    ReliabilityBin,
-    confusion,
+    average_precision,
+    correct,
+    losses,
     majority_accuracy,
     majority_class,
     need_both_outcomes,
-    reliability_curve,
     repeat_last_outcome_accuracy,
-    roc_curve,
+    roc_auc_shares,
     score,
 )
 
@@ -34,6 +34,52 @@ def test_scores_are_those_worked_out_by_hand() -> None:
     assert scores.brier == pytest.approx((0.01 + 0.36 + 0.25 + 0.04) / 4)
 
 
+def test_the_threshold_moves_accuracy_and_nothing_else() -> None:
+    usual, higher = score(LABELS, P), score(LABELS, P, threshold=0.7)
+    assert higher.accuracy == 0.75  # 0.6 for a skipped track is right now, 0.5 for a played one wrong
+    assert score(LABELS, P, threshold=0.05).accuracy == 0.5
+    assert (higher.log_loss, higher.roc_auc, higher.brier) == (usual.log_loss, usual.roc_auc, usual.brier)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_each_session_adds_its_share_of_the_scores(dtype: type) -> None:
+    p = np.array([0.1, 0.6, 0.5, 1.0], dtype)
+    assert losses(LABELS, p).mean() == pytest.approx(score(LABELS, p).log_loss, rel=1e-6)
+    assert losses(LABELS, np.array([0.1, 0.6, 0.5, 0.0]))[3] == pytest.approx(36.04, abs=0.01)
+    assert correct(LABELS, p).tolist() == [True, False, True, True]
+    assert correct(LABELS, p, threshold=0.55).tolist() == [True, False, False, True]
+
+
+def test_shares_of_the_roc_auc_are_placements_and_their_mean_is_the_area() -> None:
+    # Of the played tracks, 0.5 is above one of two skipped ones and 0.8 above both; of the skipped ones,
+    # 0.1 is below both played ones and 0.6 below one.
+    area, placements = 0.75, np.array([1, 0.5, 0.5, 1])
+    assert roc_auc_shares(LABELS, P) == pytest.approx(area + (placements - area) / 0.5)
+
+
+@pytest.mark.parametrize("levels", [1, 5, 10_000], ids=["two probabilities", "many ties", "no ties"])
+def test_resampled_shares_move_as_the_area_does(levels: int) -> None:
+    random = np.random.default_rng(1)
+    labels = random.integers(0, 2, 3000)
+    p = np.round(np.clip((labels + random.normal(0, 1.5, 3000) + 4) / 9, 0, 1) * levels) / levels
+    shares = roc_auc_shares(labels, p)
+    assert shares.mean() == pytest.approx(metrics.roc_auc_score(labels, p))
+
+    drawn = [random.integers(3000, size=3000) for _ in range(200)]
+    areas = np.array([metrics.roc_auc_score(labels[some], p[some]) for some in drawn])
+    linear = np.array([shares[some].mean() for some in drawn])
+    assert np.std(areas - linear) < 0.05 * np.std(areas)
+
+
+def test_a_constant_is_right_of_half_of_all_pairs_whatever_is_drawn() -> None:
+    assert roc_auc_shares(LABELS, np.full(4, 0.4)).tolist() == [0.5] * 4
+
+
+def test_average_precision_is_the_mean_of_precisions_at_each_played_track() -> None:
+    # In falling order of P: played, skipped, played, skipped.
+    assert average_precision(LABELS, P) == pytest.approx((1 + 2 / 3) / 2)
+
+
 def test_scores_are_plain_numbers() -> None:
     assert [type(value) for value in vars(score(LABELS, P)).values()] == [int, float, float, float, float]
 
@@ -48,7 +94,7 @@ def test_one_class_alone_has_no_roc_auc_and_says_so(label: int) -> None:
     with pytest.raises(TrainingError, match=f"of 3 sessions, {3 * label} end .* both outcomes are needed"):
         score(one_class, np.array([0.2, 0.4, 0.6]))
     with pytest.raises(TrainingError, match="both outcomes are needed"):
-        roc_curve(one_class, np.array([0.2, 0.4, 0.6]))
+        average_precision(one_class, np.array([0.2, 0.4, 0.6]))
 
 
 def test_no_sessions_have_no_score() -> None:
@@ -90,44 +136,6 @@ def test_repeating_the_last_outcome_reads_the_last_step() -> None:
     skips = np.full((4, schema.STEPS, 1), schema.SKIP_PADDING, np.float32)
     skips[:, -1, 0] = [0, 1, 1, 1]
     assert repeat_last_outcome_accuracy(skips, LABELS) == 0.75
-
-
-def test_confusion_counts_outcomes_by_row_and_predictions_by_column() -> None:
-    assert confusion(LABELS, P) == Confusion(1, 1, 0, 2)
-    assert confusion(LABELS, P).rows == ((1, 1), (0, 2))
-
-
-def test_confusion_of_one_class_keeps_both_rows() -> None:
-    assert confusion(np.zeros(2), np.array([0.1, 0.9])).rows == ((1, 1), (0, 0))
-
-
-def test_the_roc_curve_goes_from_corner_to_corner() -> None:
-    curve = roc_curve(LABELS, P)
-
-    assert list(zip(curve.false_positive_rate, curve.true_positive_rate, strict=True)) == [
-        (0, 0),
-        (0, 0.5),
-        (0.5, 0.5),
-        (0.5, 1),
-        (1, 1),
-    ]
-    assert curve.area == 0.75
-
-
-def test_reliability_bins_hold_equal_counts() -> None:
-    assert reliability_curve(LABELS, P, bins=2) == (
-        ReliabilityBin(sessions=2, mean_p_not_skipped=0.3, share_not_skipped=0.5),
-        ReliabilityBin(sessions=2, mean_p_not_skipped=0.7, share_not_skipped=0.5),
-    )
-
-
-def test_equal_probabilities_share_a_bin() -> None:
-    (only,) = reliability_curve(np.array([0, 1, 1, 1]), np.full(4, 0.75), bins=3)
-    assert only == ReliabilityBin(sessions=4, mean_p_not_skipped=0.75, share_not_skipped=0.75)
-
-
-def test_no_sessions_have_no_reliability() -> None:
-    assert reliability_curve(np.empty(0), np.empty(0)) == ()
 
 
 def test_a_split_of_one_outcome_is_refused_by_its_name():

@@ -81,5 +81,5 @@ def test_every_preset_builds_and_has_a_loss(bundle: dict[str, np.ndarray]) -> No
 
 def test_an_unknown_preset_names_the_known_ones(bundle: dict[str, np.ndarray]) -> None:
     settings = TrainingSettings(**(vars(PRESETS["fast"]) | {"preset": "huge"}))
-    with pytest.raises(TrainingError, match="no preset 'huge'; choose one of fast, published"):
+    with pytest.raises(TrainingError, match="no preset 'huge'; choose one of fast, published, single_input"):
         build_network(settings, bundle)

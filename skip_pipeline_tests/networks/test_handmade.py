@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from skip_pipeline import schema
-from skip_pipeline.networks import handmade
+from skip_pipeline.networks import listening
 from skip_pipeline.networks.handmade import handmade_features, training_examples
 from skip_pipeline.networks.tastes import Tastes
 from skip_pipeline_tests.networks.literal_sessions import Bundle, bundle, listeners_with_a_taste
@@ -161,7 +161,7 @@ def test_features_are_finite_whatever_the_sessions(tastes: Tastes) -> None:
 def test_sessions_made_in_several_parts_are_the_same(tastes: Tastes, monkeypatch: pytest.MonkeyPatch) -> None:
     sessions = tiny_bundle(7)
     once, examples = handmade_features(sessions, tastes)[0], training_examples(sessions, tastes)
-    monkeypatch.setattr(handmade, "_SESSIONS_AT_ONCE", 3)
+    monkeypatch.setattr(listening, "_SESSIONS_AT_ONCE", 3)
 
     assert np.array_equal(handmade_features(sessions, tastes)[0], once)
     again = training_examples(sessions, tastes)

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from skip_pipeline import schema
-from skip_pipeline.networks.listening import Listening, before, fading, lagged, latest
+from skip_pipeline.networks import listening
+from skip_pipeline.networks.listening import Listening, before, fading, in_parts, lagged, latest
 from skip_pipeline_tests.networks.literal_sessions import bundle
 
 STEPS = np.zeros((1, 19))
@@ -49,3 +50,45 @@ def test_a_target_knows_the_steps_before_it_alone(sums: np.ndarray, last: list[f
     assert sums.shape == (1, 20)
     assert sums[0, -5:].tolist() == last
     assert not sums[0, :-5].any()
+
+
+def test_parts_follow_one_another_and_hold_every_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listening, "_SESSIONS_AT_ONCE", 2)
+    branches = bundle(["pp", "p1", "pp", "1p", "11"])
+    parts = list(in_parts(branches))
+
+    assert [len(part["last_track"]) for part in parts] == [2, 2, 1]
+    for name, array in branches.items():
+        assert np.array_equal(np.concatenate([part[name] for part in parts]), array)
+
+
+def test_arrays_can_be_named_and_may_be_missing() -> None:
+    branches = bundle(["pp"])
+    del branches[schema.LABEL]
+
+    assert set(next(in_parts(branches))) == set(schema.BRANCH_SHAPES)
+    assert set(next(in_parts(branches, ("skip_sequence",)))) == {"skip_sequence"}
+
+
+def test_no_session_is_one_part_without_any() -> None:
+    nobody = {name: array[:0] for name, array in bundle(["pp"]).items()}
+
+    assert [len(part["last_track"]) for part in in_parts(nobody)] == [0]
+
+
+def test_parts_are_taken_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Counted:
+        taken = 0
+
+        def __len__(self) -> int:
+            return 6
+
+        def __getitem__(self, chosen: slice) -> np.ndarray:
+            self.taken += 1
+            return np.zeros(6)[chosen]
+
+    monkeypatch.setattr(listening, "_SESSIONS_AT_ONCE", 2)
+    array = Counted()
+    next(in_parts({"last_track": array}))  # type: ignore[dict-item]
+
+    assert array.taken == 1

@@ -3,6 +3,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from skip_pipeline.errors import TrainingError
+from skip_pipeline.networks import rivals
 from skip_pipeline.networks.handmade import Examples, handmade_features, training_examples
 from skip_pipeline.networks.rivals import BoostedTrees, Regression, fit_boosted_trees, fit_regression
 from skip_pipeline.networks.tastes import Tastes
@@ -90,3 +91,29 @@ def test_examples_of_one_outcome_are_refused(
 
 def test_a_regression_on_one_outcome_is_refused() -> None:
     assert_says(refusal(TrainingError, lambda: fit_regression(ONE_OUTCOME)), "of 3 training examples")
+
+
+def test_parameters_are_counted(regression: Regression, trees: BoostedTrees, training: Examples) -> None:
+    assert regression.parameters == training.features.shape[1] + 1
+    assert trees.parameters >= regression.parameters + 3 * trees.size  # a threshold and two leaves at least
+    assert trees.size == trees.trees.n_iter_ >= 1
+
+
+def test_trees_see_features_of_more_than_two_values(training: Examples, validation: Examples) -> None:
+    features = training.features[:, :3].copy()
+    features[:, 0], features[:, 1] = 0.0, features[:, 0] > 12
+    few = Examples(features, training.not_skipped)
+    regression = fit_regression(few)
+    trees = fit_boosted_trees(
+        few, Examples(validation.features[:, :3], validation.not_skipped), regression, seed=0
+    )
+
+    assert len(np.unique(features[:, 2])) <= 2
+    assert trees.columns.tolist() == []
+    assert trees.p_not_skipped(features).shape == (len(features),)
+
+
+def test_the_columns_that_trees_see_are_those_of_many_values() -> None:
+    features = np.array([[0, 0, 1, 5], [0, 1, 2, 5], [0, 0, 3, 6], [0, 1, 2, 7]], np.float32)
+
+    assert rivals._of_many_values(features).tolist() == [2, 3]

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from skip_pipeline import schema
+from skip_pipeline.networks import listening
 from skip_pipeline.networks.listening import Listening
 from skip_pipeline.networks.tastes import DIRECTIONS, FEATURES, Tastes
 from skip_pipeline_tests.networks.literal_sessions import bundle, listeners_with_a_taste
@@ -21,6 +22,29 @@ def test_no_label_is_read(fitted: Tastes) -> None:
     del branches[schema.LABEL]
 
     assert np.array_equal(Tastes.fit(branches).directions, fitted.directions)
+
+
+def test_sessions_taken_in_several_parts_tell_the_same(
+    fitted: Tastes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listening, "_SESSIONS_AT_ONCE", 41)
+    again = Tastes.fit(listeners_with_a_taste(300)[0])
+
+    for field in dataclasses.fields(Tastes):
+        np.testing.assert_allclose(
+            getattr(again, field.name), getattr(fitted, field.name), rtol=1e-6, atol=1e-9
+        )
+
+
+def test_variances_are_those_of_pairs_of_tracks_of_one_session(fitted: Tastes) -> None:
+    past = Listening.of(listeners_with_a_taste(300)[0])
+    previous = np.concatenate([np.full((300, 1), 5), past.depth[:, :-1]], axis=1)
+    residual = past.depth - fitted.usual_depth[previous]
+    products = residual[:, :, None] * residual[:, None, :]
+    others = ~np.eye(schema.STEPS, dtype=bool)
+
+    assert fitted.patience == pytest.approx(max(products[:, others].mean(), 1e-3), abs=1e-6)
+    assert fitted.noise == pytest.approx((residual**2).mean() - fitted.patience)
 
 
 def test_usual_depth_is_the_mean_after_each_outcome() -> None:

@@ -40,7 +40,7 @@ def test_confusion_matrix() -> None:
 
 
 def test_roc() -> None:
-    assert "80.0% of the time" in readings.roc(ROC)
+    assert "the network gives the played one the higher probability 80.0% of the time" in readings.roc(ROC)
 
 
 def test_calibration() -> None:

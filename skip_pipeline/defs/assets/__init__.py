@@ -1,13 +1,14 @@
-"""The eight assets, by group: each loads, computes, saves and describes one stage.
+"""The nine assets, by group: each loads, computes, saves and describes one stage.
 
     ingest     session_logs, track_features
     features   merged_table -> encoded_table -> scaled_table -> tensor_bundles
-    model      trained_model
+    model      trained_model, baseline_models
     report     evaluation_report
 
 This package is the one place where the order of the stages stands.
 """
 
+from skip_pipeline.defs.assets.baselines import baseline_models
 from skip_pipeline.defs.assets.features import encoded_table, merged_table, scaled_table, tensor_bundles
 from skip_pipeline.defs.assets.ingest import session_logs, track_features
 from skip_pipeline.defs.assets.model import trained_model
@@ -20,6 +21,7 @@ ALL_ASSETS = (
     encoded_table,
     scaled_table,
     tensor_bundles,
+    baseline_models,
     trained_model,
     evaluation_report,
 )

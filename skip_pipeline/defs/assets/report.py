@@ -33,15 +33,16 @@ if TYPE_CHECKING:
     from skip_pipeline.report.page import DataRow, RunLink
 
 _FILES = (REPORT_FILE, METRICS_FILE, PREDICTIONS_FILE)
-_OWN_PICTURES = ("confusion_matrix", "roc", "calibration")
+_LEADERBOARD = "leaderboard.json"  # among the artifacts, as MLflow itself writes a table
+_OWN_PICTURES = ("calibration", "roc", "confusion_matrix")
 
 
 @dg.asset(
     group_name="report",
     kinds={"sklearn", "html"},
     owners=[OWNER],
-    code_version="2",
-    deps=["trained_model", "tensor_bundles"],
+    code_version="3",
+    deps=["trained_model", "baseline_models", "tensor_bundles", "merged_table"],
     freshness_policy=dg.FreshnessPolicy.time_window(
         fail_window=timedelta(hours=REPORT_FAILS_AFTER_HOURS),
         warn_window=timedelta(hours=REPORT_WARNS_AFTER_HOURS),
@@ -52,8 +53,9 @@ def evaluation_report(
 ) -> dg.MaterializeResult:
     """How good the model is, on test sessions that neither training nor early stopping has seen.
 
-    metrics.json for programs, predictions.parquet with every test session's probability, and report.html
-    for people, beside the majority class and the rule that a listener does again what they did last.
+    A leaderboard with every baseline, curves, slices, what the network listens to and its worst mistakes:
+    metrics.json for programs, report.html for people. predictions.parquet has every test session's
+    probability, calibrated on the validation sessions as are all of the network's here.
     """
     layout = data.layout()
     with tracker.materialization(context) as run:
@@ -64,22 +66,45 @@ def evaluation_report(
                 f"{layout.model} was trained on other bundles than those in {layout.bundles}; expected a "
                 "model and the bundles it comes from. Materialize trained_model again"
             )
-        manifests = (*_table_manifests(layout), before, model)
+        rivals = read_manifest(layout.baselines, made_by="baseline_models")
+        if rivals.details["bundles"] != before.fingerprint:
+            raise ContractError(
+                f"{layout.baselines} was made from other bundles than those in {layout.bundles}; expected "
+                "predictions of the same sessions. Materialize baseline_models again"
+            )
+        manifests = (*_table_manifests(layout), before, model, rivals)
         describe.log_bundles(run, before, layout.bundles, context="evaluation")
         bundles = {split: bundle.open_bundle(layout.bundles, split) for split in schema.SPLITS}
         history, best_epoch = history_from_json(read_json(layout.model / HISTORY_FILE))
         settings = read_json(layout.model / TRAINING_FILE)
 
         # TensorFlow, scikit-learn and matplotlib: seconds that nothing but a run may cost.
+        from skip_pipeline.flow import calibrate
+        from skip_pipeline.flow.baselines import read_baselines
         from skip_pipeline.flow.train import load_network, predict
-        from skip_pipeline.report import evaluation, page
+        from skip_pipeline.report import evaluation, page, pictures
+        from skip_pipeline.report.circumstances import read_circumstances
         from skip_pipeline.report.oracle import find_oracle
 
         network = load_network(layout.model / NETWORK_FILE)
         p_not_skipped = {split: predict(network, bundles[split]) for split in schema.SPLITS}
-        # The one asset that may look: to a model the oracle would be the answer.
-        result = evaluation.evaluate_model(bundles, p_not_skipped, oracle=find_oracle(layout.raw))
-        pictures = evaluation.draw(
+        result = evaluation.evaluate_model(
+            bundles,
+            p_not_skipped,
+            lambda inputs: predict(network, inputs),
+            evaluation.Network(
+                preset=settings["preset"],
+                parameters=model.details["parameters"],
+                seconds=sum(epoch.seconds for epoch in history),
+            ),
+            read_circumstances(layout.merged, bundles["train"], bundles["test"]),
+            baselines=read_baselines(layout.baselines, bundles),
+            calibration=calibrate.fit(bundles["validation"].not_skipped, p_not_skipped["validation"]),
+            # The one asset that may look: to a model the oracle would be the answer.
+            oracle=find_oracle(layout.raw),
+        )
+        comparisons = pictures.draw_comparisons(result, before.data_source)
+        others = pictures.draw(
             result,
             balance=bundle.class_balance(layout.bundles),
             lengths=bundle.session_lengths(layout.bundles),
@@ -91,7 +116,7 @@ def evaluation_report(
             layout.report, stage="evaluation_report", data_source=before.data_source, started=run.started
         ) as staging:
             write_table(
-                evaluation.predictions_table(bundles["test"], p_not_skipped["test"]),
+                evaluation.predictions_table(bundles["test"], result.p_not_skipped),
                 staging.path(PREDICTIONS_FILE),
                 schema.PREDICTIONS,
                 data_source=before.data_source,
@@ -102,13 +127,18 @@ def evaluation_report(
                 preset=settings["preset"],
                 parameters=model.details["parameters"],
                 headline=result.headline,
+                readings=result.readings,
                 scores=result.scores,
-                baselines=result.baselines,
-                plots=tuple(pictures.values()),
+                leaderboard=result.leaderboard,
+                calibration=result.calibration,
+                slices=result.slices,
+                importance=result.importance,
+                mistakes=result.mistakes,
+                comparisons=tuple(comparisons.values()),
+                plots=tuple(others.values()),
                 settings=settings,
                 data=_data_rows(manifests),
                 runs=_run_links(context, tracker, run),
-                rivals=result.rivals,
             )
             staging.path(REPORT_FILE).write_text(page.render_report(content), encoding="utf-8")
             seconds = {
@@ -120,23 +150,31 @@ def evaluation_report(
                 "data_source": before.data_source,
                 "preset": settings["preset"],
                 "seconds": seconds,
-                "run": {"dagster": context.run.run_id, "mlflow": run.run_id},
+                "run": {
+                    "dagster": context.run.run_id,
+                    "mlflow": run.run_id,
+                    "training_seconds": result.leaderboard.seconds(),
+                },
             }
             write_json(staging.path(METRICS_FILE), result.metrics() | facts)
             staging.rows = bundles["test"].sessions
         describe.log_stage(run, staging.manifest)
         run.headline(result.headline_metrics())
-        run.metrics(result.oracle_metrics())
+        run.metrics(result.oracle_metrics() | result.comparison_metrics())
+        run.json(result.leaderboard.table(), _LEADERBOARD)
         run.parent_tags({describe.DATA_SOURCE: before.data_source, "preset": settings["preset"]})
         for name in _FILES:
             run.artifact(layout.report / name)
-        for name, picture in pictures.items():
+        drawn = comparisons | others
+        for name, picture in drawn.items():
             run.image(picture.png, name)
     # What a person looks for comes first.
     metadata: describe.Metadata = {
         "headline": dg.MetadataValue.text(result.headline),
+        "verdict": dg.MetadataValue.text(result.readings["verdict"]),
+        "leaderboard": describe.leaderboard(result.leaderboard.rows()),
         "scores": describe.score_table(result.scores),
-        **{name: describe.picture(pictures[name].png, pictures[name].title) for name in _OWN_PICTURES},
+        **{name: describe.picture(drawn[name].png, drawn[name].title) for name in _OWN_PICTURES},
         **{
             name: dg.MetadataValue.float(value)
             for name, value in (result.headline_metrics() | result.oracle_metrics()).items()

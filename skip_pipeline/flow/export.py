@@ -1,0 +1,90 @@
+"""A Keras network as an ONNX file, and the proof that both say the same.
+
+Names, shapes and dtypes of inputs are the branches', and the output is the probability (``flow.onnx_model``):
+column 1 over the sum of both columns, as in ``flow.train.predict``, is part of the exported graph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import keras
+import numpy as np
+import onnxruntime
+import tensorflow as tf
+import tf2onnx
+
+from skip_pipeline import schema
+from skip_pipeline.errors import ContractError
+from skip_pipeline.flow.onnx_model import OUTPUT, predict_onnx
+from skip_pipeline.flow.train import predict
+
+_OPSET: Final = 18
+"""Version of ONNX's operators: the newest that tf2onnx 1.17 writes."""
+
+TOLERANCE: Final = 1e-5
+"""Probabilities may differ by this much: a hundred times the rounding of a float32 probability."""
+
+
+def to_onnx(network: keras.Model) -> bytes:
+    """Convert a network; a second or two.
+
+    Recurrent layers are converted without cuDNN's fused kernel, which ONNX does not know and which Keras
+    would choose where there is a GPU. They become LSTM operators where tf2onnx knows them, else loops.
+
+    Args:
+        network: takes ``schema.BRANCH_SHAPES`` and gives two columns (``networks``).
+
+    Returns:
+        The contents of an ONNX file.
+    """
+    plain = keras.models.clone_model(network, clone_function=_without_fused_kernel)
+    plain.set_weights(network.get_weights())
+    names = tuple(schema.BRANCH_SHAPES)
+    signature = [
+        tf.TensorSpec((None, *shape), tf.float32, name=name) for name, shape in schema.BRANCH_SHAPES.items()
+    ]
+
+    @tf.function(input_signature=signature)  # type: ignore[untyped-decorator]  # TensorFlow has no types
+    def probability(*branches: tf.Tensor) -> dict[str, tf.Tensor]:
+        columns = plain(dict(zip(names, branches, strict=True)), training=False)  # (n, 2)
+        total = tf.reduce_sum(columns, axis=1)
+        return {OUTPUT: tf.where(total > 0, tf.math.divide_no_nan(columns[:, 1], total), 0.5)}
+
+    model, _ = tf2onnx.convert.from_function(probability, input_signature=signature, opset=_OPSET)
+    exported: bytes = model.SerializeToString()
+    return exported
+
+
+def _without_fused_kernel(layer: keras.Layer) -> keras.Layer:
+    config = layer.get_config()
+    if isinstance(layer, keras.layers.LSTM | keras.layers.GRU):
+        config["use_cudnn"] = False
+    return layer.__class__.from_config(config)
+
+
+def check_export(
+    network: keras.Model, session: onnxruntime.InferenceSession | bytes, bundle: Mapping[str, Any]
+) -> float:
+    """Compare a network with its export on every session of a bundle.
+
+    Args:
+        session: what ``onnx_model.open_onnx`` returned, or ``to_onnx``.
+        bundle: the branches of n sessions.
+
+    Returns:
+        The largest difference between two probabilities, at most ``TOLERANCE``; 0 for no session.
+
+    Raises:
+        ContractError: a difference is larger, or not a number.
+    """
+    difference = np.abs(predict(network, bundle) - predict_onnx(session, bundle))  # (n,)
+    differing = int(np.count_nonzero(~(difference <= TOLERANCE)))
+    if differing:
+        raise ContractError(
+            f"the exported network differs from the trained one by up to {difference.max()} in {differing} "
+            f"of {len(difference)} sessions, expected at most {TOLERANCE}; install the versions of tf2onnx "
+            "and onnxruntime that constraints.txt names, and materialize trained_model again"
+        )
+    return float(difference.max(initial=0.0))

@@ -1,0 +1,1 @@
+"""Which model serves: how a challenger takes the champion's place."""

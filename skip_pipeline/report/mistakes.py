@@ -1,0 +1,85 @@
+"""The test sessions that a model was most wrong about, as a person would want to see them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from skip_pipeline import schema
+from skip_pipeline.report.circumstances import Circumstances
+from skip_pipeline.settings import MISTAKES_SHOWN
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """One session, what happened at its last track, and what was expected.
+
+    Attributes:
+        session_id: as delivered; text from outside.
+        not_skipped: whether the last track was played to its end.
+        p_not_skipped: the probability that was given to that.
+        outcomes: of the earlier tracks, the first one first; True where played to the end.
+        context_type, hour, premium: of the track before the last; see ``circumstances``.
+        known_track: whether the last track was played in a training session.
+    """
+
+    session_id: str
+    not_skipped: bool
+    p_not_skipped: float
+    outcomes: tuple[bool, ...]
+    context_type: str
+    hour: int
+    premium: bool
+    known_track: bool
+
+    @property
+    def p_of_what_happened(self) -> float:
+        """The probability that was given to what happened."""
+        return self.p_not_skipped if self.not_skipped else 1 - self.p_not_skipped
+
+    @property
+    def like_the_last(self) -> bool:
+        """Whether the last track went as the one before it."""
+        return self.not_skipped == self.outcomes[-1]
+
+    def metrics(self) -> dict[str, Any]:
+        """As JSON values."""
+        return asdict(self) | {"outcomes": [int(played) for played in self.outcomes]}
+
+
+def worst_mistakes(
+    test: Mapping[str, Any],
+    p_not_skipped: np.ndarray,
+    sessions: Circumstances,
+    most: int = MISTAKES_SHOWN,
+) -> tuple[Mistake, ...]:
+    """The sessions whose outcome was given the least probability, the worst first.
+
+    Args:
+        test: the test bundle, of which ids and outcomes are gathered for the sessions shown alone.
+        p_not_skipped: probabilities (n,).
+        sessions: of the same sessions.
+        most: how many; fewer where fewer outcomes were given less than one half.
+    """
+    not_skipped = np.asarray(test[schema.LABEL]) == 1
+    given = np.where(not_skipped, p_not_skipped, 1 - p_not_skipped)
+    worst = np.argsort(given, kind="stable")[:most]
+    worst = worst[given[worst] < 0.5]
+    ids = test[schema.SESSION_ID][worst].tolist()
+    skips = np.asarray(test["skip_sequence"][worst])[:, :, 0]
+    return tuple(
+        Mistake(
+            session_id=session_id,
+            not_skipped=bool(not_skipped[at]),
+            p_not_skipped=float(p_not_skipped[at]),
+            outcomes=tuple((outcomes[outcomes != schema.SKIP_PADDING] == 1).tolist()),
+            context_type=str(sessions.context_type[at]),
+            hour=int(sessions.hour[at]),
+            premium=bool(sessions.premium[at]),
+            known_track=bool(sessions.known_track[at]),
+        )
+        for session_id, at, outcomes in zip(ids, worst.tolist(), skips, strict=True)
+    )

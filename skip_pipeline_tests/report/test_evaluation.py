@@ -1,0 +1,166 @@
+"""All of it together, on a tiny bundle and a model that is too sure of itself."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from skip_pipeline import schema
+from skip_pipeline.errors import ContractError
+from skip_pipeline.flow.baseline_predictions import BaselinePredictions
+from skip_pipeline.flow.calibrate import Calibration
+from skip_pipeline.report.circumstances import Circumstances
+from skip_pipeline.report.evaluation import Evaluation, Network, evaluate_model, predictions_table
+from skip_pipeline_tests.builders import refusal
+from skip_pipeline_tests.tiny_bundle import tiny_bundle
+
+N = 120
+BUNDLES: dict[str, dict[str, Any]] = {
+    split: tiny_bundle(N, seed) | {schema.SESSION_ID: np.array([f"{split}{i}" for i in range(N)])}
+    for seed, split in enumerate(schema.SPLITS)
+}
+NETWORK = Network("fast", 20_770, 12.5)
+SESSIONS = Circumstances(
+    length=np.full(N, 20),
+    hour=np.full(N, 12, np.int8),
+    premium=np.arange(N) % 2 == 0,
+    context_type=np.full(N, "radio"),
+    popularity=np.linspace(0, 1, N, dtype=np.float32),
+    known_track=np.full(N, True),
+)
+CALIBRATION = Calibration(slope=0.5, offset=0.0, threshold=0.6, sessions=N)
+MAJORITY = BaselinePredictions(
+    "majority", "Majority class", "A share.", {s: np.full(N, 0.45) for s in ("validation", "test")}, 0.001, 1
+)
+
+
+def _predict(inputs: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Sure of the outcome of the second last track."""
+    return np.where(inputs["skip_sequence"][:, -2, 0] == 1, 0.99, 0.01)
+
+
+P = {split: _predict(BUNDLES[split]) for split in schema.SPLITS}
+
+
+def _oracle(path: Path) -> Path:
+    ids = pa.array(BUNDLES["test"][schema.SESSION_ID])
+    chance = pa.array(np.where(BUNDLES["test"][schema.LABEL] == 1, 0.9, 0.1).astype(np.float32))
+    pq.write_table(pa.Table.from_arrays([ids, chance, chance], schema=schema.ORACLE), path)
+    return path
+
+
+def _evaluate(**options: Any) -> Evaluation:
+    return evaluate_model(BUNDLES, P, _predict, NETWORK, SESSIONS, **options)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Evaluation:
+    oracle = _oracle(tmp_path_factory.mktemp("raw") / "oracle.parquet")
+    return _evaluate(baselines=(MAJORITY,), calibration=CALIBRATION, oracle=oracle)
+
+
+def test_everything_is_judged_by_corrected_probabilities_and_the_chosen_threshold(whole: Evaluation) -> None:
+    assert np.array_equal(whole.p_not_skipped, CALIBRATION.apply(P["test"]))
+    network = whole.leaderboard.network
+    assert network.threshold == 0.6
+    assert whole.scores["test"].log_loss == pytest.approx(network.log_loss.value)
+    assert whole.scores["test"].accuracy == pytest.approx(network.accuracy.value)
+    assert whole.mistakes[0].p_not_skipped in CALIBRATION.apply(np.array([0.99, 0.01]))
+    plain = _evaluate()
+    assert whole.importance.log_loss < plain.importance.log_loss
+    assert whole.importance.of_kind("branch")[0].name == "skip_sequence"
+
+
+def test_the_leaderboard_holds_network_baselines_and_oracles(whole: Evaluation) -> None:
+    kinds = {entry.name: entry.kind for entry in whole.leaderboard.entries}
+    assert kinds == {
+        "fast": "network",
+        "majority": "baseline",
+        "oracle_past": "oracle",
+        "oracle_state": "oracle",
+    }
+    assert whole.leaderboard.entries[0].name == "oracle_past"
+    assert [curve.title for curve in whole.curves] == [entry.title for entry in whole.leaderboard.entries]
+    assert {entry.title for entry in whole.leaderboard.entries} >= {"fast network", "majority class"}
+
+
+def test_metrics_are_json_and_keep_what_programs_read(whole: Evaluation) -> None:
+    metrics = json.loads(json.dumps(whole.metrics(), allow_nan=False))
+
+    assert list(metrics) == [
+        *schema.SPLITS,
+        "baselines",
+        "threshold",
+        "leaderboard",
+        "slices",
+        "importance",
+        "mistakes",
+        "calibration",
+        "oracle",
+    ]
+    assert metrics["test"]["sessions"] == N
+    assert set(metrics["baselines"]) == {"majority", "repeat_last_outcome"}
+    assert metrics["baselines"]["repeat_last_outcome"]["accuracy"] == 1.0
+    assert len(metrics["mistakes"]) == 10
+    assert [way["name"] for way in metrics["slices"]] == [
+        "session_length",
+        "context_type",
+        "premium",
+        "track_popularity",
+        "track_in_training",
+        "hour_of_day",
+    ]
+
+
+def test_real_data_and_plain_probabilities_leave_out_what_they_lack() -> None:
+    plain = _evaluate()
+    assert {"calibration", "oracle"}.isdisjoint(plain.metrics())
+    assert plain.metrics()["threshold"] == 0.5
+    assert plain.oracle_metrics() == {}
+    assert plain.readings["distance"] == plain.readings["calibration"] == ""
+    assert np.array_equal(plain.p_not_skipped, P["test"])
+
+
+def test_mlflow_charts_models_and_inputs_in_groups(whole: Evaluation) -> None:
+    metrics = whole.comparison_metrics()
+    assert {"log_loss/fast", "log_loss/majority", "accuracy/oracle_past", "importance/outcomes"} <= set(
+        metrics
+    )
+    assert all(isinstance(value, float) for value in metrics.values())
+    assert set(whole.headline_metrics()) == {
+        "test_accuracy",
+        "test_log_loss",
+        "test_roc_auc",
+        "test_brier",
+        "test_pr_auc",
+        "test_ece",
+    }
+
+
+def test_every_part_of_the_page_has_its_words(whole: Evaluation) -> None:
+    assert [name for name, text in whole.readings.items() if not text.endswith(".")] == []
+    assert f"On {N} test sessions" in whole.headline
+
+
+def test_equal_input_gives_equal_metrics(whole: Evaluation, tmp_path: Path) -> None:
+    again = _evaluate(
+        baselines=(MAJORITY,), calibration=CALIBRATION, oracle=_oracle(tmp_path / "oracle.parquet")
+    )
+    assert again.metrics() == whole.metrics()
+
+
+def test_predictions_are_the_test_sessions_with_outcome_and_probability(whole: Evaluation) -> None:
+    table = predictions_table(BUNDLES["test"], whole.p_not_skipped)
+    assert table.schema.equals(schema.PREDICTIONS)
+    assert table[schema.SESSION_ID].to_pylist()[0] == "test0"
+    assert table["p_not_skipped"].to_pylist() == whole.p_not_skipped.tolist()
+
+
+def test_a_baseline_of_other_sessions_is_refused() -> None:
+    other = BaselinePredictions("other", "Other", "Other.", {"test": np.full(7, 0.5)}, 0.0, None)
+    assert "(7,)" in refusal(ContractError, lambda: _evaluate(baselines=(other,)))

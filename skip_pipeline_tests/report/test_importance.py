@@ -1,0 +1,121 @@
+"""Exchanging inputs: between whom, which columns, and what a model that ignores or needs them shows."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pytest
+
+from skip_pipeline import schema
+from skip_pipeline.errors import ContractError
+from skip_pipeline.report.importance import (
+    INPUT_GROUPS,
+    InputGroup,
+    choose_sessions,
+    exchanged,
+    partners,
+    permutation_importance,
+)
+from skip_pipeline_tests.builders import refusal
+from skip_pipeline_tests.tiny_bundle import tiny_bundle
+
+BUNDLE = tiny_bundle(300)
+LABELS = BUNDLE[schema.LABEL]
+INPUTS = {name: BUNDLE[name] for name in schema.BRANCH_SHAPES}
+LENGTHS = np.count_nonzero(INPUTS["skip_sequence"][:, :, 0] != schema.SKIP_PADDING, axis=1)
+
+
+def test_sessions_of_equal_length_exchange_and_none_keeps_its_own() -> None:
+    partner = partners(INPUTS["skip_sequence"])
+    assert sorted(partner.tolist()) == list(range(300))
+    assert np.array_equal(LENGTHS[partner], LENGTHS)
+    assert not np.any(partner == np.arange(300))
+    assert np.array_equal(partner, partners(INPUTS["skip_sequence"]))
+    assert not np.array_equal(partner, partners(INPUTS["skip_sequence"], seed=9))
+
+
+def test_a_session_alone_in_its_length_keeps_its_own() -> None:
+    skips = np.zeros((3, schema.STEPS, 1), np.float32)
+    skips[0, :5] = schema.SKIP_PADDING
+    assert partners(skips).tolist() == [0, 2, 1]
+
+
+def test_groups_part_all_columns_but_those_that_tell_the_length() -> None:
+    branches = [group for group in INPUT_GROUPS if group.kind == "branch"]
+    assert [group.name for group in branches] == list(schema.BRANCH_SHAPES)
+    for group in branches:
+        assert group.columns == {group.name: tuple(range(schema.BRANCH_SHAPES[group.name][-1]))}
+    found: dict[str, list[int]] = {name: [] for name in schema.BRANCH_SHAPES}
+    for group in INPUT_GROUPS:
+        if group.kind == "features":
+            for name, columns in group.columns.items():
+                found[name] += columns
+    place = {schema.SESSION_LOG_BRANCH.index(name) for name in (schema.POSITION, schema.LENGTH)}
+    for name, shape in schema.BRANCH_SHAPES.items():
+        left_out = place if name == "session_log" else set()
+        assert sorted(found[name]) == sorted(set(range(shape[-1])) - left_out)
+
+
+@pytest.mark.parametrize("group", INPUT_GROUPS, ids=lambda group: group.name)
+def test_an_exchange_moves_the_columns_of_the_group_and_no_padding(group: InputGroup) -> None:
+    partner = partners(INPUTS["skip_sequence"])
+    changed = exchanged(INPUTS, group, partner)
+    for name, array in INPUTS.items():
+        columns = list(group.columns.get(name, ()))
+        others = sorted(set(range(array.shape[-1])) - set(columns))
+        assert np.array_equal(changed[name][..., columns], array[partner][..., columns])
+        assert np.array_equal(changed[name][..., others], array[..., others])
+    padding = changed["skip_sequence"] == schema.SKIP_PADDING
+    assert np.array_equal(padding, INPUTS["skip_sequence"] == schema.SKIP_PADDING)
+
+
+def _repeats_the_last_outcome(inputs: Mapping[str, np.ndarray]) -> np.ndarray:
+    return np.where(inputs["skip_sequence"][:, -1, 0] == 1, 0.9, 0.1)
+
+
+def test_only_what_a_model_uses_costs_it_anything() -> None:
+    measured = permutation_importance(INPUTS, LABELS, _repeats_the_last_outcome)
+    rises = {entry.name: entry.rise for entry in measured.inputs}
+
+    assert measured.sessions == 300
+    assert measured.log_loss == pytest.approx(-np.log(0.9))  # the last outcome decides in a tiny bundle
+    for name in ("skip_sequence", "outcomes"):
+        assert rises[name].low > 0.5
+    for name in rises.keys() - {"skip_sequence", "outcomes"}:
+        assert (rises[name].value, rises[name].low, rises[name].high) == (0, 0, 0)
+    assert measured.of_kind("branch")[0].name == "skip_sequence"
+    assert measured.of_kind("features")[0].name == "outcomes"
+    kinds = [entry.kind for entry in measured.inputs]
+    assert kinds == sorted(kinds)  # branches before features
+
+
+def test_it_predicts_once_for_each_group_and_once_before() -> None:
+    calls = []
+
+    def predict(inputs: Mapping[str, np.ndarray]) -> np.ndarray:
+        calls.append(len(inputs["last_track"]))
+        return np.full(300, 0.5)
+
+    permutation_importance(INPUTS, LABELS, predict)
+    assert calls == [300] * (1 + len(INPUT_GROUPS))
+
+
+def test_inputs_stay_as_they_were() -> None:
+    before = {name: array.copy() for name, array in INPUTS.items()}
+    permutation_importance(INPUTS, LABELS, _repeats_the_last_outcome)
+    assert all(np.array_equal(before[name], INPUTS[name]) for name in before)
+
+
+def test_no_more_sessions_are_chosen_than_asked_for() -> None:
+    assert choose_sessions(5, most=10).tolist() == [0, 1, 2, 3, 4]
+    chosen = choose_sessions(1000, most=10)
+    assert len(set(chosen.tolist())) == 10
+    assert chosen.tolist() == sorted(chosen.tolist())
+    assert chosen.tolist() == choose_sessions(1000, most=10).tolist()
+
+
+def test_a_model_that_gives_no_probabilities_is_refused() -> None:
+    def predict(_: Mapping[str, np.ndarray]) -> np.ndarray:
+        return np.full(300, 2.0)
+
+    message = refusal(ContractError, lambda: permutation_importance(INPUTS, LABELS, predict))
+    assert "not in [0, 1]" in message

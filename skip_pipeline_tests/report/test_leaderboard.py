@@ -1,0 +1,124 @@
+"""Every model on the same sessions: order, intervals, and differences that are paired."""
+
+import json
+
+import numpy as np
+import pytest
+from sklearn import metrics
+
+from skip_pipeline.errors import ContractError, TrainingError
+from skip_pipeline.report.leaderboard import Leaderboard, Model, compare
+from skip_pipeline_tests.builders import refusal
+
+RANDOM = np.random.default_rng(5)
+TRUTH = RANDOM.random(400)
+LABELS = (RANDOM.random(400) < TRUTH).astype(np.float32)
+NOISY = np.clip(TRUTH + RANDOM.normal(0, 0.2, 400), 0.02, 0.98)
+
+
+def _models(*others: Model) -> tuple[Model, ...]:
+    network = Model("fast", "fast network", "a network", "network", NOISY, seconds=12.5, parameters=20_770)
+    return (network, *others)
+
+
+ORACLE = Model("oracle", "best possible", "knows the truth", "oracle", np.clip(TRUTH, 0.001, 0.999))
+CONSTANT = Model("majority", "majority class", "a share", "baseline", np.full(400, 0.45), seconds=0.001)
+TWIN = Model("twin", "a twin", "says the same", "baseline", NOISY.copy())
+
+
+@pytest.fixture(scope="module")
+def board() -> Leaderboard:
+    return compare(LABELS, _models(CONSTANT, ORACLE, TWIN))
+
+
+def test_the_lowest_log_loss_comes_first_and_equal_ones_by_name(board: Leaderboard) -> None:
+    assert [entry.name for entry in board.entries] == ["oracle", "fast", "twin", "majority"]
+    assert board.network.name == "fast"
+    assert [entry.name for entry in board.contestants] == ["fast", "twin", "majority"]
+    assert (board.sessions, board.share_not_skipped) == (400, pytest.approx(LABELS.mean()))
+
+
+def test_scores_are_those_of_scikit_learn_inside_their_intervals(board: Leaderboard) -> None:
+    network = board.network
+    assert network.log_loss.value == pytest.approx(metrics.log_loss(LABELS, NOISY))
+    assert network.accuracy.value == pytest.approx(metrics.accuracy_score(LABELS, NOISY >= 0.5))
+    assert network.roc_auc.value == pytest.approx(metrics.roc_auc_score(LABELS, NOISY))
+    assert network.brier.value == pytest.approx(metrics.brier_score_loss(LABELS, NOISY))
+    assert network.pr_auc == pytest.approx(metrics.average_precision_score(LABELS, NOISY))
+    for estimate in (network.log_loss, network.accuracy, network.roc_auc, network.brier):
+        assert estimate.low < estimate.value < estimate.high
+
+
+def test_an_interval_is_as_wide_as_the_central_limit_theorem_says(board: Leaderboard) -> None:
+    accuracy = board.network.accuracy
+    error = np.sqrt(accuracy.value * (1 - accuracy.value) / 400)
+    assert accuracy.high - accuracy.low == pytest.approx(2 * 1.96 * error, rel=0.15)
+
+
+def test_differences_are_paired(board: Leaderboard) -> None:
+    oracle, network, twin, constant = board.entries
+    assert network.log_loss_difference is None
+    assert network.accuracy_difference is None
+    assert twin.log_loss_difference is not None
+    assert (twin.log_loss_difference.low, twin.log_loss_difference.high) == (0, 0)
+    assert not twin.log_loss_difference.excludes_zero
+    assert constant.log_loss_difference is not None
+    assert constant.log_loss_difference.low > 0
+    assert constant.log_loss_difference.value == pytest.approx(
+        constant.log_loss.value - network.log_loss.value
+    )
+    # Beyond chance although the two intervals overlap: sessions that are hard for one are so for both.
+    assert oracle.log_loss_difference is not None
+    assert oracle.log_loss_difference.high < 0
+    assert oracle.log_loss.high > network.log_loss.low
+
+
+def test_a_constant_has_no_order_that_could_vary(board: Leaderboard) -> None:
+    area = board.entries[-1].roc_auc
+    assert (area.value, area.low, area.high) == (0.5, 0.5, 0.5)
+
+
+def test_each_model_decides_at_its_own_threshold() -> None:
+    strict = Model("strict", "strict", "says no", "baseline", NOISY, threshold=0.99)
+    entry = next(e for e in compare(LABELS, _models(strict)).entries if e.name == "strict")
+    assert entry.accuracy.value == pytest.approx(1 - LABELS.mean())
+    assert entry.log_loss_difference is not None
+    assert entry.log_loss_difference.value == 0
+
+
+def test_equal_input_gives_equal_metrics_whatever_training_took(board: Leaderboard) -> None:
+    slower = Model("majority", "majority class", "a share", "baseline", CONSTANT.p_not_skipped, seconds=99.0)
+    again = compare(LABELS, _models(slower, ORACLE, TWIN))
+    assert json.dumps(again.metrics()) == json.dumps(board.metrics())
+    assert board.seconds() == {"fast": 12.5, "majority": 0.001}
+
+
+def test_metrics_say_what_is_beyond_chance(board: Leaderboard) -> None:
+    models = {model["name"]: model for model in board.metrics()["models"]}
+    assert models["fast"]["log_loss_difference"] is None
+    assert models["majority"]["log_loss_difference"]["beyond_chance"] is True
+    assert models["twin"]["log_loss_difference"]["beyond_chance"] is False
+    assert set(models["majority"]["log_loss"]) == {"value", "low", "high"}
+    assert board.metrics()["interval"]["confidence"] == 0.95
+
+
+def test_the_table_has_a_row_per_model_and_plain_values(board: Leaderboard) -> None:
+    table = board.table()
+    assert len(table["data"]) == 4
+    assert all(len(row) == len(table["columns"]) for row in table["data"])
+    second = dict(zip(table["columns"], table["data"][1], strict=True))
+    assert (second["rank"], second["model"], second["seconds"]) == (2, "fast network", 12.5)
+    assert second["log_loss_difference_low"] is None
+    json.dumps(table)
+
+
+def test_one_network_is_compared_and_no_name_twice() -> None:
+    assert "0 networks" in refusal(ContractError, lambda: compare(LABELS, [CONSTANT]))
+    assert "2 networks" in refusal(ContractError, lambda: compare(LABELS, _models(*_models())))
+    assert "['twin'] come twice" in refusal(ContractError, lambda: compare(LABELS, _models(TWIN, TWIN)))
+
+
+def test_other_sessions_and_one_outcome_are_refused() -> None:
+    short = Model("short", "short", "lacks one", "baseline", NOISY[:-1])
+    assert "(400,)" in refusal(ContractError, lambda: compare(LABELS, _models(short)))
+    assert "both outcomes" in refusal(TrainingError, lambda: compare(np.zeros(400), _models()))

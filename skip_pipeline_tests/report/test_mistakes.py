@@ -1,0 +1,49 @@
+"""The worst predictions: which sessions, in which order, and what is shown of each."""
+
+import json
+
+import numpy as np
+
+from skip_pipeline import schema
+from skip_pipeline.report.circumstances import Circumstances
+from skip_pipeline.report.mistakes import worst_mistakes
+
+SKIPS = np.full((4, schema.STEPS, 1), schema.SKIP_PADDING, np.float32)
+SKIPS[:, -3:, 0] = [[1, 0, 0], [0, 1, 1], [1, 1, 1], [0, 0, 0]]
+TEST = {
+    schema.SESSION_ID: np.array(["a", "b", "<c>", "d"]),
+    schema.LABEL: np.array([1, 1, 0, 0], np.float32),
+    "skip_sequence": SKIPS,
+}
+SESSIONS = Circumstances(
+    length=np.array([4, 4, 4, 4]),
+    hour=np.array([1, 2, 3, 4], np.int8),
+    premium=np.array([True, False, True, False]),
+    context_type=np.array(["radio", "charts", "catalog", "radio"]),
+    popularity=np.zeros(4, np.float32),
+    known_track=np.array([True, True, False, True]),
+)
+P = np.array([0.2, 0.9, 0.95, 0.45])
+
+
+def test_the_least_likely_outcomes_come_first_and_right_answers_not_at_all() -> None:
+    worst, second = worst_mistakes(TEST, P, SESSIONS)
+
+    assert (worst.session_id, worst.not_skipped, worst.p_not_skipped) == ("<c>", False, 0.95)
+    assert worst.p_of_what_happened == 1 - 0.95
+    assert worst.outcomes == (True, True, True)
+    assert (worst.context_type, worst.hour, worst.premium, worst.known_track) == ("catalog", 3, True, False)
+    assert not worst.like_the_last
+    assert (second.session_id, second.p_of_what_happened) == ("a", 0.2)
+    assert second.outcomes == (True, False, False)
+
+
+def test_no_more_are_shown_than_asked_for() -> None:
+    assert [mistake.session_id for mistake in worst_mistakes(TEST, P, SESSIONS, most=1)] == ["<c>"]
+    assert worst_mistakes(TEST, TEST[schema.LABEL].astype(float), SESSIONS) == ()
+
+
+def test_they_are_plain_values() -> None:
+    metrics = worst_mistakes(TEST, P, SESSIONS)[0].metrics()
+    assert metrics["outcomes"] == [1, 1, 1]
+    assert json.loads(json.dumps(metrics)) == metrics

@@ -1,0 +1,94 @@
+"""Parts of the test sessions: who is in which, and that scores are those of the part alone."""
+
+import numpy as np
+import pytest
+
+from skip_pipeline.errors import ContractError, TrainingError
+from skip_pipeline.flow import evaluate
+from skip_pipeline.report.circumstances import Circumstances
+from skip_pipeline.report.slices import Slicing, score_slices, slicings
+from skip_pipeline_tests.builders import refusal
+
+SESSIONS = Circumstances(
+    length=np.array([10, 12, 13, 19, 20, 20]),
+    hour=np.array([0, 3, 4, 12, 20, 23], np.int8),
+    premium=np.array([True, False, True, True, False, True]),
+    context_type=np.array(["radio", "charts", "radio", "from another world", "catalog", "user_collection"]),
+    popularity=np.array([0.1, 0.9, 0.5, 0.2, 0.7, 0.3], np.float32),
+    known_track=np.array([True, True, False, True, True, False]),
+)
+KNOWN, NEW = "played in a training session", "not played in any training session"
+EXPECTED = {
+    "session_length": ["10 to 12", "10 to 12", "13 to 15", "16 to 19", "20", "20"],
+    "context_type": [
+        "radio",
+        "charts",
+        "radio",
+        "a context unknown to the vocabulary",
+        "catalog",
+        "user collection",
+    ],
+    "premium": ["premium", "free", "premium", "premium", "free", "premium"],
+    "track_popularity": [
+        "least popular fifth",
+        "most popular fifth",
+        "third fifth",
+        "least popular fifth",
+        "fourth fifth",
+        "second fifth",
+    ],
+    "track_in_training": [KNOWN, KNOWN, NEW, KNOWN, KNOWN, NEW],
+    "hour_of_day": [
+        "00:00 to 03:59",
+        "00:00 to 03:59",
+        "04:00 to 07:59",
+        "12:00 to 15:59",
+        "20:00 to 23:59",
+        "20:00 to 23:59",
+    ],
+}
+
+
+def test_every_session_is_in_one_slice_of_each_way() -> None:
+    ways = slicings(SESSIONS)
+    assert {way.name: [way.labels[at] for at in way.slice_of] for way in ways} == EXPECTED
+
+
+RANDOM = np.random.default_rng(3)
+P = RANDOM.random(600)
+LABELS = (RANDOM.random(600) < P).astype(np.float32)
+WAY = Slicing("half", "Half", ("first", "empty", "last"), np.where(np.arange(600) < 90, 0, 2))
+OTHER = Slicing("all", "All", ("everything",), np.zeros(600, np.int64))
+
+
+def test_a_slice_is_scored_as_if_it_were_alone() -> None:
+    halves, whole = score_slices(LABELS, P, (WAY, OTHER), threshold=0.4)
+    first, last = halves.slices
+    for part, own in ((first, slice(None, 90)), (last, slice(90, None)), (whole.slices[0], slice(None))):
+        alone = evaluate.score(LABELS[own], P[own], 0.4)
+        assert part.sessions == alone.sessions
+        assert part.accuracy.value == pytest.approx(alone.accuracy)
+        assert part.log_loss.value == pytest.approx(alone.log_loss)
+        assert part.share_not_skipped == pytest.approx(LABELS[own].mean())
+        assert part.accuracy.low < part.accuracy.value < part.accuracy.high
+    assert first.accuracy.high - first.accuracy.low > last.accuracy.high - last.accuracy.low
+
+
+def test_a_slice_without_sessions_is_left_out_and_one_with_few_is_marked() -> None:
+    (halves,) = score_slices(LABELS, P, (WAY,))
+    assert [(part.label, part.few) for part in halves.slices] == [("first", True), ("last", False)]
+    assert [part["few_sessions"] for part in halves.metrics()["slices"]] == [True, False]
+
+
+def test_a_slice_that_some_resamples_miss_has_the_interval_of_the_others() -> None:
+    lonely = Slicing("one", "One", ("one", "the others"), np.minimum(np.arange(600), 1))
+    (table,) = score_slices(LABELS, P, (lonely,))
+    alone = table.slices[0]
+    assert alone.sessions == 1
+    assert alone.log_loss.low == pytest.approx(evaluate.losses(LABELS, P)[0])
+    assert alone.log_loss.high == pytest.approx(evaluate.losses(LABELS, P)[0])
+
+
+def test_what_cannot_be_scored_is_refused() -> None:
+    assert "not in [0, 1]" in refusal(ContractError, lambda: score_slices(LABELS, P + 1, (WAY,)))
+    assert "both outcomes" in refusal(TrainingError, lambda: score_slices(np.ones(600), P, (WAY,)))
