@@ -10,25 +10,20 @@ test sessions; everything is learnt from the others.
 from __future__ import annotations
 
 import argparse
-import datetime as dt
 import sys
 import tempfile
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
-
-from skip_pipeline import raw_folder, schema
+from skip_pipeline import raw_folder, schema, stages
 from skip_pipeline.errors import SkipPipelineError
-from skip_pipeline.flow import bundle, encode, evaluate, ingest, merge, scale
+from skip_pipeline.flow import bundle, evaluate
+from skip_pipeline.flow.baselines import fit_baselines
 from skip_pipeline.flow.evaluate import SplitScores
-from skip_pipeline.networks.handmade import handmade_features, training_examples
-from skip_pipeline.networks.rivals import fit_boosted_trees, fit_regression
-from skip_pipeline.networks.tastes import Tastes
 from skip_pipeline.report.oracle import best_possible, find_oracle
-from skip_pipeline.storage import read_table, write_json, write_table
+from skip_pipeline.settings import DataLayout
+from skip_pipeline.storage import write_json
 
 
 @dataclass(frozen=True)
@@ -38,7 +33,7 @@ class Predictor:
     Attributes:
         name: in words.
         scores: on the test sessions.
-        seconds: from bundles to probabilities, features and fitting included; None for what is only read.
+        seconds: from bundles to probabilities, with all that it needs; None for what is only read.
     """
 
     name: str
@@ -46,81 +41,48 @@ class Predictor:
     seconds: float | None
 
 
+@dataclass(frozen=True)
+class Apart(DataLayout):
+    """A data directory whose raw files lie elsewhere, so that errors name them where the user has them."""
+
+    delivered: Path = Path()
+
+    @property
+    def raw(self) -> Path:
+        """Folder that holds ``training_set/`` and ``track_features/``."""
+        return self.delivered
+
+
 def build_bundles(raw: Path, folder: Path) -> dict[str, bundle.Bundle]:
-    """Take a raw folder through the stages, shard by shard, and open the bundles of every split.
+    """Take a raw folder through the stages, in an empty folder, and open the bundles of every split.
 
     Raises:
         SkipPipelineError: whatever a stage refuses.
     """
-    paths = raw_folder.find_session_logs(raw)
-    tracks = ingest.read_track_features(raw_folder.find_track_features(raw))
-    source, today = raw_folder.data_source(raw), dt.datetime.now(tz=dt.UTC).date()
-    summaries, sessions, ranges = {}, {}, []
-    for path in paths:
-        log, summaries[path] = ingest.load_session_log(path, among=paths, today=today)
-        merged = merge.merge(log, tracks, shard=str(path))
-        encoded = encode.encode(merged, tracks[schema.TRACK_ID])
-        name = f"{raw_folder.shard_name(path)}.parquet"
-        sessions[name] = encode.sessions(merged)
-        ranges.append(scale.feature_range(encoded, sessions[name]))
-        write_table(encoded, folder / name, schema.ENCODED, data_source=source)
-    ingest.combine(summaries)  # refuses a session that lies in two files
-    scaler = scale.fit_scaler(ranges)
-    writer = bundle.BundleWriter(folder, bundle.track_matrix(tracks, scaler))
-    for name, of_shard in sessions.items():
-        encoded = read_table(folder / name, schema.ENCODED)
-        scaled, _ = scaler.apply(encoded)
-        writer.add(Path(name).stem, scaled, of_shard, encoded[schema.LOG_TRACK_ID])
-    writer.close()
-    return {split: bundle.open_bundle(folder, split) for split in schema.SPLITS}
+    layout = Apart(folder, delivered=raw)
+    stages.merged_table(layout)
+    stages.encoded_table(layout)
+    stages.scaled_table(layout)
+    stages.tensor_bundles(layout)
+    return {split: bundle.open_bundle(layout.bundles, split) for split in schema.SPLITS}
 
 
 def measure(bundles: Mapping[str, bundle.Bundle], oracle: Path | None, *, seed: int) -> list[Predictor]:
     """Score every predictor on the test sessions, from the simplest to the best possible."""
     for split, arrays in bundles.items():
         evaluate.need_both_outcomes(arrays.not_skipped, f"the {split} split")
-    predictors = [*_simple(bundles), *_strong(bundles, seed)]
+    labels = bundles["test"].not_skipped
+    predictors = [
+        Predictor(
+            baseline.title.lower(), evaluate.score(labels, baseline.p_not_skipped["test"]), baseline.seconds
+        )
+        for baseline in fit_baselines(bundles, seed=seed)
+    ]
     if oracle:
         best = best_possible(oracle, bundles["test"])
         predictors.append(Predictor("oracle given the past", best.given_past, None))
         predictors.append(Predictor("oracle given the state", best.given_state, None))
     return predictors
-
-
-def _simple(bundles: Mapping[str, bundle.Bundle]) -> list[Predictor]:
-    """What needs one or two numbers: the share played in training, overall and by the last outcome."""
-    train, test = bundles["train"], bundles["test"]
-    share = float(train.not_skipped.mean())
-    before, before_test = train.skip_sequence[:, -1, 0], test.skip_sequence[:, -1, 0]
-    after = [_share(train.not_skipped[before == outcome], share) for outcome in (0, 1)]
-    constant = np.full(test.sessions, share)
-    repeated = np.where(before_test == 1, after[1], after[0])
-    return [
-        Predictor("majority class", evaluate.score(test.not_skipped, constant), 0.0),
-        Predictor("repeat the last outcome", evaluate.score(test.not_skipped, repeated), 0.0),
-    ]
-
-
-def _share(not_skipped: np.ndarray, otherwise: float) -> float:
-    return float(not_skipped.mean()) if len(not_skipped) else otherwise
-
-
-def _strong(bundles: Mapping[str, bundle.Bundle], seed: int) -> list[Predictor]:
-    """Regression and trees on hand-made features; the trees' seconds include the regression they need."""
-    labels = bundles["test"].not_skipped
-    started = time.perf_counter()
-    tastes = Tastes.fit(bundles["train"])
-    training = training_examples(bundles["train"], tastes)
-    features, _ = handmade_features(bundles["test"], tastes)
-    regression = fit_regression(training)
-    by_regression = regression.p_not_skipped(features)
-    seconds = time.perf_counter() - started
-    validation = training_examples(bundles["validation"], tastes)
-    by_trees = fit_boosted_trees(training, validation, regression, seed=seed).p_not_skipped(features)
-    return [
-        Predictor("logistic regression", evaluate.score(labels, by_regression), seconds),
-        Predictor("gradient-boosted trees", evaluate.score(labels, by_trees), time.perf_counter() - started),
-    ]
 
 
 def table(predictors: Sequence[Predictor]) -> str:
@@ -139,7 +101,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print; the exit status is 1 if the data set is refused."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("raw", type=Path, metavar="RAW_DIR", help="raw folder, such as data/01_raw")
-    parser.add_argument("--seed", type=int, default=0, help="of the trees")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="of the draw of training sessions, and of the trees"
+    )
     parser.add_argument("--json", type=Path, metavar="PATH", help="write the figures here as well")
     options = parser.parse_args(arguments)
     try:

@@ -1,23 +1,33 @@
 """The pipeline's own stages from raw CSVs to bundles, without Dagster, as things to be measured.
 
-Each function takes a raw folder and an empty folder, as ``benchmarks.one_run`` calls them.
+Each contender takes a raw folder and an empty folder, as ``benchmarks.one_run`` calls them.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Final, TypeVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pacsv
 
 from benchmarks.one_run import Made
-from skip_pipeline import raw_folder, schema
+from skip_pipeline import raw_folder, schema, stages
+from skip_pipeline.engine import open_engine
 from skip_pipeline.flow import bundle, encode, ingest, merge, scale
-from skip_pipeline.settings import SCALER_FILE, SESSIONS_FOLDER, TRACK_TABLE, DataLayout, DataSource
-from skip_pipeline.storage import publish, read_table, write_json, write_table
+from skip_pipeline.settings import DataLayout, EngineKind, EngineSettings
+from skip_pipeline.storage import Apply, Staging, in_turn, read_manifest
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+_START_SECONDS: Final = 0.3
+"""A worker is busy this long when it is started, so that the next shard goes to, or starts, another one."""
 
 
 def parse(raw: Path, _folder: Path) -> Made:
@@ -94,61 +104,54 @@ def wide(bundles: Mapping[str, bundle.Bundle]) -> dict[str, dict[str, np.ndarray
     return {split: {name: np.asarray(of[name]) for name in bundle.ARRAYS} for split, of in bundles.items()}
 
 
-def persisted(raw: Path, folder: Path) -> Made:
-    """Stage by stage as the assets go: each reads what the one before has published, shard by shard.
+@dataclass(frozen=True)
+class Apart(DataLayout):
+    """A data directory whose raw files lie elsewhere."""
 
-    Every table and bundle is written, hashed, flushed to the disk and published with its manifest.
+    delivered: Path = Path()
+
+    @property
+    def raw(self) -> Path:
+        """Folder that holds ``training_set/`` and ``track_features/``."""
+        return self.delivered
+
+
+def persisted(
+    raw: Path, folder: Path, *, engine: EngineKind = "in_process", workers: int | None = None
+) -> Made:
+    """The very functions that the assets call, from the merged table to the bundles; without Dagster.
+
+    Every table and bundle is written, hashed, flushed to the disk and published with its manifest, and read
+    again by the next stage. The clock starts when the workers of the engine have started and imported.
     """
-    layout = DataLayout(folder)
-    source = raw_folder.data_source(raw)
-    tracks = ingest.read_track_features(raw_folder.find_track_features(raw))
+    layout = Apart(folder, delivered=raw)
+    with open_engine(EngineSettings(kind=engine, workers=workers)) as opened:
 
-    with publish(layout.merged, stage="merged_table", data_source=source) as staging:
-        write_table(tracks, staging.path(TRACK_TABLE), schema.TRACK_FEATURES, data_source=source)
-        names = []
-        for name, merged in _merged_shards(raw, tracks):
-            write_table(merged, staging.path(name), schema.MERGED, data_source=source)
-            staging.rows += merged.num_rows
-            names.append(name)
-    rows = staging.rows
+        def apply(function: Callable[[T], R], shards: Sequence[T], /) -> Iterator[R]:
+            return opened.map(function, shards, label="persisted")
 
-    track_ids = tracks[schema.TRACK_ID]
-    with publish(layout.encoded, stage="encoded_table", data_source=source) as staging:
-        for name in names:
-            merged = read_table(layout.merged / name, schema.MERGED)
-            encoded, sessions = encode.encode(merged, track_ids), encode.sessions(merged)
-            write_table(encoded, staging.path(name), schema.ENCODED, data_source=source)
-            _write_sessions(sessions, staging.path(f"{SESSIONS_FOLDER}/{name}"), source)
-    del merged, encoded
-
-    shards = {name: read_table(layout.encoded / SESSIONS_FOLDER / name, schema.SESSIONS) for name in names}
-    scaler = scale.fit_scaler(
-        scale.feature_range(read_table(layout.encoded / name, schema.ENCODED), sessions)
-        for name, sessions in shards.items()
-    )
-    with publish(layout.scaled, stage="scaled_table", data_source=source) as staging:
-        for name, sessions in shards.items():
-            scaled, _ = scaler.apply(read_table(layout.encoded / name, schema.ENCODED))
-            write_table(scaled, staging.path(name), schema.SCALED, data_source=source)
-            _write_sessions(sessions, staging.path(f"{SESSIONS_FOLDER}/{name}"), source)
-        write_json(staging.path(SCALER_FILE), scaler.to_json())
-    del scaled
-
-    with publish(layout.bundles, stage="tensor_bundles", data_source=source) as staging:
-        writer = bundle.BundleWriter(staging.folder, bundle.track_matrix(tracks, scaler))
-        for name, sessions in shards.items():
-            codes = read_table(layout.encoded / name, schema.ENCODED, columns=[schema.LOG_TRACK_ID])
-            scaled = read_table(layout.scaled / name, schema.SCALED)
-            writer.add(Path(name).stem, scaled, sessions, codes[schema.LOG_TRACK_ID])
-        writer.close()
-
-    sessions_made = sum(sessions.num_rows for sessions in shards.values())
-    bundle_bytes = _bytes_below(layout.bundles)
-    return Made(None, rows, sessions_made, _bytes_below(folder) - bundle_bytes, bundle_bytes)
+        if engine != "in_process":
+            list(apply(start_worker, range(opened.workers)))
+        started = time.perf_counter()
+        bundles = publish_all(layout, apply)
+        seconds = time.perf_counter() - started
+    tables = sum(_bytes_below(stage) for stage in (layout.merged, layout.encoded, layout.scaled))
+    rows = read_manifest(layout.scaled, made_by="scaled_table").rows
+    return Made(None, rows, bundles.rows, tables, _bytes_below(layout.bundles), seconds)
 
 
-def _write_sessions(sessions: pa.Table, path: Path, source: DataSource) -> None:
-    write_table(sessions, path, schema.SESSIONS, data_source=source)
+def publish_all(layout: DataLayout, apply: Apply = in_turn) -> Staging:
+    """All stages from raw CSVs to bundles; gives the last one's."""
+    stages.merged_table(layout, apply=apply)
+    stages.encoded_table(layout, apply=apply)
+    stages.scaled_table(layout, apply=apply)
+    return stages.tensor_bundles(layout, apply=apply)
+
+
+def start_worker(number: int) -> int:
+    """What a worker does before the clock starts; unpickling it has imported all that the stages need."""
+    time.sleep(_START_SECONDS)
+    return number
 
 
 def _bytes_below(folder: Path) -> int:

@@ -54,11 +54,13 @@ def main() -> None:
     parser.add_argument("--sessions", type=int, default=1_000_000)
     parser.add_argument("--shards", type=int, help="default: one for every 10,000 sessions")
     parser.add_argument("--tracks", type=int, default=SYNTHETIC_TRACKS)
+    parser.add_argument("--out", type=Path, help="an empty folder that keeps the set")
     parser.add_argument("--json", type=Path, metavar="PATH", help="write the figures here as well")
     options = parser.parse_args()
     shards = options.shards or max(1, options.sessions // 10_000)
     with tempfile.TemporaryDirectory() as folder:
-        found = measure(Path(folder), sessions=options.sessions, shards=shards, tracks=options.tracks)
+        out = options.out or Path(folder)
+        found = measure(out, sessions=options.sessions, shards=shards, tracks=options.tracks)
     for name, value in found.items():
         print(f"{name:16} {value:>14,}")  # noqa: T201 - the output of this command
     if options.json:
