@@ -13,7 +13,8 @@ from skip_pipeline.storage import digest_of
 
 _PACKAGE: Final = Path(__file__).parent
 _DECISIVE: Final = (
-    "flow/*.py", "stages.py", "shard_work.py", "judging.py", "contracts.py", "schema.py", "settings.py", "raw_csv.py", "storage/*.py",
+    "flow/*.py", "serving/*.py", "storage/*.py", "stages.py", "shard_work.py", "judging.py", "contracts.py",
+    "schema.py", "settings.py", "raw_csv.py",
 )  # fmt: skip
 """Sources that can change what a stage makes of a shard. One digest for all: a shard too many that is made
 again costs seconds, a shard too few would be wrong."""

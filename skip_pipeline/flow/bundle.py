@@ -18,18 +18,20 @@ from skip_pipeline import schema
 from skip_pipeline.errors import ContractError
 from skip_pipeline.flow.gather import ARRAYS, Bundle, Gathered, open_bundle
 from skip_pipeline.flow.leak import LeakReport, find_leaks
-from skip_pipeline.flow.parts import (
+from skip_pipeline.flow.parts import PART_FILES, Part, PartRecord, write_parts
+from skip_pipeline.flow.records import (
     CATEGORIES,
     FLAGS,
-    PART_FILES,
     SEEK_TYPES,
     SEEKS,
     SESSION,
+    SHUFFLE,
+    TRACK_TYPES,
     UNKNOWN,
-    Part,
-    PartRecord,
+    circumstances_of,
+    flags_of,
     row_type,
-    write_parts,
+    smallest,
 )
 from skip_pipeline.flow.tracks import track_matrix, write_tracks
 from skip_pipeline.locations import make_folder
@@ -97,7 +99,7 @@ def bundle_shard(
     records["split"] = split[order]
     records[schema.LABEL] = _flag(name, scaled, schema.LABEL)[last][order]
     ids = sessions[schema.SESSION_ID].cast(pa.binary()).to_numpy()[order].astype("S")
-    return Part(name, records, ids, _rows(name, scaled, track_of)[earlier], len(tracks))
+    return Part(name, records, ids, _rows(name, scaled, track_of, len(tracks))[earlier], len(tracks))
 
 
 def write_part(bundles_dir: Path, part: Part) -> PartRecord:
@@ -155,8 +157,8 @@ def _check_tracks(name: str, scaled: pa.Table, track_of: np.ndarray, tracks: np.
 _TABLES_AGAIN: Final = "Materialize merged_table, encoded_table and scaled_table again"
 
 
-def _rows(name: str, scaled: pa.Table, track_of: np.ndarray) -> np.ndarray:
-    """A record per row, with seeks in the smallest type that holds them all."""
+def _rows(name: str, scaled: pa.Table, track_of: np.ndarray, tracks: int) -> np.ndarray:
+    """A record per row, in the smallest type that holds all tracks and seeks."""
     seeks = {column: scaled[column].to_numpy() for column in SEEKS}
     for column, values in seeks.items():
         if values.min(initial=0) < 0:
@@ -165,16 +167,16 @@ def _rows(name: str, scaled: pa.Table, track_of: np.ndarray) -> np.ndarray:
                 "materialize scaled_table again"
             )
     most = max(int(values.max(initial=0)) for values in seeks.values())
-    rows = np.zeros(scaled.num_rows, row_type(next(t for t in SEEK_TYPES if most <= np.iinfo(t).max)))
+    rows = np.zeros(
+        scaled.num_rows, row_type(smallest(SEEK_TYPES, most), smallest(TRACK_TYPES, max(0, tracks - 1)))
+    )
     rows["track"] = track_of
-    flags = np.zeros(scaled.num_rows, np.uint16)
-    for bit, column in enumerate(FLAGS):
-        flags |= _flag(name, scaled, column).astype(np.uint16) << bit
-    rows["flags"] = flags
+    rows["flags"] = flags_of({column: _flag(name, scaled, column) for column in FLAGS})
+    rows["circumstances"] = circumstances_of(
+        _flag(name, scaled, SHUFFLE), {column: _level_codes(name, scaled, column) for column in CATEGORIES}
+    )
     for column, values in seeks.items():
         rows[column] = values
-    for column in CATEGORIES:
-        rows[column] = _level_codes(name, scaled, column)
     return rows
 
 
@@ -198,7 +200,7 @@ def _level_codes(name: str, scaled: pa.Table, category: str) -> np.ndarray:
         values = _flag(name, scaled, column)
         codes += values * np.uint8(code)
         levels += values
-    codes[levels == 0] = UNKNOWN
+    codes[levels == 0] = UNKNOWN[category]
     if levels.max(initial=0) > 1:
         row = int(levels.argmax())
         raise ContractError(

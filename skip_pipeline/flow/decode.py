@@ -11,25 +11,15 @@ from typing import Final
 import numpy as np
 
 from skip_pipeline import schema
-from skip_pipeline.flow.parts import CATEGORIES, FLAGS, SEEKS, UNKNOWN
+from skip_pipeline.flow.records import CATEGORIES, CIRCUMSTANCE_SIZES, FLAGS, SEEKS, SHUFFLE, flag
 
 _COLUMN: Final = {name: i for i, name in enumerate(schema.SESSION_LOG_BRANCH)}
-_TOGETHER: Final = 8  # the first eight flags stand side by side in the branch; shuffle stands apart
-_FLAG_COLUMNS: Final = slice(_COLUMN[FLAGS[0]], _COLUMN[FLAGS[0]] + _TOGETHER)
-_LABEL_BIT: Final = FLAGS.index(schema.LABEL)
-
-
-def padding_record(dtype: np.dtype) -> np.ndarray:
-    """The record that stands for no track: no flag, no seek, no level."""
-    record = np.zeros((), dtype)
-    for name in CATEGORIES:
-        record[name] = UNKNOWN
-    return record
+_FLAG_COLUMNS: Final = slice(_COLUMN[FLAGS[0]], _COLUMN[FLAGS[0]] + len(FLAGS))  # side by side in the branch
 
 
 def _flag_table() -> np.ndarray:
-    """Columns of the first eight flags for every value of their bits: float32 (256, 8)."""
-    bits = np.arange(2**_TOGETHER)[:, None] >> np.arange(_TOGETHER)
+    """Columns of the eight flags for every value of their bits: float32 (256, 8)."""
+    bits = np.arange(2 ** len(FLAGS))[:, None] >> np.arange(len(FLAGS))
     return (bits & 1).astype(np.float32)
 
 
@@ -39,10 +29,9 @@ def _circumstance_table() -> np.ndarray:
     The last code of each category is the unknown level. Small enough for a processor's cache, so that 23
     columns take one look-up.
     """
-    sizes = [2, *(len(schema.LEVELS[name]) + 1 for name in CATEGORIES)]
-    shuffle, *codes = np.unravel_index(np.arange(np.prod(sizes)), sizes)
+    shuffle, *codes = np.unravel_index(np.arange(np.prod(CIRCUMSTANCE_SIZES)), CIRCUMSTANCE_SIZES)
     table = np.zeros((len(shuffle), len(_COLUMN)), np.float32)
-    table[:, _COLUMN[FLAGS[-1]]] = shuffle
+    table[:, _COLUMN[SHUFFLE]] = shuffle
     for name, code in zip(CATEGORIES, codes, strict=True):
         for level, column in enumerate(schema.indicators(name)):
             table[:, _COLUMN[column]] = code == level
@@ -56,13 +45,8 @@ _CIRCUMSTANCES: Final = _circumstance_table()
 def _session_log(
     _: np.ndarray, sessions: np.ndarray, rows: np.ndarray, pad: np.ndarray, out: np.ndarray
 ) -> None:
-    flags = rows["flags"]
-    combination = (flags >> _TOGETHER).astype(np.int64)
-    for name in CATEGORIES:
-        levels = len(schema.LEVELS[name])
-        combination = combination * (levels + 1) + np.minimum(rows[name], levels)
-    np.take(_CIRCUMSTANCES, combination, axis=0, out=out, mode="clip")
-    out[:, :, _FLAG_COLUMNS] = _FLAG_TABLE[flags & (2**_TOGETHER - 1)]
+    np.take(_CIRCUMSTANCES, rows["circumstances"], axis=0, out=out, mode="clip")
+    out[:, :, _FLAG_COLUMNS] = _FLAG_TABLE[rows["flags"]]
     length = sessions["length"].astype(np.float32)[:, None]
     position = np.arange(schema.STEPS, dtype=np.float32) + 1 - (schema.MAX_SESSION_LENGTH - length)
     out[:, :, _COLUMN[schema.POSITION]] = np.maximum(position, 0)
@@ -79,7 +63,7 @@ def _previous_tracks(
 
 
 def _skip_sequence(_: np.ndarray, __: np.ndarray, rows: np.ndarray, pad: np.ndarray, out: np.ndarray) -> None:
-    out[:, :, 0] = rows["flags"] >> _LABEL_BIT & 1
+    out[:, :, 0] = flag(rows, schema.LABEL)
     out[pad] = schema.SKIP_PADDING
 
 

@@ -16,8 +16,9 @@ import numpy as np
 
 from skip_pipeline import schema
 from skip_pipeline.errors import RefusedError
-from skip_pipeline.flow.decode import DECODERS, padding_record
-from skip_pipeline.flow.parts import SESSION, Part, open_parts, row_type
+from skip_pipeline.flow.decode import DECODERS
+from skip_pipeline.flow.parts import Part, open_parts
+from skip_pipeline.flow.records import ROW_TYPES, SESSION, padding_record
 from skip_pipeline.locations import location
 from skip_pipeline.storage import on_this_machine
 
@@ -146,7 +147,7 @@ class Bundle(Mapping[str, Any]):
         self._row_type = max(
             (part.rows.dtype for part in parts),
             key=lambda dtype: dtype.itemsize,
-            default=row_type(np.dtype("u1")),
+            default=ROW_TYPES[0],
         )
         width = max((part.ids.dtype.itemsize for part in parts), default=1)
         for name in schema.BRANCH_SHAPES:

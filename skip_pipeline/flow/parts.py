@@ -24,6 +24,7 @@ import numpy as np
 
 from skip_pipeline import schema
 from skip_pipeline.errors import ContractError, MissingInputError
+from skip_pipeline.flow.records import ROW_TYPES, SESSION
 from skip_pipeline.settings import EXAMPLES_SHOWN
 from skip_pipeline.storage import map_array, read_json, write_json
 
@@ -34,57 +35,8 @@ ROWS: Final = "rows.npy"
 IDS: Final = "session_id.npy"
 PART_FILES: Final = (SESSIONS, ROWS, IDS)
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """Number of this layout, in ``parts.json``; another number is another layout."""
-
-FLAGS: Final = (
-    "skip_1",
-    "skip_2",
-    "skip_3",
-    schema.LABEL,
-    "context_switch",
-    "no_pause_before_play",
-    "short_pause_before_play",
-    "long_pause_before_play",
-    "hist_user_behavior_is_shuffle",
-)
-"""Columns of zeros and ones; flag i is bit i of a row's ``flags``."""
-
-SEEKS: Final = ("hist_user_behavior_n_seekfwd", "hist_user_behavior_n_seekback")
-
-CATEGORIES: Final = tuple(
-    name for name in schema.LEVELS if schema.indicators(name)[0] in schema.SESSION_LOG_BRANCH
-)
-"""Categories of a log row, a code each; a track's own, ``mode``, is in the track matrix."""
-
-UNKNOWN: Final = 255
-"""Code of a level outside the vocabulary, whose indicators are all zero."""
-
-SESSION: Final = np.dtype(
-    [
-        ("first_row", "<i8"),  # of the part's rows; length - 1 rows belong to the session
-        ("last_track", "<u4"),  # row of tracks.npy
-        ("length", "u1"),  # tracks, the predicted one included
-        ("split", "u1"),  # index into schema.SPLITS
-        (schema.LABEL, "u1"),
-    ]
-)
-"""One session: 15 bytes."""
-
-SEEK_TYPES: Final = (np.dtype("u1"), np.dtype("<u2"), np.dtype("<u4"))
-"""Types that a part may count seeks in; the widest holds every value of the raw contract's int32."""
-
-
-def row_type(seeks: np.dtype) -> np.dtype:
-    """Record of one log row, 11 bytes with seeks in one of ``SEEK_TYPES`` of 1 byte, 17 with the widest."""
-    return np.dtype(
-        [
-            ("track", "<u4"),  # row of tracks.npy
-            ("flags", "<u2"),
-            *((name, seeks) for name in SEEKS),
-            *((name, "u1") for name in CATEGORIES),
-        ]
-    )
 
 
 @dataclass(frozen=True)
@@ -112,7 +64,7 @@ class Part:
         name: of the shard.
         sessions: ``SESSION`` (n,), ordered by split.
         ids: bytes (n,).
-        rows: ``row_type`` (rows,), of all splits.
+        rows: one of ``records.ROW_TYPES`` (rows,), of all splits.
         tracks: rows of the track matrix that it was made for.
     """
 
@@ -221,8 +173,8 @@ def open_part(bundles_dir: Path, record: PartRecord, matrix: np.ndarray) -> Part
     n = sum(record.sessions.values())
     if sessions.dtype != SESSION or sessions.shape != (n,):
         raise _unlike(folder / SESSIONS, sessions, f"{n} records of {', '.join(SESSION.names or ())}")
-    if rows.dtype not in [row_type(seeks) for seeks in SEEK_TYPES] or rows.shape != (record.rows,):
-        names = ", ".join(row_type(SEEK_TYPES[0]).names or ())
+    if rows.dtype not in ROW_TYPES or rows.shape != (record.rows,):
+        names = ", ".join(ROW_TYPES[0].names or ())
         raise _unlike(folder / ROWS, rows, f"{record.rows} records of {names}")
     if ids.dtype.kind != "S" or ids.shape != (n,):
         raise _unlike(folder / IDS, ids, f"bytes ({n},)")

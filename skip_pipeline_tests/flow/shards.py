@@ -13,7 +13,8 @@ from skip_pipeline import schema
 from skip_pipeline.flow.bundle import BundleWriter, bundle_shard
 from skip_pipeline.flow.gather import ARRAYS, Bundle
 from skip_pipeline.flow.leak import wide_form
-from skip_pipeline.flow.parts import CATEGORIES, SEEKS, Part
+from skip_pipeline.flow.parts import Part
+from skip_pipeline.flow.records import CATEGORIES, SEEKS
 
 TRACKS = np.random.default_rng(7).random((40, 31), dtype=np.float32)
 """The scaled features of forty tracks: no two values alike, and a mode each, but for the last."""

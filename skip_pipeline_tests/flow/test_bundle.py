@@ -16,6 +16,7 @@ from skip_pipeline.flow.bundle import (
     track_matrix,
 )
 from skip_pipeline.flow.leak import wide_form
+from skip_pipeline.flow.records import circumstances
 from skip_pipeline.flow.scale import feature_range, fit_scaler
 from skip_pipeline_tests.builders import (
     TEST,
@@ -73,13 +74,13 @@ def test_seeks_are_kept_in_the_smallest_type_that_holds_them(most, size):
     assert same(made.bundle(), made.wide()["train"])
 
 
-def test_the_level_of_a_row_is_its_code_and_255_if_it_is_unknown():
+def test_the_level_of_a_row_is_its_code_and_the_one_after_the_last_if_it_is_unknown():
     made = shard([10])
     for name in schema.indicators("context_type"):
         made = made._replace(
             scaled=replace_column(made.scaled, name, [int(name.endswith("radio"))] + [0] * 9)
         )
-    assert made.part().rows["context_type"].tolist() == [4] + [255] * 8
+    assert circumstances(made.part().rows)["context_type"].tolist() == [4] + [6] * 8
     assert same(made.bundle(), made.wide()["train"])
 
 
@@ -131,9 +132,9 @@ def test_of_the_predicted_position_only_the_track_and_the_label_are_kept():
     assert first.sessions["last_track"].tolist() == track_rows[[9, 22]].tolist()
 
 
-def test_a_log_row_takes_11_bytes_and_a_session_15_beside_its_id():
+def test_a_log_row_takes_7_bytes_and_a_session_11_beside_its_id():
     part = shard(EVERY_LENGTH).part()
-    assert (part.rows.itemsize, part.sessions.itemsize, part.ids.itemsize) == (11, 15, 1)
+    assert (part.rows.itemsize, part.sessions.itemsize, part.ids.itemsize) == (7, 11, 1)
 
 
 def test_the_same_shards_give_the_same_bytes(tmp_path):

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from skip_pipeline.errors import ContractError, MissingInputError
-from skip_pipeline.flow.parts import PartRecord, open_parts, read_parts, row_type
+from skip_pipeline.flow.parts import PartRecord, open_parts, read_parts
+from skip_pipeline.flow.records import ROW_TYPES
 from skip_pipeline_tests.builders import assert_says, refusal
 from skip_pipeline_tests.flow.shards import TRACKS, shard, write
 
@@ -71,7 +72,7 @@ def test_a_pickle_is_not_opened(bundles, name):
         ("tracks.npy", np.zeros((40, 30), np.float32), "is float32 (40, 30), not float32 (tracks, 31)"),
         ("tracks.npy", np.zeros((40, 31)), "is float64 (40, 31), not float32"),
         ("log/sessions.npy", np.zeros(4), "is float64 (4,), not 4 records of first_row"),
-        ("log/rows.npy", np.zeros(41, row_type(np.dtype("u1"))), "(41,), not 42 records of track, flags"),
+        ("log/rows.npy", np.zeros(41, ROW_TYPES[0]), "(41,), not 42 records of track, flags"),
         ("log/rows.npy", np.zeros((42, 11), np.uint8), "is uint8 (42, 11), not 42 records"),
         ("log/session_id.npy", np.array(["a"] * 4), "is <U1 (4,), not bytes (4,)"),
         ("log/session_id.npy", np.array([b"a"] * 3), "is |S1 (3,), not bytes (4,)"),

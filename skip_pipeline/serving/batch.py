@@ -1,0 +1,139 @@
+"""Probabilities for whole log files: the published test set, shard by shard, to parquet."""
+
+from __future__ import annotations
+
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+
+from skip_pipeline import schema
+from skip_pipeline.code_version import stages_version
+from skip_pipeline.raw_folder import data_source, shard_name
+from skip_pipeline.serving.logs import PREHISTORY, LogPair, log_pairs, read_log_pair
+from skip_pipeline.serving.model import Scores, ServedModel
+from skip_pipeline.serving.package import describe, load
+from skip_pipeline.serving.sessions import Sessions
+from skip_pipeline.settings import DataSource
+from skip_pipeline.storage import (
+    Apply,
+    Made,
+    ShardJob,
+    Staging,
+    digest_of,
+    identify,
+    in_turn,
+    publish,
+    write_table,
+)
+
+STAGE: Final = "skip_predictions"
+
+PREDICTIONS_FOLDER: Final = "08_predictions"
+"""Of a data directory, for what `skip_predictions` publishes."""
+
+SKIP_PREDICTIONS: Final = pa.schema(
+    [
+        (schema.SESSION_ID, pa.string()),
+        (schema.TRACK_ID, pa.string()),
+        ("p_skip", pa.float64()),
+        ("model_version", pa.string()),
+        ("known_track", pa.bool_()),
+    ]
+)
+"""One row per session: the probability that the track is skipped, which model says so, and whether it knew
+the track's features."""
+
+
+def prediction_table(sessions: Sessions, scores: Scores, model_version: str) -> pa.Table:
+    """What a model says of sessions, as ``SKIP_PREDICTIONS``."""
+    return pa.Table.from_arrays(
+        [
+            pa.array(sessions.session_id, pa.string()),
+            pa.array(sessions.next_track_ids, pa.string()),
+            pa.array(scores.p_skip),
+            pa.array([model_version] * len(sessions), pa.string()),
+            pa.array(scores.known_track),
+        ],
+        schema=SKIP_PREDICTIONS,
+    )
+
+
+def skip_predictions(
+    raw: Path,
+    folder: Path,
+    *,
+    model: Path,
+    model_version: str,
+    apply: Apply = in_turn,
+    started: float | None = None,
+) -> Staging:
+    """Score every session of the test set and publish the predictions, a parquet file per shard.
+
+    A shard that was scored by the same model is kept. Without a folder ``test_set`` no row is published.
+
+    Details: ``model`` (fingerprint), ``model_version``, ``unknown_tracks`` and ``values_of_unknown_level``.
+
+    Args:
+        raw: folder with ``test_set/``.
+        folder: to publish to.
+        model: folder of a served model (``package.load``).
+        model_version: how the predictions call it.
+        apply: see ``storage.Apply``.
+        started: see ``storage.publish``.
+
+    Raises:
+        MissingInputError, BadInputError, BrokenSessionError: see ``logs.log_pairs`` and
+            ``logs.read_log_pair``.
+        MissingInputError, ContractError: see ``package.load``.
+    """
+    described = describe(model)
+    source: DataSource = "synthetic" if "synthetic" in (data_source(raw), described.data_source) else "real"
+    pairs = log_pairs(raw)
+    logs = identify([pair.prehistory for pair in pairs], {}, apply)
+    asked = identify([pair.input for pair in pairs], {}, apply)
+    decisive = digest_of(stages_version(), described.fingerprint, model_version)
+    with publish(folder, stage=STAGE, data_source=source, started=started) as staging:
+        make = partial(
+            score_pair, model=model, model_version=model_version, out=staging.folder, data_source=source
+        )
+        jobs = [
+            ShardJob(
+                _shard(pair),
+                digest_of(decisive, log.record.sha256, tracks.record.sha256),
+                partial(make, pair),
+            )
+            for pair, log, tracks in zip(pairs, logs, asked, strict=True)
+        ]
+        made = staging.make_shards(jobs, apply).values()
+        staging.rows = sum(summary["rows"] for summary in made)
+        staging.details |= {"model": described.fingerprint, "model_version": model_version}
+        for name in ("unknown_tracks", "values_of_unknown_level"):
+            staging.details[name] = sum(summary[name] for summary in made)
+    return staging
+
+
+def score_pair(pair: LogPair, *, model: Path, model_version: str, out: Path, data_source: DataSource) -> Made:
+    """Score one pair of files; see ``skip_predictions``."""
+    sessions = read_log_pair(pair)
+    # Arrow's number, because workers that share a machine are told to have one; the result is the same.
+    scores = _model(model, describe(model).fingerprint).score(sessions, threads=pa.cpu_count())
+    table = prediction_table(sessions, scores, model_version)
+    write_table(table, out / _shard(pair), SKIP_PREDICTIONS, data_source=data_source)
+    summary = {
+        "rows": table.num_rows,
+        "unknown_tracks": int((~scores.known_track).sum()),
+        "values_of_unknown_level": scores.unknown_levels,
+    }
+    return Made((_shard(pair),), summary)
+
+
+def _shard(pair: LogPair) -> str:
+    return f"{shard_name(pair.prehistory).removeprefix(PREHISTORY)}.parquet"
+
+
+@lru_cache(maxsize=1)
+def _model(folder: Path, _fingerprint: str) -> ServedModel:
+    """A model, opened once for all shards that a process works on."""
+    return load(folder, threads=1)

@@ -1,0 +1,225 @@
+"""From log files to sessions, in one pass over their columns.
+
+Two kinds of files: whole logs, in which each session's last track is the one to predict, as in training; and
+the published test set's pairs, which lack the outcomes that are to be predicted:
+
+    log_prehistory_….csv   21 columns, the log of each session's first half
+    log_input_….csv         4 columns, the tracks of its second half; the first of them is predicted
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from skip_pipeline import schema
+from skip_pipeline.errors import BadInputError, BrokenSessionError, MissingInputError
+from skip_pipeline.flow.records import CATEGORIES, FLAGS, SEEKS, SHUFFLE, UNKNOWN, circumstances_of, flags_of
+from skip_pipeline.flow.session_log import order_session_log, read_session_log, session_starts
+from skip_pipeline.flow.text_columns import DICTIONARY, codes_of, dictionary_of
+from skip_pipeline.raw_csv import read_csv
+from skip_pipeline.raw_csv_diagnosis import WHOLE_SESSIONS, rows_text, shown_value
+from skip_pipeline.raw_folder import csv_files
+from skip_pipeline.serving.sessions import ROW, Sessions
+
+TEST_SET: Final = "test_set"
+"""The public archive's folder beside ``training_set``."""
+
+PREHISTORY: Final = "log_prehistory_"
+INPUT: Final = "log_input_"
+
+LOG_INPUT: Final = pa.schema(
+    [
+        (schema.SESSION_ID, DICTIONARY),
+        (schema.LOG_TRACK_ID, pa.string()),
+        *(schema.SESSION_LOG.field(name) for name in (schema.POSITION, schema.LENGTH)),
+    ]
+)
+"""Columns of a ``log_input`` file: tracks without what became of them."""
+
+
+@dataclass(frozen=True)
+class LogPair:
+    """Both files of one shard of the test set."""
+
+    prehistory: Path
+    input: Path
+
+    def __str__(self) -> str:
+        return self.prehistory.name
+
+
+def log_pairs(raw: Path) -> tuple[LogPair, ...]:
+    """Pairs of files in ``raw/test_set``, sorted by name; none where there is no such folder.
+
+    Raises:
+        MissingInputError: one of a pair is not there.
+    """
+    found = csv_files(raw / TEST_SET)
+    logs = {path.name.removeprefix(PREHISTORY): path for path in found if path.name.startswith(PREHISTORY)}
+    inputs = {path.name.removeprefix(INPUT): path for path in found if path.name.startswith(INPUT)}
+    for name in sorted(logs.keys() ^ inputs.keys()):
+        present, prefix = (logs[name], INPUT) if name in logs else (inputs[name], PREHISTORY)
+        raise MissingInputError(
+            f"{present} has no {prefix}{name} beside it; expected both files of every pair. Put the other "
+            "there, or remove this one"
+        )
+    return tuple(LogPair(logs[name], inputs[name]) for name in sorted(logs))
+
+
+def read_whole_log(path: Path) -> Sessions:
+    """Sessions of a log, a CSV or parquet file, whose last tracks are to be predicted.
+
+    What the log says of a last track but its id is not looked at.
+
+    Raises:
+        MissingInputError, BadInputError: see ``session_log.read_session_log``; parquet without the log's
+            columns, or with values that they cannot hold.
+        BrokenSessionError: positions are not 1, 2, …, 2 to 20 of them.
+    """
+    log, _ = order_session_log(
+        _read_parquet_log(path) if path.suffix == ".parquet" else read_session_log(path)
+    )
+    starts, counts = _sessions_of(log, str(path), least=2, most=schema.MAX_SESSION_LENGTH)
+    last = starts + counts - 1
+    next_ids = log[schema.LOG_TRACK_ID].take(pa.array(last)).combine_chunks()
+    earlier = np.ones(log.num_rows, bool)
+    earlier[last] = False
+    return _sessions(log, log.filter(pa.array(earlier)), starts, counts - 1, next_ids)
+
+
+def _read_parquet_log(path: Path) -> pa.Table:
+    """A parquet file with the columns of a session log, of any types that hold their values."""
+    try:
+        log = pq.read_table(path, columns=schema.SESSION_LOG.names)
+        log = log.select(schema.SESSION_LOG.names).cast(schema.SESSION_LOG)
+    except FileNotFoundError:
+        raise MissingInputError(f"{path} is not there; expected a log with the published columns") from None
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, KeyError, OSError) as refusal:
+        raise BadInputError(
+            f"{path} is no session log ({refusal}); expected parquet with the columns "
+            f"{', '.join(schema.SESSION_LOG.names)}, as published. Correct the file"
+        ) from refusal
+    if log.num_rows == 0:
+        raise BadInputError(f"{path} has no rows; expected at least one session. Deliver the file again")
+    for name in log.column_names:
+        low, high = schema.RAW_RANGES.get(name, (None, None))
+        wrong = log[name].is_null()
+        if low is not None:
+            wrong = pc.or_kleene(wrong, pc.or_(pc.less(log[name], low), pc.greater(log[name], high)))
+        elif name in (schema.SESSION_ID, schema.LOG_TRACK_ID):
+            wrong = pc.or_kleene(wrong, pc.equal(log[name], ""))
+        if (rows := np.flatnonzero(wrong.to_numpy())).size:
+            expected = "a value" if low is None else f"a whole number from {low} to {high}"
+            raise BadInputError(
+                f"{path}: column {name} is not {expected} in {rows_text(rows, log[name])}; "
+                f"{WHOLE_SESSIONS.correct}"
+            )
+    return log
+
+
+def read_log_pair(pair: LogPair) -> Sessions:
+    """Sessions of a pair of the test set, the first track of each one's second half to be predicted.
+
+    Raises:
+        MissingInputError, BadInputError: see ``raw_csv.read_csv``; a session is in one of the files only, or
+            has no track right after its prehistory.
+        BrokenSessionError: positions of a prehistory are not 1, 2, …, at most 19.
+    """
+    log, _ = order_session_log(read_session_log(pair.prehistory))
+    ids = (schema.SESSION_ID, schema.LOG_TRACK_ID)
+    asked = read_csv(pair.input, LOG_INPUT, schema.RAW_RANGES, ids=ids, remedy=WHOLE_SESSIONS)
+    starts, counts = _sessions_of(log, str(pair.prehistory), least=1, most=schema.STEPS)
+    names = log[schema.SESSION_ID].take(pa.array(starts)).cast(pa.string()).combine_chunks()
+    follows = _row_after(names, counts, asked, pair)
+    next_ids = asked[schema.LOG_TRACK_ID].take(pa.array(follows)).combine_chunks()
+    return _sessions(log, log, starts, counts, next_ids)
+
+
+def _row_after(names: pa.Array, counts: np.ndarray, asked: pa.Table, pair: LogPair) -> np.ndarray:
+    """For each session, the row of the input file whose position follows its prehistory."""
+    text = dictionary_of(asked[schema.SESSION_ID])
+    session_of = pc.index_in(text.dictionary, value_set=names).fill_null(-1).to_numpy()[codes_of(text)]
+    if (strange := np.flatnonzero(session_of < 0)).size:
+        name = text[int(strange[0])].as_py()
+        raise _incomplete(pair, name, f"is in {pair.input.name} only")
+    follows = np.flatnonzero(asked[schema.POSITION].to_numpy() == counts[session_of] + 1)
+    found = np.bincount(session_of[follows], minlength=len(names))
+    if (wrong := np.flatnonzero(found != 1)).size:
+        number = int(wrong[0])
+        what = f"has {found[number]} rows at position {counts[number] + 1} of {pair.input.name}"
+        raise _incomplete(pair, names[number].as_py(), what)
+    rows = np.empty(len(names), np.int64)
+    rows[session_of[follows]] = follows
+    return rows
+
+
+def _incomplete(pair: LogPair, session_id: str, what: str) -> BadInputError:
+    return BadInputError(
+        f"{pair.input}: session {session_id!r} (column {schema.SESSION_ID}) {what}; expected every session "
+        f"of {pair.prehistory.name}, and no other, with one row for the track after its last position there. "
+        "Deliver both files again, or remove the session from both"
+    )
+
+
+def _sessions_of(log: pa.Table, name: str, *, least: int, most: int) -> tuple[np.ndarray, np.ndarray]:
+    """First row and number of rows of each session, int64; positions must be 1, 2, … without gaps."""
+    ids = dictionary_of(log[schema.SESSION_ID])
+    starts = session_starts(codes_of(ids))
+    counts = np.diff(np.append(starts, log.num_rows))
+    expected = np.arange(log.num_rows) - np.repeat(starts, counts) + 1
+    wrong = log[schema.POSITION].to_numpy() != expected
+    broken = np.unique(np.searchsorted(starts, np.flatnonzero(wrong), side="right") - 1)
+    broken = np.union1d(broken, np.flatnonzero((counts < least) | (counts > most)))
+    if broken.size:
+        first = int(broken[0])
+        positions = log[schema.POSITION].to_numpy()[starts[first] :][: counts[first]]
+        shown = ", ".join(map(str, positions[: most + 1].tolist()))
+        more = f" and {broken.size - 1} more" if broken.size > 1 else ""
+        raise BrokenSessionError(
+            f"{name}: session {shown_value(ids[int(starts[first])].as_py())}{more}: column {schema.POSITION} "
+            f"is {shown}, expected 1, 2, … without gaps, {least} to {most} of them. Deliver the session "
+            "whole, or remove its rows"
+        )
+    return starts, counts
+
+
+def _sessions(
+    log: pa.Table, rows: pa.Table, starts: np.ndarray, earlier: np.ndarray, next_ids: pa.Array
+) -> Sessions:
+    """Put columns into records."""
+    played = rows[schema.LOG_TRACK_ID].cast(pa.string())
+    tracks = (
+        pa.chunked_array([*played.chunks, next_ids.cast(pa.string())]).combine_chunks().dictionary_encode()
+    )
+    codes = codes_of(tracks)
+    return Sessions(
+        session_id=log[schema.SESSION_ID].take(pa.array(starts)).cast(pa.string()).to_pylist(),
+        earlier=earlier,
+        rows=_records(rows, codes[: rows.num_rows]),
+        next_track=codes[rows.num_rows :].astype(np.int64),
+        track_ids=tracks.dictionary.to_pylist(),
+    )
+
+
+def _records(rows: pa.Table, tracks: np.ndarray) -> np.ndarray:
+    """A record per row, ``ROW``."""
+    records = np.zeros(rows.num_rows, ROW)
+    records["track"] = tracks
+    bits = {name: rows[name].cast(pa.uint8()).to_numpy() for name in (*FLAGS, SHUFFLE)}
+    records["flags"] = flags_of(bits)
+    for name in SEEKS:
+        records[name] = rows[name].to_numpy()
+    codes = {}
+    for name in CATEGORIES:
+        text = dictionary_of(rows[name])
+        levels = pc.index_in(text.dictionary, value_set=pa.array(schema.LEVELS[name]))
+        codes[name] = levels.fill_null(UNKNOWN[name]).to_numpy()[codes_of(text)]
+    records["circumstances"] = circumstances_of(bits[SHUFFLE], codes)
+    return records

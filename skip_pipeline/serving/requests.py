@@ -1,0 +1,265 @@
+"""From a request to sessions: JSON-like values, judged field by field, all rows of a request at once.
+
+    session_id      text; comes back with the answer. May repeat, so that a session can be scored with several
+                    tracks that may come next.
+    history         1 to 19 objects, the tracks played so far in order; published names of the log's columns
+    next_track_id   text
+    next_track      optional: the raw features of the next track, published names of the feature columns
+
+Of a history's columns those in ``USED`` are needed; the others may be there and mean nothing to the network.
+``session_length`` is among them: what counts is how many tracks have been played.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
+from typing import Any, Final, NoReturn
+
+import numpy as np
+import pyarrow as pa
+
+from skip_pipeline import schema
+from skip_pipeline.errors import BadInputError
+from skip_pipeline.flow.records import CATEGORIES, FLAGS, SEEKS, SHUFFLE, UNKNOWN, circumstances_of, flags_of
+from skip_pipeline.raw_csv_diagnosis import shown_value
+from skip_pipeline.serving.sessions import LEVEL_CODES, ROW, Sessions
+
+HISTORY: Final = "history"
+NEXT_TRACK_ID: Final = "next_track_id"
+NEXT_TRACK: Final = "next_track"
+REQUIRED: Final = (schema.SESSION_ID, HISTORY, NEXT_TRACK_ID)
+
+USED: Final = (schema.POSITION, schema.LOG_TRACK_ID, *FLAGS, SHUFFLE, *SEEKS, *CATEGORIES)
+"""Columns of a log row that the network is given, in some form."""
+
+_REMEDY: Final = "Correct the request"
+
+
+def sessions_of_records(records: object) -> Sessions:
+    """Read sessions from objects, such as the ``dataframe_records`` of MLflow's JSON.
+
+    Raises:
+        BadInputError: see ``sessions_of_columns``.
+    """
+    if not isinstance(records, list) or not records:
+        raise BadInputError(
+            f"the request holds {shown_value(records)}, expected a list of sessions, each an object with "
+            f"{', '.join(REQUIRED)}. {_REMEDY}"
+        )
+    for number, record in enumerate(records):
+        if not isinstance(record, Mapping):
+            raise BadInputError(
+                f"session {number} of the request is {shown_value(record)}, expected an object with "
+                f"{', '.join(REQUIRED)}. {_REMEDY}"
+            )
+        _refuse_names(record, f"session {number} of the request")
+    names = (*REQUIRED, NEXT_TRACK)
+    return sessions_of_columns({name: [record.get(name) for record in records] for name in names})
+
+
+def sessions_of_columns(columns: Mapping[str, Sequence[Any]]) -> Sessions:
+    """Read sessions from columns of one value per session.
+
+    Args:
+        columns: ``REQUIRED`` and perhaps ``next_track``, m values each.
+
+    Raises:
+        BadInputError: a field is missing, or breaks what the module says; names session, field and reason.
+    """
+    _refuse_names(columns, "the request")
+    ids, next_ids = (columns[name] for name in (schema.SESSION_ID, NEXT_TRACK_ID))
+    if len(ids) == 0:
+        raise BadInputError(f"the request holds no session, expected at least one. {_REMEDY}")
+    for name, texts in ((schema.SESSION_ID, ids), (NEXT_TRACK_ID, next_ids)):
+        for number, text in enumerate(texts):
+            if not isinstance(text, str) or not text:
+                _refuse(ids, number, name, text, "a text that is not empty")
+    histories = columns[HISTORY]
+    for number, history in enumerate(histories):
+        _check_history(ids, number, history)
+    earlier = np.fromiter(map(len, histories), np.int64, len(histories))
+    objects = list(chain.from_iterable(histories))
+    rows = _rows(objects, _Place(ids, earlier))
+    played = [row[schema.LOG_TRACK_ID] for row in objects]
+    rows["track"] = np.arange(len(rows))
+    return Sessions(
+        session_id=list(ids),
+        earlier=earlier,
+        rows=rows,
+        next_track=np.arange(len(ids)) + len(rows),
+        track_ids=[*played, *next_ids],
+        next_features=_next_features(ids, columns.get(NEXT_TRACK)),
+    )
+
+
+def _refuse_names(found: Mapping[str, Any], where: str) -> None:
+    if missing := [name for name in REQUIRED if name not in found]:
+        raise BadInputError(f"{where} lacks {', '.join(missing)}, expected {', '.join(REQUIRED)}. {_REMEDY}")
+    if extra := [name for name in found if name not in (*REQUIRED, NEXT_TRACK)]:
+        raise BadInputError(
+            f"{where} has {shown_value(extra[0])}, expected {', '.join(REQUIRED)} and perhaps {NEXT_TRACK}. "
+            f"{_REMEDY}"
+        )
+
+
+def _check_history(ids: Sequence[str], number: int, history: Any) -> None:
+    expected = f"a list of 1 to {schema.STEPS} earlier tracks"
+    if not isinstance(history, list | tuple | np.ndarray):
+        _refuse(ids, number, HISTORY, history, expected)
+    if not 1 <= len(history) <= schema.STEPS:
+        _refuse(ids, number, HISTORY, _Words(f"a list of {len(history)}"), expected)
+    for i, row in enumerate(history):
+        if not isinstance(row, Mapping):
+            _refuse(ids, number, f"{HISTORY}[{i}]", row, "an object with the log's columns")
+
+
+class _Place:
+    """Where in the request the i-th of all rows stands, for messages."""
+
+    def __init__(self, ids: Sequence[str], earlier: np.ndarray) -> None:
+        self._ids = ids
+        self._ends = np.cumsum(earlier)
+        self.positions = np.arange(earlier.sum()) - np.repeat(self._ends - earlier, earlier) + 1
+
+    def refuse(self, i: int, column: str, value: object, expected: str) -> NoReturn:
+        number = int(np.searchsorted(self._ends, i, side="right"))
+        _refuse(self._ids, number, f"{HISTORY}[{self.positions[i] - 1}].{column}", value, expected)
+
+
+def _rows(objects: Sequence[Mapping[str, Any]], place: _Place) -> np.ndarray:
+    """A record per row, ``ROW``; the track is left out."""
+    rows = np.zeros(len(objects), ROW)
+    columns = {name: _column(objects, name, place) for name in USED}
+    positions = _integers(schema.POSITION, columns[schema.POSITION], place)
+    if (wrong := np.flatnonzero(positions != place.positions)).size:
+        expected = f"{place.positions[wrong[0]]}: positions count from 1, in order and without gaps"
+        place.refuse(int(wrong[0]), schema.POSITION, int(positions[wrong[0]]), expected)
+    rows["flags"] = flags_of({name: _integers(name, columns[name], place) for name in FLAGS})
+    for name in SEEKS:
+        rows[name] = _integers(name, columns[name], place)
+    for name in (schema.LOG_TRACK_ID, *CATEGORIES):
+        _check_texts(name, columns[name], place)
+    codes = {
+        name: np.array([LEVEL_CODES[name].get(level, UNKNOWN[name]) for level in columns[name]], np.uint16)
+        for name in CATEGORIES
+    }
+    rows["circumstances"] = circumstances_of(_integers(SHUFFLE, columns[SHUFFLE], place), codes)
+    return rows
+
+
+def _column(objects: Sequence[Mapping[str, Any]], name: str, place: _Place) -> list[Any]:
+    try:
+        return [row[name] for row in objects]
+    except KeyError:
+        i = next(i for i, row in enumerate(objects) if name not in row)
+        place.refuse(i, name, None, _expected(name))
+
+
+_IS_FLAG: Final = frozenset((*FLAGS, SHUFFLE))
+_BOUNDS: Final = {
+    name: (0, 1) if name in _IS_FLAG else schema.RAW_RANGES[name] for name in (*FLAGS, SHUFFLE, *SEEKS)
+} | {schema.POSITION: (1, schema.STEPS)}
+
+
+def _expected(name: str) -> str:
+    if name not in _BOUNDS:
+        return "a text that is not empty"
+    low, high = _BOUNDS[name]
+    return "true or false (1 or 0)" if name in _IS_FLAG else f"a whole number from {low} to {high}"
+
+
+def _integers(name: str, values: list[Any], place: _Place) -> np.ndarray:
+    """A column of whole numbers, or of zeros and ones that may be spelt false and true: int64."""
+    low, high = _BOUNDS[name]
+    kinds = set(map(type, values))
+    plain = kinds <= {int, bool} if name in _IS_FLAG else kinds == {int}
+    if not (plain and low <= min(values) and max(values) <= high):
+        i = _first(values, lambda value: not _is_integer(value, low, high, boolean=name in _IS_FLAG))
+        if i is not None:
+            place.refuse(i, name, values[i], _expected(name))
+    return np.array(values, np.int64)
+
+
+def _is_integer(value: object, low: int, high: int, *, boolean: bool) -> bool:
+    if isinstance(value, bool | np.bool_):
+        return boolean
+    return isinstance(value, int | np.integer) and low <= int(value) <= high
+
+
+def _check_texts(name: str, values: list[Any], place: _Place) -> None:
+    if set(map(type, values)) != {str} or "" in values:
+        i = _first(values, lambda value: not isinstance(value, str) or not value)
+        if i is not None:
+            place.refuse(i, name, values[i], _expected(name))
+
+
+def _first(values: Sequence[Any], is_wrong: Callable[[Any], bool]) -> int | None:
+    return next((i for i, value in enumerate(values) if is_wrong(value)), None)
+
+
+# --- Features of the next track ---------------------------------------------------------------------------
+
+
+def _next_features(ids: Sequence[str], given: Sequence[Any] | None) -> dict[int, Mapping[str, Any]]:
+    """Raw features by number of the session; a session without them has None, or NaN as pandas puts it."""
+    found: dict[int, Mapping[str, Any]] = {}
+    for number, features in enumerate(given if given is not None else ()):
+        if features is None or (isinstance(features, float) and math.isnan(features)):
+            continue
+        if not isinstance(features, Mapping):
+            _refuse(ids, number, NEXT_TRACK, features, "an object with the features' columns")
+        found[number] = {
+            name: _feature(ids, number, name, features.get(name)) for name in schema.TRACK_ATTRIBUTES
+        }
+    return found
+
+
+def _feature(ids: Sequence[str], number: int, name: str, value: Any) -> float | int | str:
+    dtype = schema.TRACK_FEATURES.field(name).type
+    if not _is_feature(value, dtype):
+        _refuse(ids, number, f"{NEXT_TRACK}.{name}", value, _EXPECTED_FEATURE[_kind(dtype)])
+    made: float | int | str = {"text": str, "integer": int, "number": float}[_kind(dtype)](value)
+    return made
+
+
+_EXPECTED_FEATURE: Final = {
+    "text": "a text that is not empty",
+    "integer": "a whole number of its column's type",
+    "number": "a finite number",
+}
+
+
+def _kind(dtype: pa.DataType) -> str:
+    if pa.types.is_string(dtype):
+        return "text"
+    return "integer" if pa.types.is_integer(dtype) else "number"
+
+
+def _is_feature(value: object, dtype: pa.DataType) -> bool:
+    kind = _kind(dtype)
+    if kind == "text":
+        return isinstance(value, str) and bool(value)
+    if isinstance(value, bool | np.bool_):
+        return False
+    if kind == "integer":
+        limits = np.iinfo(dtype.to_pandas_dtype())
+        return isinstance(value, int | np.integer) and limits.min <= int(value) <= limits.max
+    largest = float(np.finfo(dtype.to_pandas_dtype()).max)
+    return isinstance(value, int | float | np.integer | np.floating) and abs(float(value)) <= largest
+
+
+class _Words(str):
+    """What a message says of a value that is not shown itself."""
+
+    __slots__ = ()
+
+
+def _refuse(ids: Sequence[str], number: int, name: str, value: object, expected: str) -> NoReturn:
+    words = _Words("missing") if value is None else value
+    found = words if isinstance(words, _Words) else shown_value(words)
+    raise BadInputError(
+        f"session {number} of the request ({schema.SESSION_ID} {shown_value(ids[number])}): {name} is "
+        f"{found}, expected {expected}. {_REMEDY}"
+    )

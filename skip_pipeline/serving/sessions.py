@@ -1,0 +1,114 @@
+"""Sessions to be scored, in the small records that bundles are made of, and the network's inputs from them.
+
+Requests (``requests``) and log files (``logs``) both end here, and from here on goes the code that made the
+inputs for training: ``flow.decode``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Final
+
+import numpy as np
+
+from skip_pipeline import schema
+from skip_pipeline.flow.decode import DECODERS
+from skip_pipeline.flow.records import (
+    CATEGORIES,
+    SESSION,
+    UNKNOWN,
+    WIDEST_ROW,
+    circumstances,
+    padding_record,
+)
+
+ROW: Final = WIDEST_ROW
+"""Record of one earlier track, in the type that holds any track and any number of seeks."""
+
+LEVEL_CODES: Final[Mapping[str, Mapping[str, int]]] = {
+    name: {level: code for code, level in enumerate(schema.LEVELS[name])} for name in CATEGORIES
+}
+"""Code of each level of a row's categories; any other level is ``UNKNOWN``."""
+
+
+@dataclass(frozen=True)
+class Sessions:
+    """m sessions, each with the tracks played so far and the one that comes next.
+
+    A session's length, which the network is given, is the number of its earlier tracks plus one: it was
+    trained to predict a session's last track. In training that was 10 to 20.
+
+    Attributes:
+        session_id: m texts, which only come back with the answer.
+        earlier: int64 (m,), number of earlier tracks, 1 to 19.
+        rows: ``ROW`` (sum of ``earlier``,), one session after another; ``track`` indexes ``track_ids``.
+        next_track: int64 (m,), indexes ``track_ids``.
+        track_ids: texts, the same one as often as it may be.
+        next_features: raw features of the next track (``schema.TRACK_ATTRIBUTES``), by number of the session.
+    """
+
+    session_id: Sequence[str]
+    earlier: np.ndarray
+    rows: np.ndarray
+    next_track: np.ndarray
+    track_ids: Sequence[str]
+    next_features: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.earlier)
+
+    @cached_property
+    def bounds(self) -> np.ndarray:
+        """First row of each session, and behind them the number of rows: int64 (m + 1,)."""
+        return np.concatenate([[0], np.cumsum(self.earlier)])
+
+    @property
+    def next_track_ids(self) -> list[str]:
+        """Ids of the tracks to be scored, m."""
+        return [self.track_ids[i] for i in self.next_track.tolist()]
+
+    @property
+    def unknown_levels(self) -> int:
+        """Values outside the vocabulary; their indicators are all zero, as in training."""
+        codes = circumstances(self.rows)
+        return sum(int(np.count_nonzero(codes[name] == UNKNOWN[name])) for name in CATEGORIES)
+
+
+def branches(
+    sessions: Sessions, own: slice, track_rows: np.ndarray, tracks: np.ndarray, neutral: np.ndarray
+) -> dict[str, np.ndarray]:
+    """The four inputs of some sessions, made by what decodes the bundles.
+
+    Args:
+        own: which sessions; from 0, without steps, within their number.
+        track_rows: int64 (track ids,), row of ``tracks`` for each of ``sessions.track_ids``; -1 for none.
+        tracks: float32 (tracks, 31), scaled.
+        neutral: float32 (31,), what stands for a track without a row.
+
+    Returns:
+        float32 (n, …), ``schema.BRANCH_SHAPES``.
+    """
+    earlier = sessions.earlier[own]
+    rows = sessions.rows[slice(*sessions.bounds[[own.start, own.stop]])]
+    last = track_rows[sessions.next_track[own]]
+    played = track_rows[rows["track"]]
+    records = np.zeros(len(earlier), SESSION)
+    records["length"] = earlier + 1
+    records["last_track"] = np.maximum(last, 0)
+    padding = np.arange(schema.STEPS) < (schema.STEPS - earlier)[:, None]
+    steps = np.full(padding.shape, padding_record(ROW), ROW)
+    resolved = rows.copy()
+    resolved["track"] = np.maximum(played, 0)
+    steps[~padding] = resolved  # row by row, so in the order of sessions and positions
+    made = {}
+    for name, shape in schema.BRANCH_SHAPES.items():
+        made[name] = np.empty((len(earlier), *shape), np.float32)
+        DECODERS[name](tracks, records, steps, padding, made[name])
+    if (played < 0).any():
+        unknown = np.zeros(padding.shape, bool)
+        unknown[~padding] = played < 0
+        made["previous_tracks"][unknown] = neutral
+    made["last_track"][last < 0] = neutral
+    return made

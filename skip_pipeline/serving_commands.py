@@ -1,0 +1,234 @@
+"""Commands that answer with a trained model: ``serve`` over HTTP, ``predict`` a file.
+
+Neither imports TensorFlow or Dagster.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final, TypeVar
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from skip_pipeline import settings
+from skip_pipeline.errors import BadInputError, MissingInputError, SkipPipelineError
+from skip_pipeline.settings import DataLayout
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from skip_pipeline.defs.served_model import RegisteredModel
+    from skip_pipeline.serving.follow import Source
+    from skip_pipeline.serving.sessions import Sessions
+
+_ROWS_SHOWN: Final = 20  # of a terminal's table; `--out` has all
+
+_out = Console(highlight=False, soft_wrap=True)
+_err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+Result = TypeVar("Result")
+
+DataDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--data-dir",
+        help=f"Data directory; else ${settings.DATA_DIR_VARIABLE}, else {settings.DEFAULT_DATA_DIR}/.",
+        show_default=False,
+    ),
+]
+ModelFolder = Annotated[
+    Path | None,
+    typer.Option("--model", help="Folder of a served model.", show_default="the registry's champion"),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to an application."""
+    app.command()(serve)
+    app.command()(predict)
+
+
+def serve(
+    data_dir: DataDir = None,
+    model: ModelFolder = None,
+    host: Annotated[
+        str | None,
+        typer.Option(help="Interface; any but loopback lets others in.", show_default="127.0.0.1"),
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(help="0 for any that is free.", show_default="5001", min=0, max=65_535)
+    ] = None,
+) -> None:
+    """Serve the champion over HTTP until Ctrl-C, and change models when the alias moves.
+
+    It speaks the JSON of MLflow's own scoring server: POST /invocations, GET /ping, GET /version.
+    """
+    from skip_pipeline.serving.follow import FolderSource, Follower
+    from skip_pipeline.serving.server import ServerSettings
+    from skip_pipeline.serving.server import serve as run
+
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING)
+    logging.getLogger("skip_pipeline").setLevel(logging.INFO)
+
+    def go() -> None:
+        source = _champion(_layout(data_dir)) if model is None else FolderSource(model)
+        follower = Follower(source)
+        served = follower.served
+
+        def started(address: str) -> None:
+            _out.print(
+                f"Serving version {served.version} ({served.model.data_source} data) on {address}/invocations"
+            )
+
+        default = ServerSettings()
+        chosen = replace(
+            default, host=default.host if host is None else host, port=default.port if port is None else port
+        )
+        run(follower, chosen, started)
+
+    _guarded(go)
+
+
+def predict(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="JSON as the server takes it; or a log (CSV or parquet) whose sessions' last tracks are "
+            "predicted; or log_prehistory_….csv of the test set, with log_input_….csv beside it."
+        ),
+    ],
+    data_dir: DataDir = None,
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of a served model.",
+            show_default="the registry's champion, or else the model trained last",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="CSV or parquet file to write.", show_default="a table on a terminal, else CSV on stdout"
+        ),
+    ] = None,
+) -> None:
+    """Say how likely each session's next track is to be skipped."""
+    from skip_pipeline.serving.batch import prediction_table
+    from skip_pipeline.serving.follow import FolderSource, opened
+    from skip_pipeline.serving.model import cores
+
+    def go() -> None:
+        sessions = _read(file)
+        source = _champion_or_latest(_layout(data_dir)) if model is None else FolderSource(model)
+        served = opened(source, source.current())
+        scores = served.model.score(sessions, threads=cores())
+        table = prediction_table(sessions, scores, served.version)
+        _write(table, out, served.model.data_source)
+        unknown = int((~scores.known_track).sum())
+        _err.print(
+            f"{table.num_rows:,} sessions scored by version {served.version}, trained on "
+            f"{served.model.data_source} data; {unknown:,} next tracks unknown to it, "
+            f"{scores.unknown_levels:,} values of unknown level"
+        )
+
+    _guarded(go)
+
+
+def _read(file: Path) -> Sessions:
+    from skip_pipeline.serving.answers import sessions_of_json
+    from skip_pipeline.serving.logs import INPUT, PREHISTORY, LogPair, read_log_pair, read_whole_log
+
+    if not file.is_file():
+        raise MissingInputError(f"{file} is not there; name a file of JSON, CSV or parquet")
+    if file.suffix == ".json":
+        return sessions_of_json(file.read_bytes())
+    if file.name.startswith(PREHISTORY):
+        return read_log_pair(LogPair(file, file.with_name(file.name.replace(PREHISTORY, INPUT, 1))))
+    return read_whole_log(file)
+
+
+def _write(table: pa.Table, out: Path | None, data_source: str) -> None:
+    """Write predictions, which say where the model's data are from also where they leave this machine."""
+    import pyarrow as pa
+    import pyarrow.csv as pacsv
+    import pyarrow.parquet as pq
+
+    if out is not None and out.suffix == ".parquet":
+        pq.write_table(table.replace_schema_metadata({"data_source": data_source}), out)
+        return
+    if out is None and sys.stdout.isatty():
+        _out.print(_shown(table, data_source))
+        return
+    table = table.append_column("data_source", pa.array([data_source] * table.num_rows))
+    if out is None:
+        pacsv.write_csv(table, sys.stdout.buffer)
+    elif out.suffix == ".csv":
+        pacsv.write_csv(table, out)
+    else:
+        raise BadInputError(f"{out} ends neither in .csv nor in .parquet; choose one of the two")
+
+
+def _shown(table: pa.Table, data_source: str) -> Table:
+    more = table.num_rows - _ROWS_SHOWN
+    shown = Table(
+        *table.column_names,
+        title=f"Model trained on {data_source} data",
+        caption=f"and {more:,} more; --out FILE has all" if more > 0 else None,
+    )
+    for row in table.slice(0, _ROWS_SHOWN).to_pylist():
+        shown.add_row(*(f"{value:.3f}" if isinstance(value, float) else str(value) for value in row.values()))
+    return shown
+
+
+# --- Which model --------------------------------------------------------------------------------------------
+
+
+def _layout(data_dir: Path | None) -> DataLayout:
+    named = data_dir or os.environ.get(settings.DATA_DIR_VARIABLE) or settings.DEFAULT_DATA_DIR
+    return DataLayout(Path(named).resolve())
+
+
+def _champion(layout: DataLayout) -> RegisteredModel:
+    """The registry's champion.
+
+    Raises:
+        MissingInputError: there is no registry yet.
+    """
+    from skip_pipeline.defs.served_model import RegisteredModel
+
+    database = layout.mlflow / "mlflow.db"  # as `definitions.mlflow_tracker` has it
+    named = os.environ.get(settings.TRACKING_URI_VARIABLE)
+    if not named and not database.is_file():
+        raise MissingInputError(
+            f"{layout.mlflow} holds no record of any model; expected a registered {settings.MODEL_NAME}. "
+            "Materialize trained_model, or name a folder with --model"
+        )
+    return RegisteredModel(named or f"sqlite:///{database}")
+
+
+def _champion_or_latest(layout: DataLayout) -> Source:
+    from skip_pipeline.serving.follow import FolderSource
+    from skip_pipeline.serving.package import SERVED_MODEL
+
+    try:
+        champion = _champion(layout)
+        champion.current()
+    except MissingInputError:
+        return FolderSource(layout.model / SERVED_MODEL)
+    return champion
+
+
+def _guarded(command: Callable[[], Result]) -> Result:
+    """Call a command; a refusal of ours becomes one line and exit status 1, not a traceback."""
+    try:
+        return command()
+    except SkipPipelineError as refusal:
+        _err.print(f"error: {refusal}", style="red", markup=False)
+        raise typer.Exit(1) from None

@@ -1,0 +1,29 @@
+"""An MLflow store of the tests' own, with served models registered in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import mlflow
+
+from skip_pipeline.defs.served_model import log_served_model
+from skip_pipeline.settings import MODEL_NAME
+
+
+class Registry:
+    """A store in SQLite below a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.uri = f"sqlite:///{folder / 'mlflow.db'}"
+        self.client = mlflow.MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
+        self._experiment = self.client.create_experiment("serving", (folder / "artifacts").as_uri())
+
+    def register(self, model: Path) -> str:
+        """Log and register a served model; gives its version."""
+        mlflow.set_tracking_uri(self.uri)
+        with mlflow.start_run(experiment_id=self._experiment):
+            logged = log_served_model(mlflow, model, params={}, tags={})
+        return str(logged.registered_model_version)
+
+    def promote(self, version: str) -> None:
+        self.client.set_registered_model_alias(MODEL_NAME, "champion", version)

@@ -1,0 +1,134 @@
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from skip_pipeline.serving import ServedModel, describe
+from skip_pipeline.serving_commands import register
+from skip_pipeline.settings import TRACKING_URI_VARIABLE, DataLayout
+from skip_pipeline_tests.builders import assert_says, deliver, session
+from skip_pipeline_tests.serving.registry import Registry
+from skip_pipeline_tests.serving.small_models import SESSIONS, deliver_test_set, request
+
+app = typer.Typer()
+register(app)
+
+
+def run(*words: object) -> Result:
+    return CliRunner().invoke(app, [str(word) for word in words])
+
+
+def predict(layout: DataLayout, *words: object) -> pd.DataFrame:
+    """What ``predict`` writes to a pipe."""
+    result = run("predict", *words, "--data-dir", layout.root)
+    assert result.exit_code == 0, result.output
+    return pd.read_csv(io.StringIO(result.stdout), dtype={"model_version": str})
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    return deliver(tmp_path / "log.csv.gz", [row for rows in SESSIONS for row in rows])
+
+
+def test_a_log_a_request_and_a_pair_say_the_same(
+    layout: DataLayout, model: ServedModel, log: Path, tmp_path: Path
+) -> None:
+    records = [request(rows) for rows in SESSIONS]
+    body = tmp_path / "request.json"
+    body.write_text(json.dumps({"dataframe_records": records}))
+    by_session = [predict(layout, file).set_index("session_id")["p_skip"] for file in (log, body)]
+    expected = model.score_records(records).p_skip.tolist()
+    for found in by_session:
+        assert found[[r["session_id"] for r in records]].tolist() == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_prehistory_is_read_with_its_input(layout: DataLayout, model: ServedModel, tmp_path: Path) -> None:
+    deliver_test_set(tmp_path, SESSIONS[:3])
+    (file,) = (tmp_path / "test_set").glob("log_prehistory_*")
+    found = predict(layout, file)
+    expected = model.score_records([request(rows, len(rows) // 2) for rows in SESSIONS[:3]])
+    assert found["p_skip"].tolist() == pytest.approx(expected.p_skip.tolist(), abs=1e-6)
+
+
+def test_the_model_trained_last_answers_where_there_is_no_champion(
+    layout: DataLayout, folder: Path, log: Path
+) -> None:
+    found = predict(layout, log)
+    assert set(found["model_version"]) == {describe(folder).fingerprint[:12]}
+    assert set(found["data_source"]) == {"real"}
+
+
+def test_the_champion_answers_where_there_is_one(
+    layout: DataLayout, log: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(TRACKING_URI_VARIABLE, registry.uri)
+    assert set(predict(layout, log)["model_version"]) == {"1"}
+
+
+@pytest.mark.parametrize("name", ["scores.csv", "scores.parquet"])
+def test_scores_go_to_a_file(folder: Path, log: Path, tmp_path: Path, name: str) -> None:
+    result = run("predict", log, "--model", folder, "--out", tmp_path / name)
+    assert result.exit_code == 0
+    assert result.stdout == ""
+    assert_says(result.stderr, "44 sessions scored", "real data", "0 next tracks unknown", "unknown level")
+    read = pd.read_csv if name.endswith("csv") else pd.read_parquet
+    assert len(read(tmp_path / name)) == len(SESSIONS)
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (("nowhere.csv",), ("nowhere.csv is not there",)),
+        (("log.csv", "--out", "scores.xlsx"), ("neither in .csv nor in .parquet",)),
+        (("request.json",), ("not JSON",)),
+        (("log.csv", "--model", "."), ("no served model",)),
+    ],
+)
+def test_what_cannot_be_done_is_one_line(
+    layout: DataLayout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple, parts: tuple
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    deliver(tmp_path / "log.csv", session("s1", 10))
+    (tmp_path / "request.json").write_text("{")
+    result = run("predict", *words, "--data-dir", layout.root)
+    assert result.exit_code == 1
+    assert_says(result.stderr, "error: ", *parts)
+    assert "Traceback" not in result.output
+
+
+PROGRAM = """
+import sys, typer
+from skip_pipeline.serving_commands import register
+app = typer.Typer()
+register(app)
+app(sys.argv[1:], standalone_mode=False)
+print(*(name for name in ("tensorflow", "keras", "dagster") if name in sys.modules), file=sys.stderr)
+"""
+
+
+def test_the_champion_answers_without_tensorflow_or_dagster(
+    layout: DataLayout, log: Path, registry: Registry
+) -> None:
+    words = [sys.executable, "-c", PROGRAM, "predict", str(log), "--data-dir", str(layout.root)]
+    environment = os.environ | {TRACKING_URI_VARIABLE: registry.uri}
+    result = subprocess.run(words, capture_output=True, text=True, check=True, env=environment)
+    assert result.stderr.splitlines()[-1] == ""
+
+
+def test_serving_without_a_champion_is_refused(layout: DataLayout) -> None:
+    result = run("serve", "--data-dir", layout.root)
+    assert result.exit_code == 1
+    assert_says(result.stderr, "no record of any model", "--model")
+
+
+def test_serving_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
+    result = run("serve", "--model", tmp_path)
+    assert result.exit_code == 1
+    assert_says(result.stderr, "holds no served model")

@@ -1,0 +1,105 @@
+"""What a network is given when it serves equals, bit for bit, what it was given in training."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from skip_pipeline import schema
+from skip_pipeline.flow.bundle import open_bundle
+from skip_pipeline.flow.gather import Bundle
+from skip_pipeline.serving import ServedModel
+from skip_pipeline.serving.logs import log_pairs, read_log_pair, read_whole_log
+from skip_pipeline.serving.requests import sessions_of_records
+from skip_pipeline.settings import DataLayout
+from skip_pipeline_tests.serving.small_models import LENGTHS, SESSIONS, deliver_test_set, request
+
+
+def trained_on(layout: DataLayout) -> dict[str, tuple[str, int]]:
+    """Split and number of every session of the bundles."""
+    return {
+        name: (split, number)
+        for split in schema.SPLITS
+        for number, name in enumerate(open_bundle(layout.bundles, split).session_id.tolist())
+    }
+
+
+def assert_same(served: dict[str, np.ndarray], trained: dict[str, np.ndarray]) -> None:
+    for name, shape in schema.BRANCH_SHAPES.items():
+        assert served[name].dtype == np.float32
+        assert served[name].shape[1:] == shape
+        np.testing.assert_array_equal(served[name].view(np.uint32), trained[name].view(np.uint32), name)
+
+
+@pytest.fixture
+def trained(layout: DataLayout) -> dict[str, np.ndarray]:
+    """The bundles' inputs of all sessions, in the order of ``SESSIONS``."""
+    bundles = {split: open_bundle(layout.bundles, split) for split in schema.SPLITS}
+    where = trained_on(layout)
+    batches = [bundles[split].batch([n]) for split, n in (where[rows[0]["session_id"]] for rows in SESSIONS)]
+    return {name: np.concatenate([batch[name] for batch in batches]) for name in schema.BRANCH_SHAPES}
+
+
+def test_sessions_of_every_length_are_there() -> None:
+    assert {len(rows) for rows in SESSIONS} == set(LENGTHS)
+
+
+def test_a_request_gives_what_the_bundles_gave(model: ServedModel, trained: dict[str, np.ndarray]) -> None:
+    sessions = sessions_of_records([request(rows) for rows in SESSIONS])
+    assert_same(model.inputs(sessions), trained)
+
+
+def test_sessions_of_a_request_do_not_touch_each_other(
+    model: ServedModel, trained: dict[str, np.ndarray]
+) -> None:
+    for i, rows in enumerate(SESSIONS):
+        alone = model.inputs(sessions_of_records([request(rows)]))
+        assert_same(alone, {name: trained[name][i : i + 1] for name in alone})
+
+
+def test_a_log_file_gives_what_the_bundles_gave(
+    layout: DataLayout, model: ServedModel, trained: dict[str, np.ndarray]
+) -> None:
+    sessions = read_whole_log(layout.raw / "training_set" / "log_mini.csv")
+    order = [rows[0]["session_id"] for rows in SESSIONS]
+    at = [order.index(name) for name in sessions.session_id]
+    assert_same(model.inputs(sessions), {name: array[at] for name, array in trained.items()})
+
+
+@pytest.mark.parametrize("earlier", range(1, schema.STEPS + 1))
+def test_a_shorter_history_is_padded_as_a_bundle_pads(
+    layout: DataLayout, model: ServedModel, earlier: int
+) -> None:
+    rows = next(rows for rows in SESSIONS if len(rows) == schema.MAX_SESSION_LENGTH)
+    split, number = trained_on(layout)[rows[0]["session_id"]]
+    whole = open_bundle(layout.bundles, split)
+    (part,) = whole.parts
+    cut = part.sessions[[number]].copy()  # as if the session had ended after `earlier` tracks
+    if earlier < schema.STEPS:
+        cut["last_track"] = part.rows["track"][int(cut["first_row"][0]) + earlier]
+    cut["length"] = earlier + 1
+    bundle = Bundle(whole._tracks, [replace(part, sessions=cut, ids=part.ids[[number]])])
+    assert_same(model.inputs(sessions_of_records([request(rows, earlier)])), bundle.batch([0]))
+
+
+def test_a_pair_of_the_test_set_gives_what_a_request_gives(model: ServedModel, tmp_path) -> None:
+    deliver_test_set(tmp_path, SESSIONS)
+    (pair,) = log_pairs(tmp_path)
+    sessions = read_log_pair(pair)
+    by_id = {rows[0]["session_id"]: rows for rows in SESSIONS}
+    asked = [request(by_id[name], len(by_id[name]) // 2) for name in sessions.session_id]
+    assert_same(model.inputs(sessions), model.inputs(sessions_of_records(asked)))
+
+
+def test_an_unknown_track_is_neutral_wherever_it_stands(model: ServedModel) -> None:
+    rows = SESSIONS[0]
+    asked = request(rows)
+    asked["history"][3]["track_id_clean"] = "t_new"
+    asked["next_track_id"] = "t_other"
+    known, unknown = (model.inputs(sessions_of_records([r])) for r in (request(rows), asked))
+    step = schema.STEPS - len(asked["history"]) + 3
+    neutral = model._tracks.neutral
+    np.testing.assert_array_equal(unknown["previous_tracks"][0, step], neutral)
+    np.testing.assert_array_equal(unknown["last_track"][0], neutral)
+    others = np.arange(schema.STEPS) != step
+    np.testing.assert_array_equal(unknown["previous_tracks"][0, others], known["previous_tracks"][0, others])

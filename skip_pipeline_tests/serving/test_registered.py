@@ -1,0 +1,202 @@
+"""The model in MLflow: loaded as any pyfunc is, and followed by our own server."""
+
+import json
+import math
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pandas as pd
+import pytest
+from mlflow.exceptions import MlflowException
+from mlflow.pyfunc.scoring_server import invocations
+
+from skip_pipeline.defs.served_model import RegisteredModel
+from skip_pipeline.errors import MissingInputError
+from skip_pipeline.serving import ServedModel
+from skip_pipeline.serving.example import request_example
+from skip_pipeline.serving.follow import Follower
+from skip_pipeline.settings import MODEL_NAME, DataLayout
+from skip_pipeline_tests.builders import TRACKS, assert_says, refusal
+from skip_pipeline_tests.serving.registry import Registry
+from skip_pipeline_tests.serving.small_models import SESSIONS, pack, request
+
+URI = f"models:/{MODEL_NAME}@champion"
+
+
+@pytest.fixture(scope="module")
+def loaded(registry: Registry) -> Any:
+    mlflow.set_tracking_uri(registry.uri)
+    path = list(sys.path)
+    yield mlflow.pyfunc.load_model(URI)
+    sys.path[:] = path  # MLflow puts the code that travels with the model before all other
+
+
+def asked(**changes: Any) -> pd.DataFrame:
+    return pd.DataFrame([request(SESSIONS[0]) | changes])
+
+
+def test_a_frame_is_scored_as_the_model_scores_it(loaded: Any, model: ServedModel) -> None:
+    records = [request(rows) for rows in SESSIONS]
+    answer = loaded.predict(pd.DataFrame(records))
+    expected = model.score_records(records)
+    assert list(answer.columns) == ["session_id", "p_skip", "known_track", "data_source"]
+    assert answer["session_id"].tolist() == [record["session_id"] for record in records]
+    assert answer["p_skip"].tolist() == pytest.approx(expected.p_skip.tolist(), abs=1e-6)
+    assert answer["known_track"].all()
+    assert set(answer["data_source"]) == {"real"}
+
+
+def test_features_may_be_given_for_some_rows(loaded: Any) -> None:
+    features = {name: value for name, value in TRACKS[0].items() if name != "track_id"}
+    records = [request(rows) | {"next_track_id": "t_new"} for rows in SESSIONS[:2]]
+    records[1]["next_track"] = features
+    assert loaded.predict(pd.DataFrame(records))["known_track"].tolist() == [False, True]
+
+
+def test_the_signature_is_typed_and_the_example_fits_it(loaded: Any) -> None:
+    inputs = loaded.metadata.signature.inputs.to_dict()
+    assert [(column["name"], column["type"], column["required"]) for column in inputs] == [
+        ("session_id", "string", True),
+        ("history", "array", True),
+        ("next_track_id", "string", True),
+        ("next_track", "any", False),
+    ]
+    outputs = loaded.metadata.signature.outputs.to_dict()
+    assert [(column["name"], column["type"]) for column in outputs] == [
+        ("session_id", "string"),
+        ("p_skip", "double"),
+        ("known_track", "boolean"),
+        ("data_source", "string"),
+    ]
+    assert loaded.predict(request_example())["known_track"].tolist() == [False]
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"history": []}, "history is a list of 0"),
+        ({"history": [{}]}, "history[0].session_position is missing"),
+        ({"history": "played"}, "list"),
+        ({"next_track_id": ""}, "next_track_id is ''"),
+        ({"next_track_id": 5}, "next_track_id"),
+        ({"next_track": {"tempo": math.nan}}, "next_track.duration is missing"),
+    ],
+)
+def test_a_bad_frame_is_an_invalid_parameter(loaded: Any, changes: dict, reason: str) -> None:
+    with pytest.raises(MlflowException) as caught:
+        loaded.predict(asked(**changes))
+    assert caught.value.error_code == "INVALID_PARAMETER_VALUE"
+    assert caught.value.get_http_status_code() == 400
+    assert reason in caught.value.message
+
+
+def test_a_missing_column_is_an_invalid_parameter(loaded: Any) -> None:
+    with pytest.raises(MlflowException, match="next_track_id") as caught:
+        loaded.predict(asked().drop(columns="next_track_id"))
+    assert caught.value.get_http_status_code() == 400
+
+
+def test_mlflows_scoring_server_scores_the_same(loaded: Any) -> None:
+    records = [request(rows) for rows in SESSIONS[:3]]
+    answer = invocations(
+        json.dumps({"dataframe_records": records}),
+        "application/json",
+        loaded,
+        loaded.metadata.get_input_schema(),
+    )
+    assert answer.status == 200
+    scores = [row["p_skip"] for row in json.loads(answer.response)["predictions"]]
+    assert scores == loaded.predict(pd.DataFrame(records))["p_skip"].tolist()
+
+
+NOTEBOOK = """
+import sys, mlflow
+mlflow.set_tracking_uri(sys.argv[1])
+model = mlflow.pyfunc.load_model(sys.argv[2])
+print(model.predict(model.input_example)["p_skip"].between(0, 1).all())
+print(*(name for name in ("tensorflow", "keras", "dagster", "torch") if name in sys.modules))
+print(sys.modules["skip_pipeline"].__file__)
+"""
+
+
+def test_it_loads_without_tensorflow_and_with_its_own_code(registry: Registry, tmp_path: Path) -> None:
+    lines = subprocess.run(
+        [sys.executable, "-c", NOTEBOOK, registry.uri, URI],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=tmp_path,
+        env=os.environ,
+    ).stdout.splitlines()
+    assert lines[:2] == ["True", ""]
+    assert lines[2].endswith("artifacts/code/skip_pipeline/__init__.py")
+
+
+def test_it_requires_neither_tensorflow_nor_dagster(registry: Registry) -> None:
+    mlflow.set_tracking_uri(registry.uri)
+    file = mlflow.pyfunc.get_model_dependencies(URI)
+    names = {line.split("==")[0] for line in Path(file).read_text().split()}
+    assert names == {"mlflow", "numpy", "pandas", "pyarrow", "scipy", "onnxruntime", "filelock"}
+
+
+def test_logging_leaves_the_search_path_alone(registry: Registry, folder: Path) -> None:
+    before = list(sys.path)
+    version = registry.register(folder)
+    assert sys.path == before
+    registry.client.delete_model_version(MODEL_NAME, version)
+
+
+# --- The alias ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def other(registry: Registry, layout: DataLayout, tmp_path: Path) -> Any:
+    """A second version, the champion while the test lasts only if the test makes it so."""
+    own = DataLayout(Path(shutil.copytree(layout.root, tmp_path / "data")))
+    yield registry.register(pack(own, weight=9.0))
+    registry.promote("1")
+
+
+def test_promotion_and_rollback_are_followed(registry: Registry, other: str) -> None:
+    follower = Follower(RegisteredModel(registry.uri))
+    assert (follower.served.version, follower.refresh()) == ("1", False)
+    records = [request(rows) for rows in SESSIONS[:5]]
+    before = follower.served.model.score_records(records).p_skip.tolist()
+    registry.promote(other)
+    assert follower.refresh()
+    assert follower.served.version == other
+    assert follower.served.model.score_records(records).p_skip.tolist() != before
+    registry.promote("1")
+    assert follower.refresh()
+    assert follower.served.model.score_records(records).p_skip.tolist() == before
+
+
+def test_no_champion_is_said(registry: Registry) -> None:
+    message = refusal(MissingInputError, lambda: RegisteredModel(registry.uri, alias="nobody").current())
+    assert_says(message, "no version of skip_model called nobody", registry.uri)
+
+
+def test_a_version_that_is_no_served_model_is_said(registry: Registry, tmp_path: Path) -> None:
+    model = registry.client.create_model_version(MODEL_NAME, tmp_path.as_uri())
+    source = RegisteredModel(registry.uri)
+
+    def open_it() -> None:
+        with source.fetched(str(model.version)):
+            pass
+
+    message = refusal(MissingInputError, open_it)
+    assert_says(message, f"version {model.version} of skip_model holds no served model")
+    registry.client.delete_model_version(MODEL_NAME, str(model.version))
+
+
+def test_a_store_that_does_not_answer_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    source = RegisteredModel("http://user:secret@127.0.0.1:9")
+    message = refusal(MissingInputError, source.current)
+    assert_says(message, "http://127.0.0.1:9", "skip_model", "champion")
+    assert "secret" not in message

@@ -1,0 +1,57 @@
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from skip_pipeline import schema
+from skip_pipeline.flow.bundle import open_bundle
+from skip_pipeline.serving import ServedModel
+from skip_pipeline.serving.tracks import KnownTracks, sorted_ids
+from skip_pipeline.settings import DataLayout
+from skip_pipeline_tests.builders import TRACKS
+
+IDS = ["a", "ab", "b", "é", "𝄞"]
+
+
+@pytest.fixture
+def known(model: ServedModel) -> KnownTracks:
+    return model._tracks
+
+
+def test_ids_are_found_in_the_order_of_their_bytes(known: KnownTracks) -> None:
+    ids = sorted_ids(pa.chunked_array([IDS]))
+    tracks = KnownTracks(ids, known.matrix[: len(IDS)], known.neutral, known.scaler)
+    assert tracks.rows_of([*reversed(IDS), "A", "c"]).tolist() == [4, 3, 2, 1, 0, -1, -1]
+
+
+@pytest.mark.parametrize("text", ["b\0", "\0", "é" * 40, "ab" * 400, "\ud800", "𝄞x", ""])
+def test_what_only_resembles_an_id_is_unknown(known: KnownTracks, text: str) -> None:
+    tracks = KnownTracks(
+        sorted_ids(pa.chunked_array([IDS])), known.matrix[: len(IDS)], known.neutral, known.scaler
+    )
+    assert tracks.rows_of([text, "b"]).tolist() == [-1, 2]
+
+
+def test_no_ids_are_no_rows(known: KnownTracks) -> None:
+    assert known.rows_of([]).tolist() == []
+
+
+def test_given_features_are_scaled_as_in_training(known: KnownTracks) -> None:
+    scaled = known.scaled(TRACKS, known.rows_of([row["track_id"] for row in TRACKS]))
+    np.testing.assert_array_equal(scaled.view(np.uint32), np.asarray(known.matrix).view(np.uint32))
+
+
+def test_given_features_beyond_training_are_clipped(known: KnownTracks) -> None:
+    far = TRACKS[0] | {"duration": 1e6, "tempo": -1e6, "mode": "lydian"}
+    scaled = dict(zip(schema.TRACK_BRANCH, known.scaled([far], np.array([-1]))[0], strict=True))
+    assert (scaled["duration"], scaled["tempo"]) == (1, 0)
+    assert (scaled["mode_major"], scaled["mode_minor"]) == (0, 0)
+    assert scaled["track_id_clean"] == known.neutral[0]
+
+
+def test_the_neutral_track_is_the_mean_of_all_plays_in_training(
+    layout: DataLayout, known: KnownTracks
+) -> None:
+    train = open_bundle(layout.bundles, "train")
+    real = np.asarray(train.skip_sequence)[:, :, 0] != schema.SKIP_PADDING
+    played = np.concatenate([np.asarray(train.previous_tracks)[real], np.asarray(train.last_track)])
+    np.testing.assert_allclose(known.neutral, played.astype(np.float64).mean(axis=0), rtol=1e-6)
