@@ -9,13 +9,17 @@ import os
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 from rich.console import Console
 
 from skip_pipeline import settings
 from skip_pipeline.errors import SkipPipelineError
+from skip_pipeline.locations import is_url
+
+if TYPE_CHECKING:
+    from skip_pipeline.flow.train import Trained
 
 app = typer.Typer(
     help="From raw listening logs to a tracked, evaluated skip model.",
@@ -61,6 +65,8 @@ def _named_folder(text: str) -> Path:
     """A path that somebody meant: the empty string, of an unset variable, would be the current folder."""
     if not text.strip():
         raise typer.BadParameter("it names no folder")
+    if is_url(text):
+        raise typer.BadParameter("it is a URL; name a folder of this machine, and copy what is made in there")
     return Path(text)
 
 
@@ -158,6 +164,36 @@ def run(
 
 
 @app.command()
+def train_worker(
+    data_dir: DataDir = None,
+    preset: Annotated[PresetChoice, typer.Option(help="Network to train; task 0 decides.")] = DEFAULT_PRESET,
+    seed: Annotated[int, typer.Option(help="As for run; task 0 decides.", min=0)] = 0,
+) -> None:
+    """Train on several machines: be the worker that TF_CONFIG makes of this one.
+
+    Every machine needs the same bundles (assets up to tensor_bundles) and the same TF_CONFIG but for the
+    task's index. Task 0 materializes trained_model, as run does; the others only take part.
+    """
+    layout = _use(data_dir)
+
+    from skip_pipeline.flow.cluster import named_cluster
+
+    if _guarded(named_cluster).chief:
+        run(data_dir=data_dir, preset=preset, select="trained_model", seed=seed)
+        return
+    trained = _guarded(lambda: _take_part(layout))
+    _out.print(f"Took part in {len(trained.history)} epochs; task 0 keeps the network", markup=False)
+
+
+def _take_part(layout: settings.DataLayout) -> Trained:
+    from skip_pipeline.flow.gather import open_bundle
+    from skip_pipeline.flow.train import take_part
+
+    splits = [open_bundle(layout.bundles, split) for split in ("train", "validation")]
+    return take_part(splits[0], splits[1], lambda epoch: _out.print(str(epoch), markup=False))
+
+
+@app.command()
 def ui(
     data_dir: DataDir = None,
     dagster_port: Annotated[int, typer.Option(help="Dagster's, on 127.0.0.1.")] = 3000,
@@ -187,4 +223,4 @@ def _use(data_dir: Path | None) -> settings.DataLayout:
 
     from skip_pipeline.definitions import data_layout
 
-    return data_layout()
+    return _guarded(data_layout)

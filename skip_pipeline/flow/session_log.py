@@ -22,7 +22,14 @@ import pyarrow.compute as pc
 from skip_pipeline import schema
 from skip_pipeline.errors import BadInputError, BrokenSessionError
 from skip_pipeline.flow.oddities import junk_dates, unknown_levels
-from skip_pipeline.flow.text_columns import codes_of, dictionary_of, dictionary_text, ranks, take_rows
+from skip_pipeline.flow.text_columns import (
+    codes_of,
+    dictionary_of,
+    dictionary_text,
+    ranks,
+    take_rows,
+    value_counts,
+)
 from skip_pipeline.raw_csv import read_csv
 from skip_pipeline.raw_csv_diagnosis import WHOLE_SESSIONS, listed, rows_text
 
@@ -41,6 +48,7 @@ class SessionLogSummary:
         lengths: sessions by length.
         unknown_levels: per categorical column, rows by level outside the vocabulary.
         junk_dates: rows by value that is no date, or no plausible one.
+        dates: rows by plausible date, in order.
         reordered: rows were not sorted by session and position and have been sorted here.
         session_hashes: uint64 (sessions,), to notice a session in two files; empty in a combined summary.
     """
@@ -50,6 +58,7 @@ class SessionLogSummary:
     lengths: Mapping[int, int]
     unknown_levels: Mapping[str, Mapping[str, int]]
     junk_dates: Mapping[str, int]
+    dates: Mapping[str, int]
     reordered: bool
     session_hashes: np.ndarray = field(repr=False, compare=False)
 
@@ -61,6 +70,7 @@ class SessionLogSummary:
             "lengths": {str(length): count for length, count in self.lengths.items()},
             "unknown_levels": {column: dict(counts) for column, counts in self.unknown_levels.items()},
             "junk_dates": dict(self.junk_dates),
+            "dates": dict(self.dates),
             "reordered": self.reordered,
         }
 
@@ -138,12 +148,14 @@ def _summarize(
 ) -> SessionLogSummary:
     """Count what a log holds, and what is odd in it without being wrong."""
     lengths, counts = np.unique(np.diff(np.append(starts, log.num_rows)), return_counts=True)
+    junk = junk_dates(log[schema.DATE], today=today)
     return SessionLogSummary(
         rows=log.num_rows,
         sessions=len(starts),
         lengths=dict(zip(lengths.tolist(), counts.tolist(), strict=True)),
         unknown_levels=unknown_levels(log),
-        junk_dates=junk_dates(log[schema.DATE], today=today),
+        junk_dates=junk,
+        dates={date: rows for date, rows in value_counts(log[schema.DATE]).items() if date not in junk},
         reordered=reordered,
         session_hashes=_hashes(sessions),
     )
@@ -219,6 +231,7 @@ def combine(summaries: Mapping[Path, SessionLogSummary]) -> SessionLogSummary:
     parts = list(summaries.values())
     lengths = sum((Counter(dict(s.lengths)) for s in parts), Counter[int]())
     junk = sum((Counter(dict(s.junk_dates)) for s in parts), Counter[str]())
+    dates = sum((Counter(dict(s.dates)) for s in parts), Counter[str]())
     unknown: dict[str, Counter[str]] = {}
     for summary in parts:
         for column, counts in summary.unknown_levels.items():
@@ -229,6 +242,7 @@ def combine(summaries: Mapping[Path, SessionLogSummary]) -> SessionLogSummary:
         lengths=dict(sorted(lengths.items())),
         unknown_levels={column: dict(sorted(counts.items())) for column, counts in unknown.items()},
         junk_dates=dict(sorted(junk.items())),
+        dates=dict(sorted(dates.items())),
         reordered=any(s.reordered for s in parts),
         session_hashes=np.empty(0, np.uint64),
     )

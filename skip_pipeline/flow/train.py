@@ -2,6 +2,9 @@
 
 Arrays in, a network and its history out; what networks look like is ``networks``' affair, and where
 they are recorded is the shells'. The only stage that imports TensorFlow.
+
+One loop serves one machine and several: with ``TF_CONFIG`` in the environment, each process is one worker of
+``tf.distribute.MultiWorkerMirroredStrategy``, sees its share of every batch, and ends with the same network.
 """
 
 from __future__ import annotations
@@ -11,10 +14,11 @@ import math
 import os
 import time
 import zipfile
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import zlib
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
@@ -27,19 +31,31 @@ import tensorflow as tf
 
 from skip_pipeline import schema
 from skip_pipeline.errors import ContractError, MissingInputError, TrainingError
-from skip_pipeline.flow.gather import Bundle
+from skip_pipeline.flow.batches import Share, Split, batches, epoch_order, gather
+from skip_pipeline.flow.cluster import Cluster, cluster_from, meet, named_cluster, share_of
 from skip_pipeline.flow.history import EpochReport
+from skip_pipeline.flow.training_refusals import check_settings, check_splits, remedy_for_losses
+from skip_pipeline.flow.training_step import Means, TrainingStep
+from skip_pipeline.flow.workers import losses_reported, open_strategy
 from skip_pipeline.networks.presets import LOSSES, build_network
-from skip_pipeline.settings import EXAMPLES_SHOWN, PREDICTION_BATCH_SIZE, TrainingSettings
+from skip_pipeline.settings import (
+    PREDICTION_BATCH_SIZE,
+    TF_CONFIG_VARIABLE,
+    TrainingSettings,
+)
 
-__all__ = ["EpochReport", "Trained", "load_network", "predict", "save_network", "train"]
+__all__ = [
+    "EpochReport",
+    "Split",
+    "Trained",
+    "load_network",
+    "predict",
+    "save_network",
+    "take_part",
+    "train",
+]
 
 logger: Final = logging.getLogger("skip_pipeline.train")
-
-
-Split = Mapping[str, Any]
-"""The branches of ``schema.BRANCH_SHAPES`` and ``not_skipped`` (n,), all float32: a ``Bundle``, or arrays in
-memory or memory-mapped."""
 
 
 @dataclass(frozen=True)
@@ -77,55 +93,149 @@ def train(
     epoch. Batches are gathered as they are needed, so beside the network and a few batches only that order
     and the labels are in memory, 12 bytes a session.
 
+    If ``TF_CONFIG`` names several workers, this is one of them, and calls to ``train`` or ``take_part`` have
+    to be made on all. Batches are then those of all workers together: gradients, losses and accuracies are
+    means over all of their sessions, and the network is what one worker alone would make, up to the order in
+    which floats are added, where there is no dropout.
+
     Args:
-        train, validation: sessions to learn from, and to watch.
+        train, validation: sessions to learn from, and to watch; the same on every worker.
         on_epoch: called after each epoch, in the training thread. What it raises ends training.
 
     Raises:
         TrainingError: a setting makes no sense, a split is empty, the training sessions all end alike,
-            or the loss stops being a finite number.
+            or the loss stops being a finite number. With several workers: one is missing or lost, differs
+            from the chief, or this process has used TensorFlow before.
     """
     started = time.perf_counter()
-    _check_settings(settings)
-    _check_split(train, "training", both_classes=True)
-    _check_split(validation, "validation", both_classes=False)
+    cluster = cluster_from()
+    check_settings(settings)
+    check_splits(train, validation)
+    if cluster is not None:
+        meet(cluster, _facts(train, validation), asdict(settings))
+    return _train(train, validation, settings, on_epoch, cluster, started)
 
+
+def take_part(
+    train: Split, validation: Split, on_epoch: Callable[[EpochReport], None] = lambda _: None
+) -> Trained:
+    """Be one of several workers, with the settings that the chief trains with.
+
+    Args:
+        train, validation, on_epoch: as for ``train``.
+
+    Raises:
+        TrainingError: as for ``train``; or ``TF_CONFIG`` names no other worker, or this one as the chief.
+    """
+    started = time.perf_counter()
+    cluster = named_cluster()
+    if cluster.chief:
+        raise TrainingError(
+            f"${TF_CONFIG_VARIABLE} makes this the chief, task 0, expected another task; the chief has to be "
+            "given settings, so materialize trained_model here"
+        )
+    check_splits(train, validation)
+    settings = TrainingSettings(**meet(cluster, _facts(train, validation), None))
+    return _train(train, validation, settings, on_epoch, cluster, started)
+
+
+def _train(
+    train: Split,
+    validation: Split,
+    settings: TrainingSettings,
+    on_epoch: Callable[[EpochReport], None],
+    cluster: Cluster | None,
+    started: float,
+) -> Trained:
+    strategy = open_strategy(cluster)
     keras.backend.clear_session()  # layer names count up within a process, and are saved
     keras.utils.set_random_seed(settings.seed)
     tf.config.experimental.enable_op_determinism()
 
-    network = build_network(settings, train)
-    network.compile(
-        optimizer=keras.optimizers.Adam(settings.learning_rate),
-        loss=LOSSES[settings.preset],
-        metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
-        jit_compile=False,  # XLA doubles the time of an LSTM's epoch on a CPU
+    with losses_reported(cluster):
+        with strategy.scope():
+            network = build_network(settings, train)
+            network.compile(keras.optimizers.Adam(settings.learning_rate), jit_compile=False)
+            network.optimizer.build(network.trainable_variables)
+        step = TrainingStep(network, LOSSES[settings.preset], strategy)
+        history, best_epoch = _epochs(
+            step, network, (train, validation), settings, share_of(cluster), on_epoch
+        )
+        weights = network.get_weights()
+    if cluster is not None:  # a network of its own, that does not ask the other workers anything
+        network = keras.models.clone_model(network)
+        network.set_weights(weights)
+    return Trained(
+        network=network,
+        history=history,
+        best_epoch=best_epoch,
+        seconds=time.perf_counter() - started,
+        parameters=network.count_params(),
     )
+
+
+def _epochs(
+    step: TrainingStep,
+    network: keras.Model,
+    splits: tuple[Split, Split],
+    settings: TrainingSettings,
+    share: Share,
+    on_epoch: Callable[[EpochReport], None],
+) -> tuple[tuple[EpochReport, ...], int]:
+    """Train until an early stop; the reports, and the epoch whose weights the network then has."""
+    train, validation = splits
     stopping = keras.callbacks.EarlyStopping(
         monitor="val_loss",
+        mode="min",
         min_delta=settings.stopping_min_delta,
         patience=settings.stopping_patience,
         restore_best_weights=True,
     )
     plateau = keras.callbacks.ReduceLROnPlateau(
-        monitor="val_loss", factor=settings.plateau_factor, patience=settings.plateau_patience
+        monitor="val_loss", mode="min", factor=settings.plateau_factor, patience=settings.plateau_patience
     )
+    watching = keras.callbacks.CallbackList([stopping, plateau], model=network)
+    network.stop_training = False
+    watching.on_train_begin()
     history: list[EpochReport] = []
-    # Reporting comes first: the plateau changes the learning rate that the epoch was trained with.
-    reporting = _reporting(network, settings, train, history, on_epoch)
-    network.fit(
-        _Batches(train, settings.batch_size, seed=settings.seed),
-        epochs=settings.max_epochs,
-        validation_data=_Batches(validation, PREDICTION_BATCH_SIZE),
-        callbacks=[reporting, stopping, plateau],
-        verbose=0,
-    )
-    return Trained(
-        network=network,
-        history=tuple(history),
-        best_epoch=stopping.best_epoch + 1,
-        seconds=time.perf_counter() - started,
-        parameters=network.count_params(),
+    for epoch in range(settings.max_epochs):
+        began = time.perf_counter()
+        order = epoch_order(len(train[schema.LABEL]), settings.seed, epoch)
+        learnt = step.learn(batches(train, settings.batch_size, order=order, share=share))
+        looked = step.look(batches(validation, PREDICTION_BATCH_SIZE, share=share))
+        means = step.means(learnt, looked)
+        # Before the plateau changes it. float() alone knows no variable of several workers.
+        rate = float(keras.ops.convert_to_numpy(network.optimizer.learning_rate))
+        report = _report(epoch, settings, time.perf_counter() - began, means, rate)
+        if not (math.isfinite(report.loss) and math.isfinite(report.validation_loss)):
+            raise TrainingError(
+                f"in epoch {report.epoch} the loss became {report.loss} and the validation loss "
+                f"{report.validation_loss}, expected finite numbers; {remedy_for_losses(train, settings)}"
+            )
+        history.append(report)
+        logger.info("%s", report, extra={"epoch_report": report})
+        on_epoch(report)
+        watching.on_epoch_end(epoch, {"val_loss": report.validation_loss})
+        if network.stop_training:
+            break
+    watching.on_train_end()
+    return tuple(history), stopping.best_epoch + 1
+
+
+def _report(
+    epoch: int, settings: TrainingSettings, seconds: float, means: tuple[Means, ...], learning_rate: float
+) -> EpochReport:
+    train, validation = means
+    return EpochReport(
+        epoch=epoch + 1,
+        max_epochs=settings.max_epochs,
+        seconds=seconds,
+        seconds_left_at_most=seconds * (settings.max_epochs - epoch - 1),
+        loss=train.loss,
+        accuracy=train.accuracy,
+        validation_loss=validation.loss,
+        validation_accuracy=validation.accuracy,
+        learning_rate=learning_rate,
     )
 
 
@@ -139,9 +249,14 @@ def predict(network: keras.Model, inputs: Split) -> np.ndarray:
     Args:
         inputs: n sessions, gathered batch by batch; the label is ignored and may be missing.
     """
-    if len(inputs["last_track"]) == 0:
+    sessions = len(inputs["last_track"])
+    if sessions == 0:
         return np.empty(0)
-    columns = network.predict(_Batches(inputs, PREDICTION_BATCH_SIZE, labels=False), verbose=0)  # (n, 2)
+    parts = []
+    for start in range(0, sessions, PREDICTION_BATCH_SIZE):
+        arrays = gather(inputs, slice(start, start + PREDICTION_BATCH_SIZE), labels=False)
+        parts.append(network.predict_on_batch({name: arrays[name] for name in schema.BRANCH_SHAPES}))
+    columns = np.concatenate(parts)  # (n, 2)
     skipped, not_skipped = columns.astype(np.float64).T  # (n,) each
     total = skipped + not_skipped
     p_not_skipped: np.ndarray = np.divide(not_skipped, total, out=np.full(len(total), 0.5), where=total > 0)
@@ -178,133 +293,11 @@ def load_network(path: Path) -> keras.Model:
     return network
 
 
-class _Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras has no types
-    """A split in batches, gathered one by one; the last may be smaller."""
-
-    def __init__(
-        self, split: Split, batch_size: int, *, seed: int | None = None, labels: bool = True
-    ) -> None:
-        """Begin in the split's own order.
-
-        Args:
-            seed: draws an order of all sessions for each epoch; None keeps the split's own.
-            labels: whether batches have targets.
-        """
-        super().__init__()
-        self._split = split
-        self._batch_size = batch_size
-        self._seed = seed
-        self._labels = labels
-        self._epoch = 0
-        self._order = np.arange(len(split["last_track"]))
-
-    def __len__(self) -> int:
-        return math.ceil(len(self._order) / self._batch_size)
-
-    def __getitem__(self, batch: int) -> tuple[Any, ...]:
-        start = batch * self._batch_size
-        arrays = _gather(self._split, self._order[start : start + self._batch_size], labels=self._labels)
-        inputs = {name: arrays[name] for name in schema.BRANCH_SHAPES}
-        return (inputs, _two_columns(arrays[schema.LABEL])) if self._labels else (inputs,)
-
-    def on_epoch_begin(self) -> None:
-        """Draw the order of the next epoch."""
-        if self._seed is not None:
-            self._order = np.random.default_rng([self._seed, self._epoch]).permutation(len(self._order))
-            self._epoch += 1
-
-
-def _gather(split: Split, index: np.ndarray | slice, *, labels: bool) -> dict[str, np.ndarray]:
-    if isinstance(split, Bundle):
-        return split.batch(index)
-    names = (*schema.BRANCH_SHAPES, schema.LABEL) if labels else tuple(schema.BRANCH_SHAPES)
-    return {name: split[name][index] for name in names}
-
-
-def _two_columns(not_skipped: np.ndarray) -> np.ndarray:
-    """Labels (n,) as the head's columns, float32 (n, 2): skipped, not skipped."""
-    return np.stack([1 - not_skipped, not_skipped], axis=1)
-
-
-def _reporting(
-    network: keras.Model,
-    settings: TrainingSettings,
-    train: Split,
-    history: list[EpochReport],
-    on_epoch: Callable[[EpochReport], None],
-) -> keras.callbacks.Callback:
-    """Callback that turns each epoch into a report, and refuses to go on after a loss that is no number."""
-    began = time.perf_counter()
-
-    def begin(_epoch: int, _logs: object) -> None:
-        nonlocal began
-        began = time.perf_counter()
-
-    def end(epoch: int, logs: Mapping[str, float]) -> None:
-        seconds = time.perf_counter() - began
-        report = EpochReport(
-            epoch=epoch + 1,
-            max_epochs=settings.max_epochs,
-            seconds=seconds,
-            seconds_left_at_most=seconds * (settings.max_epochs - epoch - 1),
-            loss=float(logs["loss"]),
-            accuracy=float(logs["accuracy"]),
-            validation_loss=float(logs["val_loss"]),
-            validation_accuracy=float(logs["val_accuracy"]),
-            learning_rate=float(network.optimizer.learning_rate),
-        )
-        if not (math.isfinite(report.loss) and math.isfinite(report.validation_loss)):
-            raise TrainingError(
-                f"in epoch {report.epoch} the loss became {report.loss} and the validation loss "
-                f"{report.validation_loss}, expected finite numbers; {_remedy(train, settings)}"
-            )
-        history.append(report)
-        logger.info("%s", report, extra={"epoch_report": report})
-        on_epoch(report)
-
-    return keras.callbacks.LambdaCallback(on_epoch_begin=begin, on_epoch_end=end)
-
-
-def _remedy(train: Split, settings: TrainingSettings) -> str:
-    strange: dict[str, list[int]] = {name: [] for name in schema.BRANCH_SHAPES}
-    for start in range(0, len(train["last_track"]), PREDICTION_BATCH_SIZE):
-        arrays = _gather(train, slice(start, start + PREDICTION_BATCH_SIZE), labels=False)
-        for name, found in strange.items():
-            values = arrays[name].reshape(len(arrays[name]), -1)
-            found += (np.flatnonzero(~np.isfinite(values).all(axis=1)) + start).tolist()
-    for name, sessions in strange.items():
-        if sessions:
-            return (
-                f"{name} holds values that are not finite in {len(sessions)} training sessions, first at "
-                f"{sessions[:EXAMPLES_SHOWN]}; materialize tensor_bundles again"
-            )
-    return f"the inputs are finite, so lower learning_rate, which is {settings.learning_rate}"
-
-
-def _check_split(split: Split, name: str, *, both_classes: bool) -> None:
-    labels = split[schema.LABEL]
-    if len(labels) == 0:
-        raise TrainingError(f"the {name} split holds no session, expected some; deliver more sessions")
-    played = int(np.count_nonzero(labels))
-    if both_classes and played in (0, len(labels)):
-        raise TrainingError(
-            f"all {len(labels)} {name} sessions end with a track that was "
-            f"{'played to its end' if played else 'skipped'}, expected both outcomes; deliver more sessions"
-        )
-
-
-def _check_settings(settings: TrainingSettings) -> None:
-    ranges: dict[str, tuple[float | None, bool, str]] = {
-        "max_epochs": (settings.max_epochs, settings.max_epochs >= 1, "at least 1"),
-        "batch_size": (settings.batch_size, settings.batch_size >= 1, "at least 1"),
-        "learning_rate": (settings.learning_rate, 0 < settings.learning_rate < math.inf, "above 0"),
-        "stopping_patience": (settings.stopping_patience, settings.stopping_patience >= 0, "at least 0"),
-        "stopping_min_delta": (settings.stopping_min_delta, settings.stopping_min_delta >= 0, "at least 0"),
-        "plateau_patience": (settings.plateau_patience, settings.plateau_patience >= 0, "at least 0"),
-        "plateau_factor": (settings.plateau_factor, 0 < settings.plateau_factor < 1, "between 0 and 1"),
-        "dropout": (settings.dropout, 0 <= (settings.dropout or 0) < 1, "none, or from 0 to below 1"),
-        "seed": (settings.seed, 0 <= settings.seed < 2**32, "from 0 to 2**32 - 1"),
+def _facts(train: Split, validation: Split) -> dict[str, int | str]:
+    """What has to be equal on all workers, for ``meet``."""
+    return {
+        "training sessions": len(train[schema.LABEL]),
+        "validation sessions": len(validation[schema.LABEL]),
+        "checksum of the labels": zlib.crc32(validation[schema.LABEL], zlib.crc32(train[schema.LABEL])),
+        "TensorFlow": str(tf.__version__),
     }
-    wrong = [f"{name} is {value}, not {want}" for name, (value, good, want) in ranges.items() if not good]
-    if wrong:
-        raise TrainingError(f"{'; '.join(wrong)}; correct the training settings")

@@ -16,7 +16,8 @@ import pyarrow as pa
 
 from skip_pipeline import schema
 from skip_pipeline.errors import ContractError, TrainingError
-from skip_pipeline.flow.parts import CATEGORIES, FLAGS, SEEKS, Part
+from skip_pipeline.flow.parts import Part
+from skip_pipeline.flow.records import CATEGORIES, FLAGS, SEEKS, SHUFFLE, circumstances, flag
 
 BINS: Final = 10
 """Bins of a number, with equally many plays of the reference in each: the usual choice for the population
@@ -146,7 +147,7 @@ _LEVELS: Final[Mapping[str, tuple[str, ...]]] = {
     EARLIER_OUTCOME: _OUTCOMES,
     LENGTHS: tuple(map(str, range(schema.MIN_SESSION_LENGTH, schema.MAX_SESSION_LENGTH + 1))),
     **{name: (*schema.LEVELS[name], UNKNOWN_LEVEL) for name in CATEGORIES},
-    **{name: ("no", "yes") for name in FLAGS if name != schema.LABEL},
+    **{name: ("no", "yes") for name in (*FLAGS, SHUFFLE) if name != schema.LABEL},
     **dict.fromkeys(SEEKS, _SEEK_LEVELS),
 }
 
@@ -155,12 +156,11 @@ def _codes(part: Part, rows: np.ndarray) -> Iterable[tuple[str, np.ndarray]]:
     """Index of each row's or session's level, by feature of ``_LEVELS``."""
     yield PREDICTED_OUTCOME, part.sessions[schema.LABEL]
     yield LENGTHS, part.sessions["length"] - schema.MIN_SESSION_LENGTH
-    for bit, name in enumerate(FLAGS):
-        yield EARLIER_OUTCOME if name == schema.LABEL else name, rows["flags"] >> bit & 1
+    for name in FLAGS:
+        yield EARLIER_OUTCOME if name == schema.LABEL else name, flag(rows, name)
     for name in SEEKS:
         yield name, np.minimum(rows[name], len(_SEEK_LEVELS) - 1)
-    for name in CATEGORIES:
-        yield name, np.minimum(rows[name], len(schema.LEVELS[name]))
+    yield from circumstances(rows).items()
 
 
 def _by_level(column: pa.ChunkedArray, plays: np.ndarray) -> Distribution:

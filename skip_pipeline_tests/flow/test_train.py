@@ -8,9 +8,10 @@ import pytest
 
 from skip_pipeline import schema
 from skip_pipeline.errors import ContractError, MissingInputError, TrainingError
+from skip_pipeline.flow.cluster import Cluster
 from skip_pipeline.flow.gather import Bundle, open_bundle
 from skip_pipeline.flow.history import EpochReport, history_from_json, history_to_json
-from skip_pipeline.flow.train import Trained, _Batches, load_network, predict, save_network, train
+from skip_pipeline.flow.train import Trained, load_network, predict, save_network, take_part, train
 from skip_pipeline.settings import PRESETS, TrainingSettings
 from skip_pipeline_tests.flow.shards import shard, write
 from skip_pipeline_tests.tiny_bundle import tiny_bundle
@@ -165,34 +166,20 @@ def test_no_split_is_gathered_whole(written: Path, monkeypatch: pytest.MonkeyPat
     assert bundles[0].sessions == 96
 
 
-def epochs(seed: int | None, count: int = 2) -> list[list[int]]:
-    """Which of fifty sessions each epoch's batches hold, in order."""
-    numbered = tiny_bundle(50)
-    numbered["last_track"][:, 0] = np.arange(50)
-    batches = _Batches(numbered, 16, seed=seed)
-    orders = []
-    for _ in range(count):
-        batches.on_epoch_begin()
-        inputs, columns = zip(*(batches[i] for i in range(len(batches))), strict=True)
-        order = np.concatenate([branches["last_track"][:, 0] for branches in inputs]).astype(int)
-        np.testing.assert_array_equal(np.concatenate(columns)[:, 1], numbered[schema.LABEL][order])
-        assert [len(part) for part in columns] == [16, 16, 16, 2]
-        orders.append(order.tolist())
-    return orders
-
-
-def test_each_epoch_has_every_session_once_in_an_order_that_the_seed_decides() -> None:
-    first, second = epochs(3)
-    assert sorted(first) == sorted(second) == list(range(50))
-    assert len({tuple(order) for order in (first, second, *epochs(4), range(50))}) == 5
-    assert epochs(3) == [first, second]
-
-
-def test_without_a_seed_sessions_keep_their_order() -> None:
-    assert epochs(None) == [list(range(50))] * 2
-
-
 # --- Refusals -----------------------------------------------------------------------------------------
+
+
+def test_taking_part_without_a_cluster_is_refused(bundle: dict[str, np.ndarray]) -> None:
+    with pytest.raises(TrainingError, match=r"^\$TF_CONFIG names no other worker; expected "):
+        take_part(bundle, bundle)
+
+
+def test_the_chief_does_not_merely_take_part(
+    bundle: dict[str, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TF_CONFIG", Cluster(("a:1", "b:2"), 0).to_json())
+    with pytest.raises(TrainingError, match="makes this the chief, task 0, expected another task"):
+        take_part(bundle, bundle)
 
 
 @pytest.mark.parametrize("empty", ["training", "validation"])

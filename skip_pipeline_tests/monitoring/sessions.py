@@ -6,7 +6,8 @@ import numpy as np
 import pyarrow as pa
 
 from skip_pipeline import schema
-from skip_pipeline.flow.parts import FLAGS, SESSION, Part, row_type
+from skip_pipeline.flow.parts import Part
+from skip_pipeline.flow.records import CATEGORIES, FLAGS, ROW_TYPES, SESSION, circumstances_of
 
 
 def part(
@@ -27,10 +28,12 @@ def part(
     sessions["last_track"] = [of[-1] for of in tracks]
     sessions["split"] = split
     sessions[schema.LABEL] = [session[-1] for session in outcomes]
-    rows = np.zeros(sum(history), row_type(np.dtype("u1")))
+    rows = np.zeros(sum(history), ROW_TYPES[0])
     rows["track"] = np.concatenate([of[:-1] for of in tracks])
     rows["flags"] = np.concatenate([session[:-1] for session in outcomes]) << FLAGS.index(schema.LABEL)
-    rows["context_type"] = context
+    zero = np.zeros(len(rows), np.uint16)
+    codes = dict.fromkeys(CATEGORIES, zero) | {"context_type": zero + context}
+    rows["circumstances"] = circumstances_of(zero, codes)
     ids = np.array([f"s{i}" for i in range(len(outcomes))], "S8")
     return Part("log_0", sessions, ids, rows, 20)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from skip_pipeline.errors import ContractError, TrainingError
-from skip_pipeline.flow.parts import UNKNOWN
+from skip_pipeline.flow.records import UNKNOWN
 from skip_pipeline.monitoring.profile import (
     EARLIER_OUTCOME,
     PREDICTED_OUTCOME,
@@ -45,7 +45,7 @@ def test_one_split_of_a_shard_counts_its_own_rows_alone():
 
 
 def test_a_level_outside_the_vocabulary_is_counted_as_unknown():
-    found = profile([part([PLAYED], context=UNKNOWN)], track_table())
+    found = profile([part([PLAYED], context=UNKNOWN["context_type"])], track_table())
 
     context = found.features["context_type"]
     assert dict(zip(context.levels, context.counts.tolist(), strict=True))["unknown"] == 9

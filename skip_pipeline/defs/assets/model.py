@@ -14,7 +14,7 @@ from skip_pipeline.defs.resources import DataDirectory
 from skip_pipeline.defs.tracked_materialization import TrackedMaterialization
 from skip_pipeline.defs.tracking import MlflowTracker
 from skip_pipeline.flow.bundle import open_bundle
-from skip_pipeline.flow.history import history_to_json
+from skip_pipeline.flow.history import EpochReport, history_to_json
 from skip_pipeline.settings import (
     DEFAULT_PRESET,
     HISTORY_FILE,
@@ -63,11 +63,17 @@ class TrainingConfig(dg.Config):
     dropout: float | None = Field(
         default=None, description="Of every dropout layer; by default the preset's own rates"
     )
+    workers: int = Field(
+        default=1,
+        description="Processes on this machine that train together. Leave it at 1 where TF_CONFIG names "
+        "workers on several machines: this run is then the chief, task 0, and the others run "
+        "`skip-pipeline train-worker`",
+    )
 
     def settings(self) -> TrainingSettings:
         """The preset with these changes."""
         changes = {name: value for name, value in self.model_dump().items() if value is not None}
-        del changes["preset"]
+        del changes["preset"], changes["workers"]
         return dataclasses.replace(PRESETS[self.preset.value], **changes)
 
 
@@ -96,18 +102,22 @@ def trained_model(
 
         # TensorFlow: seconds and 700 MB that only training may cost.
         from skip_pipeline.flow import evaluate, train
+        from skip_pipeline.flow.cluster import cluster_from
+        from skip_pipeline.flow.worker_processes import train_in_processes
 
         for split, bundle in bundles.items():  # before training, so that it is not for nothing
             evaluate.need_both_outcomes(bundle.not_skipped, f"the {split} split")
+
+        def on_epoch(epoch: EpochReport) -> None:
+            run.metrics(describe.epoch_metrics(epoch), step=epoch.epoch)
+
         with publish(
             layout.model, stage="trained_model", data_source=before.data_source, started=run.started
         ) as staging:
-            trained = train.train(
-                bundles["train"],
-                bundles["validation"],
-                settings,
-                on_epoch=lambda epoch: run.metrics(describe.epoch_metrics(epoch), step=epoch.epoch),
-            )
+            if config.workers == 1 and cluster_from() is None:
+                trained = train.train(bundles["train"], bundles["validation"], settings, on_epoch)
+            else:
+                trained = train_in_processes(layout.bundles, settings, on_epoch, config.workers)
             train.save_network(trained.network, staging.path(NETWORK_FILE))
             write_json(staging.path(HISTORY_FILE), history_to_json(trained.history, trained.best_epoch))
             write_json(staging.path(TRAINING_FILE), dataclasses.asdict(settings))
