@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -16,7 +17,11 @@ from typing import Final
 import psutil  # type: ignore[import-untyped]
 
 SAMPLE_SECONDS: Final = 0.05
-"""Between two looks at the tree, each about 1 ms for 100 MB; a peak shorter than this may be missed."""
+"""At least, between two looks at the tree; a peak shorter than this may be missed."""
+
+LOOKING: Final = 0.02
+"""Share of the time that looking may take: a look costs about 1 ms for 100 MB, holds up the process that is
+looked at, and is measured along with it."""
 
 HAS_PSS: Final = Path("/proc/self/smaps_rollup").is_file()
 KIND: Final = "PSS" if HAS_PSS else "RSS"
@@ -51,7 +56,9 @@ class TreeMemory:
         return self._peak
 
     def _watch(self) -> None:
-        while not self._ended.wait(SAMPLE_SECONDS):
+        pause = SAMPLE_SECONDS
+        while not self._ended.wait(pause):
+            began = time.perf_counter()
             try:
                 parent = psutil.Process(self._pid)
                 tree = [parent, *parent.children(recursive=True)]
@@ -62,6 +69,7 @@ class TreeMemory:
                 max(self._peak.total, sum(look.total for look in looks)),
                 max(self._peak.anonymous, sum(look.anonymous for look in looks)),
             )
+            pause = max(SAMPLE_SECONDS, (time.perf_counter() - began) / LOOKING)
 
 
 def _look(process: psutil.Process) -> Peak:

@@ -1,6 +1,6 @@
 """How much faster the persisted path is with two workers than with one, in processes and on a Dask cluster.
 
-    python -m benchmarks.speedup                        # 200,000 sessions in 20 shards
+    python -m benchmarks.speedup                        # 400,000 sessions in 40 shards
 
 A worker has one thread. The engine is open and its workers have imported before the clock starts, and serves
 all stages. One and two workers take turns, engine by engine, so that a busy moment falls on both.
@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print; the exit status is 1 if a run failed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--sessions", type=int, default=200_000)
-    parser.add_argument("--shards", type=int, default=20)
+    parser.add_argument("--shards", type=int, default=40)
     parser.add_argument("--tracks", type=int, default=MINI_TRACKS)
     parser.add_argument("--raw", type=absolute, help="a synthetic set whose first shards to take")
     parser.add_argument("--repetitions", type=int, default=REPETITIONS)

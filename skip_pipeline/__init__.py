@@ -6,8 +6,10 @@
     03_encoded    flow.encode      encoded_table                  69 columns
     04_scaled     flow.scale       scaled_table                   69 columns, features in [0, 1]
     05_bundles    flow.bundle      tensor_bundles                 (n,19,35) (n,19,31) (n,19,1) (n,31)
-    06_model      flow.train       trained_model                  the four-branch network
+    06_baselines  flow.baselines   baseline_models                what simpler models say
+    06_model      flow.train       trained_model                  the network, and what serves it
     07_report     flow.evaluate    evaluation_report              metrics, predictions, report.html
+    08_predictions serving.batch   skip_predictions               the test set's sessions, scored
 
 ``defs`` wraps each stage as a Dagster asset and records it in MLflow; ``cli`` runs it all.
 """

@@ -17,6 +17,7 @@ from rich.console import Console
 from skip_pipeline import settings
 from skip_pipeline.errors import SkipPipelineError
 from skip_pipeline.locations import is_url
+from skip_pipeline.serving_commands import register
 
 if TYPE_CHECKING:
     from skip_pipeline.flow.train import Trained
@@ -26,6 +27,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+register(app)
 Result = TypeVar("Result")
 
 _out = Console(highlight=False, soft_wrap=True)
@@ -46,6 +48,7 @@ class PresetChoice(StrEnum):
 
     fast = "fast"
     published = "published"
+    single_input = "single_input"
 
 
 class EngineChoice(StrEnum):

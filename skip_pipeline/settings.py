@@ -104,6 +104,11 @@ class DataLayout:
         return self.root / "07_report"
 
     @property
+    def predictions(self) -> Path:
+        """What the served model says of the raw folder's ``test_set``, a parquet file per pair of files."""
+        return self.root / "08_predictions"
+
+    @property
     def mlflow(self) -> Path:
         """MLflow's database and artifacts, unless ``MLFLOW_TRACKING_URI`` names a server."""
         return self.root / "mlflow"
@@ -318,7 +323,8 @@ EXPERIMENT_TAGS: Final[dict[str, str]] = {
     "mlflow.note.content": "One parent run per Dagster run, one nested run per materialized asset. "
     "The label is not_skipped of a session's last track: 1 played to its end, 0 skipped.",
 }
-MODEL_NAME: Final = "skip_model"
+MODEL_NAME: Final = "skip_model"  # registered; what serves without TensorFlow
+KERAS_MODEL_NAME: Final = "skip_network"  # logged beside it, in Keras' own format
 NIGHTLY_CRON: Final = "0 2 * * *"  # after the day's last sessions have ended, before anyone is at work
 DEFAULT_TIME_ZONE: Final = "UTC"
 REPORT_FAILS_AFTER_HOURS: Final = 36  # a night was missed and the next is half way

@@ -96,7 +96,7 @@ def from_nothing(layout: DataLayout) -> dict[Path, bytes]:
 
 
 def named(layout: DataLayout, name: str) -> set[str]:
-    """Stage folders that hold a file or folder called after a log, hidden ones of a run cut short included."""
+    """Stage folders that hold a file or folder called after a log, hidden ones of a run cut short too."""
     return {
         folder.name
         for folder in folders(layout)

@@ -37,7 +37,8 @@ def to_onnx(network: keras.Model) -> bytes:
         network: takes ``schema.BRANCH_SHAPES`` and gives two columns (``networks``).
 
     Returns:
-        The contents of an ONNX file.
+        The contents of an ONNX file. Equal networks give files that say the same and need not be equal:
+        tf2onnx numbers names throughout a process.
     """
     plain = keras.models.clone_model(network, clone_function=_without_fused_kernel)
     plain.set_weights(network.get_weights())

@@ -30,9 +30,6 @@ from skip_pipeline.storage import (
 
 STAGE: Final = "skip_predictions"
 
-PREDICTIONS_FOLDER: Final = "08_predictions"
-"""Of a data directory, for what `skip_predictions` publishes."""
-
 SKIP_PREDICTIONS: Final = pa.schema(
     [
         (schema.SESSION_ID, pa.string()),

@@ -4,6 +4,10 @@ The staging folder is renamed to ``.commit`` in one step; from then on its files
 moving them into place can be finished by whoever comes next. So a process killed at any moment leaves the
 earlier results, or the new ones, never a mixture and never half a file.
 
+Before that, files are flushed, so that a power cut does no more harm than a kill; all but what was made of
+shards, which is most of what a stage writes, and which the system writes to the disk in its own time. Such a
+file that a power cut has left short is noticed by its size, and made again.
+
 See ``commit_protocol.CommitProtocol`` for what each function does.
 """
 
@@ -49,8 +53,10 @@ def commit(folder: Path, staged: Path, manifest: Mapping[str, Any]) -> None:
     if (staged / MADE).is_dir():
         shutil.rmtree(staged / MADE)
     write_json(staged / MANIFEST, manifest)
-    for _, path in files_below(staged):
-        flush(path)
+    of_shards = {name for shard in manifest["shards"].values() for name in shard["files"]}
+    for name, path in files_below(staged):
+        if name not in of_shards:
+            flush(path)
     staged.rename(folder / _COMMIT)
 
 

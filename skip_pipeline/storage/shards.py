@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from skip_pipeline.errors import SkipPipelineError
-from skip_pipeline.storage.files import FileRecord, flush, record_file
+from skip_pipeline.storage.files import FileRecord, record_file
 from skip_pipeline.storage.full_disk import saying_when_full
 
 T = TypeVar("T")
@@ -69,15 +69,10 @@ def in_turn(function: Callable[[T], R], shards: Sequence[T], /) -> Iterable[R]:
 
 
 def build(folder: Path, job: ShardJob) -> Outcome:
-    """Do one job, wherever this runs; a refusal comes back as a value, so that other shards go on.
-
-    The files are flushed here, by the machine that has written them and while other shards are worked on.
-    """
+    """Do one job, wherever this runs; a refusal comes back as a value, so that other shards go on."""
     try:
         with saying_when_full(folder):
             made = job.make()
-            for name in made.files:
-                flush(folder / name)
     except SkipPipelineError as refusal:
         return refusal
     return Built(tuple(record_file(folder / name, name) for name in made.files), made.summary)

@@ -29,6 +29,7 @@ ASSETS = (
     "baseline_models",
     "trained_model",
     "evaluation_report",
+    "skip_predictions",
 )
 
 pytestmark = pytest.mark.skipif(

@@ -20,6 +20,7 @@ UPSTREAM = {
     "baseline_models": {"tensor_bundles"},
     "trained_model": {"tensor_bundles"},
     "evaluation_report": {"trained_model", "baseline_models", "tensor_bundles", "merged_table"},
+    "skip_predictions": {"trained_model"},
 }
 GROUPS = {
     "session_logs": "ingest",
@@ -31,6 +32,7 @@ GROUPS = {
     "baseline_models": "model",
     "trained_model": "model",
     "evaluation_report": "report",
+    "skip_predictions": "serving",
 }
 TABLE_CHECKS = {
     contracts.COLUMNS,

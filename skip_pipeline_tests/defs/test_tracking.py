@@ -9,13 +9,17 @@ from pathlib import Path
 import dagster as dg
 import mlflow
 import numpy as np
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
 from skip_pipeline import schema
 from skip_pipeline.defs.tracking import close_finished
-from skip_pipeline.flow import calibrate
 from skip_pipeline.flow.bundle import open_bundle
+from skip_pipeline.flow.calibrate import Calibration
+from skip_pipeline.raw_folder import find_session_logs
+from skip_pipeline.settings import KERAS_MODEL_NAME
+from skip_pipeline.storage import read_json
 from skip_pipeline_tests.defs.test_materialize import ASSETS
 
 
@@ -139,25 +143,52 @@ def test_the_registered_model_answers_as_the_report_does(finished):
     project, _ = finished
     mlflow.set_tracking_uri(project.tracking_uri)
     model = mlflow.pyfunc.load_model("models:/skip_model/1")
-    bundles = {split: open_bundle(project.layout.bundles, split) for split in ("validation", "test")}
-    p_not_skipped = {}
-    for split, bundle in bundles.items():
-        outputs = model.predict({name: np.array(bundle[name]) for name in schema.BRANCH_SHAPES})
-        p_not_skipped[split] = outputs[:, 1] / outputs.sum(axis=1)
+    reported = pq.read_table(project.layout.report / "predictions.parquet").slice(0, 5)
+    log = pd.concat(map(pd.read_csv, find_session_logs(project.layout.raw)))
+    requests = []
+    for session_id in reported["session_id"].to_pylist():
+        rows = log[log["session_id"] == session_id].sort_values("session_position").to_dict("records")
+        history, last = rows[:-1], rows[-1]
+        requests.append(
+            {"session_id": session_id, "history": history, "next_track_id": last["track_id_clean"]}
+        )
 
-    calibration = calibrate.fit(bundles["validation"].not_skipped, p_not_skipped["validation"])
+    answers = model.predict(pd.DataFrame(requests))
+
+    assert answers["session_id"].tolist() == reported["session_id"].to_pylist()
+    assert answers["known_track"].all()
+    np.testing.assert_allclose(1 - answers["p_skip"], reported["p_not_skipped"].to_numpy(), atol=1e-5)
+
+
+def test_the_keras_network_is_logged_beside_the_registered_model(finished, runs):
+    project, _ = finished
+    mlflow.set_tracking_uri(project.tracking_uri)
+    trained = runs["trained_model"].info
+    [network] = mlflow.search_logged_models(
+        experiment_ids=[trained.experiment_id],
+        filter_string=f"name = '{KERAS_MODEL_NAME}' AND source_run_id = '{trained.run_id}'",
+        output_format="list",
+    )
+    model = mlflow.pyfunc.load_model(network.model_uri)
+    bundle = open_bundle(project.layout.bundles, "test")
+
+    columns = model.predict({name: np.array(bundle[name]) for name in schema.BRANCH_SHAPES})
+
+    calibration = Calibration.from_json(read_json(project.layout.model / "calibration.json"))
     reported = pq.read_table(project.layout.report / "predictions.parquet")["p_not_skipped"].to_numpy()
-    np.testing.assert_allclose(calibration.apply(p_not_skipped["test"]), reported, atol=1e-5)
+    ours = calibration.apply(columns[:, 1] / columns.sum(axis=1))
+    np.testing.assert_allclose(ours, reported, atol=1e-5)
     assert [spec.name for spec in model.metadata.signature.inputs] == list(schema.BRANCH_SHAPES)
 
 
-def test_the_model_pins_what_it_needs(finished):
+def test_the_registered_model_pins_what_it_needs_and_no_tensorflow(finished):
     project, _ = finished
     mlflow.set_tracking_uri(project.tracking_uri)
     path = mlflow.pyfunc.get_model_dependencies("models:/skip_model/1")
 
     names = {line.split("==")[0] for line in Path(path).read_text().split()}
-    assert {"tensorflow", "keras"} <= names
+    assert {"onnxruntime", "numpy"} <= names
+    assert not {"tensorflow", "keras", "dagster"} & names
 
 
 def test_a_failure_closes_its_run_and_the_parent_as_failed(project):

@@ -1,9 +1,10 @@
-"""The nine assets, by group: each loads, computes, saves and describes one stage.
+"""The ten assets, by group: each loads, computes, saves and describes one stage.
 
     ingest     session_logs, track_features
     features   merged_table -> encoded_table -> scaled_table -> tensor_bundles
     model      trained_model, baseline_models
     report     evaluation_report
+    serving    skip_predictions
 
 This package is the one place where the order of the stages stands.
 """
@@ -12,6 +13,7 @@ from skip_pipeline.defs.assets.baselines import baseline_models
 from skip_pipeline.defs.assets.features import encoded_table, merged_table, scaled_table, tensor_bundles
 from skip_pipeline.defs.assets.ingest import session_logs, track_features
 from skip_pipeline.defs.assets.model import trained_model
+from skip_pipeline.defs.assets.predictions import skip_predictions
 from skip_pipeline.defs.assets.report import evaluation_report
 
 ALL_ASSETS = (
@@ -24,4 +26,5 @@ ALL_ASSETS = (
     baseline_models,
     trained_model,
     evaluation_report,
+    skip_predictions,
 )

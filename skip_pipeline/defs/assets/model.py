@@ -3,6 +3,7 @@
 import dataclasses
 import enum
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -11,15 +12,20 @@ from pydantic import Field
 from skip_pipeline import schema
 from skip_pipeline.defs import describe
 from skip_pipeline.defs.resources import DataDirectory
+from skip_pipeline.defs.served_model import log_served_model
 from skip_pipeline.defs.tracked_materialization import TrackedMaterialization
 from skip_pipeline.defs.tracking import MlflowTracker
 from skip_pipeline.flow.bundle import open_bundle
 from skip_pipeline.flow.history import EpochReport, history_to_json
+from skip_pipeline.flow.onnx_model import predict_onnx
+from skip_pipeline.serving import package
 from skip_pipeline.settings import (
+    CALIBRATION_FILE,
     DEFAULT_PRESET,
     HISTORY_FILE,
-    MODEL_NAME,
+    KERAS_MODEL_NAME,
     NETWORK_FILE,
+    ONNX_FILE,
     OWNER,
     PRESETS,
     TRAINING_FILE,
@@ -34,6 +40,7 @@ class PresetName(enum.Enum):
 
     fast = "fast"
     published = "published"
+    single_input = "single_input"
 
 
 def _default_of(name: str) -> str:
@@ -87,10 +94,11 @@ class TrainingConfig(dg.Config):
 def trained_model(
     context: dg.AssetExecutionContext, config: TrainingConfig, data: DataDirectory, tracker: MlflowTracker
 ) -> dg.MaterializeResult:
-    """The four-branch network, trained on the training sessions and stopped by the validation sessions.
+    """The network, trained on the training sessions, stopped and calibrated by the validation sessions.
 
-    Presets: fast (the default, small) and published (1,275,954 parameters, as published). Registered in
-    MLflow as skip_model.
+    Presets: fast (the default, four branches, small), published (four branches, 1,275,954 parameters, as
+    published) and single_input (everything in one input). Beside the Keras network lies the same as ONNX, and
+    a folder with all that serves it without TensorFlow, which is registered in MLflow as skip_model.
     """
     layout = data.layout()
     settings = config.settings()
@@ -101,7 +109,7 @@ def trained_model(
         bundles = {split: open_bundle(layout.bundles, split) for split in schema.SPLITS}
 
         # TensorFlow: seconds and 700 MB that only training may cost.
-        from skip_pipeline.flow import evaluate, train
+        from skip_pipeline.flow import calibrate, evaluate, export, train
         from skip_pipeline.flow.cluster import cluster_from
         from skip_pipeline.flow.worker_processes import train_in_processes
 
@@ -119,6 +127,19 @@ def trained_model(
             else:
                 trained = train_in_processes(layout.bundles, settings, on_epoch, config.workers)
             train.save_network(trained.network, staging.path(NETWORK_FILE))
+            network = export.to_onnx(trained.network)
+            difference = export.check_export(trained.network, network, bundles["validation"])
+            staging.path(ONNX_FILE).write_bytes(network)
+            p_validation = predict_onnx(network, bundles["validation"])
+            calibration = calibrate.fit(bundles["validation"].not_skipped, p_validation)
+            write_json(staging.path(CALIBRATION_FILE), calibration.to_json())
+            package.pack(
+                staging.path(f"{package.SERVED_MODEL}/{package.DESCRIPTION}").parent,
+                layout,
+                network=staging.path(ONNX_FILE),
+                calibration=staging.path(CALIBRATION_FILE),
+                preset=settings.preset,
+            )
             write_json(staging.path(HISTORY_FILE), history_to_json(trained.history, trained.best_epoch))
             write_json(staging.path(TRAINING_FILE), dataclasses.asdict(settings))
             staging.rows = bundles["train"].sessions
@@ -127,6 +148,8 @@ def trained_model(
                 "parameters": trained.parameters,
                 "best_epoch": trained.best_epoch,
                 "bundles": before.fingerprint,
+                "seconds_of_training": round(trained.seconds, 3),
+                "onnx_difference": difference,
             }
         from skip_pipeline.report import plots
 
@@ -135,7 +158,8 @@ def trained_model(
         run.metrics({"parameters": trained.parameters, "best_epoch": trained.best_epoch})
         run.artifact(layout.model / HISTORY_FILE)
         run.image(curves, "training_curves")
-        _log_model(run, trained.network, settings, before.data_source)
+        _log_network(run, trained.network, settings, before.data_source)
+        _log_served_model(run, layout.model / package.SERVED_MODEL, settings)
     best = trained.history[trained.best_epoch - 1]
     metadata: describe.Metadata = {
         "preset": dg.MetadataValue.text(settings.preset),
@@ -151,10 +175,10 @@ def trained_model(
     return describe.result(tracker, run, metadata)
 
 
-def _log_model(
+def _log_network(
     run: TrackedMaterialization, network: Any, settings: TrainingSettings, data_source: DataSource
 ) -> None:
-    """Log and register the network.
+    """Log the Keras network, for whoever trains it on or looks into it.
 
     The signature and the pins are given, because MLflow would otherwise start a second TensorFlow to
     find them out.
@@ -174,12 +198,17 @@ def _log_model(
         )
         mlflow.keras.log_model(
             network,
-            name=MODEL_NAME,
+            name=KERAS_MODEL_NAME,
             signature=signature,
             pip_requirements=[f"{name}=={version(name)}" for name in ("tensorflow", "keras", "numpy")],
-            registered_model_name=MODEL_NAME,
             params={name: str(value) for name, value in dataclasses.asdict(settings).items()},
             tags={describe.DATA_SOURCE: data_source, "preset": settings.preset},
         )
 
     run.attempt(log)
+
+
+def _log_served_model(run: TrackedMaterialization, folder: Path, settings: TrainingSettings) -> None:
+    """Log and register what serves the network; the registered model is this, not the Keras network."""
+    params = {name: str(value) for name, value in dataclasses.asdict(settings).items()}
+    run.attempt(lambda mlflow: log_served_model(mlflow, folder, params=params, tags={}))

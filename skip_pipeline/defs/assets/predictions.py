@@ -35,7 +35,7 @@ def skip_predictions(
         with engine.applying("skip_predictions") as apply:
             staging = batch.skip_predictions(
                 layout.raw,
-                layout.root / batch.PREDICTIONS_FOLDER,
+                layout.predictions,
                 model=model,
                 model_version=version,
                 apply=apply,
@@ -45,7 +45,7 @@ def skip_predictions(
         describe.log_stage(run, staging.manifest, batch.SKIP_PREDICTIONS)
         run.tags({"model_version": version})
         run.metrics({**counts, **describe.shard_counts(staging)})
-    metadata = describe.shards(staging, layout.root / batch.PREDICTIONS_FOLDER, batch.SKIP_PREDICTIONS)
+    metadata = describe.shards(staging, layout.predictions, batch.SKIP_PREDICTIONS)
     metadata |= {name: dg.MetadataValue.int(count) for name, count in counts.items()}
     metadata["model_version"] = dg.MetadataValue.text(version)
     if not log_pairs(layout.raw):

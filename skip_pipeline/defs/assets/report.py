@@ -14,11 +14,13 @@ from skip_pipeline.defs.tracked_materialization import TrackedMaterialization
 from skip_pipeline.defs.tracking import MlflowTracker
 from skip_pipeline.errors import ContractError
 from skip_pipeline.flow import bundle
+from skip_pipeline.flow.calibrate import Calibration
 from skip_pipeline.flow.history import history_from_json
 from skip_pipeline.settings import (
+    CALIBRATION_FILE,
     HISTORY_FILE,
     METRICS_FILE,
-    NETWORK_FILE,
+    ONNX_FILE,
     OWNER,
     PREDICTIONS_FILE,
     REPORT_FAILS_AFTER_HOURS,
@@ -78,20 +80,19 @@ def evaluation_report(
         history, best_epoch = history_from_json(read_json(layout.model / HISTORY_FILE))
         settings = read_json(layout.model / TRAINING_FILE)
 
-        # TensorFlow, scikit-learn and matplotlib: seconds that nothing but a run may cost.
-        from skip_pipeline.flow import calibrate
+        # scikit-learn and matplotlib: seconds that nothing but a run may cost.
         from skip_pipeline.flow.baselines import read_baselines
-        from skip_pipeline.flow.train import load_network, predict
+        from skip_pipeline.flow.onnx_model import open_onnx, predict_onnx
         from skip_pipeline.report import evaluation, page, pictures
         from skip_pipeline.report.circumstances import read_circumstances
         from skip_pipeline.report.oracle import find_oracle
 
-        network = load_network(layout.model / NETWORK_FILE)
-        p_not_skipped = {split: predict(network, bundles[split]) for split in schema.SPLITS}
+        network = open_onnx(layout.model / ONNX_FILE)  # what is served, so what is judged
+        p_not_skipped = {split: predict_onnx(network, bundles[split]) for split in schema.SPLITS}
         result = evaluation.evaluate_model(
             bundles,
             p_not_skipped,
-            lambda inputs: predict(network, inputs),
+            lambda inputs: predict_onnx(network, inputs),
             evaluation.Network(
                 preset=settings["preset"],
                 parameters=model.details["parameters"],
@@ -99,7 +100,7 @@ def evaluation_report(
             ),
             read_circumstances(layout.merged, bundles["train"], bundles["test"]),
             baselines=read_baselines(layout.baselines, bundles),
-            calibration=calibrate.fit(bundles["validation"].not_skipped, p_not_skipped["validation"]),
+            calibration=Calibration.from_json(read_json(layout.model / CALIBRATION_FILE)),
             # The one asset that may look: to a model the oracle would be the answer.
             oracle=find_oracle(layout.raw),
         )
