@@ -1,7 +1,7 @@
 """What the whole public data would cost at the rates that ``make bench`` has measured here.
 
     python -m benchmarks.scale                                # from benchmarks/results.json
-    python -m benchmarks.scale --json FILE --cores 64
+    python -m benchmarks.scale FILE --cores 64
 
 Nothing is measured: rates of one set are carried over to another, as the figures say where they stand.
 """
@@ -109,13 +109,13 @@ def text(scale: Scale, cores: Sequence[int]) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the figures; the exit status is 1 if there are none to derive them from."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--json", type=Path, default=RESULTS, metavar="PATH", help="default: %(default)s")
+    parser.add_argument("results", type=Path, nargs="?", default=RESULTS, help="default: %(default)s")
     parser.add_argument("--cores", type=int, nargs="+", default=CORES)
     options = parser.parse_args(arguments)
     try:
-        results = json.loads(options.json.read_text(encoding="utf-8"))
+        results = json.loads(options.results.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        sys.stderr.write(f"error: {options.json} is not there; run `make bench` first\n")
+        sys.stderr.write(f"error: {options.results} is not there; run `make bench` first\n")
         return 1
     print(text(Scale.of(results), options.cores))  # noqa: T201
     return 0

@@ -121,7 +121,7 @@ def persisted(
 ) -> Made:
     """The very functions that the assets call, from the merged table to the bundles; without Dagster.
 
-    Every table and bundle is written, hashed, flushed to the disk and published with its manifest, and read
+    Every table and bundle is written, hashed and published with its manifest, and read
     again by the next stage. The clock starts when the workers of the engine have started and imported.
     """
     layout = Apart(folder, delivered=raw)

@@ -6,16 +6,14 @@ Heavy imports (Dagster, TensorFlow, the world) happen inside the command that ne
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from skip_pipeline import settings
-from skip_pipeline.errors import SkipPipelineError
+from skip_pipeline.command_line import ERR, OUT, DataDir, guarded
 from skip_pipeline.locations import is_url
 from skip_pipeline.serving_commands import register
 
@@ -28,19 +26,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 register(app)
-Result = TypeVar("Result")
-
-_out = Console(highlight=False, soft_wrap=True)
-_err = Console(stderr=True, highlight=False, soft_wrap=True)
-
-DataDir = Annotated[
-    Path | None,
-    typer.Option(
-        "--data-dir",
-        help=f"Data directory; else ${settings.DATA_DIR_VARIABLE}, else {settings.DEFAULT_DATA_DIR}/.",
-        show_default=False,
-    ),
-]
 
 
 class PresetChoice(StrEnum):
@@ -108,7 +93,7 @@ def synthesize(
     from skip_pipeline.world.drift import Drift
     from skip_pipeline.world.synthesize import synthesize as write
 
-    summary = _guarded(
+    summary = guarded(
         lambda: write(
             out,
             sessions=sessions,
@@ -120,7 +105,7 @@ def synthesize(
             drifts=[Drift.parse(text) for text in drift or ()],
         )
     )
-    _out.print(
+    OUT.print(
         f"Wrote {summary.sessions:,} synthetic sessions, {summary.rows:,} log rows and {summary.tracks:,} "
         f"tracks to {out} in {summary.seconds:.1f} s"
     )
@@ -156,11 +141,11 @@ def run(
 
     chosen = {"kind": engine.value, "workers": workers, "address": scheduler}
     changed = {name: value for name, value in chosen.items() if value != getattr(DEFAULT_ENGINE, name)}
-    outcome = _guarded(lambda: terminal.run(layout, preset.value, seed, select, _out, changed))
+    outcome = guarded(lambda: terminal.run(layout, preset.value, seed, select, OUT, changed))
     if not outcome.success:
         for failure in outcome.failures:
-            _err.print(f"error: {failure}", style="red", markup=False)
-        _err.print(
+            ERR.print(f"error: {failure}", style="red", markup=False)
+        ERR.print(
             f"Run {outcome.run_id} failed; see it step by step: {terminal.ui_command(layout)}", markup=False
         )
         raise typer.Exit(1)
@@ -181,11 +166,11 @@ def train_worker(
 
     from skip_pipeline.flow.cluster import named_cluster
 
-    if _guarded(named_cluster).chief:
+    if guarded(named_cluster).chief:
         run(data_dir=data_dir, preset=preset, select="trained_model", seed=seed)
         return
-    trained = _guarded(lambda: _take_part(layout))
-    _out.print(f"Took part in {len(trained.history)} epochs; task 0 keeps the network", markup=False)
+    trained = guarded(lambda: _take_part(layout))
+    OUT.print(f"Took part in {len(trained.history)} epochs; task 0 keeps the network", markup=False)
 
 
 def _take_part(layout: settings.DataLayout) -> Trained:
@@ -193,7 +178,7 @@ def _take_part(layout: settings.DataLayout) -> Trained:
     from skip_pipeline.flow.train import take_part
 
     splits = [open_bundle(layout.bundles, split) for split in ("train", "validation")]
-    return take_part(splits[0], splits[1], lambda epoch: _out.print(str(epoch), markup=False))
+    return take_part(splits[0], splits[1], lambda epoch: OUT.print(str(epoch), markup=False))
 
 
 @app.command()
@@ -207,16 +192,7 @@ def ui(
 
     from skip_pipeline import servers
 
-    _guarded(lambda: servers.serve(layout, dagster_port, mlflow_port, _out))
-
-
-def _guarded(command: Callable[[], Result]) -> Result:
-    """Call a command; a refusal of ours becomes one line and exit status 1, not a traceback."""
-    try:
-        return command()
-    except SkipPipelineError as refusal:
-        _err.print(f"error: {refusal}", style="red", markup=False)
-        raise typer.Exit(1) from None
+    guarded(lambda: servers.serve(layout, dagster_port, mlflow_port, OUT))
 
 
 def _use(data_dir: Path | None) -> settings.DataLayout:
@@ -226,4 +202,4 @@ def _use(data_dir: Path | None) -> settings.DataLayout:
 
     from skip_pipeline.definitions import data_layout
 
-    return _guarded(data_layout)
+    return guarded(data_layout)

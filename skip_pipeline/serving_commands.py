@@ -8,17 +8,16 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, TypeVar
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from skip_pipeline import settings
-from skip_pipeline.errors import BadInputError, MissingInputError, SkipPipelineError
+from skip_pipeline.command_line import ERR, OUT, DataDir, guarded
+from skip_pipeline.errors import BadInputError, MissingInputError
 from skip_pipeline.settings import DataLayout
 
 if TYPE_CHECKING:
@@ -30,19 +29,7 @@ if TYPE_CHECKING:
 
 _ROWS_SHOWN: Final = 20  # of a terminal's table; `--out` has all
 
-_out = Console(highlight=False, soft_wrap=True)
-_err = Console(stderr=True, highlight=False, soft_wrap=True)
 
-Result = TypeVar("Result")
-
-DataDir = Annotated[
-    Path | None,
-    typer.Option(
-        "--data-dir",
-        help=f"Data directory; else ${settings.DATA_DIR_VARIABLE}, else {settings.DEFAULT_DATA_DIR}/.",
-        show_default=False,
-    ),
-]
 ModelFolder = Annotated[
     Path | None,
     typer.Option("--model", help="Folder of a served model.", show_default="the registry's champion"),
@@ -83,7 +70,7 @@ def serve(
         served = follower.served
 
         def started(address: str) -> None:
-            _out.print(
+            OUT.print(
                 f"Serving version {served.version} ({served.model.data_source} data) on {address}/invocations"
             )
 
@@ -93,7 +80,7 @@ def serve(
         )
         run(follower, chosen, started)
 
-    _guarded(go)
+    guarded(go)
 
 
 def predict(
@@ -132,13 +119,13 @@ def predict(
         table = prediction_table(sessions, scores, served.version)
         _write(table, out, served.model.data_source)
         unknown = int((~scores.known_track).sum())
-        _err.print(
+        ERR.print(
             f"{table.num_rows:,} sessions scored by version {served.version}, trained on "
             f"{served.model.data_source} data; {unknown:,} next tracks unknown to it, "
             f"{scores.unknown_levels:,} values of unknown level"
         )
 
-    _guarded(go)
+    guarded(go)
 
 
 def _read(file: Path) -> Sessions:
@@ -164,7 +151,7 @@ def _write(table: pa.Table, out: Path | None, data_source: str) -> None:
         pq.write_table(table.replace_schema_metadata({"data_source": data_source}), out)
         return
     if out is None and sys.stdout.isatty():
-        _out.print(_shown(table, data_source))
+        OUT.print(_shown(table, data_source))
         return
     table = table.append_column("data_source", pa.array([data_source] * table.num_rows))
     if out is None:
@@ -223,12 +210,3 @@ def _champion_or_latest(layout: DataLayout) -> Source:
     except MissingInputError:
         return FolderSource(layout.model / SERVED_MODEL)
     return champion
-
-
-def _guarded(command: Callable[[], Result]) -> Result:
-    """Call a command; a refusal of ours becomes one line and exit status 1, not a traceback."""
-    try:
-        return command()
-    except SkipPipelineError as refusal:
-        _err.print(f"error: {refusal}", style="red", markup=False)
-        raise typer.Exit(1) from None

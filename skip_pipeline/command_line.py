@@ -1,0 +1,36 @@
+"""What all commands share: the data directory's option, and refusals as one line instead of a traceback."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Final, TypeVar
+
+import typer
+from rich.console import Console
+
+from skip_pipeline import settings
+from skip_pipeline.errors import SkipPipelineError
+
+OUT: Final = Console(highlight=False, soft_wrap=True)
+ERR: Final = Console(stderr=True, highlight=False, soft_wrap=True)
+
+DataDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--data-dir",
+        help=f"Data directory; else ${settings.DATA_DIR_VARIABLE}, else {settings.DEFAULT_DATA_DIR}/.",
+        show_default=False,
+    ),
+]
+
+Result = TypeVar("Result")
+
+
+def guarded(command: Callable[[], Result]) -> Result:
+    """Call a command; a refusal of ours becomes one line and exit status 1, not a traceback."""
+    try:
+        return command()
+    except SkipPipelineError as refusal:
+        ERR.print(f"error: {refusal}", style="red", markup=False)
+        raise typer.Exit(1) from None
