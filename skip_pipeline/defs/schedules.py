@@ -1,8 +1,14 @@
 """The retraining job, the night it runs, and the sensors that clear up after a crash."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
 import dagster as dg
 
 from skip_pipeline.defs.dead_runs import close_dead_runs
+from skip_pipeline.defs.nights import plan_night, state_of
+from skip_pipeline.defs.resources import DataDirectory
 from skip_pipeline.defs.tracking import MlflowTracker
 from skip_pipeline.settings import NIGHTLY_CRON
 
@@ -13,16 +19,30 @@ retrain = dg.define_asset_job(
 )
 
 
-def nightly_retraining(time_zone: str) -> dg.ScheduleDefinition:
-    """The schedule of ``retrain``, switched on as soon as the daemon runs."""
-    return dg.ScheduleDefinition(
+def nightly_retraining(
+    time_zone: str, run_config: Mapping[str, Any] = MappingProxyType({})
+) -> dg.ScheduleDefinition:
+    """The schedule of ``retrain``, switched on as soon as the daemon runs.
+
+    Args:
+        time_zone: of its hour.
+        run_config: of ``retrain``.
+    """
+
+    @dg.schedule(
         name="nightly_retraining",
         job=retrain,
         cron_schedule=NIGHTLY_CRON,
         execution_timezone=time_zone,
         default_status=dg.DefaultScheduleStatus.RUNNING,
-        description="Every night: retrain on all sessions delivered so far.",
+        description="Every night on which raw input, code or configuration has changed since the last that "
+        "succeeded: retrain on all sessions delivered so far.",
     )
+    def nightly(context: dg.ScheduleEvaluationContext, data: DataDirectory) -> dg.RunRequest | dg.SkipReason:
+        state = state_of(data.layout(), run_config)
+        return plan_night(context.instance, state, job=retrain.name, run_config=run_config)
+
+    return nightly
 
 
 @dg.sensor(

@@ -110,14 +110,13 @@ def profile(parts: Iterable[Part], tracks: pa.Table, *, like: Profile | None = N
         TrainingError: there is no session.
         ContractError: ``like`` has other features.
     """
-    plays = np.zeros(tracks.num_rows, np.int64)
+    parts = list(parts)
+    plays = plays_of(parts, tracks.num_rows)
     counts: dict[str, np.ndarray] = {name: np.zeros(len(of), np.int64) for name, of in _LEVELS.items()}
     sessions = 0
     for part in parts:
         sessions += len(part.sessions)
         own = _rows_of(part)
-        plays += np.bincount(own["track"], minlength=len(plays))
-        plays += np.bincount(part.sessions["last_track"], minlength=len(plays))
         for name, codes in _codes(part, own):
             counts[name] += np.bincount(codes, minlength=len(counts[name]))
     if not sessions:
@@ -130,6 +129,15 @@ def profile(parts: Iterable[Part], tracks: pa.Table, *, like: Profile | None = N
         values = tracks[name].to_numpy().astype(np.float64)
         features[name] = _by_bin(values, plays, _edges(name, values, plays, like))
     return Profile(sessions, int(plays.sum()), features)
+
+
+def plays_of(parts: Iterable[Part], tracks: int) -> np.ndarray:
+    """Plays of each of so many tracks in the parts' sessions, earlier and predicted: int64 (tracks,)."""
+    plays = np.zeros(tracks, np.int64)
+    for part in parts:
+        plays += np.bincount(_rows_of(part)["track"], minlength=tracks)
+        plays += np.bincount(part.sessions["last_track"], minlength=tracks)
+    return plays
 
 
 def _rows_of(part: Part) -> np.ndarray:

@@ -1,0 +1,257 @@
+"""The champion as an asset: the night's model takes the place of the one that serves, or does not."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from skip_pipeline.defs import describe
+from skip_pipeline.defs.registry import (
+    CHALLENGER,
+    DATA_SOURCE,
+    DECISION,
+    FINGERPRINT,
+    NOBODY,
+    OPPONENT,
+    PREVIOUS_CHAMPION,
+    REASONS,
+    Registry,
+    registered,
+)
+from skip_pipeline.defs.resources import DataDirectory
+from skip_pipeline.defs.served_model import CHAMPION
+from skip_pipeline.defs.tracked_materialization import TrackedMaterialization
+from skip_pipeline.defs.tracking import MlflowTracker
+from skip_pipeline.defs.tracking_guard import LONGEST_REASON
+from skip_pipeline.errors import ContractError, MissingInputError, SkipPipelineError
+from skip_pipeline.flow.bundle import open_bundle
+from skip_pipeline.promotion.record import PROMOTION_FILE, PROMOTION_FOLDER, Promotion
+from skip_pipeline.serving.package import SERVED_MODEL
+from skip_pipeline.settings import OWNER, DataLayout
+from skip_pipeline.storage import Manifest, publish, read_manifest, write_json
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from skip_pipeline.flow.gather import Bundle
+    from skip_pipeline.promotion.decision import Candidate, Decision, Parting, Unusable
+    from skip_pipeline.serving.packed import PackedModel
+
+
+@dg.asset(
+    group_name="model",
+    kinds={"mlflow", "onnx"},
+    owners=[OWNER],
+    code_version="1",
+    deps=["trained_model", "evaluation_report", "baseline_models", "tensor_bundles", "data_drift"],
+)
+def champion_model(
+    context: dg.AssetExecutionContext, data: DataDirectory, tracker: MlflowTracker
+) -> dg.MaterializeResult:
+    """The model that serves: the night's challenger, if it is at least as good as the champion so far.
+
+    Both score the same test sessions, each as its own server would. A refusal is a normal outcome: the
+    champion stays, and the reasons are in the metadata, in MLflow and in promotion.json. Judging the same
+    challenger again compares the same two and moves no alias.
+    """
+    layout = data.layout()
+    with tracker.materialization(context) as run:
+        before = read_manifest(layout.bundles, made_by="tensor_bundles")
+        describe.log_bundles(run, before, layout.bundles, context="promotion")
+
+        from skip_pipeline.serving.packed import PackedModel
+
+        model = PackedModel(layout.model / SERVED_MODEL)
+        if model.bundles != before.fingerprint:
+            raise ContractError(
+                f"{layout.model / SERVED_MODEL} was trained on other bundles than those in {layout.bundles}; "
+                "expected a model and the bundles it comes from. Materialize trained_model again"
+            )
+        registry = _registry(tracker)
+        promotion = _promote(registry, _version(tracker, run, layout, model), model, layout, before)
+        folder = layout.root / PROMOTION_FOLDER
+        with publish(
+            folder, stage="champion_model", data_source=before.data_source, started=run.started
+        ) as staging:
+            write_json(staging.path(PROMOTION_FILE), promotion.to_json())
+            staging.rows = promotion.test_sessions
+        _record(run, promotion, staging.manifest)
+        run.artifact(folder / PROMOTION_FILE)
+    decision = promotion.decision
+    context.log.info(decision.summary)
+    metadata: describe.Metadata = {
+        "decision": dg.MetadataValue.text(_word(decision)),
+        "summary": dg.MetadataValue.text(decision.summary),
+        "reasons": dg.MetadataValue.table(
+            [
+                dg.TableRecord({"rule": r.rule, "passed": r.passed, "facts": r.facts})
+                for r in decision.reasons
+            ],
+            schema=dg.TableSchema(
+                columns=[
+                    dg.TableColumn("rule"),
+                    dg.TableColumn("passed", type="bool"),
+                    dg.TableColumn("facts"),
+                ]
+            ),
+        ),
+        "challenger": dg.MetadataValue.text(promotion.challenger),
+        "opponent": dg.MetadataValue.text(promotion.opponent or NOBODY),
+        "champion": dg.MetadataValue.text(promotion.champion or NOBODY),
+        "decided_before": dg.MetadataValue.bool(promotion.again),
+        **{name: dg.MetadataValue.float(value) for name, value in _difference(decision).items()},
+        **describe.stage(staging.manifest, folder),
+    }
+    return describe.result(tracker, run, metadata)
+
+
+def _registry(tracker: MlflowTracker) -> Registry:
+    return Registry(tracker.client(), tracker.tracking_uri)
+
+
+def _version(
+    tracker: MlflowTracker, run: TrackedMaterialization, layout: DataLayout, model: "PackedModel"
+) -> str:
+    """Version of today's model."""
+    if run.run_id is None:
+        raise MissingInputError(
+            f"MLflow is not being recorded to ({tracker.unavailable or 'no tracking configured'}); expected "
+            "a registry to promote in. The model is kept: mend it and materialize champion_model, or wait "
+            "for the next night"
+        )
+    import mlflow
+
+    folder = layout.model / SERVED_MODEL
+    return registered(tracker.client(), tracker.tracking_uri, mlflow, folder, model.fingerprint)
+
+
+def _promote(
+    registry: Registry, challenger: str, model: "PackedModel", layout: DataLayout, before: Manifest
+) -> Promotion:
+    """Judge a challenger and move the aliases; for one that was judged before, none is moved."""
+    tags, aliases = registry.tags(challenger), registry.aliases()
+    again = DECISION in tags
+    opponent = aliases.get(CHAMPION, NOBODY) if OPPONENT not in tags else tags[OPPONENT]
+    registry.tag(
+        challenger,
+        {OPPONENT: opponent, FINGERPRINT: model.fingerprint, DATA_SOURCE: model.data_source},
+    )
+    decision, sessions = _judge(registry, challenger, opponent, model, layout)
+    if not again:
+        registry.point(CHALLENGER, challenger)
+        if decision.promoted:
+            if opponent != NOBODY:
+                registry.point(PREVIOUS_CHAMPION, opponent)
+            registry.point(CHAMPION, challenger)
+        registry.tag(challenger, {REASONS: decision.summary[:LONGEST_REASON], DECISION: _word(decision)})
+    return Promotion(
+        decision=decision,
+        challenger=challenger,
+        opponent=None if opponent == NOBODY else opponent,
+        champion=registry.aliases().get(CHAMPION),
+        test_sessions=sessions,
+        data_source=before.data_source,
+        bundles=before.fingerprint,
+        again=again,
+    )
+
+
+def _judge(
+    registry: Registry, challenger: str, opponent: str, model: "PackedModel", layout: DataLayout
+) -> "tuple[Decision, int]":
+    """The decision, and on how many test sessions it was made."""
+    from skip_pipeline.promotion.decision import decide
+    from skip_pipeline.serving.packed import todays_track_ids
+
+    test = open_bundle(layout.bundles, "test")
+    tracks = todays_track_ids(layout)
+    decision = decide(
+        test.not_skipped,
+        _candidate(f"version {challenger}", model, test, tracks),
+        None if opponent == NOBODY else _champion(registry, opponent, test, tracks),
+        last_outcome=_last_outcome(layout),
+        slicings=_slicings(layout, test),
+    )
+    return decision, test.sessions
+
+
+def _candidate(name: str, model: "PackedModel", test: "Bundle", tracks: "np.ndarray") -> "Candidate":
+    from skip_pipeline.promotion.decision import Candidate
+
+    return Candidate(name, model.data_source, model.predict(test, tracks), model.threshold)
+
+
+def _champion(
+    registry: Registry, version: str, test: "Bundle", tracks: "np.ndarray"
+) -> "Candidate | Unusable":
+    """The version that serves, on today's test sessions; or why that cannot be.
+
+    Raises:
+        MissingInputError: its store does not answer, which is no reason to replace it.
+    """
+    from skip_pipeline.promotion.decision import Unusable
+    from skip_pipeline.serving.packed import PackedModel
+
+    name = f"version {version}"
+    try:
+        with registry.fetched(version) as folder:
+            return _candidate(name, PackedModel(folder), test, tracks)
+    except SkipPipelineError as refusal:
+        registry.check_reachable(version)
+        known = registry.tags(version).get(DATA_SOURCE)
+        source = next((s for s in ("real", "synthetic") if s == known), None)
+        return Unusable(name, source, str(refusal))
+
+
+def _last_outcome(layout: DataLayout) -> "np.ndarray":
+    from skip_pipeline.flow.baselines import read_baselines
+
+    bundles = {split: open_bundle(layout.bundles, split) for split in ("validation", "test")}
+    rivals = read_manifest(layout.baselines, made_by="baseline_models")
+    if rivals.details["bundles"] != read_manifest(layout.bundles, made_by="tensor_bundles").fingerprint:
+        raise ContractError(
+            f"{layout.baselines} was made from other bundles than those in {layout.bundles}; expected "
+            "predictions of the same sessions. Materialize baseline_models again"
+        )
+    (found,) = [b for b in read_baselines(layout.baselines, bundles) if b.name == "last_outcome"]
+    return found.p_not_skipped["test"]
+
+
+def _slicings(layout: DataLayout, test: "Bundle") -> "Sequence[Parting]":
+    from skip_pipeline.report.circumstances import read_circumstances
+    from skip_pipeline.report.slices import slicings
+
+    return slicings(read_circumstances(layout.merged, open_bundle(layout.bundles, "train"), test))
+
+
+def _record(run: TrackedMaterialization, promotion: Promotion, manifest: Manifest) -> None:
+    """What MLflow keeps of a decision beside the tags of the version."""
+    describe.log_stage(run, manifest)
+    decision = promotion.decision
+    run.tags(
+        {
+            "decision": _word(decision),
+            "reasons": decision.summary[:LONGEST_REASON],
+            CHALLENGER: promotion.challenger,
+            "opponent": promotion.opponent or NOBODY,
+            CHAMPION: promotion.champion or NOBODY,
+        }
+    )
+    run.headline(_difference(decision) | {"promoted": float(decision.promoted)})
+    run.json(promotion.to_json(), "decision.json")
+
+
+def _word(decision: "Decision") -> str:
+    return "promoted" if decision.promoted else "refused"
+
+
+def _difference(decision: "Decision") -> dict[str, float]:
+    """Log-loss of challenger minus champion with its interval; empty where they were not compared."""
+    found = decision.log_loss_difference
+    if found is None:
+        return {}
+    return {
+        "champion_log_loss_difference": found.value,
+        "champion_log_loss_difference_low": found.low,
+        "champion_log_loss_difference_high": found.high,
+    }

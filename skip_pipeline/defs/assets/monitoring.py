@@ -1,0 +1,127 @@
+"""The newest data beside what the champion was trained on, as an asset whose checks warn."""
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from skip_pipeline.defs import describe
+from skip_pipeline.defs.registry import Registry
+from skip_pipeline.defs.resources import DataDirectory
+from skip_pipeline.defs.served_model import CHAMPION
+from skip_pipeline.defs.tracking import MlflowTracker
+from skip_pipeline.errors import SkipPipelineError
+from skip_pipeline.monitoring.night import (
+    DRIFT_FILE,
+    MONITORING_FOLDER,
+    SIGNALS,
+    Night,
+    look_at,
+    not_compared,
+)
+from skip_pipeline.settings import OWNER, DataLayout, DataSource
+from skip_pipeline.storage import publish, read_manifest, write_json
+
+if TYPE_CHECKING:
+    from skip_pipeline.report.drift_plots import Moved
+
+
+@dg.asset(
+    group_name="monitoring",
+    kinds={"parquet", "mlflow"},
+    owners=[OWNER],
+    code_version="1",
+    deps=["tensor_bundles", "merged_table"],
+    check_specs=[dg.AssetCheckSpec(name, asset="data_drift") for name in SIGNALS],
+)
+def data_drift(
+    context: dg.AssetExecutionContext, data: DataDirectory, tracker: MlflowTracker
+) -> dg.MaterializeResult:
+    """How far the shards that have come since the champion was trained are from what it was trained on.
+
+    Every feature, the outcomes, unknown levels and tracks, volume, dates, and the champion's own
+    probabilities. What has moved is named in a warning; nothing is stopped.
+    """
+    layout = data.layout()
+    with tracker.materialization(context) as run:
+        before = read_manifest(layout.bundles, made_by="tensor_bundles")
+        describe.log_bundles(run, before, layout.bundles, context="monitoring")
+        night, version = _night(Registry(tracker.client(), tracker.tracking_uri), layout, before.data_source)
+        folder = layout.root / MONITORING_FOLDER
+        with publish(
+            folder, stage="data_drift", data_source=before.data_source, started=run.started
+        ) as staging:
+            write_json(staging.path(DRIFT_FILE), night.to_json() | {CHAMPION: version})
+            staging.rows = night.sessions
+        describe.log_stage(run, staging.manifest)
+        run.tags({"alarms": "; ".join(night.alarms)[:2_000] or "none", CHAMPION: version or "none"})
+        run.headline({"drift_alarms": float(len(night.alarms))})
+        run.artifact(folder / DRIFT_FILE)
+        pictures = _pictures(night, before.data_source)
+        for name, png in pictures.items():
+            run.image(png, name)
+    for alarm in night.alarms:
+        context.log.warning(alarm)
+    metadata: describe.Metadata = {
+        "alarms": dg.MetadataValue.text("\n".join(night.alarms) or "none"),
+        CHAMPION: dg.MetadataValue.text(version or "none"),
+        "new_shards": dg.MetadataValue.int(len(night.new_shards)),
+        **{name: describe.picture(png, name) for name, png in pictures.items()},
+        **describe.stage(staging.manifest, folder),
+    }
+    result = describe.result(tracker, run, metadata)
+    return result._replace(
+        check_results=[
+            dg.AssetCheckResult(
+                asset_key="data_drift",
+                check_name=signal.name,
+                passed=not signal.alarm,
+                severity=dg.AssetCheckSeverity.WARN,
+                description=signal.says,
+                metadata={"says": signal.says, **signal.facts},
+            )
+            for signal in night.signals
+        ]
+    )
+
+
+def _night(registry: Registry, layout: DataLayout, source: DataSource) -> tuple[Night, str | None]:
+    """The night, and the version that it was compared with."""
+    from skip_pipeline.monitoring.reference import read_reference
+    from skip_pipeline.serving.packed import PackedModel
+
+    version = registry.aliases().get(CHAMPION)
+    if version is None:
+        return not_compared("there is no champion yet", alarm=False), None
+    try:
+        with registry.fetched(version) as folder:
+            reference, champion = read_reference(folder), PackedModel(folder)
+            if reference.data_source != source:
+                why = f"version {version} was trained on {reference.data_source} data, and this is {source}"
+                return not_compared(why, alarm=True), version
+            today = datetime.now(UTC).date()
+            return look_at(layout, reference, champion, today=today), version
+    except SkipPipelineError as refusal:
+        registry.check_reachable(version)
+        return not_compared(f"version {version}: {refusal}", alarm=True), version
+
+
+def _pictures(night: Night, source: DataSource) -> dict[str, bytes]:
+    from skip_pipeline.report import drift_plots
+
+    if not night.drifts:
+        return {}
+    *features, scores = _moved(night)
+    return {
+        "drift": drift_plots.drift([*features, scores], source),
+        "distributions": drift_plots.distributions([*features[:3], scores], source),
+    }
+
+
+def _moved(night: Night) -> "list[Moved]":
+    from skip_pipeline.report.drift_plots import Moved
+
+    return [
+        Moved(d.feature, d.index, d.limit, d.alarm, d.reference.levels, d.reference.shares, d.observed.shares)
+        for d in night.drifts
+    ]

@@ -1,0 +1,51 @@
+"""What is kept of a night's decision: ``promotion.json``, for the report and for people."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from skip_pipeline.promotion.decision import Decision
+from skip_pipeline.settings import DataSource
+
+PROMOTION_FOLDER: Final = "07_promotion"
+"""Of a data directory, for what ``champion_model`` publishes."""
+
+PROMOTION_FILE: Final = "promotion.json"
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """A decision and whom it concerns.
+
+    Attributes:
+        decision: with its reasons.
+        challenger: version that was judged.
+        opponent: version that served when it was judged; None where none did.
+        champion: version that serves now.
+        test_sessions: on which both were scored.
+        data_source: of those sessions.
+        bundles: their fingerprint.
+        again: whether this challenger had been judged before, so that no alias was moved.
+    """
+
+    decision: Decision
+    challenger: str
+    opponent: str | None
+    champion: str | None
+    test_sessions: int
+    data_source: DataSource
+    bundles: str
+    again: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON values: the decision's, and the versions."""
+        return self.decision.to_json() | {
+            "challenger": self.challenger,
+            "opponent": self.opponent,
+            "champion": self.champion,
+            "test_sessions": self.test_sessions,
+            "data_source": self.data_source,
+            "bundles": self.bundles,
+            "decided_before": self.again,
+        }
