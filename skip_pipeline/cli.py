@@ -5,7 +5,6 @@ Heavy imports (Dagster, TensorFlow, the world) happen inside the command that ne
 
 from __future__ import annotations
 
-import os
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from skip_pipeline import settings
-from skip_pipeline.command_line import ERR, OUT, DataDir, guarded
+from skip_pipeline.command_line import ERR, OUT, DataDir, guarded, use
 from skip_pipeline.locations import is_url
 from skip_pipeline.serving_commands import register
 
@@ -135,7 +134,7 @@ def run(
     ] = "",
 ) -> None:
     """Materialize assets through Dagster, recorded in MLflow; exit status 1 if anything fails."""
-    layout = _use(data_dir)
+    layout = use(data_dir)
 
     from skip_pipeline import terminal
 
@@ -162,7 +161,7 @@ def train_worker(
     Every machine needs the same bundles (assets up to tensor_bundles) and the same TF_CONFIG but for the
     task's index. Task 0 materializes trained_model, as run does; the others only take part.
     """
-    layout = _use(data_dir)
+    layout = use(data_dir)
 
     from skip_pipeline.flow.cluster import named_cluster
 
@@ -174,11 +173,13 @@ def train_worker(
 
 
 def _take_part(layout: settings.DataLayout) -> Trained:
-    from skip_pipeline.flow.gather import open_bundle
+    from skip_pipeline.flow.gather import open_bundles
     from skip_pipeline.flow.train import take_part
 
-    splits = [open_bundle(layout.bundles, split) for split in ("train", "validation")]
-    return take_part(splits[0], splits[1], lambda epoch: OUT.print(str(epoch), markup=False))
+    bundles = open_bundles(layout.bundles)
+    return take_part(
+        bundles["train"], bundles["validation"], lambda epoch: OUT.print(str(epoch), markup=False)
+    )
 
 
 @app.command()
@@ -188,18 +189,8 @@ def ui(
     mlflow_port: Annotated[int, typer.Option(help="MLflow's, on 127.0.0.1.")] = 5000,
 ) -> None:
     """Serve Dagster (with the nightly schedule) and MLflow on this machine until Ctrl-C."""
-    layout = _use(data_dir)
+    layout = use(data_dir)
 
     from skip_pipeline import servers
 
     guarded(lambda: servers.serve(layout, dagster_port, mlflow_port, OUT))
-
-
-def _use(data_dir: Path | None) -> settings.DataLayout:
-    """Make ``data_dir`` the data directory of this process and its children."""
-    if data_dir is not None:
-        os.environ[settings.DATA_DIR_VARIABLE] = str(data_dir.resolve())
-
-    from skip_pipeline.definitions import data_layout
-
-    return guarded(data_layout)

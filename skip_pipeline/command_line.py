@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Final, TypeVar
@@ -25,6 +26,16 @@ DataDir = Annotated[
 ]
 
 Result = TypeVar("Result")
+
+
+def use(data_dir: Path | None) -> settings.DataLayout:
+    """Make ``data_dir`` the data directory of this process and its children."""
+    if data_dir is not None:
+        os.environ[settings.DATA_DIR_VARIABLE] = str(data_dir.resolve())
+
+    from skip_pipeline.definitions import data_layout  # Dagster, which some commands do without
+
+    return guarded(data_layout)
 
 
 def guarded(command: Callable[[], Result]) -> Result:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-
 import typer
 
 from skip_pipeline import settings
-from skip_pipeline.command_line import OUT, DataDir, guarded
+from skip_pipeline.command_line import OUT, DataDir, guarded, use
 from skip_pipeline.errors import MissingInputError
 
 
@@ -18,20 +16,18 @@ def register(app: typer.Typer) -> None:
 
 def rollback(data_dir: DataDir = None) -> None:
     """Let the previous champion serve again; a second rollback undoes the first."""
-    if data_dir is not None:
-        os.environ[settings.DATA_DIR_VARIABLE] = str(data_dir.resolve())
-    withdrawn, serving = guarded(_roll_back)
+    layout = use(data_dir)
+    withdrawn, serving = guarded(lambda: _roll_back(layout))
     OUT.print(
         f"{settings.MODEL_NAME}: version {serving} is the champion again"
         + (f"; version {withdrawn} is withdrawn, and is now previous_champion" if withdrawn else "")
     )
 
 
-def _roll_back() -> tuple[str | None, str]:
-    from skip_pipeline.definitions import data_layout, mlflow_tracker
+def _roll_back(layout: settings.DataLayout) -> tuple[str | None, str]:
+    from skip_pipeline.definitions import mlflow_tracker
     from skip_pipeline.defs.registry import Registry, roll_back
 
-    layout = data_layout()
     tracker = mlflow_tracker(layout)
     if tracker.is_embedded and not (layout.mlflow / "mlflow.db").is_file():
         raise MissingInputError(

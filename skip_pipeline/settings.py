@@ -104,6 +104,16 @@ class DataLayout:
         return self.root / "07_report"
 
     @property
+    def monitoring(self) -> Path:
+        """How far the newest data is from what the champion was trained on."""
+        return self.root / "07_monitoring"
+
+    @property
+    def promotion(self) -> Path:
+        """The last decision on who serves, with its reasons."""
+        return self.root / "07_promotion"
+
+    @property
     def predictions(self) -> Path:
         """What the served model says of the raw folder's ``test_set``, a parquet file per pair of files."""
         return self.root / "08_predictions"

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from skip_pipeline import raw_folder, schema, shard_work
 from skip_pipeline.code_version import stages_version
@@ -26,6 +26,7 @@ from skip_pipeline.storage import (
     Apply,
     Delivered,
     FileRecord,
+    Made,
     Manifest,
     ShardJob,
     Staging,
@@ -39,7 +40,7 @@ from skip_pipeline.storage import (
     write_json,
 )
 
-_DELIVERED = "delivered"  # in the summaries' manifests: each raw file as it was found
+_DELIVERED: Final = "delivered"  # in the summaries' manifests: each raw file as it was found
 
 
 # --- Delivered files ----------------------------------------------------------------------------------
@@ -67,17 +68,7 @@ def session_logs(layout: DataLayout, *, apply: Apply = in_turn, started: float |
     source = raw_folder.data_source(layout.raw)
     with publish(folder, stage="session_logs", data_source=source, started=started) as staging:
         judge = partial(shard_work.judge_log, among=paths, today=_today(), out=staging.folder)
-        made = staging.make_shards(
-            [
-                ShardJob(
-                    shard_work.table_file(path),
-                    digest_of(stages_version(), file.record.sha256),
-                    partial(judge, path),
-                )
-                for path, file in zip(paths, delivered, strict=True)
-            ],
-            apply,
-        )
+        made = staging.make_shards(_jobs(judge, paths, delivered, stages_version()), apply)
         summary = _combined(paths, made, staging)
         staging.rows = summary.rows
         staging.details |= {_DELIVERED: [file.to_json() for file in delivered], "sessions": summary.sessions}
@@ -113,6 +104,16 @@ def track_features(
         staging.rows = made["rows"]
         staging.details[_DELIVERED] = [file.to_json() for file in delivered]
     return TrackFeatures(records, tuple(Finding(**finding) for finding in made["findings"]), staging)
+
+
+def _jobs(
+    make: Callable[[Path], Made], paths: Sequence[Path], files: Sequence[Delivered], inputs: str
+) -> list[ShardJob]:
+    """A shard for each session log, decided by the log's contents and by ``inputs``."""
+    return [
+        ShardJob(shard_work.table_file(path), digest_of(inputs, file.record.sha256), partial(make, path))
+        for path, file in zip(paths, files, strict=True)
+    ]
 
 
 def _known(folder: Path) -> dict[str, Delivered]:
@@ -176,15 +177,7 @@ def merged_table(layout: DataLayout, *, apply: Apply = in_turn, started: float |
             today=_today(),
             data_source=source,
         )
-        made = staging.make_shards(
-            [
-                ShardJob(
-                    shard_work.table_file(path), digest_of(inputs, file.record.sha256), partial(make, path)
-                )
-                for path, file in zip(paths, logs, strict=True)
-            ],
-            apply,
-        )
+        made = staging.make_shards(_jobs(make, paths, logs, inputs), apply)
         staging.rows = _combined(paths, made, staging).rows
     return MergedTable(
         tuple(file.record for file in logs),

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import dagster as dg
 
-from skip_pipeline import contracts, judging, schema, stages
+from skip_pipeline import contracts, judging, stages
 from skip_pipeline.contracts import Finding, TableContract
 from skip_pipeline.defs import describe
 from skip_pipeline.defs.resources import DataDirectory, ShardEngine
 from skip_pipeline.errors import ContractError
-from skip_pipeline.flow.bundle import open_bundle
+from skip_pipeline.flow.bundle import open_bundles
 from skip_pipeline.settings import METRICS_FILE, SESSIONS_FOLDER, DataLayout
 from skip_pipeline.storage import read_columns, read_json, read_manifest, shard_names
 
@@ -68,7 +68,7 @@ def tensor_bundles_checks(data: DataDirectory, engine: ShardEngine) -> Iterator[
     shards = shard_names(read_manifest(layout.scaled, made_by="scaled_table"))
     tables = {name: layout.scaled / SESSIONS_FOLDER / name for name in shards}
     try:
-        bundles, fault = {split: open_bundle(layout.bundles, split) for split in schema.SPLITS}, ""
+        bundles, fault = open_bundles(layout.bundles), ""
     except ContractError as broken:
         bundles, fault = {}, str(broken)
     yield from _results(

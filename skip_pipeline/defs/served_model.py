@@ -73,7 +73,7 @@ def signature() -> Any:
     from mlflow.types import ColSpec, DataType, Schema
     from mlflow.types.schema import AnyType, Array, Map
 
-    anything = AnyType()  # type: ignore[no-untyped-call]
+    anything = AnyType()  # type: ignore[no-untyped-call]  # its constructor has no types
     return ModelSignature(
         inputs=Schema(
             [

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from skip_pipeline import schema
 from skip_pipeline.errors import ContractError
-from skip_pipeline.flow.gather import ARRAYS, Bundle, Gathered, open_bundle
+from skip_pipeline.flow.gather import ARRAYS, Bundle, Gathered, open_bundle, open_bundles
 from skip_pipeline.flow.leak import LeakReport, find_leaks
 from skip_pipeline.flow.parts import PART_FILES, Part, PartRecord, write_parts
 from skip_pipeline.flow.records import (
@@ -41,13 +41,13 @@ from skip_pipeline.storage import write_array
 __all__ = [
     "ARRAYS",
     "Bundle",
-    "BundleWriter",
     "Gathered",
     "LeakReport",
     "bundle_shard",
     "class_balance",
     "find_leaks",
     "open_bundle",
+    "open_bundles",
     "session_lengths",
     "track_matrix",
     "write_part",
@@ -210,46 +210,13 @@ def _level_codes(name: str, scaled: pa.Table, category: str) -> np.ndarray:
     return codes
 
 
-class BundleWriter:
-    """Writes a bundle's shards one after another, in this process."""
-
-    def __init__(self, bundles_dir: Path, tracks: np.ndarray) -> None:
-        """Write the track matrix.
-
-        Args:
-            bundles_dir: gets a folder per shard.
-            tracks: float32 (tracks, 31), ``track_matrix``.
-        """
-        self._folder = bundles_dir
-        self._tracks = tracks
-        self.parts: list[PartRecord] = []
-        write_tracks(bundles_dir, tracks)
-
-    @property
-    def sessions(self) -> dict[str, int]:
-        """Sessions so far, per split."""
-        return {split: sum(part.sessions[split] for part in self.parts) for split in schema.SPLITS}
-
-    def add(
-        self, name: str, scaled: pa.Table, sessions: pa.Table, track_rows: pa.ChunkedArray | np.ndarray
-    ) -> None:
-        """Write one shard's part, see ``bundle_shard``."""
-        part = bundle_shard(name, scaled, sessions, track_rows=track_rows, tracks=self._tracks)
-        self.parts.append(write_part(self._folder, part))
-
-    def close(self) -> None:
-        """Write which parts there are; only now can the bundle be opened."""
-        write_parts(self._folder, self.parts)
-
-
 # --- What a person would rather look at ----------------------------------------------------------------
 
 
 def class_balance(bundles_dir: Path) -> dict[str, tuple[int, int]]:
     """Per split, how many last tracks were skipped and how many were not."""
     balance = {}
-    for split in schema.SPLITS:
-        bundle = open_bundle(bundles_dir, split)
+    for split, bundle in open_bundles(bundles_dir).items():
         not_skipped = sum(int(np.count_nonzero(part.sessions[schema.LABEL])) for part in bundle.parts)
         balance[split] = (bundle.sessions - not_skipped, not_skipped)
     return balance
@@ -258,7 +225,7 @@ def class_balance(bundles_dir: Path) -> dict[str, tuple[int, int]]:
 def session_lengths(bundles_dir: Path) -> dict[int, int]:
     """Sessions of all splits by length."""
     counts = np.zeros(schema.MAX_SESSION_LENGTH + 1, np.int64)
-    for split in schema.SPLITS:
-        for part in open_bundle(bundles_dir, split).parts:
+    for bundle in open_bundles(bundles_dir).values():
+        for part in bundle.parts:
             counts += np.bincount(part.sessions["length"], minlength=len(counts))
     return {int(length): int(counts[length]) for length in np.flatnonzero(counts)}

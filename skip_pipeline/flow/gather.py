@@ -176,10 +176,6 @@ class Bundle(Mapping[str, Any]):
         labels = [part.sessions[schema.LABEL].astype(np.float32) for part in self.parts]
         return np.concatenate([np.empty(0, np.float32), *labels])
 
-    def of_part(self, name: str) -> Bundle:
-        """The bundle of one shard alone, which may be of no sessions."""
-        return Bundle(self._tracks, [part for part in self.parts if part.name == name])
-
     def batch(self, index: Any) -> dict[str, np.ndarray]:
         """The four inputs and the label of some sessions, in one pass.
 
@@ -264,7 +260,21 @@ def open_bundle(bundles_dir: Path | str, split: str) -> Bundle:
     """
     if split not in schema.SPLITS:
         raise RefusedError(f"there is no split {split!r}; choose one of {', '.join(schema.SPLITS)}")
+    tracks, parts = _opened(bundles_dir)
+    return Bundle(tracks, [part.of_split(split) for part in parts])
+
+
+def open_bundles(bundles_dir: Path | str) -> dict[str, Bundle]:
+    """Open every split, by name; each file is mapped once for all of them.
+
+    Raises:
+        MissingInputError, ContractError: see ``open_bundle``.
+    """
+    tracks, parts = _opened(bundles_dir)
+    return {split: Bundle(tracks, [part.of_split(split) for part in parts]) for split in schema.SPLITS}
+
+
+def _opened(bundles_dir: Path | str) -> tuple[np.ndarray, tuple[Part, ...]]:
     folder = location(bundles_dir) if isinstance(bundles_dir, str) else bundles_dir
     with on_this_machine(folder, made_by="tensor_bundles") as here:
-        tracks, parts = open_parts(here)
-    return Bundle(tracks, [part.of_split(split) for part in parts])
+        return open_parts(here)

@@ -82,10 +82,29 @@ class Part:
         return replace(self, sessions=self.sessions[own], ids=self.ids[own])
 
     @property
+    def own_rows(self) -> np.ndarray:
+        """The rows of its sessions, in their order: fewer than ``rows`` where it is one split of a shard."""
+        history = self.sessions["length"].astype(np.int64) - 1
+        if history.sum() == len(self.rows):
+            return self.rows
+        starts = np.repeat(self.sessions["first_row"] - (np.cumsum(history) - history), history)
+        own: np.ndarray = self.rows[starts + np.arange(history.sum())]
+        return own
+
+    @property
     def record(self) -> PartRecord:
         """What ``parts.json`` says of it."""
         sessions = {split: len(self.of_split(split).sessions) for split in schema.SPLITS}
         return PartRecord(self.name, sessions, len(self.rows), self.tracks)
+
+
+def plays(parts: Iterable[Part], tracks: int) -> np.ndarray:
+    """Plays of each of so many tracks in the parts' sessions, earlier and predicted: int64 (tracks,)."""
+    counts = np.zeros(tracks, np.int64)
+    for part in parts:
+        counts += np.bincount(part.own_rows["track"], minlength=tracks)
+        counts += np.bincount(part.sessions["last_track"], minlength=tracks)
+    return counts
 
 
 def write_parts(bundles_dir: Path, parts: Iterable[PartRecord]) -> None:

@@ -65,7 +65,7 @@ class Scaler:
         clipped = 0
         wide = np.empty(encoded.num_rows)
         for i, name in enumerate(schema.SCALED_FEATURES):
-            clipped += _scale(encoded[name].to_numpy(), self.low[i], self.high[i], out=wide)
+            clipped += scale_features(encoded[name].to_numpy(), self.low[i], self.high[i], out=wide)
             columns[name] = pa.array(wide.astype(np.float32))
         return pa.Table.from_arrays([columns[n] for n in schema.SCALED.names], schema=schema.SCALED), clipped
 
@@ -92,15 +92,30 @@ class Scaler:
         return cls(low=np.array(content["low"], np.float64), high=np.array(content["high"], np.float64))
 
 
-def _scale(values: np.ndarray, low: np.float64, high: np.float64, *, out: np.ndarray) -> int:
-    """Put one feature's values in [0, 1] into ``out``, float64; and say how many were clipped."""
+def scale_features(
+    values: np.ndarray, low: np.ndarray | np.float64, high: np.ndarray | np.float64, *, out: np.ndarray
+) -> int:
+    """Map features to [0, 1] as ``Scaler`` says.
+
+    Args:
+        values: of one feature (n,), or of several (n, k); they may be ``out`` itself.
+        low, high: of each feature, a number or float64 (k,).
+        out: gets the scaled values, float64.
+
+    Returns:
+        How many values were clipped.
+    """
+    if len(values) == 0:
+        return 0
+    clipped = 0
+    if np.any(values.min(axis=0) < low) or np.any(values.max(axis=0) > high):
+        clipped = int(np.count_nonzero((values < low) | (values > high)))
     span = high - low
     np.subtract(values, low, out=out)
-    np.divide(out, span if span > 0 else 1.0, out=out)
-    if len(values) == 0 or (values.min() >= low and values.max() <= high):
-        return 0
-    np.clip(out, 0.0, 1.0, out=out)
-    return int(np.count_nonzero((values < low) | (values > high)))
+    np.divide(out, np.where(span > 0, span, 1.0), out=out)
+    if clipped:
+        np.clip(out, 0.0, 1.0, out=out)
+    return clipped
 
 
 def feature_range(encoded: pa.Table, sessions: pa.Table) -> FeatureRange:

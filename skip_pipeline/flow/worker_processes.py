@@ -22,7 +22,7 @@ from typing import Any, Final, NamedTuple
 
 from skip_pipeline.errors import SkipPipelineError, TrainingError
 from skip_pipeline.flow.cluster import Cluster, cluster_from
-from skip_pipeline.flow.gather import open_bundle
+from skip_pipeline.flow.gather import open_bundles
 from skip_pipeline.flow.history import EpochReport
 from skip_pipeline.flow.train import Trained, load_network, logger, save_network, train
 from skip_pipeline.settings import NETWORK_FILE, TF_CONFIG_VARIABLE, TrainingSettings
@@ -94,8 +94,8 @@ def serve(handle: int) -> None:
                 pipe.send(("epoch", report))
 
         try:
-            splits = [open_bundle(job.bundles_dir, split) for split in ("train", "validation")]
-            trained = train(splits[0], splits[1], job.settings, on_epoch)
+            bundles = open_bundles(job.bundles_dir)
+            trained = train(bundles["train"], bundles["validation"], job.settings, on_epoch)
         except SkipPipelineError as refusal:
             pipe.send(("refused", str(refusal)))
             return

@@ -11,17 +11,18 @@ import numpy as np
 
 from skip_pipeline import schema
 from skip_pipeline.errors import ContractError
-from skip_pipeline.flow.gather import Bundle, open_bundle
-from skip_pipeline.flow.parts import Part
+from skip_pipeline.flow.gather import Bundle, open_bundles
+from skip_pipeline.flow.parts import Part, plays
 from skip_pipeline.monitoring.drift import Drift, find_drift
-from skip_pipeline.monitoring.profile import Distribution, Profile, plays_of, profile
+from skip_pipeline.monitoring.profile import Distribution, Profile, profile
 from skip_pipeline.monitoring.reference import (
     SCORES,
     Reference,
     delivered_shards,
     scores_in_bins,
 )
-from skip_pipeline.serving.packed import PackedModel, todays_track_ids
+from skip_pipeline.serving.packed import PackedModel
+from skip_pipeline.serving.tracks import sorted_ids
 from skip_pipeline.settings import (
     SCORED_SESSIONS,
     TRACK_TABLE,
@@ -37,9 +38,6 @@ VOLUME: Final = "volume_as_in_training"
 FRESHNESS: Final = "data_not_older_than_training"
 SIGNALS: Final = (FEATURES, KNOWN_TRACKS, VOLUME, FRESHNESS, "scores_as_in_training")
 SCORE_SIGNAL: Final = SIGNALS[-1]
-
-MONITORING_FOLDER: Final = "07_monitoring"
-"""Of a data directory, for what ``data_drift`` publishes."""
 
 DRIFT_FILE: Final = "drift.json"
 
@@ -130,20 +128,17 @@ def look_at(layout: DataLayout, reference: Reference, champion: PackedModel, *, 
         if getattr(reference.shards.get(name), "sha256", "") != shard.sha256
     )
     wanted = set(new) or set(shards)
-    parts = [
-        part
-        for split in schema.SPLITS
-        for part in open_bundle(layout.bundles, split).parts
-        if part.name in wanted
-    ]
+    bundles = open_bundles(layout.bundles)
+    parts = [part for bundle in bundles.values() for part in bundle.parts if part.name in wanted]
     tracks = read_table(layout.merged / TRACK_TABLE, schema.TRACK_FEATURES)
+    track_ids = sorted_ids(tracks[schema.TRACK_ID])
     observed = profile(parts, tracks, like=reference.profile)
     drifts = find_drift(reference.profile, observed)
-    scored = parts if new else list(open_bundle(layout.bundles, "test").parts)
-    scores = _scores(reference, champion, scored, layout)
+    scored = parts if new else list(bundles["test"].parts)
+    scores = _scores(reference, champion, scored, track_ids)
     signals = (
         _features(drifts),
-        _known_tracks(parts, champion, layout),
+        _known_tracks(parts, champion, track_ids),
         _volume(reference, [shards[name].sessions for name in wanted if name in shards]),
         _freshness(
             reference, max((shards[name].newest for name in wanted if name in shards), default=""), today
@@ -170,17 +165,16 @@ def _features(drifts: tuple[Drift, ...]) -> Signal:
     )
 
 
-def _known_tracks(parts: list[Part], champion: PackedModel, layout: DataLayout) -> Signal:
-    ids = todays_track_ids(layout)
-    plays = plays_of(parts, len(ids))
-    unknown = ~champion.knows(ids)
-    share = float(plays[unknown].sum() / max(1, plays.sum()))
+def _known_tracks(parts: list[Part], champion: PackedModel, track_ids: np.ndarray) -> Signal:
+    played = plays(parts, len(track_ids))
+    unknown = ~champion.knows(track_ids)
+    share = float(played[unknown].sum() / max(1, played.sum()))
     return Signal(
         KNOWN_TRACKS,
         share > UNKNOWN_TRACK_LIMIT,
         f"{share:.1%} of plays are of tracks that the champion does not know "
         f"(limit {UNKNOWN_TRACK_LIMIT:.0%})",
-        {"share_of_plays": share, "tracks": int(np.count_nonzero(unknown & (plays > 0)))},
+        {"share_of_plays": share, "tracks": int(np.count_nonzero(unknown & (played > 0)))},
     )
 
 
@@ -212,14 +206,13 @@ def _freshness(reference: Reference, newest: str, today: date) -> Signal:
     )
 
 
-def _scores(reference: Reference, champion: PackedModel, parts: list[Part], layout: DataLayout) -> Drift:
+def _scores(reference: Reference, champion: PackedModel, parts: list[Part], track_ids: np.ndarray) -> Drift:
     if reference.scores.edges is None:
         raise ContractError("the champion's scores have no bins; train and promote a model again")
-    tracks = todays_track_ids(layout)
-    sessions = Bundle(np.empty((len(tracks), len(schema.TRACK_BRANCH)), np.float32), parts)
+    sessions = Bundle(np.empty((len(track_ids), len(schema.TRACK_BRANCH)), np.float32), parts)
     n = min(sessions.sessions, SCORED_SESSIONS)
     chosen = np.sort(np.random.default_rng(0).choice(sessions.sessions, n, replace=False))
-    found = scores_in_bins(champion.predict(sessions, tracks, chosen), reference.scores)
+    found = scores_in_bins(champion.predict(sessions, track_ids, chosen), reference.scores)
     before = reference.scores
     (drift,) = find_drift(_alone(before, int(before.counts.sum())), _alone(found, n))
     return drift

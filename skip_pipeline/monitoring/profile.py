@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from skip_pipeline import schema
 from skip_pipeline.errors import ContractError, TrainingError
-from skip_pipeline.flow.parts import Part
+from skip_pipeline.flow.parts import Part, plays
 from skip_pipeline.flow.records import CATEGORIES, FLAGS, SEEKS, SHUFFLE, circumstances, flag
 
 BINS: Final = 10
@@ -111,43 +111,23 @@ def profile(parts: Iterable[Part], tracks: pa.Table, *, like: Profile | None = N
         ContractError: ``like`` has other features.
     """
     parts = list(parts)
-    plays = plays_of(parts, tracks.num_rows)
+    played = plays(parts, tracks.num_rows)
     counts: dict[str, np.ndarray] = {name: np.zeros(len(of), np.int64) for name, of in _LEVELS.items()}
     sessions = 0
     for part in parts:
         sessions += len(part.sessions)
-        own = _rows_of(part)
-        for name, codes in _codes(part, own):
+        for name, codes in _codes(part, part.own_rows):
             counts[name] += np.bincount(codes, minlength=len(counts[name]))
     if not sessions:
         raise TrainingError(
             "there is no session to profile; deliver some, or materialize tensor_bundles again"
         )
     features = {name: Distribution(_LEVELS[name], counts[name]) for name in counts}
-    features["mode"] = _by_level(tracks["mode"], plays)
+    features["mode"] = _by_level(tracks["mode"], played)
     for name in schema.NUMERIC_TRACK_FEATURES:
         values = tracks[name].to_numpy().astype(np.float64)
-        features[name] = _by_bin(values, plays, _edges(name, values, plays, like))
-    return Profile(sessions, int(plays.sum()), features)
-
-
-def plays_of(parts: Iterable[Part], tracks: int) -> np.ndarray:
-    """Plays of each of so many tracks in the parts' sessions, earlier and predicted: int64 (tracks,)."""
-    plays = np.zeros(tracks, np.int64)
-    for part in parts:
-        plays += np.bincount(_rows_of(part)["track"], minlength=tracks)
-        plays += np.bincount(part.sessions["last_track"], minlength=tracks)
-    return plays
-
-
-def _rows_of(part: Part) -> np.ndarray:
-    """The rows of a part's sessions; the part may be one split of a shard, and its rows the whole shard's."""
-    history = part.sessions["length"].astype(np.int64) - 1
-    if history.sum() == len(part.rows):
-        return part.rows
-    starts = np.repeat(part.sessions["first_row"] - (np.cumsum(history) - history), history)
-    own: np.ndarray = part.rows[starts + np.arange(history.sum())]
-    return own
+        features[name] = _by_bin(values, played, _edges(name, values, played, like))
+    return Profile(sessions, int(played.sum()), features)
 
 
 _LEVELS: Final[Mapping[str, tuple[str, ...]]] = {

@@ -12,10 +12,11 @@ import numpy as np
 
 from skip_pipeline import schema
 from skip_pipeline.errors import ContractError, MissingInputError
-from skip_pipeline.flow.gather import open_bundle
+from skip_pipeline.flow.gather import open_bundles
 from skip_pipeline.monitoring.profile import BINS, Distribution, Profile, profile
 from skip_pipeline.raw_folder import data_source
-from skip_pipeline.serving.packed import PackedModel, todays_track_ids
+from skip_pipeline.serving.packed import PackedModel
+from skip_pipeline.serving.tracks import sorted_ids
 from skip_pipeline.settings import TRACK_TABLE, DataLayout, DataSource
 from skip_pipeline.storage import read_json, read_manifest, read_table, shard_names, write_json
 
@@ -121,12 +122,12 @@ def write_reference(folder: Path, layout: DataLayout) -> Reference:
         MissingInputError, ContractError: a stage is not there or not readable, or the model is not.
         TrainingError: there is no session.
     """
-    test = open_bundle(layout.bundles, "test")
-    p = PackedModel(folder).predict(test, todays_track_ids(layout))
+    bundles = open_bundles(layout.bundles)
     tracks = read_table(layout.merged / TRACK_TABLE, schema.TRACK_FEATURES)
+    p = PackedModel(folder).predict(bundles["test"], sorted_ids(tracks[schema.TRACK_ID]))
     reference = Reference(
         data_source(layout.raw),
-        profile(open_bundle(layout.bundles, "train").parts, tracks),
+        profile(bundles["train"].parts, tracks),
         delivered_shards(layout),
         scores_in_bins(p),
     )

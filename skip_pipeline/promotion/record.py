@@ -8,9 +8,6 @@ from typing import Any, Final
 from skip_pipeline.promotion.decision import Decision
 from skip_pipeline.settings import DataSource
 
-PROMOTION_FOLDER: Final = "07_promotion"
-"""Of a data directory, for what ``champion_model`` publishes."""
-
 PROMOTION_FILE: Final = "promotion.json"
 
 

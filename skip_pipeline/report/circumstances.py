@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from skip_pipeline import schema
 from skip_pipeline.errors import ContractError
 from skip_pipeline.flow.gather import Bundle
-from skip_pipeline.flow.parts import Part
+from skip_pipeline.flow.parts import Part, plays
 from skip_pipeline.raw_csv_diagnosis import listed
 from skip_pipeline.storage import read_table
 
@@ -105,13 +105,6 @@ def _popularities(test: Bundle) -> Iterator[np.ndarray]:
 def _known_tracks(train: Bundle, test: Bundle) -> np.ndarray:
     """Whether each test session's predicted track is played in training: bool (n,)."""
     tracks = max((part.tracks for part in (*train.parts, *test.parts)), default=0)
-    known = np.zeros(tracks, bool)
-    for part in train.parts:
-        known[part.sessions["last_track"]] = True
-        # Sessions are runs of rows: +1 where one begins, -1 behind its end.
-        edges = np.zeros(len(part.rows) + 1, np.int64)
-        np.add.at(edges, part.sessions["first_row"], 1)
-        np.add.at(edges, part.sessions["first_row"] + part.sessions["length"] - 1, -1)
-        known[part.rows["track"][np.cumsum(edges[:-1]) > 0]] = True
+    known = plays(train.parts, tracks) > 0
     predicted = [part.sessions["last_track"] for part in test.parts]
     return np.asarray(known[np.concatenate([np.empty(0, np.uint32), *predicted])])

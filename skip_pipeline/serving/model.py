@@ -39,6 +39,9 @@ class ServedModel:
     A track that is not in the track table, earlier or next, stands as the mean of all plays in training.
 
     Attributes:
+        network: takes the branches, gives ``p_not_skipped`` (``onnx_model.open_onnx``).
+        tracks: that it knows.
+        calibration: corrects the network's probabilities; None if they stay as they are.
         data_source: of what it was trained on.
         fingerprint: SHA-256 of its files, in hex.
     """
@@ -52,16 +55,10 @@ class ServedModel:
         data_source: DataSource,
         fingerprint: str,
     ) -> None:
-        """Put the parts together.
-
-        Args:
-            network: takes the branches, gives ``p_not_skipped`` (``onnx_model.open_onnx``).
-            tracks: that it knows.
-            calibration: corrects the network's probabilities.
-        """
-        self._network = network
-        self._tracks = tracks
-        self._calibration = calibration
+        """Put the parts together."""
+        self.network = network
+        self.tracks = tracks
+        self.calibration = calibration
         self.data_source = data_source
         self.fingerprint = fingerprint
 
@@ -87,12 +84,12 @@ class ServedModel:
         Args:
             threads: that share the work; the result is the same for any number of them.
         """
-        track_rows = self._tracks.rows_of(sessions.track_ids)
+        track_rows = self.tracks.rows_of(sessions.track_ids)
         p_not_skipped = np.empty(len(sessions))
 
         def score(own: slice) -> None:
             inputs = self._inputs(sessions, own, track_rows)
-            p_not_skipped[own] = predict_onnx(self._network, inputs)
+            p_not_skipped[own] = predict_onnx(self.network, inputs)
 
         n = len(sessions)
         batches = [
@@ -104,22 +101,22 @@ class ServedModel:
         else:
             with ThreadPoolExecutor(threads) as pool:
                 list(pool.map(score, batches))
-        if self._calibration is not None:
-            p_not_skipped = self._calibration.apply(p_not_skipped)
+        if self.calibration is not None:
+            p_not_skipped = self.calibration.apply(p_not_skipped)
         known = track_rows[sessions.next_track] >= 0
         known[list(sessions.next_features)] = True
         return Scores(1 - p_not_skipped, known, sessions.unknown_levels)
 
     def inputs(self, sessions: Sessions) -> dict[str, np.ndarray]:
         """The network's inputs of all sessions: float32 (m, …), ``schema.BRANCH_SHAPES``."""
-        return self._inputs(sessions, slice(0, len(sessions)), self._tracks.rows_of(sessions.track_ids))
+        return self._inputs(sessions, slice(0, len(sessions)), self.tracks.rows_of(sessions.track_ids))
 
     def _inputs(self, sessions: Sessions, own: slice, track_rows: np.ndarray) -> dict[str, np.ndarray]:
-        made = branches(sessions, own, track_rows, self._tracks.matrix, self._tracks.neutral)
+        made = branches(sessions, own, track_rows, self.tracks.matrix, self.tracks.neutral)
         given = [number for number in sessions.next_features if own.start <= number < own.stop]
         if given:
             features = [sessions.next_features[number] for number in given]
-            scaled = self._tracks.scaled(features, track_rows[sessions.next_track[given]])
+            scaled = self.tracks.scaled(features, track_rows[sessions.next_track[given]])
             made["last_track"][np.array(given) - own.start] = scaled
         return made
 

@@ -12,21 +12,17 @@ from pathlib import Path
 import numpy as np
 
 from skip_pipeline import schema
-from skip_pipeline.flow.calibrate import Calibration
 from skip_pipeline.flow.gather import Bundle
-from skip_pipeline.flow.onnx_model import open_onnx, predict_onnx
-from skip_pipeline.flow.parts import TRACKS, open_array, open_tracks
-from skip_pipeline.serving.package import NEUTRAL_TRACK, TRACK_IDS, describe, load
+from skip_pipeline.flow.onnx_model import predict_onnx
+from skip_pipeline.serving.package import describe, load
 from skip_pipeline.serving.tracks import sorted_ids
 from skip_pipeline.settings import (
-    CALIBRATION_FILE,
     DECISION_THRESHOLD,
-    ONNX_FILE,
     TRACK_TABLE,
     DataLayout,
     DataSource,
 )
-from skip_pipeline.storage import read_json, read_table
+from skip_pipeline.storage import read_table
 
 
 class PackedModel:
@@ -45,22 +41,16 @@ class PackedModel:
         Raises:
             MissingInputError, ContractError: see ``serving.package.load``.
         """
-        load(folder)
-        described = describe(folder)
-        self.data_source: DataSource = described.data_source
-        self.fingerprint = described.fingerprint
-        self.bundles = described.bundles
-        self._network = open_onnx(folder / ONNX_FILE)
-        self._matrix = open_tracks(folder / TRACKS)
-        self._ids = open_array(folder / TRACK_IDS)
-        self._neutral = open_array(folder / NEUTRAL_TRACK)
-        corrected = CALIBRATION_FILE in {record.name for record in described.files}
-        self._calibration = Calibration.from_json(read_json(folder / CALIBRATION_FILE)) if corrected else None
+        self._served = load(folder)
+        self.data_source: DataSource = self._served.data_source
+        self.fingerprint = self._served.fingerprint
+        self.bundles = describe(folder).bundles
 
     @property
     def threshold(self) -> float:
         """Probability from which on it predicts "not skipped"."""
-        return self._calibration.threshold if self._calibration else DECISION_THRESHOLD
+        calibration = self._served.calibration
+        return calibration.threshold if calibration else DECISION_THRESHOLD
 
     def knows(self, track_ids: np.ndarray) -> np.ndarray:
         """Whether each track is in its table.
@@ -85,17 +75,19 @@ class PackedModel:
             track_ids: of today's track table, UTF-8 bytes (tracks,), in its order.
             chosen: int (n,), which sessions; None for all.
         """
+        own = self._served.tracks
         rows, known = self._rows(track_ids)
-        matrix = np.where(known[:, None], self._matrix[rows], self._neutral)  # (tracks, 31), today's order
-        own = Bundle(matrix, list(sessions.parts))
-        inputs = own if chosen is None else {name: own[name][chosen] for name in schema.BRANCH_SHAPES}
-        p = predict_onnx(self._network, inputs)
-        return p if self._calibration is None else self._calibration.apply(p)
+        matrix = np.where(known[:, None], own.matrix[rows], own.neutral)  # (tracks, 31), today's order
+        bundle = Bundle(matrix, list(sessions.parts))
+        inputs = bundle if chosen is None else {name: bundle[name][chosen] for name in schema.BRANCH_SHAPES}
+        p = predict_onnx(self._served.network, inputs)
+        return p if self._served.calibration is None else self._served.calibration.apply(p)
 
     def _rows(self, track_ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Row of each track, any for one that it does not know, and whether it knows it."""
-        at = np.minimum(np.searchsorted(self._ids, track_ids), len(self._ids) - 1)
-        return at, self._ids[at] == track_ids
+        ids = self._served.tracks.ids
+        at = np.minimum(np.searchsorted(ids, track_ids), len(ids) - 1)
+        return at, ids[at] == track_ids
 
 
 def todays_track_ids(layout: DataLayout) -> np.ndarray:

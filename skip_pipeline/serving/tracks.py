@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 
 from skip_pipeline import schema
-from skip_pipeline.flow.parts import Part
-from skip_pipeline.flow.scale import Scaler
+from skip_pipeline.flow.parts import Part, plays
+from skip_pipeline.flow.scale import Scaler, scale_features
 
 _CODE: Final = schema.TRACK_BRANCH.index(schema.LOG_TRACK_ID)
 _NUMERIC: Final = slice(1, 1 + len(schema.NUMERIC_TRACK_FEATURES))
@@ -62,9 +62,8 @@ class KnownTracks:
         for i, name in enumerate(schema.NUMERIC_TRACK_FEATURES):
             own_type = schema.TRACK_FEATURES.field(name).type.to_pandas_dtype()
             raw[:, i] = np.array([track[name] for track in features], own_type)
-        low, high = self.scaler.low[_NUMERIC], self.scaler.high[_NUMERIC]
-        span = np.where(high > low, high - low, 1.0)
-        scaled[:, _NUMERIC] = np.clip((raw - low) / span, 0.0, 1.0)  # as ``Scaler`` says
+        scale_features(raw, self.scaler.low[_NUMERIC], self.scaler.high[_NUMERIC], out=raw)
+        scaled[:, _NUMERIC] = raw
         for name, level in zip(schema.indicators("mode"), schema.LEVELS["mode"], strict=True):
             scaled[:, schema.TRACK_BRANCH.index(name)] = [track["mode"] == level for track in features]
         scaled[:, _CODE] = np.where(rows < 0, self.neutral[_CODE], self.matrix[np.maximum(rows, 0), _CODE])
@@ -91,16 +90,9 @@ def neutral_track(matrix: np.ndarray, parts: Sequence[Part]) -> np.ndarray:
     Returns:
         float32 (31,).
     """
-    plays = np.zeros(len(matrix), np.int64)
-    for part in parts:
-        training = part.of_split("train").sessions
-        earlier = training["length"].astype(np.int64) - 1
-        within = np.arange(earlier.sum()) - np.repeat(np.cumsum(earlier) - earlier, earlier)
-        rows = np.repeat(training["first_row"], earlier) + within
-        plays += np.bincount(part.rows["track"][rows], minlength=len(matrix))
-        plays += np.bincount(training["last_track"], minlength=len(matrix))
-    played = np.flatnonzero(plays)
-    weights = plays[played] / plays.sum()
+    counts = plays([part.of_split("train") for part in parts], len(matrix))
+    played = np.flatnonzero(counts)
+    weights = counts[played] / counts.sum()
     total = np.zeros(matrix.shape[1])
     for start in range(0, len(played), _TRACKS_AT_ONCE):
         some = slice(start, start + _TRACKS_AT_ONCE)

@@ -100,3 +100,11 @@ def finished(first_run: tuple[Path, Outcome], monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv(settings.DATA_DIR_VARIABLE, str(root))
     monkeypatch.setenv(HOME_VARIABLE, str(DataLayout(root).dagster))
     return Project(DataLayout(root)), outcome
+
+
+@pytest.fixture
+def sharded(project: Project, shards: Path) -> Project:
+    """A project on the raw files ``shards``, which a module has to give, in place of the usual ones."""
+    shutil.rmtree(project.layout.raw)
+    shutil.copytree(shards, project.layout.raw)
+    return project

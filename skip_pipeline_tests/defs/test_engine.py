@@ -6,7 +6,6 @@ import pytest
 
 from skip_pipeline.storage import MANIFEST
 from skip_pipeline.world.synthesize import synthesize
-from skip_pipeline_tests.defs.conftest import Project
 
 FEATURES = "merged_table,encoded_table,scaled_table,tensor_bundles"
 
@@ -17,13 +16,6 @@ def shards(tmp_path_factory):
     folder = tmp_path_factory.mktemp("shards")
     synthesize(folder, sessions=300, tracks=200, seed=2, shards=3)
     return folder
-
-
-@pytest.fixture
-def sharded(project: Project, shards):
-    shutil.rmtree(project.layout.raw)
-    shutil.copytree(shards, project.layout.raw)
-    return project
 
 
 def config(**engine):

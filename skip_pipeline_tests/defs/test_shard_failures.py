@@ -16,7 +16,6 @@ from skip_pipeline import shard_work, stages
 from skip_pipeline.settings import DataLayout
 from skip_pipeline.storage import MANIFEST, lock
 from skip_pipeline.world.synthesize import synthesize
-from skip_pipeline_tests.defs.conftest import Project
 
 FOREVER = 60.0  # s; a test that waits it out fails
 
@@ -27,13 +26,6 @@ def shards(tmp_path_factory):
     folder = tmp_path_factory.mktemp("shards")
     synthesize(folder, sessions=90, tracks=100, seed=2, shards=3)
     return folder
-
-
-@pytest.fixture
-def sharded(project: Project, shards):
-    shutil.rmtree(project.layout.raw)
-    shutil.copytree(shards, project.layout.raw)
-    return project
 
 
 @pytest.fixture(scope="module")

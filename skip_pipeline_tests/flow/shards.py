@@ -10,11 +10,12 @@ import numpy as np
 import pyarrow as pa
 
 from skip_pipeline import schema
-from skip_pipeline.flow.bundle import BundleWriter, bundle_shard
+from skip_pipeline.flow.bundle import bundle_shard
 from skip_pipeline.flow.gather import ARRAYS, Bundle
 from skip_pipeline.flow.leak import wide_form
 from skip_pipeline.flow.parts import Part
 from skip_pipeline.flow.records import CATEGORIES, SEEKS
+from skip_pipeline_tests.bundle_writer import BundleWriter
 
 TRACKS = np.random.default_rng(7).random((40, 31), dtype=np.float32)
 """The scaled features of forty tracks: no two values alike, and a mode each, but for the last."""

@@ -8,7 +8,7 @@ import pytest
 
 from skip_pipeline import schema
 from skip_pipeline.errors import ContractError, MissingInputError
-from skip_pipeline.flow.bundle import BundleWriter, track_matrix
+from skip_pipeline.flow.bundle import track_matrix
 from skip_pipeline.flow.encode import encode, sessions
 from skip_pipeline.flow.gather import Bundle, open_bundle
 from skip_pipeline.flow.scale import feature_range, fit_scaler
@@ -16,6 +16,7 @@ from skip_pipeline.report.circumstances import read_circumstances
 from skip_pipeline.storage import write_table
 from skip_pipeline_tests import builders
 from skip_pipeline_tests.builders import TEST, TRAIN, assert_says, refusal, session
+from skip_pipeline_tests.bundle_writer import BundleWriter
 
 OTHER_TEST = "s12"
 """In the test split like ``TEST``."""

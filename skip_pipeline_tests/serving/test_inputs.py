@@ -98,7 +98,7 @@ def test_an_unknown_track_is_neutral_wherever_it_stands(model: ServedModel) -> N
     asked["next_track_id"] = "t_other"
     known, unknown = (model.inputs(sessions_of_records([r])) for r in (request(rows), asked))
     step = schema.STEPS - len(asked["history"]) + 3
-    neutral = model._tracks.neutral
+    neutral = model.tracks.neutral
     np.testing.assert_array_equal(unknown["previous_tracks"][0, step], neutral)
     np.testing.assert_array_equal(unknown["last_track"][0], neutral)
     others = np.arange(schema.STEPS) != step

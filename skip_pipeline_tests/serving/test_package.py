@@ -31,7 +31,7 @@ def test_a_packed_model_is_plain_files_described(folder: Path) -> None:
 
 
 def test_the_arrays_are_mapped(folder: Path) -> None:
-    tracks = serving.load(folder)._tracks
+    tracks = serving.load(folder).tracks
     assert isinstance(tracks.matrix.base, np.memmap)
     assert isinstance(tracks.ids.base, np.memmap)
 
@@ -57,7 +57,7 @@ def test_the_skip_probability_is_one_less_the_other(model: serving.ServedModel) 
     from skip_pipeline.serving.requests import sessions_of_records
 
     records = [request(rows) for rows in SESSIONS]
-    p_not_skipped = predict_onnx(model._network, model.inputs(sessions_of_records(records)))
+    p_not_skipped = predict_onnx(model.network, model.inputs(sessions_of_records(records)))
     np.testing.assert_allclose(model.score_records(records).p_skip, 1 - p_not_skipped, atol=1e-7)
 
 

@@ -14,7 +14,7 @@ IDS = ["a", "ab", "b", "é", "𝄞"]
 
 @pytest.fixture
 def known(model: ServedModel) -> KnownTracks:
-    return model._tracks
+    return model.tracks
 
 
 def test_ids_are_found_in_the_order_of_their_bytes(known: KnownTracks) -> None:

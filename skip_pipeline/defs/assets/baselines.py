@@ -1,5 +1,6 @@
 """The predictors that a network has to beat, as an asset."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -9,12 +10,15 @@ from skip_pipeline import schema
 from skip_pipeline.defs import describe
 from skip_pipeline.defs.resources import DataDirectory
 from skip_pipeline.defs.tracking import MlflowTracker
-from skip_pipeline.flow.bundle import open_bundle
-from skip_pipeline.settings import BASELINE_FITS_FILE, BASELINE_SEED, BASELINE_SESSIONS, OWNER
-from skip_pipeline.storage import publish, read_manifest
+from skip_pipeline.errors import ContractError
+from skip_pipeline.flow.bundle import open_bundles
+from skip_pipeline.settings import BASELINE_FITS_FILE, BASELINE_SEED, BASELINE_SESSIONS, OWNER, DataLayout
+from skip_pipeline.storage import Manifest, publish, read_manifest
 
 if TYPE_CHECKING:
+    from skip_pipeline.flow.baseline_predictions import BaselinePredictions
     from skip_pipeline.flow.evaluate import SplitScores
+    from skip_pipeline.flow.gather import Bundle
 
 
 @dg.asset(
@@ -37,7 +41,7 @@ def baseline_models(
         before = read_manifest(layout.bundles, made_by="tensor_bundles")
         describe.log_bundles(run, before, layout.bundles, context="training")
         run.params({"seed": BASELINE_SEED, "most_sessions": BASELINE_SESSIONS})
-        bundles = {split: open_bundle(layout.bundles, split) for split in schema.SPLITS}
+        bundles = open_bundles(layout.bundles)
 
         # scikit-learn: a second that only fitting may cost.
         from skip_pipeline.flow.baselines import fit_baselines, write_baselines
@@ -86,3 +90,27 @@ def baseline_models(
 def _scores(scores: "SplitScores") -> dict[str, float]:
     """Scores by name, each saying that it is of validation sessions."""
     return {f"validation_{name}": value for name, value in asdict(scores).items() if name != "sessions"}
+
+
+def published_baselines(
+    layout: DataLayout, before: Manifest, bundles: "Mapping[str, Bundle]"
+) -> "tuple[Manifest, tuple[BaselinePredictions, ...]]":
+    """What ``baseline_models`` has published of some bundles, with its manifest.
+
+    Args:
+        before: manifest of the bundles.
+        bundles: every split.
+
+    Raises:
+        MissingInputError: nothing has been published.
+        ContractError: it is not readable, or of other bundles.
+    """
+    from skip_pipeline.flow.baseline_predictions import read_baselines
+
+    made = read_manifest(layout.baselines, made_by="baseline_models")
+    if made.details["bundles"] != before.fingerprint:
+        raise ContractError(
+            f"{layout.baselines} was made from other bundles than those in {layout.bundles}; expected "
+            "predictions of the same sessions. Materialize baseline_models again"
+        )
+    return made, read_baselines(layout.baselines, bundles)

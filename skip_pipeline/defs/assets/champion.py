@@ -1,11 +1,12 @@
 """The champion as an asset: the night's model takes the place of the one that serves, or does not."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from skip_pipeline.defs import describe
+from skip_pipeline.defs.assets.baselines import published_baselines
 from skip_pipeline.defs.registry import (
     CHALLENGER,
     DATA_SOURCE,
@@ -24,8 +25,8 @@ from skip_pipeline.defs.tracked_materialization import TrackedMaterialization
 from skip_pipeline.defs.tracking import MlflowTracker
 from skip_pipeline.defs.tracking_guard import LONGEST_REASON
 from skip_pipeline.errors import ContractError, MissingInputError, SkipPipelineError
-from skip_pipeline.flow.bundle import open_bundle
-from skip_pipeline.promotion.record import PROMOTION_FILE, PROMOTION_FOLDER, Promotion
+from skip_pipeline.flow.bundle import open_bundles
+from skip_pipeline.promotion.record import PROMOTION_FILE, Promotion
 from skip_pipeline.serving.package import SERVED_MODEL
 from skip_pipeline.settings import OWNER, DataLayout
 from skip_pipeline.storage import Manifest, publish, read_manifest, write_json
@@ -69,7 +70,7 @@ def champion_model(
             )
         registry = _registry(tracker)
         promotion = _promote(registry, _version(tracker, run, layout, model), model, layout, before)
-        folder = layout.root / PROMOTION_FOLDER
+        folder = layout.promotion
         with publish(
             folder, stage="champion_model", data_source=before.data_source, started=run.started
         ) as staging:
@@ -136,7 +137,7 @@ def _promote(
         challenger,
         {OPPONENT: opponent, FINGERPRINT: model.fingerprint, DATA_SOURCE: model.data_source},
     )
-    decision, sessions = _judge(registry, challenger, opponent, model, layout)
+    decision, sessions = _judge(registry, challenger, opponent, model, layout, before)
     if not again:
         registry.point(CHALLENGER, challenger)
         if decision.promoted:
@@ -157,20 +158,26 @@ def _promote(
 
 
 def _judge(
-    registry: Registry, challenger: str, opponent: str, model: "PackedModel", layout: DataLayout
+    registry: Registry,
+    challenger: str,
+    opponent: str,
+    model: "PackedModel",
+    layout: DataLayout,
+    before: Manifest,
 ) -> "tuple[Decision, int]":
     """The decision, and on how many test sessions it was made."""
     from skip_pipeline.promotion.decision import decide
     from skip_pipeline.serving.packed import todays_track_ids
 
-    test = open_bundle(layout.bundles, "test")
+    bundles = open_bundles(layout.bundles)
+    test = bundles["test"]
     tracks = todays_track_ids(layout)
     decision = decide(
         test.not_skipped,
         _candidate(f"version {challenger}", model, test, tracks),
         None if opponent == NOBODY else _champion(registry, opponent, test, tracks),
-        last_outcome=_last_outcome(layout),
-        slicings=_slicings(layout, test),
+        last_outcome=_last_outcome(layout, before, bundles),
+        slicings=_slicings(layout, bundles),
     )
     return decision, test.sessions
 
@@ -203,25 +210,17 @@ def _champion(
         return Unusable(name, source, str(refusal))
 
 
-def _last_outcome(layout: DataLayout) -> "np.ndarray":
-    from skip_pipeline.flow.baselines import read_baselines
-
-    bundles = {split: open_bundle(layout.bundles, split) for split in ("validation", "test")}
-    rivals = read_manifest(layout.baselines, made_by="baseline_models")
-    if rivals.details["bundles"] != read_manifest(layout.bundles, made_by="tensor_bundles").fingerprint:
-        raise ContractError(
-            f"{layout.baselines} was made from other bundles than those in {layout.bundles}; expected "
-            "predictions of the same sessions. Materialize baseline_models again"
-        )
-    (found,) = [b for b in read_baselines(layout.baselines, bundles) if b.name == "last_outcome"]
+def _last_outcome(layout: DataLayout, before: Manifest, bundles: "Mapping[str, Bundle]") -> "np.ndarray":
+    _, baselines = published_baselines(layout, before, bundles)
+    (found,) = [baseline for baseline in baselines if baseline.name == "last_outcome"]
     return found.p_not_skipped["test"]
 
 
-def _slicings(layout: DataLayout, test: "Bundle") -> "Sequence[Parting]":
+def _slicings(layout: DataLayout, bundles: "Mapping[str, Bundle]") -> "Sequence[Parting]":
     from skip_pipeline.report.circumstances import read_circumstances
     from skip_pipeline.report.slices import slicings
 
-    return slicings(read_circumstances(layout.merged, open_bundle(layout.bundles, "train"), test))
+    return slicings(read_circumstances(layout.merged, bundles["train"], bundles["test"]))
 
 
 def _record(run: TrackedMaterialization, promotion: Promotion, manifest: Manifest) -> None:

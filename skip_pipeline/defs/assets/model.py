@@ -15,7 +15,7 @@ from skip_pipeline.defs.resources import DataDirectory
 from skip_pipeline.defs.served_model import log_served_model
 from skip_pipeline.defs.tracked_materialization import TrackedMaterialization
 from skip_pipeline.defs.tracking import MlflowTracker
-from skip_pipeline.flow.bundle import open_bundle
+from skip_pipeline.flow.bundle import open_bundles
 from skip_pipeline.flow.history import EpochReport, history_to_json
 from skip_pipeline.flow.onnx_model import predict_onnx
 from skip_pipeline.serving import package
@@ -106,7 +106,7 @@ def trained_model(
         before = read_manifest(layout.bundles, made_by="tensor_bundles")
         describe.log_bundles(run, before, layout.bundles, context="training")
         run.params(dataclasses.asdict(settings))
-        bundles = {split: open_bundle(layout.bundles, split) for split in schema.SPLITS}
+        bundles = open_bundles(layout.bundles)
 
         # TensorFlow: seconds and 700 MB that only training may cost.
         from skip_pipeline.flow import calibrate, evaluate, export, train
@@ -128,9 +128,9 @@ def trained_model(
                 trained = train_in_processes(layout.bundles, settings, on_epoch, config.workers)
             train.save_network(trained.network, staging.path(NETWORK_FILE))
             network = export.to_onnx(trained.network)
-            difference = export.check_export(trained.network, network, bundles["validation"])
             staging.path(ONNX_FILE).write_bytes(network)
             p_validation = predict_onnx(network, bundles["validation"])
+            difference = export.check_exported(trained.network, p_validation, bundles["validation"])
             calibration = calibrate.fit(bundles["validation"].not_skipped, p_validation)
             write_json(staging.path(CALIBRATION_FILE), calibration.to_json())
             package.pack(

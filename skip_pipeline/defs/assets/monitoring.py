@@ -13,7 +13,6 @@ from skip_pipeline.defs.tracking import MlflowTracker
 from skip_pipeline.errors import SkipPipelineError
 from skip_pipeline.monitoring.night import (
     DRIFT_FILE,
-    MONITORING_FOLDER,
     SIGNALS,
     Night,
     look_at,
@@ -47,7 +46,7 @@ def data_drift(
         before = read_manifest(layout.bundles, made_by="tensor_bundles")
         describe.log_bundles(run, before, layout.bundles, context="monitoring")
         night, version = _night(Registry(tracker.client(), tracker.tracking_uri), layout, before.data_source)
-        folder = layout.root / MONITORING_FOLDER
+        folder = layout.monitoring
         with publish(
             folder, stage="data_drift", data_source=before.data_source, started=run.started
         ) as staging:

@@ -9,6 +9,7 @@ import dagster as dg
 
 from skip_pipeline import schema
 from skip_pipeline.defs import describe
+from skip_pipeline.defs.assets.baselines import published_baselines
 from skip_pipeline.defs.resources import DataDirectory
 from skip_pipeline.defs.tracked_materialization import TrackedMaterialization
 from skip_pipeline.defs.tracking import MlflowTracker
@@ -68,20 +69,14 @@ def evaluation_report(
                 f"{layout.model} was trained on other bundles than those in {layout.bundles}; expected a "
                 "model and the bundles it comes from. Materialize trained_model again"
             )
-        rivals = read_manifest(layout.baselines, made_by="baseline_models")
-        if rivals.details["bundles"] != before.fingerprint:
-            raise ContractError(
-                f"{layout.baselines} was made from other bundles than those in {layout.bundles}; expected "
-                "predictions of the same sessions. Materialize baseline_models again"
-            )
-        manifests = (*_table_manifests(layout), before, model, rivals)
         describe.log_bundles(run, before, layout.bundles, context="evaluation")
-        bundles = {split: bundle.open_bundle(layout.bundles, split) for split in schema.SPLITS}
+        bundles = bundle.open_bundles(layout.bundles)
+        rivals, baselines = published_baselines(layout, before, bundles)
+        manifests = (*_table_manifests(layout), before, model, rivals)
         history, best_epoch = history_from_json(read_json(layout.model / HISTORY_FILE))
         settings = read_json(layout.model / TRAINING_FILE)
 
         # scikit-learn and matplotlib: seconds that nothing but a run may cost.
-        from skip_pipeline.flow.baselines import read_baselines
         from skip_pipeline.flow.onnx_model import open_onnx, predict_onnx
         from skip_pipeline.report import evaluation, page, pictures
         from skip_pipeline.report.circumstances import read_circumstances
@@ -99,7 +94,7 @@ def evaluation_report(
                 seconds=sum(epoch.seconds for epoch in history),
             ),
             read_circumstances(layout.merged, bundles["train"], bundles["test"]),
-            baselines=read_baselines(layout.baselines, bundles),
+            baselines=baselines,
             calibration=Calibration.from_json(read_json(layout.model / CALIBRATION_FILE)),
             # The one asset that may look: to a model the oracle would be the answer.
             oracle=find_oracle(layout.raw),
