@@ -27,12 +27,13 @@ EVERYTHING: Final = Share(0, 1)
 
 
 class Batch(NamedTuple):
-    """Sessions of one share of a batch, and how much each of their targets counts.
+    """Sessions of one share of a batch, what became of their tracks, and how much each counts.
 
     Attributes:
         inputs: float32 (m, …) by name, ``schema.BRANCH_SHAPES``.
-        targets: float32 (m, 2), the head's columns: skipped, not skipped.
-        weights: float32 (m,), 1, or 0 for a session that only stands in for an empty share.
+        targets: float32 (m, 20), ``not_skipped`` of every track, the predicted one last; 0 in padding.
+        weights: float32 (m, 20), 1 for a track; 0 in padding, and for a session that only stands in for an
+            empty share.
     """
 
     inputs: dict[str, np.ndarray]
@@ -63,11 +64,11 @@ def batches(
         stop = min(start + batch_size, sessions)
         whole = np.arange(start, stop) if order is None else order[start:stop]
         own = whole[share.worker :: share.workers]
-        weight = 1.0 if len(own) else 0.0
         arrays = gather(split, own if len(own) else whole[:1], labels=True)
-        targets = two_columns(arrays[schema.LABEL])
+        outcomes = np.column_stack([arrays["skip_sequence"][:, :, 0], arrays[schema.LABEL]])  # (m, 20)
+        real = (outcomes != schema.SKIP_PADDING).astype(np.float32)
         inputs = {name: arrays[name] for name in schema.BRANCH_SHAPES}
-        return Batch(inputs, targets, np.full(len(targets), weight, np.float32))
+        return Batch(inputs, outcomes * real, real if len(own) else np.zeros_like(real))
 
     with ThreadPoolExecutor(1, thread_name_prefix="skip_pipeline.batches") as thread:
         ahead = None
@@ -89,8 +90,3 @@ def gather(split: Split, index: np.ndarray | slice, *, labels: bool) -> dict[str
         return split.batch(index)
     names = (*schema.BRANCH_SHAPES, schema.LABEL) if labels else tuple(schema.BRANCH_SHAPES)
     return {name: split[name][index] for name in names}
-
-
-def two_columns(not_skipped: np.ndarray) -> np.ndarray:
-    """Labels (n,) as the head's columns, float32 (n, 2): skipped, not skipped."""
-    return np.stack([1 - not_skipped, not_skipped], axis=1)

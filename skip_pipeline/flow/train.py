@@ -15,7 +15,8 @@ import os
 import time
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
@@ -34,10 +35,11 @@ from skip_pipeline.errors import ContractError, MissingInputError, TrainingError
 from skip_pipeline.flow.batches import Share, Split, batches, epoch_order, gather
 from skip_pipeline.flow.cluster import Cluster, cluster_from, meet, named_cluster, share_of
 from skip_pipeline.flow.history import EpochReport
+from skip_pipeline.flow.optimizer import optimizer_of
 from skip_pipeline.flow.training_refusals import check_settings, check_splits, remedy_for_losses
 from skip_pipeline.flow.training_step import Means, TrainingStep
-from skip_pipeline.flow.workers import losses_reported, open_strategy
-from skip_pipeline.networks.presets import LOSSES, build_network
+from skip_pipeline.flow.workers import losses_reported, open_strategy, sigterm_kept
+from skip_pipeline.networks.presets import LOSSES, build_network, learns_from
 from skip_pipeline.settings import (
     PREDICTION_BATCH_SIZE,
     TF_CONFIG_VARIABLE,
@@ -103,14 +105,14 @@ def train(
         on_epoch: called after each epoch, in the training thread. What it raises ends training.
 
     Raises:
-        TrainingError: a setting makes no sense, a split is empty, the training sessions all end alike,
-            or the loss stops being a finite number. With several workers: one is missing or lost, differs
-            from the chief, or this process has used TensorFlow before.
+        TrainingError: a setting makes no sense, a split is empty, the training sessions all end alike or are
+            fewer than a batch, or the loss stops being a finite number. With several workers: one is missing
+            or lost, differs from the chief, or this process has used TensorFlow before.
     """
     started = time.perf_counter()
     cluster = cluster_from()
     check_settings(settings)
-    check_splits(train, validation)
+    check_splits(train, validation, settings.batch_size)
     if cluster is not None:
         meet(cluster, _facts(train, validation), asdict(settings))
     return _train(train, validation, settings, on_epoch, cluster, started)
@@ -153,17 +155,19 @@ def _train(
     tf.config.experimental.enable_op_determinism()
 
     with losses_reported(cluster):
-        with strategy.scope():
+        with strategy.scope(), _precision(settings), sigterm_kept():
             network = build_network(settings, train)
-            network.compile(keras.optimizers.Adam(settings.learning_rate), jit_compile=False)
-            network.optimizer.build(network.trainable_variables)
-        step = TrainingStep(network, LOSSES[settings.preset], strategy)
+            per_epoch = math.ceil(len(train[schema.LABEL]) / settings.batch_size)
+            optimizer = optimizer_of(settings, per_epoch, network.trainable_variables)
+            network.compile(optimizer, jit_compile=False)
+        step = TrainingStep(network, LOSSES[settings.preset], strategy, learns_from(settings, network))
         history, best_epoch = _epochs(
             step, network, (train, validation), settings, share_of(cluster), on_epoch
         )
         weights = network.get_weights()
-    if cluster is not None:  # a network of its own, that does not ask the other workers anything
-        network = keras.models.clone_model(network)
+    if cluster is not None or settings.mixed_precision:
+        # A network of its own, that asks no other worker anything and computes in float32.
+        network = keras.models.clone_model(network, clone_function=_in_float32)
         network.set_weights(weights)
     return Trained(
         network=network,
@@ -172,6 +176,22 @@ def _train(
         seconds=time.perf_counter() - started,
         parameters=network.count_params(),
     )
+
+
+@contextmanager
+def _precision(settings: TrainingSettings) -> Iterator[None]:
+    """Layers made in here compute in bfloat16, if that is asked for."""
+    before = keras.config.dtype_policy()
+    if settings.mixed_precision:
+        keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def _in_float32(layer: keras.Layer) -> keras.Layer:
+    return layer.__class__.from_config(layer.get_config() | {"dtype": "float32"})
 
 
 def _epochs(
@@ -191,10 +211,17 @@ def _epochs(
         patience=settings.stopping_patience,
         restore_best_weights=True,
     )
-    plateau = keras.callbacks.ReduceLROnPlateau(
-        monitor="val_loss", mode="min", factor=settings.plateau_factor, patience=settings.plateau_patience
-    )
-    watching = keras.callbacks.CallbackList([stopping, plateau], model=network)
+    watchers: list[keras.callbacks.Callback] = [stopping]
+    if settings.schedule == "plateau":
+        watchers.append(
+            keras.callbacks.ReduceLROnPlateau(
+                monitor="val_loss",
+                mode="min",
+                factor=settings.plateau_factor,
+                patience=settings.plateau_patience,
+            )
+        )
+    watching = keras.callbacks.CallbackList(watchers, model=network)
     network.stop_training = False
     watching.on_train_begin()
     history: list[EpochReport] = []

@@ -34,24 +34,33 @@ class TrainingStep:
     batch, up to the order in which floats are added.
     """
 
-    def __init__(self, network: keras.Model, loss: str, strategy: tf.distribute.Strategy) -> None:
+    def __init__(
+        self,
+        network: keras.Model,
+        loss: str,
+        strategy: tf.distribute.Strategy,
+        every_track: keras.Model | None = None,
+    ) -> None:
         """Trace both functions once, for batches of any size.
 
         Args:
             network: compiled, and like its optimizer's variables made in the strategy's scope.
-            loss: Keras' name of a loss that gives a value per session.
+            loss: Keras' name of a loss of two columns that gives a value per session.
             strategy: of one replica per process.
+            every_track: a network of the same weights that gives log-odds of every track, float32 (m, 20, 1);
+                what is learnt is then their mean cross-entropy. None: only the last track is learnt from.
         """
         self._network = network
         self._loss = keras.losses.get(loss)
         self._strategy = strategy
+        self._every_track: Any = every_track
         signature = (
             {
                 name: tf.TensorSpec((None, *shape), tf.float32, name)
                 for name, shape in schema.BRANCH_SHAPES.items()
             },
-            tf.TensorSpec((None, 2), tf.float32),
-            tf.TensorSpec((None,), tf.float32),
+            tf.TensorSpec((None, schema.STEPS + 1), tf.float32),
+            tf.TensorSpec((None, schema.STEPS + 1), tf.float32),
         )
         self._learn = self._function(self._learn_share, signature)
         self._look = self._function(self._look_at_share, signature)
@@ -82,21 +91,37 @@ class TrainingStep:
         return tf.function(of_worker, input_signature=signature, autograph=False, jit_compile=False)
 
     def _learn_share(self, inputs: dict[str, tf.Tensor], targets: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
-        everybody = tf.distribute.get_replica_context().all_reduce(_SUM, tf.reduce_sum(weights))
+        forward = self._last_track if self._every_track is None else self._all_tracks
         with tf.GradientTape() as tape:
-            output = self._network(inputs, training=True)
-            loss = tf.reduce_sum(self._loss(targets, output) * weights)
-            part = loss / everybody
+            sums = forward(inputs, targets, weights, training=True)
+            everybody = tf.distribute.get_replica_context().all_reduce(_SUM, sums[2])
+            part = sums[0] / everybody
         variables = self._network.trainable_variables
         gradients = tape.gradient(part, [variable.value for variable in variables])
         self._network.optimizer.apply(gradients, variables)  # which first sums them over the workers
-        return _sums(loss, targets, output, weights)
+        return sums
 
     def _look_at_share(
         self, inputs: dict[str, tf.Tensor], targets: tf.Tensor, weights: tf.Tensor
     ) -> tf.Tensor:
-        output = self._network(inputs, training=False)
-        return _sums(tf.reduce_sum(self._loss(targets, output) * weights), targets, output, weights)
+        return self._last_track(inputs, targets, weights, training=False)
+
+    def _last_track(
+        self, inputs: dict[str, tf.Tensor], targets: tf.Tensor, weights: tf.Tensor, *, training: bool
+    ) -> tf.Tensor:
+        """Sums (3,) over the sessions' last tracks: losses, right answers, weights."""
+        columns = tf.cast(self._network(inputs, training=training), tf.float32)  # (m, 2)
+        last, weights = targets[:, -1], weights[:, -1]
+        losses = self._loss(tf.stack([1.0 - last, last], axis=1), columns)
+        return _sums(losses, columns[:, 1] > columns[:, 0], last, weights)
+
+    def _all_tracks(
+        self, inputs: dict[str, tf.Tensor], targets: tf.Tensor, weights: tf.Tensor, *, training: bool
+    ) -> tf.Tensor:
+        """The same sums over all tracks."""
+        log_odds = tf.squeeze(self._every_track(inputs, training=training), axis=2)  # (m, 20)
+        losses = tf.nn.sigmoid_cross_entropy_with_logits(targets, log_odds)
+        return _sums(losses, log_odds > 0.0, targets, weights)
 
     @staticmethod
     def _sum_of_workers(sums: tf.Tensor) -> tf.Tensor:
@@ -111,6 +136,6 @@ class TrainingStep:
         return total
 
 
-def _sums(loss: tf.Tensor, targets: tf.Tensor, output: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
-    right = tf.argmax(targets, axis=1) == tf.argmax(output, axis=1)
-    return tf.stack([loss, tf.reduce_sum(tf.where(right, weights, 0.0)), tf.reduce_sum(weights)])
+def _sums(losses: tf.Tensor, played: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+    right = tf.where((targets > 0.5) == played, weights, 0.0)
+    return tf.stack([tf.reduce_sum(losses * weights), tf.reduce_sum(right), tf.reduce_sum(weights)])

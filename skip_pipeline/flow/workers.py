@@ -31,7 +31,7 @@ def open_strategy(cluster: Cluster | None) -> tf.distribute.Strategy:
     if cluster is None:
         return tf.distribute.get_strategy()
     options = tf.distribute.experimental.CommunicationOptions(timeout_seconds=WORKER_ANSWER_SECONDS)
-    with _sigterm_kept():
+    with sigterm_kept():
         try:
             strategy = tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
         except RuntimeError as refusal:
@@ -78,8 +78,12 @@ def _cause(failure: tf.errors.OpError) -> str:
 
 
 @contextmanager
-def _sigterm_kept() -> Iterator[None]:
-    """TensorFlow takes SIGTERM for a notice of preemption, and would go on; it is to end a worker."""
+def sigterm_kept() -> Iterator[None]:
+    """TensorFlow takes SIGTERM for a notice of preemption, and would go on; it is to end a worker.
+
+    A thread of TensorFlow's sets its own handler, at some time between the strategy's start and the first
+    answer of all workers, which the first variable waits for; so both have to happen in here.
+    """
     handler = signal.getsignal(signal.SIGTERM)
     yield
     if threading.current_thread() is threading.main_thread():

@@ -1,4 +1,4 @@
-"""Which network a preset names, and the loss its head is trained with."""
+"""Which network a preset names, and what it is trained to lower."""
 
 from __future__ import annotations
 
@@ -9,16 +9,22 @@ import keras
 import numpy as np
 
 from skip_pipeline.errors import TrainingError
-from skip_pipeline.networks.fast import build_fast
+from skip_pipeline.networks.fast import build_fast, every_track
 from skip_pipeline.networks.published import build_published
 from skip_pipeline.networks.single_input import build_single_input
 from skip_pipeline.settings import PRESETS, Preset, TrainingSettings
 
 LOSSES: Final[dict[Preset, str]] = {
-    "fast": "categorical_crossentropy",  # one softmax over both columns
+    "fast": "categorical_crossentropy",  # two columns that add up to 1
     "published": "binary_crossentropy",  # two sigmoids, each its own yes or no
     "single_input": "binary_crossentropy",  # the same head
 }
+"""Keras' name of the loss of the two columns."""
+
+
+def learns_from(settings: TrainingSettings, network: keras.Model) -> keras.Model | None:
+    """The same network saying log-odds of every track, (B, 20, 1); None if it learns from the last alone."""
+    return every_track(network) if settings.preset == "fast" else None
 
 
 def build_network(settings: TrainingSettings, training_inputs: Mapping[str, np.ndarray]) -> keras.Model:

@@ -60,7 +60,7 @@ def build_published(dropout: float | None = None) -> keras.Model:
     music = layers.Dropout(pair)(music)
     joined = layers.Concatenate()([behaviour, music])  # (B, 584)
     joined = layers.Dropout(head)(joined)
-    output = layers.Dense(2, "sigmoid", name="outcome")(joined)  # (B, 2)
+    output = layers.Dense(2, "sigmoid", dtype="float32", name="outcome")(joined)  # (B, 2)
     return keras.Model(inputs, output, name="published")
 
 

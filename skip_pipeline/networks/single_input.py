@@ -44,5 +44,5 @@ def build_single_input(dropout: float | None = None) -> keras.Model:
     sequence = layers.Dropout(rate)(sequence)
     state = layers.LSTM(_UNITS, "relu", name="lstm_2")(sequence)  # (B, 128)
     state = layers.Dropout(rate)(state)
-    output = layers.Dense(2, "sigmoid", name="outcome")(state)  # (B, 2)
+    output = layers.Dense(2, "sigmoid", dtype="float32", name="outcome")(state)  # (B, 2)
     return keras.Model(inputs, output, name="single_input")

@@ -29,10 +29,19 @@ def test_batches_follow_the_order_and_the_last_is_smaller(numbered: dict[str, np
     assert [len(batch.targets) for batch in made] == [16, 16, 16, 2]
     assert np.concatenate([batch.inputs["last_track"][:, 0] for batch in made]).tolist() == order.tolist()
     targets = np.concatenate([batch.targets for batch in made])
-    np.testing.assert_array_equal(targets[:, 1], numbered[schema.LABEL][order])
-    np.testing.assert_array_equal(targets.sum(axis=1), 1)
-    assert all((batch.weights == 1).all() for batch in made)
+    np.testing.assert_array_equal(targets[:, -1], numbered[schema.LABEL][order])
     assert set(made[0].inputs) == set(schema.BRANCH_SHAPES)
+
+
+def test_each_track_is_a_target_and_padding_counts_nothing(numbered: dict[str, np.ndarray]) -> None:
+    (batch,) = batches(numbered, 50)
+    outcomes = numbered["skip_sequence"][:, :, 0]
+    padding = outcomes == schema.SKIP_PADDING
+
+    assert padding.any()
+    np.testing.assert_array_equal(batch.weights, np.column_stack([~padding, np.ones(50)]))
+    np.testing.assert_array_equal(batch.targets[:, :-1], np.where(padding, 0, outcomes))
+    assert batch.targets.dtype == batch.weights.dtype == np.float32
 
 
 def test_without_an_order_sessions_keep_their_own(numbered: dict[str, np.ndarray]) -> None:
@@ -46,10 +55,11 @@ def test_shares_make_up_each_batch_and_an_empty_one_counts_nothing(numbered: dic
 
     assert [len(share) for share in shares] == [4, 4, 4]
     for number, parts in enumerate(zip(*shares, strict=True)):
-        counted = np.concatenate([part.inputs["last_track"][part.weights == 1, 0] for part in parts])
+        counted = np.concatenate([part.inputs["last_track"][part.weights[:, -1] == 1, 0] for part in parts])
         assert sorted(counted) == sorted(order[number * 16 : number * 16 + 16])
     assert [len(parts.weights) for parts in (share[0] for share in shares)] == [6, 5, 5]
-    assert [share[3].weights.tolist() for share in shares] == [[1], [1], [0]]
+    assert [share[3].weights[:, -1].tolist() for share in shares] == [[1], [1], [0]]
+    assert not shares[2][3].weights.any()
 
 
 def test_an_epoch_that_is_left_early_leaves_no_thread_at_work(numbered: dict[str, np.ndarray]) -> None:

@@ -62,7 +62,6 @@ def test_it_reports_each_epoch_once(trained: Trained, reports: list[EpochReport]
         assert 0 <= report.accuracy <= 1
         assert report.validation_loss > 0
         assert 0 <= report.validation_accuracy <= 1
-    assert reports[0].learning_rate == pytest.approx(QUICK.learning_rate)
 
 
 def test_it_keeps_the_epoch_of_the_lowest_validation_loss(
@@ -89,12 +88,60 @@ def test_each_epoch_is_logged_with_its_report(
 
 def test_the_learning_rate_falls_after_flat_epochs_and_training_stops(bundle: dict[str, np.ndarray]) -> None:
     settings = dataclasses.replace(
-        QUICK, learning_rate=1e-12, stopping_patience=2, plateau_patience=1, plateau_factor=0.5
+        QUICK,
+        schedule="plateau",
+        learning_rate=1e-12,
+        stopping_patience=2,
+        plateau_patience=1,
+        plateau_factor=0.5,
     )
     trained = train(bundle, bundle, settings, nobody)
 
     assert [report.learning_rate for report in trained.history] == pytest.approx([1e-12, 1e-12, 5e-13])
     assert trained.best_epoch == 1
+
+
+def test_a_cosine_brings_the_learning_rate_up_and_then_down_to_nothing(trained: Trained) -> None:
+    """300 sessions in batches of 32 are 10 steps an epoch; of 60 in all, 6 warm up."""
+    after = [QUICK.learning_rate * (1 + np.cos(np.pi * (10 * e - 6) / 54)) / 2 for e in range(1, 7)]
+    assert [report.learning_rate for report in trained.history] == pytest.approx(after, abs=1e-8)
+
+
+def test_without_a_warm_up_a_cosine_starts_at_its_highest(bundle: dict[str, np.ndarray]) -> None:
+    settings = dataclasses.replace(QUICK, max_epochs=2, warm_up=0.0)
+    rates = [report.learning_rate for report in train(bundle, bundle, settings, nobody).history]
+    assert rates == pytest.approx([QUICK.learning_rate / 2, 0.0], abs=1e-8)
+
+
+def test_matrices_decay_and_vectors_do_not(bundle: dict[str, np.ndarray]) -> None:
+    """After steps too small to move anything, the only change is decay: (1 - rate · decay) per step."""
+    settings = dataclasses.replace(
+        QUICK, max_epochs=1, learning_rate=1e-9, warm_up=0.0, weight_decay=1e7, schedule="plateau"
+    )
+    decayed = train(bundle, bundle, settings, nobody).network
+    kept = train(bundle, bundle, dataclasses.replace(settings, weight_decay=0.0), nobody).network
+    shrunk = {}
+    for before, after in zip(kept.trainable_variables, decayed.trainable_variables, strict=True):
+        start, end = np.abs(before.numpy()).sum(), np.abs(after.numpy()).sum()
+        shrunk[before.path] = bool(end < 0.95 * start)
+
+    assert shrunk["head_dense/kernel"]
+    assert shrunk["taste_keys/kernel"]
+    assert not shrunk["head_dense/bias"]
+    assert not shrunk["outcome_value/bias"]
+
+
+def test_layers_may_compute_in_bfloat16_and_the_network_comes_out_in_float32(
+    bundle: dict[str, np.ndarray], tmp_path: Path
+) -> None:
+    settings = dataclasses.replace(PRESETS["single_input"], max_epochs=1, batch_size=64)
+    plain = train(bundle, bundle, settings, nobody)
+    mixed = train(bundle, bundle, dataclasses.replace(settings, mixed_precision=True), nobody)
+
+    assert {layer.compute_dtype for layer in mixed.network.layers} == {"float32"}
+    assert keras.config.dtype_policy().name == "float32"
+    assert mixed.history[0].loss != plain.history[0].loss
+    assert mixed.history[0].loss == pytest.approx(plain.history[0].loss, abs=0.02)
 
 
 def test_the_same_seed_gives_the_same_network_bit_for_bit(
@@ -190,6 +237,14 @@ def test_an_empty_split_is_refused(bundle: dict[str, np.ndarray], empty: str) ->
         train(*splits, QUICK, nobody)
 
 
+def test_fewer_sessions_than_a_batch_are_refused(bundle: dict[str, np.ndarray]) -> None:
+    settings = dataclasses.replace(QUICK, batch_size=301)
+    with pytest.raises(
+        TrainingError, match=r"holds 300 sessions, expected at least the 301 of a batch; .*lower"
+    ):
+        train(bundle, bundle, settings, nobody)
+
+
 @pytest.mark.parametrize(("label", "word"), [(0, "skipped"), (1, "played to its end")])
 def test_training_sessions_that_all_end_alike_are_refused(
     bundle: dict[str, np.ndarray], label: int, word: str
@@ -229,6 +284,11 @@ def test_an_unknown_preset_is_refused(bundle: dict[str, np.ndarray]) -> None:
         ("plateau_patience", -1),
         ("plateau_factor", 1.0),
         ("dropout", 1.0),
+        ("schedule", "linear"),
+        ("warm_up", 1.0),
+        ("weight_decay", -1.0),
+        ("beta_2", 1.0),
+        ("mixed_precision", True),
         ("seed", -1),
     ],
 )

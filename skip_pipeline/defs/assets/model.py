@@ -60,7 +60,7 @@ class TrainingConfig(dg.Config):
     max_epochs: int | None = Field(default=None, description=f"By default {_default_of('max_epochs')}")
     batch_size: int | None = Field(default=None, description=f"By default {_default_of('batch_size')}")
     learning_rate: float | None = Field(
-        default=None, description=f"Adam's, at the start. By default {_default_of('learning_rate')}"
+        default=None, description=f"Adam's, at its highest. By default {_default_of('learning_rate')}"
     )
     stopping_patience: int | None = Field(
         default=None,
@@ -69,6 +69,11 @@ class TrainingConfig(dg.Config):
     )
     dropout: float | None = Field(
         default=None, description="Of every dropout layer; by default the preset's own rates"
+    )
+    mixed_precision: bool | None = Field(
+        default=None,
+        description="Layers compute in bfloat16, which some processors do faster; not for the fast network. "
+        f"By default {_default_of('mixed_precision')}",
     )
     workers: int = Field(
         default=1,
