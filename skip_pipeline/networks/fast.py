@@ -108,7 +108,7 @@ def build_fast(training_inputs: Mapping[str, np.ndarray], dropout: float | None 
     patience_key = layers.Dense(1, use_bias=False, name="patience_key")(ops.ones_like(tracks[:, :, :1]))
     belief = believe(patience_key, keys, (received - expected) * real, ops.exp(trust / 2.0) * real, real)
 
-    position = before(real) + 1.0  # (B, T + 1, 1)
+    position = before(real[:, :, 0])[:, :, None] + 1.0  # (B, T + 1, 1)
     length = inputs["session_log"][:, steps - 1 :, log_column(schema.LENGTH)][:, :, None]  # (B, 1, 1)
     is_last = ops.cast(ops.equal(position, length), "float32")
     # A session cut to the greatest length ends, but nobody leaves.

@@ -42,7 +42,6 @@ def by_hand(
 
 
 def test_it_is_the_ridge_regression_over_the_tracks_before_each_target() -> None:
-    """Three unknowns, so that four iterations are exact up to the rounding of float32."""
     random = np.random.default_rng(0)
     real = (np.arange(STEPS) >= np.array([[0], [2], [5]])).astype(float)
     problem = (
@@ -81,6 +80,6 @@ def test_a_track_like_those_well_received_is_believed_in() -> None:
 
 
 def test_sums_and_steps_before_each_target() -> None:
-    steps = np.array([[[1.0], [2.0], [4.0]]], np.float32)
-    assert np.asarray(before(steps))[0, :, 0].tolist() == [0, 1, 3, 7]
-    assert np.asarray(late(steps))[0, :, 0].tolist() == [0, 1, 2, 4]
+    steps = np.array([[1.0, 2.0, 4.0]], np.float32)
+    assert np.asarray(before(steps)).tolist() == [[0, 1, 3, 7]]
+    assert np.asarray(late(steps[:, :, None]))[0, :, 0].tolist() == [0, 1, 2, 4]
