@@ -37,7 +37,7 @@ class SkipModel(PythonModel):
 
         Args:
             context: of ``load_context``.
-            model_input: ``session_id``, ``history``, ``next_track_id`` and perhaps ``next_track``, see
+            model_input: ``session_id``, ``history`` and ``next_track_id`` or ``next_track``, see
                 ``serving.requests``.
             params: none are known.
 

@@ -126,6 +126,12 @@ def test_records_are_scored_as_the_model_scores_them(
     assert answer["unknown_levels"] == expected.unknown_levels
 
 
+def test_inputs_are_the_same(client: Client) -> None:
+    records = [request(rows) for rows in SESSIONS[:3]]
+    assert client.send("POST", "/invocations", {"inputs": records}) == client.ask(*records)
+    assert client.send("POST", "/invocations", {"inputs": records[0]}) == client.ask(records[0])
+
+
 def test_a_split_frame_is_the_same(client: Client) -> None:
     records = [request(rows) for rows in SESSIONS[:3]]
     names = ["history", "session_id", "next_track_id"]
@@ -152,10 +158,13 @@ BAD_BODIES = {
     "not UTF-8": (b'{"dataframe_records": "\xff"}', "not JSON"),
     "too deep": (b"[" * 90_000, "not JSON"),
     "an endless number": (b'{"dataframe_records": ' + b"9" * 5_000 + b"}", "not JSON"),
-    "a list": (b"[]", "either dataframe_records or dataframe_split"),
-    "neither form": (b'{"instances": []}', "either dataframe_records or dataframe_split"),
-    "both forms": (b'{"dataframe_records": [], "dataframe_split": {}}', "either"),
+    "a list": (b"[]", "one of dataframe_records, dataframe_split, inputs"),
+    "no form": (b'{"instances": []}', "one of dataframe_records, dataframe_split, inputs"),
+    "two forms": (b'{"dataframe_records": [], "dataframe_split": {}}', "expected an object with one of"),
     "no session": (b'{"dataframe_records": []}', "expected a list of sessions"),
+    "no input": (b'{"inputs": []}', "expected a list of sessions"),
+    "an empty input": (b'{"inputs": {}}', "session 0 of the request lacks session_id"),
+    "columns as inputs": (b'{"inputs": {"session_id": ["s"], "history": [[]]}}', "lacks next_track_id or"),
     "split is a list": (b'{"dataframe_split": []}', "dataframe_split lacks columns"),
     "a column twice": (b'{"dataframe_split": {"columns": ["a", "a"], "data": []}}', "twice"),
     "a short row": (b'{"dataframe_split": {"columns": ["a"], "data": [[]]}}', "rows of 1 values"),
@@ -179,7 +188,9 @@ def test_a_bad_body_is_refused_with_its_reason(client: Client, case: str) -> Non
 
 
 def test_a_lone_surrogate_is_an_unknown_track(client: Client) -> None:
-    status, answer = client.ask(GOOD | {"session_id": "\ud800", "next_track_id": "\udfff"})
+    history = [row | {"session_id": "\ud800"} for row in SESSIONS[0][:3]]
+    record = {"session_id": "\ud800", "history": history, "next_track_id": "\udfff"}
+    status, answer = client.ask(record)
     assert status == 200
     assert answer["predictions"][0]["session_id"] == "\ud800"
     assert answer["predictions"][0]["known_track"] is False
@@ -245,6 +256,52 @@ def test_a_body_that_does_not_come_is_not_waited_for(port: int, client: Client) 
     assert client.ask(GOOD)[0] == 200
 
 
+def test_a_head_without_end_is_refused(port: int, client: Client) -> None:
+    answer, sent = raw_exchange(port, HEAD, [b"X-More: " + b"x" * 1_000] * 10_000)
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert sent < 100
+    assert client.ask(GOOD)[0] == 200
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"",
+        b"POST /invocations HTTP/1.1\r\nHost: localhost\r\n",
+        f"{HEAD}Content-Length: 104857600\r\n\r\n".encode(),
+    ],
+    ids=["nothing", "half a head", "a body that was refused"],
+)
+def test_a_connection_on_which_nothing_is_asked_is_closed(folder: Path, sent: bytes) -> None:
+    with (
+        running(Follower(FolderSource(folder)), replace(QUICK, idle_seconds=0.1, connections=3)) as port,
+        socket.create_connection(("127.0.0.1", port), timeout=20) as silent,
+    ):
+        silent.sendall(sent)
+        said = b""
+        while piece := silent.recv(65_536):  # until the server ends it
+            said += piece
+        assert said.startswith(b"HTTP/1.1 413" if b"104857600" in sent else b"")
+        client = Client(port)
+        assert client.ask(GOOD)[0] == 200
+        client.close()
+
+
+def test_a_request_that_is_at_work_is_not_idle(folder: Path) -> None:
+    follower = Follower(FolderSource(folder))
+    quick = follower.served.model.score
+
+    def slow(*arguments: Any, **options: Any) -> Any:
+        time.sleep(0.5)
+        return quick(*arguments, **options)
+
+    vars(follower.served.model)["score"] = slow
+    with running(follower, replace(QUICK, idle_seconds=0.05)) as port:
+        client = Client(port)
+        assert client.ask(GOOD)[0] == 200
+        client.close()
+
+
 def test_a_client_that_goes_away_costs_nothing(port: int, client: Client) -> None:
     with socket.create_connection(("127.0.0.1", port)) as connection:
         connection.sendall(f"{HEAD}Content-Length: 1000\r\n\r\n{{".encode())
@@ -261,7 +318,8 @@ def versions(layout: DataLayout, folder: Path, tmp_path_factory: pytest.TempPath
     shutil.copytree(layout.root, own.root)
     broken = shutil.copytree(folder, own.root / "broken")
     (broken / "tracks.npy").write_bytes(b"")
-    return {"1": folder, "2": pack(own, weight=9.0), "broken": Path(broken)}
+    wrong = shutil.copytree(pack(own, weight=float("nan")), own.root / "wrong")
+    return {"1": folder, "2": pack(own, weight=9.0), "broken": Path(broken), "wrong": Path(wrong)}
 
 
 def test_a_new_version_is_served_without_a_failed_request(versions: dict[str, Path]) -> None:
@@ -303,7 +361,7 @@ def test_a_new_version_is_served_without_a_failed_request(versions: dict[str, Pa
     assert set(seen) == {"1", "2"}
 
 
-@pytest.mark.parametrize("version", ["broken", "unreachable"])
+@pytest.mark.parametrize("version", ["broken", "wrong", "unreachable"])
 def test_a_version_that_cannot_be_had_leaves_the_old_one(
     versions: dict[str, Path], version: str, caplog: pytest.LogCaptureFixture
 ) -> None:
