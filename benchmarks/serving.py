@@ -243,15 +243,40 @@ def _own_server(world: ServedWorld) -> Callable[[int], list[str]]:
 
 def judged(headline: Mapping[str, float]) -> str:
     """Each figure, a line each, with what is demanded of it and whether it is so."""
-    lines = []
-    for name, value in headline.items():
-        words = ""
-        if name in LIMITS:
-            relation, limit = LIMITS[name]
-            holds = {"at most": value <= limit, "below": value < limit, "at least": value >= limit}[relation]
-            words = f"   {relation} {limit:,}: {'reached' if holds else 'MISSED'}"
-        lines.append(f"{name:38}{value:>12,}{words}")
-    return "\n".join(lines)
+    rows = [(name, value, *_judgement(name, value)) for name, value in headline.items()]
+    return "\n".join(
+        f"{name:38}{value:>12,}" + (f"   {demand}: {verdict}" if demand else "")
+        for name, value, demand, verdict in rows
+    )
+
+
+def page(result: Mapping[str, Any]) -> str:
+    """The same as a page in Markdown."""
+    environment = result["environment"]
+    rows = [(name, value, *_judgement(name, value)) for name, value in result["headline"].items()]
+    return "\n".join(
+        [
+            "# What serving costs",
+            "",
+            f"Written by `python -m benchmarks.serving --page` on {environment['cores']} cores, "
+            f"{environment['date'][:10]}, Python {environment['versions']['python']}, with a model trained "
+            "on synthetic data. What each figure is: [benchmarks](../benchmarks/README.md#what-serving-costs).",
+            "",
+            "| figure | value | demanded | |",
+            "|---|---|---|---|",
+            *(f"| `{row[0]}` | {row[1]:,} | {row[2]} | {row[3]} |" for row in rows),
+            "",
+        ]
+    )
+
+
+def _judgement(name: str, value: float) -> tuple[str, str]:
+    """What is demanded of a figure, and whether it is so; two empty texts where nothing is."""
+    if name not in LIMITS:
+        return "", ""
+    relation, limit = LIMITS[name]
+    holds = {"at most": value <= limit, "below": value < limit, "at least": value >= limit}[relation]
+    return f"{relation} {limit:,}", "reached" if holds else "MISSED"
 
 
 def compare(world: ServedWorld, *, seconds: float, repetitions: int, number: int) -> dict[str, Any]:
@@ -288,6 +313,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--repetitions", type=int, default=3, help="of starts and of batches")
     parser.add_argument("--number", type=int, default=2_000, help="of requests in process")
     parser.add_argument("--json", type=Path, metavar="PATH", help="write the figures here as well")
+    parser.add_argument("--page", type=Path, metavar="PATH", help="write them here as Markdown, too")
     options = parser.parse_args(arguments)
     try:
         with tempfile.TemporaryDirectory(prefix=TEMPORARY) as folder:
@@ -307,6 +333,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     summary.finish(
         result, f"{options.large_sessions:,} sessions in files, the model served", options.json, judged
     )
+    if options.page:
+        options.page.write_text(page(result), encoding="utf-8")
     return 0
 
 

@@ -111,6 +111,15 @@ def test_figures_stand_beside_what_is_demanded() -> None:
     assert lines[1].endswith("at most 1.3: reached")
 
 
+def test_the_page_says_what_is_demanded_and_where_the_figures_are_from() -> None:
+    environment = {"cores": 2, "date": "2026-01-02T03:04:05", "versions": {"python": "3.11.1"}}
+    lines = serving.page(
+        {"headline": {"pyfunc_p50_ms": 4.5, "x": 1}, "environment": environment}
+    ).splitlines()
+    assert "2 cores, 2026-01-02, Python 3.11.1, with a model trained on synthetic data" in lines[2]
+    assert lines[-2:] == ["| `pyfunc_p50_ms` | 4.5 | below 5 | reached |", "| `x` | 1 |  |  |"]
+
+
 def test_every_demand_is_of_a_figure_that_is_explained() -> None:
     readme = Path(serving.__file__).with_name("README.md").read_text()
     assert [name for name in serving.LIMITS if f"`{name}`" not in readme] == []

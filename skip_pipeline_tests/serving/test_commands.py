@@ -12,7 +12,9 @@ import typer
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
+import skip_pipeline
 from skip_pipeline.serving import ServedModel, describe
+from skip_pipeline.serving.example import request_example
 from skip_pipeline.serving_commands import _shown, register
 from skip_pipeline.settings import TRACKING_URI_VARIABLE, DataLayout
 from skip_pipeline_tests.builders import assert_says, deliver, session
@@ -72,6 +74,11 @@ def test_the_champion_answers_where_there_is_one(
 ) -> None:
     monkeypatch.setenv(TRACKING_URI_VARIABLE, registry.uri)
     assert set(predict(layout, log)["model_version"]) == {"1"}
+
+
+def test_the_documented_request_is_the_example() -> None:
+    text = (Path(skip_pipeline.__file__).parents[1] / "docs" / "request.json").read_text()
+    assert json.loads(text) == {"dataframe_records": request_example().to_dict("records")}
 
 
 @pytest.mark.parametrize("name", ["scores.csv", "scores.parquet"])

@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import pytest
 from mlflow.exceptions import MlflowException
 from mlflow.pyfunc.scoring_server import invocations
 
+from skip_pipeline import serving
 from skip_pipeline.defs.served_model import RegisteredModel
 from skip_pipeline.errors import MissingInputError
 from skip_pipeline.serving import ServedModel
@@ -25,6 +26,7 @@ from skip_pipeline.settings import MODEL_NAME, DataLayout
 from skip_pipeline_tests.builders import TRACKS, assert_says, refusal
 from skip_pipeline_tests.serving.registry import Registry
 from skip_pipeline_tests.serving.small_models import SESSIONS, pack, request
+from skip_pipeline_tests.serving.test_server import asked_all_along, eventually, running
 
 URI = f"models:/{MODEL_NAME}@champion"
 
@@ -171,10 +173,15 @@ def test_logging_leaves_the_search_path_alone(registry: Registry, folder: Path) 
 
 
 @pytest.fixture
-def other(registry: Registry, layout: DataLayout, tmp_path: Path) -> Any:
-    """A second version, the champion while the test lasts only if the test makes it so."""
+def other_folder(layout: DataLayout, tmp_path: Path) -> Path:
     own = DataLayout(Path(shutil.copytree(layout.root, tmp_path / "data")))
-    yield registry.register(pack(own, weight=9.0))
+    return pack(own, weight=9.0)
+
+
+@pytest.fixture
+def other(registry: Registry, other_folder: Path) -> Iterator[str]:
+    """A second version, the champion while the test lasts only if the test makes it so."""
+    yield registry.register(other_folder)
     registry.promote("1")
 
 
@@ -190,6 +197,21 @@ def test_promotion_and_rollback_are_followed(registry: Registry, other: str) -> 
     registry.promote("1")
     assert follower.refresh()
     assert follower.served.model.score_records(records).p_skip.tolist() == before
+
+
+def test_no_request_fails_while_the_champion_goes_back_and_forth(
+    registry: Registry, other: str, other_folder: Path, model: ServedModel
+) -> None:
+    models = {"1": model, other: serving.load(other_folder)}
+    with (
+        running(Follower(RegisteredModel(registry.uri))) as port,
+        asked_all_along(port, models) as (failures, seen),
+    ):
+        for version in (other, "1", other, "1"):
+            registry.promote(version)
+            assert eventually(lambda version=version: seen[-8:] == [version] * 8)
+    assert failures == []
+    assert set(seen) == {"1", other}
 
 
 def test_no_champion_is_said(registry: Registry) -> None:

@@ -322,18 +322,19 @@ def versions(layout: DataLayout, folder: Path, tmp_path_factory: pytest.TempPath
     return {"1": folder, "2": pack(own, weight=9.0), "broken": Path(broken), "wrong": Path(wrong)}
 
 
-def test_a_new_version_is_served_without_a_failed_request(versions: dict[str, Path]) -> None:
+@contextmanager
+def asked_all_along(port: int, models: dict[str, ServedModel]) -> Iterator[tuple[list[object], list[str]]]:
+    """Have four clients ask without a pause; gives failures, and the versions that have answered.
+
+    An answer by two versions, or with other scores than its version's, is a failure.
+    """
     records = [request(rows) for rows in SESSIONS[:8]]
-    expected = {
-        name: serving.load(versions[name]).score_records(records).p_skip.tolist() for name in ("1", "2")
-    }
-    assert expected["1"] != pytest.approx(expected["2"], abs=1e-3)
-    source = MovingSource(versions, "1")
+    expected = {version: model.score_records(records).p_skip.tolist() for version, model in models.items()}
     failures: list[object] = []
     seen: list[str] = []
     stop = threading.Event()
 
-    def ask_on(port: int) -> None:
+    def ask_on() -> None:
         client = Client(port)
         while not stop.is_set():
             status, answer = client.ask(*records)
@@ -347,16 +348,27 @@ def test_a_new_version_is_served_without_a_failed_request(versions: dict[str, Pa
             seen.append(version)
         client.close()
 
-    with running(Follower(source)) as port:
-        threads = [threading.Thread(target=ask_on, args=(port,)) for _ in range(4)]
-        for thread in threads:
-            thread.start()
-        for version in ("1", "2", "1", "2"):
-            source.version = version
-            assert eventually(lambda version=version: seen[-8:] == [version] * 8)
+    threads = [threading.Thread(target=ask_on) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield failures, seen
+    finally:
         stop.set()
         for thread in threads:
             thread.join(20)
+
+
+def test_a_new_version_is_served_without_a_failed_request(versions: dict[str, Path]) -> None:
+    source = MovingSource(versions, "1")
+    models = {version: serving.load(versions[version]) for version in ("1", "2")}
+    with (
+        running(Follower(source)) as port,
+        asked_all_along(port, models) as (failures, seen),
+    ):
+        for version in ("1", "2", "1", "2"):
+            source.version = version
+            assert eventually(lambda version=version: seen[-8:] == [version] * 8)
     assert failures == []
     assert set(seen) == {"1", "2"}
 
