@@ -260,7 +260,7 @@ def page(result: Mapping[str, Any]) -> str:
             "",
             f"Written by `python -m benchmarks.serving --page` on {environment['cores']} cores, "
             f"{environment['date'][:10]}, Python {environment['versions']['python']}, with a model trained "
-            "on synthetic data. What each figure is: [benchmarks](../benchmarks/README.md#what-serving-costs).",
+            "on synthetic data. What each is: [benchmarks](../benchmarks/README.md#what-serving-costs).",
             "",
             "| figure | value | demanded | |",
             "|---|---|---|---|",
