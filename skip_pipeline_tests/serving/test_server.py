@@ -25,7 +25,7 @@ from skip_pipeline.serving import ServedModel
 from skip_pipeline.serving.follow import FolderSource, Follower
 from skip_pipeline.serving.server import ServerSettings, configuration, serve
 from skip_pipeline.settings import DataLayout
-from skip_pipeline_tests.builders import assert_says, refusal
+from skip_pipeline_tests.builders import TRACKS, assert_says, refusal
 from skip_pipeline_tests.serving.small_models import SESSIONS, pack, request
 
 JSON = {"Content-Type": "application/json"}
@@ -152,6 +152,8 @@ def test_the_server_says_that_it_lives_and_what_it_serves(client: Client, folder
 
 GOOD = request(SESSIONS[0])
 
+FEATURES = {name: value for name, value in TRACKS[0].items() if name != "track_id"}
+
 BAD_BODIES = {
     "nothing": (b"", "not JSON"),
     "no JSON": (b"{", "not JSON"),
@@ -174,6 +176,22 @@ BAD_BODIES = {
     ),
     "other columns": (b'{"dataframe_split": {"columns": ["a"], "data": [[1]]}}', "lacks session_id"),
     "NaN": (json.dumps({"dataframe_records": [GOOD | {"next_track_id": float("nan")}]}).encode(), "is nan"),
+    "a row of another session": (
+        json.dumps({"inputs": GOOD | {"history": [*SESSIONS[0][:2], SESSIONS[1][2]]}}).encode(),
+        "history[2].session_id is 's1', expected 's0'",
+    ),
+    "features that lack a column": (
+        json.dumps({"inputs": GOOD | {"next_track_id": None, "next_track": {"tempo": 1.0}}}).encode(),
+        "next_track.duration is missing, expected a finite number",
+    ),
+    "id and features": (
+        json.dumps({"inputs": GOOD | {"next_track": FEATURES}}).encode(),
+        "beside next_track, expected either",
+    ),
+    "a level that is a number": (
+        json.dumps({"inputs": GOOD | {"history": [SESSIONS[0][0] | {"context_type": 3}]}}).encode(),
+        "history[0].context_type is 3",
+    ),
     "empty history": (json.dumps({"dataframe_records": [GOOD | {"history": []}]}).encode(), "1 to 19"),
 }
 
