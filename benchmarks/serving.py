@@ -160,10 +160,12 @@ def _while_the_alias_moves(world: ServedWorld, server: Server, *, seconds: float
             server=server.url.removesuffix("/invocations"),
             longest=FOLLOW_SECONDS,
         )
-        while not moved.exists() and not moving.done():
-            time.sleep(0.1)
-        found = load.offered(server.url, world.requests, world.folder, rate=RATE, seconds=seconds)
-        stop.touch()
+        try:
+            while not moved.exists() and not moving.done():
+                time.sleep(0.1)
+            found = load.offered(server.url, world.requests, world.folder, rate=RATE, seconds=seconds)
+        finally:
+            stop.touch()  # else the moves would go on for ever
         return found, moving.result().rows
 
 

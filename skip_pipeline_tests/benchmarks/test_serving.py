@@ -157,7 +157,7 @@ def quoted(header: str) -> set[str]:
 # --- A server as a process ----------------------------------------------------------------------------------
 
 SERVER = """
-import http.server, sys
+import http.server, sys, numpy
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
         self.send_response(int(sys.argv[2]))
@@ -170,6 +170,7 @@ http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
 def test_a_server_is_waited_for_and_stopped() -> None:
     with running(lambda port: [sys.executable, "-c", SERVER, str(port), "200"], {}, b"{}") as server:
         assert server.seconds > 0
+        assert server.libraries_of("numpy") > 0
         assert server.libraries_of("tensorflow") == 0
         assert psutil.pid_exists(server.pid)
     assert not psutil.pid_exists(server.pid)
