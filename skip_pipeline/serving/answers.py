@@ -45,7 +45,8 @@ def answer(served: Served, body: bytes) -> str:
             ],
             "data_source": served.model.data_source,
             "unknown_levels": scores.unknown_levels,
-        }
+        },
+        allow_nan=False,  # no JSON reader has to take it
     )
 
 
