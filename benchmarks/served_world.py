@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -146,6 +147,7 @@ def cut_test_set(raw: Path, _folder: Path) -> Made:
     from skip_pipeline import raw_folder, schema
     from skip_pipeline.serving.logs import INPUT, LOG_INPUT, PREHISTORY, TEST_SET
 
+    shutil.rmtree(raw / TEST_SET, ignore_errors=True)
     (raw / TEST_SET).mkdir()
     # As text, so that what is written is what was read.
     text = pacsv.ConvertOptions(column_types={name: pa.string() for name in schema.SESSION_LOG.names})
