@@ -65,6 +65,7 @@ def commands(folder: Path, *, sessions: int, shards: int) -> dict[str, list[str]
         "speedup": ["benchmarks.speedup", "--shards", str(min(shards, SPEEDUP_SHARDS)), *made],
         "loader": ["benchmarks.loader", str(folder / "bundles")],
         "difficulty": ["benchmarks.difficulty", str(folder / "mini")],
+        "serving": ["benchmarks.serving"],
     }
 
 

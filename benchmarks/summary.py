@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
@@ -61,8 +61,13 @@ def result(
     return {"headline": dict(headline), "contenders": contenders, "data": dict(data)}
 
 
-def table(result: Mapping[str, Any]) -> str:
-    """The contenders as text, a line each, and the headline below."""
+def headline_table(headline: Mapping[str, float]) -> str:
+    """Headline figures as text, a line each."""
+    return "\n".join(f"{name:26}{value:>14,}" for name, value in headline.items())
+
+
+def table(result: Mapping[str, Any], headline: Callable[[Mapping[str, float]], str] = headline_table) -> str:
+    """The contenders as text, a line each, and the headline below, as ``headline`` shows it."""
     contenders = {name: Summary(**figures) for name, figures in result["contenders"].items()}
     width = max(len(name) for name in contenders) + 2
     lines = [f"{'':{width}}{'seconds':>9}{'fastest':>9}{'slowest':>9}{'rows/s':>12}{'peak MiB':>10}"]
@@ -71,18 +76,18 @@ def table(result: Mapping[str, Any]) -> str:
         f"{c.peak_rss_mib:10,.0f}"
         for name, c in contenders.items()
     ]
-    return "\n".join([*lines, "", headline_table(result["headline"])])
+    return "\n".join([*lines, "", headline(result["headline"])])
 
 
-def headline_table(headline: Mapping[str, float]) -> str:
-    """Headline figures as text, a line each."""
-    return "\n".join(f"{name:26}{value:>14,}" for name, value in headline.items())
-
-
-def finish(result: dict[str, Any], title: str, figures: Path | None) -> None:
+def finish(
+    result: dict[str, Any],
+    title: str,
+    figures: Path | None,
+    headline: Callable[[Mapping[str, float]], str] = headline_table,
+) -> None:
     """Print the table below a title, and write the figures with what they depend on, if that is asked for."""
     result["environment"] = measure.environment()
     print(f"{title}, synthetic data, {result['environment']['cores']} cores:")  # noqa: T201
-    print(table(result))  # noqa: T201 - the output of every command that measures
+    print(table(result, headline))  # noqa: T201 - the output of every command that measures
     if figures:
         figures.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")

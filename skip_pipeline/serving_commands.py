@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from skip_pipeline import settings
 from skip_pipeline.command_line import ERR, OUT, DataDir, guarded
-from skip_pipeline.errors import BadInputError, MissingInputError
+from skip_pipeline.errors import BadInputError, MissingInputError, RefusedError
 from skip_pipeline.settings import DataLayout
 
 if TYPE_CHECKING:
@@ -112,6 +113,8 @@ def predict(
     from skip_pipeline.serving.model import cores
 
     def go() -> None:
+        if out is not None:
+            _check_target(out)
         sessions = _read(file)
         source = _champion_or_latest(_layout(data_dir)) if model is None else FolderSource(model)
         served = opened(source, source.current())
@@ -133,33 +136,60 @@ def _read(file: Path) -> Sessions:
     from skip_pipeline.serving.logs import INPUT, PREHISTORY, LogPair, read_log_pair, read_whole_log
 
     if not file.is_file():
-        raise MissingInputError(f"{file} is not there; name a file of JSON, CSV or parquet")
+        what = "is a folder" if file.is_dir() else "is not there"
+        raise MissingInputError(f"{file} {what}; name a file of JSON, CSV or parquet")
     if file.suffix == ".json":
-        return sessions_of_json(file.read_bytes())
+        try:
+            return sessions_of_json(file.read_bytes())
+        except BadInputError as refusal:
+            raise BadInputError(f"{file}: {refusal}") from refusal
     if file.name.startswith(PREHISTORY):
         return read_log_pair(LogPair(file, file.with_name(file.name.replace(PREHISTORY, INPUT, 1))))
     return read_whole_log(file)
 
 
+def _check_target(out: Path) -> None:
+    """Refuse what cannot be written to, before any work is done for it."""
+    if out.suffix not in (".csv", ".parquet"):
+        raise RefusedError(f"{out} ends neither in .csv nor in .parquet; choose one of the two")
+    if out.is_dir() or not out.parent.is_dir():
+        what = "is a folder" if out.is_dir() else f"lies in {out.parent}, which is no folder"
+        raise RefusedError(
+            f"{out} {what}; expected the name of a file in a folder that is there. Choose another"
+        )
+
+
 def _write(table: pa.Table, out: Path | None, data_source: str) -> None:
-    """Write predictions, which say where the model's data are from also where they leave this machine."""
+    """Write predictions, which say where the model's data are from also where they leave this machine.
+
+    Raises:
+        RefusedError: the file cannot be written; one that was there before stays.
+    """
     import pyarrow as pa
     import pyarrow.csv as pacsv
     import pyarrow.parquet as pq
 
-    if out is not None and out.suffix == ".parquet":
-        pq.write_table(table.replace_schema_metadata({"data_source": data_source}), out)
-        return
     if out is None and sys.stdout.isatty():
         OUT.print(_shown(table, data_source))
         return
-    table = table.append_column("data_source", pa.array([data_source] * table.num_rows))
+    with_source = table.append_column("data_source", pa.array([data_source] * table.num_rows))
     if out is None:
-        pacsv.write_csv(table, sys.stdout.buffer)
-    elif out.suffix == ".csv":
-        pacsv.write_csv(table, out)
-    else:
-        raise BadInputError(f"{out} ends neither in .csv nor in .parquet; choose one of the two")
+        pacsv.write_csv(with_source, sys.stdout.buffer)
+        return
+    part = out.with_name(f".{out.name}.part")
+    try:
+        if out.suffix == ".parquet":
+            pq.write_table(table.replace_schema_metadata({"data_source": data_source}), part)
+        else:
+            pacsv.write_csv(with_source, part)
+        part.replace(out)
+    except OSError as failure:
+        raise RefusedError(
+            f"{out} cannot be written ({failure}), expected a folder with room that this user may write to. "
+            "Choose another"
+        ) from failure
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _shown(table: pa.Table, data_source: str) -> Table:
@@ -170,8 +200,17 @@ def _shown(table: pa.Table, data_source: str) -> Table:
         caption=f"and {more:,} more; --out FILE has all" if more > 0 else None,
     )
     for row in table.slice(0, _ROWS_SHOWN).to_pylist():
-        shown.add_row(*(f"{value:.3f}" if isinstance(value, float) else str(value) for value in row.values()))
+        shown.add_row(*(Text(_cell(value)) for value in row.values()))  # ids may look like Rich's markup
     return shown
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.3f}"
+    text = "" if value is None else str(value)
+    return "".join(
+        character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text
+    )
 
 
 # --- Which model --------------------------------------------------------------------------------------------

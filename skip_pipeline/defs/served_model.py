@@ -79,8 +79,8 @@ def signature() -> Any:
             [
                 ColSpec(DataType.string, schema.SESSION_ID),
                 ColSpec(Array(Map(anything)), "history"),
-                ColSpec(DataType.string, "next_track_id"),
-                # A map would not let a row do without, where pandas puts NaN.
+                # One of the two, row by row. A map would not let a row do without, where pandas puts NaN.
+                ColSpec(DataType.string, "next_track_id", required=False),
                 ColSpec(anything, "next_track", required=False),
             ]
         ),

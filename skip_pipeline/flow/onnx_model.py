@@ -75,10 +75,14 @@ def predict_onnx(model: Path | bytes | onnxruntime.InferenceSession, inputs: Map
         inputs: the branches of n sessions, such as a ``Bundle``; the label is ignored and may be missing.
 
     Raises:
-        MissingInputError, ContractError: see ``open_onnx``; or an input is missing or has another shape.
+        MissingInputError, ContractError: see ``open_onnx``; or an input is missing or has another shape, or
+            the model fails.
     """
     session = model if isinstance(model, onnxruntime.InferenceSession) else open_onnx(model)
-    parts = [session.run([OUTPUT], some)[0] for some in _batches(inputs)]
+    try:
+        parts = [session.run([OUTPUT], some)[0] for some in _batches(inputs)]
+    except (*_UNREADABLE, refusals.RuntimeException) as refusal:
+        raise ContractError(f"the ONNX model does not run ({refusal}); {_REMEDY}") from refusal
     return np.concatenate([np.empty(0), *parts]).astype(np.float64)
 
 

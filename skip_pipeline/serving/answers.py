@@ -2,6 +2,7 @@
 
 {"dataframe_records": [{"session_id": …, "history": […], "next_track_id": …}, …]}
 {"dataframe_split": {"columns": ["session_id", …], "data": [[…], …]}}
+{"inputs": [{"session_id": …, "history": […], "next_track_id": …}, …]}, or the object of one session alone
 
 {"predictions": [{"session_id": …, "p_skip": …, "known_track": …, "model_version": …}, …],
 "data_source": …, "unknown_levels": …}
@@ -22,6 +23,9 @@ from skip_pipeline.serving.sessions import Sessions
 
 RECORDS: Final = "dataframe_records"
 SPLIT: Final = "dataframe_split"
+INPUTS: Final = "inputs"
+FORMS: Final = (RECORDS, SPLIT, INPUTS)
+_ONE_FORM: Final = "an object with one of " + ", ".join(FORMS)
 
 
 def answer(served: Served, body: bytes) -> str:
@@ -41,7 +45,8 @@ def answer(served: Served, body: bytes) -> str:
             ],
             "data_source": served.model.data_source,
             "unknown_levels": scores.unknown_levels,
-        }
+        },
+        allow_nan=False,  # no JSON reader has to take it
     )
 
 
@@ -49,21 +54,21 @@ def sessions_of_json(body: bytes) -> Sessions:
     """Read a request.
 
     Raises:
-        BadInputError: it is not JSON of one of the two forms, or a session in it is not as it must be.
+        BadInputError: it is not JSON of one of these forms, or a session in it is not as it must be.
     """
     try:
         content = json.loads(body)
     except (ValueError, RecursionError) as refusal:  # no UTF-8, no JSON, an endless number, or too deep
         raise BadInputError(
-            f"the request is not JSON ({refusal}); send an object with {RECORDS} or {SPLIT}"
+            f"the request is not JSON ({refusal}), expected {_ONE_FORM}. Send that"
         ) from refusal
-    forms = [name for name in (RECORDS, SPLIT) if isinstance(content, Mapping) and name in content]
+    forms = [name for name in FORMS if isinstance(content, Mapping) and name in content]
     if len(forms) != 1:
-        raise BadInputError(
-            f"the request is {shown_value(content)}; expected an object with either {RECORDS} or {SPLIT}"
-        )
+        raise BadInputError(f"the request is {shown_value(content)}, expected {_ONE_FORM}. Send that")
     given = content[forms[0]]
-    return sessions_of_records(given) if forms[0] == RECORDS else sessions_of_columns(_columns(given))
+    if forms[0] == SPLIT:
+        return sessions_of_columns(_columns(given))
+    return sessions_of_records([given] if forms[0] == INPUTS and isinstance(given, Mapping) else given)
 
 
 def _columns(split: object) -> dict[str, list[Any]]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
-from skip_pipeline.errors import SkipPipelineError
+from skip_pipeline.errors import ContractError, SkipPipelineError
 from skip_pipeline.serving.example import request_example
 from skip_pipeline.serving.model import ServedModel
 from skip_pipeline.serving.package import describe, load
@@ -73,12 +73,17 @@ def opened(source: Source, version: str) -> Served:
     """Open a version and have it answer the example, so that no request is its first.
 
     Raises:
-        SkipPipelineError, OSError: it cannot be had, or not opened.
+        SkipPipelineError, OSError: it cannot be had, or not opened, or does not answer with a probability.
     """
     with source.fetched(version) as folder:
         # One thread: several requests are answered at a time.
         model = load(folder, threads=1)
-    model.score_records(request_example().to_dict("records"))
+    (p_skip,) = model.score_records(request_example().to_dict("records")).p_skip.tolist()
+    if not 0 <= p_skip <= 1:
+        raise ContractError(
+            f"version {version} says {p_skip} of the example, expected a probability; serve another version, "
+            "and materialize trained_model again"
+        )
     return Served(model, version)
 
 

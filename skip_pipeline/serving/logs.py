@@ -81,12 +81,22 @@ def read_whole_log(path: Path) -> Sessions:
     Raises:
         MissingInputError, BadInputError: see ``session_log.read_session_log``; parquet without the log's
             columns, or with values that they cannot hold.
-        BrokenSessionError: positions are not 1, 2, …, 2 to 20 of them.
+        BrokenSessionError: positions are not 1, 2, …, 2 to 20 of them, or not as many as ``session_length``
+            says, as where a file was cut.
     """
     log, _ = order_session_log(
         _read_parquet_log(path) if path.suffix == ".parquet" else read_session_log(path)
     )
     starts, counts = _sessions_of(log, str(path), least=2, most=schema.MAX_SESSION_LENGTH)
+    said = log[schema.LENGTH].to_numpy()
+    if (wrong := np.flatnonzero(said != np.repeat(counts, counts))).size:
+        number = int(np.searchsorted(starts, wrong[0], side="right")) - 1
+        name = log[schema.SESSION_ID][int(wrong[0])].as_py()
+        raise BrokenSessionError(
+            f"{path}: session {shown_value(name)} has {counts[number]} rows, and {said[wrong[0]]} in column "
+            f"{schema.LENGTH}; expected a row for each of its tracks. Deliver the session whole, or remove "
+            "its rows"
+        )
     last = starts + counts - 1
     next_ids = log[schema.LOG_TRACK_ID].take(pa.array(last)).combine_chunks()
     earlier = np.ones(log.num_rows, bool)
@@ -96,16 +106,26 @@ def read_whole_log(path: Path) -> Sessions:
 
 def _read_parquet_log(path: Path) -> pa.Table:
     """A parquet file with the columns of a session log, of any types that hold their values."""
+    names = schema.SESSION_LOG.names
     try:
-        log = pq.read_table(path, columns=schema.SESSION_LOG.names)
-        log = log.select(schema.SESSION_LOG.names).cast(schema.SESSION_LOG)
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            lacking = [name for name in names if name not in file.schema_arrow.names]
+            log = file.read(columns=[name for name in names if name not in lacking])
+        if not lacking:
+            log = log.select(names).cast(schema.SESSION_LOG)
+            log.validate(full=True)
     except FileNotFoundError:
         raise MissingInputError(f"{path} is not there; expected a log with the published columns") from None
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, KeyError, OSError) as refusal:
         raise BadInputError(
-            f"{path} is no session log ({refusal}); expected parquet with the columns "
-            f"{', '.join(schema.SESSION_LOG.names)}, as published. Correct the file"
+            f"{path} is no session log, or a damaged one ({refusal}); expected parquet with the published "
+            "columns and values that fit them. Write or copy the file again"
         ) from refusal
+    if lacking:
+        raise BadInputError(
+            f"{path} lacks the columns {', '.join(lacking)}, expected all {len(names)} as published: "
+            f"{', '.join(names)}. Write the file with them"
+        )
     if log.num_rows == 0:
         raise BadInputError(f"{path} has no rows; expected at least one session. Deliver the file again")
     for name in log.column_names:

@@ -37,7 +37,7 @@ class SkipModel(PythonModel):
 
         Args:
             context: of ``load_context``.
-            model_input: ``session_id``, ``history``, ``next_track_id`` and perhaps ``next_track``, see
+            model_input: ``session_id``, ``history`` and ``next_track_id`` or ``next_track``, see
                 ``serving.requests``.
             params: none are known.
 
@@ -57,8 +57,9 @@ class SkipModel(PythonModel):
                 schema.SESSION_ID: columns[schema.SESSION_ID],
                 "p_skip": scores.p_skip,
                 "known_track": scores.known_track,
-                "data_source": self._model.data_source,
-            }
+                "data_source": [self._model.data_source] * len(scores.p_skip),
+            },
+            copy=False,  # with a list and not a scalar above it takes two thirds of the time for one row
         )
 
 

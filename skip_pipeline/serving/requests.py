@@ -3,18 +3,19 @@
     session_id      text; comes back with the answer. May repeat, so that a session can be scored with several
                     tracks that may come next.
     history         1 to 19 objects, the tracks played so far in order; published names of the log's columns
-    next_track_id   text
-    next_track      optional: the raw features of the next track, published names of the feature columns
+    next_track_id   text; or, in its place,
+    next_track      the raw features of the next track, published names of the feature columns
 
-Of a history's columns those in ``USED`` are needed; the others may be there and mean nothing to the network.
-``session_length`` is among them: what counts is how many tracks have been played.
+Of a history's columns those in ``USED`` are needed. A ``session_id`` in a row must be the session's, since
+rows of two sessions may well add up to positions without gaps. The others may be there and mean nothing to
+the network. ``session_length`` is among them: what counts is how many tracks have been played.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from itertools import chain
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain, repeat
 from typing import Any, Final, NoReturn
 
 import numpy as np
@@ -29,7 +30,9 @@ from skip_pipeline.serving.sessions import LEVEL_CODES, ROW, Sessions
 HISTORY: Final = "history"
 NEXT_TRACK_ID: Final = "next_track_id"
 NEXT_TRACK: Final = "next_track"
-REQUIRED: Final = (schema.SESSION_ID, HISTORY, NEXT_TRACK_ID)
+REQUIRED: Final = (schema.SESSION_ID, HISTORY)
+EITHER: Final = (NEXT_TRACK_ID, NEXT_TRACK)
+FIELDS: Final = f"{', '.join(REQUIRED)} and either {' or '.join(EITHER)}"
 
 USED: Final = (schema.POSITION, schema.LOG_TRACK_ID, *FLAGS, SHUFFLE, *SEEKS, *CATEGORIES)
 """Columns of a log row that the network is given, in some form."""
@@ -46,16 +49,16 @@ def sessions_of_records(records: object) -> Sessions:
     if not isinstance(records, list) or not records:
         raise BadInputError(
             f"the request holds {shown_value(records)}, expected a list of sessions, each an object with "
-            f"{', '.join(REQUIRED)}. {_REMEDY}"
+            f"{FIELDS}. {_REMEDY}"
         )
     for number, record in enumerate(records):
         if not isinstance(record, Mapping):
             raise BadInputError(
                 f"session {number} of the request is {shown_value(record)}, expected an object with "
-                f"{', '.join(REQUIRED)}. {_REMEDY}"
+                f"{FIELDS}. {_REMEDY}"
             )
         _refuse_names(record, f"session {number} of the request")
-    names = (*REQUIRED, NEXT_TRACK)
+    names = (*REQUIRED, *EITHER)
     return sessions_of_columns({name: [record.get(name) for record in records] for name in names})
 
 
@@ -63,26 +66,29 @@ def sessions_of_columns(columns: Mapping[str, Sequence[Any]]) -> Sessions:
     """Read sessions from columns of one value per session.
 
     Args:
-        columns: ``REQUIRED`` and perhaps ``next_track``, m values each.
+        columns: ``REQUIRED`` and one or both of ``EITHER``, m values each; where a session does without one
+            of these, it has None there, or NaN as pandas puts it.
 
     Raises:
         BadInputError: a field is missing, or breaks what the module says; names session, field and reason.
     """
     _refuse_names(columns, "the request")
-    ids, next_ids = (columns[name] for name in (schema.SESSION_ID, NEXT_TRACK_ID))
+    ids, histories = columns[schema.SESSION_ID], columns[HISTORY]
     if len(ids) == 0:
         raise BadInputError(f"the request holds no session, expected at least one. {_REMEDY}")
-    for name, texts in ((schema.SESSION_ID, ids), (NEXT_TRACK_ID, next_ids)):
-        for number, text in enumerate(texts):
-            if not isinstance(text, str) or not text:
-                _refuse(ids, number, name, text, "a text that is not empty")
-    histories = columns[HISTORY]
+    for number, text in enumerate(ids):
+        if not isinstance(text, str) or not text:
+            _refuse(ids, number, schema.SESSION_ID, text, "a text that is not empty")
     for number, history in enumerate(histories):
         _check_history(ids, number, history)
     earlier = np.fromiter(map(len, histories), np.int64, len(histories))
     objects = list(chain.from_iterable(histories))
-    rows = _rows(objects, _Place(ids, earlier))
+    place = _Place(ids, earlier)
+    _check_sessions(objects, place)
+    rows = _rows(objects, place)
     played = [row[schema.LOG_TRACK_ID] for row in objects]
+    features = _next_features(ids, columns.get(NEXT_TRACK))
+    next_ids = _next_ids(ids, columns.get(NEXT_TRACK_ID), features)
     rows["track"] = np.arange(len(rows))
     return Sessions(
         session_id=list(ids),
@@ -90,18 +96,18 @@ def sessions_of_columns(columns: Mapping[str, Sequence[Any]]) -> Sessions:
         rows=rows,
         next_track=np.arange(len(ids)) + len(rows),
         track_ids=[*played, *next_ids],
-        next_features=_next_features(ids, columns.get(NEXT_TRACK)),
+        next_features=features,
     )
 
 
 def _refuse_names(found: Mapping[str, Any], where: str) -> None:
-    if missing := [name for name in REQUIRED if name not in found]:
-        raise BadInputError(f"{where} lacks {', '.join(missing)}, expected {', '.join(REQUIRED)}. {_REMEDY}")
-    if extra := [name for name in found if name not in (*REQUIRED, NEXT_TRACK)]:
-        raise BadInputError(
-            f"{where} has {shown_value(extra[0])}, expected {', '.join(REQUIRED)} and perhaps {NEXT_TRACK}. "
-            f"{_REMEDY}"
-        )
+    missing = [name for name in REQUIRED if name not in found]
+    if not any(name in found for name in EITHER):
+        missing.append(" or ".join(EITHER))
+    if missing:
+        raise BadInputError(f"{where} lacks {', '.join(missing)}, expected {FIELDS}. {_REMEDY}")
+    if extra := [name for name in found if name not in (*REQUIRED, *EITHER)]:
+        raise BadInputError(f"{where} has {shown_value(extra[0])}, expected {FIELDS}. {_REMEDY}")
 
 
 def _check_history(ids: Sequence[str], number: int, history: Any) -> None:
@@ -123,9 +129,22 @@ class _Place:
         self._ends = np.cumsum(earlier)
         self.positions = np.arange(earlier.sum()) - np.repeat(self._ends - earlier, earlier) + 1
 
+    def owners(self) -> Iterator[str]:
+        """The session that each row is said to be of."""
+        counts = np.diff(self._ends, prepend=0).tolist()
+        return chain.from_iterable(map(repeat, self._ids, counts))
+
     def refuse(self, i: int, column: str, value: object, expected: str) -> NoReturn:
         number = int(np.searchsorted(self._ends, i, side="right"))
         _refuse(self._ids, number, f"{HISTORY}[{self.positions[i] - 1}].{column}", value, expected)
+
+
+def _check_sessions(objects: Sequence[Mapping[str, Any]], place: _Place) -> None:
+    """Refuse a row that says of itself that it is another session's."""
+    for i, (row, owner) in enumerate(zip(objects, place.owners(), strict=True)):
+        said = row.get(schema.SESSION_ID, owner)
+        if not (isinstance(said, str) and said == owner):
+            place.refuse(i, schema.SESSION_ID, said, f"{shown_value(owner)}: a history is one session's")
 
 
 def _rows(objects: Sequence[Mapping[str, Any]], place: _Place) -> np.ndarray:
@@ -199,14 +218,33 @@ def _first(values: Sequence[Any], is_wrong: Callable[[Any], bool]) -> int | None
     return next((i for i, value in enumerate(values) if is_wrong(value)), None)
 
 
-# --- Features of the next track ---------------------------------------------------------------------------
+# --- The next track -----------------------------------------------------------------------------------------
+
+
+def _next_ids(ids: Sequence[str], given: Sequence[Any] | None, features: Mapping[int, Any]) -> list[str]:
+    """Id of each session's next track, the empty text, which is no id, where its features are given."""
+    texts = [None] * len(ids) if given is None else given
+    for number, text in enumerate(texts):
+        if number in features:
+            if not _is_absent(text):
+                found = _Words(f"{shown_value(text)} beside {NEXT_TRACK}")
+                expected = f"either the id of a track, or its features as {NEXT_TRACK}"
+                _refuse(ids, number, NEXT_TRACK_ID, found, expected)
+        elif not isinstance(text, str) or not text:
+            expected = f"a text that is not empty, or the track's features as {NEXT_TRACK}"
+            _refuse(ids, number, NEXT_TRACK_ID, text, expected)
+    return ["" if number in features else text for number, text in enumerate(texts)]
+
+
+def _is_absent(value: object) -> bool:
+    return value is None or (isinstance(value, float) and math.isnan(value))
 
 
 def _next_features(ids: Sequence[str], given: Sequence[Any] | None) -> dict[int, Mapping[str, Any]]:
-    """Raw features by number of the session; a session without them has None, or NaN as pandas puts it."""
+    """Raw features by number of the session."""
     found: dict[int, Mapping[str, Any]] = {}
     for number, features in enumerate(given if given is not None else ()):
-        if features is None or (isinstance(features, float) and math.isnan(features)):
+        if _is_absent(features):
             continue
         if not isinstance(features, Mapping):
             _refuse(ids, number, NEXT_TRACK, features, "an object with the features' columns")

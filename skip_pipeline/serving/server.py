@@ -26,6 +26,7 @@ from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from skip_pipeline.errors import BadInputError, RefusedError
 from skip_pipeline.serving.answers import answer
@@ -44,7 +45,9 @@ class ServerSettings:
     host: str = "127.0.0.1"  # whoever can reach the server can use it
     port: int = 5001  # beside the 5000 of MLflow's own pages
     max_body_bytes: int = 4 * 2**20  # 400 sessions of the longest kind; more is work for `predict`
+    max_head_bytes: int = 16 * 2**10  # what browsers send is below 8 KiB
     body_seconds: float = 30.0  # 4 MiB over a slow mobile network
+    idle_seconds: float = 10.0  # without a request that has begun; uvicorn ends kept-alive ones after 5
     connections: int = 100  # open at a time, idle ones included; their bodies take 400 MiB at most
     poll_seconds: float = 2.0  # between two looks at which version is current
     stop_seconds: float = 20.0  # that requests in flight get to end when the server is stopped
@@ -134,10 +137,40 @@ def _say_if_failed(follows: asyncio.Task[None]) -> None:
         _log.error("no other version will be served until a restart", exc_info=failure)
 
 
+class _Connection(H11Protocol):
+    """A connection that is closed when nobody asks anything on it.
+
+    uvicorn waits without end for a first request, for the rest of a request's head, and for the rest of a
+    body that was refused; a hundred such connections would be all that the server has.
+    """
+
+    idle_seconds: float
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
+        super().connection_made(transport)
+        self._next_look = self.loop.call_later(self.idle_seconds, self._look, self.cycle)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._next_look.cancel()
+        super().connection_lost(exc)
+
+    def _look(self, before: RequestResponseCycle | None) -> None:
+        """Close it if the last request is still the one that it was before, and answered."""
+        last = self.cycle
+        if last is before and (last is None or last.response_complete):
+            self.transport.close()
+        else:
+            self._next_look = self.loop.call_later(self.idle_seconds, self._look, last)
+
+
 def configuration(follower: Follower, settings: ServerSettings) -> uvicorn.Config:
     """How uvicorn runs the server."""
     return uvicorn.Config(
         application(follower, settings),
+        # By h11, which bounds the head of a request, whether or not the faster httptools is installed.
+        http=type("Connection", (_Connection,), {"idle_seconds": settings.idle_seconds}),
+        h11_max_incomplete_event_size=settings.max_head_bytes,
+        ws="none",
         log_level="warning",
         access_log=False,
         lifespan="on",

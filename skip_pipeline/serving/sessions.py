@@ -65,9 +65,9 @@ class Sessions:
         return np.concatenate([[0], np.cumsum(self.earlier)])
 
     @property
-    def next_track_ids(self) -> list[str]:
-        """Ids of the tracks to be scored, m."""
-        return [self.track_ids[i] for i in self.next_track.tolist()]
+    def next_track_ids(self) -> list[str | None]:
+        """Ids of the tracks to be scored, m; None for a track of which only features were given."""
+        return [self.track_ids[i] or None for i in self.next_track.tolist()]
 
     @property
     def unknown_levels(self) -> int:

@@ -45,13 +45,13 @@ class KnownTracks:
         known = np.fromiter((a == b for a, b in zip(found, wanted, strict=True)), bool, len(wanted))
         return np.where(known, at, -1)
 
-    def scaled(self, features: Sequence[Mapping[str, Any]], rows: np.ndarray) -> np.ndarray:
+    def scaled(self, features: Sequence[Mapping[str, Any]]) -> np.ndarray:
         """Raw features as the network's input, scaled by what scaled the tracks of training.
+
+        The ordinal code is no feature of a track, and stays neutral.
 
         Args:
             features: ``schema.TRACK_ATTRIBUTES`` of n tracks.
-            rows: int64 (n,), as ``rows_of`` says. The ordinal code is no feature of a track, so a track that
-                is not known gets the neutral one.
 
         Returns:
             float32 (n, 31).
@@ -66,7 +66,7 @@ class KnownTracks:
         scaled[:, _NUMERIC] = raw
         for name, level in zip(schema.indicators("mode"), schema.LEVELS["mode"], strict=True):
             scaled[:, schema.TRACK_BRANCH.index(name)] = [track["mode"] == level for track in features]
-        scaled[:, _CODE] = np.where(rows < 0, self.neutral[_CODE], self.matrix[np.maximum(rows, 0), _CODE])
+        scaled[:, _CODE] = self.neutral[_CODE]
         return scaled
 
 

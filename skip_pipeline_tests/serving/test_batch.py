@@ -206,7 +206,7 @@ def test_parquet_of_any_fitting_types_reads_as_the_csv_does(tmp_path: Path, mode
         ({"hist_user_behavior_n_seekback": -1}, ("hist_user_behavior_n_seekback", "(-1)")),
         ({"track_id_clean": ""}, ("column track_id_clean is not a value", "('')")),
         ({"context_type": None}, ("column context_type is not a value",)),
-        ({"skip_1": "maybe"}, ("is no session log", "as published")),
+        ({"skip_1": "maybe"}, ("is no session log", "values that fit them")),
     ],
 )
 def test_parquet_with_wrong_values_is_refused(tmp_path: Path, change: dict, parts: tuple) -> None:
@@ -217,9 +217,53 @@ def test_parquet_with_wrong_values_is_refused(tmp_path: Path, change: dict, part
     assert_says(message, "log.parquet", *parts)
 
 
-def test_parquet_of_something_else_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "log.parquet").write_bytes(b"PAR")
-    assert_says(refusal(BadInputError, lambda: read_whole_log(tmp_path / "log.parquet")), "is no session log")
+@pytest.mark.parametrize("keep", [0, 3, 20, -1, -400])
+def test_parquet_that_was_cut_is_refused(tmp_path: Path, keep: int) -> None:
+    import pandas as pd
+
+    path = tmp_path / "log.parquet"
+    pd.DataFrame(session("s1", 10)).to_parquet(path)
+    path.write_bytes(path.read_bytes()[:keep])
+    message = refusal(BadInputError, lambda: read_whole_log(path))
+    assert_says(message, str(path), "a damaged one", "Write or copy the file again")
+
+
+def test_parquet_with_a_text_that_is_none_is_refused(tmp_path: Path) -> None:
+    import pandas as pd
+
+    path = tmp_path / "log.parquet"
+    pd.DataFrame(session("s1", 10, context_type="charts")).to_parquet(path, compression="none")
+    content = path.read_bytes()
+    assert b"charts" in content
+    path.write_bytes(content.replace(b"charts", b"\xffharts"))
+    assert_says(refusal(BadInputError, lambda: read_whole_log(path)), str(path), "UTF", "copy the file again")
+
+
+def test_parquet_without_a_column_is_refused(tmp_path: Path) -> None:
+    import pandas as pd
+
+    path = tmp_path / "log.parquet"
+    pd.DataFrame(session("s1", 10)).drop(columns=["skip_1", "premium"]).to_parquet(path)
+    message = refusal(BadInputError, lambda: read_whole_log(path))
+    assert_says(
+        message, f"{path} lacks the columns skip_1, premium, expected all 21", "session_id, session_p"
+    )
+
+
+def test_parquet_without_rows_is_refused(tmp_path: Path) -> None:
+    import pandas as pd
+
+    path = tmp_path / "log.parquet"
+    pd.DataFrame(session("s1", 10)).iloc[:0].to_parquet(path)
+    assert_says(refusal(BadInputError, lambda: read_whole_log(path)), str(path), "at least one")
+
+
+def test_a_log_that_was_cut_between_rows_is_refused(tmp_path: Path) -> None:
+    path = deliver(tmp_path / "log.csv", [*session("s1", 10), *session("s2", 12)[:11]])
+    message = refusal(BrokenSessionError, lambda: read_whole_log(path))
+    assert_says(
+        message, str(path), "'s2' has 11 rows, and 12 in column session_length", "Deliver the session whole"
+    )
 
 
 @pytest.mark.parametrize("length", [1, 21])

@@ -6,12 +6,16 @@ import sys
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 import typer
+from rich.console import Console
 from typer.testing import CliRunner, Result
 
+import skip_pipeline
 from skip_pipeline.serving import ServedModel, describe
-from skip_pipeline.serving_commands import register
+from skip_pipeline.serving.example import request_example
+from skip_pipeline.serving_commands import _shown, register
 from skip_pipeline.settings import TRACKING_URI_VARIABLE, DataLayout
 from skip_pipeline_tests.builders import assert_says, deliver, session
 from skip_pipeline_tests.serving.registry import Registry
@@ -72,6 +76,11 @@ def test_the_champion_answers_where_there_is_one(
     assert set(predict(layout, log)["model_version"]) == {"1"}
 
 
+def test_the_documented_request_is_the_example() -> None:
+    text = (Path(skip_pipeline.__file__).parents[1] / "docs" / "request.json").read_text()
+    assert json.loads(text) == {"dataframe_records": request_example().to_dict("records")}
+
+
 @pytest.mark.parametrize("name", ["scores.csv", "scores.parquet"])
 def test_scores_go_to_a_file(folder: Path, log: Path, tmp_path: Path, name: str) -> None:
     result = run("predict", log, "--model", folder, "--out", tmp_path / name)
@@ -86,8 +95,17 @@ def test_scores_go_to_a_file(folder: Path, log: Path, tmp_path: Path, name: str)
     ("words", "parts"),
     [
         (("nowhere.csv",), ("nowhere.csv is not there",)),
+        (("nowhere.parquet",), ("nowhere.parquet is not there",)),
+        (("folder.csv",), ("folder.csv is a folder", "name a file")),
+        (("empty.csv",), ("empty.csv is empty",)),
+        (("empty.parquet",), ("empty.parquet is no session log, or a damaged one",)),
+        (("cut.csv",), ("cut.csv", "not one value per column in data row 10")),
+        (("cut.parquet",), ("cut.parquet", "damaged")),
         (("log.csv", "--out", "scores.xlsx"), ("neither in .csv nor in .parquet",)),
-        (("request.json",), ("not JSON",)),
+        (("log.csv", "--out", "gone/scores.csv"), ("lies in gone, which is no folder",)),
+        (("log.csv", "--out", "folder.csv"), ("folder.csv is a folder",)),
+        (("request.json",), ("request.json: the request is not JSON",)),
+        (("session.json",), ("session.json: session 0 of the request lacks next_track_id or next_track",)),
         (("log.csv", "--model", "."), ("no served model",)),
     ],
 )
@@ -97,10 +115,45 @@ def test_what_cannot_be_done_is_one_line(
     monkeypatch.chdir(tmp_path)
     deliver(tmp_path / "log.csv", session("s1", 10))
     (tmp_path / "request.json").write_text("{")
+    (tmp_path / "session.json").write_text('{"inputs": {"session_id": "s1", "history": []}}')
+    (tmp_path / "folder.csv").mkdir()
+    for kind in ("csv", "parquet"):
+        (tmp_path / f"empty.{kind}").touch()
+    (tmp_path / "cut.csv").write_text((tmp_path / "log.csv").read_text()[:-80])
+    pd.DataFrame(session("s1", 10)).to_parquet("cut.parquet")
+    (tmp_path / "cut.parquet").write_bytes((tmp_path / "cut.parquet").read_bytes()[:-1])
     result = run("predict", *words, "--data-dir", layout.root)
     assert result.exit_code == 1
     assert_says(result.stderr, "error: ", *parts)
     assert "Traceback" not in result.output
+
+
+def test_a_file_that_cannot_be_written_leaves_what_was_there(
+    folder: Path, log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_arguments: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    scores = tmp_path / "scores.csv"
+    scores.write_text("earlier")
+    monkeypatch.setattr("pyarrow.csv.write_csv", full)
+    result = run("predict", log, "--model", folder, "--out", scores)
+    assert result.exit_code == 1
+    assert_says(result.stderr, "scores.csv cannot be written", "No space left", "with room")
+    assert scores.read_text() == "earlier"
+    assert {path.name for path in tmp_path.glob("*scores*")} == {"scores.csv"}
+
+
+def test_ids_are_shown_as_they_are_and_do_nothing_to_a_terminal() -> None:
+    table = pa.table(
+        {"session_id": ["[/red]", "a\x1b[2Jb"], "p_skip": [0.5, 0.25], "track_id": [None, "[b]t"]}
+    )
+    console = Console(width=80, file=io.StringIO())
+    console.print(_shown(table, "real"))
+    assert isinstance(console.file, io.StringIO)
+    text = console.file.getvalue()
+    assert_says(text, "[/red]", "a\ufffd[2Jb", "0.250", "[b]t")
+    assert "\x1b" not in text
 
 
 PROGRAM = """

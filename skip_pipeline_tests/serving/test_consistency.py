@@ -1,70 +1,110 @@
-"""One session, one probability: from the Keras network on the bundles, in batch, and over HTTP."""
+"""One session, one probability: from the trained network on the bundles, in batch, over HTTP, in MLflow."""
 
 import http.client
 import json
 import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import mlflow
 import numpy as np
+import pandas as pd
 import pyarrow.parquet as pq
+import pytest
 
 from skip_pipeline import schema, serving
+from skip_pipeline.defs.served_model import RegisteredModel
 from skip_pipeline.flow.bundle import open_bundle
 from skip_pipeline.flow.calibrate import Calibration
 from skip_pipeline.serving import batch
-from skip_pipeline.serving.follow import FolderSource, Follower
-from skip_pipeline.settings import PRESETS, DataLayout
+from skip_pipeline.serving.follow import Follower
+from skip_pipeline.settings import MODEL_NAME, PRESETS, DataLayout
 from skip_pipeline.storage import write_json
+from skip_pipeline_tests.conftest import forget_settings
+from skip_pipeline_tests.serving.registry import Registry
 from skip_pipeline_tests.serving.small_models import SESSIONS, deliver_test_set, request
 from skip_pipeline_tests.serving.test_server import running
 
+NAMES = [rows[0]["session_id"] for rows in SESSIONS]
 
-def test_training_batch_and_server_say_the_same(layout: DataLayout, tmp_path: Path) -> None:
-    import keras
 
+@dataclass(frozen=True)
+class Deployed:
+    """A network that was trained, packed and registered, and what it says of ``SESSIONS`` itself."""
+
+    folder: Path
+    registry: Registry
+    p_skip: np.ndarray
+
+    def assert_says_the_same(self, found: dict[str, float]) -> None:
+        np.testing.assert_allclose([found[name] for name in NAMES], self.p_skip, rtol=0, atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def deployed(layout: DataLayout, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
     from skip_pipeline.flow.export import to_onnx
-    from skip_pipeline.flow.train import predict
-    from skip_pipeline.networks.presets import build_network
+    from skip_pipeline.flow.train import predict, train
 
-    own = DataLayout(Path(shutil.copytree(layout.root, tmp_path / "data")))
-    keras.utils.set_random_seed(1)
-    network = build_network(PRESETS["fast"], open_bundle(own.bundles, "train"))
+    folder = tmp_path_factory.mktemp("deployed")
+    own = DataLayout(Path(shutil.copytree(layout.root, folder / "data")))
+    bundles = {split: open_bundle(own.bundles, split) for split in schema.SPLITS}
+    settings = replace(PRESETS["fast"], max_epochs=2, batch_size=8)
+    network = train(bundles["train"], bundles["validation"], settings, lambda _: None).network
     calibration = Calibration(slope=0.8, offset=0.2, threshold=0.5, sessions=1)
-    (tmp_path / "network.onnx").write_bytes(to_onnx(network))
-    write_json(tmp_path / "calibration.json", calibration.to_json())
-    folder = tmp_path / "served_model"
+    said = {}
+    for bundle in bundles.values():
+        p_not_skipped = calibration.apply(predict(network, bundle))
+        said |= dict(zip(bundle.session_id.tolist(), (1 - p_not_skipped).tolist(), strict=True))
+    (folder / "network.onnx").write_bytes(to_onnx(network))
+    write_json(folder / "calibration.json", calibration.to_json())
     serving.pack(
-        folder,
+        folder / "served_model",
         own,
-        network=tmp_path / "network.onnx",
-        calibration=tmp_path / "calibration.json",
+        network=folder / "network.onnx",
+        calibration=folder / "calibration.json",
         preset="fast",
     )
+    with pytest.MonkeyPatch.context() as environment:
+        forget_settings(environment)
+        environment.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+        registry = Registry(folder)
+        registry.promote(registry.register(folder / "served_model"))
+        yield Deployed(folder / "served_model", registry, np.array([said[name] for name in NAMES]))
 
-    trained = {}
-    for split in schema.SPLITS:
-        bundle = open_bundle(own.bundles, split)
-        p_not_skipped = calibration.apply(predict(network, bundle))
-        trained |= dict(zip(bundle.session_id.tolist(), (1 - p_not_skipped).tolist(), strict=True))
 
-    raw = tmp_path / "raw"
-    deliver_test_set(raw, SESSIONS, asked_for=1)  # the track that training predicts
-    batch.skip_predictions(raw, tmp_path / "08_predictions", model=folder, model_version="1")
-    (file,) = (tmp_path / "08_predictions").glob("*.parquet")
-    batched = {row["session_id"]: row["p_skip"] for row in pq.read_table(file).to_pylist()}
+def test_the_network_tells_sessions_apart(deployed: Deployed) -> None:
+    assert np.ptp(deployed.p_skip) > 1e-3  # a hundred times what they may differ by
 
-    with running(Follower(FolderSource(folder))) as port:
+
+def test_batch_says_what_training_says(deployed: Deployed, tmp_path: Path) -> None:
+    deliver_test_set(tmp_path / "raw", SESSIONS, asked_for=1)  # the track that training predicts
+    out = tmp_path / "08_predictions"
+    batch.skip_predictions(tmp_path / "raw", out, model=deployed.folder, model_version="1")
+    (file,) = out.glob("*.parquet")
+    deployed.assert_says_the_same({r["session_id"]: r["p_skip"] for r in pq.read_table(file).to_pylist()})
+
+
+def test_the_server_says_what_training_says(deployed: Deployed) -> None:
+    served = {}
+    with running(Follower(RegisteredModel(deployed.registry.uri))) as port:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
-        served = {}
-        for rows in SESSIONS:
+        for rows in SESSIONS:  # one a request
             body = json.dumps({"dataframe_records": [request(rows)]})
             connection.request("POST", "/invocations", body, {"Content-Type": "application/json"})
             (row,) = json.loads(connection.getresponse().read())["predictions"]
             served[row["session_id"]] = row["p_skip"]
         connection.close()
+    deployed.assert_says_the_same(served)
 
-    names = [rows[0]["session_id"] for rows in SESSIONS]
-    expected = np.array([trained[name] for name in names])
-    assert np.ptp(expected) > 1e-4
-    for found in (batched, served):
-        np.testing.assert_allclose([found[name] for name in names], expected, rtol=0, atol=1e-5)
+
+def test_pyfunc_says_what_training_says(deployed: Deployed) -> None:
+    mlflow.set_tracking_uri(deployed.registry.uri)
+    path = list(sys.path)
+    loaded = mlflow.pyfunc.load_model(f"models:/{MODEL_NAME}@champion")
+    sys.path[:] = path  # MLflow puts the code that travels with the model before all other
+    one_by_one = [loaded.predict(pd.DataFrame([request(rows)])) for rows in SESSIONS]
+    together = loaded.predict(pd.DataFrame([request(rows) for rows in SESSIONS]))
+    for answer in (pd.concat(one_by_one), together):
+        deployed.assert_says_the_same(dict(zip(answer["session_id"], answer["p_skip"], strict=True)))

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 from mlflow.exceptions import MlflowException
 from mlflow.pyfunc.scoring_server import invocations
 
+from skip_pipeline import serving
 from skip_pipeline.defs.served_model import RegisteredModel
 from skip_pipeline.errors import MissingInputError
 from skip_pipeline.serving import ServedModel
@@ -24,6 +26,7 @@ from skip_pipeline.settings import MODEL_NAME, DataLayout
 from skip_pipeline_tests.builders import TRACKS, assert_says, refusal
 from skip_pipeline_tests.serving.registry import Registry
 from skip_pipeline_tests.serving.small_models import SESSIONS, pack, request
+from skip_pipeline_tests.serving.test_server import asked_all_along, eventually, running
 
 URI = f"models:/{MODEL_NAME}@champion"
 
@@ -54,8 +57,11 @@ def test_a_frame_is_scored_as_the_model_scores_it(loaded: Any, model: ServedMode
 def test_features_may_be_given_for_some_rows(loaded: Any) -> None:
     features = {name: value for name, value in TRACKS[0].items() if name != "track_id"}
     records = [request(rows) | {"next_track_id": "t_new"} for rows in SESSIONS[:2]]
+    del records[1]["next_track_id"]
     records[1]["next_track"] = features
-    assert loaded.predict(pd.DataFrame(records))["known_track"].tolist() == [False, True]
+    for some in (records, records[::-1], records[:1], records[1:]):
+        known = [record is records[1] for record in some]
+        assert loaded.predict(pd.DataFrame(some))["known_track"].tolist() == known
 
 
 def test_the_signature_is_typed_and_the_example_fits_it(loaded: Any) -> None:
@@ -63,7 +69,7 @@ def test_the_signature_is_typed_and_the_example_fits_it(loaded: Any) -> None:
     assert [(column["name"], column["type"], column["required"]) for column in inputs] == [
         ("session_id", "string", True),
         ("history", "array", True),
-        ("next_track_id", "string", True),
+        ("next_track_id", "string", False),
         ("next_track", "any", False),
     ]
     outputs = loaded.metadata.signature.outputs.to_dict()
@@ -84,7 +90,9 @@ def test_the_signature_is_typed_and_the_example_fits_it(loaded: Any) -> None:
         ({"history": "played"}, "list"),
         ({"next_track_id": ""}, "next_track_id is ''"),
         ({"next_track_id": 5}, "next_track_id"),
-        ({"next_track": {"tempo": math.nan}}, "next_track.duration is missing"),
+        ({"next_track_id": None, "next_track": {"tempo": math.nan}}, "next_track.duration is missing"),
+        ({"next_track": {"tempo": 120.0}}, "next_track"),
+        ({"history": [*SESSIONS[0][:3], *SESSIONS[1][3:6]]}, "history[3].session_id is 's1', expected 's0'"),
     ],
 )
 def test_a_bad_frame_is_an_invalid_parameter(loaded: Any, changes: dict, reason: str) -> None:
@@ -101,14 +109,24 @@ def test_a_missing_column_is_an_invalid_parameter(loaded: Any) -> None:
     assert caught.value.get_http_status_code() == 400
 
 
-def test_mlflows_scoring_server_scores_the_same(loaded: Any) -> None:
+NAMES = ("session_id", "history", "next_track_id")
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        lambda records: {"dataframe_records": records},
+        lambda records: {
+            "dataframe_split": {"columns": NAMES, "data": [[r[n] for n in NAMES] for r in records]}
+        },
+        lambda records: {"inputs": records},
+    ],
+    ids=["dataframe_records", "dataframe_split", "inputs"],
+)
+def test_mlflows_scoring_server_scores_the_same(loaded: Any, form: Callable[[list], dict]) -> None:
     records = [request(rows) for rows in SESSIONS[:3]]
-    answer = invocations(
-        json.dumps({"dataframe_records": records}),
-        "application/json",
-        loaded,
-        loaded.metadata.get_input_schema(),
-    )
+    body, schema = json.dumps(form(records)), loaded.metadata.get_input_schema()
+    answer = invocations(body, "application/json", loaded, schema)
     assert answer.status == 200
     scores = [row["p_skip"] for row in json.loads(answer.response)["predictions"]]
     assert scores == loaded.predict(pd.DataFrame(records))["p_skip"].tolist()
@@ -155,10 +173,15 @@ def test_logging_leaves_the_search_path_alone(registry: Registry, folder: Path) 
 
 
 @pytest.fixture
-def other(registry: Registry, layout: DataLayout, tmp_path: Path) -> Any:
-    """A second version, the champion while the test lasts only if the test makes it so."""
+def other_folder(layout: DataLayout, tmp_path: Path) -> Path:
     own = DataLayout(Path(shutil.copytree(layout.root, tmp_path / "data")))
-    yield registry.register(pack(own, weight=9.0))
+    return pack(own, weight=9.0)
+
+
+@pytest.fixture
+def other(registry: Registry, other_folder: Path) -> Iterator[str]:
+    """A second version, the champion while the test lasts only if the test makes it so."""
+    yield registry.register(other_folder)
     registry.promote("1")
 
 
@@ -174,6 +197,21 @@ def test_promotion_and_rollback_are_followed(registry: Registry, other: str) -> 
     registry.promote("1")
     assert follower.refresh()
     assert follower.served.model.score_records(records).p_skip.tolist() == before
+
+
+def test_no_request_fails_while_the_champion_goes_back_and_forth(
+    registry: Registry, other: str, other_folder: Path, model: ServedModel
+) -> None:
+    models = {"1": model, other: serving.load(other_folder)}
+    with (
+        running(Follower(RegisteredModel(registry.uri))) as port,
+        asked_all_along(port, models) as (failures, seen),
+    ):
+        for version in (other, "1", other, "1"):
+            registry.promote(version)
+            assert eventually(lambda version=version: seen[-8:] == [version] * 8)
+    assert failures == []
+    assert set(seen) == {"1", other}
 
 
 def test_no_champion_is_said(registry: Registry) -> None:

@@ -10,6 +10,7 @@ from skip_pipeline import schema
 from skip_pipeline.errors import BadInputError
 from skip_pipeline.flow.records import UNKNOWN, circumstances
 from skip_pipeline.serving import ServedModel
+from skip_pipeline.serving.batch import prediction_table
 from skip_pipeline.serving.requests import USED, sessions_of_columns, sessions_of_records
 from skip_pipeline_tests.builders import TRACKS, assert_says, refusal, session
 from skip_pipeline_tests.serving.small_models import request
@@ -36,7 +37,10 @@ FEATURES = {name: value for name, value in TRACKS[0].items() if name != "track_i
 
 
 def features(**changes: Any) -> dict[str, Any]:
-    return asked(next_track=FEATURES | changes)
+    """A good request that gives the next track's features in place of its id."""
+    record = asked(next_track=FEATURES | changes)
+    del record["next_track_id"]
+    return record
 
 
 BAD = {
@@ -80,11 +84,25 @@ BAD = {
     "level is a number": (row_changed(5, context_type=3), "history[5].context_type is 3", "a text"),
     "level is missing": (row_changed(5, context_type=...), "history[5].context_type is missing"),
     "track is empty": (row_changed(5, track_id_clean=""), "history[5].track_id_clean is ''"),
-    "no next track": (asked(next_track_id=None), "next_track_id is missing"),
+    "a row of another session": (
+        row_changed(6, session_id="s8"),
+        "history[6].session_id is 's8'",
+        "expected 's7': a history is one session's",
+    ),
+    "a row of no session": (row_changed(6, session_id=None), "history[6].session_id is missing"),
+    "no next track": (asked(next_track_id=None), "next_track_id is missing", "or the track's features"),
+    "NaN for the next track": (asked(next_track_id=math.nan), "next_track_id is nan"),
     "next track is a number": (asked(next_track_id=5), "next_track_id is 5"),
+    "next track is empty": (asked(next_track_id=""), "next_track_id is ''"),
+    "id and features": (
+        asked(next_track=FEATURES),
+        "next_track_id is 't_11' beside next_track",
+        "either the id of a track, or its features",
+    ),
     "empty session id": (asked(session_id=""), "session_id is ''", "not empty"),
     "session id is a number": (asked(session_id=5), "session_id is 5"),
     "features are text": (asked(next_track="loud"), "next_track is 'loud'"),
+    "features are empty": (asked(next_track_id=None, next_track={}), "next_track.duration is missing"),
     "feature is missing": (features(tempo=None), "next_track.tempo is missing", "a finite number"),
     "feature is NaN": (features(tempo=math.nan), "next_track.tempo is nan"),
     "feature is infinite": (features(tempo=math.inf), "next_track.tempo is inf"),
@@ -99,7 +117,7 @@ BAD = {
 @pytest.mark.parametrize("case", BAD)
 def test_a_bad_session_is_refused_by_field_and_reason(case: str) -> None:
     record, *parts = BAD[case]
-    message = refusal(BadInputError, lambda: sessions_of_records([asked(session_id="good"), record]))
+    message = refusal(BadInputError, lambda: sessions_of_records([request(session("good", 11)), record]))
     assert_says(message, "session 1 of the request", *parts, "Correct the request")
 
 
@@ -119,7 +137,7 @@ PLACES = [
 @settings(max_examples=300, deadline=None, derandomize=True)
 @given(place=st.sampled_from(PLACES), value=ANYTHING)
 def test_whatever_a_field_holds_is_scored_or_refused(model: ServedModel, place: tuple, value: object) -> None:
-    record = features()
+    record = features() if place[0] == "next_track" else asked()
     target: Any = record
     for step in place[:-1]:
         target = target[step]
@@ -139,8 +157,11 @@ def test_whatever_a_field_holds_is_scored_or_refused(model: ServedModel, place: 
         ({}, "holds {}"),
         (None, "holds None"),
         ([7], "session 0 of the request is 7"),
-        ([{}], "session 0 of the request lacks session_id, history, next_track_id"),
-        ([{"session_id": "s", "history": []}], "session 0 of the request lacks next_track_id"),
+        ([{}], "session 0 of the request lacks session_id, history, next_track_id or next_track"),
+        (
+            [{"session_id": "s", "history": []}],
+            "session 0 of the request lacks next_track_id or next_track, expected session_id, history and",
+        ),
         ([asked(next_trak={})], "session 0 of the request has 'next_trak'"),
     ],
 )
@@ -149,7 +170,7 @@ def test_a_request_that_is_no_list_of_sessions_is_refused(records: object, part:
 
 
 def test_columns_without_sessions_are_refused() -> None:
-    nothing = {"session_id": [], "history": [], "next_track_id": []}
+    nothing: dict[str, list] = {"session_id": [], "history": [], "next_track_id": []}
     assert_says(refusal(BadInputError, lambda: sessions_of_columns(nothing)), "no session")
 
 
@@ -202,21 +223,36 @@ def test_whether_the_next_track_is_known_is_said(model: ServedModel) -> None:
     records = [
         asked(next_track_id="t_01"),
         asked(next_track_id="t_new"),
-        asked(next_track_id="t_new", next_track=FEATURES),
+        asked(next_track_id=None, next_track=FEATURES),
+        features() | {"next_track_id": math.nan},
         asked(next_track_id="t_new", next_track=math.nan),
     ]
-    assert model.score_records(records).known_track.tolist() == [True, False, True, False]
+    assert model.score_records(records).known_track.tolist() == [True, False, True, True, False]
 
 
-def test_given_features_of_a_known_track_score_as_that_track(model: ServedModel) -> None:
-    known = model.score_records([asked(next_track_id="t_01")])
-    given = model.score_records([asked(next_track_id="t_01", next_track=FEATURES)])
-    assert known.p_skip.tolist() == given.p_skip.tolist()
+def test_given_features_of_a_known_track_stand_as_that_track_but_for_its_code(model: ServedModel) -> None:
+    known, given = (
+        model.inputs(sessions_of_records([r]))["last_track"]
+        for r in (asked(next_track_id="t_01"), features())
+    )
+    np.testing.assert_array_equal(known[:, 1:], given[:, 1:])
+    assert given[0, 0] == model.tracks.neutral[0]
+
+
+def test_only_an_id_that_was_given_comes_back(model: ServedModel) -> None:
+    sessions = sessions_of_records([asked(next_track_id="t_01"), features()])
+    assert sessions.next_track_ids == ["t_01", None]
+    table = prediction_table(sessions, model.score(sessions), "1")
+    assert table["track_id"].to_pylist() == ["t_01", None]
+
+
+def test_rows_need_not_name_their_session() -> None:
+    record = asked()
+    for row in record["history"]:
+        del row["session_id"]
+    np.testing.assert_array_equal(sessions_of_records([record]).rows, sessions_of_records([asked()]).rows)
 
 
 def test_given_features_matter(model: ServedModel) -> None:
-    loud, soft = (
-        model.score_records([asked(next_track_id="t_new", next_track=FEATURES | {"energy": e})]).p_skip[0]
-        for e in (0.5, 15.0)
-    )
+    loud, soft = (model.score_records([features(energy=e)]).p_skip[0] for e in (0.5, 15.0))
     assert loud != soft

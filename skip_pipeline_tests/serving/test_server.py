@@ -25,7 +25,7 @@ from skip_pipeline.serving import ServedModel
 from skip_pipeline.serving.follow import FolderSource, Follower
 from skip_pipeline.serving.server import ServerSettings, configuration, serve
 from skip_pipeline.settings import DataLayout
-from skip_pipeline_tests.builders import assert_says, refusal
+from skip_pipeline_tests.builders import TRACKS, assert_says, refusal
 from skip_pipeline_tests.serving.small_models import SESSIONS, pack, request
 
 JSON = {"Content-Type": "application/json"}
@@ -126,6 +126,12 @@ def test_records_are_scored_as_the_model_scores_them(
     assert answer["unknown_levels"] == expected.unknown_levels
 
 
+def test_inputs_are_the_same(client: Client) -> None:
+    records = [request(rows) for rows in SESSIONS[:3]]
+    assert client.send("POST", "/invocations", {"inputs": records}) == client.ask(*records)
+    assert client.send("POST", "/invocations", {"inputs": records[0]}) == client.ask(records[0])
+
+
 def test_a_split_frame_is_the_same(client: Client) -> None:
     records = [request(rows) for rows in SESSIONS[:3]]
     names = ["history", "session_id", "next_track_id"]
@@ -146,16 +152,21 @@ def test_the_server_says_that_it_lives_and_what_it_serves(client: Client, folder
 
 GOOD = request(SESSIONS[0])
 
+FEATURES = {name: value for name, value in TRACKS[0].items() if name != "track_id"}
+
 BAD_BODIES = {
     "nothing": (b"", "not JSON"),
     "no JSON": (b"{", "not JSON"),
     "not UTF-8": (b'{"dataframe_records": "\xff"}', "not JSON"),
     "too deep": (b"[" * 90_000, "not JSON"),
     "an endless number": (b'{"dataframe_records": ' + b"9" * 5_000 + b"}", "not JSON"),
-    "a list": (b"[]", "either dataframe_records or dataframe_split"),
-    "neither form": (b'{"instances": []}', "either dataframe_records or dataframe_split"),
-    "both forms": (b'{"dataframe_records": [], "dataframe_split": {}}', "either"),
+    "a list": (b"[]", "one of dataframe_records, dataframe_split, inputs"),
+    "no form": (b'{"instances": []}', "one of dataframe_records, dataframe_split, inputs"),
+    "two forms": (b'{"dataframe_records": [], "dataframe_split": {}}', "expected an object with one of"),
     "no session": (b'{"dataframe_records": []}', "expected a list of sessions"),
+    "no input": (b'{"inputs": []}', "expected a list of sessions"),
+    "an empty input": (b'{"inputs": {}}', "session 0 of the request lacks session_id"),
+    "columns as inputs": (b'{"inputs": {"session_id": ["s"], "history": [[]]}}', "lacks next_track_id or"),
     "split is a list": (b'{"dataframe_split": []}', "dataframe_split lacks columns"),
     "a column twice": (b'{"dataframe_split": {"columns": ["a", "a"], "data": []}}', "twice"),
     "a short row": (b'{"dataframe_split": {"columns": ["a"], "data": [[]]}}', "rows of 1 values"),
@@ -165,6 +176,22 @@ BAD_BODIES = {
     ),
     "other columns": (b'{"dataframe_split": {"columns": ["a"], "data": [[1]]}}', "lacks session_id"),
     "NaN": (json.dumps({"dataframe_records": [GOOD | {"next_track_id": float("nan")}]}).encode(), "is nan"),
+    "a row of another session": (
+        json.dumps({"inputs": GOOD | {"history": [*SESSIONS[0][:2], SESSIONS[1][2]]}}).encode(),
+        "history[2].session_id is 's1', expected 's0'",
+    ),
+    "features that lack a column": (
+        json.dumps({"inputs": GOOD | {"next_track_id": None, "next_track": {"tempo": 1.0}}}).encode(),
+        "next_track.duration is missing, expected a finite number",
+    ),
+    "id and features": (
+        json.dumps({"inputs": GOOD | {"next_track": FEATURES}}).encode(),
+        "beside next_track, expected either",
+    ),
+    "a level that is a number": (
+        json.dumps({"inputs": GOOD | {"history": [SESSIONS[0][0] | {"context_type": 3}]}}).encode(),
+        "history[0].context_type is 3",
+    ),
     "empty history": (json.dumps({"dataframe_records": [GOOD | {"history": []}]}).encode(), "1 to 19"),
 }
 
@@ -179,7 +206,9 @@ def test_a_bad_body_is_refused_with_its_reason(client: Client, case: str) -> Non
 
 
 def test_a_lone_surrogate_is_an_unknown_track(client: Client) -> None:
-    status, answer = client.ask(GOOD | {"session_id": "\ud800", "next_track_id": "\udfff"})
+    history = [row | {"session_id": "\ud800"} for row in SESSIONS[0][:3]]
+    record = {"session_id": "\ud800", "history": history, "next_track_id": "\udfff"}
+    status, answer = client.ask(record)
     assert status == 200
     assert answer["predictions"][0]["session_id"] == "\ud800"
     assert answer["predictions"][0]["known_track"] is False
@@ -245,6 +274,52 @@ def test_a_body_that_does_not_come_is_not_waited_for(port: int, client: Client) 
     assert client.ask(GOOD)[0] == 200
 
 
+def test_a_head_without_end_is_refused(port: int, client: Client) -> None:
+    answer, sent = raw_exchange(port, HEAD, [b"X-More: " + b"x" * 1_000] * 10_000)
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert sent < 100
+    assert client.ask(GOOD)[0] == 200
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"",
+        b"POST /invocations HTTP/1.1\r\nHost: localhost\r\n",
+        f"{HEAD}Content-Length: 104857600\r\n\r\n".encode(),
+    ],
+    ids=["nothing", "half a head", "a body that was refused"],
+)
+def test_a_connection_on_which_nothing_is_asked_is_closed(folder: Path, sent: bytes) -> None:
+    with (
+        running(Follower(FolderSource(folder)), replace(QUICK, idle_seconds=0.1, connections=3)) as port,
+        socket.create_connection(("127.0.0.1", port), timeout=20) as silent,
+    ):
+        silent.sendall(sent)
+        said = b""
+        while piece := silent.recv(65_536):  # until the server ends it
+            said += piece
+        assert said.startswith(b"HTTP/1.1 413" if b"104857600" in sent else b"")
+        client = Client(port)
+        assert client.ask(GOOD)[0] == 200
+        client.close()
+
+
+def test_a_request_that_is_at_work_is_not_idle(folder: Path) -> None:
+    follower = Follower(FolderSource(folder))
+    quick = follower.served.model.score
+
+    def slow(*arguments: Any, **options: Any) -> Any:
+        time.sleep(0.5)
+        return quick(*arguments, **options)
+
+    vars(follower.served.model)["score"] = slow
+    with running(follower, replace(QUICK, idle_seconds=0.05)) as port:
+        client = Client(port)
+        assert client.ask(GOOD)[0] == 200
+        client.close()
+
+
 def test_a_client_that_goes_away_costs_nothing(port: int, client: Client) -> None:
     with socket.create_connection(("127.0.0.1", port)) as connection:
         connection.sendall(f"{HEAD}Content-Length: 1000\r\n\r\n{{".encode())
@@ -261,21 +336,23 @@ def versions(layout: DataLayout, folder: Path, tmp_path_factory: pytest.TempPath
     shutil.copytree(layout.root, own.root)
     broken = shutil.copytree(folder, own.root / "broken")
     (broken / "tracks.npy").write_bytes(b"")
-    return {"1": folder, "2": pack(own, weight=9.0), "broken": Path(broken)}
+    wrong = shutil.copytree(pack(own, weight=float("nan")), own.root / "wrong")
+    return {"1": folder, "2": pack(own, weight=9.0), "broken": Path(broken), "wrong": Path(wrong)}
 
 
-def test_a_new_version_is_served_without_a_failed_request(versions: dict[str, Path]) -> None:
+@contextmanager
+def asked_all_along(port: int, models: dict[str, ServedModel]) -> Iterator[tuple[list[object], list[str]]]:
+    """Have four clients ask without a pause; gives failures, and the versions that have answered.
+
+    An answer by two versions, or with other scores than its version's, is a failure.
+    """
     records = [request(rows) for rows in SESSIONS[:8]]
-    expected = {
-        name: serving.load(versions[name]).score_records(records).p_skip.tolist() for name in ("1", "2")
-    }
-    assert expected["1"] != pytest.approx(expected["2"], abs=1e-3)
-    source = MovingSource(versions, "1")
+    expected = {version: model.score_records(records).p_skip.tolist() for version, model in models.items()}
     failures: list[object] = []
     seen: list[str] = []
     stop = threading.Event()
 
-    def ask_on(port: int) -> None:
+    def ask_on() -> None:
         client = Client(port)
         while not stop.is_set():
             status, answer = client.ask(*records)
@@ -289,21 +366,32 @@ def test_a_new_version_is_served_without_a_failed_request(versions: dict[str, Pa
             seen.append(version)
         client.close()
 
-    with running(Follower(source)) as port:
-        threads = [threading.Thread(target=ask_on, args=(port,)) for _ in range(4)]
-        for thread in threads:
-            thread.start()
-        for version in ("1", "2", "1", "2"):
-            source.version = version
-            assert eventually(lambda version=version: seen[-8:] == [version] * 8)
+    threads = [threading.Thread(target=ask_on) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield failures, seen
+    finally:
         stop.set()
         for thread in threads:
             thread.join(20)
+
+
+def test_a_new_version_is_served_without_a_failed_request(versions: dict[str, Path]) -> None:
+    source = MovingSource(versions, "1")
+    models = {version: serving.load(versions[version]) for version in ("1", "2")}
+    with (
+        running(Follower(source)) as port,
+        asked_all_along(port, models) as (failures, seen),
+    ):
+        for version in ("1", "2", "1", "2"):
+            source.version = version
+            assert eventually(lambda version=version: seen[-8:] == [version] * 8)
     assert failures == []
     assert set(seen) == {"1", "2"}
 
 
-@pytest.mark.parametrize("version", ["broken", "unreachable"])
+@pytest.mark.parametrize("version", ["broken", "wrong", "unreachable"])
 def test_a_version_that_cannot_be_had_leaves_the_old_one(
     versions: dict[str, Path], version: str, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -1,0 +1,175 @@
+"""The served model at work in one process, as things to be measured: requests, log files, a moving alias.
+
+Each takes a folder to read and one to write to, as ``benchmarks.one_run`` calls them.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import numpy as np
+import pyarrow.csv as pacsv
+
+from benchmarks.one_run import Made
+from skip_pipeline import schema
+from skip_pipeline.engine import open_engine
+from skip_pipeline.flow.onnx_model import predict_onnx
+from skip_pipeline.serving import batch, load
+from skip_pipeline.serving.logs import LOG_INPUT, log_pairs, read_log_pair
+from skip_pipeline.settings import MODEL_NAME, EngineKind, EngineSettings
+from skip_pipeline.storage import write_table
+
+T = TypeVar("T")
+
+WARM_UP: Final = 100  # requests before the clock starts
+LATENCIES: Final = "latencies.json"
+PARTS: Final = "parts.json"
+MOVED: Final = "moved"
+STOP: Final = "stop"
+
+
+# --- One session through pyfunc -------------------------------------------------------------------------
+
+
+def in_process(requests: Path, folder: Path, *, uri: str, number: int) -> Made:
+    """One session a request, from its rows to the answer, by ``mlflow.pyfunc``; leaves ``LATENCIES``.
+
+    ``ours`` is the part of it in the model's own ``predict``: from MLflow's frame to the frame of the answer;
+    ``core`` what the whole took of a core, without the time that others had it.
+    """
+    import mlflow
+    import pandas as pd
+
+    mlflow.set_tracking_uri(uri)
+    model = mlflow.pyfunc.load_model(f"models:/{MODEL_NAME}@champion")
+    own = model.unwrap_python_model()
+    predict = own.predict
+    whole, ours, cores = [], [], []
+
+    def timed(*arguments: Any, **options: Any) -> Any:
+        started = time.perf_counter()
+        answer = predict(*arguments, **options)
+        ours.append(time.perf_counter() - started)
+        return answer
+
+    own.predict = timed
+    records = json.loads(requests.read_text(encoding="utf-8"))
+    for i in range(WARM_UP + number):
+        started, at_work = time.perf_counter(), time.thread_time()
+        model.predict(pd.DataFrame([records[i % len(records)]]))
+        whole.append(time.perf_counter() - started)
+        cores.append(time.thread_time() - at_work)
+    found = {
+        f"{name}_p{q}_ms": round(float(np.quantile(seconds[WARM_UP:], q / 100)) * 1_000, 3)
+        for name, seconds in (("whole", whole), ("ours", ours), ("core", cores))
+        for q in (50, 99)
+    }
+    (folder / LATENCIES).write_text(json.dumps(found), encoding="utf-8")
+    return Made(None, rows=0, sessions=number, seconds=sum(whole[WARM_UP:]))
+
+
+# --- The registry while a server follows it -------------------------------------------------------------
+
+
+def move_alias(
+    _data: Path, folder: Path, *, versions: list[str], uri: str, server: str, longest: float
+) -> Made:
+    """Point the champion's alias at one version after the other, each as soon as the last one is served.
+
+    ``MOVED`` in the folder says that the first has been; it goes on until there is ``STOP``. ``rows`` is the
+    number of moves that the server has followed.
+
+    Raises:
+        TimeoutError: the server has not followed a move for ``longest`` seconds.
+    """
+    import mlflow
+
+    client = mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
+    moves = 0
+    while not (folder / STOP).exists():
+        version = versions[(moves + 1) % len(versions)]
+        client.set_registered_model_alias(MODEL_NAME, "champion", version)
+        end = time.monotonic() + longest
+        while _served_version(server) != version:
+            if time.monotonic() > end:
+                raise TimeoutError(f"version {version} is not served {longest:g} s after it became champion")
+            time.sleep(0.1)
+        moves += 1
+        (folder / MOVED).touch()
+    return Made(None, rows=moves, sessions=0)
+
+
+def _served_version(server: str) -> str:
+    with urllib.request.urlopen(f"{server}/version", timeout=10) as answer:  # noqa: S310 - on 127.0.0.1
+        return str(json.load(answer)["model_version"])
+
+
+# --- Log files --------------------------------------------------------------------------------------------
+
+
+def parse(raw: Path, _folder: Path, **_model: str) -> Made:
+    """The limit: both files of every pair read by pyarrow to their final types, nothing looked at."""
+    tables = [
+        pacsv.read_csv(
+            path,
+            convert_options=pacsv.ConvertOptions(column_types={field.name: field.type for field in contract}),
+        )
+        for pair in log_pairs(raw)
+        for path, contract in ((pair.prehistory, schema.SESSION_LOG), (pair.input, LOG_INPUT))
+    ]
+    return Made(tables, rows=sum(table.num_rows for table in tables), sessions=0)
+
+
+def parts(raw: Path, folder: Path, *, model: str) -> Made:
+    """CSV to parquet part by part; leaves ``PARTS``, seconds of this process's cores for each.
+
+    Seconds of cores, so that a machine with other work does not change what is found.
+    """
+    opened = load(Path(model), threads=1)
+    seconds: Counter[str] = Counter()
+    rows, number = 0, 0
+
+    def timed(name: str, function: Callable[..., T], *arguments: Any, **options: Any) -> T:
+        started = time.process_time()
+        made = function(*arguments, **options)
+        seconds[name] += time.process_time() - started
+        return made
+
+    for i, pair in enumerate(log_pairs(raw)):
+        sessions = timed("reading", read_log_pair, pair)
+        inputs = timed("inputs", opened.inputs, sessions)
+        timed("network", predict_onnx, opened.network, inputs)
+        scores = opened.score(sessions)
+        table = timed("writing", batch.prediction_table, sessions, scores, "1")
+        target = folder / f"{i}.parquet"
+        timed("writing", write_table, table, target, batch.SKIP_PREDICTIONS, data_source="synthetic")
+        rows, number = rows + len(sessions.rows), number + len(sessions)
+    (folder / PARTS).write_text(json.dumps(seconds), encoding="utf-8")
+    return Made(None, rows=rows, sessions=number, seconds=sum(seconds.values()))
+
+
+def published(raw: Path, folder: Path, *, model: str, engine: EngineKind = "in_process") -> Made:
+    """What the asset ``skip_predictions`` does: from CSV to parquet, written and published, by an engine."""
+    with open_engine(EngineSettings(kind=engine)) as opened:
+
+        def apply(function: Any, shards: Any, /) -> Any:
+            return opened.map(function, shards, label="published")
+
+        if engine != "in_process":
+            list(apply(start_worker, range(opened.workers)))
+        started = time.perf_counter()
+        made = batch.skip_predictions(raw, folder / "out", model=Path(model), model_version="1", apply=apply)
+        seconds = time.perf_counter() - started
+    return Made(None, rows=made.rows, sessions=made.rows, seconds=seconds)
+
+
+def start_worker(number: int) -> int:
+    """What a worker does before the clock starts; unpickling it has imported all that scoring needs."""
+    time.sleep(0.3)  # so that the next one goes to, or starts, another worker
+    return number
