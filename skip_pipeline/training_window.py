@@ -11,21 +11,34 @@ from collections.abc import Mapping
 from datetime import date, timedelta
 
 from skip_pipeline.errors import RefusedError
+from skip_pipeline.monitoring.reference import delivered_shards
+from skip_pipeline.settings import DataLayout
 
 
-def shards_to_train_on(newest: Mapping[str, str], train_days: int | None) -> frozenset[str]:
+def shards_in_window(layout: DataLayout, train_days: int | None) -> frozenset[str] | None:
+    """Names of the shards of today's bundles that are in the window; None, which stands for all, without one.
+
+    Raises:
+        RefusedError: see ``shards_to_train_on``.
+        MissingInputError, ContractError: ``merged_table`` has not been materialized, or not by this version.
+    """
+    if train_days is None:
+        return None
+    delivered = delivered_shards(layout)
+    return shards_to_train_on({name: shard.newest for name, shard in delivered.items()}, train_days)
+
+
+def shards_to_train_on(newest: Mapping[str, str], train_days: int) -> frozenset[str]:
     """Names of the shards in the window.
 
     Args:
         newest: date of each shard, YYYY-MM-DD (``monitoring.reference.delivered_shards``); a shard without a
             plausible date, the empty string, is in no window.
-        train_days: days, the newest included; None for all shards.
+        train_days: days, the newest included.
 
     Raises:
         RefusedError: fewer than one day, or no shard has a date.
     """
-    if train_days is None:
-        return frozenset(newest)
     if train_days < 1:
         raise RefusedError(
             f"train_days is {train_days}, expected at least 1; leave it out to train on all days"

@@ -15,7 +15,7 @@ from skip_pipeline.settings import NIGHTLY_CRON
 retrain = dg.define_asset_job(
     name="retrain",
     selection=dg.AssetSelection.all(),
-    description="Raw files to evaluation report: every asset and every check.",
+    description="Raw files to champion and predictions: every asset and every check.",
 )
 
 
@@ -36,7 +36,7 @@ def nightly_retraining(
         execution_timezone=time_zone,
         default_status=dg.DefaultScheduleStatus.RUNNING,
         description="Every night on which raw input, code or configuration has changed since the last that "
-        "succeeded: retrain on all sessions delivered so far.",
+        "succeeded: retrain on what has been delivered so far, promote or refuse, and score the test set.",
     )
     def nightly(context: dg.ScheduleEvaluationContext, data: DataDirectory) -> dg.RunRequest | dg.SkipReason:
         state = state_of(data.layout(), run_config)

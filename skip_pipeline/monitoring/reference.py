@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -112,11 +112,12 @@ def delivered_shards(layout: DataLayout) -> dict[str, DeliveredShard]:
     return found
 
 
-def write_reference(folder: Path, layout: DataLayout) -> Reference:
+def write_reference(folder: Path, layout: DataLayout, trained_on: Container[str] | None = None) -> Reference:
     """Write ``profile.json`` beside a served model that was trained on today's bundles.
 
     Args:
         folder: of the served model, packed.
+        trained_on: names of the shards that it has learnt from; None for all of them.
 
     Raises:
         MissingInputError, ContractError: a stage is not there or not readable, or the model is not.
@@ -127,7 +128,7 @@ def write_reference(folder: Path, layout: DataLayout) -> Reference:
     p = PackedModel(folder).predict(bundles["test"], sorted_ids(tracks[schema.TRACK_ID]))
     reference = Reference(
         data_source(layout.raw),
-        profile(bundles["train"].parts, tracks),
+        profile(bundles["train"].of_shards(trained_on).parts, tracks),
         delivered_shards(layout),
         scores_in_bins(p),
     )

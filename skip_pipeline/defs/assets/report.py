@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -24,9 +24,7 @@ from skip_pipeline.settings import (
     ONNX_FILE,
     OWNER,
     PREDICTIONS_FILE,
-    REPORT_FAILS_AFTER_HOURS,
     REPORT_FILE,
-    REPORT_WARNS_AFTER_HOURS,
     TRAINING_FILE,
     DataLayout,
 )
@@ -46,10 +44,6 @@ _OWN_PICTURES = ("calibration", "roc", "confusion_matrix")
     owners=[OWNER],
     code_version="3",
     deps=["trained_model", "baseline_models", "tensor_bundles", "merged_table"],
-    freshness_policy=dg.FreshnessPolicy.time_window(
-        fail_window=timedelta(hours=REPORT_FAILS_AFTER_HOURS),
-        warn_window=timedelta(hours=REPORT_WARNS_AFTER_HOURS),
-    ),
 )
 def evaluation_report(
     context: dg.AssetExecutionContext, data: DataDirectory, tracker: MlflowTracker
