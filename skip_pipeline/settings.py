@@ -300,6 +300,8 @@ PROMOTION_SLICE_LIMITS: Final[dict[str, float]] = {"context_type": 0.05, "premiu
 """Fall of accuracy, beyond chance, in any slice of these that keeps a challenger out: a gain on average may
 not be paid for by the listeners of one kind of playlist, nor by paying or free listeners."""
 
+VERSIONS_SHOWN: Final = 30  # of the history on the page of a decision; a month of nights
+
 # --- Monitoring ---------------------------------------------------------------------------------------
 
 DRIFT_LIMIT: Final = 0.1

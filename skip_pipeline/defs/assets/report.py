@@ -11,7 +11,6 @@ from skip_pipeline import schema
 from skip_pipeline.defs import describe
 from skip_pipeline.defs.assets.baselines import published_baselines
 from skip_pipeline.defs.resources import DataDirectory
-from skip_pipeline.defs.tracked_materialization import TrackedMaterialization
 from skip_pipeline.defs.tracking import MlflowTracker
 from skip_pipeline.errors import ContractError
 from skip_pipeline.flow import bundle
@@ -31,7 +30,7 @@ from skip_pipeline.settings import (
 from skip_pipeline.storage import Manifest, publish, read_json, read_manifest, write_json, write_table
 
 if TYPE_CHECKING:
-    from skip_pipeline.report.page import DataRow, RunLink
+    from skip_pipeline.report.page import DataRow
 
 _FILES = (REPORT_FILE, METRICS_FILE, PREDICTIONS_FILE)
 _LEADERBOARD = "leaderboard.json"  # among the artifacts, as MLflow itself writes a table
@@ -128,7 +127,7 @@ def evaluation_report(
                 plots=tuple(others.values()),
                 settings=settings,
                 data=_data_rows(manifests),
-                runs=_run_links(context, tracker, run),
+                runs=describe.run_links(context, tracker, run),
             )
             staging.path(REPORT_FILE).write_text(page.render_report(content), encoding="utf-8")
             seconds = {
@@ -202,12 +201,3 @@ def _data_rows(manifests: Iterable[Manifest]) -> "tuple[DataRow, ...]":
         DataRow(name=m.stage, rows=m.rows, files=len(m.files), bytes=m.bytes, sha256=m.fingerprint)
         for m in manifests
     )
-
-
-def _run_links(
-    context: dg.AssetExecutionContext, tracker: MlflowTracker, run: TrackedMaterialization
-) -> "tuple[RunLink, ...]":
-    from skip_pipeline.report.page import RunLink
-
-    dagster = RunLink("Dagster run", context.run.run_id, tracker.run_url(context.run.run_id))
-    return (dagster, RunLink("MLflow run", run.run_id, run.link)) if run.run_id else (dagster,)
