@@ -20,19 +20,20 @@ retrain = dg.define_asset_job(
 
 
 def nightly_retraining(
-    time_zone: str, run_config: Mapping[str, Any] = MappingProxyType({})
+    time_zone: str, run_config: Mapping[str, Any] = MappingProxyType({}), *, cron: str = NIGHTLY_CRON
 ) -> dg.ScheduleDefinition:
     """The schedule of ``retrain``, switched on as soon as the daemon runs.
 
     Args:
         time_zone: of its hour.
         run_config: of ``retrain``.
+        cron: when to look whether there is anything to do.
     """
 
     @dg.schedule(
         name="nightly_retraining",
         job=retrain,
-        cron_schedule=NIGHTLY_CRON,
+        cron_schedule=cron,
         execution_timezone=time_zone,
         default_status=dg.DefaultScheduleStatus.RUNNING,
         description="Every night on which raw input, code or configuration has changed since the last that "

@@ -31,7 +31,7 @@ def headline(promotion: Promotion) -> str:
     challenger = f"Version {promotion.challenger}"
     serving = f"version {promotion.champion} serves" if promotion.champion else "no version serves"
     if promotion.decision.promoted and promotion.champion == promotion.challenger:
-        return f"{challenger} is promoted: it serves from now on."
+        return f"{challenger} {'was promoted, and' if promotion.again else 'is promoted: it'} serves."
     if promotion.decision.promoted:  # it was withdrawn since, or another has followed it
         return f"{challenger} is as good as when it was promoted, and {serving}."
     return f"{challenger} is refused, and {serving}."

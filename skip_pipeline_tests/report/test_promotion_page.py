@@ -74,7 +74,7 @@ def test_the_first_night_compares_with_nobody():
     html = render_promotion(dataclasses.replace(CONTENT, promotion=FIRST, history=HISTORY[1:]))
     words = Page(html).words
 
-    assert "Version 1 is promoted: it serves from now on." in words
+    assert "Version 1 is promoted: it serves." in words
     assert "not compared" in words
     assert 'id="difference"' not in html
     assert 'id="slices"' not in html
