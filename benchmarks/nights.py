@@ -16,7 +16,6 @@ import os
 import re
 import shutil
 import tempfile
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,14 +51,12 @@ class Night:
         delivered: newest log.
         because: why it ran, or why it was left out.
         promotion, drift: contents of ``promotion.json`` and ``drift.json``; None of a night left out.
-        seconds: of the run.
     """
 
     delivered: str
     because: str
     promotion: dict[str, Any] | None = None
     drift: dict[str, Any] | None = None
-    seconds: float = 0.0
 
 
 def play(root: Path, *, sessions: int, tracks: int, seed: int = 0) -> list[Night]:
@@ -124,7 +121,6 @@ def _night(layout: DataLayout, delivered: str) -> Night:
     if not said.run_requests:
         return Night(delivered, str(said.skip_message))
     (request,) = said.run_requests
-    started = time.perf_counter()
     with quiet_libraries(layout.dagster / LIBRARY_LOG):
         result = definitions.resolve_job_def(retrain.name).execute_in_process(
             instance=instance, run_config=request.run_config, tags=dict(request.tags), raise_on_error=False
@@ -138,7 +134,6 @@ def _night(layout: DataLayout, delivered: str) -> Night:
         request.tags["skip_pipeline/because"],
         read_json(layout.promotion / PROMOTION_FILE),
         read_json(layout.monitoring / DRIFT_FILE),
-        time.perf_counter() - started,
     )
 
 
@@ -170,9 +165,7 @@ def markdown(nights: Sequence[Night]) -> str:
                 ]
             )
         )
-        words.append(
-            f"* Night {number}, {_without_ids(night.because)}, {night.seconds:.0f} s. {made['summary']}."
-        )
+        words.append(f"* Night {number}, {_without_ids(night.because)}. {made['summary']}.")
         words += [f"  * Data: {alarm}." for alarm in night.drift["alarms"]]
     return "\n".join([*lines, "", *words])
 

@@ -9,7 +9,7 @@ from skip_pipeline.stages import encoded_table, merged_table, scaled_table, tens
 from skip_pipeline.training_window import shards_in_window, shards_to_train_on
 from skip_pipeline_tests.builders import TRACKS, deliver, session
 
-NEWEST = {"a": "2018-07-15", "b": "2018-07-16", "c": "2018-07-18", "undated": ""}
+DAY_OF = {"a": "2018-07-15", "b": "2018-07-16", "c": "2018-07-18", "undated": ""}
 
 
 @pytest.mark.parametrize(
@@ -17,12 +17,12 @@ NEWEST = {"a": "2018-07-15", "b": "2018-07-16", "c": "2018-07-18", "undated": ""
     [(1, {"c"}), (2, {"c"}), (3, {"b", "c"}), (30, {"a", "b", "c"})],
 )
 def test_a_window_counts_days_back_from_the_newest_of_the_data(days, expected):
-    assert shards_to_train_on(NEWEST, days) == expected
+    assert shards_to_train_on(DAY_OF, days) == expected
 
 
 def test_a_window_of_no_day_is_refused():
     with pytest.raises(RefusedError, match="train_days is 0"):
-        shards_to_train_on(NEWEST, 0)
+        shards_to_train_on(DAY_OF, 0)
 
 
 def test_a_window_without_dates_is_refused():
@@ -30,7 +30,11 @@ def test_a_window_without_dates_is_refused():
         shards_to_train_on({"a": ""}, 3)
 
 
-DATES = {"log_0": ["2018-07-15"], "log_1": ["2018-07-17", "2018-07-16"], "log_2": ["no date", "1969-12-31"]}
+DATES = {
+    "log_0": ["2018-07-15", "2018-07-15", "2018-07-17"],  # a few run past midnight
+    "log_1": ["2018-07-17", "2018-07-17", "2018-07-16"],
+    "log_2": ["no date", "1969-12-31"],
+}
 
 
 @pytest.fixture(scope="module")

@@ -34,11 +34,14 @@ class DeliveredShard:
         sha256: of its rows and their tracks' features, as merged.
         sessions: in it.
         newest: its newest plausible date, YYYY-MM-DD; empty where it has none.
+        day: the plausible date in the middle of its rows, the same way; sessions run past midnight, and a
+            wrong date may look plausible, so that the newest is often not the day that a log is of.
     """
 
     sha256: str
     sessions: int
     newest: str
+    day: str
 
 
 @dataclass(frozen=True)
@@ -107,9 +110,22 @@ def delivered_shards(layout: DataLayout) -> dict[str, DeliveredShard]:
                 f"{layout.merged} says nothing of the dates in {shard}; materialize merged_table again"
             )
         found[Path(shard).stem] = DeliveredShard(
-            manifest.record(shard).sha256, summary["sessions"], max(summary["dates"], default="")
+            manifest.record(shard).sha256,
+            summary["sessions"],
+            max(summary["dates"], default=""),
+            _middle(summary["dates"]),
         )
     return found
+
+
+def _middle(dates: Mapping[str, int]) -> str:
+    """The first date, in order, by which half of the rows have come; empty where there are none."""
+    rows, half = 0, sum(dates.values()) / 2
+    for day, count in sorted(dates.items()):
+        rows += count
+        if rows >= half:
+            return day
+    return ""
 
 
 def write_reference(folder: Path, layout: DataLayout, trained_on: Container[str] | None = None) -> Reference:
