@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from skip_pipeline.promotion.decision import Decision
 from skip_pipeline.settings import DataSource
+
+if TYPE_CHECKING:  # else scikit-learn would be loaded by whoever asks for a file's name
+    from skip_pipeline.promotion.decision import Decision
 
 PROMOTION_FILE: Final = "promotion.json"
 PROMOTION_PAGE: Final = "promotion.html"
