@@ -14,6 +14,7 @@ from skip_pipeline.flow.bundle import open_bundle
 from skip_pipeline.flow.evaluate import score
 from skip_pipeline.settings import DataLayout
 from skip_pipeline.storage import MANIFEST
+from skip_pipeline.terminal import headline
 from skip_pipeline_tests.defs.conftest import SESSIONS, Project
 
 STAGES = {
@@ -198,6 +199,16 @@ def test_on_the_first_night_there_is_no_champion_to_compare_with_and_then_there_
     assert metadata["champion_model"]["decision"].value == "promoted"
     assert metadata["champion_model"]["champion"].value == "1"
     assert metadata["skip_predictions"]["model_version"].value == "1"
+
+
+def test_the_terminal_says_in_the_end_who_serves_and_why(finished):
+    project, _ = finished
+    said = headline(project.layout, promotion=True).splitlines()
+    start = said.index("Version 1 is promoted; version 1 serves:")
+
+    assert said[start + 1] == "  ✓ there is no champion yet"
+    assert said[start + 2].startswith("  ✓ log-loss ")
+    assert not any("serves" in line for line in headline(project.layout).splitlines())
 
 
 def test_an_asset_can_be_materialized_alone_and_from_the_middle(project):
