@@ -14,7 +14,8 @@ demo: $(VENV)/.installed
 	@if ls "$(SKIP_PIPELINE_DATA_DIR)"/01_raw/training_set/*.csv* \
 	       "$(SKIP_PIPELINE_DATA_DIR)"/training_set/*.csv* 2>/dev/null | grep -q .; \
 	then echo "Using the raw data in $(SKIP_PIPELINE_DATA_DIR)"; \
-	else $(BIN)/skip-pipeline synthesize --out "$(SKIP_PIPELINE_DATA_DIR)/01_raw"; fi
+	else $(BIN)/skip-pipeline synthesize --out "$(SKIP_PIPELINE_DATA_DIR)/01_raw" \
+	       --test-sessions 1000; fi
 	$(BIN)/skip-pipeline run
 
 # Dagster on http://127.0.0.1:3000, MLflow on http://127.0.0.1:5000.

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from skip_pipeline import settings
+from skip_pipeline import rollback_command, serving_commands, settings
 from skip_pipeline.command_line import ERR, OUT, DataDir, guarded, use
 from skip_pipeline.locations import is_url
-from skip_pipeline.serving_commands import register
 
 if TYPE_CHECKING:
     from skip_pipeline.flow.train import Trained
@@ -24,7 +23,8 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-register(app)
+serving_commands.register(app)
+rollback_command.register(app)
 
 
 class PresetChoice(StrEnum):
@@ -46,6 +46,11 @@ class EngineChoice(StrEnum):
 DEFAULT_ENGINE = settings.EngineSettings()
 DEFAULT_ENGINE_CHOICE = EngineChoice(DEFAULT_ENGINE.kind)
 DEFAULT_PRESET = PresetChoice(settings.DEFAULT_PRESET)
+
+TrainDays = Annotated[
+    int | None,
+    typer.Option(help="Learn from this many newest days of the data alone.", show_default="all", min=1),
+]
 
 
 def _named_folder(text: str) -> Path:
@@ -84,6 +89,13 @@ def synthesize(
             show_default="none",
         ),
     ] = None,
+    test_sessions: Annotated[
+        int,
+        typer.Option(
+            help="Sessions of the day after, to be scored: test_set/log_prehistory_… and log_input_….csv, as "
+            "in the public archive."
+        ),
+    ] = 0,
 ) -> None:
     """Write a synthetic data set in the raw format, marked as synthetic, with its best possible score.
 
@@ -102,11 +114,13 @@ def synthesize(
             shards=shards,
             compressed=gzip,
             drifts=[Drift.parse(text) for text in drift or ()],
+            test_sessions=test_sessions,
         )
     )
     OUT.print(
         f"Wrote {summary.sessions:,} synthetic sessions, {summary.rows:,} log rows and {summary.tracks:,} "
         f"tracks to {out} in {summary.seconds:.1f} s"
+        + (f", and {test_sessions:,} sessions to be scored" if test_sessions else "")
     )
 
 
@@ -122,6 +136,7 @@ def run(
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the initial weights, dropout and shuffling.", min=0)] = 0,
+    train_days: TrainDays = None,
     engine: Annotated[
         EngineChoice, typer.Option(help="Where work on shards runs: here, in local processes, on Dask.")
     ] = DEFAULT_ENGINE_CHOICE,
@@ -140,7 +155,11 @@ def run(
 
     chosen = {"kind": engine.value, "workers": workers, "address": scheduler}
     changed = {name: value for name, value in chosen.items() if value != getattr(DEFAULT_ENGINE, name)}
-    outcome = guarded(lambda: terminal.run(layout, preset.value, seed, select, OUT, changed))
+    outcome = guarded(
+        lambda: terminal.run(
+            layout, terminal.training_config(preset.value, seed, train_days), select, OUT, changed
+        )
+    )
     if not outcome.success:
         for failure in outcome.failures:
             ERR.print(f"error: {failure}", style="red", markup=False)
@@ -155,31 +174,33 @@ def train_worker(
     data_dir: DataDir = None,
     preset: Annotated[PresetChoice, typer.Option(help="Network to train; task 0 decides.")] = DEFAULT_PRESET,
     seed: Annotated[int, typer.Option(help="As for run; task 0 decides.", min=0)] = 0,
+    train_days: TrainDays = None,
 ) -> None:
     """Train on several machines: be the worker that TF_CONFIG makes of this one.
 
-    Every machine needs the same bundles (assets up to tensor_bundles) and the same TF_CONFIG but for the
-    task's index. Task 0 materializes trained_model, as run does; the others only take part.
+    Every machine needs the same bundles (assets up to tensor_bundles) the same --train-days, and the
+    same TF_CONFIG but for the task's index. Task 0 materializes trained_model, as run does; the others only
+    take part.
     """
     layout = use(data_dir)
 
     from skip_pipeline.flow.cluster import named_cluster
 
     if guarded(named_cluster).chief:
-        run(data_dir=data_dir, preset=preset, select="trained_model", seed=seed)
+        run(data_dir=data_dir, preset=preset, select="trained_model", seed=seed, train_days=train_days)
         return
-    trained = guarded(lambda: _take_part(layout))
+    trained = guarded(lambda: _take_part(layout, train_days))
     OUT.print(f"Took part in {len(trained.history)} epochs; task 0 keeps the network", markup=False)
 
 
-def _take_part(layout: settings.DataLayout) -> Trained:
+def _take_part(layout: settings.DataLayout, train_days: int | None) -> Trained:
     from skip_pipeline.flow.gather import open_bundles
     from skip_pipeline.flow.train import take_part
+    from skip_pipeline.training_window import shards_in_window
 
     bundles = open_bundles(layout.bundles)
-    return take_part(
-        bundles["train"], bundles["validation"], lambda epoch: OUT.print(str(epoch), markup=False)
-    )
+    learnt = bundles["train"].of_shards(shards_in_window(layout, train_days))
+    return take_part(learnt, bundles["validation"], lambda epoch: OUT.print(str(epoch), markup=False))
 
 
 @app.command()

@@ -6,6 +6,7 @@ the policies that concern every asset. The definitions themselves are in ``defs`
 
 import os
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import dagster as dg
@@ -62,6 +63,23 @@ def time_zone() -> str:
         ) from None
 
 
+def nightly_config() -> dict[str, Any]:
+    """Run config of the night: the window of ``SKIP_PIPELINE_TRAIN_DAYS``, if it is set.
+
+    Raises:
+        RefusedError: it is no whole number from 1.
+    """
+    days = os.environ.get(settings.TRAIN_DAYS_VARIABLE)
+    if not days:
+        return {}
+    if not (days.isascii() and days.isdigit() and int(days) > 0):
+        raise RefusedError(
+            f"${settings.TRAIN_DAYS_VARIABLE} is {days!r}, expected a whole number of days, at least 1; "
+            "correct it, or unset it to learn from all days"
+        )
+    return {"ops": {"trained_model": {"config": {"train_days": int(days)}}}}
+
+
 @dg.definitions
 def defs() -> dg.Definitions:
     """Assets, checks, job, schedule, sensor and resources of the pipeline."""
@@ -70,7 +88,7 @@ def defs() -> dg.Definitions:
         assets=ALL_ASSETS,
         asset_checks=ALL_CHECKS,
         jobs=[retrain],
-        schedules=[nightly_retraining(time_zone())],
+        schedules=[nightly_retraining(time_zone(), nightly_config())],
         sensors=[dead_runs, close_tracking],
         resources={
             "data": DataDirectory(path=str(layout.root), shared=str(layout.shared or "")),

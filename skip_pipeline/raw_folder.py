@@ -14,13 +14,14 @@ from skip_pipeline.locations import is_local
 from skip_pipeline.raw_csv_diagnosis import listed
 from skip_pipeline.settings import (
     SYNTHETIC_MARKER,
+    TEST_SET,
     TRACK_FEATURES,
     TRAINING_SET,
     DataLayout,
     DataSource,
 )
 
-RAW_FOLDERS: Final = (TRAINING_SET, TRACK_FEATURES)
+RAW_FOLDERS: Final = (TRAINING_SET, TRACK_FEATURES, TEST_SET)
 CSV_SUFFIX: Final = re.compile(r"\.csv(\.gz)?$", re.IGNORECASE)
 
 
@@ -43,7 +44,7 @@ class ListedFile:
 
 
 def delivered_csvs(raw: Path) -> list[Path]:
-    """All CSVs of session logs and track features below ``raw``; see ``csv_files``."""
+    """All CSVs of session logs, track features and the test set below ``raw``; see ``csv_files``."""
     return [path for folder in RAW_FOLDERS for path in csv_files(raw / folder)]
 
 

@@ -15,6 +15,7 @@ from typing import Final, Literal, get_args
 DATA_DIR_VARIABLE: Final = "SKIP_PIPELINE_DATA_DIR"
 STORAGE_VARIABLE: Final = "SKIP_PIPELINE_STORAGE_URL"
 TIME_ZONE_VARIABLE: Final = "SKIP_PIPELINE_TIMEZONE"
+TRAIN_DAYS_VARIABLE: Final = "SKIP_PIPELINE_TRAIN_DAYS"
 DAGSTER_URL_VARIABLE: Final = "SKIP_PIPELINE_DAGSTER_URL"
 MLFLOW_URL_VARIABLE: Final = "SKIP_PIPELINE_MLFLOW_URL"
 TRACKING_URI_VARIABLE: Final = "MLFLOW_TRACKING_URI"  # MLflow's own name; a server set there wins
@@ -132,6 +133,7 @@ class DataLayout:
 # Folder names of the public archives, so that an archive unpacks into place.
 TRAINING_SET: Final = "training_set"
 TRACK_FEATURES: Final = "track_features"
+TEST_SET: Final = "test_set"  # sessions whose next track nobody has heard yet
 SYNTHETIC_MARKER: Final = "SYNTHETIC.json"
 """A file of this name beside the raw folders makes everything downstream say ``synthetic``."""
 
@@ -309,6 +311,8 @@ PROMOTION_SLICE_LIMITS: Final[dict[str, float]] = {"context_type": 0.05, "premiu
 """Fall of accuracy, beyond chance, in any slice of these that keeps a challenger out: a gain on average may
 not be paid for by the listeners of one kind of playlist, nor by paying or free listeners."""
 
+VERSIONS_SHOWN: Final = 30  # of the history on the page of a decision; a month of nights
+
 # --- Monitoring ---------------------------------------------------------------------------------------
 
 DRIFT_LIMIT: Final = 0.1
@@ -348,8 +352,8 @@ MODEL_NAME: Final = "skip_model"  # registered; what serves without TensorFlow
 KERAS_MODEL_NAME: Final = "skip_network"  # logged beside it, in Keras' own format
 NIGHTLY_CRON: Final = "0 2 * * *"  # after the day's last sessions have ended, before anyone is at work
 DEFAULT_TIME_ZONE: Final = "UTC"
-REPORT_FAILS_AFTER_HOURS: Final = 36  # a night was missed and the next is half way
-REPORT_WARNS_AFTER_HOURS: Final = 26  # a night that is two hours late
+LOGS_FAIL_AFTER_HOURS: Final = 36  # a night was missed and the next is half way
+LOGS_WARN_AFTER_HOURS: Final = 26  # a night that is two hours late
 
 # --- Synthetic data -----------------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from rich.console import Console
 from skip_pipeline.definitions import defs
 from skip_pipeline.defs.launch import Outcome, check_facts, materialize, prepare_home, select
 from skip_pipeline.progress import RunProgress
+from skip_pipeline.promotion.record import PROMOTION_FILE
 from skip_pipeline.settings import DEFAULT_DATA_DIR, METRICS_FILE, REPORT_FILE, DataLayout
 from skip_pipeline.storage import read_json
 
@@ -25,8 +26,7 @@ _STDERR: Final = 2  # the file descriptor, because native code knows nothing of 
 
 def run(
     layout: DataLayout,
-    preset: str,
-    seed: int,
+    training: Mapping[str, Any],
     selection: str | None,
     console: Console,
     engine: Mapping[str, Any] | None = None,
@@ -34,6 +34,8 @@ def run(
     """Materialize the selected assets, showing each as it is done.
 
     Args:
+        training: run config of the trained model (``training_config``); left out where it is not selected.
+        selection: as ``launch.select`` takes it; None for all.
         engine: settings of ``ShardEngine`` that differ from its defaults.
 
     Raises:
@@ -42,13 +44,13 @@ def run(
     home = prepare_home(layout)
     definitions = defs()
     assets = select(definitions, selection)
-    config = training_config(preset, seed) if "trained_model" in assets else {}
+    config = dict(training) if "trained_model" in assets else {}
     if engine:
         config["resources"] = {"engine": {"config": dict(engine)}}
     with quiet_libraries(home / LIBRARY_LOG), RunProgress(console, assets) as progress:
         outcome = materialize(definitions, assets, config, lambda event: _show(event, progress))
     if outcome.success and "evaluation_report" in assets:
-        console.print(headline(layout), markup=False)
+        console.print(headline(layout, promotion="champion_model" in assets), markup=False)
     return outcome
 
 
@@ -71,9 +73,12 @@ def quiet_libraries(log: Path) -> Iterator[None]:
         os.close(kept)
 
 
-def training_config(preset: str, seed: int) -> dict[str, Any]:
+def training_config(preset: str, seed: int, train_days: int | None = None) -> dict[str, Any]:
     """Run config of the trained model, as the launchpad would spell it."""
-    return {"ops": {"trained_model": {"config": {"preset": preset, "seed": seed}}}}
+    config: dict[str, Any] = {"preset": preset, "seed": seed}
+    if train_days is not None:
+        config["train_days"] = train_days
+    return {"ops": {"trained_model": {"config": config}}}
 
 
 def _show(event: dg.DagsterEvent, progress: RunProgress) -> None:
@@ -110,8 +115,12 @@ def ui_command(layout: DataLayout) -> str:
     )
 
 
-def headline(layout: DataLayout) -> str:
-    """What the report says in a few lines, and where to look next."""
+def headline(layout: DataLayout, *, promotion: bool = False) -> str:
+    """What the report says in a few lines, and where to look next.
+
+    Args:
+        promotion: whether to say who serves from now on, and why.
+    """
     metrics = read_json(layout.report / METRICS_FILE)
     test, baselines, source = metrics["test"], metrics["baselines"], metrics["data_source"]
     return "\n".join(
@@ -121,8 +130,20 @@ def headline(layout: DataLayout) -> str:
             f"{baselines['majority']['accuracy']:.3f}   last outcome again "
             f"{baselines['repeat_last_outcome']['accuracy']:.3f}",
             f"  log-loss {test['log_loss']:.3f}   ROC AUC {test['roc_auc']:.3f}   Brier {test['brier']:.3f}",
+            *(["", *_champion(layout)] if promotion else []),
             "",
             f"Report: {layout.report / REPORT_FILE}",
             f"Next:   {ui_command(layout)}  (Dagster and MLflow on this machine)",
         ]
     )
+
+
+def _champion(layout: DataLayout) -> list[str]:
+    """Who serves, and a line for each rule that decided it."""
+    decision = read_json(layout.promotion / PROMOTION_FILE)
+    word = "promoted" if decision["promoted"] else "refused"
+    serving = f"version {decision['champion']} serves" if decision["champion"] else "no version serves"
+    return [
+        f"Version {decision['challenger']} is {word}; {serving}:",
+        *(f"  {'✓' if reason['passed'] else '✗'} {reason['facts']}" for reason in decision["reasons"]),
+    ]

@@ -13,6 +13,7 @@ VARIABLES = (
     settings.MLFLOW_URL_VARIABLE,
     settings.DAGSTER_URL_VARIABLE,
     settings.TIME_ZONE_VARIABLE,
+    settings.TRAIN_DAYS_VARIABLE,
     *settings.TRACKING_ENVIRONMENT,
 )
 

@@ -7,6 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from skip_pipeline.cli import app
+from skip_pipeline.terminal import training_config
 
 COMMAND = [sys.executable, "-c", "from skip_pipeline.cli import app; app()"]
 
@@ -23,7 +24,7 @@ def command(*arguments, **options):
 def test_without_a_command_the_help_is_shown(cli):
     answer = cli.invoke(app, [])
 
-    for name in ("synthesize", "run", "ui"):
+    for name in ("synthesize", "run", "ui", "rollback"):
         assert name in answer.output
 
 
@@ -36,6 +37,28 @@ def test_synthesize_writes_both_files_and_says_so(cli, tmp_path):
     assert "30 synthetic sessions" in answer.output
     assert (tmp_path / "training_set" / "log_mini.csv").is_file()
     assert (tmp_path / "track_features" / "tf_mini.csv").is_file()
+
+
+def test_synthesize_writes_sessions_to_be_scored_if_asked_to(cli, tmp_path):
+    sizes = ["--sessions", "30", "--tracks", "40", "--test-sessions", "7"]
+    answer = cli.invoke(app, ["synthesize", "--out", str(tmp_path), *sizes])
+
+    assert answer.exit_code == 0
+    assert "7 sessions to be scored" in " ".join(answer.output.split())
+    assert len(list((tmp_path / "test_set").glob("log_*.csv"))) == 2
+
+
+def test_a_window_is_run_config_of_the_training_only_where_it_is_given():
+    assert training_config("fast", 1) == {"ops": {"trained_model": {"config": {"preset": "fast", "seed": 1}}}}
+    assert training_config("fast", 1, 30)["ops"]["trained_model"]["config"]["train_days"] == 30
+
+
+def test_a_rollback_where_no_model_has_been_recorded_is_refused(tmp_path):
+    answer = command("rollback", "--data-dir", str(tmp_path))
+
+    assert answer.returncode == 1
+    assert "holds no record of any model" in " ".join(answer.stderr.split())
+    assert not (tmp_path / "mlflow").exists()
 
 
 @pytest.mark.parametrize(("option", "value"), [("--sessions", "0"), ("--tracks", "0"), ("--seed", "-1")])

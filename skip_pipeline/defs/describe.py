@@ -19,6 +19,7 @@ from skip_pipeline.storage import DatasetFacts, FileRecord, Manifest, Staging, f
 
 if TYPE_CHECKING:
     from skip_pipeline.flow.evaluate import SplitScores
+    from skip_pipeline.report.html import RunLink
 
 SECONDS = "seconds"
 DATA_SOURCE = "data_source"
@@ -120,6 +121,16 @@ def recorded(run: TrackedMaterialization, unavailable: str | None) -> Metadata:
     if unavailable:
         described["mlflow_run_incomplete"] = dg.MetadataValue.text(unavailable)
     return described
+
+
+def run_links(
+    context: dg.AssetExecutionContext, tracker: MlflowTracker, run: TrackedMaterialization
+) -> "tuple[RunLink, ...]":
+    """The Dagster run and, if there is one, the MLflow run, for a page to link to."""
+    from skip_pipeline.report.html import RunLink
+
+    dagster = RunLink("Dagster run", context.run.run_id, tracker.run_url(context.run.run_id))
+    return (dagster, RunLink("MLflow run", run.run_id, run.link)) if run.run_id else (dagster,)
 
 
 def score_table(scores: "Mapping[str, SplitScores]") -> dg.MetadataValue:

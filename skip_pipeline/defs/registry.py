@@ -6,13 +6,15 @@ error here, where ``tracking`` would go on without it.
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from skip_pipeline.defs.served_model import CHAMPION, RegisteredModel
 from skip_pipeline.defs.tracking_guard import without_credentials
 from skip_pipeline.errors import MissingInputError, RefusedError
-from skip_pipeline.settings import MODEL_NAME
+from skip_pipeline.promotion.record import JudgedVersion
+from skip_pipeline.settings import MODEL_NAME, VERSIONS_SHOWN
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -88,6 +90,26 @@ class Registry:
         with self._asking():
             for name, value in tags.items():
                 self._client.set_model_version_tag(self.name, version, name, value)
+
+    def history(self) -> tuple[JudgedVersion, ...]:
+        """The versions registered last, the newest first."""
+        aliases = self.aliases()
+        with self._asking():
+            found = self._client.search_model_versions(
+                f"name = '{self.name}'", max_results=VERSIONS_SHOWN, order_by=["version_number DESC"]
+            )
+        return tuple(
+            JudgedVersion(
+                version=str(entry.version),
+                registered=datetime.fromtimestamp(entry.creation_timestamp / 1000, UTC),
+                data_source=entry.tags.get(DATA_SOURCE, ""),
+                decision=entry.tags.get(DECISION, ""),
+                opponent=entry.tags.get(OPPONENT, "").removeprefix(NOBODY),
+                reasons=entry.tags.get(REASONS, ""),
+                aliases=tuple(sorted(a for a, v in aliases.items() if v == str(entry.version))),
+            )
+            for entry in found
+        )
 
     @contextmanager
     def fetched(self, version: str) -> Iterator[Path]:

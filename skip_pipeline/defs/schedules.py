@@ -15,28 +15,29 @@ from skip_pipeline.settings import NIGHTLY_CRON
 retrain = dg.define_asset_job(
     name="retrain",
     selection=dg.AssetSelection.all(),
-    description="Raw files to evaluation report: every asset and every check.",
+    description="Raw files to champion and predictions: every asset and every check.",
 )
 
 
 def nightly_retraining(
-    time_zone: str, run_config: Mapping[str, Any] = MappingProxyType({})
+    time_zone: str, run_config: Mapping[str, Any] = MappingProxyType({}), *, cron: str = NIGHTLY_CRON
 ) -> dg.ScheduleDefinition:
     """The schedule of ``retrain``, switched on as soon as the daemon runs.
 
     Args:
         time_zone: of its hour.
         run_config: of ``retrain``.
+        cron: when to look whether there is anything to do.
     """
 
     @dg.schedule(
         name="nightly_retraining",
         job=retrain,
-        cron_schedule=NIGHTLY_CRON,
+        cron_schedule=cron,
         execution_timezone=time_zone,
         default_status=dg.DefaultScheduleStatus.RUNNING,
         description="Every night on which raw input, code or configuration has changed since the last that "
-        "succeeded: retrain on all sessions delivered so far.",
+        "succeeded: retrain on what has been delivered so far, promote or refuse, and score the test set.",
     )
     def nightly(context: dg.ScheduleEvaluationContext, data: DataDirectory) -> dg.RunRequest | dg.SkipReason:
         state = state_of(data.layout(), run_config)

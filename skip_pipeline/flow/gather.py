@@ -7,7 +7,7 @@ track in every branch and the last step is always the track before the predicted
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -175,6 +175,12 @@ class Bundle(Mapping[str, Any]):
         """The label, float32 (n,), in memory from the first use on: 1 played to the end, 0 skipped."""
         labels = [part.sessions[schema.LABEL].astype(np.float32) for part in self.parts]
         return np.concatenate([np.empty(0, np.float32), *labels])
+
+    def of_shards(self, names: Container[str] | None) -> Bundle:
+        """The sessions of the shards of these names, in the same order; of all of them for None."""
+        if names is None:
+            return self
+        return Bundle(self._tracks, [part for part in self.parts if part.name in names])
 
     def batch(self, index: Any) -> dict[str, np.ndarray]:
         """The four inputs and the label of some sessions, in one pass.

@@ -30,9 +30,7 @@ def optimizer_of(
             warmup_steps=rising,
             decay_steps=max(steps - rising, 1),
         )
-    optimizer = keras.optimizers.AdamW(
-        rate, weight_decay=settings.weight_decay or None, beta_2=settings.beta_2
-    )
+    optimizer = keras.optimizers.AdamW(rate, weight_decay=settings.weight_decay, beta_2=settings.beta_2)
     optimizer.exclude_from_weight_decay([each for each in variables if len(each.shape) < 2])
     optimizer.build(variables)
     return optimizer

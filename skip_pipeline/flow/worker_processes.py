@@ -34,6 +34,7 @@ class _Job(NamedTuple):
     bundles_dir: Path
     settings: TrainingSettings
     network: Path  # that the chief writes
+    shards: frozenset[str] | None  # to learn from; None for all
 
 
 class _Worker(NamedTuple):
@@ -46,6 +47,7 @@ def train_in_processes(
     settings: TrainingSettings,
     on_epoch: Callable[[EpochReport], None],
     workers: int = 1,
+    shards: frozenset[str] | None = None,
 ) -> Trained:
     """Train as ``train`` does, on several workers.
 
@@ -55,6 +57,7 @@ def train_in_processes(
         workers: processes on this machine. 1 if ``TF_CONFIG`` names the workers: then a single process is
             started, the chief, and the others are started where they are, with ``skip-pipeline
             train-worker``.
+        shards: names of those to learn from; None for all. Validation sessions are those of all shards.
 
     Returns:
         What the chief trained.
@@ -64,7 +67,7 @@ def train_in_processes(
     """
     clusters = _clusters(workers)
     with TemporaryDirectory(prefix="skip_pipeline_") as folder, ExitStack() as processes:
-        job = _Job(bundles_dir, settings, Path(folder) / NETWORK_FILE)
+        job = _Job(bundles_dir, settings, Path(folder) / NETWORK_FILE, shards)
         started = [processes.enter_context(_process(cluster, len(clusters))) for cluster in clusters]
         for index, worker in enumerate(started):
             try:
@@ -95,7 +98,8 @@ def serve(handle: int) -> None:
 
         try:
             bundles = open_bundles(job.bundles_dir)
-            trained = train(bundles["train"], bundles["validation"], job.settings, on_epoch)
+            learnt = bundles["train"].of_shards(job.shards)
+            trained = train(learnt, bundles["validation"], job.settings, on_epoch)
         except SkipPipelineError as refusal:
             pipe.send(("refused", str(refusal)))
             return

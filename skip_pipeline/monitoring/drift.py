@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from scipy import stats
+from scipy.special import chdtri
 
 from skip_pipeline.errors import ContractError
 from skip_pipeline.monitoring.profile import (
@@ -91,7 +91,7 @@ def _compare(name: str, before: Distribution, now: Distribution, n: int, m: int)
     if before.levels != now.levels:
         raise ContractError(f"{name} has other levels than in training; train and promote a model again")
     index = stability_index(before.counts, now.counts)
-    chance = float(stats.chi2.isf(DRIFT_FALSE_ALARMS, max(1, len(before.levels) - 1))) * (1 / n + 1 / m)
+    chance = float(chdtri(max(1, len(before.levels) - 1), DRIFT_FALSE_ALARMS)) * (1 / n + 1 / m)
     limit = max(chance, _smallest_index(name, before))
     alarm = index > limit or _has_new_levels(before, now)
     return Drift(name, index, limit, alarm, _largest_change(before, now), before, now)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -34,11 +34,14 @@ class DeliveredShard:
         sha256: of its rows and their tracks' features, as merged.
         sessions: in it.
         newest: its newest plausible date, YYYY-MM-DD; empty where it has none.
+        day: the plausible date in the middle of its rows, the same way; sessions run past midnight, and a
+            wrong date may look plausible, so that the newest is often not the day that a log is of.
     """
 
     sha256: str
     sessions: int
     newest: str
+    day: str
 
 
 @dataclass(frozen=True)
@@ -107,16 +110,30 @@ def delivered_shards(layout: DataLayout) -> dict[str, DeliveredShard]:
                 f"{layout.merged} says nothing of the dates in {shard}; materialize merged_table again"
             )
         found[Path(shard).stem] = DeliveredShard(
-            manifest.record(shard).sha256, summary["sessions"], max(summary["dates"], default="")
+            manifest.record(shard).sha256,
+            summary["sessions"],
+            max(summary["dates"], default=""),
+            _middle(summary["dates"]),
         )
     return found
 
 
-def write_reference(folder: Path, layout: DataLayout) -> Reference:
+def _middle(dates: Mapping[str, int]) -> str:
+    """The first date, in order, by which half of the rows have come; empty where there are none."""
+    rows, half = 0, sum(dates.values()) / 2
+    for day, count in sorted(dates.items()):
+        rows += count
+        if rows >= half:
+            return day
+    return ""
+
+
+def write_reference(folder: Path, layout: DataLayout, trained_on: Container[str] | None = None) -> Reference:
     """Write ``profile.json`` beside a served model that was trained on today's bundles.
 
     Args:
         folder: of the served model, packed.
+        trained_on: names of the shards that it has learnt from; None for all of them.
 
     Raises:
         MissingInputError, ContractError: a stage is not there or not readable, or the model is not.
@@ -127,7 +144,7 @@ def write_reference(folder: Path, layout: DataLayout) -> Reference:
     p = PackedModel(folder).predict(bundles["test"], sorted_ids(tracks[schema.TRACK_ID]))
     reference = Reference(
         data_source(layout.raw),
-        profile(bundles["train"].parts, tracks),
+        profile(bundles["train"].of_shards(trained_on).parts, tracks),
         delivered_shards(layout),
         scores_in_bins(p),
     )

@@ -86,15 +86,41 @@ class Reason:
 
 
 @dataclass(frozen=True)
+class SliceChange:
+    """What changing models does to one slice of the test sessions.
+
+    Attributes:
+        way: name of the slicing.
+        label: of the slice.
+        sessions: in it, at least 1.
+        accuracy: challenger minus champion, paired, as a share.
+        limit: by which it may fall.
+    """
+
+    way: str
+    label: str
+    sessions: int
+    accuracy: Estimate
+    limit: float
+
+    @property
+    def fallen(self) -> bool:
+        """Whether it falls by more than that, and beyond chance."""
+        return -self.accuracy.value > self.limit and self.accuracy.high < 0
+
+
+@dataclass(frozen=True)
 class Decision:
     """Whether the challenger is promoted: when it passed every rule that applied.
 
     Attributes:
         log_loss_difference: challenger minus champion, paired; None where they were not compared.
+        slices: that were looked at; none where they were not compared.
     """
 
     reasons: tuple[Reason, ...]
     log_loss_difference: Estimate | None = None
+    slices: tuple[SliceChange, ...] = ()
 
     @property
     def promoted(self) -> bool:
@@ -116,6 +142,7 @@ class Decision:
             "summary": self.summary,
             "reasons": [asdict(reason) for reason in self.reasons],
             "log_loss_difference": asdict(self.log_loss_difference) if self.log_loss_difference else None,
+            "slices": [asdict(part) | {"fallen": part.fallen} for part in self.slices],
         }
 
 
@@ -168,11 +195,12 @@ def decide(
     ways = {way.name: way for way in slicings}
     if missing := [name for name in slice_limits if name not in ways]:
         raise ContractError(f"there is no slicing {missing} of the test sessions; choose of {sorted(ways)}")
-    reasons += [
-        _slices_hold(not_skipped, challenger, champion, ways[name], limit)
-        for name, limit in slice_limits.items()
-    ]
-    return Decision(tuple(reasons), difference)
+    slices: list[SliceChange] = []
+    for name, limit in slice_limits.items():
+        changes = _slice_changes(not_skipped, challenger, champion, ways[name], limit)
+        reasons.append(_slices_hold(name, limit, changes))
+        slices += changes
+    return Decision(tuple(reasons), difference, tuple(slices))
 
 
 def _without_comparison(challenger: Candidate, champion: Candidate | Unusable | None) -> Reason:
@@ -212,24 +240,30 @@ def _not_worse(difference: Estimate, challenger: Candidate, champion: Candidate,
     )
 
 
-def _slices_hold(
+def _slice_changes(
     not_skipped: np.ndarray, challenger: Candidate, champion: Candidate, way: Parting, limit: float
-) -> Reason:
-    """No slice's accuracy falls by more than the limit, where the fall is beyond chance."""
+) -> list[SliceChange]:
+    """Each slice that has sessions."""
     right = [
         ((model.p_not_skipped >= model.threshold) == not_skipped).astype(np.float64)
         for model in (challenger, champion)
     ]
     change = right[0] - right[1]
-    fallen = []
+    found = []
     for i, label in enumerate(way.labels):
         inside = change[way.slice_of == i]
-        if len(inside) and -inside.mean() > limit and estimate_means(inside[:, None])[0].high < 0:
-            fallen.append(f"{label} by {-inside.mean():.1%} of {len(inside)} sessions")
+        if len(inside):
+            found.append(SliceChange(way.name, label, len(inside), estimate_means(inside[:, None])[0], limit))
+    return found
+
+
+def _slices_hold(name: str, limit: float, changes: Sequence[SliceChange]) -> Reason:
+    """No slice's accuracy falls by more than the limit, where the fall is beyond chance."""
+    fallen = [f"{c.label} by {-c.accuracy.value:.1%} of {c.sessions} sessions" for c in changes if c.fallen]
     return Reason(
-        f"no fall in a slice of {way.name}",
+        f"no fall in a slice of {name}",
         not fallen,
-        f"accuracy by {way.name} "
+        f"accuracy by {name} "
         + (
             f"falls for {', '.join(fallen)} (allowed {limit:.0%})"
             if fallen

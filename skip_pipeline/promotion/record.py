@@ -1,14 +1,41 @@
-"""What is kept of a night's decision: ``promotion.json``, for the report and for people."""
+"""What is kept of a night's decision, for programs and for people, and of those before it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
 
-from skip_pipeline.promotion.decision import Decision
 from skip_pipeline.settings import DataSource
 
+if TYPE_CHECKING:  # else scikit-learn would be loaded by whoever asks for a file's name
+    from skip_pipeline.promotion.decision import Decision
+
 PROMOTION_FILE: Final = "promotion.json"
+PROMOTION_PAGE: Final = "promotion.html"
+
+
+@dataclass(frozen=True)
+class JudgedVersion:
+    """What the registry knows of a version.
+
+    Attributes:
+        version: its number.
+        registered: when, UTC.
+        data_source: of what it was trained on; empty if unknown, as are the next three of one not judged.
+        decision: ``promoted`` or ``refused``.
+        opponent: version that it was judged against; empty if none served.
+        reasons: in words.
+        aliases: that point to it now.
+    """
+
+    version: str
+    registered: datetime
+    data_source: str
+    decision: str
+    opponent: str
+    reasons: str
+    aliases: tuple[str, ...]
 
 
 @dataclass(frozen=True)

@@ -27,9 +27,7 @@ from skip_pipeline.raw_csv import read_csv
 from skip_pipeline.raw_csv_diagnosis import WHOLE_SESSIONS, rows_text, shown_value
 from skip_pipeline.raw_folder import csv_files
 from skip_pipeline.serving.sessions import ROW, Sessions
-
-TEST_SET: Final = "test_set"
-"""The public archive's folder beside ``training_set``."""
+from skip_pipeline.settings import TEST_SET
 
 PREHISTORY: Final = "log_prehistory_"
 INPUT: Final = "log_input_"

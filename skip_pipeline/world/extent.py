@@ -52,6 +52,7 @@ class Extent:
         days: on which sessions end, in equal parts; at most one day a session.
         shards: log files in all; None for the mini set's single ``log_mini.csv``, or a file a day if there
             are several days.
+        first_day: days after the published mini set's date on which the first of them is.
 
     Raises:
         RefusedError: sizes that no world can have.
@@ -60,6 +61,7 @@ class Extent:
     sessions: int
     days: int = 1
     shards: int | None = None
+    first_day: int = 0
 
     def __post_init__(self) -> None:
         check_size("sessions", self.sessions, 1, figures.MOST_SESSIONS)
@@ -97,8 +99,8 @@ class Extent:
         return np.searchsorted(self.day_starts(), numbers, side="right").astype(np.int64) - 1
 
     def date_of(self, day: int) -> date:
-        """Calendar date of a day; the first is the published mini set's."""
-        return figures.FIRST_DATE + timedelta(days=day)
+        """Calendar date of a day of the world; the first is the published mini set's, unless it is later."""
+        return figures.FIRST_DATE + timedelta(days=self.first_day + day)
 
     def cut(self) -> list[Shard]:
         """All shards in the order of their sessions, named as the public archives name them.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gzip
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
@@ -19,7 +19,7 @@ from pyarrow import csv
 
 from skip_pipeline.errors import BadInputError, RefusedError
 from skip_pipeline.raw_folder import RAW_FOLDERS, ListedFile, delivered_csvs, synthetic_files
-from skip_pipeline.settings import ORACLE_FILE, SYNTHETIC_MARKER, TRAINING_SET
+from skip_pipeline.settings import ORACLE_FILE, SYNTHETIC_MARKER, TEST_SET, TRAINING_SET
 from skip_pipeline.storage import flush, locked, record_file, write_json
 
 _PART: Final = ".synthetic-part"
@@ -52,8 +52,12 @@ def append_rows(stream: BinaryIO, table: pa.Table) -> None:
 
 
 @contextmanager
-def publication(out: Path) -> Iterator[Publication]:
+def publication(out: Path, folders: Sequence[str]) -> Iterator[Publication]:
     """Hold ``out`` for one set; without ``commit`` the earlier set stays as it was.
+
+    Args:
+        out: the raw folder.
+        folders: in it that the set has files in; made if missing.
 
     Raises:
         RefusedError: ``out`` or one of its folders is a file or cannot be written, or they hold files of a
@@ -61,7 +65,7 @@ def publication(out: Path) -> Iterator[Publication]:
         BusyError: another process is writing a set there.
     """
     _refuse_foreign(out)
-    _make_folders(out)
+    _make_folders(out, folders)
     with locked(out):
         _discard_parts(out)  # of a process that was killed
         try:
@@ -131,8 +135,8 @@ def _refuse_foreign(out: Path) -> None:
         )
 
 
-def _make_folders(out: Path) -> None:
-    for folder in (out, *(out / name for name in RAW_FOLDERS)):
+def _make_folders(out: Path, names: Sequence[str]) -> None:
+    for folder in (out, *(out / name for name in names)):
         try:
             if folder.exists() and not folder.is_dir():
                 raise _no_folder(folder, "it is a file")
@@ -157,11 +161,11 @@ def _discard_parts(out: Path) -> None:
 
 
 def _is_log(name: str) -> bool:
-    return name.startswith(TRAINING_SET)
+    return name.startswith((TRAINING_SET, TEST_SET))
 
 
 def _present(out: Path) -> list[str]:
-    """Files of a data set below ``out``, relative to it: CSVs in the two raw folders, and the oracle."""
+    """Files of a data set below ``out``, relative to it: CSVs in the raw folders, and the oracle."""
     found = delivered_csvs(out)
     found += [path for path in (out / ORACLE_FILE,) if path.exists()]
     return [path.relative_to(out).as_posix() for path in found]

@@ -26,6 +26,14 @@ class Part(IntEnum):
     DRIFT_LEVELS = 9
 
 
+def other_seed(seed: int) -> int:
+    """A seed for sessions that are to have nothing in common with those of a seed but the catalogue."""
+    return int(np.random.SeedSequence(seed, spawn_key=(_OTHER,)).generate_state(1, np.uint32)[0])
+
+
+_OTHER = 1_000  # no part has this number
+
+
 def stream(seed: int, part: Part, block: int = 0) -> np.random.Generator:
     """The stream of one part of one block of the world of a seed."""
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(int(part), block)))

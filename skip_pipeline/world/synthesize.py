@@ -21,12 +21,13 @@ import pyarrow.parquet as pq
 
 from skip_pipeline.raw_folder import ListedFile
 from skip_pipeline.schema import ORACLE, SESSION_LOG
-from skip_pipeline.settings import ORACLE_FILE, TRACK_FEATURES
+from skip_pipeline.settings import ORACLE_FILE, TEST_SET, TRACK_FEATURES, TRAINING_SET
 from skip_pipeline.storage import flush
 from skip_pipeline.world import figures
 from skip_pipeline.world.drift import Drift
 from skip_pipeline.world.extent import MINI_LOG, Extent, Shard
 from skip_pipeline.world.publishing import append_rows, csv_stream, part_of, publication, record_part
+from skip_pipeline.world.unheard import unheard_world, write_unheard
 from skip_pipeline.world.world import World
 
 GENERATOR_VERSION = 2
@@ -63,6 +64,7 @@ def synthesize(
     shards: int | None = None,
     compressed: bool = False,
     drifts: Sequence[Drift] = (),
+    test_sessions: int = 0,
     threads: int | None = None,
 ) -> SynthesisSummary:
     """Write a synthetic data set in the layout and spelling of the public archives.
@@ -81,6 +83,8 @@ def synthesize(
             file a day.
         compressed: gzip the CSVs.
         drifts: changes and the days on which they begin.
+        test_sessions: sessions besides, not drifted, whose second half nobody has heard yet: those of the
+            day after, as ``test_set`` of the public archive has them.
         threads: that draw at once, at least 1; None for as many as there are processors, up to
             ``MOST_THREADS``. They change no byte.
 
@@ -102,7 +106,12 @@ def synthesize(
         "sessions": sessions,
         "tracks": tracks,
     }
-    with publication(out) as place:
+    folders = [TRAINING_SET, TRACK_FEATURES]
+    if test_sessions:
+        unheard = unheard_world(world, test_sessions)
+        description["test_sessions"] = test_sessions
+        folders.append(TEST_SET)
+    with publication(out, folders) as place:
         features = world.catalogue.table
         with csv_stream(part_of(out, track_file), features.column_names, compressed=compressed) as stream:
             append_rows(stream, features)
@@ -110,6 +119,8 @@ def synthesize(
         records: dict[str, ListedFile] = {}
         with closing(_each(write, _runs(cut), threads)) as runs:
             _write_oracle(part_of(out, ORACLE_FILE), _oracles(runs, records))
+        if test_sessions:
+            records |= write_unheard(unheard, out, suffix)
         for name in (track_file, ORACLE_FILE):
             records[name] = record_part(out, name)
         paths = place.commit(records, description)

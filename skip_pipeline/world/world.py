@@ -73,6 +73,7 @@ class World:
         tracks: tracks in the catalogue, at least 1.
         seed: non-negative; another seed gives another world.
         changes: what changes on which day.
+        catalogue_of: seed of the world whose catalogue this one shares; None for one of its own.
 
     Raises:
         RefusedError: sizes, a seed or changes that no world can have.
@@ -82,6 +83,7 @@ class World:
     tracks: int
     seed: int
     changes: Sequence[Drift] = ()
+    catalogue_of: int | None = None
 
     def __post_init__(self) -> None:
         check_size("tracks", self.tracks, 1, figures.MOST_TRACKS)
@@ -96,8 +98,9 @@ class World:
 
     @cached_property
     def catalogue(self) -> Catalogue:
-        """All tracks; depends on their number and the seed alone."""
-        return draw_catalogue(stream(self.seed, Part.CATALOGUE), self.tracks)
+        """All tracks; depends on their number and one seed alone."""
+        seed = self.seed if self.catalogue_of is None else self.catalogue_of
+        return draw_catalogue(stream(seed, Part.CATALOGUE), self.tracks)
 
     def block(self, block: int) -> Block:
         """Draw one block; the same whatever was drawn before."""

@@ -26,9 +26,11 @@ ASSETS = (
     "encoded_table",
     "scaled_table",
     "tensor_bundles",
+    "data_drift",
     "baseline_models",
     "trained_model",
     "evaluation_report",
+    "champion_model",
     "skip_predictions",
 )
 

@@ -7,8 +7,9 @@ import pytest
 import yaml
 
 from skip_pipeline import contracts
-from skip_pipeline.definitions import defs
+from skip_pipeline.definitions import defs, nightly_config
 from skip_pipeline.errors import RefusedError
+from skip_pipeline.monitoring.night import SIGNALS
 
 UPSTREAM = {
     "session_logs": set(),
@@ -20,7 +21,15 @@ UPSTREAM = {
     "baseline_models": {"tensor_bundles"},
     "trained_model": {"tensor_bundles"},
     "evaluation_report": {"trained_model", "baseline_models", "tensor_bundles", "merged_table"},
-    "skip_predictions": {"trained_model"},
+    "data_drift": {"tensor_bundles", "merged_table"},
+    "champion_model": {
+        "trained_model",
+        "evaluation_report",
+        "baseline_models",
+        "tensor_bundles",
+        "data_drift",
+    },
+    "skip_predictions": {"champion_model", "trained_model"},
 }
 GROUPS = {
     "session_logs": "ingest",
@@ -32,6 +41,8 @@ GROUPS = {
     "baseline_models": "model",
     "trained_model": "model",
     "evaluation_report": "report",
+    "data_drift": "monitoring",
+    "champion_model": "model",
     "skip_predictions": "serving",
 }
 TABLE_CHECKS = {
@@ -61,6 +72,7 @@ CHECKS = {
     "scaled_table": TABLE_CHECKS | {contracts.INDICATORS, contracts.UNIT_INTERVAL},
     "tensor_bundles": {contracts.SHAPES, contracts.SESSIONS_ONCE, contracts.NO_LEAK},
     "evaluation_report": {contracts.BEATS_MAJORITY},
+    "data_drift": set(SIGNALS),
 }
 
 
@@ -97,13 +109,15 @@ def test_an_asset_says_what_it_is_of_what_kind_whose_and_of_which_code(specs, na
     assert spec.code_version
 
 
-def test_every_property_of_the_contract_is_a_blocking_check(definitions):
+def test_every_property_of_the_contract_is_a_blocking_check_and_drift_blocks_nothing(definitions):
     found: dict[str, set[str]] = {}
     for checks in definitions.resolve_asset_graph().asset_check_keys:
         found.setdefault(checks.asset_key.to_user_string(), set()).add(checks.name)
     assert found == CHECKS
     graph = definitions.resolve_asset_graph()
-    assert all(graph.get(key).blocking for key in graph.asset_check_keys)
+    warning = {key for key in graph.asset_check_keys if not graph.get(key).blocking}
+    assert {key.asset_key.to_user_string() for key in warning} == {"data_drift"}
+    assert len(warning) == len(SIGNALS)
 
 
 def test_the_nightly_schedule_runs_the_retraining_of_every_asset_at_two(definitions):
@@ -123,8 +137,8 @@ def test_the_time_zone_of_the_night_is_a_setting(monkeypatch):
     assert defs().resolve_schedule_def("nightly_retraining").execution_timezone == "Europe/Stockholm"
 
 
-def test_only_the_report_has_to_be_fresh(specs):
-    assert {name for name, spec in specs.items() if spec.freshness_policy} == {"evaluation_report"}
+def test_the_delivery_alone_has_to_be_fresh_for_a_night_without_one_is_left_out(specs):
+    assert {name for name, spec in specs.items() if spec.freshness_policy} == {"session_logs"}
 
 
 def test_runs_stay_in_one_process_unless_told_otherwise(definitions):
@@ -184,6 +198,21 @@ def test_a_time_zone_that_does_not_exist_is_refused_by_name(monkeypatch):
     monkeypatch.setenv("SKIP_PIPELINE_TIMEZONE", "Berlin")
 
     with pytest.raises(RefusedError, match="SKIP_PIPELINE_TIMEZONE is 'Berlin', which is no time zone"):
+        defs()
+
+
+def test_the_window_of_the_nightly_training_is_a_setting(monkeypatch):
+    assert nightly_config() == {}
+    monkeypatch.setenv("SKIP_PIPELINE_TRAIN_DAYS", "30")
+
+    assert nightly_config() == {"ops": {"trained_model": {"config": {"train_days": 30}}}}
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "a month", "1.5", "²"])
+def test_a_window_that_is_no_number_of_days_is_refused(monkeypatch, value):
+    monkeypatch.setenv("SKIP_PIPELINE_TRAIN_DAYS", value)
+
+    with pytest.raises(RefusedError, match=r"SKIP_PIPELINE_TRAIN_DAYS is .* expected a whole number of days"):
         defs()
 
 

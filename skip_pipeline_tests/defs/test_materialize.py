@@ -14,6 +14,7 @@ from skip_pipeline.flow.bundle import open_bundle
 from skip_pipeline.flow.evaluate import score
 from skip_pipeline.settings import DataLayout
 from skip_pipeline.storage import MANIFEST
+from skip_pipeline.terminal import headline
 from skip_pipeline_tests.defs.conftest import SESSIONS, Project
 
 STAGES = {
@@ -26,11 +27,14 @@ ASSETS = (
     "track_features",
     *STAGES,
     "tensor_bundles",
+    "data_drift",
     "baseline_models",
     "trained_model",
     "evaluation_report",
+    "champion_model",
     "skip_predictions",
 )
+EMPTY = ("data_drift", "skip_predictions")  # no champion to compare with, and nothing to score: both say so
 
 
 @pytest.fixture
@@ -89,7 +93,7 @@ def test_the_baselines_predict_the_sessions_of_the_bundles_and_are_scored_on_val
 def test_a_materialization_says_what_where_and_how_long(metadata, name):
     facts = metadata[name]
 
-    if name != "skip_predictions":  # which has nothing to score here, and says so
+    if name not in EMPTY:
         assert facts["dagster/row_count"].value > 0
         assert facts["bytes"].value > 0
     assert len(facts["sha256"].value) == 64
@@ -137,7 +141,7 @@ def test_the_metrics_file_has_the_agreed_shape(finished):
     for split in schema.SPLITS:
         assert set(metrics[split]) == {"sessions", "accuracy", "log_loss", "roc_auc", "brier"}
         assert metrics[split]["sessions"] == open_bundle(project.layout.bundles, split).sessions
-    assert set(metrics["seconds"]) == set(ASSETS) - {"skip_predictions"}
+    assert set(metrics["seconds"]) == set(ASSETS) - {"data_drift", "champion_model", "skip_predictions"}
     assert metrics["run"]["dagster"] == outcome.run_id
 
 
@@ -188,6 +192,23 @@ def test_the_report_is_one_file_that_says_synthetic(finished):
 
     assert "synthetic" in page.lower()
     assert 'src="http' not in page
+
+
+def test_on_the_first_night_there_is_no_champion_to_compare_with_and_then_there_is(metadata):
+    assert metadata["data_drift"]["alarms"].value == "none"
+    assert metadata["champion_model"]["decision"].value == "promoted"
+    assert metadata["champion_model"]["champion"].value == "1"
+    assert metadata["skip_predictions"]["model_version"].value == "1"
+
+
+def test_the_terminal_says_in_the_end_who_serves_and_why(finished):
+    project, _ = finished
+    said = headline(project.layout, promotion=True).splitlines()
+    start = said.index("Version 1 is promoted; version 1 serves:")
+
+    assert said[start + 1] == "  ✓ there is no champion yet"
+    assert said[start + 2].startswith("  ✓ log-loss ")
+    assert not any("serves" in line for line in headline(project.layout).splitlines())
 
 
 def test_an_asset_can_be_materialized_alone_and_from_the_middle(project):

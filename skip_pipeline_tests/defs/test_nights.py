@@ -16,6 +16,7 @@ from skip_pipeline.definitions import mlflow_tracker
 from skip_pipeline.defs.assets.baselines import baseline_models
 from skip_pipeline.defs.assets.champion import champion_model
 from skip_pipeline.defs.assets.monitoring import data_drift
+from skip_pipeline.defs.registry import Registry
 from skip_pipeline.defs.resources import DataDirectory
 from skip_pipeline.rollback_command import register
 from skip_pipeline.settings import DataLayout
@@ -158,12 +159,31 @@ def test_versions_and_runs_carry_the_decision(three_nights):
     assert "decision.json" in {entry.path for entry in nights.client.list_artifacts(run.info.run_id)}
 
 
-def test_the_decision_lies_in_a_file_for_the_report(three_nights):
+def test_the_decision_lies_in_a_file_and_on_a_page_with_the_champions_before_it(three_nights):
     nights, _, _ = three_nights
     kept = json.loads((nights.layout.root / "07_promotion" / "promotion.json").read_text())
 
     assert kept["promoted"] is False
     assert (kept["challenger"], kept["opponent"], kept["champion"]) == ("3", "2", "2")
+    assert {part["way"] for part in kept["slices"]} == {"context_type", "premium"}
+    page = (nights.layout.root / "07_promotion" / "promotion.html").read_text()
+    assert "Version 3 is refused, and version 2 serves." in page
+    assert "no version served" not in page
+    experiment = nights.client.get_experiment_by_name(settings.EXPERIMENT)
+    (run,) = nights.client.search_runs([experiment.experiment_id], "tags.challenger = '3'")
+    assert "promotion.html" in {entry.path for entry in nights.client.list_artifacts(run.info.run_id)}
+
+
+def test_the_registry_tells_the_history_of_versions(three_nights):
+    nights, _, _ = three_nights
+    history = Registry(nights.client, f"sqlite:///{nights.layout.mlflow / 'mlflow.db'}").history()
+
+    assert [(v.version, v.decision, v.opponent, v.aliases) for v in history] == [
+        ("3", "refused", "2", ("challenger",)),
+        ("2", "promoted", "1", ("champion",)),
+        ("1", "promoted", "", ("previous_champion",)),
+    ]
+    assert {v.data_source for v in history} == {"synthetic"}
 
 
 def test_a_drift_is_named_the_same_night(three_nights):
@@ -216,8 +236,12 @@ def test_a_registry_that_is_down_fails_the_asset_and_keeps_the_model(nights, mon
         port = unused.getsockname()[1]
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    drift = nights.materialize(data_drift)
     failed = nights.materialize(champion_model)
 
+    assert drift.success
+    assert all("did not answer" in said for said in warnings(drift).values())
+    assert len(warnings(drift)) == 5
     assert not failed.success
     (event,) = [e for e in failed.all_events if e.event_type == dg.DagsterEventType.STEP_FAILURE]
     assert "materialize champion_model, or wait" in str(event.event_specific_data.error_display_string)

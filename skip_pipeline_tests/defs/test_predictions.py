@@ -1,8 +1,11 @@
 """The asset that scores the test set, materialized alone over a packed model."""
 
+import shutil
+import socket
 from pathlib import Path
 
 import dagster as dg
+import mlflow
 import pyarrow.parquet as pq
 import pytest
 
@@ -10,15 +13,34 @@ from skip_pipeline import settings
 from skip_pipeline.definitions import mlflow_tracker
 from skip_pipeline.defs.assets.predictions import skip_predictions
 from skip_pipeline.defs.resources import DataDirectory, ShardEngine
-from skip_pipeline.serving import batch
+from skip_pipeline.defs.served_model import log_served_model
+from skip_pipeline.serving import batch, describe
 from skip_pipeline.settings import DataLayout
 from skip_pipeline_tests.serving.small_models import SESSIONS, data_directory, deliver_test_set, pack
 
 
 @pytest.fixture
-def layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DataLayout:
-    monkeypatch.setenv(settings.TRACKING_URI_VARIABLE, f"sqlite:///{tmp_path / 'nowhere' / 'mlflow.db'}")
+def layout(tmp_path: Path, template: Path) -> DataLayout:
+    shutil.copytree(template, tmp_path / "data")
     return data_directory(tmp_path / "data")
+
+
+def register(layout: DataLayout, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a served model be the registry's champion."""
+    uri = f"sqlite:///{layout.mlflow / 'mlflow.db'}"
+    monkeypatch.setenv(settings.TRACKING_URI_VARIABLE, "")  # so that undoing removes what MLflow sets
+    mlflow.set_tracking_uri(uri)
+    experiment = mlflow.create_experiment("other", (layout.mlflow / "artifacts").as_uri())
+    with mlflow.start_run(experiment_id=experiment):
+        log_served_model(mlflow, folder, params={}, tags={})
+    monkeypatch.undo()
+    mlflow.MlflowClient(tracking_uri=uri).set_registered_model_alias(settings.MODEL_NAME, "champion", "1")
+
+
+def call_synthetic(folder: Path) -> None:
+    """Have a served model say that it was trained on synthetic data."""
+    path = folder / "served_model.json"
+    path.write_text(path.read_text().replace('"data_source": "real"', '"data_source": "synthetic"'))
 
 
 def materialize(layout: DataLayout) -> dg.ExecuteInProcessResult:
@@ -51,6 +73,57 @@ def test_every_session_of_the_test_set_is_scored(layout: DataLayout) -> None:
     table = pq.read_table(file)
     assert table.schema.remove_metadata() == batch.SKIP_PREDICTIONS
     assert set(table["model_version"].to_pylist()) == {facts["model_version"]}
+
+
+def test_the_champion_scores_and_not_what_was_trained_last(layout: DataLayout, monkeypatch) -> None:
+    register(layout, pack(layout, weight=3.0), monkeypatch)
+    deliver_test_set(layout.raw, SESSIONS)
+    result = materialize(layout)
+    assert result.success
+    before = pq.read_table(next((layout.root / "08_predictions").glob("*.parquet")))
+    assert metadata(result)["model_version"] == "1"
+    assert set(before["model_version"].to_pylist()) == {"1"}
+    shutil.rmtree(layout.model)
+    pack(layout, weight=1.0)
+    assert metadata(materialize(layout))["shards_made"] == 0
+    shutil.rmtree(layout.root / "08_predictions")
+    assert materialize(layout).success
+    assert pq.read_table(next((layout.root / "08_predictions").glob("*.parquet"))).equals(before)
+
+
+def test_a_champion_of_synthetic_data_does_not_score_real_sessions(layout: DataLayout, monkeypatch) -> None:
+    folder = pack(layout)
+    call_synthetic(folder)
+    register(layout, folder, monkeypatch)
+    deliver_test_set(layout.raw, SESSIONS)
+    refused = materialize(layout)
+    shutil.rmtree(layout.model)
+    version = describe(pack(layout, weight=2.0)).fingerprint[:12]
+    scored = materialize(layout)
+
+    assert not refused.success
+    (failure,) = refused.filter_events(lambda event: event.is_step_failure)
+    assert "expected a model of real data" in str(failure.event_specific_data.error)
+    assert metadata(scored)["model_version"] == version
+    assert metadata(scored)["data_source"] == "real"
+
+
+def test_a_registry_that_is_down_is_said_rather_than_another_model_taken(
+    layout: DataLayout, monkeypatch
+) -> None:
+    pack(layout)
+    deliver_test_set(layout.raw, SESSIONS)
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+    monkeypatch.setenv(settings.TRACKING_URI_VARIABLE, f"http://127.0.0.1:{port}")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    result = materialize(layout)
+
+    assert not result.success
+    (failure,) = result.filter_events(lambda event: event.is_step_failure)
+    assert "did not answer" in str(failure.event_specific_data.error)
+    assert not (layout.root / "08_predictions").exists()
 
 
 def test_without_a_test_set_it_succeeds_without_rows_and_says_so(layout: DataLayout) -> None:

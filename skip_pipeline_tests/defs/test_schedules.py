@@ -119,11 +119,23 @@ def test_a_name_without_a_date_gives_no_data_date(layout, instance):
     assert "skip_pipeline/data_date" not in tick(layout, instance).tags
 
 
-def test_the_schedule_plans_the_night_from_the_data_directory(project):
+def test_new_sessions_to_score_are_a_reason(layout, instance):
+    ran(instance, tick(layout, instance))
+    for kind in ("log_prehistory", "log_input"):
+        deliver(layout.root / "01_raw" / "test_set" / f"{kind}_20180716_000000000000.csv", session())
+    request = tick(layout, instance)
+
+    assert request.tags["skip_pipeline/because"].endswith(": raw input")
+    assert request.tags["skip_pipeline/shards"] == "1"
+
+
+def test_the_schedule_plans_the_night_from_the_data_directory_and_its_configuration(project):
     context = dg.build_schedule_context(
         instance=project.instance(), resources={"data": DataDirectory(path=str(project.layout.root))}
     )
-    said = nightly_retraining("UTC").evaluate_tick(context)
+    window = {"ops": {"trained_model": {"config": {"train_days": 7}}}}
+    (request,) = nightly_retraining("UTC", window).evaluate_tick(context).run_requests
 
-    (request,) = said.run_requests
-    assert request.tags["skip_pipeline/state"] == nights.state_of(project.layout, {}).digest
+    assert request.run_config == window
+    assert request.tags["skip_pipeline/state"] == nights.state_of(project.layout, window).digest
+    assert request.tags["skip_pipeline/state"] != nights.state_of(project.layout, {}).digest

@@ -14,9 +14,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from skip_pipeline import schema
+from skip_pipeline.defs.registry import Registry
 from skip_pipeline.defs.tracking import close_finished
 from skip_pipeline.flow.bundle import open_bundle
 from skip_pipeline.flow.calibrate import Calibration
+from skip_pipeline.monitoring.reference import read_reference
 from skip_pipeline.raw_folder import find_session_logs
 from skip_pipeline.settings import KERAS_MODEL_NAME
 from skip_pipeline.storage import read_json
@@ -96,6 +98,8 @@ def test_the_parent_carries_the_headline(runs):
         ("baseline_models", {"tensor_bundles"}),
         ("trained_model", {"tensor_bundles"}),
         ("evaluation_report", {"tensor_bundles"}),
+        ("data_drift", {"tensor_bundles"}),
+        ("champion_model", {"tensor_bundles"}),
     ],
 )
 def test_a_run_records_what_it_read_with_our_digest(finished, runs, name, inputs):
@@ -114,6 +118,8 @@ def test_a_run_records_what_it_read_with_our_digest(finished, runs, name, inputs
         ("scaled_table", {"scaler.json", "schema.json"}),
         ("baseline_models", {"baselines.json", "schema.json"}),
         ("trained_model", {"history.json", "plots/training_curves.png"}),
+        ("data_drift", {"drift.json"}),
+        ("champion_model", {"promotion.html", "promotion.json", "decision.json"}),
         (
             "evaluation_report",
             {
@@ -189,6 +195,19 @@ def test_the_registered_model_pins_what_it_needs_and_no_tensorflow(finished):
     names = {line.split("==")[0] for line in Path(path).read_text().split()}
     assert {"onnxruntime", "numpy"} <= names
     assert not {"tensorflow", "keras", "dagster"} & names
+
+
+def test_the_registered_model_carries_the_profile_of_what_it_was_trained_on(finished):
+    project, _ = finished
+    registry = Registry(project.mlflow_client(), project.tracking_uri)
+    train = open_bundle(project.layout.bundles, "train")
+
+    with registry.fetched("1") as folder:
+        reference = read_reference(folder)
+
+    assert reference.profile.sessions == train.sessions
+    assert reference.data_source == "synthetic"
+    assert set(reference.shards) == {"log_mini"}
 
 
 def test_a_failure_closes_its_run_and_the_parent_as_failed(project):

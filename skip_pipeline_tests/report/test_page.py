@@ -6,7 +6,8 @@ import pytest
 
 from skip_pipeline.flow.bootstrap import Estimate
 from skip_pipeline.report import plots
-from skip_pipeline.report.page import Axis, DataRow, Plot, ReportContent, RunLink, render_report
+from skip_pipeline.report.html import Axis, RunLink
+from skip_pipeline.report.page import DataRow, Plot, ReportContent, render_report
 from skip_pipeline.settings import DataSource
 from skip_pipeline_tests.report.contents import (
     BALANCE,

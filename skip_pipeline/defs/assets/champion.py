@@ -1,6 +1,7 @@
 """The champion as an asset: the night's model takes the place of the one that serves, or does not."""
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -26,7 +27,7 @@ from skip_pipeline.defs.tracking import MlflowTracker
 from skip_pipeline.defs.tracking_guard import LONGEST_REASON
 from skip_pipeline.errors import ContractError, MissingInputError, SkipPipelineError
 from skip_pipeline.flow.bundle import open_bundles
-from skip_pipeline.promotion.record import PROMOTION_FILE, Promotion
+from skip_pipeline.promotion.record import PROMOTION_FILE, PROMOTION_PAGE, Promotion
 from skip_pipeline.serving.package import SERVED_MODEL
 from skip_pipeline.settings import OWNER, DataLayout
 from skip_pipeline.storage import Manifest, publish, read_manifest, write_json
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
     from skip_pipeline.flow.gather import Bundle
     from skip_pipeline.promotion.decision import Candidate, Decision, Parting, Unusable
+    from skip_pipeline.report.html import RunLink
     from skip_pipeline.serving.packed import PackedModel
 
 
@@ -52,8 +54,8 @@ def champion_model(
     """The model that serves: the night's challenger, if it is at least as good as the champion so far.
 
     Both score the same test sessions, each as its own server would. A refusal is a normal outcome: the
-    champion stays, and the reasons are in the metadata, in MLflow and in promotion.json. Judging the same
-    challenger again compares the same two and moves no alias.
+    champion stays, and the reasons are in the metadata, in MLflow and on a page, promotion.html. Judging the
+    same challenger again compares the same two and moves no alias.
     """
     layout = data.layout()
     with tracker.materialization(context) as run:
@@ -75,9 +77,12 @@ def champion_model(
             folder, stage="champion_model", data_source=before.data_source, started=run.started
         ) as staging:
             write_json(staging.path(PROMOTION_FILE), promotion.to_json())
+            page = _page(promotion, registry, describe.run_links(context, tracker, run))
+            staging.path(PROMOTION_PAGE).write_text(page, encoding="utf-8")
             staging.rows = promotion.test_sessions
         _record(run, promotion, staging.manifest)
-        run.artifact(folder / PROMOTION_FILE)
+        for name in (PROMOTION_PAGE, PROMOTION_FILE):
+            run.artifact(folder / name)
     decision = promotion.decision
     context.log.info(decision.summary)
     metadata: describe.Metadata = {
@@ -101,6 +106,7 @@ def champion_model(
         "champion": dg.MetadataValue.text(promotion.champion or NOBODY),
         "decided_before": dg.MetadataValue.bool(promotion.again),
         **{name: dg.MetadataValue.float(value) for name, value in _difference(decision).items()},
+        "report": dg.MetadataValue.path(folder / PROMOTION_PAGE),
         **describe.stage(staging.manifest, folder),
     }
     return describe.result(tracker, run, metadata)
@@ -221,6 +227,13 @@ def _slicings(layout: DataLayout, bundles: "Mapping[str, Bundle]") -> "Sequence[
     from skip_pipeline.report.slices import slicings
 
     return slicings(read_circumstances(layout.merged, bundles["train"], bundles["test"]))
+
+
+def _page(promotion: Promotion, registry: Registry, runs: "tuple[RunLink, ...]") -> str:
+    from skip_pipeline.report.promotion_page import PromotionContent, render_promotion
+
+    made_at = f"{datetime.now(UTC):%-d %B %Y, %H:%M} UTC"
+    return render_promotion(PromotionContent(promotion, made_at, registry.history(), runs))
 
 
 def _record(run: TrackedMaterialization, promotion: Promotion, manifest: Manifest) -> None:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -14,7 +15,13 @@ from skip_pipeline.defs.resources import DataDirectory, ShardEngine
 from skip_pipeline.defs.tracked_materialization import TrackedMaterialization
 from skip_pipeline.defs.tracking import MlflowTracker
 from skip_pipeline.flow import ingest
-from skip_pipeline.settings import OWNER, TRACK_FEATURES, TRAINING_SET
+from skip_pipeline.settings import (
+    LOGS_FAIL_AFTER_HOURS,
+    LOGS_WARN_AFTER_HOURS,
+    OWNER,
+    TRACK_FEATURES,
+    TRAINING_SET,
+)
 from skip_pipeline.storage import FileRecord, Staging, fingerprint
 
 # Oddities of the data that are counted and shown, while the night goes on.
@@ -27,6 +34,12 @@ _WARNINGS = {contracts.LEVELS_KNOWN, contracts.DATES_PLAUSIBLE, contracts.MARKER
     owners=[OWNER],
     code_version="1",
     check_specs=describe.check_specs("session_logs", ingest.LOG_FINDINGS),
+    # A night on which nothing has come is left out, and nothing after this asset grows old by that. What is
+    # overdue then is a delivery, so that is what Dagster shows.
+    freshness_policy=dg.FreshnessPolicy.time_window(
+        fail_window=timedelta(hours=LOGS_FAIL_AFTER_HOURS),
+        warn_window=timedelta(hours=LOGS_WARN_AFTER_HOURS),
+    ),
 )
 def session_logs(
     context: dg.AssetExecutionContext, data: DataDirectory, tracker: MlflowTracker, engine: ShardEngine

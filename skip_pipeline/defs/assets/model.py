@@ -18,6 +18,7 @@ from skip_pipeline.defs.tracking import MlflowTracker
 from skip_pipeline.flow.bundle import open_bundles
 from skip_pipeline.flow.history import EpochReport, history_to_json
 from skip_pipeline.flow.onnx_model import predict_onnx
+from skip_pipeline.monitoring.reference import write_reference
 from skip_pipeline.serving import package
 from skip_pipeline.settings import (
     CALIBRATION_FILE,
@@ -33,6 +34,7 @@ from skip_pipeline.settings import (
     TrainingSettings,
 )
 from skip_pipeline.storage import publish, read_manifest, write_json
+from skip_pipeline.training_window import shards_in_window
 
 
 class PresetName(enum.Enum):
@@ -75,6 +77,11 @@ class TrainingConfig(dg.Config):
         description="Layers compute in bfloat16, which some processors do faster; not for the fast network. "
         f"By default {_default_of('mixed_precision')}",
     )
+    train_days: int | None = Field(
+        default=None,
+        description="Learn from the shards of this many newest days of the data alone; by default from all. "
+        "Validation, test, the scaler and the baselines stay as they are",
+    )
     workers: int = Field(
         default=1,
         description="Processes on this machine that train together. Leave it at 1 where TF_CONFIG names "
@@ -85,7 +92,8 @@ class TrainingConfig(dg.Config):
     def settings(self) -> TrainingSettings:
         """The preset with these changes."""
         changes = {name: value for name, value in self.model_dump().items() if value is not None}
-        del changes["preset"], changes["workers"]
+        for name in ("preset", "train_days", "workers"):
+            changes.pop(name, None)
         return dataclasses.replace(PRESETS[self.preset.value], **changes)
 
 
@@ -103,15 +111,18 @@ def trained_model(
 
     Presets: fast (the default, four branches, small), published (four branches, 1,275,954 parameters, as
     published) and single_input (everything in one input). Beside the Keras network lies the same as ONNX, and
-    a folder with all that serves it without TensorFlow, which is registered in MLflow as skip_model.
+    a folder with all that serves it without TensorFlow and a profile of what it was trained on, which is
+    registered in MLflow as skip_model.
     """
     layout = data.layout()
     settings = config.settings()
     with tracker.materialization(context) as run:
         before = read_manifest(layout.bundles, made_by="tensor_bundles")
         describe.log_bundles(run, before, layout.bundles, context="training")
-        run.params(dataclasses.asdict(settings))
+        run.params(dataclasses.asdict(settings) | {"train_days": config.train_days})
         bundles = open_bundles(layout.bundles)
+        shards = shards_in_window(layout, config.train_days)
+        bundles["train"] = bundles["train"].of_shards(shards)
 
         # TensorFlow: seconds and 700 MB that only training may cost.
         from skip_pipeline.flow import calibrate, evaluate, export, train
@@ -130,7 +141,7 @@ def trained_model(
             if config.workers == 1 and cluster_from() is None:
                 trained = train.train(bundles["train"], bundles["validation"], settings, on_epoch)
             else:
-                trained = train_in_processes(layout.bundles, settings, on_epoch, config.workers)
+                trained = train_in_processes(layout.bundles, settings, on_epoch, config.workers, shards)
             train.save_network(trained.network, staging.path(NETWORK_FILE))
             network = export.to_onnx(trained.network)
             staging.path(ONNX_FILE).write_bytes(network)
@@ -138,18 +149,22 @@ def trained_model(
             difference = export.check_exported(trained.network, p_validation, bundles["validation"])
             calibration = calibrate.fit(bundles["validation"].not_skipped, p_validation)
             write_json(staging.path(CALIBRATION_FILE), calibration.to_json())
+            served = staging.path(f"{package.SERVED_MODEL}/{package.DESCRIPTION}").parent
             package.pack(
-                staging.path(f"{package.SERVED_MODEL}/{package.DESCRIPTION}").parent,
+                served,
                 layout,
                 network=staging.path(ONNX_FILE),
                 calibration=staging.path(CALIBRATION_FILE),
                 preset=settings.preset,
             )
+            write_reference(served, layout, shards)
             write_json(staging.path(HISTORY_FILE), history_to_json(trained.history, trained.best_epoch))
             write_json(staging.path(TRAINING_FILE), dataclasses.asdict(settings))
             staging.rows = bundles["train"].sessions
             staging.details |= {
                 "preset": settings.preset,
+                "train_days": config.train_days,
+                "shards_of_training": len(bundles["train"].parts),
                 "parameters": trained.parameters,
                 "best_epoch": trained.best_epoch,
                 "bundles": before.fingerprint,
@@ -174,7 +189,8 @@ def trained_model(
         "best_epoch": dg.MetadataValue.int(trained.best_epoch),
         "epochs": dg.MetadataValue.int(len(trained.history)),
         "parameters": dg.MetadataValue.int(trained.parameters),
-        "settings": dg.MetadataValue.json(dataclasses.asdict(settings)),
+        "settings": dg.MetadataValue.json(dataclasses.asdict(settings) | {"train_days": config.train_days}),
+        "shards_of_training": dg.MetadataValue.int(len(bundles["train"].parts)),
         **describe.stage(staging.manifest, layout.model),
     }
     return describe.result(tracker, run, metadata)

@@ -89,10 +89,11 @@ def _night(registry: Registry, layout: DataLayout, source: DataSource) -> tuple[
     from skip_pipeline.monitoring.reference import read_reference
     from skip_pipeline.serving.packed import PackedModel
 
-    version = registry.aliases().get(CHAMPION)
-    if version is None:
-        return not_compared("there is no champion yet", alarm=False), None
+    version = None
     try:
+        version = registry.aliases().get(CHAMPION)
+        if version is None:
+            return not_compared("there is no champion yet", alarm=False), None
         with registry.fetched(version) as folder:
             reference, champion = read_reference(folder), PackedModel(folder)
             if reference.data_source != source:
@@ -101,8 +102,9 @@ def _night(registry: Registry, layout: DataLayout, source: DataSource) -> tuple[
             today = datetime.now(UTC).date()
             return look_at(layout, reference, champion, today=today), version
     except SkipPipelineError as refusal:
-        registry.check_reachable(version)
-        return not_compared(f"version {version}: {refusal}", alarm=True), version
+        # Nor is a registry that does not answer: promotion fails by it, and says what to do.
+        why = str(refusal) if version is None else f"version {version}: {refusal}"
+        return not_compared(why, alarm=True), version
 
 
 def _pictures(night: Night, source: DataSource) -> dict[str, bytes]:

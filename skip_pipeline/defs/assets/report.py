@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -11,7 +11,6 @@ from skip_pipeline import schema
 from skip_pipeline.defs import describe
 from skip_pipeline.defs.assets.baselines import published_baselines
 from skip_pipeline.defs.resources import DataDirectory
-from skip_pipeline.defs.tracked_materialization import TrackedMaterialization
 from skip_pipeline.defs.tracking import MlflowTracker
 from skip_pipeline.errors import ContractError
 from skip_pipeline.flow import bundle
@@ -24,16 +23,14 @@ from skip_pipeline.settings import (
     ONNX_FILE,
     OWNER,
     PREDICTIONS_FILE,
-    REPORT_FAILS_AFTER_HOURS,
     REPORT_FILE,
-    REPORT_WARNS_AFTER_HOURS,
     TRAINING_FILE,
     DataLayout,
 )
 from skip_pipeline.storage import Manifest, publish, read_json, read_manifest, write_json, write_table
 
 if TYPE_CHECKING:
-    from skip_pipeline.report.page import DataRow, RunLink
+    from skip_pipeline.report.page import DataRow
 
 _FILES = (REPORT_FILE, METRICS_FILE, PREDICTIONS_FILE)
 _LEADERBOARD = "leaderboard.json"  # among the artifacts, as MLflow itself writes a table
@@ -46,10 +43,6 @@ _OWN_PICTURES = ("calibration", "roc", "confusion_matrix")
     owners=[OWNER],
     code_version="3",
     deps=["trained_model", "baseline_models", "tensor_bundles", "merged_table"],
-    freshness_policy=dg.FreshnessPolicy.time_window(
-        fail_window=timedelta(hours=REPORT_FAILS_AFTER_HOURS),
-        warn_window=timedelta(hours=REPORT_WARNS_AFTER_HOURS),
-    ),
 )
 def evaluation_report(
     context: dg.AssetExecutionContext, data: DataDirectory, tracker: MlflowTracker
@@ -134,7 +127,7 @@ def evaluation_report(
                 plots=tuple(others.values()),
                 settings=settings,
                 data=_data_rows(manifests),
-                runs=_run_links(context, tracker, run),
+                runs=describe.run_links(context, tracker, run),
             )
             staging.path(REPORT_FILE).write_text(page.render_report(content), encoding="utf-8")
             seconds = {
@@ -208,12 +201,3 @@ def _data_rows(manifests: Iterable[Manifest]) -> "tuple[DataRow, ...]":
         DataRow(name=m.stage, rows=m.rows, files=len(m.files), bytes=m.bytes, sha256=m.fingerprint)
         for m in manifests
     )
-
-
-def _run_links(
-    context: dg.AssetExecutionContext, tracker: MlflowTracker, run: TrackedMaterialization
-) -> "tuple[RunLink, ...]":
-    from skip_pipeline.report.page import RunLink
-
-    dagster = RunLink("Dagster run", context.run.run_id, tracker.run_url(context.run.run_id))
-    return (dagster, RunLink("MLflow run", run.run_id, run.link)) if run.run_id else (dagster,)

@@ -1,0 +1,200 @@
+"""Three nights with the real network on a synthetic world, the last one bad, and one with nothing new.
+
+    python -m benchmarks.nights
+
+A day of sessions is delivered each evening, and the schedule is asked what to do, as the daemon asks it; what
+it asks for is run. The network learns from the newest day alone (``train_days`` is 1), so that a bad day
+makes a bad model: on the third, the delivery is cut short, listeners skip more, radio is chosen more often,
+and a level comes that nobody knows. What promotion and monitoring made of each night is printed as Markdown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import dagster as dg
+
+from skip_pipeline import settings
+from skip_pipeline.definitions import defs
+from skip_pipeline.defs.launch import prepare_home
+from skip_pipeline.defs.resources import DataDirectory
+from skip_pipeline.defs.schedules import retrain
+from skip_pipeline.monitoring.night import DRIFT_FILE
+from skip_pipeline.promotion.record import PROMOTION_FILE
+from skip_pipeline.settings import DataLayout
+from skip_pipeline.storage import read_json
+from skip_pipeline.terminal import LIBRARY_LOG, quiet_libraries
+from skip_pipeline.world.drift import Drift
+from skip_pipeline.world.synthesize import synthesize
+
+NIGHTS: Final = 3
+BAD_DAY: Final = "2018-07-17"
+BAD: Final = ("skip_rate", "context_type", "unknown_level")
+BAD_SHARE: Final = 0.1  # of the bad day's sessions that are delivered
+TRAIN_DAYS: Final = 1
+
+
+@dataclass(frozen=True)
+class Night:
+    """What came of one night.
+
+    Attributes:
+        delivered: newest log.
+        because: why it ran, or why it was left out.
+        promotion, drift: contents of ``promotion.json`` and ``drift.json``; None of a night left out.
+    """
+
+    delivered: str
+    because: str
+    promotion: dict[str, Any] | None = None
+    drift: dict[str, Any] | None = None
+
+
+def play(root: Path, *, sessions: int, tracks: int, seed: int = 0) -> list[Night]:
+    """Three nights in an empty data directory, and a fourth evening without a delivery.
+
+    Args:
+        root: the data directory; ``SKIP_PIPELINE_DATA_DIR`` and ``DAGSTER_HOME`` are set to it.
+        sessions: of a day.
+        tracks: in the catalogue.
+        seed: of the world.
+
+    Raises:
+        RuntimeError: a night failed.
+    """
+    layout = DataLayout(root)
+    days = _deliveries(root / "world", sessions=sessions, tracks=tracks, seed=seed)
+    for name in (settings.TRACK_FEATURES, settings.SYNTHETIC_MARKER):
+        source = root / "world" / "plain" / name
+        copy = shutil.copytree if source.is_dir() else shutil.copy
+        layout.raw.mkdir(parents=True, exist_ok=True)
+        copy(source, layout.raw / name)
+    (layout.raw / settings.TRAINING_SET).mkdir()
+    os.environ[settings.DATA_DIR_VARIABLE] = str(root)
+    os.environ[settings.TRAIN_DAYS_VARIABLE] = str(TRAIN_DAYS)
+    prepare_home(layout)
+    found = []
+    for log in (*days, None):
+        if log is not None:
+            shutil.copy(log, layout.raw / settings.TRAINING_SET)
+        found.append(_night(layout, "nothing" if log is None else log.name))
+    return found
+
+
+def _deliveries(folder: Path, *, sessions: int, tracks: int, seed: int) -> list[Path]:
+    """A log for each day: of one world, but for the bad day, which is the same one drifted and cut short."""
+    worlds = {"plain": [], "bad": [Drift.parse(f"{kind}@{BAD_DAY}") for kind in BAD]}
+    for name, drifts in worlds.items():
+        synthesize(
+            folder / name, sessions=NIGHTS * sessions, tracks=tracks, seed=seed, days=NIGHTS, drifts=drifts
+        )
+    logs = sorted((folder / "plain" / settings.TRAINING_SET).iterdir())
+    (bad,) = (folder / "bad" / settings.TRAINING_SET).glob(f"*_{BAD_DAY.replace('-', '')}_*")
+    _cut_short(bad, round(BAD_SHARE * sessions))
+    return [bad if log.name == bad.name else log for log in logs]
+
+
+def _cut_short(log: Path, sessions: int) -> None:
+    """Leave a log its first sessions."""
+    header, *rows = log.read_text(encoding="ascii").splitlines(keepends=True)
+    by_session = itertools.groupby(rows, key=lambda row: row.partition(",")[0])
+    kept = itertools.chain.from_iterable(rows for _, rows in itertools.islice(by_session, sessions))
+    log.write_text("".join([header, *kept]), encoding="ascii")
+
+
+def _night(layout: DataLayout, delivered: str) -> Night:
+    """Ask the schedule, and run what it asks for."""
+    instance = dg.DagsterInstance.get()
+    definitions = defs()
+    schedule = definitions.resolve_schedule_def("nightly_retraining")
+    data = DataDirectory(path=str(layout.root))
+    said = schedule.evaluate_tick(dg.build_schedule_context(instance=instance, resources={"data": data}))
+    if not said.run_requests:
+        return Night(delivered, str(said.skip_message))
+    (request,) = said.run_requests
+    with quiet_libraries(layout.dagster / LIBRARY_LOG):
+        result = definitions.resolve_job_def(retrain.name).execute_in_process(
+            instance=instance, run_config=request.run_config, tags=dict(request.tags), raise_on_error=False
+        )
+    if not result.success:
+        raise RuntimeError(
+            f"run {result.run_id} of {retrain.name} failed; see {layout.dagster / LIBRARY_LOG}"
+        )
+    return Night(
+        delivered,
+        request.tags["skip_pipeline/because"],
+        read_json(layout.promotion / PROMOTION_FILE),
+        read_json(layout.monitoring / DRIFT_FILE),
+    )
+
+
+def markdown(nights: Sequence[Night]) -> str:
+    """A table of the nights, then what was found in words."""
+    head = ("night", "delivered", "challenger", "minus champion, log-loss", "decision", "champion", "alarms")
+    lines = [_row(head), _row(["---"] * len(head))]
+    words = []
+    for number, night in enumerate(nights, 1):
+        if night.promotion is None or night.drift is None:
+            lines.append(_row([number, night.delivered, "left out", "", "", "", ""]))
+            words.append(f"* Night {number} was left out: {_without_ids(night.because)}.")
+            continue
+        made = night.promotion
+        difference = made["log_loss_difference"]
+        interval = "not compared"
+        if difference:
+            interval = "{value:+.4f} ({low:+.4f} to {high:+.4f})".format(**difference)
+        lines.append(
+            _row(
+                [
+                    number,
+                    night.delivered,
+                    f"version {made['challenger']}",
+                    interval,
+                    "promoted" if made["promoted"] else "refused",
+                    f"version {made['champion']}",
+                    len(night.drift["alarms"]),
+                ]
+            )
+        )
+        words.append(f"* Night {number}, {_without_ids(night.because)}. {made['summary']}.")
+        words += [f"  * Data: {alarm}." for alarm in night.drift["alarms"]]
+    return "\n".join([*lines, "", *words])
+
+
+def _row(cells: Sequence[object]) -> str:
+    return f"| {' | '.join(map(str, cells))} |"
+
+
+def _without_ids(text: str) -> str:
+    """Without the ids of Dagster's runs, which differ each time."""
+    return re.sub(r"run [0-9a-f-]{36}", "the run", text)
+
+
+def main() -> None:
+    """Play and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--sessions", type=int, default=5_000, help="of a day")
+    parser.add_argument("--tracks", type=int, default=settings.SYNTHETIC_TRACKS)
+    parser.add_argument("--seed", type=int, default=settings.SYNTHETIC_SEED, help="of the world")
+    parser.add_argument(
+        "--keep", type=Path, metavar="DIR", help="an empty data directory that keeps everything"
+    )
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        root = (options.keep or Path(folder)).resolve()
+        nights = play(root, sessions=options.sessions, tracks=options.tracks, seed=options.seed)
+    print(f"Synthetic data, {options.sessions:,} sessions a day, train_days {TRAIN_DAYS}.\n")  # noqa: T201
+    print(markdown(nights))  # noqa: T201 - the output of this command
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""Sessions that are still playing, as the public archive's ``test_set`` has them: in pairs of files.
+
+    log_prehistory_….csv   21 columns, the log of each session's first half
+    log_input_….csv         4 columns, the tracks of its second half
+
+Its listeners are others than those of the training sessions; the catalogue is the same.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from skip_pipeline import schema
+from skip_pipeline.raw_folder import ListedFile
+from skip_pipeline.settings import TEST_SET
+from skip_pipeline.world.extent import Extent
+from skip_pipeline.world.publishing import append_rows, csv_stream, part_of, record_part
+from skip_pipeline.world.randomness import other_seed
+from skip_pipeline.world.world import World
+
+_INPUT = [schema.SESSION_ID, schema.LOG_TRACK_ID, schema.POSITION, schema.LENGTH]
+
+
+def unheard_world(world: World, sessions: int) -> World:
+    """Sessions on the day after the last of a world, of other listeners who choose from the same tracks.
+
+    Raises:
+        RefusedError: a number of sessions that no world can have.
+    """
+    extent = Extent(sessions, first_day=world.extent.first_day + world.extent.days)
+    return World(extent, world.tracks, other_seed(world.seed), catalogue_of=world.seed)
+
+
+def write_unheard(world: World, out: Path, suffix: str) -> dict[str, ListedFile]:
+    """Write all sessions of a world as the parts of one pair of files; what they are, by name below ``out``.
+
+    Args:
+        out: the raw folder, with its ``test_set``.
+        suffix: ``.gz`` for gzipped files, else empty.
+    """
+    stamp = f"{world.extent.date_of(0):%Y%m%d}_000000000000.csv{suffix}"
+    prehistory, asked = (f"{TEST_SET}/{kind}_{stamp}" for kind in ("log_prehistory", "log_input"))
+    zipped = bool(suffix)
+    with (
+        csv_stream(part_of(out, prehistory), schema.SESSION_LOG.names, compressed=zipped) as heard,
+        csv_stream(part_of(out, asked), _INPUT, compressed=zipped) as unheard,
+    ):
+        for block in range(world.extent.blocks):
+            log = world.block(block).log
+            half = log[schema.LENGTH].to_numpy() // 2
+            first = log[schema.POSITION].to_numpy() <= half
+            append_rows(heard, log.filter(pa.array(first)))
+            append_rows(unheard, log.select(_INPUT).filter(pa.array(np.logical_not(first))))
+    return {name: record_part(out, name) for name in (prehistory, asked)}
