@@ -22,13 +22,13 @@ demo: $(VENV)/.installed
 ui: $(VENV)/.installed
 	$(BIN)/skip-pipeline ui
 
-# Format, lint, types, layering, tests.
+# Format, lint, types, layering, tests. For tests one by one, as when debugging: .venv/bin/pytest
 test: $(VENV)/.installed-test
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 # Every benchmark, into benchmarks/results.json; a smaller large set with BENCH="--sessions 100000 --shards 10".
 bench: $(VENV)/.installed-bench

@@ -20,8 +20,8 @@ SAMPLE_SECONDS: Final = 0.05
 """At least, between two looks at the tree; a peak shorter than this may be missed."""
 
 LOOKING: Final = 0.02
-"""Share of the time that looking may take: a look costs about 1 ms for 100 MB, holds up the process that is
-looked at, and is measured along with it."""
+"""Share of the time that looking may work: a look costs about 1 ms for 100 MB, holds up the process that is
+looked at, and is measured along with it. Its wait for a busy core does neither, and does not count."""
 
 HAS_PSS: Final = Path("/proc/self/smaps_rollup").is_file()
 KIND: Final = "PSS" if HAS_PSS else "RSS"
@@ -58,7 +58,7 @@ class TreeMemory:
     def _watch(self) -> None:
         pause = SAMPLE_SECONDS
         while not self._ended.wait(pause):
-            began = time.perf_counter()
+            began = time.thread_time()
             try:
                 parent = psutil.Process(self._pid)
                 tree = [parent, *parent.children(recursive=True)]
@@ -69,7 +69,7 @@ class TreeMemory:
                 max(self._peak.total, sum(look.total for look in looks)),
                 max(self._peak.anonymous, sum(look.anonymous for look in looks)),
             )
-            pause = max(SAMPLE_SECONDS, (time.perf_counter() - began) / LOOKING)
+            pause = max(SAMPLE_SECONDS, (time.thread_time() - began) / LOOKING)
 
 
 def _look(process: psutil.Process) -> Peak:

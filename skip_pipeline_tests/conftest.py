@@ -1,5 +1,7 @@
 """No test sees the settings of the machine it runs on, nor leaves its own behind."""
 
+import os
+
 import pytest
 
 from skip_pipeline import settings
@@ -28,3 +30,10 @@ def forget_settings(environment: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def _own_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     forget_settings(monkeypatch)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Tests side by side already keep every core busy; pools of threads in each would only take turns."""
+    if config.getoption("numprocesses", None):
+        single = settings.SINGLE_THREADED | {"TF_NUM_INTRAOP_THREADS": "1"}
+        os.environ.update(single | dict(os.environ))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -11,12 +13,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from benchmarks import agreement, data_path, measure, stages
+from benchmarks import agreement, data_path, stages
 from benchmarks.peers import duckdb_merge, pandas_notebook, polars_merge
 from skip_pipeline import schema
 from skip_pipeline.flow.bundle import open_bundle
 from skip_pipeline.settings import DataLayout
-from skip_pipeline_tests.benchmarks.conftest import SESSIONS, TRACKS, Answering
+from skip_pipeline_tests.benchmarks.conftest import SESSIONS, Answering
 
 Arrays = dict[str, dict[str, np.ndarray]]
 
@@ -30,6 +32,15 @@ def encoded(raw: Path) -> pa.Table:
 @pytest.fixture(scope="module")
 def bundles(raw: Path) -> Arrays:
     return stages.wide(stages.bundled(raw)[0])
+
+
+@pytest.fixture(scope="module")
+def compared(raw: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, Any]]:
+    """What the command prints of every contender, each run once, and the figures that it writes."""
+    figures = tmp_path_factory.mktemp("compared") / "figures.json"
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        assert data_path.main(["--raw", str(raw), "--repetitions", "1", "--json", str(figures)]) == 0
+    return printed.getvalue(), json.loads(figures.read_text())
 
 
 # --- Contenders ---------------------------------------------------------------------------------------
@@ -70,12 +81,14 @@ def test_peers_put_rows_in_order(raw: Path, tmp_path: Path, encoded: pa.Table) -
 
 
 @pytest.mark.parametrize("contender", data_path.CONTENDERS)
-def test_every_contender_counts_the_same_rows(contender: str, raw: Path, encoded: pa.Table) -> None:
-    run = measure.run(data_path.CONTENDERS[contender], raw)
+def test_every_contender_counts_the_same_rows(
+    contender: str, compared: tuple[str, dict[str, Any]], encoded: pa.Table
+) -> None:
+    run = compared[1]["contenders"][contender]
 
-    assert run.rows == encoded.num_rows
-    assert run.seconds > 0
-    assert run.peak_rss_mib > 50  # pyarrow alone is more than that
+    assert run["rows"] == encoded.num_rows
+    assert run["seconds"] > 0
+    assert run["peak_rss_mib"] > 50  # pyarrow alone is more than that
 
 
 @pytest.mark.parametrize("engine", ["in_process", "processes", "dask"])
@@ -161,14 +174,8 @@ def test_ratios_are_of_medians(answering: Answering, raw: Path) -> None:
     }
 
 
-def test_the_command_prints_the_table_and_writes_the_figures(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    figures = tmp_path / "figures.json"
-    sizes = ["--sessions", str(SESSIONS), "--tracks", str(TRACKS)]
-    assert data_path.main([*sizes, "--repetitions", "1", "--json", str(figures)]) == 0
-
-    printed, result = capsys.readouterr().out, json.loads(figures.read_text())
+def test_the_command_prints_the_table_and_writes_the_figures(compared: tuple[str, dict[str, Any]]) -> None:
+    printed, result = compared
     assert printed.startswith(f"{SESSIONS} sessions, synthetic data")
     assert list(result["contenders"]) == list(data_path.CONTENDERS)
     assert all(name in printed for name in [*data_path.CONTENDERS, *result["headline"]])

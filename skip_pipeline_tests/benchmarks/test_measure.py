@@ -22,7 +22,7 @@ def test_a_failing_child_says_why(tmp_path: Path) -> None:
 def test_the_memory_of_a_childs_own_children_counts() -> None:
     code = (
         "import subprocess, sys; subprocess.run([sys.executable, '-c', "
-        "'import time; held = bytearray(200 << 20); time.sleep(0.5)'], check=True); print('done')"
+        "'import time; held = bytearray(200 << 20); time.sleep(2)'], check=True); print('done')"
     )
     printed, peak = measure.output([sys.executable, "-c", code])
 
@@ -34,7 +34,7 @@ def test_the_memory_of_a_childs_own_children_counts() -> None:
 @pytest.mark.skipif(not HAS_PSS, reason="the system does not tell what processes share")
 def test_what_processes_share_counts_once() -> None:
     code = (
-        "import os, time; held = bytearray(b'1') * (200 << 20); child = os.fork(); time.sleep(0.5); "
+        "import os, time; held = bytearray(b'1') * (200 << 20); child = os.fork(); time.sleep(2); "
         "os.waitpid(child, 0) if child else os._exit(0)"
     )
     _, peak = measure.output([sys.executable, "-c", code])
@@ -47,7 +47,7 @@ def test_an_anonymous_peak_leaves_mapped_files_out(tmp_path: Path) -> None:
     code = (
         "import mmap, sys, time; handle = open(sys.argv[1], 'rb'); "
         "mapped = mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ); "
-        "sum(mapped[::4096]); time.sleep(0.5)"
+        "sum(mapped[::4096]); time.sleep(2)"
     )
     _, peak = measure.output([sys.executable, "-c", code, str(tmp_path / "file")])
 

@@ -1,6 +1,8 @@
 """Data directories, Dagster instances and MLflow stores of the tests' own."""
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import dagster as dg
@@ -65,7 +67,28 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     layout = DataLayout(folder)
     layout.mlflow.mkdir()
     mlflow.MlflowClient(tracking_uri=f"sqlite:///{layout.mlflow / 'mlflow.db'}").search_experiments()
-    return folder
+    with _settings_of(layout), dg.DagsterInstance.get():
+        return folder
+
+
+@contextmanager
+def _settings_of(layout: DataLayout) -> Iterator[None]:
+    """The environment for a fixture that is made before any test's own."""
+    with pytest.MonkeyPatch.context() as environment:
+        forget_settings(environment)
+        environment.setenv(settings.DATA_DIR_VARIABLE, str(layout.root))
+        prepare_home(layout)
+        yield
+
+
+@contextmanager
+def lasting_project(root: Path, raw: Path, template: Path) -> Iterator[Project]:
+    """A data directory for several tests: with raw files in place, and to be worked on in the block alone."""
+    layout = DataLayout(root)
+    shutil.copytree(template, layout.root)
+    shutil.copytree(raw, layout.raw)
+    with _settings_of(layout):
+        yield Project(layout)
 
 
 @pytest.fixture
@@ -82,15 +105,8 @@ def project(tmp_path: Path, raw: Path, template: Path, monkeypatch: pytest.Monke
 @pytest.fixture(scope="session")
 def first_run(tmp_path_factory: pytest.TempPathFactory, raw: Path, template: Path) -> tuple[Path, Outcome]:
     """A data directory in which everything has been materialized once."""
-    layout = DataLayout(tmp_path_factory.mktemp("finished") / "data")
-    shutil.copytree(template, layout.root)
-    shutil.copytree(raw, layout.root / "01_raw")
-    with pytest.MonkeyPatch.context() as environment:
-        forget_settings(environment)
-        environment.setenv(settings.DATA_DIR_VARIABLE, str(layout.root))
-        prepare_home(layout)
-        outcome = Project(layout).run()
-    return layout.root, outcome
+    with lasting_project(tmp_path_factory.mktemp("finished") / "data", raw, template) as project:
+        return project.layout.root, project.run()
 
 
 @pytest.fixture

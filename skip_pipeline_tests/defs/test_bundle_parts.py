@@ -13,8 +13,7 @@ from skip_pipeline.defs.resources import DataDirectory, ShardEngine
 from skip_pipeline.flow.bundle import open_bundle
 from skip_pipeline.settings import DataLayout
 from skip_pipeline.world.synthesize import synthesize
-from skip_pipeline_tests.conftest import forget_settings
-from skip_pipeline_tests.defs.conftest import Project
+from skip_pipeline_tests.defs.conftest import Project, lasting_project
 
 TABLES = "merged_table,encoded_table,scaled_table"
 
@@ -22,18 +21,14 @@ TABLES = "merged_table,encoded_table,scaled_table"
 @pytest.fixture(scope="module")
 def three_nights(tmp_path_factory, template):
     """A data directory with bundles of three nights; to be copied."""
-    layout = DataLayout(tmp_path_factory.mktemp("nights") / "data")
-    shutil.copytree(template, layout.root)
-    synthesize(layout.root / "01_raw", sessions=300, tracks=100, seed=2, days=4)
-    (layout.raw / "oracle.parquet").unlink()
-    fourth = logs(layout)[3]
-    fourth.rename(layout.root / fourth.name)
-    with pytest.MonkeyPatch.context() as environment:
-        forget_settings(environment)
-        environment.setenv(settings.DATA_DIR_VARIABLE, str(layout.root))
-        prepare_home(layout)
-        assert Project(layout).run(f"{TABLES},tensor_bundles").success
-    return layout.root
+    folder = tmp_path_factory.mktemp("nights")
+    synthesize(folder / "raw", sessions=300, tracks=100, seed=2, days=4)
+    (folder / "raw" / "oracle.parquet").unlink()
+    with lasting_project(folder / "data", folder / "raw", template) as project:
+        fourth = logs(project.layout)[3]
+        fourth.rename(project.layout.root / fourth.name)
+        assert project.run(f"{TABLES},tensor_bundles").success
+        return project.layout.root
 
 
 @pytest.fixture

@@ -4,10 +4,9 @@ A real process is killed with SIGKILL, by itself, at its n-th move of a file: th
 stage's files could be told apart. Before its first move nothing is published yet.
 """
 
+import multiprocessing
 import shutil
 import signal
-import subprocess
-import sys
 
 import dagster as dg
 import mlflow
@@ -15,6 +14,7 @@ import pytest
 
 from skip_pipeline.settings import DataLayout
 from skip_pipeline.storage import MANIFEST, read_manifest, record_file
+from skip_pipeline_tests.defs import dying
 
 # Moves in one stage: the staging folder to .commit, each file into place, the manifest last. So these are
 # the moment before anything is published, and the one where the new file and old files lie side by side.
@@ -30,41 +30,21 @@ STAGES = {
     "evaluation_report": "report",
 }
 
-RUN = """
-import os, signal, sys
-from pathlib import Path
 
-asset, fatal = sys.argv[1], int(sys.argv[2])
-moves = 0
+@pytest.fixture(scope="module")
+def run(materialized, tmp_path_factory):
+    """Materializes an asset in a process of its own; gives its exit status and what it complained of."""
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload([dying.__name__])
+    log = tmp_path_factory.mktemp("complaints") / "log"
 
-def dying(move):
-    def moving(self, target):
-        global moves
-        if "mlflow" not in str(self) and "dagster" not in str(self):
-            moves += 1
-            if moves == fatal:
-                os.kill(os.getpid(), signal.SIGKILL)
-        return move(self, target)
-    return moving
+    def run(asset, fatal):
+        process = processes.Process(target=dying.run, args=(asset, fatal, materialized, log))
+        process.start()
+        process.join()
+        return process.exitcode, log.read_text()
 
-Path.rename, Path.replace = dying(Path.rename), dying(Path.replace)
-
-from skip_pipeline import code_version
-
-# Code that no run before had: nothing is kept, everything is made and moved.
-code_version.stages_version = lambda: str(os.getpid())
-
-from skip_pipeline.definitions import defs
-from skip_pipeline.defs.launch import materialize
-
-config = {"ops": {"trained_model": {"config": {"max_epochs": 2, "seed": 3}}}}
-outcome = materialize(defs(), [asset], config if asset == "trained_model" else {}, lambda event: None)
-sys.exit(0 if outcome.success else 1)
-"""
-
-
-def run(asset, fatal):
-    return subprocess.run([sys.executable, "-c", RUN, asset, str(fatal)], capture_output=True, text=True)
+    return run
 
 
 def whole(folder):
@@ -83,7 +63,7 @@ def materialized(tmp_path_factory, first_run):
 
 
 @pytest.mark.parametrize("asset", STAGES)
-def test_kills_leave_the_stage_whole_and_the_next_run_completes(materialized, monkeypatch, asset):
+def test_kills_leave_the_stage_whole_and_the_next_run_completes(materialized, run, monkeypatch, asset):
     layout = DataLayout(materialized)
     folder = getattr(layout, STAGES[asset])
     monkeypatch.setenv("SKIP_PIPELINE_DATA_DIR", str(materialized))
@@ -91,13 +71,13 @@ def test_kills_leave_the_stage_whole_and_the_next_run_completes(materialized, mo
     before = read_manifest(folder, made_by=asset)
 
     for fatal in KILLED_AT:
-        killed = run(asset, fatal)
-        assert killed.returncode == -signal.SIGKILL, killed.stderr
+        status, complaints = run(asset, fatal)
+        assert status == -signal.SIGKILL, complaints
         assert (folder / MANIFEST).is_file()
         assert whole(folder)
 
-    completed = run(asset, 0)
-    assert completed.returncode == 0, completed.stderr
+    status, complaints = run(asset, 0)
+    assert status == 0, complaints
     assert whole(folder)
     assert not (folder / ".commit").exists()
     assert not (folder / ".staging").exists()

@@ -8,7 +8,7 @@ import pytest
 
 from skip_pipeline import code_version, stages
 from skip_pipeline.world.synthesize import synthesize
-from skip_pipeline_tests.defs.conftest import Project
+from skip_pipeline_tests.defs.conftest import Project, lasting_project
 
 TABLES = ("merged_table", "encoded_table", "scaled_table")
 SELECTION = "session_logs,track_features,merged_table,encoded_table,scaled_table"
@@ -22,20 +22,32 @@ def nights(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def three_nights(tmp_path_factory, nights, template):
+    """A data directory that has seen three nights; to be copied."""
+    with lasting_project(tmp_path_factory.mktemp("three") / "data", nights, template) as project:
+        (project.layout.raw / "oracle.parquet").unlink()
+        fourth = logs(project)[3]
+        fourth.rename(project.layout.root / fourth.name)
+        assert project.run(SELECTION).success
+        return project.layout.root
+
+
 @pytest.fixture
-def running(project: Project, nights):
+def running(project: Project, nights, three_nights):
     """A project that has seen three nights; the fourth waits."""
-    shutil.rmtree(project.layout.raw)
-    shutil.copytree(nights, project.layout.raw)
-    (project.layout.raw / "oracle.parquet").unlink()
-    project.fourth = logs(project)[3]
-    project.fourth.rename(project.layout.root / project.fourth.name)
-    assert project.run(SELECTION).success
+    shutil.rmtree(project.layout.root)
+    shutil.copytree(three_nights, project.layout.root)
+    project.fourth = project.layout.raw / "training_set" / logs_in(nights)[3].name
     return project
 
 
 def logs(project):
-    return sorted((project.layout.raw / "training_set").glob("*.csv"))
+    return logs_in(project.layout.raw)
+
+
+def logs_in(raw):
+    return sorted((raw / "training_set").glob("*.csv"))
 
 
 def made(project):

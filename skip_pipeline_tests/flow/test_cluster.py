@@ -1,5 +1,6 @@
 import json
 import socket
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -124,6 +125,6 @@ def test_a_stranger_at_the_port_is_ignored() -> None:
 def _connected(host: str, port: int) -> socket.socket:
     while True:
         try:
-            return socket.create_connection((host, port), timeout=1)
-        except ConnectionRefusedError:
-            continue
+            return socket.create_connection((host, port), timeout=10)
+        except ConnectionRefusedError:  # nobody listens yet
+            time.sleep(0.01)
