@@ -92,12 +92,15 @@ class TrainingStep:
 
     def _learn_share(self, inputs: dict[str, tf.Tensor], targets: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
         forward = self._last_track if self._every_track is None else self._all_tracks
-        with tf.GradientTape() as tape:
-            sums = forward(inputs, targets, weights, training=True)
-            everybody = tf.distribute.get_replica_context().all_reduce(_SUM, sums[2])
-            part = sums[0] / everybody
+        sums = forward(inputs, targets, weights, training=True)
+        part = sums[0] / tf.distribute.get_replica_context().all_reduce(_SUM, sums[2])
         variables = self._network.trainable_variables
-        gradients = tape.gradient(part, [variable.value for variable in variables])
+        # Two by two: the sum of three gradients or more would start with whichever is there first.
+        gradients = tf.gradients(
+            part,
+            [variable.value for variable in variables],
+            aggregation_method=tf.AggregationMethod.EXPERIMENTAL_TREE,
+        )
         self._network.optimizer.apply(gradients, variables)  # which first sums them over the workers
         return sums
 
