@@ -153,6 +153,8 @@ def _train(
     keras.backend.clear_session()  # layer names count up within a process, and are saved
     keras.utils.set_random_seed(settings.seed)
     tf.config.experimental.enable_op_determinism()
+    # Which would make one sum of many out of sums of two, begun with whichever term is there first.
+    tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})
 
     with losses_reported(cluster):
         with strategy.scope(), _precision(settings), sigterm_kept():
