@@ -1,0 +1,311 @@
+"""Every network beside its rivals on the same test sessions: what docs/networks.md shows.
+
+    python -m benchmarks.networks data/01_raw --out DIR
+    python -m benchmarks.networks data/01_raw --out DIR --larger ten_times/01_raw
+
+Bundles are made in a temporary folder by the pipeline's own stages, without Dagster. The default network is
+trained with three seeds, the published one and its ablation once, each in a process of its own; all are
+calibrated on the validation sessions as the pipeline does. ``ensemble`` is the mean of all their log-odds.
+With ``--larger``, a set of more sessions, the default network is trained on a tenth of that set's training
+sessions and on all, and both are scored on its test sessions. ``DIR`` gets ``networks.md``, ``networks.json``
+and the learning curve of the published network.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import multiprocessing
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from scipy.special import expit, logit
+
+from benchmarks.difficulty import build_bundles
+from skip_pipeline import raw_folder, schema
+from skip_pipeline.errors import SkipPipelineError
+from skip_pipeline.flow import calibrate, evaluate
+from skip_pipeline.flow.baselines import fit_baselines
+from skip_pipeline.flow.bootstrap import Estimate, estimate_means
+from skip_pipeline.flow.calibrate import Calibration
+from skip_pipeline.flow.curves import expected_calibration_error, reliability_curve
+from skip_pipeline.flow.gather import Bundle, open_bundles
+from skip_pipeline.flow.history import EpochReport
+from skip_pipeline.report import plots
+from skip_pipeline.report.oracle import best_possible, find_oracle
+from skip_pipeline.settings import DEFAULT_PRESET, PRESETS, DataLayout, DataSource
+from skip_pipeline.storage import write_json
+
+SEEDS: Final = (0, 1, 2)
+LARGER: Final = 10
+"""Of the larger set, every so many-th training session is what it is compared with."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """One predictor, and what it says of validation and test sessions.
+
+    Attributes:
+        name: in words.
+        p_not_skipped: by split, (n,), as trained.
+        seconds: of building and training; 0 for what is only put together.
+        parameters: 0 where it has none.
+        epochs, best_epoch: 0 for what is not trained in epochs.
+        peak_mib: largest resident size of its process; 0 where it has none of its own.
+        onnx_difference: largest difference to its ONNX export on any test session.
+        history: of a network.
+    """
+
+    name: str
+    p_not_skipped: Mapping[str, np.ndarray]
+    seconds: float = 0.0
+    parameters: int = 0
+    epochs: int = 0
+    best_epoch: int = 0
+    peak_mib: float = 0.0
+    onnx_difference: float = 0.0
+    history: tuple[EpochReport, ...] = ()
+
+
+def fit_network(bundles_dir: Path, preset: str, seed: int, every: int = 1) -> Fitted:
+    """Train one network, on every so many-th training session, and let it and its export predict."""
+    from skip_pipeline.flow import export, train
+
+    bundles = open_bundles(bundles_dir)
+    settings = dataclasses.replace(PRESETS[preset], seed=seed)  # type: ignore[index]  # a name of ours
+    training: Any = bundles["train"]
+    if every > 1:
+        some = np.arange(0, bundles["train"].sessions, every)
+        training = {name: training[name][some] for name in (*schema.BRANCH_SHAPES, schema.LABEL)}
+    trained = train.train(training, bundles["validation"], settings, lambda report: print(report, flush=True))  # noqa: T201
+    return Fitted(
+        name=f"{preset}, seed {seed}",
+        p_not_skipped={
+            split: train.predict(trained.network, bundles[split]) for split in ("validation", "test")
+        },
+        seconds=trained.seconds,
+        parameters=trained.parameters,
+        epochs=len(trained.history),
+        best_epoch=trained.best_epoch,
+        peak_mib=_peak_mib(),
+        onnx_difference=export.check_export(
+            trained.network, export.to_onnx(trained.network), bundles["test"]
+        ),
+        history=trained.history,
+    )
+
+
+def _peak_mib() -> float:
+    """Of this process since it began; what its parent had is not counted."""
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    (kib,) = (line.split()[1] for line in lines if line.startswith("VmHWM:"))
+    return int(kib) / 1024
+
+
+def in_processes(bundles_dir: Path, jobs: Sequence[tuple[str, int, int]]) -> list[Fitted]:
+    """Train one network after the other, each in a fresh process: TensorFlow warms up and keeps memory."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=context, max_tasks_per_child=1) as processes:
+        return [processes.submit(fit_network, bundles_dir, *job).result() for job in jobs]
+
+
+def ensemble(members: Sequence[Fitted]) -> Fitted:
+    """Mean of the members' log-odds."""
+    told = {
+        split: expit(
+            np.mean([logit(np.clip(m.p_not_skipped[split], 1e-6, 1 - 1e-6)) for m in members], axis=0)
+        )
+        for split in ("validation", "test")
+    }
+    return Fitted(f"ensemble of these {len(members)}", told)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One predictor's scores on the test sessions; differences are its own less the default network's."""
+
+    name: str
+    accuracy: float
+    log_loss: float
+    as_trained: float
+    roc_auc: float
+    calibration_error: float
+    seconds: float
+    parameters: int
+    epochs: str
+    peak_mib: float
+    onnx_difference: float
+    log_loss_difference: Estimate
+
+
+def score(fitted: Sequence[Fitted], bundles: Mapping[str, Bundle], against: Fitted) -> list[Line]:
+    """Calibrate each on validation sessions and score it on test sessions."""
+    labels = bundles["test"].not_skipped
+    reference = evaluate.losses(labels, _calibrated(against, bundles)[0])
+    lines = []
+    for each in fitted:
+        p, calibration = _calibrated(each, bundles)
+        scores = evaluate.score(labels, p, calibration.threshold)
+        (difference,) = estimate_means((evaluate.losses(labels, p) - reference)[:, None])
+        lines.append(
+            Line(
+                name=each.name,
+                accuracy=scores.accuracy,
+                log_loss=scores.log_loss,
+                as_trained=evaluate.score(labels, each.p_not_skipped["test"]).log_loss,
+                roc_auc=scores.roc_auc,
+                calibration_error=expected_calibration_error(reliability_curve(labels, p)),
+                seconds=each.seconds,
+                parameters=each.parameters,
+                epochs=f"{each.best_epoch} of {each.epochs}" if each.epochs else "",
+                peak_mib=each.peak_mib,
+                onnx_difference=each.onnx_difference,
+                log_loss_difference=difference,
+            )
+        )
+    return lines
+
+
+def _calibrated(fitted: Fitted, bundles: Mapping[str, Bundle]) -> tuple[np.ndarray, Calibration]:
+    calibration = calibrate.fit(bundles["validation"].not_skipped, fitted.p_not_skipped["validation"])
+    return calibration.apply(fitted.p_not_skipped["test"]), calibration
+
+
+def table(lines: Sequence[Line]) -> str:
+    """The scores as Markdown."""
+    head = (
+        "| model | accuracy | log-loss | less the default's (95%) | as trained | ROC AUC | ECE | seconds "
+        "| parameters | best epoch | peak MiB | ONNX differs by |"
+    )
+    rows = [
+        f"| {line.name} | {line.accuracy:.4f} | {line.log_loss:.4f} | {_interval(line.log_loss_difference)} "
+        f"| {line.as_trained:.4f} | {line.roc_auc:.4f} | {line.calibration_error:.4f} "
+        f"| {_or_nothing(line.seconds, '.1f')} | {_or_nothing(line.parameters, ',')} | {line.epochs} "
+        f"| {_or_nothing(line.peak_mib, ',.0f')} | {_or_nothing(line.onnx_difference, '.1e')} |"
+        for line in lines
+    ]
+    return "\n".join([head, "|---|" + "---:|" * 11, *rows])
+
+
+def _interval(difference: Estimate) -> str:
+    if difference.low == difference.high:
+        return ""
+    return f"{difference.value:+.4f} ({difference.low:+.4f} to {difference.high:+.4f})"
+
+
+def _or_nothing(value: float, form: str) -> str:
+    return format(value, form) if value else ""
+
+
+def oracles(raw: Path, bundle: Bundle) -> list[str]:
+    """Log-loss and accuracy of the best possible, on synthetic data, in words."""
+    oracle = find_oracle(raw)
+    if oracle is None:
+        return []
+    best = best_possible(oracle, bundle)
+    return [
+        f"Best possible given {what}: log-loss {scores.log_loss:.4f}, accuracy {scores.accuracy:.4f}."
+        for what, scores in (("the past", best.given_past), ("the listener's true state", best.given_state))
+    ]
+
+
+def compare(raw: Path, out: Path, source: DataSource) -> tuple[list[str], dict[str, Any]]:
+    """All networks and rivals on one data set, as Markdown and as figures."""
+    with tempfile.TemporaryDirectory() as folder:
+        bundles = build_bundles(raw, Path(folder))
+        jobs = [(DEFAULT_PRESET, seed, 1) for seed in SEEDS]
+        networks = in_processes(
+            DataLayout(Path(folder)).bundles,
+            [*jobs, *((preset, 0, 1) for preset in PRESETS if preset != DEFAULT_PRESET)],
+        )
+        rivals = [
+            Fitted(b.title.lower(), b.p_not_skipped, b.seconds, b.parameters)
+            for b in fit_baselines(bundles, seed=0)
+        ]
+        everyone = [*networks, *rivals]
+        lines = score([*everyone, ensemble(everyone[: len(networks)] + rivals[2:])], bundles, networks[0])
+        counts = {split: bundle.sessions for split, bundle in bundles.items()}
+        best = oracles(raw, bundles["test"])
+    fast, published = networks[0], networks[len(SEEDS)]
+    (out / "published_curve.png").write_bytes(
+        plots.training_curves(published.history, published.best_epoch, source)
+    )
+    slowest = max(network.seconds for network in networks[: len(SEEDS)])
+    text = [
+        f"{source.capitalize()} data: {counts['train']:,} training, {counts['validation']:,} validation and "
+        f"{counts['test']:,} test sessions.",
+        "",
+        table(lines),
+        "",
+        *best,
+        f"The published network took {published.seconds / slowest:.0f} times as long to train as the slowest "
+        f"of the {len(SEEDS)} default ones.",
+    ]
+    return text, {
+        "data_source": source,
+        "sessions": counts,
+        "models": [dataclasses.asdict(line) for line in lines],
+        "oracle": best,
+        "published_over_default_seconds": published.seconds / slowest,
+        "published_history": [dataclasses.asdict(report) for report in published.history],
+        "default_history": [dataclasses.asdict(report) for report in fast.history],
+    }
+
+
+def grow(raw: Path) -> tuple[list[str], dict[str, Any]]:
+    """The default network on a tenth of a set's training sessions, and on all."""
+    with tempfile.TemporaryDirectory() as folder:
+        bundles = build_bundles(raw, Path(folder))
+        fitted = in_processes(
+            DataLayout(Path(folder)).bundles, [(DEFAULT_PRESET, 0, every) for every in (LARGER, 1)]
+        )
+        sessions = bundles["train"].sessions
+        few, many = (
+            dataclasses.replace(each, name=f"{DEFAULT_PRESET}, {n:,} training sessions")
+            for each, n in zip(fitted, (-(-sessions // LARGER), sessions), strict=True)
+        )
+        counted = bundles["test"].sessions
+        lines = score([few, many], bundles, few)
+        best = oracles(raw, bundles["test"])
+    times = {"seconds": many.seconds / few.seconds, "peak": many.peak_mib / few.peak_mib}
+    text = [
+        f"{LARGER} times the training sessions, scored on the same {counted:,} test sessions:",
+        "",
+        table(lines),
+        "",
+        *best,
+        f"That took {times['seconds']:.1f} times as long and {times['peak']:.2f} times the memory.",
+    ]
+    return text, {"models": [dataclasses.asdict(line) for line in lines], "times": times}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure and print; the exit status is 1 if a data set is refused."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("raw", type=Path, metavar="RAW_DIR", help="raw folder, such as data/01_raw")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="gets the figures")
+    parser.add_argument("--larger", type=Path, metavar="RAW_DIR", help="raw folder of ten times the sessions")
+    options = parser.parse_args(arguments)
+    options.out.mkdir(parents=True, exist_ok=True)
+    try:
+        text, figures = compare(options.raw, options.out, raw_folder.data_source(options.raw))
+        if options.larger:
+            more, figures["larger"] = grow(options.larger)
+            text += ["", *more]
+    except SkipPipelineError as refusal:
+        sys.stderr.write(f"error: {refusal}\n")
+        return 1
+    print("\n".join(text))  # noqa: T201 - the output of this command
+    (options.out / "networks.md").write_text("\n".join(text) + "\n", encoding="utf-8")
+    write_json(options.out / "networks.json", figures)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
