@@ -137,6 +137,10 @@ def run(
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the initial weights, dropout and shuffling.", min=0)] = 0,
     train_days: TrainDays = None,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(help="Sessions per training step; fewer are refused.", show_default="preset's", min=1),
+    ] = None,
     engine: Annotated[
         EngineChoice, typer.Option(help="Where work on shards runs: here, in local processes, on Dask.")
     ] = DEFAULT_ENGINE_CHOICE,
@@ -157,7 +161,11 @@ def run(
     changed = {name: value for name, value in chosen.items() if value != getattr(DEFAULT_ENGINE, name)}
     outcome = guarded(
         lambda: terminal.run(
-            layout, terminal.training_config(preset.value, seed, train_days), select, OUT, changed
+            layout,
+            terminal.training_config(preset.value, seed, train_days=train_days, batch_size=batch_size),
+            select,
+            OUT,
+            changed,
         )
     )
     if not outcome.success:

@@ -73,12 +73,10 @@ def quiet_libraries(log: Path) -> Iterator[None]:
         os.close(kept)
 
 
-def training_config(preset: str, seed: int, train_days: int | None = None) -> dict[str, Any]:
-    """Run config of the trained model, as the launchpad would spell it."""
-    config: dict[str, Any] = {"preset": preset, "seed": seed}
-    if train_days is not None:
-        config["train_days"] = train_days
-    return {"ops": {"trained_model": {"config": config}}}
+def training_config(preset: str, seed: int, **more: int | None) -> dict[str, Any]:
+    """Run config of the trained model, as the launchpad would spell it; what is None is left out."""
+    given = {name: value for name, value in more.items() if value is not None}
+    return {"ops": {"trained_model": {"config": {"preset": preset, "seed": seed, **given}}}}
 
 
 def _show(event: dg.DagsterEvent, progress: RunProgress) -> None:

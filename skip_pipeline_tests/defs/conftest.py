@@ -18,7 +18,9 @@ from skip_pipeline_tests.conftest import forget_settings
 
 SESSIONS = 400
 TRACKS = 600
-QUICK_TRAINING = {"ops": {"trained_model": {"config": {"preset": "fast", "max_epochs": 2, "seed": 3}}}}
+QUICK_TRAINING = {
+    "ops": {"trained_model": {"config": {"preset": "fast", "max_epochs": 2, "batch_size": 16, "seed": 3}}}
+}
 
 
 class Project:

@@ -15,7 +15,7 @@ BEFORE = "session_logs,track_features,merged_table,encoded_table,scaled_table,te
 
 
 def config(**more):
-    return {"ops": {"trained_model": {"config": {"max_epochs": 1, "seed": 3, **more}}}}
+    return {"ops": {"trained_model": {"config": {"max_epochs": 1, "batch_size": 16, "seed": 3, **more}}}}
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ SECONDS = 200
 
 
 def config(**more):
-    return {"ops": {"trained_model": {"config": {"max_epochs": 2, "seed": 3, **more}}}}
+    return {"ops": {"trained_model": {"config": {"max_epochs": 2, "batch_size": 16, "seed": 3, **more}}}}
 
 
 @pytest.fixture

@@ -61,7 +61,9 @@ def test_one_rate_replaces_all() -> None:
 
 def test_one_epoch_trains() -> None:
     bundle = tiny_bundle(32)
-    trained = train(bundle, bundle, dataclasses.replace(PRESETS["published"], max_epochs=1), lambda _: None)
+    trained = train(
+        bundle, bundle, dataclasses.replace(PRESETS["published"], max_epochs=1, batch_size=16), lambda _: None
+    )
 
     assert trained.parameters == 1_275_954
     assert np.isfinite(trained.history[0].loss)

@@ -63,7 +63,10 @@ def test_it_is_trained_as_the_published_network_is() -> None:
 def test_one_epoch_trains_and_is_saved(tmp_path) -> None:
     bundle = tiny_bundle(32)  # fewer sessions than one batch
     trained = train(
-        bundle, bundle, dataclasses.replace(PRESETS["single_input"], max_epochs=1), lambda _: None
+        bundle,
+        bundle,
+        dataclasses.replace(PRESETS["single_input"], max_epochs=1, batch_size=16),
+        lambda _: None,
     )
     save_network(trained.network, tmp_path / "network.keras")
 

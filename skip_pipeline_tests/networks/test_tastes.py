@@ -30,9 +30,11 @@ def test_sessions_taken_in_several_parts_tell_the_same(
     monkeypatch.setattr(listening, "_SESSIONS_AT_ONCE", 41)
     again = Tastes.fit(listeners_with_a_taste(300)[0])
 
+    # Other parts add in another order. A direction in which nobody differs has a strength of 0 up to 1e-16,
+    # and directions are scaled by its root.
     for field in dataclasses.fields(Tastes):
         np.testing.assert_allclose(
-            getattr(again, field.name), getattr(fitted, field.name), rtol=1e-6, atol=1e-9
+            getattr(again, field.name), getattr(fitted, field.name), rtol=1e-6, atol=1e-7
         )
 
 
