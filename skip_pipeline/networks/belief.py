@@ -96,8 +96,8 @@ def _products(one: Any, other: Any) -> Any:
 def _solved(gram: Any, moment: Any) -> Any:
     """Solution x of (gram + 1) x = moment, by conjugate gradients (Hestenes and Stiefel, 1952).
 
-    They are exact after as many iterations as there are unknowns, but for rounding, which one more iteration
-    takes care of: without it, float32 in another order gives probabilities that differ by 1e-5, with it by 1e-6.
+    They are exact after as many iterations as there are unknowns, but for rounding, which one more takes care
+    of: without it, float32 in another order gives probabilities that differ by 1e-5, with it by 1e-6.
 
     Args:
         gram: (U, U, …), of sums of squares, so that gram + 1 is positive definite.
