@@ -50,7 +50,7 @@ def test_synthesize_writes_sessions_to_be_scored_if_asked_to(cli, tmp_path):
 
 def test_a_window_is_run_config_of_the_training_only_where_it_is_given():
     assert training_config("fast", 1) == {"ops": {"trained_model": {"config": {"preset": "fast", "seed": 1}}}}
-    assert training_config("fast", 1, 30)["ops"]["trained_model"]["config"]["train_days"] == 30
+    assert training_config("fast", 1, train_days=30)["ops"]["trained_model"]["config"]["train_days"] == 30
 
 
 def test_a_rollback_where_no_model_has_been_recorded_is_refused(tmp_path):

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -65,7 +65,7 @@ class Trained:
     """A trained network and how it came about.
 
     Attributes:
-        network: with the weights of ``best_epoch``.
+        network: with the weights of ``best_epoch``; not compiled.
         history: one report per epoch.
         best_epoch: the epoch, counted from 1, after which the validation loss was best.
         seconds: building and training, all told.
@@ -172,7 +172,7 @@ def _train(
         network = keras.models.clone_model(network, clone_function=_in_float32)
         network.set_weights(weights)
     return Trained(
-        network=network,
+        network=_not_compiled(network),
         history=history,
         best_epoch=best_epoch,
         seconds=time.perf_counter() - started,
@@ -192,8 +192,16 @@ def _precision(settings: TrainingSettings) -> Iterator[None]:
         keras.config.set_dtype_policy(before)
 
 
-def _in_float32(layer: keras.Layer) -> keras.Layer:
-    return layer.__class__.from_config(layer.get_config() | {"dtype": "float32"})
+def _in_float32(part: Any) -> Any:
+    """The same layer computing in float32, or the same operation, which computes in what it is given."""
+    dtype = {"dtype": "float32"} if isinstance(part, keras.Layer) else {}
+    return part.__class__.from_config(part.get_config() | dtype)
+
+
+def _not_compiled(network: keras.Model) -> keras.Model:
+    """The same layers without the optimizer, whose state is twice the weights."""
+    inputs = {tensor.name: tensor for tensor in network.inputs}
+    return keras.Model(inputs, network.output, name=network.name)
 
 
 def _epochs(
@@ -293,9 +301,8 @@ def predict(network: keras.Model, inputs: Split) -> np.ndarray:
 
 
 def save_network(network: keras.Model, path: Path) -> None:
-    """Write the network as a ``.keras`` file, without the optimizer, whose state is twice the weights."""
-    inputs = {tensor.name: tensor for tensor in network.inputs}
-    keras.Model(inputs, network.output, name=network.name).save(path)
+    """Write the network as a ``.keras`` file, without an optimizer."""
+    _not_compiled(network).save(path)
 
 
 def load_network(path: Path) -> keras.Model:

@@ -49,7 +49,9 @@ def exported(small: keras.Model) -> bytes:
 def test_every_preset_says_the_same_as_onnx(preset: Preset, bundle: Arrays) -> None:
     network = build_network(PRESETS[preset], bundle)
     random = np.random.default_rng(0)  # some layers begin at zero, and would hide those before them
-    network.set_weights([weights + random.normal(0, 0.1, weights.shape) for weights in network.get_weights()])
+    network.set_weights(
+        [weights + random.normal(0, 0.02, weights.shape) for weights in network.get_weights()]
+    )
     session = open_onnx(to_onnx(network))
 
     assert check_export(network, session, bundle) <= TOLERANCE
