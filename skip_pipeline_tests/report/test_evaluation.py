@@ -19,7 +19,7 @@ from skip_pipeline.report.evaluation import Evaluation, Network, evaluate_model,
 from skip_pipeline_tests.builders import refusal
 from skip_pipeline_tests.tiny_bundle import tiny_bundle
 
-N = 120
+N = 200
 BUNDLES: dict[str, dict[str, Any]] = {
     split: tiny_bundle(N, seed) | {schema.SESSION_ID: np.array([f"{split}{i}" for i in range(N)])}
     for seed, split in enumerate(schema.SPLITS)
