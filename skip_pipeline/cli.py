@@ -186,7 +186,7 @@ def train_worker(
 ) -> None:
     """Train on several machines: be the worker that TF_CONFIG makes of this one.
 
-    Every machine needs the same bundles (assets up to tensor_bundles) the same --train-days, and the
+    Every machine needs the same bundles (assets up to tensor_bundles), the same --train-days and the
     same TF_CONFIG but for the task's index. Task 0 materializes trained_model, as run does; the others only
     take part.
     """

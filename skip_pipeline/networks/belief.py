@@ -65,7 +65,7 @@ def believe(patience_key: Any, keys: Any, received: Any, weight: Any, real: Any)
     heard = both[:, :, :steps]  # (U, B, T)
     received, weight, real = (_unknowns_first(each) for each in (received, weight, real))  # (1, B, T)
     weighed = weight * heard
-    gram = before(ops.expand_dims(weighed, 1) * ops.expand_dims(heard, 0))  # (U, U, B, T + 1)
+    gram = before(_products(weighed, heard))  # (U, U, B, T + 1)
     sums = before(
         ops.concatenate([weighed, received * weighed, real * heard, weight, received * weight, real], axis=0)
     )

@@ -20,7 +20,7 @@ from keras import layers, ops
 
 from skip_pipeline import schema
 from skip_pipeline.networks.belief import before, believe, late
-from skip_pipeline.networks.listening import OUTCOMES, PLAYED, log_column
+from skip_pipeline.networks.listening import OUTCOMES, PLAYED, in_parts, log_column
 from skip_pipeline.networks.tastes import DIRECTIONS, FEATURES, Tastes
 
 # Widths. Twice each gained nothing on 7,000 sessions, and took half as long again.
@@ -31,9 +31,6 @@ _HEAD_UNITS: Final = 32
 
 _VARIANCE_FLOOR: Final = 1e-4
 """Added to every variance: a column that never varies in training divides by 0.01, not by nothing."""
-
-_SESSIONS_AT_ONCE: Final = 4096
-"""Sessions whose statistics are taken together, in 20 MB."""
 
 _CLIP: Final = 5.0
 """Normalised log columns end at ±5 standard deviations: one rare level must not drown the others."""
@@ -169,10 +166,8 @@ def _begin_with(network: keras.Model, tastes: Tastes) -> None:
 
 def _real_steps(training_inputs: Mapping[str, np.ndarray], name: str) -> Iterator[np.ndarray]:
     """The steps of one branch that are not padding, (rows, columns), some sessions at a time."""
-    for start in range(0, len(training_inputs[name]), _SESSIONS_AT_ONCE):
-        some = slice(start, start + _SESSIONS_AT_ONCE)
-        real = training_inputs["skip_sequence"][some][:, :, 0] != schema.SKIP_PADDING  # (m, T)
-        yield training_inputs[name][some][real]
+    for part in in_parts(training_inputs, ("skip_sequence", name)):
+        yield part[name][part["skip_sequence"][:, :, 0] != schema.SKIP_PADDING]
 
 
 def _normalization(parts: Iterable[np.ndarray], name: str) -> keras.Layer:

@@ -203,7 +203,6 @@ def test_no_split_is_gathered_whole(written: Path, monkeypatch: pytest.MonkeyPat
     records = Bundle._records
     monkeypatch.setattr(Bundle, "_records", lambda self, some: sizes.append(len(some)) or records(self, some))
     monkeypatch.setattr("skip_pipeline.flow.train.PREDICTION_BATCH_SIZE", 10)
-    monkeypatch.setattr("skip_pipeline.networks.fast._SESSIONS_AT_ONCE", 15)
     monkeypatch.setattr("skip_pipeline.networks.listening._SESSIONS_AT_ONCE", 15)
     bundles = [open_bundle(written, split) for split in ("train", "validation")]
     trained = train(*bundles, dataclasses.replace(QUICK, max_epochs=1, batch_size=20), nobody)
