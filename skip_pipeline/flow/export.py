@@ -6,6 +6,7 @@ column 1 over the sum of both columns, as in ``flow.train.predict``, is part of 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -17,11 +18,15 @@ import tf2onnx
 
 from skip_pipeline import schema
 from skip_pipeline.errors import ContractError
+from skip_pipeline.flow.onnx_gru import GRU_RULE, TracedGru, is_plain
 from skip_pipeline.flow.onnx_model import OUTPUT, predict_onnx
 from skip_pipeline.flow.train import predict
 
 _OPSET: Final = 18
 """Version of ONNX's operators: the newest that tf2onnx 1.17 writes."""
+
+# It warns of operations' outputs without a shape, among them those of a GRU that nothing reads.
+logging.getLogger("tf2onnx.shape_inference").setLevel(logging.ERROR)
 
 TOLERANCE: Final = 1e-5
 """Probabilities may differ by this much: a hundred times the rounding of a float32 probability."""
@@ -30,8 +35,9 @@ TOLERANCE: Final = 1e-5
 def to_onnx(network: keras.Model) -> bytes:
     """Convert a network; a second or two.
 
-    Recurrent layers are converted without cuDNN's fused kernel, which ONNX does not know and which Keras
-    would choose where there is a GPU. They become LSTM operators where tf2onnx knows them, else loops.
+    A plain GRU becomes ONNX's operator (``flow.onnx_gru``). Other recurrent layers are converted without
+    cuDNN's fused kernel, which ONNX does not know and which Keras would choose where there is a GPU; they
+    become LSTM operators where tf2onnx knows them, else loops.
 
     Args:
         network: takes ``schema.BRANCH_SHAPES`` and gives two columns (``networks``).
@@ -40,7 +46,7 @@ def to_onnx(network: keras.Model) -> bytes:
         The contents of an ONNX file. Equal networks give files that say the same and need not be equal:
         tf2onnx numbers names throughout a process.
     """
-    plain = keras.models.clone_model(network, clone_function=_without_fused_kernel)
+    plain = keras.models.clone_model(network, clone_function=_as_exported)
     plain.set_weights(network.get_weights())
     names = tuple(schema.BRANCH_SHAPES)
     signature = [
@@ -53,16 +59,18 @@ def to_onnx(network: keras.Model) -> bytes:
         total = tf.reduce_sum(columns, axis=1)
         return {OUTPUT: tf.where(total > 0, tf.math.divide_no_nan(columns[:, 1], total), 0.5)}
 
-    model, _ = tf2onnx.convert.from_function(probability, input_signature=signature, opset=_OPSET)
+    model, _ = tf2onnx.convert.from_function(
+        probability, input_signature=signature, opset=_OPSET, custom_op_handlers=GRU_RULE
+    )
     exported: bytes = model.SerializeToString()
     return exported
 
 
-def _without_fused_kernel(layer: keras.Layer) -> keras.Layer:
+def _as_exported(layer: keras.Layer) -> keras.Layer:
     config = layer.get_config()
     if isinstance(layer, keras.layers.LSTM | keras.layers.GRU):
         config["use_cudnn"] = False
-    return layer.__class__.from_config(config)
+    return (TracedGru if is_plain(layer) else layer.__class__).from_config(config)
 
 
 def check_export(

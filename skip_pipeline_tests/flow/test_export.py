@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import keras
@@ -59,18 +60,53 @@ def test_every_preset_says_the_same_as_onnx(preset: Preset, bundle: Arrays) -> N
     assert len(np.unique(predict_onnx(session, bundle).round(6))) > 1
 
 
+@pytest.mark.parametrize("sequences", [False, True])
 @pytest.mark.parametrize(("layer", "activation"), [(keras.layers.LSTM, "relu"), (keras.layers.GRU, "tanh")])
 def test_recurrent_layers_with_a_mask_say_the_same(
-    layer: type[keras.Layer], activation: str, bundle: Arrays
+    layer: type[keras.Layer], activation: str, sequences: bool, bundle: Arrays
 ) -> None:
     inputs = branches()
     masked = keras.layers.Masking(schema.SKIP_PADDING)(inputs["skip_sequence"])
-    network = network_of(layer(4, activation)(masked), inputs)
+    states = layer(4, activation, return_sequences=sequences)(masked)
+    network = network_of(states[:, -1] if sequences else states, inputs)
 
     assert check_export(network, to_onnx(network), bundle) <= TOLERANCE
     different = bundle | {"skip_sequence": bundle["skip_sequence"].copy()}
     different["skip_sequence"][:, -1] = 1 - different["skip_sequence"][:, -1]
     assert not np.allclose(predict(network, different), predict(network, bundle), atol=1e-4)
+
+
+def operators(model: bytes) -> Counter[str]:
+    return Counter(node.op_type for node in onnx.load_from_string(model).graph.node)
+
+
+def test_a_plain_gru_is_one_operator_with_both_of_its_biases(
+    bundle: Arrays, capfd: pytest.CaptureFixture[str]
+) -> None:
+    inputs = branches()
+    states = keras.layers.GRU(3, return_sequences=True, bias_initializer="random_normal")(
+        inputs["session_log"]
+    )
+    network = network_of(states[:, -1], inputs)
+    capfd.readouterr()
+    exported = to_onnx(network)
+
+    assert operators(exported)["GRU"] == 1
+    assert "Loop" not in operators(exported)
+    assert check_export(network, exported, bundle) <= TOLERANCE
+    assert len(np.unique(predict_onnx(exported, bundle).round(6))) > 1
+    assert "shape" not in "".join(capfd.readouterr())
+
+
+@pytest.mark.parametrize(
+    "other", [{"reset_after": False}, {"activation": "relu"}, {"go_backwards": True}, {"use_bias": False}]
+)
+def test_another_gru_says_the_same(other: dict[str, object], bundle: Arrays) -> None:
+    inputs = branches()
+    states = keras.layers.GRU(3, return_sequences=True, **other)(inputs["session_log"])
+    network = network_of(states[:, -1], inputs)
+
+    assert check_export(network, to_onnx(network), bundle) <= TOLERANCE
 
 
 def test_columns_that_underflow_say_one_half(bundle: Arrays) -> None:
