@@ -208,11 +208,11 @@ PRESETS: Final[dict[Preset, TrainingSettings]] = {
     # Each value beside others, with figures, in docs/networks.md.
     "fast": TrainingSettings(
         preset="fast",
-        max_epochs=12,
+        max_epochs=10,
         batch_size=128,
         learning_rate=8e-3,
         schedule="cosine",
-        stopping_patience=12,  # never early: while the rate is high, losses say little of where it ends
+        stopping_patience=10,  # never early: while the rate is high, losses say little of where it ends
         stopping_min_delta=1e-4,
         dropout=None,
         weight_decay=0.3,

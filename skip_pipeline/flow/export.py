@@ -18,7 +18,7 @@ import tf2onnx
 
 from skip_pipeline import schema
 from skip_pipeline.errors import ContractError
-from skip_pipeline.flow.onnx_gru import GRU_RULE, TracedGru, is_plain
+from skip_pipeline.flow.onnx_layers import GRU_RULE, as_traced
 from skip_pipeline.flow.onnx_model import OUTPUT, predict_onnx
 from skip_pipeline.flow.train import predict
 
@@ -35,9 +35,7 @@ TOLERANCE: Final = 1e-5
 def to_onnx(network: keras.Model) -> bytes:
     """Convert a network; a second or two.
 
-    A plain GRU becomes ONNX's operator (``flow.onnx_gru``). Other recurrent layers are converted without
-    cuDNN's fused kernel, which ONNX does not know and which Keras would choose where there is a GPU; they
-    become LSTM operators where tf2onnx knows them, else loops.
+    Layers are converted as ``flow.onnx_layers`` has them.
 
     Args:
         network: takes ``schema.BRANCH_SHAPES`` and gives two columns (``networks``).
@@ -46,7 +44,7 @@ def to_onnx(network: keras.Model) -> bytes:
         The contents of an ONNX file. Equal networks give files that say the same and need not be equal:
         tf2onnx numbers names throughout a process.
     """
-    plain = keras.models.clone_model(network, clone_function=_as_exported)
+    plain = keras.models.clone_model(network, clone_function=as_traced)
     plain.set_weights(network.get_weights())
     names = tuple(schema.BRANCH_SHAPES)
     signature = [
@@ -64,13 +62,6 @@ def to_onnx(network: keras.Model) -> bytes:
     )
     exported: bytes = model.SerializeToString()
     return exported
-
-
-def _as_exported(layer: keras.Layer) -> keras.Layer:
-    config = layer.get_config()
-    if isinstance(layer, keras.layers.LSTM | keras.layers.GRU):
-        config["use_cudnn"] = False
-    return (TracedGru if is_plain(layer) else layer.__class__).from_config(config)
 
 
 def check_export(

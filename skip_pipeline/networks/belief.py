@@ -39,8 +39,9 @@ def before(steps: Any) -> Any:
 
     A product with zeros and ones, which is several times as fast as a cumulative sum.
     """
-    length = steps.shape[-1]
-    return ops.matmul(steps, np.triu(np.ones((length, length + 1), np.float32), 1))
+    length, rank = steps.shape[-1], len(steps.shape)
+    earlier = np.triu(np.ones((length, length + 1), np.float32), 1)
+    return ops.matmul(steps, earlier.reshape((1,) * (rank - 2) + earlier.shape))  # of one rank: no reshaping
 
 
 def believe(patience_key: Any, keys: Any, received: Any, weight: Any, real: Any) -> Belief:

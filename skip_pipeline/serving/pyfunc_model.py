@@ -47,7 +47,7 @@ class SkipModel(PythonModel):
         Raises:
             MlflowException: a session is not as it must be (INVALID_PARAMETER_VALUE, status 400).
         """
-        columns = {name: model_input[name].tolist() for name in model_input.columns}
+        columns = {str(name): column.tolist() for name, column in model_input.items()}
         try:
             scores = self._model.score_columns(columns)
         except BadInputError as refusal:

@@ -1,8 +1,8 @@
-"""A Keras GRU as the one ONNX operator that it is, where tf2onnx would write a loop of twenty operators.
+"""Keras layers as they are traced for ONNX, each as the one ONNX operator that it is.
 
-For one session the operator takes a tenth of the loop's time. tf2onnx has no rule for what Keras traces, a
-``while`` of its own, but lets rules be added by the name of TensorFlow's operation. So a GRU is traced as
-cuDNN's, which is one operation, and never run as that: ``GRU_RULE`` turns it into ONNX's.
+tf2onnx would write a GRU as a loop of twenty operators, and a dense layer of sequences as ten, most of which
+find out a shape. For one session that takes longer than all arithmetic. Layers here have the configuration
+and weights of Keras' own, and are neither to be run nor to be saved.
 """
 
 from __future__ import annotations
@@ -15,7 +15,31 @@ import tensorflow as tf
 from tf2onnx.utils import make_name
 
 
-def is_plain(layer: keras.Layer) -> bool:
+def as_traced(layer: keras.Layer) -> keras.Layer:
+    """A new layer of the same configuration, to be traced; the layer's own kind where none here fits.
+
+    No recurrent layer is traced with cuDNN's fused kernel, which Keras would choose where there is a GPU, and
+    which ONNX does not know. What is not a plain GRU becomes an LSTM operator or, else, a loop.
+    """
+    config = layer.get_config()
+    if isinstance(layer, keras.layers.LSTM | keras.layers.GRU):
+        config["use_cudnn"] = False
+    if type(layer) is keras.layers.Dense:
+        return TracedDense.from_config(config)
+    return (TracedGru if _is_plain(layer) else layer.__class__).from_config(config)
+
+
+class TracedDense(keras.layers.Dense):  # type: ignore[misc]  # Keras has no types
+    """A dense layer whose product of sequences is one multiplication, matrices broadcast."""
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        """(…, input) to (…, units)."""
+        del training
+        outputs = tf.raw_ops.BatchMatMulV2(x=inputs, y=self.kernel)
+        return self.activation(outputs + self.bias if self.use_bias else outputs)
+
+
+def _is_plain(layer: keras.Layer) -> bool:
     """Whether the layer is a GRU as ONNX has it: gates and order of operations by default, one direction."""
     return (
         type(layer) is keras.layers.GRU
@@ -29,7 +53,11 @@ def is_plain(layer: keras.Layer) -> bool:
 
 
 class TracedGru(keras.layers.GRU):  # type: ignore[misc]  # Keras has no types
-    """A GRU with the same configuration and weights, to be traced for ``GRU_RULE``, not to be run."""
+    """A GRU traced as cuDNN's, one operation, which ``GRU_RULE`` turns into ONNX's.
+
+    tf2onnx has no rule for what Keras traces, a ``while`` of its own, but lets rules be added by the name of
+    TensorFlow's operation.
+    """
 
     def call(
         self, sequences: Any, initial_state: Any = None, mask: Any = None, training: bool = False
@@ -56,7 +84,7 @@ class TracedGru(keras.layers.GRU):  # type: ignore[misc]  # Keras has no types
 
 def _as_operator(graph: Any, node: Any, _name: str, _arguments: Any) -> None:
     """Replace cuDNN's operation, its output (T, B, units), by ONNX's, (T, directions, B, units)."""
-    sequences, state, _, _ = node.input
+    sequences = node.input[0]
     (output, *_) = node.output
     dtype, shape = graph.get_dtype(output), graph.get_shape(output)
     width, units = graph.get_shape(sequences)[-1], shape[-1]
@@ -75,7 +103,7 @@ def _as_operator(graph: Any, node: Any, _name: str, _arguments: Any) -> None:
     graph.remove_node(node.name)
     operator = graph.make_node(
         "GRU",
-        [sequences, *weights, "", state],
+        [sequences, *weights],
         attr={"hidden_size": units, "linear_before_reset": 1},  # 1: Keras' reset_after
     )
     directions = graph.make_const(make_name("directions"), np.array([1])).output[0]
