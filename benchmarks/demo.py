@@ -1,0 +1,98 @@
+"""How long the whole demo takes, beside what it costs to import TensorFlow, MLflow and Dagster alone.
+
+    python -m benchmarks.demo
+
+A demo is what ``make demo`` does once everything is installed: a synthetic data set of the real size is
+written, and every asset materialized, databases made anew. Both take turns, each in processes of its own.
+``demo_over_import`` compares medians.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any, Final
+
+from benchmarks import measure
+from benchmarks.measure import TEMPORARY, ChildFailedError
+from benchmarks.summary import headline_table
+
+LIBRARIES: Final = "import tensorflow, mlflow, dagster"
+_OF_AN_ASSET: Final = re.compile(r"✓ (\w+) +([\d.]+) s ")
+
+
+def seconds_of(*commands: Sequence[str]) -> tuple[float, str]:
+    """Time to run some commands one after the other, and what they printed.
+
+    Raises:
+        ChildFailedError: one failed.
+    """
+    started = time.perf_counter()
+    printed = [measure.output(command)[0] for command in commands]
+    return time.perf_counter() - started, "".join(printed)
+
+
+def demo() -> tuple[float, dict[str, float]]:
+    """Seconds of one demo in a data directory of its own, and of each of its assets.
+
+    Raises:
+        ChildFailedError: it failed.
+    """
+    program = str(Path(sys.executable).with_name("skip-pipeline"))
+    with tempfile.TemporaryDirectory(prefix=TEMPORARY) as folder:
+        seconds, printed = seconds_of(
+            [program, "synthesize", "--out", f"{folder}/01_raw", "--test-sessions", "1000"],
+            [program, "run", "--data-dir", folder],
+        )
+    return seconds, {name: float(text) for name, text in _OF_AN_ASSET.findall(printed)}
+
+
+def compare(*, repetitions: int) -> dict[str, Any]:
+    """Both in turns: headline figures, and median seconds of each asset.
+
+    Raises:
+        ChildFailedError: one failed.
+    """
+    imports, demos, assets = [], [], []
+    for _ in range(repetitions):
+        imports.append(seconds_of([sys.executable, "-c", LIBRARIES])[0])
+        seconds, of_assets = demo()
+        demos.append(seconds)
+        assets.append(of_assets)
+    return {
+        "headline": {
+            "demo_over_import": round(median(demos) / median(imports), 2),
+            "demo_seconds": round(median(demos), 1),
+            "import_seconds": round(median(imports), 1),
+        },
+        "assets": {name: round(median(of[name] for of in assets), 2) for name in assets[0]},
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure and print; the exit status is 1 if a command failed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--repetitions", type=int, default=3)
+    parser.add_argument("--json", type=Path, metavar="PATH", help="write the figures here as well")
+    options = parser.parse_args(arguments)
+    try:
+        found = compare(repetitions=options.repetitions)
+    except ChildFailedError as failure:
+        sys.stderr.write(f"error: {failure}\n")
+        return 1
+    print(headline_table(found["headline"]))  # noqa: T201 - the output of this command
+    print(headline_table(found["assets"]))  # noqa: T201
+    if options.json:
+        options.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
