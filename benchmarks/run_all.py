@@ -66,6 +66,7 @@ def commands(folder: Path, *, sessions: int, shards: int) -> dict[str, list[str]
         "loader": ["benchmarks.loader", str(folder / "bundles")],
         "difficulty": ["benchmarks.difficulty", str(folder / "mini")],
         "serving": ["benchmarks.serving"],
+        "demo": ["benchmarks.demo"],
     }
 
 

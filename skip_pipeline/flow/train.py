@@ -238,7 +238,8 @@ def _epochs(
     for epoch in range(settings.max_epochs):
         began = time.perf_counter()
         order = epoch_order(len(train[schema.LABEL]), settings.seed, epoch)
-        learnt = step.learn(batches(train, settings.batch_size, order=order, share=share))
+        with sigterm_kept():
+            learnt = step.learn(batches(train, settings.batch_size, order=order, share=share))
         looked = step.look(batches(validation, PREDICTION_BATCH_SIZE, share=share))
         means = step.means(learnt, looked)
         # Before the plateau changes it. float() alone knows no variable of several workers.

@@ -81,8 +81,9 @@ def _cause(failure: tf.errors.OpError) -> str:
 def sigterm_kept() -> Iterator[None]:
     """TensorFlow takes SIGTERM for a notice of preemption, and would go on; it is to end a worker.
 
-    A thread of TensorFlow's sets its own handler, at some time between the strategy's start and the first
-    answer of all workers, which the first variable waits for; so both have to happen in here.
+    A thread of TensorFlow's sets its own handler when it gets to it: at some time after the strategy's start,
+    mostly before the first answer of all workers, which the first variable waits for, and seldom during the
+    first epoch. So all of these have to happen in here.
     """
     handler = signal.getsignal(signal.SIGTERM)
     yield

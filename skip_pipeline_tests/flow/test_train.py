@@ -17,6 +17,8 @@ from skip_pipeline_tests.flow.shards import shard, write
 from skip_pipeline_tests.tiny_bundle import tiny_bundle
 
 QUICK = dataclasses.replace(PRESETS["fast"], max_epochs=6, batch_size=32)
+SMALL = dataclasses.replace(QUICK, preset="single_input")
+"""For the fixture ``small``."""
 
 
 def nobody(_: EpochReport) -> None:
@@ -43,6 +45,21 @@ def trained(
     bundle: dict[str, np.ndarray], validation: dict[str, np.ndarray], reports: list[EpochReport]
 ) -> Trained:
     return train(bundle, validation, QUICK, reports.append)
+
+
+def _small_network(_settings: TrainingSettings, _inputs: object) -> keras.Model:
+    inputs = {name: keras.Input(shape, name=name) for name, shape in schema.BRANCH_SHAPES.items()}
+    history = keras.layers.Flatten()(inputs["skip_sequence"])
+    everything = keras.layers.Concatenate()([inputs["last_track"], history])
+    columns = keras.layers.Dense(2, "sigmoid", bias_initializer="ones", name="outcome")(everything)
+    return keras.Model(inputs, columns, name="small")
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> TrainingSettings:
+    """Settings whose network is one dense layer: for what is the loop's affair, whatever is trained."""
+    monkeypatch.setattr("skip_pipeline.flow.train.build_network", _small_network)
+    return SMALL
 
 
 def test_it_learns_an_obvious_rule(trained: Trained) -> None:
@@ -76,19 +93,21 @@ def test_it_keeps_the_epoch_of_the_lowest_validation_loss(
 
 
 def test_each_epoch_is_logged_with_its_report(
-    bundle: dict[str, np.ndarray], caplog: pytest.LogCaptureFixture
+    bundle: dict[str, np.ndarray], small: TrainingSettings, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO, logger="skip_pipeline.train"):
-        trained = train(bundle, bundle, dataclasses.replace(QUICK, max_epochs=1), nobody)
+        trained = train(bundle, bundle, dataclasses.replace(small, max_epochs=1), nobody)
 
     (record,) = caplog.records
     assert record.__dict__["epoch_report"] == trained.history[0]
-    assert record.getMessage().startswith("epoch 1 of at most 1: loss 0.")
+    assert record.getMessage().startswith(f"epoch 1 of at most 1: loss {trained.history[0].loss:.4f}, ")
 
 
-def test_the_learning_rate_falls_after_flat_epochs_and_training_stops(bundle: dict[str, np.ndarray]) -> None:
+def test_the_learning_rate_falls_after_flat_epochs_and_training_stops(
+    bundle: dict[str, np.ndarray], small: TrainingSettings
+) -> None:
     settings = dataclasses.replace(
-        QUICK,
+        small,
         schedule="plateau",
         learning_rate=1e-12,
         stopping_patience=2,
@@ -107,16 +126,18 @@ def test_a_cosine_brings_the_learning_rate_up_and_then_down_to_nothing(trained: 
     assert [report.learning_rate for report in trained.history] == pytest.approx(after, abs=1e-8)
 
 
-def test_without_a_warm_up_a_cosine_starts_at_its_highest(bundle: dict[str, np.ndarray]) -> None:
-    settings = dataclasses.replace(QUICK, max_epochs=2, warm_up=0.0)
+def test_without_a_warm_up_a_cosine_starts_at_its_highest(
+    bundle: dict[str, np.ndarray], small: TrainingSettings
+) -> None:
+    settings = dataclasses.replace(small, max_epochs=2, warm_up=0.0)
     rates = [report.learning_rate for report in train(bundle, bundle, settings, nobody).history]
     assert rates == pytest.approx([QUICK.learning_rate / 2, 0.0], abs=1e-8)
 
 
-def test_matrices_decay_and_vectors_do_not(bundle: dict[str, np.ndarray]) -> None:
+def test_matrices_decay_and_vectors_do_not(bundle: dict[str, np.ndarray], small: TrainingSettings) -> None:
     """After steps too small to move anything, the only change is decay: (1 - rate · decay) per step."""
     settings = dataclasses.replace(
-        QUICK, max_epochs=1, learning_rate=1e-9, warm_up=0.0, weight_decay=1e7, schedule="plateau"
+        small, max_epochs=1, learning_rate=1e-9, warm_up=0.0, weight_decay=1e7, schedule="plateau"
     )
     decayed = train(bundle, bundle, settings, nobody).network
     kept = train(bundle, bundle, dataclasses.replace(settings, weight_decay=0.0), nobody).network
@@ -125,10 +146,7 @@ def test_matrices_decay_and_vectors_do_not(bundle: dict[str, np.ndarray]) -> Non
         start, end = np.abs(before.numpy()).sum(), np.abs(after.numpy()).sum()
         shrunk[before.path] = bool(end < 0.95 * start)
 
-    assert shrunk["head_dense/kernel"]
-    assert shrunk["taste_keys/kernel"]
-    assert not shrunk["head_dense/bias"]
-    assert not shrunk["outcome_value/bias"]
+    assert shrunk == {"outcome/kernel": True, "outcome/bias": False}
 
 
 def test_layers_may_compute_in_bfloat16_and_the_network_comes_out_in_float32(
@@ -156,17 +174,22 @@ def test_the_same_seed_gives_the_same_network_bit_for_bit(
     assert [layer.name for layer in again.network.layers] == [layer.name for layer in trained.network.layers]
 
 
-def test_another_seed_gives_another_network(bundle: dict[str, np.ndarray], trained: Trained) -> None:
-    other = train(bundle, bundle, dataclasses.replace(QUICK, max_epochs=1, seed=1), nobody)
-    assert other.history[0].loss != trained.history[0].loss
+def test_another_seed_gives_another_network(bundle: dict[str, np.ndarray], small: TrainingSettings) -> None:
+    first, again, other = (
+        train(bundle, bundle, dataclasses.replace(small, max_epochs=1, seed=seed), nobody).history[0].loss
+        for seed in (0, 0, 1)
+    )
+    assert first == again != other
 
 
-def test_memory_mapped_arrays_train_alike(bundle: dict[str, np.ndarray], tmp_path: Path) -> None:
+def test_memory_mapped_arrays_train_alike(
+    bundle: dict[str, np.ndarray], small: TrainingSettings, tmp_path: Path
+) -> None:
     mapped = {}
     for name, array in bundle.items():
         np.save(tmp_path / f"{name}.npy", array)
         mapped[name] = np.load(tmp_path / f"{name}.npy", mmap_mode="r")
-    one = dataclasses.replace(QUICK, max_epochs=1)
+    one = dataclasses.replace(small, max_epochs=1)
 
     first, second = train(mapped, mapped, one, nobody), train(bundle, bundle, one, nobody)
     assert first.history[0].loss == second.history[0].loss
@@ -185,31 +208,28 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_bundle_trains_as_its_arrays_in_memory_do(written: Path) -> None:
-    settings = dataclasses.replace(QUICK, max_epochs=2, batch_size=20)
-    lazy = [open_bundle(written, split) for split in ("train", "validation")]
-    names = (*schema.BRANCH_SHAPES, schema.LABEL)
-    whole = [{name: np.asarray(bundle[name]) for name in names} for bundle in lazy]
-    first, second = train(*lazy, settings, nobody), train(*whole, settings, nobody)
-
-    assert [(r.loss, r.validation_loss) for r in first.history] == [
-        (r.loss, r.validation_loss) for r in second.history
-    ]
-    np.testing.assert_array_equal(predict(first.network, lazy[1]), predict(second.network, whole[1]))
-
-
-def test_no_split_is_gathered_whole(written: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bundle_trains_as_its_arrays_in_memory_do_and_is_never_gathered_whole(
+    written: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     sizes: list[int] = []
     records = Bundle._records
     monkeypatch.setattr(Bundle, "_records", lambda self, some: sizes.append(len(some)) or records(self, some))
     monkeypatch.setattr("skip_pipeline.flow.train.PREDICTION_BATCH_SIZE", 10)
     monkeypatch.setattr("skip_pipeline.networks.listening._SESSIONS_AT_ONCE", 15)
-    bundles = [open_bundle(written, split) for split in ("train", "validation")]
-    trained = train(*bundles, dataclasses.replace(QUICK, max_epochs=1, batch_size=20), nobody)
-    predict(trained.network, bundles[0])
-
+    settings = dataclasses.replace(QUICK, max_epochs=2, batch_size=20)
+    lazy = [open_bundle(written, split) for split in ("train", "validation")]
+    first = train(*lazy, settings, nobody)
+    of_lazy = predict(first.network, lazy[1])
     assert max(sizes) == 20
-    assert bundles[0].sessions == 96
+    assert lazy[0].sessions == 96
+
+    names = (*schema.BRANCH_SHAPES, schema.LABEL)
+    whole = [{name: np.asarray(bundle[name]) for name in names} for bundle in lazy]
+    second = train(*whole, settings, nobody)
+    assert [(r.loss, r.validation_loss) for r in first.history] == [
+        (r.loss, r.validation_loss) for r in second.history
+    ]
+    np.testing.assert_array_equal(of_lazy, predict(second.network, whole[1]))
 
 
 # --- Refusals -----------------------------------------------------------------------------------------
@@ -253,15 +273,19 @@ def test_training_sessions_that_all_end_alike_are_refused(
         train(alike, bundle, QUICK, nobody)
 
 
-def test_a_value_that_is_not_finite_is_found_when_the_loss_breaks(bundle: dict[str, np.ndarray]) -> None:
+def test_a_value_that_is_not_finite_is_found_when_the_loss_breaks(
+    bundle: dict[str, np.ndarray], small: TrainingSettings
+) -> None:
     broken = bundle | {"last_track": bundle["last_track"].copy()}
     broken["last_track"][7, 3] = np.nan
     with pytest.raises(TrainingError, match=r"loss became nan .* last_track holds .* 1 training .* \[7\]"):
-        train(broken, bundle, QUICK, nobody)
+        train(broken, bundle, small, nobody)
 
 
-def test_a_loss_that_runs_away_names_the_learning_rate(bundle: dict[str, np.ndarray]) -> None:
-    settings = dataclasses.replace(QUICK, learning_rate=1e38)
+def test_a_loss_that_runs_away_names_the_learning_rate(
+    bundle: dict[str, np.ndarray], small: TrainingSettings
+) -> None:
+    settings = dataclasses.replace(small, learning_rate=1e38)
     with pytest.raises(TrainingError, match=r"in epoch \d .* lower learning_rate, which is 1e\+38"):
         train(bundle, bundle, settings, nobody)
 

@@ -20,7 +20,7 @@ from skip_pipeline.flow.history import EpochReport
 from skip_pipeline.flow.train import Trained, train
 from skip_pipeline.flow.worker_processes import _free_addresses, train_in_processes
 from skip_pipeline.flow.workers import open_strategy
-from skip_pipeline.settings import PRESETS
+from skip_pipeline.settings import PRESETS, TrainingSettings
 from skip_pipeline_tests.flow.shards import shard, write
 
 SECONDS = 120
@@ -28,6 +28,9 @@ SECONDS = 120
 
 # 92 training sessions in batches of 13 leave a last batch of one session, whose second share is empty.
 SETTINGS = dataclasses.replace(PRESETS["fast"], max_epochs=2, batch_size=13, dropout=0.0)
+
+QUICK = dataclasses.replace(SETTINGS, preset="single_input")
+"""The preset that is traced fastest, for what does not hang on it."""
 
 TOLERANCE = 1e-5
 """On losses near 0.7, on weights near 0.3, after 16 steps of Adam at 3e-3."""
@@ -78,10 +81,12 @@ def alone(bundles: Path) -> Trained:
     return train(open_bundle(bundles, "train"), open_bundle(bundles, "validation"), SETTINGS, lambda _: None)
 
 
-def workers(bundles: Path, folder: Path, roles: Sequence[str]) -> list[subprocess.CompletedProcess[str]]:
+def workers(
+    bundles: Path, folder: Path, roles: Sequence[str], settings: TrainingSettings = QUICK
+) -> list[subprocess.CompletedProcess[str]]:
     """How processes end that train together, the chief first."""
     addresses = _free_addresses(len(roles))
-    arguments = [str(bundles), json.dumps(dataclasses.asdict(SETTINGS))]
+    arguments = [str(bundles), json.dumps(dataclasses.asdict(settings))]
     processes = [
         subprocess.Popen(
             [sys.executable, "-c", WORKER, arguments[0], str(folder / f"{index}.npz"), arguments[1], role],
@@ -113,7 +118,7 @@ def weights_in(path: Path) -> list[np.ndarray]:
 def test_two_workers_train_what_one_trains(bundles: Path, alone: Trained, tmp_path: Path) -> None:
     """Between one and two workers only the order of float32 sums differs, which is worth 1e-7 a step."""
     assert len(open_bundle(bundles, "train").not_skipped) % SETTINGS.batch_size == 1
-    ended = workers(bundles, tmp_path, ["stays", "stays"])
+    ended = workers(bundles, tmp_path, ["stays", "stays"], SETTINGS)
     assert [process.returncode for process in ended] == [0, 0], [process.stderr[-2000:] for process in ended]
 
     histories = [json.loads(process.stdout) for process in ended]
