@@ -141,7 +141,7 @@ def look_at(layout: DataLayout, reference: Reference, champion: PackedModel, *, 
         _known_tracks(parts, champion, track_ids),
         _volume(reference, [shards[name].sessions for name in wanted if name in shards]),
         _freshness(
-            reference, max((shards[name].newest for name in wanted if name in shards), default=""), today
+            reference, max((shards[name].day for name in wanted if name in shards), default=""), today
         ),
         Signal(
             SCORE_SIGNAL,
@@ -197,12 +197,13 @@ def _freshness(reference: Reference, newest: str, today: date) -> Signal:
     if not newest:
         return Signal(FRESHNESS, True, "no plausible date in the logs", {})
     age = (today - date.fromisoformat(newest)).days
-    older = newest < reference.newest
+    older = newest < reference.newest_day
     return Signal(
         FRESHNESS,
         older,
-        f"newest date {newest}, {age} days ago; the champion's data ends on {reference.newest or 'no date'}",
-        {"newest_date": newest, "age_days": age},
+        f"newest log of {newest}, {age} days ago; "
+        f"the newest known to the champion's training of {reference.newest_day or 'no day'}",
+        {"newest_day": newest, "age_days": age},
     )
 
 

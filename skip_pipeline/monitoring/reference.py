@@ -33,14 +33,13 @@ class DeliveredShard:
     Attributes:
         sha256: of its rows and their tracks' features, as merged.
         sessions: in it.
-        newest: its newest plausible date, YYYY-MM-DD; empty where it has none.
-        day: the plausible date in the middle of its rows, the same way; sessions run past midnight, and a
-            wrong date may look plausible, so that the newest is often not the day that a log is of.
+        day: the plausible date in the middle of its rows, YYYY-MM-DD; empty where it has none. Sessions run
+            past midnight, and a wrong date may look plausible, so that the newest is often not the day that
+            a log is of.
     """
 
     sha256: str
     sessions: int
-    newest: str
     day: str
 
 
@@ -61,9 +60,9 @@ class Reference:
     scores: Distribution
 
     @property
-    def newest(self) -> str:
-        """The newest date of all shards; empty where none has one."""
-        return max((shard.newest for shard in self.shards.values()), default="")
+    def newest_day(self) -> str:
+        """Of all shards; empty where none has one."""
+        return max((shard.day for shard in self.shards.values()), default="")
 
     def to_json(self) -> dict[str, Any]:
         """JSON values."""
@@ -112,7 +111,6 @@ def delivered_shards(layout: DataLayout) -> dict[str, DeliveredShard]:
         found[Path(shard).stem] = DeliveredShard(
             manifest.record(shard).sha256,
             summary["sessions"],
-            max(summary["dates"], default=""),
             _middle(summary["dates"]),
         )
     return found

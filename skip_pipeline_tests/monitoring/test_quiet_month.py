@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 
 import pytest
 
@@ -46,10 +46,9 @@ def test_a_quiet_month_raises_at_most_one_false_alarm_in_a_hundred(layout):
     assert sum(drift.alarm for drift in asked) <= len(asked) / 100
 
 
-def test_shards_know_their_sessions_and_their_newest_date(layout):
+def test_shards_know_their_sessions_and_the_day_that_they_are_of(layout):
     found = delivered_shards(layout)
 
     assert {shard.sessions for shard in found.values()} == {250}
-    newest = [date.fromisoformat(shard.newest) for _, shard in sorted(found.items())]
-    assert newest == sorted(newest)
-    assert (newest[-1] - newest[0]).days == len(newest) - 1
+    days = [date.fromisoformat(shard.day) for _, shard in sorted(found.items())]
+    assert days == [days[0] + timedelta(n) for n in range(len(days))]
