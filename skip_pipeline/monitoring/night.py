@@ -36,8 +36,15 @@ FEATURES: Final = "features_as_in_training"
 KNOWN_TRACKS: Final = "tracks_known_to_champion"
 VOLUME: Final = "volume_as_in_training"
 FRESHNESS: Final = "data_not_older_than_training"
-SIGNALS: Final = (FEATURES, KNOWN_TRACKS, VOLUME, FRESHNESS, "scores_as_in_training")
-SCORE_SIGNAL: Final = SIGNALS[-1]
+SCORE_SIGNAL: Final = "scores_as_in_training"
+SIGNALS: Final[Mapping[str, str]] = {
+    FEATURES: "No feature of the new sessions, and no outcome's rate, has moved beyond its limit and chance.",
+    KNOWN_TRACKS: "The champion knows the tracks that the new sessions play.",
+    VOLUME: "A new log holds about as many sessions as those of the champion's training.",
+    FRESHNESS: "The newest log is of no earlier day than the newest known to the champion's training.",
+    SCORE_SIGNAL: "The champion's probabilities of the new sessions are distributed as on its own test sessions.",
+}
+"""What is looked at each night, and what is so where all is well."""
 
 DRIFT_FILE: Final = "drift.json"
 

@@ -31,7 +31,9 @@ if TYPE_CHECKING:
     owners=[OWNER],
     code_version="1",
     deps=["tensor_bundles", "merged_table"],
-    check_specs=[dg.AssetCheckSpec(name, asset="data_drift") for name in SIGNALS],
+    check_specs=[
+        dg.AssetCheckSpec(name, asset="data_drift", description=text) for name, text in SIGNALS.items()
+    ],
 )
 def data_drift(
     context: dg.AssetExecutionContext, data: DataDirectory, tracker: MlflowTracker
