@@ -42,7 +42,7 @@ SIGNALS: Final[Mapping[str, str]] = {
     KNOWN_TRACKS: "The champion knows the tracks that the new sessions play.",
     VOLUME: "A new log holds about as many sessions as those of the champion's training.",
     FRESHNESS: "The newest log is of no earlier day than the newest known to the champion's training.",
-    SCORE_SIGNAL: "The champion's probabilities of the new sessions are distributed as on its own test sessions.",
+    SCORE_SIGNAL: "The champion's probabilities are distributed as on its own test sessions.",
 }
 """What is looked at each night, and what is so where all is well."""
 
