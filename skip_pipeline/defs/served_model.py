@@ -66,19 +66,20 @@ def log_served_model(mlflow: Any, folder: Path, *, params: dict[str, str], tags:
 def signature() -> Any:
     """MLflow's signature of the served model.
 
-    A history's objects are declared without their columns: MLflow checks declared ones value by value, in
-    13 ms for a session of 19 tracks. ``serving.requests`` checks them all, in a hundredth of that.
+    A history is declared as an array of anything: MLflow checks what is declared of its objects value by
+    value, in 13 ms for a session of 19 tracks and all columns, and in 0.5 ms for objects of any columns.
+    ``serving.requests`` checks them all, in 0.2 ms.
     """
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, Schema
-    from mlflow.types.schema import AnyType, Array, Map
+    from mlflow.types.schema import AnyType, Array
 
     anything = AnyType()  # type: ignore[no-untyped-call]  # its constructor has no types
     return ModelSignature(
         inputs=Schema(
             [
                 ColSpec(DataType.string, schema.SESSION_ID),
-                ColSpec(Array(Map(anything)), "history"),
+                ColSpec(Array(anything), "history"),
                 # One of the two, row by row. A map would not let a row do without, where pandas puts NaN.
                 ColSpec(DataType.string, "next_track_id", required=False),
                 ColSpec(anything, "next_track", required=False),

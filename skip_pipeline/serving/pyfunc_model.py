@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from mlflow.exceptions import MlflowException
 from mlflow.models import set_model
@@ -47,19 +48,21 @@ class SkipModel(PythonModel):
         Raises:
             MlflowException: a session is not as it must be (INVALID_PARAMETER_VALUE, status 400).
         """
-        columns = {str(name): column.tolist() for name, column in model_input.items()}
+        values = model_input.to_numpy(object).T.tolist()
+        columns = dict(zip(map(str, model_input.columns), values, strict=True))
         try:
             scores = self._model.score_columns(columns)
         except BadInputError as refusal:
             raise MlflowException.invalid_parameter_value(str(refusal)) from refusal
         return pd.DataFrame(
             {
-                schema.SESSION_ID: columns[schema.SESSION_ID],
+                schema.SESSION_ID: np.array(columns[schema.SESSION_ID], object),
                 "p_skip": scores.p_skip,
                 "known_track": scores.known_track,
-                "data_source": [self._model.data_source] * len(scores.p_skip),
+                "data_source": np.full(len(scores.p_skip), self._model.data_source, object),
             },
-            copy=False,  # with a list and not a scalar above it takes two thirds of the time for one row
+            index=range(len(scores.p_skip)),  # with it, and arrays above, one row takes half the time
+            copy=False,
         )
 
 

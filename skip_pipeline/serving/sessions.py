@@ -27,6 +27,8 @@ from skip_pipeline.flow.records import (
 ROW: Final = WIDEST_ROW
 """Record of one earlier track, in the type that holds any track and any number of seeks."""
 
+_PADDING: Final = padding_record(ROW)
+
 LEVEL_CODES: Final[Mapping[str, Mapping[str, int]]] = {
     name: {level: code for code, level in enumerate(schema.LEVELS[name])} for name in CATEGORIES
 }
@@ -98,7 +100,7 @@ def branches(
     records["length"] = earlier + 1
     records["last_track"] = np.maximum(last, 0)
     padding = np.arange(schema.STEPS) < (schema.STEPS - earlier)[:, None]
-    steps = np.full(padding.shape, padding_record(ROW), ROW)
+    steps = np.full(padding.shape, _PADDING, ROW)
     resolved = rows.copy()
     resolved["track"] = np.maximum(played, 0)
     steps[~padding] = resolved  # row by row, so in the order of sessions and positions

@@ -12,6 +12,7 @@ from skip_pipeline.flow.cluster import Cluster
 from skip_pipeline.flow.gather import Bundle, open_bundle
 from skip_pipeline.flow.history import EpochReport, history_from_json, history_to_json
 from skip_pipeline.flow.train import Trained, load_network, predict, save_network, take_part, train
+from skip_pipeline.networks.fast import build_fast
 from skip_pipeline.settings import PRESETS, TrainingSettings
 from skip_pipeline_tests.flow.shards import shard, write
 from skip_pipeline_tests.tiny_bundle import tiny_bundle
@@ -51,13 +52,14 @@ def _small_network(_settings: TrainingSettings, _inputs: object) -> keras.Model:
     inputs = {name: keras.Input(shape, name=name) for name, shape in schema.BRANCH_SHAPES.items()}
     history = keras.layers.Flatten()(inputs["skip_sequence"])
     everything = keras.layers.Concatenate()([inputs["last_track"], history])
-    columns = keras.layers.Dense(2, "sigmoid", bias_initializer="ones", name="outcome")(everything)
+    hidden = keras.layers.Dense(8, "tanh", bias_initializer="ones", name="hidden")(everything)
+    columns = keras.layers.Dense(2, "sigmoid", dtype="float32", name="outcome")(hidden)
     return keras.Model(inputs, columns, name="small")
 
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> TrainingSettings:
-    """Settings whose network is one dense layer: for what is the loop's affair, whatever is trained."""
+    """Settings whose network is two dense layers: for what is the loop's affair, whatever is trained."""
     monkeypatch.setattr("skip_pipeline.flow.train.build_network", _small_network)
     return SMALL
 
@@ -146,13 +148,15 @@ def test_matrices_decay_and_vectors_do_not(bundle: dict[str, np.ndarray], small:
         start, end = np.abs(before.numpy()).sum(), np.abs(after.numpy()).sum()
         shrunk[before.path] = bool(end < 0.95 * start)
 
-    assert shrunk == {"outcome/kernel": True, "outcome/bias": False}
+    assert shrunk["hidden/kernel"]
+    assert shrunk["outcome/kernel"]
+    assert not shrunk["hidden/bias"]
 
 
 def test_layers_may_compute_in_bfloat16_and_the_network_comes_out_in_float32(
-    bundle: dict[str, np.ndarray], tmp_path: Path
+    bundle: dict[str, np.ndarray], small: TrainingSettings
 ) -> None:
-    settings = dataclasses.replace(PRESETS["single_input"], max_epochs=1, batch_size=64)
+    settings = dataclasses.replace(small, max_epochs=1, batch_size=64)
     plain = train(bundle, bundle, settings, nobody)
     mixed = train(bundle, bundle, dataclasses.replace(settings, mixed_precision=True), nobody)
 
@@ -209,17 +213,18 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_bundle_trains_as_its_arrays_in_memory_do_and_is_never_gathered_whole(
-    written: Path, monkeypatch: pytest.MonkeyPatch
+    written: Path, small: TrainingSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes: list[int] = []
     records = Bundle._records
     monkeypatch.setattr(Bundle, "_records", lambda self, some: sizes.append(len(some)) or records(self, some))
     monkeypatch.setattr("skip_pipeline.flow.train.PREDICTION_BATCH_SIZE", 10)
     monkeypatch.setattr("skip_pipeline.networks.listening._SESSIONS_AT_ONCE", 15)
-    settings = dataclasses.replace(QUICK, max_epochs=2, batch_size=20)
+    settings = dataclasses.replace(small, max_epochs=2, batch_size=20)
     lazy = [open_bundle(written, split) for split in ("train", "validation")]
     first = train(*lazy, settings, nobody)
     of_lazy = predict(first.network, lazy[1])
+    normalised = build_fast(lazy[0])
     assert max(sizes) == 20
     assert lazy[0].sessions == 96
 
@@ -230,6 +235,10 @@ def test_a_bundle_trains_as_its_arrays_in_memory_do_and_is_never_gathered_whole(
         (r.loss, r.validation_loss) for r in second.history
     ]
     np.testing.assert_array_equal(of_lazy, predict(second.network, whole[1]))
+    for name in ("taste_keys", "patience_key"):
+        np.testing.assert_array_equal(
+            normalised.get_layer(name).kernel, build_fast(whole[0]).get_layer(name).kernel
+        )
 
 
 # --- Refusals -----------------------------------------------------------------------------------------
