@@ -99,7 +99,7 @@ def read_whole_log(path: Path) -> Sessions:
     next_ids = log[schema.LOG_TRACK_ID].take(pa.array(last)).combine_chunks()
     earlier = np.ones(log.num_rows, bool)
     earlier[last] = False
-    return _sessions(log, log.filter(pa.array(earlier)), starts, counts - 1, next_ids)
+    return _sessions(log, log.filter(pa.array(earlier)), starts, counts - 1, counts, next_ids)
 
 
 def _read_parquet_log(path: Path) -> pa.Table:
@@ -147,7 +147,7 @@ def read_log_pair(pair: LogPair) -> Sessions:
 
     Raises:
         MissingInputError, BadInputError: see ``raw_csv.read_csv``; a session is in one of the files only, or
-            has no track right after its prehistory.
+            has no track right after its prehistory, or is said to be no longer than that.
         BrokenSessionError: positions of a prehistory are not 1, 2, …, at most 19.
     """
     log, _ = order_session_log(read_session_log(pair.prehistory))
@@ -157,7 +157,15 @@ def read_log_pair(pair: LogPair) -> Sessions:
     names = log[schema.SESSION_ID].take(pa.array(starts)).cast(pa.string()).combine_chunks()
     follows = _row_after(names, counts, asked, pair)
     next_ids = asked[schema.LOG_TRACK_ID].take(pa.array(follows)).combine_chunks()
-    return _sessions(log, log, starts, counts, next_ids)
+    lengths = asked[schema.LENGTH].to_numpy()[follows].astype(np.int64)
+    if (wrong := np.flatnonzero(lengths <= counts)).size:
+        number = int(wrong[0])
+        raise BadInputError(
+            f"{pair.input}: session {names[number].as_py()!r} has {lengths[number]} in column "
+            f"{schema.LENGTH} and {counts[number]} rows in {pair.prehistory.name}; expected at least one "
+            "track more than there. Deliver both files again, or remove the session from both"
+        )
+    return _sessions(log, log, starts, counts, lengths, next_ids)
 
 
 def _row_after(names: pa.Array, counts: np.ndarray, asked: pa.Table, pair: LogPair) -> np.ndarray:
@@ -209,7 +217,12 @@ def _sessions_of(log: pa.Table, name: str, *, least: int, most: int) -> tuple[np
 
 
 def _sessions(
-    log: pa.Table, rows: pa.Table, starts: np.ndarray, earlier: np.ndarray, next_ids: pa.Array
+    log: pa.Table,
+    rows: pa.Table,
+    starts: np.ndarray,
+    earlier: np.ndarray,
+    length: np.ndarray,
+    next_ids: pa.Array,
 ) -> Sessions:
     """Put columns into records."""
     played = rows[schema.LOG_TRACK_ID].cast(pa.string())
@@ -220,6 +233,7 @@ def _sessions(
     return Sessions(
         session_id=log[schema.SESSION_ID].take(pa.array(starts)).cast(pa.string()).to_pylist(),
         earlier=earlier,
+        length=length,
         rows=_records(rows, codes[: rows.num_rows]),
         next_track=codes[rows.num_rows :].astype(np.int64),
         track_ids=tracks.dictionary.to_pylist(),

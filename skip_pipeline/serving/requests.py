@@ -7,8 +7,9 @@
     next_track      the raw features of the next track, published names of the feature columns
 
 Of a history's columns those in ``USED`` are needed. A ``session_id`` in a row must be the session's, since
-rows of two sessions may well add up to positions without gaps. The others may be there and mean nothing to
-the network. ``session_length`` is among them: what counts is how many tracks have been played.
+rows of two sessions may well add up to positions without gaps. ``session_length``, if it is there, is the
+number of tracks in all, and says whether the next one is the last; without it nobody knows (see
+``sessions``). The others may be there and mean nothing to the network.
 """
 
 from __future__ import annotations
@@ -90,9 +91,11 @@ def sessions_of_columns(columns: Mapping[str, Sequence[Any]]) -> Sessions:
     features = _next_features(ids, columns.get(NEXT_TRACK))
     next_ids = _next_ids(ids, columns.get(NEXT_TRACK_ID), features)
     rows["track"] = np.arange(len(rows))
+    length = _lengths(objects, earlier, place)
     return Sessions(
         session_id=list(ids),
         earlier=earlier,
+        length=length,
         rows=rows,
         next_track=np.arange(len(ids)) + len(rows),
         track_ids=[*played, *next_ids],
@@ -166,6 +169,26 @@ def _rows(objects: Sequence[Mapping[str, Any]], place: _Place) -> np.ndarray:
     }
     rows["circumstances"] = circumstances_of(_integers(SHUFFLE, columns[SHUFFLE], place), codes)
     return rows
+
+
+def _lengths(objects: Sequence[Mapping[str, Any]], earlier: np.ndarray, place: _Place) -> np.ndarray:
+    """Tracks in all, int64 (m,): as every row of a session says, or the most there can be if none does."""
+    said = [row.get(schema.LENGTH) for row in objects]
+    starts = (np.cumsum(earlier) - earlier).tolist()
+    if any(length is not None for length in said):
+        for start, n in zip(starts, earlier.tolist(), strict=True):
+            if all(length is None for length in said[start : start + n]):
+                continue
+            for i in range(start, start + n):
+                if not _is_integer(said[i], n + 1, schema.MAX_SESSION_LENGTH, boolean=False):
+                    expected = (
+                        f"a whole number from {n + 1} to {schema.MAX_SESSION_LENGTH}, the tracks of the "
+                        "whole session, in every row, or in none where that is not known"
+                    )
+                    place.refuse(i, schema.LENGTH, said[i], expected)
+                if said[i] != said[start]:
+                    place.refuse(i, schema.LENGTH, said[i], f"{said[start]} as in its first row")
+    return np.array([said[i] or schema.MAX_SESSION_LENGTH for i in starts], np.int64)
 
 
 def _column(objects: Sequence[Mapping[str, Any]], name: str, place: _Place) -> list[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -107,7 +108,7 @@ def pack(layout: DataLayout, *, weight: float = 1.0, slope: float | None = None)
     return folder
 
 
-def request(rows: Sequence[Row], earlier: int | None = None) -> dict[str, object]:
+def request(rows: Sequence[Row], earlier: int | None = None) -> dict[str, Any]:
     """A session as a request: its rows but the last, or its first ``earlier``, and the track after them."""
     earlier = len(rows) - 1 if earlier is None else earlier
     return {

@@ -157,6 +157,14 @@ def test_input_that_does_not_continue_the_prehistory_is_refused(
     assert_says(message, f"log_input_{PAIR}", *parts, "Deliver both files again")
 
 
+def test_a_session_that_is_said_to_have_ended_is_refused(raw: Path) -> None:
+    ended = [row | {"session_length": 12} for row in session("s1", 13)]
+    deliver(raw / "test_set" / f"log_prehistory_{PAIR}", ended[:12])
+    deliver(raw / "test_set" / f"log_input_{PAIR}", inputs(ended[12:]))
+    message = refusal(BadInputError, lambda: only_pair(raw))
+    assert_says(message, f"log_input_{PAIR}", "'s1' has 12 in column session_length and 12 rows in log_preh")
+
+
 def test_a_gap_in_a_prehistory_is_refused(raw: Path) -> None:
     rows = session("s1", 12)
     deliver(raw / "test_set" / f"log_prehistory_{PAIR}", rows[:3] + rows[4:6])

@@ -37,6 +37,7 @@ class Deployed:
     folder: Path
     registry: Registry
     p_skip: np.ndarray
+    p_skip_of: dict[str, np.ndarray]  # of each of a session's tracks, the first included
 
     def assert_says_the_same(self, found: dict[str, float]) -> None:
         np.testing.assert_allclose([found[name] for name in NAMES], self.p_skip, rtol=0, atol=1e-5)
@@ -46,6 +47,7 @@ class Deployed:
 def deployed(layout: DataLayout, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
     from skip_pipeline.flow.export import to_onnx
     from skip_pipeline.flow.train import predict, train
+    from skip_pipeline.networks.fast import every_track
 
     folder = tmp_path_factory.mktemp("deployed")
     own = DataLayout(Path(shutil.copytree(layout.root, folder / "data")))
@@ -53,10 +55,22 @@ def deployed(layout: DataLayout, tmp_path_factory: pytest.TempPathFactory) -> It
     settings = replace(PRESETS["fast"], max_epochs=2, batch_size=8)
     network = train(bundles["train"], bundles["validation"], settings, lambda _: None).network
     calibration = Calibration(slope=0.8, offset=0.2, threshold=0.5, sessions=1)
-    said = {}
+    said, of_every_track = {}, {}
     for bundle in bundles.values():
         p_not_skipped = calibration.apply(predict(network, bundle))
         said |= dict(zip(bundle.session_id.tolist(), (1 - p_not_skipped).tolist(), strict=True))
+        everything = {name: np.asarray(bundle[name]) for name in schema.BRANCH_SHAPES}
+        log_odds = every_track(network).predict_on_batch(everything)[:, :, 0]
+        p_skip = 1 - calibration.apply(1 / (1 + np.exp(-log_odds.astype(np.float64))))
+        of_every_track |= {
+            name: p[~np.append(padded, False)]
+            for name, p, padded in zip(
+                bundle.session_id.tolist(),
+                p_skip,
+                everything["skip_sequence"][:, :, 0] == schema.SKIP_PADDING,
+                strict=True,
+            )
+        }
     (folder / "network.onnx").write_bytes(to_onnx(network))
     write_json(folder / "calibration.json", calibration.to_json())
     serving.pack(
@@ -71,7 +85,9 @@ def deployed(layout: DataLayout, tmp_path_factory: pytest.TempPathFactory) -> It
         environment.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
         registry = Registry(folder)
         registry.promote(registry.register(folder / "served_model"))
-        yield Deployed(folder / "served_model", registry, np.array([said[name] for name in NAMES]))
+        yield Deployed(
+            folder / "served_model", registry, np.array([said[name] for name in NAMES]), of_every_track
+        )
 
 
 def test_the_network_tells_sessions_apart(deployed: Deployed) -> None:
@@ -108,3 +124,16 @@ def test_pyfunc_says_what_training_says(deployed: Deployed) -> None:
     together = loaded.predict(pd.DataFrame([request(rows) for rows in SESSIONS]))
     for answer in (pd.concat(one_by_one), together):
         deployed.assert_says_the_same(dict(zip(answer["session_id"], answer["p_skip"], strict=True)))
+
+
+@pytest.mark.parametrize("earlier", [1, 5, 9])
+def test_a_session_that_goes_on_gets_what_the_network_says_of_that_track(
+    deployed: Deployed, earlier: int
+) -> None:
+    """Learning from every track, it has said so of the same track in the whole session."""
+    own = serving.load(deployed.folder)
+    found = own.score_records([request(rows, earlier) for rows in SESSIONS]).p_skip
+    expected = [deployed.p_skip_of[name][earlier] for name in NAMES]
+
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
+    assert np.ptp(found) > 1e-3

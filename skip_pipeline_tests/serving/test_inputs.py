@@ -79,7 +79,23 @@ def test_a_shorter_history_is_padded_as_a_bundle_pads(
         cut["last_track"] = part.rows["track"][int(cut["first_row"][0]) + earlier]
     cut["length"] = earlier + 1
     bundle = Bundle(whole._tracks, [replace(part, sessions=cut, ids=part.ids[[number]])])
-    assert_same(model.inputs(sessions_of_records([request(rows, earlier)])), bundle.batch([0]))
+    ended = [row | {"session_length": earlier + 1} for row in rows]
+    assert_same(model.inputs(sessions_of_records([request(ended, earlier)])), bundle.batch([0]))
+
+
+@pytest.mark.parametrize("earlier", [1, 9, schema.STEPS])
+def test_a_session_that_does_not_say_when_it_ends_goes_on(model: ServedModel, earlier: int) -> None:
+    rows = next(rows for rows in SESSIONS if len(rows) == schema.MAX_SESSION_LENGTH)
+    ended = request([row | {"session_length": earlier + 1} for row in rows], earlier)
+    open_end = request([{k: v for k, v in row.items() if k != "session_length"} for row in rows], earlier)
+    null = request([row | {"session_length": None} for row in rows], earlier)
+    inputs, found, of_null = (model.inputs(sessions_of_records([r])) for r in (ended, open_end, null))
+
+    length = schema.SESSION_LOG_BRANCH.index("session_length")
+    assert found["session_log"][0, :, length].tolist() == [0] * (schema.STEPS - earlier) + [20] * earlier
+    inputs["session_log"][0, schema.STEPS - earlier :, length] = 20
+    assert_same(found, inputs)
+    assert_same(of_null, inputs)
 
 
 def test_a_pair_of_the_test_set_gives_what_a_request_gives(model: ServedModel, tmp_path) -> None:

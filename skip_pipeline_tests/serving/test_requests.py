@@ -52,6 +52,15 @@ BAD = {
     ),
     "history is text": (asked(history="played"), "history is 'played'"),
     "history is missing": (asked(history=None), "history is missing"),
+    "no longer than its history": (
+        row_changed(0, session_length=10),
+        "history[0].session_length is 10",
+        "a whole number from 11 to 20, the tracks of the whole session",
+    ),
+    "longer than any": (row_changed(0, session_length=21), "session_length is 21", "from 11 to 20"),
+    "length is text": (row_changed(3, session_length="12"), "history[3].session_length is '12'"),
+    "lengths differ": (row_changed(3, session_length=12), "history[3].session_length is 12", "11 as in its"),
+    "a length is missing": (row_changed(3, session_length=...), "history[3].session_length is missing"),
     "row is no object": (asked(history=[7]), "history[0] is 7"),
     "positions out of order": (
         asked(history=[*reversed(session("s7", 3))]),
@@ -208,7 +217,7 @@ def test_numbers_may_spell_flags_and_numpy_may_hold_values() -> None:
 def test_columns_that_the_network_does_not_see_are_not_looked_at() -> None:
     record = asked()
     for row in record["history"]:
-        row |= {"hour_of_day": "noon", "date": None, "premium": 7, "session_length": 99, "mood": "good"}
+        row |= {"hour_of_day": "noon", "date": None, "premium": 7, "mood": "good"}
     np.testing.assert_array_equal(sessions_of_records([record]).rows, sessions_of_records([asked()]).rows)
 
 

@@ -25,7 +25,7 @@ from skip_pipeline.settings import OWNER, TEST_SET, DataLayout
     group_name="serving",
     kinds={"onnx", "parquet"},
     owners=[OWNER],
-    code_version="2",
+    code_version="3",
     deps=["champion_model", "trained_model"],
 )
 def skip_predictions(
