@@ -44,7 +44,8 @@ class Sessions:
     matters: what a listener leaves with is played to its end more often than what they go on from. A session
     of which nobody knows when it ends has the greatest length, since a network that has learnt from every
     track then takes the next one for one of many. On 2,046 synthetic test sessions cut in half that has a
-    log-loss of 0.469, as with the true length, and 0.655 if the next track is taken for the last.
+    log-loss of 0.462, where the true length gives 0.461 and taking the next track for the last one 0.663
+    (``benchmarks.midway``).
 
     Attributes:
         session_id: m texts, which only come back with the answer.

@@ -1,0 +1,91 @@
+"""How well a served model scores sessions that are still going on, told when they end and not.
+
+    python -m benchmarks.midway data/01_raw/training_set/log_mini.csv data/06_model/served_model
+
+The log's test sessions are cut in half, and the first track of the second half is scored: with the session's
+true length, as it is where nobody knows the length, and as if that track were the last one. The log-loss of
+always answering with the share of tracks played is beside them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from skip_pipeline import schema, serving
+from skip_pipeline.errors import BadInputError, SkipPipelineError
+from skip_pipeline.flow import evaluate
+from skip_pipeline.flow.encode import split_of
+from skip_pipeline.flow.records import flag
+from skip_pipeline.serving.logs import read_whole_log
+from skip_pipeline.serving.sessions import Sessions
+
+NAMES: Final = ("true length", "nobody knows", "taken for the last")
+
+
+def halves(whole: Sessions) -> tuple[Sessions, np.ndarray, np.ndarray]:
+    """The first half of each test session, its true length, and whether the next track was played.
+
+    Raises:
+        BadInputError: there is none.
+    """
+    of_test = split_of(np.array(whole.session_id, object)) == schema.SPLITS.index("test")
+    wanted = np.flatnonzero(of_test & (whole.earlier > 1))
+    if len(wanted) == 0:
+        raise BadInputError("the log has no test session of three tracks or more; name a larger one")
+    starts, kept = whole.bounds[wanted], whole.earlier[wanted] // 2
+    offsets = np.arange(kept.sum()) - np.repeat(np.cumsum(kept) - kept, kept)
+    following = starts + kept
+    cut = Sessions(
+        session_id=[whole.session_id[i] for i in wanted.tolist()],
+        earlier=kept,
+        length=np.full(len(kept), schema.MAX_SESSION_LENGTH),
+        rows=whole.rows[np.repeat(starts, kept) + offsets],
+        next_track=whole.rows["track"][following].astype(np.int64),
+        track_ids=whole.track_ids,
+    )
+    return cut, whole.length[wanted], flag(whole.rows[following], schema.LABEL)
+
+
+def compare(log: Path, model: Path) -> tuple[int, dict[str, float]]:
+    """Number of sessions, and log-losses by name.
+
+    Raises:
+        SkipPipelineError: the log or the model is refused.
+    """
+    cut, length, played = halves(read_whole_log(log))
+    served = serving.load(model)
+    lengths = (length, cut.length, cut.earlier + 1)
+    found = {
+        name: float(evaluate.losses(played, 1 - served.score(replace(cut, length=told)).p_skip).mean())
+        for name, told in zip(NAMES, lengths, strict=True)
+    }
+    share = np.full(len(played), played.mean())
+    return len(played), found | {"share of tracks played": float(evaluate.losses(played, share).mean())}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure and print; the exit status is 1 if something is refused."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("log", type=Path, help="a log of whole sessions")
+    parser.add_argument("model", type=Path, help="folder of a served model")
+    options = parser.parse_args(arguments)
+    try:
+        sessions, found = compare(options.log, options.model)
+    except SkipPipelineError as refusal:
+        sys.stderr.write(f"error: {refusal}\n")
+        return 1
+    print(f"{sessions:,} test sessions cut in half, log-loss of the track that follows:")  # noqa: T201
+    for name, loss in found.items():
+        print(f"{name:24}{loss:8.4f}")  # noqa: T201
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
