@@ -101,7 +101,7 @@ class TrainingConfig(dg.Config):
     group_name="model",
     kinds={"keras", "tensorflow"},
     owners=[OWNER],
-    code_version="2",
+    code_version="3",
     deps=["tensor_bundles"],
 )
 def trained_model(

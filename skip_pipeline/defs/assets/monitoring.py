@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     group_name="monitoring",
     kinds={"parquet", "mlflow"},
     owners=[OWNER],
-    code_version="1",
+    code_version="2",
     deps=["tensor_bundles", "merged_table"],
     check_specs=[
         dg.AssetCheckSpec(name, asset="data_drift", description=text) for name, text in SIGNALS.items()
