@@ -65,6 +65,7 @@ def test_every_preset_says_the_same_as_onnx(preset: Preset, bundle: Arrays) -> N
 def test_recurrent_layers_with_a_mask_say_the_same(
     layer: type[keras.Layer], activation: str, sequences: bool, bundle: Arrays
 ) -> None:
+    keras.utils.set_random_seed(0)  # else all of four relus are dead at times, and nothing is told apart
     inputs = branches()
     masked = keras.layers.Masking(schema.SKIP_PADDING)(inputs["skip_sequence"])
     states = layer(4, activation, return_sequences=sequences)(masked)
