@@ -175,19 +175,18 @@ def _lengths(objects: Sequence[Mapping[str, Any]], earlier: np.ndarray, place: _
     """Tracks in all, int64 (m,): as every row of a session says, or the most there can be if none does."""
     said = [row.get(schema.LENGTH) for row in objects]
     starts = (np.cumsum(earlier) - earlier).tolist()
-    if any(length is not None for length in said):
-        for start, n in zip(starts, earlier.tolist(), strict=True):
-            if all(length is None for length in said[start : start + n]):
-                continue
-            for i in range(start, start + n):
-                if not _is_integer(said[i], n + 1, schema.MAX_SESSION_LENGTH, boolean=False):
-                    expected = (
-                        f"a whole number from {n + 1} to {schema.MAX_SESSION_LENGTH}, the tracks of the "
-                        "whole session, in every row, or in none where that is not known"
-                    )
-                    place.refuse(i, schema.LENGTH, said[i], expected)
-                if said[i] != said[start]:
-                    place.refuse(i, schema.LENGTH, said[i], f"{said[start]} as in its first row")
+    for start, n in zip(starts, earlier.tolist(), strict=True):
+        if all(length is None for length in said[start : start + n]):
+            continue
+        for i in range(start, start + n):
+            if not _is_integer(said[i], n + 1, schema.MAX_SESSION_LENGTH, boolean=False):
+                expected = (
+                    f"a whole number from {n + 1} to {schema.MAX_SESSION_LENGTH}, the tracks of the whole "
+                    "session, in every row, or in none where that is not known"
+                )
+                place.refuse(i, schema.LENGTH, said[i], expected)
+            if said[i] != said[start]:
+                place.refuse(i, schema.LENGTH, said[i], f"{said[start]} as in its first row")
     return np.array([said[i] or schema.MAX_SESSION_LENGTH for i in starts], np.int64)
 
 

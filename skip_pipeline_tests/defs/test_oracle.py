@@ -80,6 +80,19 @@ def test_no_asset_but_the_report_notices_the_oracle(first_run, project: Project)
     assert _published(project.layout) == expected
 
 
+@pytest.mark.parametrize("kind", ["missing", "damaged"])
+def test_whatever_training_reads_is_made_without_the_oracle(kind: str, project: Project) -> None:
+    path = project.layout.raw / ORACLE_FILE
+    path.unlink()
+    if kind == "damaged":
+        path.write_bytes(b"no parquet")
+
+    made = (
+        "session_logs,track_features,merged_table,encoded_table,scaled_table,tensor_bundles,baseline_models"
+    )
+    assert project.run(made).success
+
+
 def test_only_its_writers_and_the_report_name_the_file() -> None:
     naming = {
         path.relative_to(PACKAGE).as_posix()

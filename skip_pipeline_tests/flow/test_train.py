@@ -53,7 +53,9 @@ def _small_network(_settings: TrainingSettings, _inputs: object) -> keras.Model:
     history = keras.layers.Flatten()(inputs["skip_sequence"])
     everything = keras.layers.Concatenate()([inputs["last_track"], history])
     hidden = keras.layers.Dense(8, "tanh", bias_initializer="ones", name="hidden")(everything)
-    columns = keras.layers.Dense(2, "sigmoid", dtype="float32", name="outcome")(hidden)
+    columns = keras.layers.Dense(2, "sigmoid", bias_initializer="ones", dtype="float32", name="outcome")(
+        hidden
+    )
     return keras.Model(inputs, columns, name="small")
 
 
@@ -151,6 +153,7 @@ def test_matrices_decay_and_vectors_do_not(bundle: dict[str, np.ndarray], small:
     assert shrunk["hidden/kernel"]
     assert shrunk["outcome/kernel"]
     assert not shrunk["hidden/bias"]
+    assert not shrunk["outcome/bias"]
 
 
 def test_layers_may_compute_in_bfloat16_and_the_network_comes_out_in_float32(
@@ -224,7 +227,7 @@ def test_a_bundle_trains_as_its_arrays_in_memory_do_and_is_never_gathered_whole(
     lazy = [open_bundle(written, split) for split in ("train", "validation")]
     first = train(*lazy, settings, nobody)
     of_lazy = predict(first.network, lazy[1])
-    normalised = build_fast(lazy[0])
+    of_lazy_inputs = build_fast(lazy[0])
     assert max(sizes) == 20
     assert lazy[0].sessions == 96
 
@@ -235,10 +238,11 @@ def test_a_bundle_trains_as_its_arrays_in_memory_do_and_is_never_gathered_whole(
         (r.loss, r.validation_loss) for r in second.history
     ]
     np.testing.assert_array_equal(of_lazy, predict(second.network, whole[1]))
+    of_arrays = build_fast(whole[0])
     for name in ("taste_keys", "patience_key"):
-        np.testing.assert_array_equal(
-            normalised.get_layer(name).kernel, build_fast(whole[0]).get_layer(name).kernel
-        )
+        np.testing.assert_array_equal(of_lazy_inputs.get_layer(name).kernel, of_arrays.get_layer(name).kernel)
+    for name in ("log_normalization", "track_normalization"):
+        assert of_lazy_inputs.get_layer(name).get_config() == of_arrays.get_layer(name).get_config()
 
 
 # --- Refusals -----------------------------------------------------------------------------------------
