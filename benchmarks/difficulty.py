@@ -16,13 +16,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from skip_pipeline import raw_folder, schema, stages
+from skip_pipeline import schema
+from skip_pipeline.baselines.fit import fit_baselines
+from skip_pipeline.bundles.gather import Bundle, open_bundle
 from skip_pipeline.errors import SkipPipelineError
-from skip_pipeline.flow import bundle, evaluate
-from skip_pipeline.flow.baselines import fit_baselines
-from skip_pipeline.flow.evaluate import SplitScores
+from skip_pipeline.metrics import scores as evaluate
+from skip_pipeline.metrics.scores import SplitScores
+from skip_pipeline.raw import folder as raw_folder
 from skip_pipeline.report.oracle import best_possible, find_oracle
 from skip_pipeline.settings import DataLayout
+from skip_pipeline.stages import flow as stages
 from skip_pipeline.storage import write_json
 
 
@@ -53,7 +56,7 @@ class Apart(DataLayout):
         return self.delivered
 
 
-def build_bundles(raw: Path, folder: Path) -> dict[str, bundle.Bundle]:
+def build_bundles(raw: Path, folder: Path) -> dict[str, Bundle]:
     """Take a raw folder through the stages, in an empty folder, and open the bundles of every split.
 
     Raises:
@@ -64,10 +67,10 @@ def build_bundles(raw: Path, folder: Path) -> dict[str, bundle.Bundle]:
     stages.encoded_table(layout)
     stages.scaled_table(layout)
     stages.tensor_bundles(layout)
-    return {split: bundle.open_bundle(layout.bundles, split) for split in schema.SPLITS}
+    return {split: open_bundle(layout.bundles, split) for split in schema.SPLITS}
 
 
-def measure(bundles: Mapping[str, bundle.Bundle], oracle: Path | None, *, seed: int) -> list[Predictor]:
+def measure(bundles: Mapping[str, Bundle], oracle: Path | None, *, seed: int) -> list[Predictor]:
     """Score every predictor on the test sessions, from the simplest to the best possible."""
     for split, arrays in bundles.items():
         evaluate.need_both_outcomes(arrays.not_skipped, f"the {split} split")

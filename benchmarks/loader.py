@@ -37,7 +37,7 @@ from benchmarks.one_run import Made
 from benchmarks.raw_sets import absolute
 from benchmarks.summary import Summary
 from skip_pipeline import schema
-from skip_pipeline.flow.gather import Bundle, Gathered, open_bundle, positions
+from skip_pipeline.bundles.gather import Bundle, Gathered, open_bundle, positions
 from skip_pipeline.settings import DEFAULT_PRESET, PRESETS, DataLayout
 
 SETTINGS: Final = PRESETS[DEFAULT_PRESET]
@@ -63,7 +63,7 @@ def deliver(data: Path, _folder: Path, *, batches: int = DELIVERED_BATCHES) -> M
 
 def learn(data: Path, _folder: Path, *, sessions: int = LEARNT_SESSIONS, epochs: int = LEARNT_EPOCHS) -> Made:
     """Whole epochs of the default network over the first sessions of the training split, in memory."""
-    from skip_pipeline.flow.train import train
+    from skip_pipeline.training.train import train
 
     layout = DataLayout(data)
     arrays = open_bundle(layout.bundles, "train").batch(slice(sessions))
@@ -76,7 +76,7 @@ def learn(data: Path, _folder: Path, *, sessions: int = LEARNT_SESSIONS, epochs:
 
 def train_spread(data: Path, _folder: Path, *, batches: int = SPREAD_BATCHES) -> Made:
     """An epoch of so many batches, spread over a whole bundle."""
-    from skip_pipeline.flow.train import train
+    from skip_pipeline.training.train import train
 
     layout = DataLayout(data)
     whole = open_bundle(layout.bundles, "train")

@@ -19,12 +19,12 @@ from typing import Final
 import numpy as np
 
 from skip_pipeline import schema, serving
+from skip_pipeline.bundles.records import flag
 from skip_pipeline.errors import BadInputError, SkipPipelineError
-from skip_pipeline.flow import evaluate
-from skip_pipeline.flow.encode import split_of
-from skip_pipeline.flow.records import flag
+from skip_pipeline.metrics import scores as evaluate
 from skip_pipeline.serving.logs import read_whole_log
 from skip_pipeline.serving.sessions import Sessions
+from skip_pipeline.stages.encode import split_of
 
 NAMES: Final = ("true length", "nobody knows", "taken for the last")
 

@@ -29,19 +29,21 @@ import numpy as np
 from scipy.special import expit, logit
 
 from benchmarks.difficulty import build_bundles
-from skip_pipeline import raw_folder, schema
+from skip_pipeline import schema
+from skip_pipeline.baselines.fit import fit_baselines
+from skip_pipeline.bundles.gather import Bundle, open_bundles
 from skip_pipeline.errors import SkipPipelineError
-from skip_pipeline.flow import calibrate, evaluate
-from skip_pipeline.flow.baselines import fit_baselines
-from skip_pipeline.flow.bootstrap import Estimate, estimate_means
-from skip_pipeline.flow.calibrate import Calibration
-from skip_pipeline.flow.curves import expected_calibration_error, reliability_curve
-from skip_pipeline.flow.gather import Bundle, open_bundles
-from skip_pipeline.flow.history import EpochReport
+from skip_pipeline.metrics import calibration as calibrate
+from skip_pipeline.metrics import scores as evaluate
+from skip_pipeline.metrics.calibration import Calibration
+from skip_pipeline.metrics.curves import expected_calibration_error, reliability_curve
+from skip_pipeline.metrics.intervals import Estimate, estimate_means
+from skip_pipeline.raw import folder as raw_folder
 from skip_pipeline.report import plots
 from skip_pipeline.report.oracle import best_possible, find_oracle
 from skip_pipeline.settings import DEFAULT_PRESET, PRESETS, DataLayout, DataSource
 from skip_pipeline.storage import write_json
+from skip_pipeline.training.history import EpochReport
 
 SEEDS: Final = (0, 1, 2)
 PUBLISHED_EPOCHS: Final = 57
@@ -80,7 +82,7 @@ class Fitted:
 
 def fit_network(bundles_dir: Path, preset: str, seed: int, every: int = 1) -> Fitted:
     """Train one network, on every so many-th training session, and let it and its export predict."""
-    from skip_pipeline.flow import export, train
+    from skip_pipeline.training import export, train
 
     bundles = open_bundles(bundles_dir)
     settings = dataclasses.replace(PRESETS[preset], seed=seed)  # type: ignore[index]  # a name of ours

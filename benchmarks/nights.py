@@ -24,15 +24,15 @@ from typing import Any, Final
 import dagster as dg
 
 from skip_pipeline import settings
+from skip_pipeline.cli.run import LIBRARY_LOG, quiet_libraries
 from skip_pipeline.definitions import defs
 from skip_pipeline.defs.launch import prepare_home
 from skip_pipeline.defs.resources import DataDirectory
 from skip_pipeline.defs.schedules import retrain
-from skip_pipeline.monitoring.night import DRIFT_FILE
-from skip_pipeline.promotion.record import PROMOTION_FILE
+from skip_pipeline.nightly.promotion_record import PROMOTION_FILE
+from skip_pipeline.nightly.signals import DRIFT_FILE
 from skip_pipeline.settings import DataLayout
 from skip_pipeline.storage import read_json
-from skip_pipeline.terminal import LIBRARY_LOG, quiet_libraries
 from skip_pipeline.world.drift import Drift
 from skip_pipeline.world.synthesize import synthesize
 

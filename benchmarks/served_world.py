@@ -117,7 +117,8 @@ def write_requests(raw: Path, folder: Path) -> Made:
     import pyarrow as pa
     import pyarrow.csv as pacsv
 
-    from skip_pipeline import raw_folder, schema
+    from skip_pipeline import schema
+    from skip_pipeline.raw import folder as raw_folder
 
     (log,) = raw_folder.find_session_logs(raw)
     text = pacsv.ConvertOptions(column_types={"date": pa.string()})
@@ -144,7 +145,8 @@ def cut_test_set(raw: Path, _folder: Path) -> Made:
     import pyarrow.compute as pc
     import pyarrow.csv as pacsv
 
-    from skip_pipeline import raw_folder, schema
+    from skip_pipeline import schema
+    from skip_pipeline.raw import folder as raw_folder
     from skip_pipeline.serving.logs import INPUT, LOG_INPUT, PREHISTORY, TEST_SET
 
     shutil.rmtree(raw / TEST_SET, ignore_errors=True)

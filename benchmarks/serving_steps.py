@@ -19,11 +19,11 @@ import pyarrow.csv as pacsv
 from benchmarks.one_run import Made
 from skip_pipeline import schema
 from skip_pipeline.engine import open_engine
-from skip_pipeline.flow.onnx_model import predict_onnx
 from skip_pipeline.serving import batch, load
 from skip_pipeline.serving.logs import LOG_INPUT, log_pairs, read_log_pair
 from skip_pipeline.settings import MODEL_NAME, EngineKind, EngineSettings
 from skip_pipeline.storage import write_table
+from skip_pipeline.training.onnx_model import predict_onnx
 
 T = TypeVar("T")
 

@@ -17,10 +17,16 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 
 from benchmarks.one_run import Made
-from skip_pipeline import raw_folder, schema, stages
+from skip_pipeline import schema
+from skip_pipeline.bundles.gather import ARRAYS, Bundle
+from skip_pipeline.bundles.tracks import track_matrix
 from skip_pipeline.engine import open_engine
-from skip_pipeline.flow import bundle, encode, ingest, merge, scale
+from skip_pipeline.raw import folder as raw_folder
+from skip_pipeline.raw.session_log import combine, load_session_log
+from skip_pipeline.raw.track_features import read_track_features
 from skip_pipeline.settings import DataLayout, EngineKind, EngineSettings
+from skip_pipeline.stages import bundle, encode, merge, scale
+from skip_pipeline.stages import flow as stages
 from skip_pipeline.storage import Apply, Staging, in_turn, read_manifest
 
 T = TypeVar("T")
@@ -45,7 +51,7 @@ def _parsed(path: Path, contract: pa.Schema) -> pa.Table:
 
 def merge_and_encode(raw: Path, _folder: Path) -> Made:
     """Ours as far as the encoded table, in memory: what the polars and duckdb peers do too."""
-    tracks = ingest.read_track_features(raw_folder.find_track_features(raw))
+    tracks = read_track_features(raw_folder.find_track_features(raw))
     encoded = [table for _, table, _ in encoded_shards(raw, tracks)]
     return Made(encoded, rows=sum(table.num_rows for table in encoded), sessions=0)
 
@@ -60,9 +66,9 @@ def _merged_shards(raw: Path, tracks: pa.Table) -> Iterator[tuple[str, pa.Table]
     paths, today = raw_folder.find_session_logs(raw), dt.datetime.now(tz=dt.UTC).date()
     summaries = {}
     for path in paths:
-        log, summaries[path] = ingest.load_session_log(path, among=paths, today=today)
+        log, summaries[path] = load_session_log(path, among=paths, today=today)
         yield f"{raw_folder.shard_name(path)}.parquet", merge.merge(log, tracks, shard=str(path))
-    ingest.combine(summaries)  # refuses a session that lies in two files
+    combine(summaries)  # refuses a session that lies in two files
 
 
 def in_memory(raw: Path, _folder: Path) -> Made:
@@ -77,12 +83,12 @@ def gathered(raw: Path, _folder: Path) -> Made:
     return Made(wide(bundles), rows, sessions=sum(split.sessions for split in bundles.values()))
 
 
-def bundled(raw: Path) -> tuple[dict[str, bundle.Bundle], int]:
+def bundled(raw: Path) -> tuple[dict[str, Bundle], int]:
     """A bundle per split, in memory; and how many log rows there are."""
-    tracks = ingest.read_track_features(raw_folder.find_track_features(raw))
+    tracks = read_track_features(raw_folder.find_track_features(raw))
     shards = list(encoded_shards(raw, tracks))
     scaler = scale.fit_scaler(scale.feature_range(encoded, sessions) for _, encoded, sessions in shards)
-    matrix = bundle.track_matrix(tracks, scaler)
+    matrix = track_matrix(tracks, scaler)
     parts = [
         bundle.bundle_shard(
             Path(name).stem,
@@ -93,15 +99,13 @@ def bundled(raw: Path) -> tuple[dict[str, bundle.Bundle], int]:
         )
         for name, encoded, sessions in shards
     ]
-    bundles = {
-        split: bundle.Bundle(matrix, [part.of_split(split) for part in parts]) for split in schema.SPLITS
-    }
+    bundles = {split: Bundle(matrix, [part.of_split(split) for part in parts]) for split in schema.SPLITS}
     return bundles, sum(encoded.num_rows for _, encoded, _ in shards)
 
 
-def wide(bundles: Mapping[str, bundle.Bundle]) -> dict[str, dict[str, np.ndarray]]:
+def wide(bundles: Mapping[str, Bundle]) -> dict[str, dict[str, np.ndarray]]:
     """Per split every array, whole."""
-    return {split: {name: np.asarray(of[name]) for name in bundle.ARRAYS} for split, of in bundles.items()}
+    return {split: {name: np.asarray(of[name]) for name in ARRAYS} for split, of in bundles.items()}
 
 
 @dataclass(frozen=True)

@@ -86,7 +86,7 @@ class DataLayout:
 
     @property
     def bundles(self) -> Path:
-        """The scaled tracks, and a folder of small ``.npy`` records per shard (see ``flow.parts``)."""
+        """The scaled tracks, and a folder of small ``.npy`` records per shard (see ``bundles.parts``)."""
         return self.tables / "05_bundles"
 
     @property

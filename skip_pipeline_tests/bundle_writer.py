@@ -8,8 +8,9 @@ import numpy as np
 import pyarrow as pa
 
 from skip_pipeline import schema
-from skip_pipeline.flow.bundle import bundle_shard, write_part, write_parts, write_tracks
-from skip_pipeline.flow.parts import PartRecord
+from skip_pipeline.bundles.parts import PartRecord, write_parts
+from skip_pipeline.bundles.tracks import write_tracks
+from skip_pipeline.stages.bundle import bundle_shard, write_part
 
 
 class BundleWriter:

@@ -6,7 +6,15 @@ from pathlib import Path
 import pytest
 
 from skip_pipeline.errors import RefusedError
-from skip_pipeline.locations import files_below, is_local, is_url, key_of, location, make_folder, version_of
+from skip_pipeline.locations import (
+    files_below,
+    is_local,
+    is_url,
+    key_of,
+    location,
+    make_folder,
+    version_of,
+)
 from skip_pipeline_tests.builders import assert_says, refusal
 from skip_pipeline_tests.test_boundaries import loaded_after
 

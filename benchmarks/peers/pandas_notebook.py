@@ -30,8 +30,9 @@ import pyarrow as pa
 from sklearn.preprocessing import MinMaxScaler
 
 from benchmarks.one_run import Made
-from skip_pipeline import raw_folder, schema
-from skip_pipeline.flow.encode import split_of
+from skip_pipeline import schema
+from skip_pipeline.raw import folder as raw_folder
+from skip_pipeline.stages.encode import split_of
 
 _FEATURE_DTYPES: Final = {
     field.name: "float32" for field in schema.TRACK_FEATURES if field.type == pa.float32()
@@ -60,7 +61,7 @@ def _made(made: dict[str, Inputs]) -> Made:
 
 
 def arrays(raw: Path, per_session: PerSession | None = None) -> dict[str, Inputs]:
-    """Per split the arrays of ``flow.bundle.Bundle``, by name.
+    """Per split the arrays of ``stages.bundle.Bundle``, by name.
 
     Args:
         per_session: gives some columns of each session; ``select_in_loop`` by default.

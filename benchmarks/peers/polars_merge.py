@@ -10,7 +10,8 @@ import polars as pl
 import pyarrow as pa
 
 from benchmarks.one_run import Made
-from skip_pipeline import raw_folder, schema
+from skip_pipeline import schema
+from skip_pipeline.raw import folder as raw_folder
 
 _DTYPES: Final[Mapping[pa.DataType, type[pl.DataType]]] = {
     pa.string(): pl.String,

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import dagster as dg
 
-from skip_pipeline import contracts, judging, stages
-from skip_pipeline.contracts import Finding, TableContract
+from skip_pipeline.bundles.gather import open_bundles
 from skip_pipeline.defs import describe
 from skip_pipeline.defs.resources import DataDirectory, ShardEngine
 from skip_pipeline.errors import ContractError
-from skip_pipeline.flow.bundle import open_bundles
 from skip_pipeline.settings import METRICS_FILE, SESSIONS_FOLDER, DataLayout
+from skip_pipeline.stages import contracts, judging
+from skip_pipeline.stages import flow as stages
+from skip_pipeline.stages.contracts import Finding, TableContract
 from skip_pipeline.storage import read_columns, read_json, read_manifest, shard_names
 
 

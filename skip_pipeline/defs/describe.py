@@ -10,15 +10,15 @@ import dagster as dg
 import pyarrow as pa
 
 from skip_pipeline import schema
-from skip_pipeline.contracts import Finding
 from skip_pipeline.defs.tracked_materialization import TrackedMaterialization
 from skip_pipeline.defs.tracking import MlflowTracker
-from skip_pipeline.flow.history import EpochReport
 from skip_pipeline.settings import FILES_SHOWN
+from skip_pipeline.stages.contracts import Finding
 from skip_pipeline.storage import DatasetFacts, FileRecord, Manifest, Staging, fingerprint
+from skip_pipeline.training.history import EpochReport
 
 if TYPE_CHECKING:
-    from skip_pipeline.flow.evaluate import SplitScores
+    from skip_pipeline.metrics.scores import SplitScores
     from skip_pipeline.report.html import RunLink
 
 SECONDS = "seconds"

@@ -14,9 +14,9 @@ from typing import Any, Final
 import dagster as dg
 from dagster import DagsterRunStatus
 
-from skip_pipeline.code_version import stages_version
-from skip_pipeline.raw_folder import delivered_csvs
+from skip_pipeline.raw.folder import delivered_csvs
 from skip_pipeline.settings import SYNTHETIC_MARKER, TRAINING_SET, DataLayout
+from skip_pipeline.stages.code_version import stages_version
 from skip_pipeline.storage import digest_of, mark
 
 STATE: Final = "skip_pipeline/state"

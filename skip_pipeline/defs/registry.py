@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from skip_pipeline.defs.served_model import CHAMPION, RegisteredModel
 from skip_pipeline.defs.tracking_guard import without_credentials
 from skip_pipeline.errors import MissingInputError, RefusedError
-from skip_pipeline.promotion.record import JudgedVersion
+from skip_pipeline.nightly.promotion_record import JudgedVersion
 from skip_pipeline.settings import MODEL_NAME, VERSIONS_SHOWN
 
 if TYPE_CHECKING:

@@ -1,1 +1,1 @@
-"""The networks, one file each, and the table that names them; training them is ``flow.train``'s affair."""
+"""The networks, a file each; ``presets`` says which one a name stands for."""

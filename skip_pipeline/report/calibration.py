@@ -8,9 +8,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from skip_pipeline.flow import curves, evaluate
-from skip_pipeline.flow.calibrate import Calibration
-from skip_pipeline.flow.evaluate import SplitScores
+from skip_pipeline.metrics import curves
+from skip_pipeline.metrics import scores as evaluate
+from skip_pipeline.metrics.calibration import Calibration
+from skip_pipeline.metrics.scores import SplitScores
 from skip_pipeline.settings import DECISION_THRESHOLD
 
 SPLITS: Final = ("validation", "test")

@@ -16,10 +16,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from skip_pipeline import schema
+from skip_pipeline.bundles.gather import Bundle
+from skip_pipeline.bundles.parts import Part, plays
 from skip_pipeline.errors import ContractError
-from skip_pipeline.flow.gather import Bundle
-from skip_pipeline.flow.parts import Part, plays
-from skip_pipeline.raw_csv_diagnosis import listed
+from skip_pipeline.raw.diagnosis import listed
 from skip_pipeline.storage import read_table
 
 POPULARITY: Final = "us_popularity_estimate"

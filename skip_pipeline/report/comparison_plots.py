@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from skip_pipeline.flow.curves import ReliabilityBin, RocCurve
+from skip_pipeline.metrics.curves import ReliabilityBin, RocCurve
 from skip_pipeline.report.leaderboard import Kind
 from skip_pipeline.report.plots import DPI, INK, LINE, MUTED, NOT_SKIPPED, WIDTH, as_png, plain
 from skip_pipeline.settings import DataSource

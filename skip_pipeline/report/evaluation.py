@@ -11,11 +11,12 @@ import numpy as np
 import pyarrow as pa
 
 from skip_pipeline import schema
-from skip_pipeline.flow import curves, evaluate
-from skip_pipeline.flow.baseline_predictions import BaselinePredictions
-from skip_pipeline.flow.calibrate import Calibration
-from skip_pipeline.flow.curves import Confusion
-from skip_pipeline.flow.evaluate import SplitScores
+from skip_pipeline.baselines.predictions import BaselinePredictions
+from skip_pipeline.metrics import curves
+from skip_pipeline.metrics import scores as evaluate
+from skip_pipeline.metrics.calibration import Calibration
+from skip_pipeline.metrics.curves import Confusion
+from skip_pipeline.metrics.scores import SplitScores
 from skip_pipeline.report import comparisons, readings
 from skip_pipeline.report.calibration import CalibrationReport, judge_calibration
 from skip_pipeline.report.circumstances import Circumstances
@@ -192,7 +193,7 @@ def evaluate_model(
 
     Raises:
         BadInputError: see ``report.oracle.oracle_chances``.
-        ContractError, TrainingError: see ``flow.evaluate.score`` and ``report.leaderboard.compare``.
+        ContractError, TrainingError: see ``metrics.scores.score`` and ``report.leaderboard.compare``.
     """
     labels = {split: bundles[split][schema.LABEL] for split in schema.SPLITS}
     test = labels["test"]

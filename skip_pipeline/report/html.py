@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from skip_pipeline.flow.bootstrap import Estimate
+from skip_pipeline.metrics.intervals import Estimate
 from skip_pipeline.report.plots import DPI
 
 _PAGE_DPI: Final = 96  # CSS pixels to the inch

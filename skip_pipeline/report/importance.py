@@ -17,8 +17,8 @@ from typing import Any, Final, Literal
 import numpy as np
 
 from skip_pipeline import schema
-from skip_pipeline.flow import evaluate
-from skip_pipeline.flow.bootstrap import Estimate, estimate_means
+from skip_pipeline.metrics import scores as evaluate
+from skip_pipeline.metrics.intervals import Estimate, estimate_means
 from skip_pipeline.settings import IMPORTANCE_SEED, IMPORTANCE_SESSIONS
 
 Predict = Callable[[Mapping[str, np.ndarray]], np.ndarray]

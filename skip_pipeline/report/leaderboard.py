@@ -13,8 +13,9 @@ from typing import Any, Final, Literal
 import numpy as np
 
 from skip_pipeline.errors import ContractError
-from skip_pipeline.flow import curves, evaluate
-from skip_pipeline.flow.bootstrap import Estimate, estimate_means
+from skip_pipeline.metrics import curves
+from skip_pipeline.metrics import scores as evaluate
+from skip_pipeline.metrics.intervals import Estimate, estimate_means
 from skip_pipeline.settings import (
     BOOTSTRAP_RESAMPLES,
     BOOTSTRAP_SEED,

@@ -19,11 +19,11 @@ import pyarrow.parquet as pq
 
 from skip_pipeline import schema
 from skip_pipeline.errors import BadInputError
-from skip_pipeline.flow import evaluate
-from skip_pipeline.flow.evaluate import SplitScores
 from skip_pipeline.locations import is_local
-from skip_pipeline.raw_csv_diagnosis import listed
-from skip_pipeline.raw_folder import data_source
+from skip_pipeline.metrics import scores as evaluate
+from skip_pipeline.metrics.scores import SplitScores
+from skip_pipeline.raw.diagnosis import listed
+from skip_pipeline.raw.folder import data_source
 from skip_pipeline.settings import ORACLE_FILE
 
 GIVEN_PAST: Final = "p_not_skipped_given_past"
@@ -87,7 +87,7 @@ def best_possible(path: Path, test: Mapping[str, np.ndarray]) -> BestPossible:
 
     Raises:
         BadInputError: see ``oracle_chances``.
-        ContractError, TrainingError: see ``flow.evaluate.score``.
+        ContractError, TrainingError: see ``metrics.scores.score``.
     """
     return score_oracles(oracle_chances(path, np.asarray(test[schema.SESSION_ID])), test[schema.LABEL])
 
@@ -100,7 +100,7 @@ def score_oracles(chances: Mapping[str, np.ndarray], not_skipped: np.ndarray) ->
         not_skipped: labels (n,) of the same sessions, 0 or 1.
 
     Raises:
-        ContractError, TrainingError: see ``flow.evaluate.score``.
+        ContractError, TrainingError: see ``metrics.scores.score``.
     """
     return BestPossible(
         given_past=evaluate.score(not_skipped, chances[GIVEN_PAST]),

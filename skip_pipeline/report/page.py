@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from skip_pipeline.flow.evaluate import SplitScores
+from skip_pipeline.metrics.scores import SplitScores
 from skip_pipeline.report.calibration import CalibrationReport
 from skip_pipeline.report.html import Axis, RunLink, render
 from skip_pipeline.report.importance import Importance

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from skip_pipeline.flow.history import EpochReport
 from skip_pipeline.report import comparison_plots, plots, readings
 from skip_pipeline.report.evaluation import Evaluation
 from skip_pipeline.report.page import Plot
 from skip_pipeline.settings import DataSource
+from skip_pipeline.training.history import EpochReport
 
 
 def draw_comparisons(evaluation: Evaluation, data_source: DataSource) -> dict[str, Plot]:

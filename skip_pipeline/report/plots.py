@@ -18,9 +18,9 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter, StrMethodFormatter
 from PIL import Image  # Matplotlib depends on it to write pictures
 
 from skip_pipeline import schema
-from skip_pipeline.flow.curves import Confusion
-from skip_pipeline.flow.history import EpochReport
+from skip_pipeline.metrics.curves import Confusion
 from skip_pipeline.settings import DataSource
+from skip_pipeline.training.history import EpochReport
 
 SYNTHETIC_CAPTION: Final = "synthetic data"
 

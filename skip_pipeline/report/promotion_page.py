@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from skip_pipeline.promotion.record import JudgedVersion, Promotion
+from skip_pipeline.nightly.promotion_record import JudgedVersion, Promotion
 from skip_pipeline.report.html import Axis, RunLink, render
 from skip_pipeline.settings import CONFIDENCE, MODEL_NAME, PROMOTION_MARGIN
 

@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from skip_pipeline import schema
-from skip_pipeline.flow.curves import Confusion, ReliabilityBin, RocCurve, expected_calibration_error
-from skip_pipeline.flow.evaluate import SplitScores
-from skip_pipeline.flow.history import EpochReport
+from skip_pipeline.metrics.curves import Confusion, ReliabilityBin, RocCurve, expected_calibration_error
+from skip_pipeline.metrics.scores import SplitScores
+from skip_pipeline.training.history import EpochReport
 
 OUTCOMES: Final = {0: "skipped", 1: "not skipped"}
 

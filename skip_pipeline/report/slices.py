@@ -10,8 +10,8 @@ import numpy as np
 from scipy import sparse
 
 from skip_pipeline import schema
-from skip_pipeline.flow import evaluate
-from skip_pipeline.flow.bootstrap import Estimate, estimates, resampled
+from skip_pipeline.metrics import scores as evaluate
+from skip_pipeline.metrics.intervals import Estimate, estimates, resampled
 from skip_pipeline.report.circumstances import Circumstances
 from skip_pipeline.settings import DECISION_THRESHOLD, FEW_SESSIONS
 

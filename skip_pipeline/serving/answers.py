@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from skip_pipeline import schema
 from skip_pipeline.errors import BadInputError
-from skip_pipeline.raw_csv_diagnosis import shown_value
+from skip_pipeline.raw.diagnosis import shown_value
 from skip_pipeline.serving.follow import Served
 from skip_pipeline.serving.requests import sessions_of_columns, sessions_of_records
 from skip_pipeline.serving.sessions import Sessions

@@ -9,13 +9,13 @@ from typing import Final
 import pyarrow as pa
 
 from skip_pipeline import schema
-from skip_pipeline.code_version import stages_version
-from skip_pipeline.raw_folder import data_source, shard_name
+from skip_pipeline.raw.folder import data_source, shard_name
 from skip_pipeline.serving.logs import PREHISTORY, LogPair, log_pairs, read_log_pair
 from skip_pipeline.serving.model import Scores, ServedModel
 from skip_pipeline.serving.package import describe, load
 from skip_pipeline.serving.sessions import Sessions
 from skip_pipeline.settings import DataSource
+from skip_pipeline.stages.code_version import stages_version
 from skip_pipeline.storage import (
     Apply,
     Made,

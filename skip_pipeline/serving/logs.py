@@ -19,13 +19,21 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from skip_pipeline import schema
+from skip_pipeline.bundles.records import (
+    CATEGORIES,
+    FLAGS,
+    SEEKS,
+    SHUFFLE,
+    UNKNOWN,
+    circumstances_of,
+    flags_of,
+)
 from skip_pipeline.errors import BadInputError, BrokenSessionError, MissingInputError
-from skip_pipeline.flow.records import CATEGORIES, FLAGS, SEEKS, SHUFFLE, UNKNOWN, circumstances_of, flags_of
-from skip_pipeline.flow.session_log import order_session_log, read_session_log, session_starts
-from skip_pipeline.flow.text_columns import DICTIONARY, codes_of, dictionary_of
-from skip_pipeline.raw_csv import read_csv
-from skip_pipeline.raw_csv_diagnosis import WHOLE_SESSIONS, rows_text, shown_value
-from skip_pipeline.raw_folder import csv_files
+from skip_pipeline.raw.csv_file import read_csv
+from skip_pipeline.raw.diagnosis import WHOLE_SESSIONS, rows_text, shown_value
+from skip_pipeline.raw.folder import csv_files
+from skip_pipeline.raw.session_log import order_session_log, read_session_log, session_starts
+from skip_pipeline.raw.text_columns import DICTIONARY, codes_of, dictionary_of
 from skip_pipeline.serving.sessions import ROW, Sessions
 from skip_pipeline.settings import TEST_SET
 

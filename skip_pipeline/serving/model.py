@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from skip_pipeline.flow.calibrate import Calibration
-from skip_pipeline.flow.onnx_model import predict_onnx
+from skip_pipeline.metrics.calibration import Calibration
 from skip_pipeline.serving.requests import sessions_of_columns, sessions_of_records
 from skip_pipeline.serving.sessions import Sessions, branches
 from skip_pipeline.serving.tracks import KnownTracks
 from skip_pipeline.settings import PREDICTION_BATCH_SIZE, DataSource
+from skip_pipeline.training.onnx_model import predict_onnx
 
 
 @dataclass(frozen=True)

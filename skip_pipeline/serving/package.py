@@ -24,12 +24,10 @@ from typing import Any, Final
 import numpy as np
 
 from skip_pipeline import schema
+from skip_pipeline.bundles.parts import TRACKS, open_array, open_parts, open_tracks
+from skip_pipeline.bundles.records import CATEGORIES, FLAGS, SEEKS, SHUFFLE
 from skip_pipeline.errors import ContractError, MissingInputError
-from skip_pipeline.flow.calibrate import Calibration
-from skip_pipeline.flow.onnx_model import open_onnx
-from skip_pipeline.flow.parts import TRACKS, open_array, open_parts, open_tracks
-from skip_pipeline.flow.records import CATEGORIES, FLAGS, SEEKS, SHUFFLE
-from skip_pipeline.flow.scale import Scaler
+from skip_pipeline.metrics.calibration import Calibration
 from skip_pipeline.serving.model import ServedModel
 from skip_pipeline.serving.tracks import KnownTracks, neutral_track, sorted_ids
 from skip_pipeline.settings import (
@@ -40,6 +38,7 @@ from skip_pipeline.settings import (
     DataLayout,
     DataSource,
 )
+from skip_pipeline.stages.scale import Scaler
 from skip_pipeline.storage import (
     FileRecord,
     fingerprint,
@@ -52,6 +51,7 @@ from skip_pipeline.storage import (
     write_array,
     write_json,
 )
+from skip_pipeline.training.onnx_model import open_onnx
 
 SERVED_MODEL: Final = "served_model"
 """Name of such a folder: below ``06_model``, and among the artifacts of a registered model."""
@@ -116,7 +116,7 @@ def pack(
     Args:
         folder: gets the files; made if it is not there.
         layout: its merged, scaled and bundles folders are read.
-        network: the ONNX file (``flow.export``).
+        network: the ONNX file (``training.export``).
         calibration: ``Calibration.to_json`` as a file; None to serve the network's own probabilities.
         preset: of the network.
 

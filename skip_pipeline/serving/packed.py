@@ -12,8 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from skip_pipeline import schema
-from skip_pipeline.flow.gather import Bundle
-from skip_pipeline.flow.onnx_model import predict_onnx
+from skip_pipeline.bundles.gather import Bundle
 from skip_pipeline.serving.package import describe, load
 from skip_pipeline.serving.tracks import sorted_ids
 from skip_pipeline.settings import (
@@ -23,6 +22,7 @@ from skip_pipeline.settings import (
     DataSource,
 )
 from skip_pipeline.storage import read_table
+from skip_pipeline.training.onnx_model import predict_onnx
 
 
 class PackedModel:

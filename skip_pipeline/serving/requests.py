@@ -23,9 +23,17 @@ import numpy as np
 import pyarrow as pa
 
 from skip_pipeline import schema
+from skip_pipeline.bundles.records import (
+    CATEGORIES,
+    FLAGS,
+    SEEKS,
+    SHUFFLE,
+    UNKNOWN,
+    circumstances_of,
+    flags_of,
+)
 from skip_pipeline.errors import BadInputError
-from skip_pipeline.flow.records import CATEGORIES, FLAGS, SEEKS, SHUFFLE, UNKNOWN, circumstances_of, flags_of
-from skip_pipeline.raw_csv_diagnosis import shown_value
+from skip_pipeline.raw.diagnosis import shown_value
 from skip_pipeline.serving.sessions import LEVEL_CODES, ROW, Sessions
 
 HISTORY: Final = "history"

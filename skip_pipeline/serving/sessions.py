@@ -1,7 +1,7 @@
 """Sessions to be scored, in the small records that bundles are made of, and the network's inputs from them.
 
 Requests (``requests``) and log files (``logs``) both end here, and from here on goes the code that made the
-inputs for training: ``flow.decode``.
+inputs for training: ``bundles.decode``.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Any, Final
 import numpy as np
 
 from skip_pipeline import schema
-from skip_pipeline.flow.decode import DECODERS
-from skip_pipeline.flow.records import (
+from skip_pipeline.bundles.decode import DECODERS
+from skip_pipeline.bundles.records import (
     CATEGORIES,
     SESSION,
     UNKNOWN,

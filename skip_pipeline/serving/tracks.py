@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 
 from skip_pipeline import schema
-from skip_pipeline.flow.parts import Part, plays
-from skip_pipeline.flow.scale import Scaler, scale_features
+from skip_pipeline.bundles.parts import Part, plays
+from skip_pipeline.stages.scale import Scaler, scale_features
 
 _CODE: Final = schema.TRACK_BRANCH.index(schema.LOG_TRACK_ID)
 _NUMERIC: Final = slice(1, 1 + len(schema.NUMERIC_TRACK_FEATURES))

@@ -4,7 +4,7 @@ Constants only. "Published" means statistics of the mini set (167,880 rows, 10,0
 sequential skip prediction data (Brost, Mehrotra and Jehan, 2019), which ``published.json`` holds with their
 sources. "Tuned" means that worlds of the default size measure like the published set: shares and factors by
 proportional fitting, logits by stochastic approximation, each to the figure that its note names, over several
-seeds at once. ``python -m skip_pipeline.world.calibration`` shows the result. Figures of the tracks live in
+seeds at once. ``python -m benchmarks.world_figures`` shows the result. Figures of the tracks live in
 ``track_figures.py``.
 """
 

@@ -18,7 +18,7 @@ import pyarrow as pa
 from pyarrow import csv
 
 from skip_pipeline.errors import BadInputError, RefusedError
-from skip_pipeline.raw_folder import RAW_FOLDERS, ListedFile, delivered_csvs, synthetic_files
+from skip_pipeline.raw.folder import RAW_FOLDERS, ListedFile, delivered_csvs, synthetic_files
 from skip_pipeline.settings import ORACLE_FILE, SYNTHETIC_MARKER, TEST_SET, TRAINING_SET
 from skip_pipeline.storage import flush, locked, record_file, write_json
 

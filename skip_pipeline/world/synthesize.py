@@ -19,7 +19,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from skip_pipeline.raw_folder import ListedFile
+from skip_pipeline.raw.folder import ListedFile
 from skip_pipeline.schema import ORACLE, SESSION_LOG
 from skip_pipeline.settings import ORACLE_FILE, TEST_SET, TRACK_FEATURES, TRAINING_SET
 from skip_pipeline.storage import flush

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from skip_pipeline import schema
-from skip_pipeline.raw_folder import ListedFile
+from skip_pipeline.raw.folder import ListedFile
 from skip_pipeline.settings import TEST_SET
 from skip_pipeline.world.extent import Extent
 from skip_pipeline.world.publishing import append_rows, csv_stream, part_of, record_part

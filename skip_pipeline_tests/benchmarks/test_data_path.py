@@ -16,7 +16,7 @@ import pytest
 from benchmarks import agreement, data_path, stages
 from benchmarks.peers import duckdb_merge, pandas_notebook, polars_merge
 from skip_pipeline import schema
-from skip_pipeline.flow.bundle import open_bundle
+from skip_pipeline.bundles.gather import open_bundle
 from skip_pipeline.settings import DataLayout
 from skip_pipeline_tests.benchmarks.conftest import SESSIONS, Answering
 

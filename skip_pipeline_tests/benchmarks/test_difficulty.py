@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import difficulty
-from skip_pipeline.flow.bundle import Bundle
+from skip_pipeline.bundles.gather import Bundle
 from skip_pipeline.settings import ORACLE_FILE, SYNTHETIC_MARKER
 from skip_pipeline.world.synthesize import synthesize
 

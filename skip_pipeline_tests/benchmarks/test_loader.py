@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks import loader, measure
 from benchmarks.measure import Run
-from skip_pipeline.flow.bundle import Bundle, open_bundle
+from skip_pipeline.bundles.gather import Bundle, open_bundle
 from skip_pipeline.settings import TrainingSettings
 
 
@@ -70,7 +70,7 @@ def test_loader_over_network_is_of_sessions_per_second(
 
 
 class Training:
-    """Stands in for ``flow.train.train``: remembers what it got, and took 9, 2, 4 and 3 seconds."""
+    """Stands in for ``training.train.train``: remembers what it got, and took 9, 2, 4 and 3 seconds."""
 
     def __call__(self, train: Any, validation: Any, settings: TrainingSettings, _on_epoch: Any) -> Any:
         self.train, self.validation, self.settings = train, validation, settings
@@ -81,7 +81,7 @@ class Training:
 @pytest.fixture
 def training(monkeypatch: pytest.MonkeyPatch) -> Training:
     stand_in = Training()
-    monkeypatch.setattr("skip_pipeline.flow.train.train", stand_in)
+    monkeypatch.setattr("skip_pipeline.training.train.train", stand_in)
     return stand_in
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from benchmarks import midway
 from skip_pipeline import schema
-from skip_pipeline.flow.encode import split_of
 from skip_pipeline.serving.logs import read_whole_log
+from skip_pipeline.stages.encode import split_of
 from skip_pipeline_tests.builders import Row, deliver, session
 
 SPLITS = {name: int(split_of(np.array([name], object))[0]) for name in (f"s{i}" for i in range(40))}

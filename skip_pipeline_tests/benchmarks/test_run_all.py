@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks import measure, run_all, speedup
 from benchmarks.measure import Run
-from skip_pipeline import raw_folder
+from skip_pipeline.raw import folder as raw_folder
 from skip_pipeline_tests.benchmarks.conftest import Answering
 
 

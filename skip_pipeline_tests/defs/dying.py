@@ -12,10 +12,11 @@ from pathlib import Path
 import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
 import sklearn.ensemble  # noqa: F401
 
-from skip_pipeline import code_version, settings
+from skip_pipeline import settings
 from skip_pipeline.definitions import defs
 from skip_pipeline.defs.launch import HOME_VARIABLE, materialize
 from skip_pipeline.settings import DataLayout
+from skip_pipeline.stages import code_version
 
 
 def run(asset, fatal, root, log):

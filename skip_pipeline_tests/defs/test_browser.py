@@ -69,7 +69,7 @@ def servers(layout, tmp_path_factory) -> Iterator[dict[str, str]]:
     with (tmp_path_factory.mktemp("servers") / "log").open("wb") as log:
         server = subprocess.Popen(
             [
-                *(sys.executable, "-c", "from skip_pipeline.cli import app; app()", "ui"),
+                *(sys.executable, "-c", "from skip_pipeline.cli.main import app; app()", "ui"),
                 *("--data-dir", str(layout.root)),
                 *("--dagster-port", str(dagster), "--mlflow-port", str(mlflow)),
             ],

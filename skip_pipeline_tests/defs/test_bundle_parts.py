@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from skip_pipeline import schema, settings
+from skip_pipeline.bundles.gather import open_bundle
 from skip_pipeline.defs.checks import tensor_bundles_checks
 from skip_pipeline.defs.launch import prepare_home
 from skip_pipeline.defs.resources import DataDirectory, ShardEngine
-from skip_pipeline.flow.bundle import open_bundle
 from skip_pipeline.settings import DataLayout
 from skip_pipeline.world.synthesize import synthesize
 from skip_pipeline_tests.defs.conftest import Project, lasting_project

@@ -6,10 +6,10 @@ import dagster as dg
 import pytest
 import yaml
 
-from skip_pipeline import contracts
 from skip_pipeline.definitions import defs, nightly_config
 from skip_pipeline.errors import RefusedError
-from skip_pipeline.monitoring.night import SIGNALS
+from skip_pipeline.nightly.signals import SIGNALS
+from skip_pipeline.stages import contracts
 
 UPSTREAM = {
     "session_logs": set(),

@@ -9,12 +9,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from skip_pipeline import schema
-from skip_pipeline.flow.baselines import read_baselines
-from skip_pipeline.flow.bundle import open_bundle
-from skip_pipeline.flow.evaluate import score
+from skip_pipeline.baselines.fit import read_baselines
+from skip_pipeline.bundles.gather import open_bundle
+from skip_pipeline.cli.run import headline
+from skip_pipeline.metrics.scores import score
 from skip_pipeline.settings import DataLayout
 from skip_pipeline.storage import MANIFEST
-from skip_pipeline.terminal import headline
 from skip_pipeline_tests.defs.conftest import SESSIONS, Project
 
 STAGES = {

@@ -11,20 +11,21 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from skip_pipeline import settings, stages
+from skip_pipeline import settings
+from skip_pipeline.cli.rollback import register
 from skip_pipeline.definitions import mlflow_tracker
 from skip_pipeline.defs.assets.baselines import baseline_models
 from skip_pipeline.defs.assets.champion import champion_model
 from skip_pipeline.defs.assets.monitoring import data_drift
 from skip_pipeline.defs.registry import Registry
 from skip_pipeline.defs.resources import DataDirectory
-from skip_pipeline.rollback_command import register
 from skip_pipeline.settings import DataLayout
+from skip_pipeline.stages import flow as stages
 from skip_pipeline.storage import write_json
 from skip_pipeline.world.drift import Drift
 from skip_pipeline.world.synthesize import synthesize
 from skip_pipeline_tests.conftest import forget_settings
-from skip_pipeline_tests.promotion.linear_models import train_linear
+from skip_pipeline_tests.nightly.linear_models import train_linear
 
 DAYS = 4
 DRIFT = "context_type@2018-07-18"

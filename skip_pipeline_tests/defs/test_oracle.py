@@ -17,7 +17,7 @@ import skip_pipeline
 from skip_pipeline import schema
 from skip_pipeline.definitions import defs
 from skip_pipeline.defs.launch import select
-from skip_pipeline.raw_csv import read_csv
+from skip_pipeline.raw.csv_file import read_csv
 from skip_pipeline.serving.package import DESCRIPTION
 from skip_pipeline.settings import ORACLE_FILE, DataLayout
 from skip_pipeline.storage import MANIFEST

@@ -12,8 +12,9 @@ import dagster as dg
 import pytest
 from filelock import FileLock
 
-from skip_pipeline import shard_work, stages
 from skip_pipeline.settings import DataLayout
+from skip_pipeline.stages import flow as stages
+from skip_pipeline.stages import shards as shard_work
 from skip_pipeline.storage import MANIFEST, lock
 from skip_pipeline.world.synthesize import synthesize
 

@@ -6,7 +6,8 @@ import dagster as dg
 import pyarrow.parquet as pq
 import pytest
 
-from skip_pipeline import code_version, stages
+from skip_pipeline.stages import code_version
+from skip_pipeline.stages import flow as stages
 from skip_pipeline.world.synthesize import synthesize
 from skip_pipeline_tests.defs.conftest import Project, lasting_project
 

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from skip_pipeline import settings
-from skip_pipeline.cli import app
+from skip_pipeline.cli.main import app
 from skip_pipeline.definitions import data_layout, defs
 from skip_pipeline.defs.resources import DataDirectory
 from skip_pipeline.errors import RefusedError

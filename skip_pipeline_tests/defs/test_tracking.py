@@ -14,12 +14,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from skip_pipeline import schema
+from skip_pipeline.bundles.gather import open_bundle
 from skip_pipeline.defs.registry import Registry
 from skip_pipeline.defs.tracking import close_finished
-from skip_pipeline.flow.bundle import open_bundle
-from skip_pipeline.flow.calibrate import Calibration
-from skip_pipeline.monitoring.reference import read_reference
-from skip_pipeline.raw_folder import find_session_logs
+from skip_pipeline.metrics.calibration import Calibration
+from skip_pipeline.nightly.reference import read_reference
+from skip_pipeline.raw.folder import find_session_logs
 from skip_pipeline.settings import KERAS_MODEL_NAME
 from skip_pipeline.storage import read_json
 from skip_pipeline_tests.defs.test_materialize import ASSETS

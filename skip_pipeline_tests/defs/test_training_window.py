@@ -5,8 +5,8 @@ import re
 
 import pytest
 
-from skip_pipeline.flow.bundle import open_bundles
-from skip_pipeline.monitoring.reference import read_reference
+from skip_pipeline.bundles.gather import open_bundles
+from skip_pipeline.nightly.reference import read_reference
 from skip_pipeline.storage import read_manifest
 from skip_pipeline.world.synthesize import synthesize
 

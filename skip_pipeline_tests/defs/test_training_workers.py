@@ -9,11 +9,11 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
-from skip_pipeline.cli import app
-from skip_pipeline.flow.cluster import Cluster
-from skip_pipeline.flow.worker_processes import _free_addresses
+from skip_pipeline.cli.main import app
 from skip_pipeline.settings import TF_CONFIG_VARIABLE
 from skip_pipeline.storage import read_manifest
+from skip_pipeline.training.cluster import Cluster
+from skip_pipeline.training.worker_processes import _free_addresses
 
 SECONDS = 200
 """What machines may take that train together; by then they have failed."""
@@ -50,7 +50,7 @@ def test_local_workers_make_the_model_and_a_number_without_sense_is_refused(bund
 def test_a_run_under_tf_config_is_the_chief_of_workers_elsewhere(bundled, monkeypatch):
     addresses = _free_addresses(2)
     worker = subprocess.Popen(
-        [sys.executable, "-c", "from skip_pipeline.cli import app; app()", "train-worker"],
+        [sys.executable, "-c", "from skip_pipeline.cli.main import app; app()", "train-worker"],
         env=dict(os.environ) | {TF_CONFIG_VARIABLE: Cluster(addresses, 1).to_json()},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -4,11 +4,11 @@ import pytest
 
 from skip_pipeline import schema
 from skip_pipeline.errors import TrainingError
-from skip_pipeline.flow.train import predict
 from skip_pipeline.networks.fast import build_fast, every_track
 from skip_pipeline.networks.presets import LOSSES, build_network
 from skip_pipeline.networks.tastes import FEATURES, Tastes
 from skip_pipeline.settings import PRESETS, TrainingSettings
+from skip_pipeline.training.train import predict
 from skip_pipeline_tests.tiny_bundle import tiny_bundle
 
 

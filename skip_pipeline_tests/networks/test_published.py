@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from skip_pipeline import schema
-from skip_pipeline.flow.train import predict, train
 from skip_pipeline.networks.published import build_published
 from skip_pipeline.settings import PRESETS
+from skip_pipeline.training.train import predict, train
 from skip_pipeline_tests.tiny_bundle import tiny_bundle
 
 

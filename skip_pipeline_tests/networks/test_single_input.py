@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from skip_pipeline import schema
-from skip_pipeline.flow.train import load_network, predict, save_network, train
 from skip_pipeline.networks.single_input import build_single_input
 from skip_pipeline.settings import PRESETS
+from skip_pipeline.training.train import load_network, predict, save_network, train
 from skip_pipeline_tests.tiny_bundle import tiny_bundle
 
 

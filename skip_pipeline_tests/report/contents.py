@@ -1,16 +1,16 @@
 """A small history, curves and comparisons for the report's tests."""
 
-from skip_pipeline.flow.bootstrap import Estimate
-from skip_pipeline.flow.calibrate import Calibration
-from skip_pipeline.flow.curves import Confusion, ReliabilityBin, RocCurve
-from skip_pipeline.flow.evaluate import SplitScores
-from skip_pipeline.flow.history import EpochReport
+from skip_pipeline.metrics.calibration import Calibration
+from skip_pipeline.metrics.curves import Confusion, ReliabilityBin, RocCurve
+from skip_pipeline.metrics.intervals import Estimate
+from skip_pipeline.metrics.scores import SplitScores
 from skip_pipeline.report.calibration import CalibrationEffect, CalibrationReport
 from skip_pipeline.report.comparison_plots import ModelCurves
 from skip_pipeline.report.importance import Importance, InputImportance
 from skip_pipeline.report.leaderboard import Entry, Kind, Leaderboard
 from skip_pipeline.report.mistakes import Mistake
 from skip_pipeline.report.slices import Slice, SliceTable
+from skip_pipeline.training.history import EpochReport
 
 BALANCE = {"train": (60, 40), "validation": (5, 5), "test": (15, 5)}
 LENGTHS = {10: 1, 15: 1, 20: 2}

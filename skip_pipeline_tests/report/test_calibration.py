@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from skip_pipeline.errors import ContractError
-from skip_pipeline.flow import evaluate
-from skip_pipeline.flow.calibrate import Calibration
+from skip_pipeline.metrics import scores as evaluate
+from skip_pipeline.metrics.calibration import Calibration
 from skip_pipeline.report.calibration import judge_calibration
 from skip_pipeline_tests.builders import refusal
 

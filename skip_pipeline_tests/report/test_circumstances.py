@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from skip_pipeline import schema
+from skip_pipeline.bundles.gather import Bundle, open_bundle
+from skip_pipeline.bundles.tracks import track_matrix
 from skip_pipeline.errors import ContractError, MissingInputError
-from skip_pipeline.flow.bundle import track_matrix
-from skip_pipeline.flow.encode import encode, sessions
-from skip_pipeline.flow.gather import Bundle, open_bundle
-from skip_pipeline.flow.scale import feature_range, fit_scaler
 from skip_pipeline.report.circumstances import read_circumstances
+from skip_pipeline.stages.encode import encode, sessions
+from skip_pipeline.stages.scale import feature_range, fit_scaler
 from skip_pipeline.storage import write_table
 from skip_pipeline_tests import builders
 from skip_pipeline_tests.builders import TEST, TRAIN, assert_says, refusal, session

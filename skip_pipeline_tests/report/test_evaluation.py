@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from skip_pipeline import schema
+from skip_pipeline.baselines.predictions import BaselinePredictions
 from skip_pipeline.errors import ContractError
-from skip_pipeline.flow.baseline_predictions import BaselinePredictions
-from skip_pipeline.flow.calibrate import Calibration
+from skip_pipeline.metrics.calibration import Calibration
 from skip_pipeline.report.circumstances import Circumstances
 from skip_pipeline.report.evaluation import Evaluation, Network, evaluate_model, predictions_table
 from skip_pipeline_tests.builders import refusal

@@ -13,7 +13,7 @@ import pytest
 
 from skip_pipeline import schema
 from skip_pipeline.errors import BadInputError
-from skip_pipeline.flow.evaluate import SplitScores
+from skip_pipeline.metrics.scores import SplitScores
 from skip_pipeline.report.oracle import BestPossible, Distance, best_possible, find_oracle
 
 # Labels 1, 0, 1, 0; the file has the sessions in another order, and one that is no test session.

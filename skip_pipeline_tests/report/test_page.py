@@ -4,7 +4,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from skip_pipeline.flow.bootstrap import Estimate
+from skip_pipeline.metrics.intervals import Estimate
 from skip_pipeline.report import plots
 from skip_pipeline.report.html import Axis, RunLink
 from skip_pipeline.report.page import DataRow, Plot, ReportContent, render_report

@@ -3,9 +3,9 @@ from __future__ import annotations
 import dataclasses
 from datetime import UTC, datetime
 
-from skip_pipeline.flow.bootstrap import Estimate
-from skip_pipeline.promotion.decision import Decision, Reason, SliceChange
-from skip_pipeline.promotion.record import JudgedVersion, Promotion
+from skip_pipeline.metrics.intervals import Estimate
+from skip_pipeline.nightly.promotion import Decision, Reason, SliceChange
+from skip_pipeline.nightly.promotion_record import JudgedVersion, Promotion
 from skip_pipeline.report.html import RunLink
 from skip_pipeline.report.promotion_page import PromotionContent, headline, render_promotion
 from skip_pipeline_tests.report.test_page import EVIL, Page

@@ -1,4 +1,4 @@
-from skip_pipeline.flow.evaluate import SplitScores
+from skip_pipeline.metrics.scores import SplitScores
 from skip_pipeline.report import readings
 from skip_pipeline_tests.report.contents import BALANCE, CONFUSION, HISTORY, LENGTHS, RELIABILITY, ROC
 

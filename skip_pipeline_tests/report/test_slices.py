@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from skip_pipeline.errors import ContractError, TrainingError
-from skip_pipeline.flow import evaluate
+from skip_pipeline.metrics import scores as evaluate
 from skip_pipeline.report.circumstances import Circumstances
 from skip_pipeline.report.slices import Slicing, score_slices, slicings
 from skip_pipeline_tests.builders import refusal

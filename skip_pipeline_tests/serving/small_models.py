@@ -10,10 +10,11 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from skip_pipeline import schema, serving, stages
-from skip_pipeline.flow.calibrate import Calibration
+from skip_pipeline import schema, serving
+from skip_pipeline.metrics.calibration import Calibration
 from skip_pipeline.serving.package import SERVED_MODEL
 from skip_pipeline.settings import ONNX_FILE, DataLayout
+from skip_pipeline.stages import flow as stages
 from skip_pipeline.storage import write_json
 from skip_pipeline_tests.builders import TRACKS, Row, deliver, session
 

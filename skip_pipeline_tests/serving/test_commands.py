@@ -13,9 +13,9 @@ from rich.console import Console
 from typer.testing import CliRunner, Result
 
 import skip_pipeline
+from skip_pipeline.cli.serving import _shown, register
 from skip_pipeline.serving import ServedModel, describe
 from skip_pipeline.serving.example import request_example
-from skip_pipeline.serving_commands import _shown, register
 from skip_pipeline.settings import TRACKING_URI_VARIABLE, DataLayout
 from skip_pipeline_tests.builders import assert_says, deliver, session
 from skip_pipeline_tests.serving.registry import Registry
@@ -158,7 +158,7 @@ def test_ids_are_shown_as_they_are_and_do_nothing_to_a_terminal() -> None:
 
 PROGRAM = """
 import sys, typer
-from skip_pipeline.serving_commands import register
+from skip_pipeline.cli.serving import register
 app = typer.Typer()
 register(app)
 app(sys.argv[1:], standalone_mode=False)

@@ -15,9 +15,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from skip_pipeline import schema, serving
+from skip_pipeline.bundles.gather import open_bundle
 from skip_pipeline.defs.served_model import RegisteredModel
-from skip_pipeline.flow.bundle import open_bundle
-from skip_pipeline.flow.calibrate import Calibration
+from skip_pipeline.metrics.calibration import Calibration
 from skip_pipeline.serving import batch
 from skip_pipeline.serving.follow import Follower
 from skip_pipeline.settings import MODEL_NAME, PRESETS, DataLayout
@@ -45,9 +45,9 @@ class Deployed:
 
 @pytest.fixture(scope="module")
 def deployed(layout: DataLayout, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
-    from skip_pipeline.flow.export import to_onnx
-    from skip_pipeline.flow.train import predict, train
     from skip_pipeline.networks.fast import every_track
+    from skip_pipeline.training.export import to_onnx
+    from skip_pipeline.training.train import predict, train
 
     folder = tmp_path_factory.mktemp("deployed")
     own = DataLayout(Path(shutil.copytree(layout.root, folder / "data")))

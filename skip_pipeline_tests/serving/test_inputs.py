@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from skip_pipeline import schema
-from skip_pipeline.flow.bundle import open_bundle
-from skip_pipeline.flow.gather import Bundle
+from skip_pipeline.bundles.gather import Bundle, open_bundle
 from skip_pipeline.serving import ServedModel
 from skip_pipeline.serving.logs import log_pairs, read_log_pair, read_whole_log
 from skip_pipeline.serving.requests import sessions_of_records

@@ -53,8 +53,8 @@ def test_calibration_corrects_what_the_network_says(layout: DataLayout, tmp_path
 
 
 def test_the_skip_probability_is_one_less_the_other(model: serving.ServedModel) -> None:
-    from skip_pipeline.flow.onnx_model import predict_onnx
     from skip_pipeline.serving.requests import sessions_of_records
+    from skip_pipeline.training.onnx_model import predict_onnx
 
     records = [request(rows) for rows in SESSIONS]
     p_not_skipped = predict_onnx(model.network, model.inputs(sessions_of_records(records)))

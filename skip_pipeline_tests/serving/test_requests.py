@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skip_pipeline import schema
+from skip_pipeline.bundles.records import UNKNOWN, circumstances
 from skip_pipeline.errors import BadInputError
-from skip_pipeline.flow.records import UNKNOWN, circumstances
 from skip_pipeline.serving import ServedModel
 from skip_pipeline.serving.batch import prediction_table
 from skip_pipeline.serving.requests import USED, sessions_of_columns, sessions_of_records

@@ -3,7 +3,7 @@ import pyarrow as pa
 import pytest
 
 from skip_pipeline import schema
-from skip_pipeline.flow.bundle import open_bundle
+from skip_pipeline.bundles.gather import open_bundle
 from skip_pipeline.serving import ServedModel
 from skip_pipeline.serving.tracks import KnownTracks, sorted_ids
 from skip_pipeline.settings import DataLayout

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from benchmarks.world_figures.comparison import DESIGN_EFFECTS, TOLERANCES
 from skip_pipeline import schema
-from skip_pipeline.world.calibration.comparison import DESIGN_EFFECTS, TOLERANCES
 from skip_pipeline.world.published import Group, cell, extra_levels, figures, pair
 
 STORED: dict[str, Any] = json.loads(

@@ -10,7 +10,7 @@ import pytest
 from pyarrow import csv
 
 from skip_pipeline.errors import RefusedError
-from skip_pipeline.raw_folder import marker_doubt
+from skip_pipeline.raw.folder import marker_doubt
 from skip_pipeline.schema import SESSION_LOG
 from skip_pipeline.serving.logs import log_pairs, read_log_pair
 from skip_pipeline.world.synthesize import synthesize

@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from skip_pipeline import schema
+from skip_pipeline.bundles.gather import open_bundles
 from skip_pipeline.defs import describe
 from skip_pipeline.defs.resources import DataDirectory
 from skip_pipeline.defs.tracking import MlflowTracker
 from skip_pipeline.errors import ContractError
-from skip_pipeline.flow.bundle import open_bundles
 from skip_pipeline.settings import BASELINE_FITS_FILE, BASELINE_SEED, BASELINE_SESSIONS, OWNER, DataLayout
 from skip_pipeline.storage import Manifest, publish, read_manifest
 
 if TYPE_CHECKING:
-    from skip_pipeline.flow.baseline_predictions import BaselinePredictions
-    from skip_pipeline.flow.evaluate import SplitScores
-    from skip_pipeline.flow.gather import Bundle
+    from skip_pipeline.baselines.predictions import BaselinePredictions
+    from skip_pipeline.bundles.gather import Bundle
+    from skip_pipeline.metrics.scores import SplitScores
 
 
 @dg.asset(
@@ -44,8 +44,8 @@ def baseline_models(
         bundles = open_bundles(layout.bundles)
 
         # scikit-learn: a second that only fitting may cost.
-        from skip_pipeline.flow.baselines import fit_baselines, write_baselines
-        from skip_pipeline.flow.evaluate import score
+        from skip_pipeline.baselines.fit import fit_baselines, write_baselines
+        from skip_pipeline.metrics.scores import score
 
         with publish(
             layout.baselines, stage="baseline_models", data_source=before.data_source, started=run.started
@@ -105,7 +105,7 @@ def published_baselines(
         MissingInputError: nothing has been published.
         ContractError: it is not readable, or of other bundles.
     """
-    from skip_pipeline.flow.baseline_predictions import read_baselines
+    from skip_pipeline.baselines.predictions import read_baselines
 
     made = read_manifest(layout.baselines, made_by="baseline_models")
     if made.details["bundles"] != before.fingerprint:

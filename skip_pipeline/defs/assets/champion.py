@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from skip_pipeline.bundles.gather import open_bundles
 from skip_pipeline.defs import describe
 from skip_pipeline.defs.assets.baselines import published_baselines
 from skip_pipeline.defs.registry import (
@@ -26,8 +27,7 @@ from skip_pipeline.defs.tracked_materialization import TrackedMaterialization
 from skip_pipeline.defs.tracking import MlflowTracker
 from skip_pipeline.defs.tracking_guard import LONGEST_REASON
 from skip_pipeline.errors import ContractError, MissingInputError, SkipPipelineError
-from skip_pipeline.flow.bundle import open_bundles
-from skip_pipeline.promotion.record import PROMOTION_FILE, PROMOTION_PAGE, Promotion
+from skip_pipeline.nightly.promotion_record import PROMOTION_FILE, PROMOTION_PAGE, Promotion
 from skip_pipeline.serving.package import SERVED_MODEL
 from skip_pipeline.settings import OWNER, DataLayout
 from skip_pipeline.storage import Manifest, publish, read_manifest, write_json
@@ -35,8 +35,8 @@ from skip_pipeline.storage import Manifest, publish, read_manifest, write_json
 if TYPE_CHECKING:
     import numpy as np
 
-    from skip_pipeline.flow.gather import Bundle
-    from skip_pipeline.promotion.decision import Candidate, Decision, Parting, Unusable
+    from skip_pipeline.bundles.gather import Bundle
+    from skip_pipeline.nightly.promotion import Candidate, Decision, Parting, Unusable
     from skip_pipeline.report.html import RunLink
     from skip_pipeline.serving.packed import PackedModel
 
@@ -172,7 +172,7 @@ def _judge(
     before: Manifest,
 ) -> "tuple[Decision, int]":
     """The decision, and on how many test sessions it was made."""
-    from skip_pipeline.promotion.decision import decide
+    from skip_pipeline.nightly.promotion import decide
     from skip_pipeline.serving.packed import todays_track_ids
 
     bundles = open_bundles(layout.bundles)
@@ -189,7 +189,7 @@ def _judge(
 
 
 def _candidate(name: str, model: "PackedModel", test: "Bundle", tracks: "np.ndarray") -> "Candidate":
-    from skip_pipeline.promotion.decision import Candidate
+    from skip_pipeline.nightly.promotion import Candidate
 
     return Candidate(name, model.data_source, model.predict(test, tracks), model.threshold)
 
@@ -202,7 +202,7 @@ def _champion(
     Raises:
         MissingInputError: its store does not answer, which is no reason to replace it.
     """
-    from skip_pipeline.promotion.decision import Unusable
+    from skip_pipeline.nightly.promotion import Unusable
     from skip_pipeline.serving.packed import PackedModel
 
     name = f"version {version}"

@@ -2,12 +2,13 @@
 
 import dagster as dg
 
-from skip_pipeline import schema, stages
+from skip_pipeline import schema
 from skip_pipeline.defs import describe
 from skip_pipeline.defs.resources import DataDirectory, ShardEngine
 from skip_pipeline.defs.tracking import MlflowTracker
-from skip_pipeline.flow import bundle
 from skip_pipeline.settings import OWNER, SCALER_FILE, TRACK_FEATURES, TRAINING_SET
+from skip_pipeline.stages import bundle
+from skip_pipeline.stages import flow as stages
 from skip_pipeline.storage import read_manifest
 
 

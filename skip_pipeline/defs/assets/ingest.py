@@ -8,13 +8,12 @@ from pathlib import Path
 import dagster as dg
 import pyarrow as pa
 
-from skip_pipeline import contracts, raw_folder, schema, stages
-from skip_pipeline.contracts import Finding
+from skip_pipeline import schema
 from skip_pipeline.defs import describe
 from skip_pipeline.defs.resources import DataDirectory, ShardEngine
 from skip_pipeline.defs.tracked_materialization import TrackedMaterialization
 from skip_pipeline.defs.tracking import MlflowTracker
-from skip_pipeline.flow import ingest
+from skip_pipeline.raw import folder as raw_folder
 from skip_pipeline.settings import (
     LOGS_FAIL_AFTER_HOURS,
     LOGS_WARN_AFTER_HOURS,
@@ -22,6 +21,9 @@ from skip_pipeline.settings import (
     TRACK_FEATURES,
     TRAINING_SET,
 )
+from skip_pipeline.stages import contracts, ingest
+from skip_pipeline.stages import flow as stages
+from skip_pipeline.stages.contracts import Finding
 from skip_pipeline.storage import FileRecord, Staging, fingerprint
 
 # Oddities of the data that are counted and shown, while the night goes on.

@@ -10,15 +10,14 @@ import dagster as dg
 from pydantic import Field
 
 from skip_pipeline import schema
+from skip_pipeline.bundles.gather import open_bundles
 from skip_pipeline.defs import describe
 from skip_pipeline.defs.resources import DataDirectory
 from skip_pipeline.defs.served_model import log_served_model
 from skip_pipeline.defs.tracked_materialization import TrackedMaterialization
 from skip_pipeline.defs.tracking import MlflowTracker
-from skip_pipeline.flow.bundle import open_bundles
-from skip_pipeline.flow.history import EpochReport, history_to_json
-from skip_pipeline.flow.onnx_model import predict_onnx
-from skip_pipeline.monitoring.reference import write_reference
+from skip_pipeline.nightly.reference import write_reference
+from skip_pipeline.nightly.window import shards_in_window
 from skip_pipeline.serving import package
 from skip_pipeline.settings import (
     CALIBRATION_FILE,
@@ -34,7 +33,8 @@ from skip_pipeline.settings import (
     TrainingSettings,
 )
 from skip_pipeline.storage import publish, read_manifest, write_json
-from skip_pipeline.training_window import shards_in_window
+from skip_pipeline.training.history import EpochReport, history_to_json
+from skip_pipeline.training.onnx_model import predict_onnx
 
 
 class PresetName(enum.Enum):
@@ -52,7 +52,7 @@ def _default_of(name: str) -> str:
 class TrainingConfig(dg.Config):
     """What can be changed in the launchpad; a value left out is the preset's own.
 
-    Bounds are checked by ``flow.train``, inside the materialization, so that a refusal is recorded there.
+    Bounds are checked by ``training.train``, inside the materialization, so that a refusal is recorded there.
     """
 
     preset: PresetName = Field(
@@ -125,9 +125,11 @@ def trained_model(
         bundles["train"] = bundles["train"].of_shards(shards)
 
         # TensorFlow: seconds and 700 MB that only training may cost.
-        from skip_pipeline.flow import calibrate, evaluate, export, train
-        from skip_pipeline.flow.cluster import cluster_from
-        from skip_pipeline.flow.worker_processes import train_in_processes
+        from skip_pipeline.metrics import calibration as calibrate
+        from skip_pipeline.metrics import scores as evaluate
+        from skip_pipeline.training import export, train
+        from skip_pipeline.training.cluster import cluster_from
+        from skip_pipeline.training.worker_processes import train_in_processes
 
         for split, bundle in bundles.items():  # before training, so that it is not for nothing
             evaluate.need_both_outcomes(bundle.not_skipped, f"the {split} split")

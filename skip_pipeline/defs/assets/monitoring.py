@@ -11,13 +11,7 @@ from skip_pipeline.defs.resources import DataDirectory
 from skip_pipeline.defs.served_model import CHAMPION
 from skip_pipeline.defs.tracking import MlflowTracker
 from skip_pipeline.errors import SkipPipelineError
-from skip_pipeline.monitoring.night import (
-    DRIFT_FILE,
-    SIGNALS,
-    Night,
-    look_at,
-    not_compared,
-)
+from skip_pipeline.nightly.signals import DRIFT_FILE, SIGNALS, Night, look_at, not_compared
 from skip_pipeline.settings import OWNER, DataLayout, DataSource
 from skip_pipeline.storage import publish, read_manifest, write_json
 
@@ -88,7 +82,7 @@ def data_drift(
 
 def _night(registry: Registry, layout: DataLayout, source: DataSource) -> tuple[Night, str | None]:
     """The night, and the version that it was compared with."""
-    from skip_pipeline.monitoring.reference import read_reference
+    from skip_pipeline.nightly.reference import read_reference
     from skip_pipeline.serving.packed import PackedModel
 
     version = None

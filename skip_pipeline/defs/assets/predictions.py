@@ -12,7 +12,7 @@ from skip_pipeline.defs.resources import DataDirectory, ShardEngine
 from skip_pipeline.defs.served_model import CHAMPION
 from skip_pipeline.defs.tracking import MlflowTracker
 from skip_pipeline.errors import RefusedError
-from skip_pipeline.raw_folder import data_source
+from skip_pipeline.raw.folder import data_source
 from skip_pipeline.serving import batch
 from skip_pipeline.serving import describe as describe_model
 from skip_pipeline.serving.follow import VERSION_LENGTH

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from skip_pipeline import schema
+from skip_pipeline.bundles.gather import open_bundles
 from skip_pipeline.defs import describe
 from skip_pipeline.defs.assets.baselines import published_baselines
 from skip_pipeline.defs.resources import DataDirectory
 from skip_pipeline.defs.tracking import MlflowTracker
 from skip_pipeline.errors import ContractError
-from skip_pipeline.flow import bundle
-from skip_pipeline.flow.calibrate import Calibration
-from skip_pipeline.flow.history import history_from_json
+from skip_pipeline.metrics.calibration import Calibration
 from skip_pipeline.settings import (
     CALIBRATION_FILE,
     HISTORY_FILE,
@@ -27,7 +26,9 @@ from skip_pipeline.settings import (
     TRAINING_FILE,
     DataLayout,
 )
+from skip_pipeline.stages import bundle
 from skip_pipeline.storage import Manifest, publish, read_json, read_manifest, write_json, write_table
+from skip_pipeline.training.history import history_from_json
 
 if TYPE_CHECKING:
     from skip_pipeline.report.page import DataRow
@@ -63,17 +64,17 @@ def evaluation_report(
                 "model and the bundles it comes from. Materialize trained_model again"
             )
         describe.log_bundles(run, before, layout.bundles, context="evaluation")
-        bundles = bundle.open_bundles(layout.bundles)
+        bundles = open_bundles(layout.bundles)
         rivals, baselines = published_baselines(layout, before, bundles)
         manifests = (*_table_manifests(layout), before, model, rivals)
         history, best_epoch = history_from_json(read_json(layout.model / HISTORY_FILE))
         settings = read_json(layout.model / TRAINING_FILE)
 
         # scikit-learn and matplotlib: seconds that nothing but a run may cost.
-        from skip_pipeline.flow.onnx_model import open_onnx, predict_onnx
         from skip_pipeline.report import evaluation, page, pictures
         from skip_pipeline.report.circumstances import read_circumstances
         from skip_pipeline.report.oracle import find_oracle
+        from skip_pipeline.training.onnx_model import open_onnx, predict_onnx
 
         network = open_onnx(layout.model / ONNX_FILE)  # what is served, so what is judged
         p_not_skipped = {split: predict_onnx(network, bundles[split]) for split in schema.SPLITS}

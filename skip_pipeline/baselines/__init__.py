@@ -1,0 +1,1 @@
+"""Predictors without a network: their features, their fits, and their predictions as files."""

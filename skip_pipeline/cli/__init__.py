@@ -1,0 +1,1 @@
+"""Every command of `skip-pipeline`; ``main`` is the entry point."""

@@ -1,0 +1,94 @@
+"""What a terminal shows while a run goes on: a line per finished asset, and the epoch being trained."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from skip_pipeline.training.history import EpochReport
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+
+class RunProgress(logging.Handler):
+    """A live bar over the selected assets; on a plain stream, the finished lines alone.
+
+    Epochs arrive as log records of ``training.train``, which knows nothing of terminals.
+    """
+
+    def __init__(self, console: Console, assets: Sequence[str]) -> None:
+        super().__init__(logging.INFO)
+        self._console = console
+        self._warned: set[str] = set()
+        self._bar = Progress(
+            SpinnerColumn(),
+            TextColumn("[bold]{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.completed:.0f} of {task.total:.0f} assets"),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[detail]}"),
+            console=console,
+            transient=True,
+        )
+        self._task = self._bar.add_task("starting", total=len(assets), detail="")
+
+    def __enter__(self) -> Self:
+        """Start the display and listen to the training log."""
+        self._bar.start()
+        logger = logging.getLogger("skip_pipeline")
+        logger.addHandler(self)
+        self._level = logger.level
+        logger.setLevel(logging.INFO)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        failure: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Leave the terminal as it was."""
+        logger = logging.getLogger("skip_pipeline")
+        logger.removeHandler(self)
+        logger.setLevel(self._level)
+        self._bar.stop()
+
+    def started(self, step: str) -> None:
+        """A step begins."""
+        self._bar.update(self._task, description=step, detail="")
+
+    def finished(self, asset: str, facts: str) -> None:
+        """An asset is materialized."""
+        self._bar.advance(self._task)
+        self._console.print(Text.assemble(("✓ ", "green"), f"{asset:<18}", facts))
+
+    def warned(self, oddity: str) -> None:
+        """Something odd was counted or a record was lost; the run goes on, and hears of it once."""
+        if oddity in self._warned:
+            return
+        self._warned.add(oddity)
+        self._console.print(Text.assemble(("! ", "yellow"), oddity))
+
+    def failed(self, step: str) -> None:
+        """A step has failed."""
+        self._console.print(Text.assemble(("✗ ", "red"), step))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Show an epoch of training."""
+        epoch: EpochReport | None = getattr(record, "epoch_report", None)
+        if epoch is not None:
+            self._bar.update(self._task, detail=epoch_line(epoch))
+
+
+def epoch_line(epoch: EpochReport) -> str:
+    """One epoch in a line."""
+    return (
+        f"epoch {epoch.epoch} of at most {epoch.max_epochs}, loss {epoch.loss:.4f}, "
+        f"validation {epoch.validation_loss:.4f}, at most {epoch.seconds_left_at_most:.0f} s left"
+    )

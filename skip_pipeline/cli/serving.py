@@ -1,0 +1,251 @@
+"""Commands that answer with a trained model: ``serve`` over HTTP, ``predict`` a file.
+
+Neither imports TensorFlow or Dagster.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from skip_pipeline import settings
+from skip_pipeline.cli.options import ERR, OUT, DataDir, guarded
+from skip_pipeline.errors import BadInputError, MissingInputError, RefusedError
+from skip_pipeline.settings import DataLayout
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from skip_pipeline.defs.served_model import RegisteredModel
+    from skip_pipeline.serving.follow import Source
+    from skip_pipeline.serving.sessions import Sessions
+
+_ROWS_SHOWN: Final = 20  # of a terminal's table; `--out` has all
+
+
+ModelFolder = Annotated[
+    Path | None,
+    typer.Option("--model", help="Folder of a served model.", show_default="the registry's champion"),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to an application."""
+    app.command()(serve)
+    app.command()(predict)
+
+
+def serve(
+    data_dir: DataDir = None,
+    model: ModelFolder = None,
+    host: Annotated[
+        str | None,
+        typer.Option(help="Interface; any but loopback lets others in.", show_default="127.0.0.1"),
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(help="0 for any that is free.", show_default="5001", min=0, max=65_535)
+    ] = None,
+) -> None:
+    """Serve the champion over HTTP until Ctrl-C, and change models when the alias moves.
+
+    It speaks the JSON of MLflow's own scoring server: POST /invocations, GET /ping, GET /version.
+    """
+    from skip_pipeline.serving.follow import FolderSource, Follower
+    from skip_pipeline.serving.server import ServerSettings
+    from skip_pipeline.serving.server import serve as run
+
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING)
+    logging.getLogger("skip_pipeline").setLevel(logging.INFO)
+
+    def go() -> None:
+        source = _champion(_layout(data_dir)) if model is None else FolderSource(model)
+        follower = Follower(source)
+        served = follower.served
+
+        def started(address: str) -> None:
+            OUT.print(
+                f"Serving version {served.version} ({served.model.data_source} data) on {address}/invocations"
+            )
+
+        default = ServerSettings()
+        chosen = replace(
+            default, host=default.host if host is None else host, port=default.port if port is None else port
+        )
+        run(follower, chosen, started)
+
+    guarded(go)
+
+
+def predict(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="JSON as the server takes it; or a log (CSV or parquet) whose sessions' last tracks are "
+            "predicted; or log_prehistory_….csv of the test set, with log_input_….csv beside it."
+        ),
+    ],
+    data_dir: DataDir = None,
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of a served model.",
+            show_default="the registry's champion, or else the model trained last",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="CSV or parquet file to write.", show_default="a table on a terminal, else CSV on stdout"
+        ),
+    ] = None,
+) -> None:
+    """Say how likely each session's next track is to be skipped."""
+    from skip_pipeline.serving.batch import prediction_table
+    from skip_pipeline.serving.follow import FolderSource, opened
+    from skip_pipeline.serving.model import cores
+
+    def go() -> None:
+        if out is not None:
+            _check_target(out)
+        sessions = _read(file)
+        source = _champion_or_latest(_layout(data_dir)) if model is None else FolderSource(model)
+        served = opened(source, source.current())
+        scores = served.model.score(sessions, threads=cores())
+        table = prediction_table(sessions, scores, served.version)
+        _write(table, out, served.model.data_source)
+        unknown = int((~scores.known_track).sum())
+        ERR.print(
+            f"{table.num_rows:,} sessions scored by version {served.version}, trained on "
+            f"{served.model.data_source} data; {unknown:,} next tracks unknown to it, "
+            f"{scores.unknown_levels:,} values of unknown level"
+        )
+
+    guarded(go)
+
+
+def _read(file: Path) -> Sessions:
+    from skip_pipeline.serving.answers import sessions_of_json
+    from skip_pipeline.serving.logs import INPUT, PREHISTORY, LogPair, read_log_pair, read_whole_log
+
+    if not file.is_file():
+        what = "is a folder" if file.is_dir() else "is not there"
+        raise MissingInputError(f"{file} {what}; name a file of JSON, CSV or parquet")
+    if file.suffix == ".json":
+        try:
+            return sessions_of_json(file.read_bytes())
+        except BadInputError as refusal:
+            raise BadInputError(f"{file}: {refusal}") from refusal
+    if file.name.startswith(PREHISTORY):
+        return read_log_pair(LogPair(file, file.with_name(file.name.replace(PREHISTORY, INPUT, 1))))
+    return read_whole_log(file)
+
+
+def _check_target(out: Path) -> None:
+    """Refuse what cannot be written to, before any work is done for it."""
+    if out.suffix not in (".csv", ".parquet"):
+        raise RefusedError(f"{out} ends neither in .csv nor in .parquet; choose one of the two")
+    if out.is_dir() or not out.parent.is_dir():
+        what = "is a folder" if out.is_dir() else f"lies in {out.parent}, which is no folder"
+        raise RefusedError(
+            f"{out} {what}; expected the name of a file in a folder that is there. Choose another"
+        )
+
+
+def _write(table: pa.Table, out: Path | None, data_source: str) -> None:
+    """Write predictions, which say where the model's data are from also where they leave this machine.
+
+    Raises:
+        RefusedError: the file cannot be written; one that was there before stays.
+    """
+    import pyarrow as pa
+    import pyarrow.csv as pacsv
+    import pyarrow.parquet as pq
+
+    if out is None and sys.stdout.isatty():
+        OUT.print(_shown(table, data_source))
+        return
+    with_source = table.append_column("data_source", pa.array([data_source] * table.num_rows))
+    if out is None:
+        pacsv.write_csv(with_source, sys.stdout.buffer)
+        return
+    part = out.with_name(f".{out.name}.part")
+    try:
+        if out.suffix == ".parquet":
+            pq.write_table(table.replace_schema_metadata({"data_source": data_source}), part)
+        else:
+            pacsv.write_csv(with_source, part)
+        part.replace(out)
+    except OSError as failure:
+        raise RefusedError(
+            f"{out} cannot be written ({failure}), expected a folder with room that this user may write to. "
+            "Choose another"
+        ) from failure
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _shown(table: pa.Table, data_source: str) -> Table:
+    more = table.num_rows - _ROWS_SHOWN
+    shown = Table(
+        *table.column_names,
+        title=f"Model trained on {data_source} data",
+        caption=f"and {more:,} more; --out FILE has all" if more > 0 else None,
+    )
+    for row in table.slice(0, _ROWS_SHOWN).to_pylist():
+        shown.add_row(*(Text(_cell(value)) for value in row.values()))  # ids may look like Rich's markup
+    return shown
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.3f}"
+    text = "" if value is None else str(value)
+    return "".join(
+        character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text
+    )
+
+
+# --- Which model --------------------------------------------------------------------------------------------
+
+
+def _layout(data_dir: Path | None) -> DataLayout:
+    named = data_dir or os.environ.get(settings.DATA_DIR_VARIABLE) or settings.DEFAULT_DATA_DIR
+    return DataLayout(Path(named).resolve())
+
+
+def _champion(layout: DataLayout) -> RegisteredModel:
+    """The registry's champion.
+
+    Raises:
+        MissingInputError: there is no registry yet.
+    """
+    from skip_pipeline.defs.served_model import RegisteredModel
+
+    database = layout.mlflow / "mlflow.db"  # as `definitions.mlflow_tracker` has it
+    named = os.environ.get(settings.TRACKING_URI_VARIABLE)
+    if not named and not database.is_file():
+        raise MissingInputError(
+            f"{layout.mlflow} holds no record of any model; expected a registered {settings.MODEL_NAME}. "
+            "Materialize trained_model, or name a folder with --model"
+        )
+    return RegisteredModel(named or f"sqlite:///{database}")
+
+
+def _champion_or_latest(layout: DataLayout) -> Source:
+    from skip_pipeline.serving.follow import FolderSource
+    from skip_pipeline.serving.package import SERVED_MODEL
+
+    try:
+        champion = _champion(layout)
+        champion.current()
+    except MissingInputError:
+        return FolderSource(layout.model / SERVED_MODEL)
+    return champion

@@ -1,0 +1,75 @@
+"""What is kept of a night's decision, for programs and for people, and of those before it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from skip_pipeline.settings import DataSource
+
+if TYPE_CHECKING:  # else scikit-learn would be loaded by whoever asks for a file's name
+    from skip_pipeline.nightly.promotion import Decision
+
+PROMOTION_FILE: Final = "promotion.json"
+PROMOTION_PAGE: Final = "promotion.html"
+
+
+@dataclass(frozen=True)
+class JudgedVersion:
+    """What the registry knows of a version.
+
+    Attributes:
+        version: its number.
+        registered: when, UTC.
+        data_source: of what it was trained on; empty if unknown, as are the next three of one not judged.
+        decision: ``promoted`` or ``refused``.
+        opponent: version that it was judged against; empty if none served.
+        reasons: in words.
+        aliases: that point to it now.
+    """
+
+    version: str
+    registered: datetime
+    data_source: str
+    decision: str
+    opponent: str
+    reasons: str
+    aliases: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """A decision and whom it concerns.
+
+    Attributes:
+        decision: with its reasons.
+        challenger: version that was judged.
+        opponent: version that served when it was judged; None where none did.
+        champion: version that serves now.
+        test_sessions: on which both were scored.
+        data_source: of those sessions.
+        bundles: their fingerprint.
+        again: whether this challenger had been judged before, so that no alias was moved.
+    """
+
+    decision: Decision
+    challenger: str
+    opponent: str | None
+    champion: str | None
+    test_sessions: int
+    data_source: DataSource
+    bundles: str
+    again: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON values: the decision's, and the versions."""
+        return self.decision.to_json() | {
+            "challenger": self.challenger,
+            "opponent": self.opponent,
+            "champion": self.champion,
+            "test_sessions": self.test_sessions,
+            "data_source": self.data_source,
+            "bundles": self.bundles,
+            "decided_before": self.again,
+        }

@@ -1,1 +1,0 @@
-"""Which model serves: how a challenger takes the champion's place."""

@@ -1,0 +1,201 @@
+"""What lies in a raw folder: its CSV files, and the marker that calls some of them synthetic."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from skip_pipeline.errors import BadInputError, MissingInputError
+from skip_pipeline.locations import is_local
+from skip_pipeline.raw.diagnosis import listed
+from skip_pipeline.settings import (
+    SYNTHETIC_MARKER,
+    TEST_SET,
+    TRACK_FEATURES,
+    TRAINING_SET,
+    DataLayout,
+    DataSource,
+)
+
+RAW_FOLDERS: Final = (TRAINING_SET, TRACK_FEATURES, TEST_SET)
+CSV_SUFFIX: Final = re.compile(r"\.csv(\.gz)?$", re.IGNORECASE)
+
+
+def csv_files(folder: Path) -> list[Path]:
+    """Whatever is called ``.csv`` or ``.csv.gz``, in upper or lower case, sorted by name.
+
+    Hidden names are left out; a folder that is not there holds none.
+    """
+    if not folder.is_dir():
+        return []
+    return sorted(p for p in folder.iterdir() if CSV_SUFFIX.search(p.name) and p.name[0] != ".")
+
+
+@dataclass(frozen=True)
+class ListedFile:
+    """What the marker says of a synthetic file, so that another of the same name is told from it."""
+
+    bytes: int
+    sha256: str
+
+
+def delivered_csvs(raw: Path) -> list[Path]:
+    """All CSVs of session logs, track features and the test set below ``raw``; see ``csv_files``."""
+    return [path for folder in RAW_FOLDERS for path in csv_files(raw / folder)]
+
+
+def synthetic_files(raw: Path) -> dict[str, ListedFile] | None:
+    """Files that the marker in ``raw`` calls synthetic, by name relative to ``raw``; None without a marker.
+
+    Raises:
+        BadInputError: the marker is not the JSON that this package writes.
+    """
+    marker = raw / SYNTHETIC_MARKER
+    try:
+        content = json.loads(marker.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError) as failure:
+        raise _not_a_marker(marker, str(failure)) from failure
+    try:
+        files = content["files"].items()
+        return {name: ListedFile(int(file["bytes"]), str(file["sha256"])) for name, file in files}
+    except (AttributeError, KeyError, TypeError, ValueError) as failure:
+        raise _not_a_marker(marker, 'no "files" in it with the bytes and sha256 of each') from failure
+
+
+def _not_a_marker(marker: Path, reason: str) -> BadInputError:
+    return BadInputError(
+        f"{marker} cannot be read as the marker of synthetic data ({reason}), so whether the files beside it "
+        "are real is unknown; expected JSON that lists the synthetic ones. Delete the marker if the files "
+        "are real, or else make them again with `skip-pipeline synthesize` in an empty folder"
+    )
+
+
+def find_session_logs(raw: Path) -> tuple[Path, ...]:
+    """CSV files of ``raw/training_set``, sorted by name; each is one shard.
+
+    Raises:
+        MissingInputError: no such folder, or no CSV in it.
+        BadInputError: a name that cannot be used, or a second folder of session logs.
+    """
+    return _find(raw, TRAINING_SET, "session logs, such as log_mini.csv")
+
+
+def find_track_features(raw: Path) -> tuple[Path, ...]:
+    """CSV files of ``raw/track_features``, sorted by name; together they are one table.
+
+    Raises:
+        MissingInputError: no such folder, or no CSV in it.
+        BadInputError: a name that cannot be used, or a second folder of track features.
+    """
+    return _find(raw, TRACK_FEATURES, "track features, such as tf_mini.csv")
+
+
+def _find(raw: Path, folder: str, what: str) -> tuple[Path, ...]:
+    place = raw / folder
+    synthetic = (
+        f"run `skip-pipeline synthesize --out {raw}` for synthetic ones"
+        if is_local(raw)
+        else f"copy to {raw} what `skip-pipeline synthesize --out FOLDER` makes, for synthetic ones"
+    )
+    remedy = f"put the public archive's files there, or {synthetic}"
+    if not place.is_dir():
+        fact = "is not a folder" if place.exists() else "does not exist"
+        raise MissingInputError(f"{place} {fact}; expected a folder of {what}. To go on, {remedy}")
+    files = csv_files(place)
+    if not files:
+        raise MissingInputError(f"{place} holds no .csv or .csv.gz; expected {what}. To go on, {remedy}")
+    _refuse_second_folder(raw, folder)
+    _check_names(place, files)
+    return tuple(files)
+
+
+def _refuse_second_folder(raw: Path, folder: str) -> None:
+    """Files may lie in the data directory instead of its ``01_raw``, but not in both."""
+    if raw.parent == raw:  # the root of an object store is its own parent
+        return
+    unread = raw.parent / folder
+    if DataLayout(raw.parent).raw == raw and csv_files(unread):
+        raise BadInputError(
+            f"{raw / folder} and {unread} both hold CSVs; expected them in one folder only. "
+            "Remove one of the two, or move its files to the other"
+        )
+
+
+def _check_names(place: Path, files: Sequence[Path]) -> None:
+    for path in files:
+        if not path.is_file():
+            fact = "folder" if path.is_dir() else "link to nothing" if path.is_symlink() else "special file"
+            raise BadInputError(
+                f"{path} is a {fact}; expected a file, as its name says. Rename it, or remove it"
+            )
+        if path.name[0] == "_":
+            # As the name of a shard it would be taken for a lookup and left out of the table.
+            raise BadInputError(
+                f"{place} holds {path.name}; expected no name with a leading underscore, which parquet "
+                "readers skip. Rename it, or remove it"
+            )
+    shards: dict[str, str] = {}
+    for path in files:
+        twin = shards.setdefault(shard_name(path), path.name)
+        if twin != path.name:
+            raise BadInputError(
+                f"{place} holds both {twin} and {path.name}; expected one of them. Remove the other"
+            )
+
+
+def shard_name(path: Path) -> str:
+    """File name without ``.csv`` or ``.csv.gz``: the name of the shard in every later folder."""
+    return CSV_SUFFIX.sub("", path.name)
+
+
+def data_source(raw: Path) -> DataSource:
+    """``synthetic`` if the generator's marker lies beside the raw folders, else ``real``.
+
+    In doubt the marker wins: calling real data synthetic costs a warning (``marker_doubt``), calling
+    synthetic data real would be a false claim.
+    """
+    return "synthetic" if (raw / SYNTHETIC_MARKER).exists() else "real"
+
+
+def marker_doubt(raw: Path) -> str:
+    """Why the marker of synthetic data may not fit what lies beside it; the empty string when it does."""
+    try:
+        synthetic = synthetic_files(raw)
+    except BadInputError as damage:
+        return str(damage)
+    if synthetic is None:
+        return ""
+    found = {_shard(raw, path): path for path in delivered_csvs(raw)}
+    expected = {_shard(raw, raw / name): name for name in synthetic if CSV_SUFFIX.search(name)}
+    unknown = [path for shard, path in found.items() if shard not in expected]
+    missing = [raw / name for shard, name in expected.items() if shard not in found]
+    changed = [
+        path
+        for shard, path in found.items()
+        # A file that was gzipped or unzipped later is the same shard, and of another size.
+        if path == raw / expected.get(shard, "") and path.stat().st_size != synthetic[expected[shard]].bytes
+    ]
+    marker = raw / SYNTHETIC_MARKER
+    doubts = []
+    if unknown or changed:
+        doubts.append(
+            f"{marker} does not list {listed([*unknown, *changed])} as it is, yet everything is called "
+            "synthetic while the marker lies there; if these files are real, move the synthetic ones and the "
+            "marker away"
+        )
+    if missing:
+        doubts.append(
+            f"{marker} lists {listed(missing)}, which is not there, so this is part of a set; make it again "
+            "with `skip-pipeline synthesize`, or go on with what there is"
+        )
+    return ". ".join(doubts)
+
+
+def _shard(raw: Path, path: Path) -> tuple[Path, str]:
+    return path.relative_to(raw).parent, shard_name(path)

@@ -1,0 +1,298 @@
+"""Reading and judging one session log, and adding up what is known of all of them.
+
+What a single value must look like is checked while reading (``raw_csv``); here stand the rules between
+rows and between files. Nothing is written: raw data stays as delivered.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from skip_pipeline import schema
+from skip_pipeline.errors import BadInputError, BrokenSessionError
+from skip_pipeline.raw.csv_file import read_csv
+from skip_pipeline.raw.diagnosis import WHOLE_SESSIONS, listed, rows_text
+from skip_pipeline.raw.oddities import junk_dates, unknown_levels
+from skip_pipeline.raw.text_columns import (
+    codes_of,
+    dictionary_of,
+    dictionary_text,
+    ranks,
+    take_rows,
+    value_counts,
+)
+
+SESSION_LOG: Final = dictionary_text(schema.SESSION_LOG, plain=(schema.LOG_TRACK_ID,))
+"""``schema.SESSION_LOG`` in memory. Track ids stay strings: nearly every block of a file plays tracks that
+the others do not, and the track table gives each its number without a dictionary."""
+
+
+@dataclass(frozen=True)
+class SessionLogSummary:
+    """What one or more session logs hold; summaries of shards add up with ``combine``.
+
+    Attributes:
+        rows: log rows.
+        sessions: sessions.
+        lengths: sessions by length.
+        unknown_levels: per categorical column, rows by level outside the vocabulary.
+        junk_dates: rows by value that is no date, or no plausible one.
+        dates: rows by plausible date, in order.
+        reordered: rows were not sorted by session and position and have been sorted here.
+        session_hashes: uint64 (sessions,), to notice a session in two files; empty in a combined summary.
+    """
+
+    rows: int
+    sessions: int
+    lengths: Mapping[int, int]
+    unknown_levels: Mapping[str, Mapping[str, int]]
+    junk_dates: Mapping[str, int]
+    dates: Mapping[str, int]
+    reordered: bool
+    session_hashes: np.ndarray = field(repr=False, compare=False)
+
+    def to_json(self) -> dict[str, Any]:
+        """All but the hashes, as JSON values."""
+        return {
+            "rows": self.rows,
+            "sessions": self.sessions,
+            "lengths": {str(length): count for length, count in self.lengths.items()},
+            "unknown_levels": {column: dict(counts) for column, counts in self.unknown_levels.items()},
+            "junk_dates": dict(self.junk_dates),
+            "dates": dict(self.dates),
+            "reordered": self.reordered,
+        }
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any], session_hashes: np.ndarray) -> SessionLogSummary:
+        """Inverse of ``to_json``."""
+        lengths = {int(length): count for length, count in content["lengths"].items()}
+        return cls(**{**content, "lengths": lengths}, session_hashes=session_hashes)
+
+
+# --- One log ------------------------------------------------------------------------------------------
+
+
+def read_session_log(path: Path) -> pa.Table:
+    """Read one session log as delivered: 21 columns (``SESSION_LOG``), rows in file order.
+
+    Raises:
+        MissingInputError, BadInputError: see ``raw_csv.read_csv``; an empty session or track id.
+    """
+    ids = (schema.SESSION_ID, schema.LOG_TRACK_ID)
+    return read_csv(path, SESSION_LOG, schema.RAW_RANGES, ids=ids, remedy=WHOLE_SESSIONS)
+
+
+def order_session_log(log: pa.Table) -> tuple[pa.Table, bool]:
+    """Rows sorted by session id and position, and whether that changed anything.
+
+    The published files are sorted already, so the usual cost is one comparison of neighbours.
+    """
+    ids = dictionary_of(log[schema.SESSION_ID])
+    keys = ranks(ids.dictionary)[codes_of(ids)]
+    positions = log[schema.POSITION].to_numpy()
+    rising, same = keys[1:] > keys[:-1], keys[1:] == keys[:-1]
+    if np.all(rising | (same & (positions[1:] >= positions[:-1]))):
+        return log, False
+    return take_rows(log, np.lexsort((positions, keys))), True
+
+
+def load_session_log(
+    path: Path, *, among: Sequence[Path], today: dt.date
+) -> tuple[pa.Table, SessionLogSummary]:
+    """Read, order and judge one session log.
+
+    Args:
+        among: all session logs, to say where the rest of a broken session is.
+        today: dates after the day after it are junk.
+
+    Returns:
+        21 columns (``SESSION_LOG``), rows ordered by session and position; and their summary.
+
+    Raises:
+        MissingInputError, BadInputError: see ``read_session_log``; a session that lies in two files.
+        BrokenSessionError: a length that differs within a session; positions that are not
+            1, 2, … length, each once.
+    """
+    delivered = read_session_log(path)
+    log, reordered = order_session_log(delivered)
+    ids = dictionary_of(log[schema.SESSION_ID])
+    codes = codes_of(ids)
+    starts = session_starts(codes)
+    broken = _broken_sessions(log, starts)
+    if len(broken):
+        name = ids[int(starts[broken[0]])].as_py()
+        elsewhere = [p for p in among if p != path and len(_rows_of(p, name))]
+        if elsewhere:
+            raise BadInputError(_split_message(name, path, elsewhere[0], 0))
+        more = f" and {len(broken) - 1} more" if len(broken) > 1 else ""
+        raise BrokenSessionError(f"{path}: session {name!r}{more}: {_what_is_broken(delivered, name)}")
+    return log, _summarize(
+        log, ids.dictionary.take(pa.array(codes[starts])), starts, today=today, reordered=reordered
+    )
+
+
+def _summarize(
+    log: pa.Table, sessions: pa.StringArray, starts: np.ndarray, *, today: dt.date, reordered: bool
+) -> SessionLogSummary:
+    """Count what a log holds, and what is odd in it without being wrong."""
+    lengths, counts = np.unique(np.diff(np.append(starts, log.num_rows)), return_counts=True)
+    junk = junk_dates(log[schema.DATE], today=today)
+    return SessionLogSummary(
+        rows=log.num_rows,
+        sessions=len(starts),
+        lengths=dict(zip(lengths.tolist(), counts.tolist(), strict=True)),
+        unknown_levels=unknown_levels(log),
+        junk_dates=junk,
+        dates={date: rows for date, rows in value_counts(log[schema.DATE]).items() if date not in junk},
+        reordered=reordered,
+        session_hashes=_hashes(sessions),
+    )
+
+
+def _hashes(session_ids: pa.StringArray) -> np.ndarray:
+    """A 64-bit hash of each id, uint64 (ids,)."""
+    # Factorizing first would only find out that the ids differ.
+    return pd.util.hash_array(session_ids.to_numpy(zero_copy_only=False), categorize=False)
+
+
+def session_starts(codes: np.ndarray) -> np.ndarray:
+    """Row index (int64) at which each session begins, from the session codes of ordered rows."""
+    return np.concatenate([[0], np.flatnonzero(codes[1:] != codes[:-1]) + 1]).astype(np.int64)
+
+
+def _broken_sessions(log: pa.Table, starts: np.ndarray) -> np.ndarray:
+    """Numbers of the sessions whose length varies or whose positions are not 1 to that length."""
+    counts = np.diff(np.append(starts, log.num_rows))
+    positions = log[schema.POSITION].to_numpy().astype(np.int64)
+    lengths = log[schema.LENGTH].to_numpy().astype(np.int64)
+    expected = np.arange(log.num_rows) - np.repeat(starts, counts) + 1
+    gaps = positions != expected
+    uneven = lengths != np.repeat(lengths[starts], counts)
+    short = np.repeat(counts != lengths[starts], counts)
+    wrong = np.flatnonzero(uneven | gaps | short)
+    return np.unique(np.searchsorted(starts, wrong, side="right") - 1)
+
+
+def _what_is_broken(delivered: pa.Table, session_id: str) -> str:
+    """Fact, expectation and remedy for one session, naming rows as they stand in the file."""
+    rows = np.flatnonzero(pc.equal(delivered[schema.SESSION_ID], session_id).to_numpy())
+    lengths = delivered[schema.LENGTH].to_numpy()[rows]
+    length = Counter(lengths.tolist()).most_common(1)[0][0]
+    odd = rows[lengths != length]
+    if len(odd):
+        return (
+            f"column {schema.LENGTH} differs in {rows_text(odd, delivered[schema.LENGTH])} from the {length} "
+            "of the other rows; expected one length throughout a session. Correct the lengths, or remove the "
+            "session"
+        )
+    positions = delivered[schema.POSITION].to_numpy()[rows]
+    by_position = np.argsort(positions, kind="stable")
+    rows, positions = rows[by_position], positions[by_position]
+    present = Counter(positions.tolist())
+    facts = []
+    for fact, wrong in (
+        ("repeats", [p for p, count in present.items() if count > 1]),
+        ("goes beyond its length with", [p for p in present if p > length]),
+    ):
+        if wrong:
+            where = rows_text(rows[np.isin(positions, wrong)], delivered[schema.POSITION])
+            facts.append(f"{fact} {listed(wrong)} in {where}")
+    if missing := [p for p in range(1, length + 1) if p not in present]:
+        facts.append(f"lacks {listed(missing)}" + ("" if facts else f" among {rows_text(np.sort(rows))}"))
+    return (
+        f"column {schema.POSITION} {'; '.join(facts)}. Expected 1 to {length} ({schema.LENGTH}), each once, "
+        "all in this file. Deliver the session whole, or remove its rows"
+    )
+
+
+# --- All logs -----------------------------------------------------------------------------------------
+
+
+def combine(summaries: Mapping[Path, SessionLogSummary]) -> SessionLogSummary:
+    """One summary of all shards, without the hashes, which are looked at a share at a time.
+
+    Raises:
+        BadInputError: a session has rows in two files.
+    """
+    if shared := _shared_session(summaries):
+        raise BadInputError(shared)
+    parts = list(summaries.values())
+    lengths = sum((Counter(dict(s.lengths)) for s in parts), Counter[int]())
+    junk = sum((Counter(dict(s.junk_dates)) for s in parts), Counter[str]())
+    dates = sum((Counter(dict(s.dates)) for s in parts), Counter[str]())
+    unknown: dict[str, Counter[str]] = {}
+    for summary in parts:
+        for column, counts in summary.unknown_levels.items():
+            unknown.setdefault(column, Counter()).update(counts)
+    return SessionLogSummary(
+        rows=sum(s.rows for s in parts),
+        sessions=sum(s.sessions for s in parts),
+        lengths=dict(sorted(lengths.items())),
+        unknown_levels={column: dict(sorted(counts.items())) for column, counts in unknown.items()},
+        junk_dates=dict(sorted(junk.items())),
+        dates=dict(sorted(dates.items())),
+        reordered=any(s.reordered for s in parts),
+        session_hashes=np.empty(0, np.uint64),
+    )
+
+
+_HASHES_AT_ONCE: Final = 4_000_000
+"""Hashes compared together, in 32 MB and as much again to sort them, however many sessions there are."""
+
+
+def _shared_session(summaries: Mapping[Path, SessionLogSummary]) -> str:
+    """What to say of the sessions that lie in two files; the empty string where none does."""
+    shares = -(-sum(len(s.session_hashes) for s in summaries.values()) // _HASHES_AT_ONCE)
+    for share in range(shares):
+        own = {path: s.session_hashes[s.session_hashes % shares == share] for path, s in summaries.items()}
+        found = np.sort(np.concatenate(list(own.values())))
+        repeated = found[1:][found[1:] == found[:-1]]
+        if len(repeated) and (
+            message := _split_sessions({path: h[np.isin(h, repeated)] for path, h in own.items()})
+        ):
+            return message
+    return ""
+
+
+def _split_sessions(hashes: Mapping[Path, np.ndarray]) -> str:
+    """Look up which sessions the repeated hashes of each file are; two ids may share a hash by chance."""
+    names = {path: _names_of(path, found) for path, found in hashes.items() if len(found)}
+    for first, second in combinations(names, 2):
+        if shared := [name for name in names[first] if name in set(names[second])]:
+            return _split_message(shared[0], first, second, len(shared) - 1)
+    return ""
+
+
+def _split_message(session_id: str, first: Path, second: Path, others: int) -> str:
+    more = f", and so have {others} more" if others else ""
+    places = [f"{path} ({rows_text(_rows_of(path, session_id))})" for path in (first, second)]
+    return (
+        f"session {session_id!r} (column {schema.SESSION_ID}) has rows in both {places[0]} and "
+        f"{places[1]}{more}; expected every session whole in one file. Remove the copy, or join its rows "
+        "in one file"
+    )
+
+
+def _rows_of(path: Path, session_id: str) -> np.ndarray:
+    """Indices of a session's rows as they stand in the file; only for a file that is being refused."""
+    return np.flatnonzero(pc.equal(read_session_log(path)[schema.SESSION_ID], session_id).to_numpy())
+
+
+def _names_of(path: Path, hashes: np.ndarray) -> list[str]:
+    """Ids of the sessions with these hashes, in the hashes' order."""
+    ids = dictionary_of(read_session_log(path)[schema.SESSION_ID]).dictionary
+    of_ids = _hashes(ids)
+    chosen = np.flatnonzero(np.isin(of_ids, hashes))
+    return [str(name) for name in ids.take(pa.array(chosen[np.argsort(of_ids[chosen])]))]

@@ -1,0 +1,92 @@
+"""Numbers for words: categories as 0/1 indicators, ids as ordinal codes, booleans as 0/1; 69 columns.
+
+Also where sessions are told apart for good: each one's split is fixed here, by a hash of its id.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from skip_pipeline import schema
+from skip_pipeline.raw.text_columns import codes_of, dictionary_of
+from skip_pipeline.settings import SPLIT_HASH_KEY, SPLIT_SHARES
+
+_HASH_RANGE: Final = 2.0**64
+
+
+def encode(merged: pa.Table, track_ids: pa.ChunkedArray) -> pa.Table:
+    """Encode one shard of the merged table.
+
+    Args:
+        merged: the columns of ``schema.MERGED``, of which the date is not needed; rows ordered by session
+            and position; text as strings or dictionaries.
+        track_ids: every track id, sorted; a track's code is its index here.
+
+    Returns:
+        69 columns (``schema.ENCODED``), rows unchanged in number and order. Session codes count from 0
+        within the shard in order of appearance. A level outside ``schema.LEVELS`` is 0 in all its
+        indicators.
+    """
+    columns: dict[str, pa.ChunkedArray | pa.Array] = {}
+    for field in schema.ENCODED:
+        if field.name in merged.column_names:
+            columns[field.name] = merged[field.name]
+    columns[schema.SESSION_ID] = _sessions(merged)[0]
+    played = dictionary_of(merged[schema.LOG_TRACK_ID])
+    columns[schema.LOG_TRACK_ID] = pc.index_in(played.dictionary, value_set=track_ids).take(played.indices)
+    for column in schema.LEVELS:
+        columns.update(_indicators(merged[column], column))
+    cast = [columns[field.name].cast(field.type) for field in schema.ENCODED]
+    return pa.Table.from_arrays(cast, schema=schema.ENCODED)
+
+
+def sessions(merged: pa.Table) -> pa.Table:
+    """The sessions of one shard: text id, code as in the encoded table, and split.
+
+    Returns:
+        ``schema.SESSIONS``, one row per session, in order of code.
+    """
+    _, ids = _sessions(merged)
+    splits = split_of(ids.to_numpy(zero_copy_only=False))
+    split = pa.DictionaryArray.from_arrays(pa.array(splits, pa.int8()), pa.array(schema.SPLITS))
+    return pa.Table.from_arrays(
+        [ids, pa.array(np.arange(len(ids), dtype=np.int32)), split], schema=schema.SESSIONS
+    )
+
+
+def split_of(session_ids: np.ndarray) -> np.ndarray:
+    """Index into ``schema.SPLITS`` (int8) of each session id (object array of str).
+
+    The id's 64-bit SipHash, as a fraction of its range, falls into the cumulated shares of
+    ``settings.SPLIT_SHARES``. It depends on the id alone, so a session never changes side as data grows.
+    """
+    ids = np.asarray(session_ids, dtype=object)
+    hashes = pd.util.hash_array(ids, hash_key=SPLIT_HASH_KEY, categorize=False)
+    edges = np.cumsum([SPLIT_SHARES[name] for name in schema.SPLITS])[:-1]
+    return np.searchsorted(edges, hashes / _HASH_RANGE, side="right").astype(np.int8)
+
+
+def _sessions(merged: pa.Table) -> tuple[pa.Array, pa.StringArray]:
+    """Each row's session code, int32 (rows,), and the sessions' ids, in order of first appearance."""
+    ids = dictionary_of(merged[schema.SESSION_ID])
+    values = codes_of(ids)
+    starts = np.flatnonzero(np.diff(values, prepend=-1))
+    # Arrow numbers dictionary values in order of first appearance.
+    runs = pa.array(values[starts]).dictionary_encode()
+    codes = np.repeat(codes_of(runs), np.diff(starts, append=len(values)))
+    return pa.array(codes), ids.dictionary.take(runs.dictionary)
+
+
+def _indicators(values: pa.ChunkedArray, column: str) -> dict[str, pa.Array]:
+    """One int8 column per level; the vocabulary is fixed, so unseen levels are all zeros."""
+    text = dictionary_of(values)
+    levels = pc.index_in(text.dictionary, value_set=pa.array(schema.LEVELS[column]))
+    codes = levels.fill_null(-1).to_numpy().astype(np.int8)[codes_of(text)]
+    return {
+        name: pa.array((codes == code).view(np.int8)) for code, name in enumerate(schema.indicators(column))
+    }

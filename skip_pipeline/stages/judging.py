@@ -1,0 +1,140 @@
+"""Judging what the stages have published, shard by shard; what has been judged as it is is not read again.
+
+A night's new files cost a night's work here as in the stages. A file counts as another as soon as the file
+system says that it was touched, by whomever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from skip_pipeline import schema
+from skip_pipeline.bundles.gather import Bundle
+from skip_pipeline.bundles.leak import LeakReport, find_leaks
+from skip_pipeline.bundles.parts import PART_FILES, TRACKS, PartRecord, open_part, open_tracks, read_parts
+from skip_pipeline.errors import ContractError, MissingInputError
+from skip_pipeline.settings import SESSIONS_FOLDER, DataLayout
+from skip_pipeline.stages.code_version import stages_version
+from skip_pipeline.stages.contracts import Finding, ShardJudgement, TableContract, judge_shard, table_findings
+from skip_pipeline.storage import (
+    Apply,
+    Made,
+    Manifest,
+    ShardJob,
+    digest_of,
+    in_turn,
+    mark,
+    on_this_machine,
+    publish,
+    read_manifest,
+    read_table,
+    shard_names,
+)
+
+
+def judge_table(
+    layout: DataLayout,
+    folder: Path,
+    contract: TableContract,
+    *,
+    expected_rows: int,
+    apply: Apply = in_turn,
+) -> tuple[Finding, ...]:
+    """Judge a published table.
+
+    Args:
+        folder: of the table.
+        expected_rows: rows of the stage before, all of which must have come through.
+        apply: see ``storage.Apply``.
+
+    Raises:
+        MissingInputError: the folder holds no published table, or a file of it is gone.
+        ContractError: a file of it is not readable.
+    """
+    manifest = read_manifest(folder, made_by=contract.asset)
+    jobs = {
+        name: ([folder / name], partial(_judge, folder / name, contract)) for name in shard_names(manifest)
+    }
+    found = _judged(layout.judgements(contract.asset), manifest, jobs, apply)
+    shards = {name: ShardJudgement(**judgement) for name, judgement in found.items()}
+    return table_findings(shards, contract, expected_rows=expected_rows)
+
+
+def _judge(path: Path, contract: TableContract) -> Made:
+    return Made((), asdict(judge_shard(path, contract)))
+
+
+def find_bundle_leaks(layout: DataLayout, *, apply: Apply = in_turn) -> Mapping[str, LeakReport]:
+    """Per shard, whether the bundles have seen what no model may see (``bundles.leak``).
+
+    Raises:
+        MissingInputError, ContractError: a table or a part of the bundles is not there, is not readable, or
+            the two are not of the same shards.
+    """
+    scaled = read_manifest(layout.scaled, made_by="scaled_table")
+    shards = shard_names(scaled)
+    with on_this_machine(layout.bundles, made_by="tensor_bundles") as bundles:
+        parts = {f"{part.name}.parquet": part for part in read_parts(bundles)}
+    if set(parts) != set(shards):
+        raise ContractError(
+            f"the bundles hold the parts {sorted(parts)}, expected {sorted(shards)}; "
+            "materialize tensor_bundles again"
+        )
+    manifest = read_manifest(layout.bundles, made_by="tensor_bundles")
+    jobs = {
+        shard: (
+            [
+                layout.scaled / shard,
+                layout.scaled / SESSIONS_FOLDER / shard,
+                layout.bundles / TRACKS,
+                *(layout.bundles / part.name / name for name in PART_FILES),
+            ],
+            partial(_find_leaks, shard, scaled=layout.scaled, bundles=layout.bundles, record=part),
+        )
+        for shard, part in parts.items()
+    }
+    found = _judged(layout.judgements("tensor_bundles"), manifest, jobs, apply)
+    return {
+        shard: LeakReport(sessions=leaks["sessions"], leaking=tuple(leaks["leaking"]))
+        for shard, leaks in found.items()
+    }
+
+
+def _find_leaks(shard: str, *, scaled: Path, bundles: Path, record: PartRecord) -> Made:
+    with on_this_machine(bundles, made_by="tensor_bundles") as here:
+        tracks = open_tracks(here / TRACKS)
+        part = open_part(here, record, tracks)
+    leaks = find_leaks(
+        read_table(scaled / shard, schema.SCALED),
+        read_table(scaled / SESSIONS_FOLDER / shard, schema.SESSIONS),
+        {split: Bundle(tracks, [part.of_split(split)]) for split in schema.SPLITS},
+    )
+    return Made((), asdict(leaks))
+
+
+def _judged(
+    folder: Path,
+    judged: Manifest,
+    jobs: Mapping[str, tuple[Iterable[Path], Callable[[], Made]]],
+    apply: Apply,
+) -> Mapping[str, Mapping[str, Any]]:
+    """Judgements by shard, kept in ``folder`` and made anew where a file they depend on has been touched."""
+    shard_jobs = [
+        ShardJob(name, digest_of(stages_version(), *(_mark(path, judged.stage) for path in paths)), make)
+        for name, (paths, make) in jobs.items()
+    ]
+    with publish(folder, stage=f"{judged.stage}_judged", data_source=judged.data_source) as staging:
+        found = staging.make_shards(shard_jobs, apply)
+        staging.rows = judged.rows
+    return found
+
+
+def _mark(path: Path, asset: str) -> str:
+    try:
+        return mark(path)
+    except MissingInputError:
+        raise MissingInputError(f"{path} is missing; materialize {asset} again") from None

@@ -1,0 +1,71 @@
+"""Every log row with the features of its track: 21 + 29 = 50 columns, one row per log row."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from skip_pipeline import schema
+from skip_pipeline.errors import BadInputError
+from skip_pipeline.raw.diagnosis import rows_text
+from skip_pipeline.raw.text_columns import dictionary_of, dictionary_text, text_of
+from skip_pipeline.settings import TRACK_FEATURES
+
+MERGED: Final = dictionary_text(schema.MERGED)
+"""``schema.MERGED`` in memory."""
+
+
+def merge(log: pa.Table, tracks: pa.Table, *, shard: str) -> pa.Table:
+    """Look up each row's track and append its attributes.
+
+    Args:
+        log: 21 columns (``schema.SESSION_LOG``), n rows; text as strings or dictionaries.
+        tracks: 30 columns (``schema.TRACK_FEATURES``), each track id once; text likewise.
+        shard: the log file, for messages.
+
+    Returns:
+        50 columns (``MERGED``), n rows in the log's order.
+
+    Raises:
+        BadInputError: a track of the log is not among the track features.
+    """
+    played = log[schema.LOG_TRACK_ID].cast(pa.string())
+    ids = tracks[schema.TRACK_ID].cast(pa.string()).combine_chunks()
+    row_of_track = pc.index_in(played, value_set=ids)
+    if row_of_track.null_count:
+        raise BadInputError(_without_features(played, row_of_track.is_null(), shard))
+    rows = row_of_track.combine_chunks()
+    features = tracks.select(schema.NUMERIC_TRACK_FEATURES).take(rows)
+    mode = dictionary_of(tracks["mode"])
+    text = text_of(schema.SESSION_LOG)
+    columns = {
+        **{name: log[name] for name in log.column_names if name not in text},
+        **{name: dictionary_of(log[name]) for name in text if name != schema.LOG_TRACK_ID},
+        schema.LOG_TRACK_ID: _played(ids, rows.to_numpy()),
+        **{name: features[name] for name in schema.NUMERIC_TRACK_FEATURES},
+        "mode": pa.DictionaryArray.from_arrays(mode.indices.take(rows), mode.dictionary),
+    }
+    return pa.Table.from_arrays([columns[name] for name in MERGED.names], schema=MERGED)
+
+
+def _played(ids: pa.StringArray, rows: np.ndarray) -> pa.DictionaryArray:
+    """Ids of the tracks in some rows of the track table; a dictionary of those alone, in its order."""
+    played = np.zeros(len(ids), bool)
+    played[rows] = True
+    codes = np.cumsum(played, dtype=np.int32) - np.int32(1)
+    return pa.DictionaryArray.from_arrays(pa.array(codes[rows]), ids.filter(pa.array(played)))
+
+
+def _without_features(ids: pa.ChunkedArray, orphaned: pa.ChunkedArray, shard: str) -> str:
+    orphans = np.flatnonzero(orphaned.to_numpy())
+    names = ids.take(pa.array(orphans)).to_numpy()
+    first = orphans[np.sort(np.unique(names, return_index=True)[1])]
+    tracks = "1 track" if len(first) == 1 else f"{len(first)} tracks"
+    return (
+        f"{shard}: column {schema.LOG_TRACK_ID} names {tracks} without features, first in "
+        f"{rows_text(first, ids)} (in order of session and position). Expected every track in a file of the "
+        f"folder {TRACK_FEATURES}; deliver what is missing there, or remove those sessions"
+    )

@@ -1,0 +1,119 @@
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from skip_pipeline.baselines import predictors as rivals
+from skip_pipeline.baselines.features import Examples, handmade_features, training_examples
+from skip_pipeline.baselines.predictors import BoostedTrees, Regression, fit_boosted_trees, fit_regression
+from skip_pipeline.errors import TrainingError
+from skip_pipeline.networks.tastes import Tastes
+from skip_pipeline_tests.builders import assert_says, refusal
+from skip_pipeline_tests.networks.literal_sessions import listeners_with_a_taste
+
+ONE_OUTCOME = Examples(np.zeros((3, 2), np.float32), np.ones(3, np.float32))
+
+
+@pytest.fixture(scope="module")
+def tastes() -> Tastes:
+    return Tastes.fit(listeners_with_a_taste(150)[0])
+
+
+@pytest.fixture(scope="module")
+def training(tastes: Tastes) -> Examples:
+    return training_examples(listeners_with_a_taste(150)[0], tastes)
+
+
+@pytest.fixture(scope="module")
+def validation(tastes: Tastes) -> Examples:
+    return training_examples(listeners_with_a_taste(40, seed=1)[0], tastes)
+
+
+@pytest.fixture(scope="module")
+def regression(training: Examples) -> Regression:
+    return fit_regression(training)
+
+
+@pytest.fixture(scope="module")
+def trees(training: Examples, validation: Examples, regression: Regression) -> BoostedTrees:
+    return fit_boosted_trees(training, validation, regression, seed=0)
+
+
+@pytest.mark.parametrize("name", ["regression", "trees"])
+def test_a_rival_learns_what_each_listener_likes(
+    name: str, tastes: Tastes, request: pytest.FixtureRequest
+) -> None:
+    test, _ = listeners_with_a_taste(200, seed=2)
+    features, _ = handmade_features(test, tastes)
+    p = request.getfixturevalue(name).p_not_skipped(features)
+
+    assert p.shape == (200,)
+    assert p.dtype == np.float64
+    assert ((p >= 0) & (p <= 1)).all()
+    # Nothing but the taste tells outcomes apart here: without it the area would be about a half.
+    assert roc_auc_score(test["not_skipped"], p) > 0.75
+
+
+def test_log_odds_and_probabilities_say_the_same(regression: Regression, validation: Examples) -> None:
+    odds = np.exp(regression.log_odds(validation.features))
+
+    assert regression.p_not_skipped(validation.features) == pytest.approx(odds / (1 + odds))
+
+
+def test_fitting_again_gives_the_same_probabilities(
+    training: Examples, validation: Examples, regression: Regression, trees: BoostedTrees
+) -> None:
+    again = fit_boosted_trees(training, validation, fit_regression(training), seed=0)
+
+    features = validation.features
+    assert np.array_equal(again.regression.p_not_skipped(features), regression.p_not_skipped(features))
+    assert np.array_equal(again.p_not_skipped(features), trees.p_not_skipped(features))
+
+
+def test_trees_stop_when_the_validation_loss_does(trees: BoostedTrees) -> None:
+    losses = -trees.trees.validation_score_
+
+    assert len(losses) < 500
+    assert losses.min() < min(losses[0], losses[-1])
+
+
+@pytest.mark.parametrize("what", ["training", "validation"])
+def test_examples_of_one_outcome_are_refused(
+    what: str, training: Examples, validation: Examples, regression: Regression
+) -> None:
+    given = {"training": training, "validation": validation} | {what: ONE_OUTCOME}
+
+    message = refusal(
+        TrainingError,
+        lambda: fit_boosted_trees(given["training"], given["validation"], regression, seed=0),
+    )
+    assert_says(message, f"of 3 {what} examples, 3 are", "expected both outcomes", "Deliver more sessions")
+
+
+def test_a_regression_on_one_outcome_is_refused() -> None:
+    assert_says(refusal(TrainingError, lambda: fit_regression(ONE_OUTCOME)), "of 3 training examples")
+
+
+def test_parameters_are_counted(regression: Regression, trees: BoostedTrees, training: Examples) -> None:
+    assert regression.parameters == training.features.shape[1] + 1
+    assert trees.parameters >= regression.parameters + 3 * trees.size  # a threshold and two leaves at least
+    assert trees.size == trees.trees.n_iter_ >= 1
+
+
+def test_trees_see_features_of_more_than_two_values(training: Examples, validation: Examples) -> None:
+    features = training.features[:, :3].copy()
+    features[:, 0], features[:, 1] = 0.0, features[:, 0] > 12
+    few = Examples(features, training.not_skipped)
+    regression = fit_regression(few)
+    trees = fit_boosted_trees(
+        few, Examples(validation.features[:, :3], validation.not_skipped), regression, seed=0
+    )
+
+    assert len(np.unique(features[:, 2])) <= 2
+    assert trees.columns.tolist() == []
+    assert trees.p_not_skipped(features).shape == (len(features),)
+
+
+def test_the_columns_that_trees_see_are_those_of_many_values() -> None:
+    features = np.array([[0, 0, 1, 5], [0, 1, 2, 5], [0, 0, 3, 6], [0, 1, 2, 7]], np.float32)
+
+    assert rivals._of_many_values(features).tolist() == [2, 3]

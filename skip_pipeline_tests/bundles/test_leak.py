@@ -1,0 +1,227 @@
+"""The wide form of the inputs, and the search for what no model may see."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from skip_pipeline import schema
+from skip_pipeline.bundles import leak
+from skip_pipeline.bundles.gather import ARRAYS
+from skip_pipeline.bundles.leak import LeakReport, find_leaks, wide_form
+from skip_pipeline_tests.builders import TRAIN, changed, scaled_table, session
+from skip_pipeline_tests.stages.shard_builders import same, shard
+
+INPUTS = tuple(schema.BRANCH_SHAPES)
+POSITION_IN_LOG = schema.SESSION_LOG_BRANCH.index("session_position")
+LENGTH_IN_LOG = schema.SESSION_LOG_BRANCH.index("session_length")
+LABEL_IN_LOG = schema.SESSION_LOG_BRANCH.index("not_skipped")
+TEMPO_IN_TRACK = schema.TRACK_BRANCH.index("tempo")
+
+
+def rows_of(scaled, code, columns):
+    """One session's rows as float32 (length, columns)."""
+    chosen = scaled["session_id"].to_numpy() == code
+    return np.column_stack([scaled[name].to_numpy()[chosen] for name in columns]).astype(np.float32)
+
+
+# --- Arrangement, on three sessions of 10, 13 and 20 tracks ---------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def three():
+    """Sessions whose tempo says position / 20 and whose label is 1 on positions divisible by 3."""
+    scaled, sessions, _ = shard([10, 13, 20])
+    positions = scaled["session_position"].to_numpy()
+    tempo, label = scaled.column_names.index("tempo"), scaled.column_names.index("not_skipped")
+    scaled = scaled.set_column(
+        tempo, schema.SCALED.field("tempo"), pa.array((positions / 20).astype(np.float32))
+    )
+    scaled = scaled.set_column(
+        label, schema.SCALED.field("not_skipped"), pa.array((positions % 3 == 0).astype(np.int8))
+    )
+    return wide_form(scaled, sessions)["train"]
+
+
+LENGTHS = pytest.mark.parametrize(("row", "length"), [(0, 10), (1, 13), (2, 20)])
+
+
+def test_arrays_have_the_shapes_of_the_schema_and_are_float32(three):
+    assert {name: three[name].shape for name in INPUTS} == {
+        "session_log": (3, 19, 35),
+        "previous_tracks": (3, 19, 31),
+        "skip_sequence": (3, 19, 1),
+        "last_track": (3, 31),
+    }
+    assert {three[name].dtype for name in (*INPUTS, "not_skipped")} == {np.dtype("float32")}
+    assert three["not_skipped"].shape == three["session_id"].shape == (3,)
+
+
+@LENGTHS
+def test_the_last_step_of_the_session_log_is_the_track_before_the_predicted_one(three, row, length):
+    padding = [0] * (20 - length)
+    assert three["session_log"][row, :, POSITION_IN_LOG].tolist() == [*padding, *range(1, length)]
+    assert three["session_log"][row, :, LENGTH_IN_LOG].tolist() == [*padding, *[length] * (length - 1)]
+
+
+@LENGTHS
+def test_the_tracks_of_a_step_are_those_of_the_session_log(three, row, length):
+    steps = three["previous_tracks"][row, :, TEMPO_IN_TRACK]
+    assert steps == pytest.approx(three["session_log"][row, :, POSITION_IN_LOG] / 20)
+
+
+@LENGTHS
+def test_the_skip_of_a_step_is_the_label_of_that_track_and_9_before_the_first(three, row, length):
+    expected = [9] * (20 - length) + [int(position % 3 == 0) for position in range(1, length)]
+    assert three["skip_sequence"][row, :, 0].tolist() == expected
+    assert three["session_log"][row, 20 - length :, LABEL_IN_LOG].tolist() == expected[20 - length :]
+
+
+@LENGTHS
+def test_steps_before_the_first_track_are_zero_in_every_column(three, row, length):
+    assert not three["session_log"][row, : 20 - length].any()
+    assert not three["previous_tracks"][row, : 20 - length].any()
+
+
+def test_the_last_track_is_that_of_the_predicted_position(three):
+    assert three["last_track"][:, TEMPO_IN_TRACK] == pytest.approx([0.5, 0.65, 1.0])
+
+
+def test_the_label_is_that_of_the_predicted_position(three):
+    assert three["not_skipped"].tolist() == [0, 0, 0]
+    scaled, sessions = scaled_table(session(TRAIN, 10, not_skipped=[False] * 9 + [True]))
+    assert wide_form(scaled, sessions)["train"]["not_skipped"].tolist() == [1]
+
+
+def test_sessions_keep_their_ids_and_their_order(three):
+    assert three["session_id"].tolist() == ["a", "b", "c"]
+
+
+def test_a_session_is_in_the_bundle_of_its_split_only():
+    scaled, sessions, _ = shard([10, 11, 12, 13], ["test", "train", "test", "validation"])
+    bundles = wide_form(scaled, sessions)
+    assert {split: bundles[split]["session_id"].tolist() for split in schema.SPLITS} == {
+        "train": ["b"],
+        "validation": ["d"],
+        "test": ["a", "c"],
+    }
+    alone = shard([10, 11, 12, 13]).wide()["train"]
+    assert same(bundles["test"], {name: alone[name][[0, 2]] for name in ARRAYS})
+
+
+@given(
+    lengths=st.lists(st.integers(10, 20), min_size=1, max_size=6),
+    seed=st.integers(0, 2**32 - 1),
+)
+@settings(deadline=None, max_examples=50)
+def test_every_row_can_be_read_back_from_the_bundle(lengths, seed):
+    scaled, sessions, _ = shard(lengths, seed=seed)
+    made = wide_form(scaled, sessions)["train"]
+    for code, length in enumerate(lengths):
+        log = rows_of(scaled, code, schema.SESSION_LOG_BRANCH)
+        tracks = rows_of(scaled, code, schema.TRACK_BRANCH)
+        label = rows_of(scaled, code, ["not_skipped"])
+        assert np.array_equal(made["session_log"][code, 20 - length :], log[:-1])
+        assert np.array_equal(made["previous_tracks"][code, 20 - length :], tracks[:-1])
+        assert np.array_equal(made["skip_sequence"][code, 20 - length :], label[:-1])
+        assert np.array_equal(made["last_track"][code], tracks[-1])
+        assert made["not_skipped"][code] == label[-1]
+
+
+# --- Leak -----------------------------------------------------------------------------------------------
+
+UNSEEN = sorted(set(schema.SCALED.names) - set(schema.TRACK_BRANCH) - {"session_id"})
+
+
+@given(column=st.sampled_from(UNSEEN), value=st.integers(-128, 127), code=st.integers(0, 2))
+@settings(deadline=None)
+def test_no_value_at_the_predicted_position_but_its_track_reaches_an_input(column, value, code):
+    lengths = [10, 13, 20]
+    scaled, sessions, _ = shard(lengths)
+    tampered = changed(scaled, column, sum(lengths[: code + 1]) - 1, value)
+    before, after = wide_form(scaled, sessions)["train"], wide_form(tampered, sessions)["train"]
+    assert same(before, after, INPUTS)
+    assert column == "not_skipped" or same(before, after)
+
+
+@pytest.mark.parametrize("column", schema.TRACK_BRANCH)
+def test_the_predicted_track_reaches_the_last_track_and_nothing_else(column):
+    scaled, sessions, _ = shard([10, 13])
+    tampered = changed(scaled, column, 22, 3)
+    before, after = wide_form(scaled, sessions)["train"], wide_form(tampered, sessions)["train"]
+    assert [name for name in ARRAYS if not np.array_equal(before[name], after[name])] == ["last_track"]
+
+
+# Not the position, which says where a row stands: changing it alone would leave a gap.
+@pytest.mark.parametrize("column", sorted(set(schema.SESSION_LOG_BRANCH) - {"session_position"}))
+def test_history_reaches_the_session_log(column):
+    scaled, sessions, _ = shard([10, 13])
+    tampered = changed(scaled, column, 21, 3)
+    before, after = wide_form(scaled, sessions)["train"], wide_form(tampered, sessions)["train"]
+    assert not np.array_equal(before["session_log"], after["session_log"])
+
+
+def test_no_leak_is_found_in_what_is_really_bundled():
+    made = shard([10, 13, 20], ["test", "train", "test"])
+    published = {split: made.bundle(split) for split in schema.SPLITS}
+    assert find_leaks(made.scaled, made.sessions, published) == LeakReport(sessions=3, leaking=())
+
+
+def test_sessions_are_compared_some_at_a_time(monkeypatch):
+    monkeypatch.setattr(leak, "_AT_ONCE", 2)
+    made = shard([10, 13, 20, 11, 12], ["test", "train", "test", "train", "test"])
+    published = {split: made.bundle(split) for split in schema.SPLITS}
+    assert find_leaks(made.scaled, made.sessions, published) == LeakReport(sessions=5, leaking=())
+    other = changed(made.scaled, "skip_1", 54, 1 - made.scaled["skip_1"][54].as_py())
+    assert find_leaks(other, made.sessions, published).leaking == ("session_log",)
+
+
+def test_inputs_that_were_made_from_another_table_are_found():
+    scaled, sessions, _ = made = shard([10, 13, 20])
+    published = {split: made.bundle(split) for split in schema.SPLITS}
+    other = changed(scaled, "skip_1", 3, 1 - scaled["skip_1"][3].as_py())
+    assert find_leaks(other, sessions, published).leaking == ("session_log",)
+
+
+def test_inputs_of_more_sessions_than_there_are_are_found():
+    made, more = shard([10, 13]), shard([10, 13, 20])
+    published = {split: more.bundle(split) for split in schema.SPLITS}
+    assert find_leaks(made.scaled, made.sessions, published).leaking == INPUTS
+
+
+LEAKS = {
+    "session_log": lambda arrays, last: arrays["session_log"].__setitem__(
+        (slice(None), 18, 0), last("skip_1")
+    ),
+    "previous_tracks": lambda arrays, last: arrays["previous_tracks"].__setitem__(
+        (slice(None), 18, 0), last("hour_of_day")
+    ),
+    "skip_sequence": lambda arrays, last: arrays["skip_sequence"].__setitem__(
+        (slice(None), 18, 0), last("not_skipped")
+    ),
+    "last_track": lambda arrays, last: arrays["last_track"].__setitem__(
+        (slice(None), 0), last("hist_user_behavior_reason_end_fwdbtn")
+    ),
+}
+
+
+@pytest.mark.parametrize("name", INPUTS)
+def test_a_planted_leak_is_found(name):
+    scaled, sessions, _ = made = shard([10, 13, 20])
+    published = made.wide()
+    ends = np.array([9, 22, 42])
+    LEAKS[name](published["train"], lambda column: scaled[column].to_numpy()[ends])
+    assert find_leaks(scaled, sessions, published).leaking == (name,)
+
+
+def test_every_column_that_no_input_may_see_is_tampered_with(monkeypatch):
+    seen = []
+    arrange = leak._arrange
+    monkeypatch.setattr(leak, "_arrange", lambda scaled, ids: seen.append(scaled) or arrange(scaled, ids))
+    made = shard([10, 13])
+    find_leaks(made.scaled, made.sessions, made.wide())
+    before, after = seen
+    moved = {name for name in before.column_names if not before[name].equals(after[name])}
+    assert moved == set(UNSEEN) - {"session_position", "session_length"}
+    assert {i for n in moved for i in np.flatnonzero(before[n].to_numpy() != after[n].to_numpy())} == {9, 22}

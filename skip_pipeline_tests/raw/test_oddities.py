@@ -1,0 +1,58 @@
+import pyarrow as pa
+import pytest
+
+from skip_pipeline.raw.oddities import junk_dates, unknown_levels
+from skip_pipeline.raw.session_log import read_session_log
+from skip_pipeline_tests.builders import PUBLISHED_ROWS, session
+
+
+def test_unknown_levels_are_counted_by_column_and_level(load):
+    starts = ["popup", "popup", "uriopen", *["trackdone"] * 6, ""]
+    _, summary = load(session(hist_user_behavior_reason_start=starts, context_type="Radio"))
+    assert summary.unknown_levels == {
+        "context_type": {"Radio": 10},
+        "hist_user_behavior_reason_start": {"": 1, "popup": 2, "uriopen": 1},
+    }
+
+
+@pytest.mark.parametrize(
+    "date",
+    [
+        "1969-12-31",
+        "2032-01-01",
+        "soon",
+        "",
+        "2018-02-30",
+        "15.07.2018",
+        "20180715",
+        "2008-10-06",
+        "2026-03-03",
+    ],
+)
+def test_a_junk_date_is_counted(load, date):
+    _, summary = load(session(date=["2018-07-15"] * 8 + [date] * 2))
+    assert summary.junk_dates == {date: 2}
+
+
+@pytest.mark.parametrize("date", ["2008-10-07", "2018-07-15", "2026-03-01", "2026-03-02"])
+def test_a_plausible_date_is_not_counted(load, date):
+    _, summary = load(session(date=date))
+    assert summary.junk_dates == {}
+
+
+def test_published_rows_know_no_unknown_level_and_no_junk_date(today):
+    log = read_session_log(PUBLISHED_ROWS)
+    assert unknown_levels(log) == {}
+    assert junk_dates(log["date"], today=today) == {}
+
+
+def test_a_value_that_belongs_to_no_row_is_not_counted(today):
+    text = pa.DictionaryArray.from_arrays(pa.array([1, 1], pa.int32()), pa.array(["popup", "radio"]))
+    assert unknown_levels(pa.table({"context_type": text})) == {}
+    dates = pa.DictionaryArray.from_arrays(pa.array([1, 1], pa.int32()), pa.array(["soon", "2018-07-15"]))
+    assert junk_dates(pa.chunked_array([dates]), today=today) == {}
+
+
+def test_text_as_strings_is_counted_the_same():
+    table = pa.table({"mode": ["minor", "dorian", "major", "dorian"]})
+    assert unknown_levels(table) == {"mode": {"dorian": 2}}

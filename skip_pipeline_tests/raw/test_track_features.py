@@ -1,0 +1,78 @@
+import pytest
+
+from skip_pipeline import schema
+from skip_pipeline.errors import BadInputError
+from skip_pipeline.raw.track_features import TRACK_FEATURES
+from skip_pipeline_tests.builders import assert_says, refusal, track, track_table
+
+
+def test_tracks_of_all_files_come_as_one_table_sorted_by_id(read_tracks):
+    tracks = read_tracks([track("t_3"), track("t_1")], [track("t_2")])
+    assert tracks.schema.equals(TRACK_FEATURES)
+    assert tracks.cast(schema.TRACK_FEATURES).equals(track_table(*(track(f"t_{i}") for i in (1, 2, 3))))
+
+
+def test_a_track_listed_twice_in_a_file_is_named_with_its_rows(read_tracks, raw):
+    message = refusal(
+        BadInputError, lambda: read_tracks([track("t_2"), track("t_1"), track("t_2", energy=0.5)])
+    )
+    assert_says(
+        message,
+        "column track_id lists 't_2' more than once",
+        f"{raw / 'a.csv'} data rows 1, 3",
+        "expected each track once",
+        "Remove the repeated rows",
+    )
+
+
+def test_a_track_listed_in_two_files_is_named_with_both(read_tracks, raw):
+    message = refusal(BadInputError, lambda: read_tracks([track("t_1"), track("t_2")], [track("t_2")]))
+    assert_says(
+        message, f"'t_2' more than once ({raw / 'a.csv'} data row 2; {raw / 'b.csv'} data row 1); expected"
+    )
+
+
+def test_further_tracks_listed_twice_are_counted(read_tracks):
+    rows = [track(f"t_{i}") for i in range(4)]
+    assert ", and 3 other tracks;" in refusal(BadInputError, lambda: read_tracks(rows, rows))
+    assert ", and 1 other track;" in refusal(BadInputError, lambda: read_tracks(rows[:2], rows[:2]))
+
+
+def test_an_empty_track_id_is_named_with_its_row(read_tracks, raw):
+    message = refusal(BadInputError, lambda: read_tracks([track("t_1"), track("")]))
+    assert_says(message, f"{raw / 'a.csv'}: column track_id is empty in data row 2", "needs an id", "Fill in")
+
+
+@pytest.mark.parametrize("value", ["NaN", "inf", "-inf"])
+def test_a_feature_that_is_not_finite_is_named_with_its_row(read_tracks, raw, value):
+    message = refusal(BadInputError, lambda: read_tracks([track("t_1"), track("t_2", energy=value)]))
+    assert_says(
+        message,
+        f"{raw / 'a.csv'}: column energy is not a finite 32-bit number in data row 2",
+        "correct or remove",
+    )
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "expected"),
+    [
+        ("acousticness", "high", "a number"),
+        ("release_year", "1999.0", "a whole number from -32768 to 32767"),
+        ("key", "C", "a whole number from -128 to 127"),
+    ],
+)
+def test_a_feature_of_a_wrong_type_is_named_with_its_row(read_tracks, raw, column, value, expected):
+    message = refusal(BadInputError, lambda: read_tracks([track("t_1"), track("t_2", **{column: value})]))
+    assert_says(message, str(raw / "a.csv"), f"column {column} is not {expected} in data row 2 ('{value}')")
+
+
+def test_the_order_of_delivery_leaves_no_trace(read_tracks):
+    rows = [track("t_1", mode="minor"), track("t_2"), track("t_3", mode="dorian"), track("t_4")]
+    sorted_already = read_tracks(rows)
+    assert read_tracks(rows[::-1]).equals(sorted_already)
+    assert read_tracks(rows[2:], rows[:2]).equals(sorted_already)
+    assert sorted_already["mode"].chunk(0).dictionary.to_pylist() == ["minor", "major", "dorian"]
+
+
+def test_one_track_alone_is_a_table(read_tracks):
+    assert read_tracks([track("t_1")])["track_id"].to_pylist() == ["t_1"]

@@ -1,0 +1,286 @@
+"""Every stage over a handful of logs that come, change, move, go, vanish meanwhile, or cannot be read."""
+
+from __future__ import annotations
+
+import resource
+import shutil
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from skip_pipeline.bundles.gather import open_bundle
+from skip_pipeline.errors import BadInputError, BusyError, FullDiskError, MissingInputError
+from skip_pipeline.settings import DataLayout
+from skip_pipeline.stages import flow as stages
+from skip_pipeline.stages.encode import split_of
+from skip_pipeline.storage import MANIFEST, Apply, ShardJob, Staging, in_turn, lock, read_manifest
+from skip_pipeline_tests.builders import TRACKS, Row, assert_says, deliver, refusal, session
+
+LOGS = ("log_0", "log_1", "log_2", "log_3")
+STAGES: dict[str, Callable[..., Any]] = {
+    "session_logs": stages.session_logs,
+    "track_features": stages.track_features,
+    "merged_table": stages.merged_table,
+    "encoded_table": stages.encoded_table,
+    "scaled_table": stages.scaled_table,
+    "tensor_bundles": stages.tensor_bundles,
+}
+BY_SHARD = ("session_logs", "merged_table", "encoded_table", "scaled_table", "tensor_bundles")
+
+
+_NAMES = np.array([f"s{i}" for i in range(200)], object)
+TRAINING_IDS = _NAMES[split_of(_NAMES) == 0].tolist()
+"""Session ids that the hash puts into training."""
+
+
+def log(name: str, sessions: int = 2, **columns: Any) -> list[Row]:
+    """Sessions of one log. All play every track, so that no log widens the range seen in training."""
+    first = 2 * int(name.rpartition("_")[2])
+    ids = TRAINING_IDS[first : first + sessions]
+    return [*session(ids[0], 20, **columns), *(row for own in ids[1:] for row in session(own, 20))]
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> DataLayout:
+    """A data directory with all logs but the last, not yet worked on."""
+    made = DataLayout(tmp_path / "data")
+    deliver(made.root / "01_raw" / "track_features" / "tf.csv", TRACKS)
+    for name in LOGS[:-1]:
+        deliver(raw(made, name), log(name))
+    return made
+
+
+def raw(layout: DataLayout, name: str) -> Path:
+    return layout.root / "01_raw" / "training_set" / f"{name}.csv"
+
+
+def staging_of(made: Any) -> Staging:
+    return made if isinstance(made, Staging) else made.staging
+
+
+def run(layout: DataLayout, apply: Apply = in_turn) -> dict[str, list[str]]:
+    """All stages; for those that work by shard, the logs whose shards were made."""
+    made = {name: staging_of(stage(layout, apply=apply)).made for name, stage in STAGES.items()}
+    return {name: sorted(Path(s).stem for s in made[name] if not s.startswith("_")) for name in BY_SHARD}
+
+
+def everywhere(*logs: str) -> dict[str, list[str]]:
+    return {name: list(logs) for name in BY_SHARD}
+
+
+def folders(layout: DataLayout) -> list[Path]:
+    tables = (layout.merged, layout.encoded, layout.scaled, layout.bundles)
+    return [layout.session_log_summaries, layout.track_feature_summaries, *tables]
+
+
+def results(layout: DataLayout) -> dict[Path, bytes]:
+    """Whatever is published, by path; without manifests, which tell how long it took."""
+    files = (path for folder in folders(layout) for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(layout.root): path.read_bytes() for path in files if path.name[0] != "."} | {
+        folder.relative_to(layout.root) / MANIFEST: b"" for folder in folders(layout)
+    }
+
+
+def from_nothing(layout: DataLayout) -> dict[Path, bytes]:
+    """What another data directory with the same raw files comes to."""
+    other = DataLayout(layout.root.with_name("other"))
+    shutil.rmtree(other.root, ignore_errors=True)
+    shutil.copytree(layout.root / "01_raw", other.root / "01_raw")
+    run(other)
+    return results(other)
+
+
+def named(layout: DataLayout, name: str) -> set[str]:
+    """Stage folders that hold a file or folder called after a log, hidden ones of a run cut short too."""
+    return {
+        folder.name
+        for folder in folders(layout)
+        for path in folder.rglob("*")
+        if name in path.relative_to(folder).as_posix()
+    }
+
+
+# --- Logs that come, change, move and go --------------------------------------------------------------
+
+
+def test_nothing_new_makes_nothing(layout: DataLayout) -> None:
+    assert run(layout) == everywhere(*LOGS[:-1])
+    before = results(layout)
+    assert run(layout) == everywhere()
+    assert results(layout) == before
+
+
+def test_a_log_that_is_added_is_made_alone_and_adds_up(layout: DataLayout) -> None:
+    run(layout)
+    deliver(raw(layout, "log_3"), log("log_3"))
+    assert run(layout) == everywhere("log_3")
+    assert results(layout) == from_nothing(layout)
+    rows = {folder.name: read_manifest(folder, made_by="a stage").rows for folder in folders(layout)}
+    assert [rows[f.name] for f in (layout.session_log_summaries, layout.merged, layout.scaled)] == [160] * 3
+    assert rows[layout.bundles.name] == open_bundle(layout.bundles, "train").sessions == 8
+
+
+def test_a_log_that_is_changed_is_made_again_alone(layout: DataLayout) -> None:
+    run(layout)
+    deliver(raw(layout, "log_1"), log("log_1", premium=False))
+    assert run(layout) == everywhere("log_1")
+    assert results(layout) == from_nothing(layout)
+    premium = [pq.read_table(layout.scaled / f"{name}.parquet")["premium"].to_pylist() for name in LOGS[:-1]]
+    assert [set(values[:20]) for values in premium] == [{1}, {0}, {1}]
+
+
+def test_a_log_that_is_renamed_is_made_under_its_new_name_and_leaves_nothing_under_the_old(
+    layout: DataLayout,
+) -> None:
+    run(layout)
+    raw(layout, "log_0").rename(raw(layout, "log_9"))
+    assert run(layout) == everywhere("log_9")
+    assert named(layout, "log_0") == set()
+    assert results(layout) == from_nothing(layout)
+
+
+def test_a_log_that_is_removed_goes_from_every_stage(layout: DataLayout) -> None:
+    run(layout)
+    assert named(layout, "log_2") == {f.name for f in folders(layout)} - {layout.track_feature_summaries.name}
+    raw(layout, "log_2").unlink()
+    assert run(layout) == everywhere()
+    assert named(layout, "log_2") == set()
+    assert results(layout) == from_nothing(layout)
+
+
+# --- Logs that cannot be read ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stage", ["session_logs", "merged_table"])
+def test_one_corrupt_log_is_named_and_costs_itself_alone_when_it_is_mended(
+    layout: DataLayout, stage: str
+) -> None:
+    text = raw(layout, "log_1").read_text()
+    raw(layout, "log_1").write_text(text.replace(",true,", ",maybe,", 1))
+    message = refusal(BadInputError, lambda: STAGES[stage](layout))
+    assert_says(message, str(raw(layout, "log_1")), "'maybe'", "true or false")
+    assert "more failed" not in message
+
+    raw(layout, "log_1").write_text(text)
+    assert "log_1" in [Path(name).stem for name in staging_of(STAGES[stage](layout)).made]
+    assert run(layout)[stage] == []
+    assert results(layout) == from_nothing(layout)
+
+
+@pytest.mark.parametrize("stage", ["session_logs", "merged_table"])
+def test_a_corrupt_log_leaves_what_is_published_as_it_was(layout: DataLayout, stage: str) -> None:
+    run(layout)
+    before = results(layout)
+    deliver(raw(layout, "log_1"), b"not,a,log\n")
+    refusal(BadInputError, lambda: STAGES[stage](layout))
+    assert {path: content for path, content in results(layout).items() if path in before} == before
+    deliver(raw(layout, "log_1"), log("log_1"))
+    assert run(layout) == everywhere()
+    assert results(layout) == before
+
+
+def vanishing(name: str, path: Path) -> Apply:
+    """Removes a log at the moment when its job, but not yet its identity, is asked for."""
+
+    def apply(function: Callable[[Any], Any], shards: Sequence[Any], /) -> Iterable[Any]:
+        for shard in shards:
+            if isinstance(shard, ShardJob) and Path(shard.name).stem == name:
+                path.unlink()
+            yield function(shard)
+
+    return apply
+
+
+@pytest.mark.parametrize("stage", ["session_logs", "merged_table"])
+def test_a_log_that_vanishes_in_mid_run_is_named_and_made_alone_when_it_is_back(
+    layout: DataLayout, stage: str
+) -> None:
+    path = raw(layout, "log_1")
+    content = path.read_bytes()
+    message = refusal(MissingInputError, lambda: STAGES[stage](layout, apply=vanishing("log_1", path)))
+    assert_says(message, str(path))
+    assert not (folders(layout)[0] / MANIFEST).exists()  # nothing is published of half a set
+
+    path.write_bytes(content)
+    made = staging_of(STAGES[stage](layout)).made
+    assert [Path(name).stem for name in made if not name.startswith("_")] == ["log_1"]
+    run(layout)
+    assert results(layout) == from_nothing(layout)
+
+
+# --- A disk that is full --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def at_most() -> Iterator[Callable[[int], None]]:
+    """Has every write beyond so many bytes of a file fail, as on a full disk, in the middle of the file."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_full_disk_corrupts_nothing_and_the_next_run_goes_on(
+    layout: DataLayout, at_most: Callable[[int], None]
+) -> None:
+    run(layout)
+    before = results(layout)
+    deliver(raw(layout, "log_3"), log("log_3", sessions=80))
+    small = max(len(content) for content in before.values())
+
+    at_most(small)
+    with pytest.raises(FullDiskError, match=r"too large.*free some space and run again"):
+        stages.merged_table(layout)
+    at_most(resource.RLIM_INFINITY)
+
+    assert {path: content for path, content in results(layout).items() if path in before} == before
+    assert not list(layout.merged.glob("log_3*"))
+    assert run(layout) == everywhere("log_3")
+    assert results(layout) == from_nothing(layout)
+
+
+# --- Two runs -------------------------------------------------------------------------------------------
+
+
+class Paused:
+    """A run in a thread that stops before its first shard until it is let go."""
+
+    def __init__(self, layout: DataLayout) -> None:
+        self.begun, self.let_go = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=lambda: stages.merged_table(layout, apply=self._apply))
+
+    def _apply(self, function: Callable[[Any], Any], shards: Sequence[Any], /) -> Iterable[Any]:
+        if any(isinstance(shard, ShardJob) for shard in shards):
+            self.begun.set()
+            self.let_go.wait()
+        return map(function, shards)
+
+    def __enter__(self) -> Paused:
+        self._thread.start()
+        self.begun.wait()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.let_go.set()
+        self._thread.join()
+
+
+def test_a_second_run_over_the_same_folder_is_refused(
+    layout: DataLayout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lock, "_LOCK_SECONDS", 0.1)
+    with Paused(layout):
+        message = refusal(BusyError, lambda: stages.merged_table(layout))
+    assert_says(message, "another process is writing", str(layout.merged), "run again")
+    run(layout)
+    assert results(layout) == from_nothing(layout)
+
+
+def test_a_second_run_waits_for_one_that_is_about_to_end(layout: DataLayout) -> None:
+    with Paused(layout) as first:
+        threading.Timer(0.2, first.let_go.set).start()
+        assert staging_of(stages.merged_table(layout)).made == []
