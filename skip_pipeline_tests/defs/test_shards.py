@@ -155,14 +155,14 @@ def test_one_corrupt_night_costs_that_night_alone_when_it_is_mended(running):
 
 def test_the_code_version_follows_the_sources(tmp_path, monkeypatch):
     package = tmp_path / "package"
-    (package / "flow").mkdir(parents=True)
-    (package / "flow/merge.py").write_text("1")
+    (package / "stages").mkdir(parents=True)
+    (package / "stages/merge.py").write_text("1")
     (package / "schema.py").write_text("1")
     monkeypatch.setattr(code_version, "_PACKAGE", package)
     version = code_version.stages_version.__wrapped__
     before = version()
     assert version() == before
-    (package / "flow/merge.py").write_text("2")
+    (package / "stages/merge.py").write_text("2")
     changed = version()
     (package / "report.py").write_text("not a stage")
     assert before != changed == version()
