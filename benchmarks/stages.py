@@ -139,9 +139,10 @@ def persisted(
         started = time.perf_counter()
         bundles = publish_all(layout, apply)
         seconds = time.perf_counter() - started
-    tables = sum(_bytes_below(stage) for stage in (layout.merged, layout.encoded, layout.scaled))
+    stages_of_tables = (layout.merged, layout.encoded, layout.scaled)
+    tables = sum(read_manifest(stage, made_by="table").bytes for stage in stages_of_tables)
     rows = read_manifest(layout.scaled, made_by="scaled_table").rows
-    return Made(None, rows, bundles.rows, tables, _bytes_below(layout.bundles), seconds)
+    return Made(None, rows, bundles.rows, tables, bundles.manifest.bytes, seconds)
 
 
 def publish_all(layout: DataLayout, apply: Apply = in_turn) -> Staging:
@@ -156,7 +157,3 @@ def start_worker(number: int) -> int:
     """What a worker does before the clock starts; unpickling it has imported all that the stages need."""
     time.sleep(_START_SECONDS)
     return number
-
-
-def _bytes_below(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

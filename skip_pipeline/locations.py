@@ -109,14 +109,3 @@ def files_below(folder: Path) -> list[tuple[str, Path]]:
     keys = file_system(folder).find(prefix)  # one request per thousand objects
     names = sorted(key.removeprefix(prefix) for key in keys)
     return [(name, folder / name) for name in names]
-
-
-def version_of(path: Path) -> str:
-    """A text that is another one once the file has been written again.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-    """
-    if is_local(path):
-        return str(path.stat().st_mtime_ns)
-    return str(file_system(path).ukey(key_of(path)))

@@ -6,7 +6,7 @@ nothing has to be unpickled.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -122,25 +122,27 @@ def write_baselines(
     return int(table.num_rows)
 
 
-def read_baselines(folder: Path, bundles: Mapping[str, Mapping[str, Any]]) -> tuple[BaselinePredictions, ...]:
+def read_baselines(
+    find: Callable[[str], Path], bundles: Mapping[str, Mapping[str, Any]]
+) -> tuple[BaselinePredictions, ...]:
     """Read what ``write_baselines`` wrote, in the order of ``schema.BASELINES``.
 
     Args:
-        folder: as published.
+        find: where each file is (``Manifest.path``).
         bundles: that are to be scored; every session has to be predicted, in the same order.
 
     Raises:
         MissingInputError: a file is not there.
         ContractError: a file is damaged, or of other sessions.
     """
-    path = folder / BASELINES_FILE
+    path = find(BASELINES_FILE)
     table = read_table(path, schema.BASELINE_PREDICTIONS)
     keys = _keys(bundles)
     for name in keys.column_names:
         of_file, of_bundles = table[name].cast(pa.string()), keys[name].cast(pa.string())
         if of_file != of_bundles:
             raise ContractError(f"{path} {_difference(of_file, of_bundles)}; {_REMEDY}")
-    fits = _read_fits(folder / BASELINE_FITS_FILE)
+    fits = _read_fits(find(BASELINE_FITS_FILE))
     bounds = np.cumsum([len(bundles[split][schema.LABEL]) for split in PREDICTED])[:-1]
     return tuple(
         BaselinePredictions(

@@ -19,8 +19,8 @@ from skip_pipeline.bundles.decode import DECODERS
 from skip_pipeline.bundles.parts import Part, open_parts
 from skip_pipeline.bundles.records import ROW_TYPES, SESSION, padding_record
 from skip_pipeline.errors import RefusedError
-from skip_pipeline.locations import location
-from skip_pipeline.storage import on_this_machine
+from skip_pipeline.locations import is_local, location
+from skip_pipeline.storage import Manifest, is_published, on_this_machine, read_manifest
 
 ARRAYS: Final = (*schema.BRANCH_SHAPES, schema.LABEL, schema.SESSION_ID)
 """Names of a bundle's arrays."""
@@ -249,14 +249,14 @@ class Bundle(Mapping[str, Any]):
         yield from zip(parts[starts].tolist(), starts.tolist(), ends.tolist(), strict=True)
 
 
-def open_bundle(bundles_dir: Path | str, split: str) -> Bundle:
+def open_bundle(bundles_dir: Path | str | Manifest, split: str) -> Bundle:
     """Open one split, memory-mapped and read-only; nothing is copied before it is asked for.
 
     A bundle in an object store is copied to this machine first, once for each publication (see
     ``storage.on_this_machine``).
 
     Args:
-        bundles_dir: the folder ``05_bundles`` of a data directory, or its URL.
+        bundles_dir: the folder ``05_bundles`` of a data directory, its URL, or one generation's manifest.
         split: ``train``, ``validation`` or ``test``.
 
     Raises:
@@ -270,7 +270,7 @@ def open_bundle(bundles_dir: Path | str, split: str) -> Bundle:
     return Bundle(tracks, [part.of_split(split) for part in parts])
 
 
-def open_bundles(bundles_dir: Path | str) -> dict[str, Bundle]:
+def open_bundles(bundles_dir: Path | str | Manifest) -> dict[str, Bundle]:
     """Open every split, by name; each file is mapped once for all of them.
 
     Raises:
@@ -280,7 +280,10 @@ def open_bundles(bundles_dir: Path | str) -> dict[str, Bundle]:
     return {split: Bundle(tracks, [part.of_split(split) for part in parts]) for split in schema.SPLITS}
 
 
-def _opened(bundles_dir: Path | str) -> tuple[np.ndarray, tuple[Part, ...]]:
+def _opened(bundles_dir: Path | str | Manifest) -> tuple[np.ndarray, tuple[Part, ...]]:
+    if isinstance(bundles_dir, Manifest):
+        return open_parts(bundles_dir.folder, on_this_machine(bundles_dir).path)
     folder = location(bundles_dir) if isinstance(bundles_dir, str) else bundles_dir
-    with on_this_machine(folder, made_by="tensor_bundles") as here:
-        return open_parts(here)
+    if is_local(folder) and not is_published(folder):
+        return open_parts(folder, folder.joinpath)
+    return _opened(read_manifest(folder, made_by="tensor_bundles"))

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import resource
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -34,6 +34,8 @@ SESSIONS: Final = "sessions.npy"
 ROWS: Final = "rows.npy"
 IDS: Final = "session_id.npy"
 PART_FILES: Final = (SESSIONS, ROWS, IDS)
+
+Find = Callable[[str], Path]
 
 FORMAT: Final = 2
 """Number of this layout, in ``parts.json``; another number is another layout."""
@@ -126,8 +128,8 @@ def record_from_json(content: Mapping[str, Any]) -> PartRecord:
     return PartRecord(**{**content, "sessions": sessions})
 
 
-def read_parts(bundles_dir: Path) -> tuple[PartRecord, ...]:
-    """Read ``parts.json``.
+def read_parts(bundles_dir: Path, find: Find) -> tuple[PartRecord, ...]:
+    """Read ``parts.json``, see ``open_parts``.
 
     Raises:
         MissingInputError: the bundles have not been made.
@@ -135,7 +137,7 @@ def read_parts(bundles_dir: Path) -> tuple[PartRecord, ...]:
     """
     path = bundles_dir / PARTS
     try:
-        content = read_json(path)
+        content = read_json(find(PARTS))
         if content["format"] != FORMAT:
             raise ValueError(f"format {content['format']}, not {FORMAT}")
         return tuple(record_from_json(fields) for fields in content["parts"])
@@ -147,8 +149,12 @@ def read_parts(bundles_dir: Path) -> tuple[PartRecord, ...]:
         ) from damage
 
 
-def open_parts(bundles_dir: Path) -> tuple[np.ndarray, tuple[Part, ...]]:
+def open_parts(bundles_dir: Path, find: Find) -> tuple[np.ndarray, tuple[Part, ...]]:
     """Map the track matrix and every part's files, and compare them with one another.
+
+    Args:
+        bundles_dir: for messages.
+        find: where the file of each plain name is (``Manifest.path``, or ``bundles_dir.joinpath``).
 
     Returns:
         float32 (tracks, 31), and the parts.
@@ -157,10 +163,10 @@ def open_parts(bundles_dir: Path) -> tuple[np.ndarray, tuple[Part, ...]]:
         MissingInputError: a file is not there.
         ContractError: a file is not readable, or does not fit the others.
     """
-    records = read_parts(bundles_dir)
+    records = read_parts(bundles_dir, find)
     _allow_open_files(len(PART_FILES) * len(records))
-    tracks = open_tracks(bundles_dir / TRACKS)
-    return tracks, tuple(open_part(bundles_dir, record, tracks) for record in records)
+    tracks = open_tracks(find(TRACKS))
+    return tracks, tuple(open_part(bundles_dir, find, record, tracks) for record in records)
 
 
 def open_tracks(path: Path) -> np.ndarray:
@@ -175,7 +181,7 @@ def open_tracks(path: Path) -> np.ndarray:
     return tracks
 
 
-def open_part(bundles_dir: Path, record: PartRecord, matrix: np.ndarray) -> Part:
+def open_part(bundles_dir: Path, find: Find, record: PartRecord, matrix: np.ndarray) -> Part:
     """Map one part's files, and compare them with its record and the track matrix.
 
     Raises:
@@ -188,7 +194,7 @@ def open_part(bundles_dir: Path, record: PartRecord, matrix: np.ndarray) -> Part
             f"{folder} was made for {record.tracks} tracks, and {bundles_dir / TRACKS} has {tracks}; "
             "materialize tensor_bundles again"
         )
-    sessions, rows, ids = (open_array(folder / name) for name in PART_FILES)
+    sessions, rows, ids = (open_array(find(f"{record.name}/{name}")) for name in PART_FILES)
     n = sum(record.sessions.values())
     if sessions.dtype != SESSION or sessions.shape != (n,):
         raise _unlike(folder / SESSIONS, sessions, f"{n} records of {', '.join(SESSION.names or ())}")

@@ -66,8 +66,8 @@ def _table_checks(
 def tensor_bundles_checks(data: DataDirectory, engine: ShardEngine) -> Iterator[dg.AssetCheckResult]:
     """Shapes, sessions that add up, and no way for the label to reach an input."""
     layout = data.layout()
-    shards = shard_names(read_manifest(layout.scaled, made_by="scaled_table"))
-    tables = {name: layout.scaled / SESSIONS_FOLDER / name for name in shards}
+    scaled = read_manifest(layout.scaled, made_by="scaled_table")
+    tables = [scaled.path(f"{SESSIONS_FOLDER}/{name}") for name in shard_names(scaled)]
     try:
         bundles, fault = open_bundles(layout.bundles), ""
     except ContractError as broken:
@@ -75,7 +75,7 @@ def tensor_bundles_checks(data: DataDirectory, engine: ShardEngine) -> Iterator[
     yield from _results(
         "tensor_bundles",
         contracts.judge_bundles(
-            bundles, fault, expected_sessions=sum(read_columns(path)[1] for path in tables.values())
+            bundles, fault, expected_sessions=sum(read_columns(path)[1] for path in tables)
         ),
     )
     if fault:
@@ -99,8 +99,7 @@ def tensor_bundles_checks(data: DataDirectory, engine: ShardEngine) -> Iterator[
 def evaluation_report_checks(data: DataDirectory) -> Iterator[dg.AssetCheckResult]:
     """A model that does not beat always giving the commoner answer is not worth reporting."""
     layout = data.layout()
-    read_manifest(layout.report, made_by="evaluation_report")
-    metrics = read_json(layout.report / METRICS_FILE)
+    metrics = read_json(read_manifest(layout.report, made_by="evaluation_report").path(METRICS_FILE))
     accuracy, majority = metrics["test"]["accuracy"], metrics["baselines"]["majority"]["accuracy"]
     facts = {"test accuracy": accuracy, "majority class": majority}
     yield from _results("evaluation_report", [Finding(contracts.BEATS_MAJORITY, accuracy > majority, facts)])

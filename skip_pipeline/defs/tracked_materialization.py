@@ -4,11 +4,9 @@ import io
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from skip_pipeline.defs.tracking_guard import Guard
-from skip_pipeline.locations import is_local
 from skip_pipeline.storage import DatasetFacts
 
 if TYPE_CHECKING:
@@ -68,17 +66,7 @@ class TrackedMaterialization:
 
     def artifact(self, path: Path, folder: str | None = None) -> None:
         """Copy one file to the run's artifacts."""
-
-        def log(mlflow: Any) -> None:
-            if is_local(path):
-                mlflow.log_artifact(str(path), folder)
-                return
-            with TemporaryDirectory() as here:  # MLflow takes files of this machine alone
-                copy = Path(here) / path.name
-                copy.write_bytes(path.read_bytes())
-                mlflow.log_artifact(str(copy), folder)
-
-        self.attempt(log)
+        self.attempt(lambda mlflow: mlflow.log_artifact(str(path), folder))
 
     def json(self, content: Mapping[str, object], name: str) -> None:
         """Store a mapping among the run's artifacts, as a JSON file."""

@@ -138,7 +138,8 @@ def write_reference(folder: Path, layout: DataLayout, trained_on: Container[str]
         TrainingError: there is no session.
     """
     bundles = open_bundles(layout.bundles)
-    tracks = read_table(layout.merged / TRACK_TABLE, schema.TRACK_FEATURES)
+    merged = read_manifest(layout.merged, made_by="merged_table")
+    tracks = read_table(merged.path(TRACK_TABLE), schema.TRACK_FEATURES)
     p = PackedModel(folder).predict(bundles["test"], sorted_ids(tracks[schema.TRACK_ID]))
     reference = Reference(
         data_source(layout.raw),

@@ -25,7 +25,7 @@ from skip_pipeline.settings import (
     VOLUME_LIMIT,
     DataLayout,
 )
-from skip_pipeline.storage import read_table
+from skip_pipeline.storage import read_manifest, read_table
 
 FEATURES: Final = "features_as_in_training"
 KNOWN_TRACKS: Final = "tracks_known_to_champion"
@@ -132,7 +132,8 @@ def look_at(layout: DataLayout, reference: Reference, champion: PackedModel, *, 
     wanted = set(new) or set(shards)
     bundles = open_bundles(layout.bundles)
     parts = [part for bundle in bundles.values() for part in bundle.parts if part.name in wanted]
-    tracks = read_table(layout.merged / TRACK_TABLE, schema.TRACK_FEATURES)
+    merged = read_manifest(layout.merged, made_by="merged_table")
+    tracks = read_table(merged.path(TRACK_TABLE), schema.TRACK_FEATURES)
     track_ids = sorted_ids(tracks[schema.TRACK_ID])
     observed = profile(parts, tracks, like=reference.profile)
     drifts = find_drift(reference.profile, observed)

@@ -6,7 +6,7 @@ predicted one: what the log says at the predicted position is not known when the
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -49,11 +49,11 @@ class Circumstances:
     known_track: np.ndarray
 
 
-def read_circumstances(merged: Path, train: Bundle, test: Bundle) -> Circumstances:
+def read_circumstances(find: Callable[[str], Path], train: Bundle, test: Bundle) -> Circumstances:
     """Read what the bundles do not hold, shard by shard and the needed columns alone.
 
     Args:
-        merged: folder of the merged table that the bundles were made from.
+        find: where each shard of the merged table is that the bundles were made from (``Manifest.path``).
         train: the training sessions, of which the tracks are used.
         test: the test sessions.
 
@@ -61,7 +61,7 @@ def read_circumstances(merged: Path, train: Bundle, test: Bundle) -> Circumstanc
         MissingInputError: a shard of the merged table is not there.
         ContractError: a shard is not readable, or lacks a test session.
     """
-    rows = pa.concat_tables([_NOTHING, *(_last_rows(merged, part) for part in test.parts if len(part.ids))])
+    rows = pa.concat_tables([_NOTHING, *(_last_rows(find, part) for part in test.parts if len(part.ids))])
     popularity = np.concatenate([np.empty(0, np.float32), *_popularities(test)])
     return Circumstances(
         length=np.concatenate([np.empty(0, np.int64), *(part.sessions["length"] for part in test.parts)]),
@@ -76,9 +76,9 @@ def read_circumstances(merged: Path, train: Bundle, test: Bundle) -> Circumstanc
 _NOTHING: Final = pa.schema([schema.MERGED.field(name) for name in _READ]).empty_table()
 
 
-def _last_rows(merged: Path, part: Part) -> pa.Table:
+def _last_rows(find: Callable[[str], Path], part: Part) -> pa.Table:
     """The row before the predicted one of each of a part's sessions."""
-    path = merged / f"{part.name}.parquet"
+    path = find(f"{part.name}.parquet")
     table = read_table(path, schema.MERGED, columns=[*_ADDRESS, *_READ])
     before_last = pc.equal(table[schema.POSITION], pc.subtract(table[schema.LENGTH], pa.scalar(1, pa.int8())))
     table = table.filter(before_last)

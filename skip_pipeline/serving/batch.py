@@ -92,9 +92,7 @@ def skip_predictions(
     asked = identify([pair.input for pair in pairs], {}, apply)
     decisive = digest_of(stages_version(), described.fingerprint, model_version)
     with publish(folder, stage=STAGE, data_source=source, started=started) as staging:
-        make = partial(
-            score_pair, model=model, model_version=model_version, out=staging.folder, data_source=source
-        )
+        make = partial(score_pair, model=model, model_version=model_version, data_source=source)
         jobs = [
             ShardJob(
                 _shard(pair),

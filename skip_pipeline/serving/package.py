@@ -126,19 +126,20 @@ def pack(
     """
     folder.mkdir(parents=True, exist_ok=True)
     before = read_manifest(layout.bundles, made_by="tensor_bundles")
-    table = read_table(layout.merged / TRACK_TABLE, schema.TRACK_FEATURES, columns=[schema.TRACK_ID])
+    merged = read_manifest(layout.merged, made_by="merged_table")
+    table = read_table(merged.path(TRACK_TABLE), schema.TRACK_FEATURES, columns=[schema.TRACK_ID])
     ids = sorted_ids(table[schema.TRACK_ID])
-    with on_this_machine(layout.bundles, made_by="tensor_bundles") as bundles:
-        matrix, parts = open_parts(bundles)
-        if len(ids) != len(matrix):
-            raise ContractError(
-                f"{layout.merged / TRACK_TABLE} has {len(ids)} tracks and {layout.bundles / TRACKS} has "
-                f"{len(matrix)}; materialize encoded_table and all that follows it again"
-            )
-        write_array(folder / TRACKS, matrix)
-        write_array(folder / NEUTRAL_TRACK, neutral_track(matrix, parts))
+    matrix, parts = open_parts(layout.bundles, on_this_machine(before).path)
+    if len(ids) != len(matrix):
+        raise ContractError(
+            f"{layout.merged / TRACK_TABLE} has {len(ids)} tracks and {layout.bundles / TRACKS} has "
+            f"{len(matrix)}; materialize encoded_table and all that follows it again"
+        )
+    write_array(folder / TRACKS, matrix)
+    write_array(folder / NEUTRAL_TRACK, neutral_track(matrix, parts))
     write_array(folder / TRACK_IDS, ids)
-    scaler = Scaler.from_json(read_json(layout.scaled / SCALER_FILE))
+    scaled = read_manifest(layout.scaled, made_by="scaled_table")
+    scaler = Scaler.from_json(read_json(scaled.path(SCALER_FILE)))
     write_json(folder / SCALER_FILE, scaler.to_json())
     write_json(folder / VOCABULARY, vocabulary())
     open_onnx(network)

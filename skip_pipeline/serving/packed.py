@@ -21,7 +21,7 @@ from skip_pipeline.settings import (
     DataLayout,
     DataSource,
 )
-from skip_pipeline.storage import read_table
+from skip_pipeline.storage import read_manifest, read_table
 from skip_pipeline.training.onnx_model import predict_onnx
 
 
@@ -96,5 +96,6 @@ def todays_track_ids(layout: DataLayout) -> np.ndarray:
     Raises:
         MissingInputError, ContractError: see ``storage.read_table``.
     """
-    table = read_table(layout.merged / TRACK_TABLE, schema.TRACK_FEATURES, columns=[schema.TRACK_ID])
+    merged = read_manifest(layout.merged, made_by="merged_table")
+    table = read_table(merged.path(TRACK_TABLE), schema.TRACK_FEATURES, columns=[schema.TRACK_ID])
     return sorted_ids(table[schema.TRACK_ID])

@@ -34,7 +34,7 @@ from skip_pipeline.bundles.records import (
 from skip_pipeline.errors import ContractError
 from skip_pipeline.locations import make_folder
 from skip_pipeline.settings import EXAMPLES_SHOWN
-from skip_pipeline.storage import write_array
+from skip_pipeline.storage import Manifest, write_array
 
 _ROWS_AT_ONCE: Final = 8_192  # compared with the track matrix in 1 MB, which a core's own cache holds
 
@@ -194,19 +194,19 @@ def _level_codes(name: str, scaled: pa.Table, category: str) -> np.ndarray:
 # --- What a person would rather look at ----------------------------------------------------------------
 
 
-def class_balance(bundles_dir: Path) -> dict[str, tuple[int, int]]:
+def class_balance(bundles: Path | Manifest) -> dict[str, tuple[int, int]]:
     """Per split, how many last tracks were skipped and how many were not."""
     balance = {}
-    for split, bundle in open_bundles(bundles_dir).items():
+    for split, bundle in open_bundles(bundles).items():
         not_skipped = sum(int(np.count_nonzero(part.sessions[schema.LABEL])) for part in bundle.parts)
         balance[split] = (bundle.sessions - not_skipped, not_skipped)
     return balance
 
 
-def session_lengths(bundles_dir: Path) -> dict[int, int]:
+def session_lengths(bundles: Path | Manifest) -> dict[int, int]:
     """Sessions of all splits by length."""
     counts = np.zeros(schema.MAX_SESSION_LENGTH + 1, np.int64)
-    for bundle in open_bundles(bundles_dir).values():
+    for bundle in open_bundles(bundles).values():
         for part in bundle.parts:
             counts += np.bincount(part.sessions["length"], minlength=len(counts))
     return {int(length): int(counts[length]) for length in np.flatnonzero(counts)}

@@ -68,7 +68,7 @@ def session_logs(layout: DataLayout, *, apply: Apply = in_turn, started: float |
     delivered = identify(paths, _known(folder), apply)
     source = raw_folder.data_source(layout.raw)
     with publish(folder, stage="session_logs", data_source=source, started=started) as staging:
-        judge = partial(shard_work.judge_log, among=paths, today=_today(), out=staging.folder)
+        judge = partial(shard_work.judge_log, among=paths, today=_today())
         made = staging.make_shards(_jobs(judge, paths, delivered, stages_version()), apply)
         summary = _combined(paths, made, staging)
         staging.rows = summary.rows
@@ -108,7 +108,7 @@ def track_features(
 
 
 def _jobs(
-    make: Callable[[Path], Made], paths: Sequence[Path], files: Sequence[Delivered], inputs: str
+    make: Callable[..., Made], paths: Sequence[Path], files: Sequence[Delivered], inputs: str
 ) -> list[ShardJob]:
     """A shard for each session log, decided by the log's contents and by ``inputs``."""
     return [
@@ -168,13 +168,12 @@ def merged_table(layout: DataLayout, *, apply: Apply = in_turn, started: float |
     source = raw_folder.data_source(layout.raw)
     with publish(layout.merged, stage="merged_table", data_source=source, started=started) as staging:
         inputs = digest_of(stages_version(), fingerprint(tuple(file.record for file in track_files)))
-        make_tracks = partial(shard_work.track_table, track_paths, out=staging.folder, data_source=source)
+        make_tracks = partial(shard_work.track_table, track_paths, data_source=source)
         tracks = staging.make_shards([ShardJob(TRACK_TABLE, inputs, make_tracks)])[TRACK_TABLE]
         make = partial(
             shard_work.merge_shard,
             among=paths,
             tracks=staging.find(TRACK_TABLE),
-            out=staging.folder,
             today=_today(),
             data_source=source,
         )
@@ -202,15 +201,13 @@ def encoded_table(layout: DataLayout, *, apply: Apply = in_turn, started: float 
         layout.encoded, stage="encoded_table", data_source=before.data_source, started=started
     ) as staging:
         make = partial(
-            shard_work.encode_shard,
-            merged=layout.merged,
-            tracks=layout.merged / TRACK_TABLE,
-            out=staging.folder,
-            data_source=before.data_source,
+            shard_work.encode_shard, tracks=before.path(TRACK_TABLE), data_source=before.data_source
         )
         jobs = [
             ShardJob(
-                shard, digest_of(stages_version(), tracks, before.record(shard).sha256), partial(make, shard)
+                shard,
+                digest_of(stages_version(), tracks, before.record(shard).sha256),
+                partial(make, shard, merged=before.path(shard)),
             )
             for shard in shard_names(before)
         ]
@@ -238,20 +235,19 @@ def scaled_table(layout: DataLayout, *, apply: Apply = in_turn, started: float |
     with publish(
         layout.scaled, stage="scaled_table", data_source=before.data_source, started=started
     ) as staging:
-        make = partial(
-            shard_work.scale_shard,
-            encoded=layout.encoded,
-            scaler=scaler,
-            out=staging.folder,
-            data_source=before.data_source,
-        )
+        make = partial(shard_work.scale_shard, scaler=scaler, data_source=before.data_source)
         jobs = [
             ShardJob(
                 shard,
                 digest_of(
                     stages_version(), fitted, *_digests(before, shard, shard_work.sessions_file(shard))
                 ),
-                partial(make, shard),
+                partial(
+                    make,
+                    shard,
+                    encoded=before.path(shard),
+                    sessions=before.path(shard_work.sessions_file(shard)),
+                ),
             )
             for shard in shards
         ]
@@ -282,19 +278,12 @@ def tensor_bundles(layout: DataLayout, *, apply: Apply = in_turn, started: float
     ) as staging:
         make_matrix = partial(
             shard_work.track_matrix,
-            tracks=layout.merged / TRACK_TABLE,
-            scaler=layout.scaled / SCALER_FILE,
-            out=staging.folder,
+            tracks=merged.path(TRACK_TABLE),
+            scaler=before.path(SCALER_FILE),
         )
         matrix_inputs = digest_of(stages_version(), tracks, before.record(SCALER_FILE).sha256)
         staging.make_shards([ShardJob("_tracks", matrix_inputs, make_matrix)])
-        make = partial(
-            shard_work.bundle_shard,
-            encoded=layout.encoded,
-            scaled=layout.scaled,
-            matrix=staging.find(TRACKS),
-            out=staging.folder,
-        )
+        make = partial(shard_work.bundle_shard, matrix=staging.find(TRACKS))
         jobs = [
             ShardJob(
                 shard,
@@ -304,7 +293,13 @@ def tensor_bundles(layout: DataLayout, *, apply: Apply = in_turn, started: float
                     encoded.record(shard).sha256,
                     *_digests(before, shard, shard_work.sessions_file(shard)),
                 ),
-                partial(make, shard),
+                partial(
+                    make,
+                    shard,
+                    encoded=encoded.path(shard),
+                    scaled=before.path(shard),
+                    sessions=before.path(shard_work.sessions_file(shard)),
+                ),
             )
             for shard in shard_names(before)
         ]

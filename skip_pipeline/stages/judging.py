@@ -57,14 +57,15 @@ def judge_table(
     """
     manifest = read_manifest(folder, made_by=contract.asset)
     jobs = {
-        name: ([folder / name], partial(_judge, folder / name, contract)) for name in shard_names(manifest)
+        name: ([manifest.path(name)], partial(_judge, manifest.path(name), contract))
+        for name in shard_names(manifest)
     }
     found = _judged(layout.judgements(contract.asset), manifest, jobs, apply)
     shards = {name: ShardJudgement(**judgement) for name, judgement in found.items()}
     return table_findings(shards, contract, expected_rows=expected_rows)
 
 
-def _judge(path: Path, contract: TableContract) -> Made:
+def _judge(path: Path, contract: TableContract, *, out: Path) -> Made:  # noqa: ARG001
     return Made((), asdict(judge_shard(path, contract)))
 
 
@@ -77,40 +78,33 @@ def find_bundle_leaks(layout: DataLayout, *, apply: Apply = in_turn) -> Mapping[
     """
     scaled = read_manifest(layout.scaled, made_by="scaled_table")
     shards = shard_names(scaled)
-    with on_this_machine(layout.bundles, made_by="tensor_bundles") as bundles:
-        parts = {f"{part.name}.parquet": part for part in read_parts(bundles)}
+    bundles = read_manifest(layout.bundles, made_by="tensor_bundles")
+    parts = {f"{part.name}.parquet": part for part in read_parts(layout.bundles, bundles.path)}
     if set(parts) != set(shards):
         raise ContractError(
             f"the bundles hold the parts {sorted(parts)}, expected {sorted(shards)}; "
             "materialize tensor_bundles again"
         )
-    manifest = read_manifest(layout.bundles, made_by="tensor_bundles")
-    jobs = {
-        shard: (
-            [
-                layout.scaled / shard,
-                layout.scaled / SESSIONS_FOLDER / shard,
-                layout.bundles / TRACKS,
-                *(layout.bundles / part.name / name for name in PART_FILES),
-            ],
-            partial(_find_leaks, shard, scaled=layout.scaled, bundles=layout.bundles, record=part),
-        )
-        for shard, part in parts.items()
-    }
-    found = _judged(layout.judgements("tensor_bundles"), manifest, jobs, apply)
+    jobs = {}
+    for shard, part in parts.items():
+        table, sessions = scaled.path(shard), scaled.path(f"{SESSIONS_FOLDER}/{shard}")
+        files = [TRACKS, *(f"{part.name}/{name}" for name in PART_FILES)]
+        find = partial(_find_leaks, part, table=table, sessions=sessions, bundles=bundles.only(*files))
+        jobs[shard] = [table, sessions, *map(bundles.path, files)], find
+    found = _judged(layout.judgements("tensor_bundles"), bundles, jobs, apply)
     return {
         shard: LeakReport(sessions=leaks["sessions"], leaking=tuple(leaks["leaking"]))
         for shard, leaks in found.items()
     }
 
 
-def _find_leaks(shard: str, *, scaled: Path, bundles: Path, record: PartRecord) -> Made:
-    with on_this_machine(bundles, made_by="tensor_bundles") as here:
-        tracks = open_tracks(here / TRACKS)
-        part = open_part(here, record, tracks)
+def _find_leaks(record: PartRecord, *, table: Path, sessions: Path, bundles: Manifest, out: Path) -> Made:  # noqa: ARG001
+    here = on_this_machine(bundles, evict=False)
+    tracks = open_tracks(here.path(TRACKS))
+    part = open_part(bundles.folder, here.path, record, tracks)
     leaks = find_leaks(
-        read_table(scaled / shard, schema.SCALED),
-        read_table(scaled / SESSIONS_FOLDER / shard, schema.SESSIONS),
+        read_table(table, schema.SCALED),
+        read_table(sessions, schema.SESSIONS),
         {split: Bundle(tracks, [part.of_split(split)]) for split in schema.SPLITS},
     )
     return Made((), asdict(leaks))
@@ -119,7 +113,7 @@ def _find_leaks(shard: str, *, scaled: Path, bundles: Path, record: PartRecord) 
 def _judged(
     folder: Path,
     judged: Manifest,
-    jobs: Mapping[str, tuple[Iterable[Path], Callable[[], Made]]],
+    jobs: Mapping[str, tuple[Iterable[Path], Callable[..., Made]]],
     apply: Apply,
 ) -> Mapping[str, Mapping[str, Any]]:
     """Judgements by shard, kept in ``folder`` and made anew where a file they depend on has been touched."""

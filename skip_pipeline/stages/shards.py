@@ -19,7 +19,6 @@ import pyarrow as pa
 from skip_pipeline import schema
 from skip_pipeline.bundles import tracks as bundle_tracks
 from skip_pipeline.bundles.parts import PART_FILES, TRACKS, open_tracks
-from skip_pipeline.locations import make_folder, version_of
 from skip_pipeline.raw.folder import shard_name
 from skip_pipeline.raw.oddities import unknown_levels
 from skip_pipeline.raw.session_log import SessionLogSummary, load_session_log
@@ -65,12 +64,12 @@ def judge_log(raw: Path, *, among: tuple[Path, ...], today: dt.date, out: Path) 
 
 def _write_hashes(out: Path, shard: str, summary: SessionLogSummary) -> str:
     hashes = out / hashes_file(shard)
-    make_folder(hashes.parent)
+    hashes.parent.mkdir(exist_ok=True)
     write_array(hashes, summary.session_hashes)
     return hashes_file(shard)
 
 
-def judge_tracks(raw: tuple[Path, ...]) -> Made:
+def judge_tracks(raw: tuple[Path, ...], *, out: Path) -> Made:  # noqa: ARG001
     """Judge all track feature files together; see ``ingest.track_findings``."""
     tracks = read_track_features(raw)
     findings = [asdict(finding) for finding in ingest.track_findings(tracks)]
@@ -116,17 +115,17 @@ def encode_shard(shard: str, *, merged: Path, tracks: Path, out: Path, data_sour
 
     Args:
         shard: its name.
-        merged: folder of the merged table.
+        merged: the merged shard.
         tracks: the track table, sorted by id.
         out: folder that gets the shard and its sessions.
     """
     columns = [name for name in schema.MERGED.names if name != schema.DATE]
     text = text_of(schema.MERGED)
-    table = read_table(merged / shard, schema.MERGED, columns=columns, dictionaries=text)
+    table = read_table(merged, schema.MERGED, columns=columns, dictionaries=text)
     encoded = encode.encode(table, _tracks(tracks, [schema.TRACK_ID])[schema.TRACK_ID])
     sessions = encode.sessions(table)
     write_table(encoded, out / shard, schema.ENCODED, data_source=data_source)
-    make_folder(out / SESSIONS_FOLDER)
+    (out / SESSIONS_FOLDER).mkdir()
     write_table(sessions, out / sessions_file(shard), schema.SESSIONS, data_source=data_source)
     unknown = sum(sum(counts.values()) for counts in unknown_levels(table).values())
     summary = {
@@ -146,20 +145,23 @@ def fit_scaler(summaries: Iterable[Mapping[str, Any]]) -> Scaler:
     return scale.fit_scaler(FeatureRange.from_json(summary["training_range"]) for summary in summaries)
 
 
-def scale_shard(shard: str, *, encoded: Path, scaler: Scaler, out: Path, data_source: DataSource) -> Made:
+def scale_shard(
+    shard: str, *, encoded: Path, sessions: Path, scaler: Scaler, out: Path, data_source: DataSource
+) -> Made:
     """Scale one encoded shard; its sessions come along.
 
     Args:
         shard: its name.
-        encoded: folder of the encoded table.
+        encoded: the encoded shard.
+        sessions: the shard's sessions.
         scaler: fitted on all shards.
         out: folder that gets the shard and its sessions.
     """
-    table, clipped = scaler.apply(read_table(encoded / shard, schema.ENCODED))
+    table, clipped = scaler.apply(read_table(encoded, schema.ENCODED))
     write_table(table, out / shard, schema.SCALED, data_source=data_source)
-    sessions = read_table(encoded / sessions_file(shard), schema.SESSIONS)
-    make_folder(out / SESSIONS_FOLDER)
-    write_table(sessions, out / sessions_file(shard), schema.SESSIONS, data_source=data_source)
+    (out / SESSIONS_FOLDER).mkdir()
+    known = read_table(sessions, schema.SESSIONS)
+    write_table(known, out / sessions_file(shard), schema.SESSIONS, data_source=data_source)
     return Made((shard, sessions_file(shard)), {"rows": table.num_rows, "values_clipped": clipped})
 
 
@@ -177,42 +179,43 @@ def track_matrix(*, tracks: Path, scaler: Path, out: Path) -> Made:
     return Made((TRACKS,), {"tracks": len(matrix)})
 
 
-def bundle_shard(shard: str, *, encoded: Path, scaled: Path, matrix: Path, out: Path) -> Made:
+def bundle_shard(shard: str, *, encoded: Path, scaled: Path, sessions: Path, matrix: Path, out: Path) -> Made:
     """Make the part of one scaled shard.
 
     Args:
         shard: its name.
-        encoded: folder of the encoded table, which knows each row's track.
-        scaled: folder of the scaled table.
+        encoded: the encoded shard, which has each row's track.
+        scaled: the scaled shard.
+        sessions: its sessions.
         matrix: the track matrix.
         out: folder that gets the part, whose record (``parts.record_from_json``) is the summary.
 
     Raises:
         ContractError, MissingInputError: see ``bundle.bundle_shard`` and ``storage.read_table``.
     """
-    codes = read_table(encoded / shard, schema.ENCODED, columns=[schema.LOG_TRACK_ID])
+    codes = read_table(encoded, schema.ENCODED, columns=[schema.LOG_TRACK_ID])
     part = bundle.bundle_shard(
         Path(shard).stem,
-        read_table(scaled / shard, schema.SCALED),
-        read_table(scaled / sessions_file(shard), schema.SESSIONS),
+        read_table(scaled, schema.SCALED),
+        read_table(sessions, schema.SESSIONS),
         track_rows=codes[schema.LOG_TRACK_ID],
-        tracks=_matrix_as_of(matrix, version_of(matrix)),
+        tracks=_matrix(matrix),
     )
     record = bundle.write_part(out, part)
     return Made(tuple(f"{part.name}/{name}" for name in PART_FILES), asdict(record))
 
 
 def _tracks(path: Path, columns: list[str]) -> pa.Table:
-    return _tracks_as_of(path, version_of(path), tuple(columns))
+    return _tracks_once(path, tuple(columns))
 
 
 @lru_cache(maxsize=1)
-def _tracks_as_of(path: Path, _version: str, columns: tuple[str, ...]) -> pa.Table:
+def _tracks_once(path: Path, columns: tuple[str, ...]) -> pa.Table:
     """Columns of the track table, read once for all shards that a process works on."""
     return read_table(path, schema.TRACK_FEATURES, columns=list(columns), dictionaries=["mode"])
 
 
 @lru_cache(maxsize=1)
-def _matrix_as_of(path: Path, _version: str) -> np.ndarray:
+def _matrix(path: Path) -> np.ndarray:
     """The track matrix, opened once for all shards that a process works on."""
     return open_tracks(path)

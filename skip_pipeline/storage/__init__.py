@@ -1,23 +1,9 @@
-"""Files that a stage makes: read, written, identified, and published all or none.
-
-files        a file's size and digest, JSON
-arrays       numpy arrays
-tables       parquet that keeps a contract
-manifest     what a stage folder holds
-shards       a shard to be made, and what came of it
-staging      the files of a stage that is being made, shard by shard
-publication  how they replace what was there before: local_commit on this machine, object_commit in an
-             object store, which keep one commit_protocol
-lock         one writer at a time: the system's lock on this machine, object_lock in an object store
-fetched      a stage of an object store, copied to this machine once
-delivered    raw files, read again only if they were touched
-"""
+"""Files that a stage makes: read, written, identified, and published all or none (see ``publication``)."""
 
 from __future__ import annotations
 
 from skip_pipeline.storage.arrays import map_array, read_array, write_array
 from skip_pipeline.storage.delivered import Delivered, identify, mark
-from skip_pipeline.storage.fetched import on_this_machine
 from skip_pipeline.storage.files import (
     FileRecord,
     digest_of,
@@ -28,10 +14,11 @@ from skip_pipeline.storage.files import (
     record_files,
     write_json,
 )
+from skip_pipeline.storage.local_copies import on_this_machine
 from skip_pipeline.storage.lock import locked
 from skip_pipeline.storage.manifest import MANIFEST, DatasetFacts, Manifest, ShardRecord, shard_names
-from skip_pipeline.storage.publication import finish_publication, publish, read_manifest
-from skip_pipeline.storage.shards import Apply, Built, Made, ShardJob, in_turn
+from skip_pipeline.storage.publication import is_published, publish, read_manifest, table_files
+from skip_pipeline.storage.shards import Apply, Made, ShardJob, in_turn
 from skip_pipeline.storage.staging import Staging
 from skip_pipeline.storage.tables import (
     check_schema,
@@ -44,7 +31,6 @@ from skip_pipeline.storage.tables import (
 __all__ = [
     "MANIFEST",
     "Apply",
-    "Built",
     "DatasetFacts",
     "Delivered",
     "FileRecord",
@@ -56,10 +42,10 @@ __all__ = [
     "check_schema",
     "digest_of",
     "fingerprint",
-    "finish_publication",
     "flush",
     "identify",
     "in_turn",
+    "is_published",
     "locked",
     "map_array",
     "mark",
@@ -74,6 +60,7 @@ __all__ = [
     "record_files",
     "schema_difference",
     "shard_names",
+    "table_files",
     "write_array",
     "write_json",
     "write_table",

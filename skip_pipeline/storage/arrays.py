@@ -13,9 +13,9 @@ from skip_pipeline.locations import is_local
 
 
 def write_array(path: Path, array: np.ndarray) -> None:
-    """Write one array."""
+    """Write one array to a file of this machine."""
     with path.open("wb") as handle:
-        # Not the file itself: numpy writes to that without saying why it failed, on a full disk for one.
+        # Not the handle itself: numpy writes to a real file in C, and its error for a full disk has no cause.
         np.save(SimpleNamespace(write=handle.write), array, allow_pickle=False)
 
 
@@ -24,9 +24,9 @@ def read_array(path: Path) -> np.ndarray:
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError, EOFError: it holds no array.
+        ValueError, EOFError: the file holds no array.
     """
-    # An object is had in one request, while the reader of arrays would ask for it bit by bit.
+    # One request for the whole object; numpy's reader would send one for each piece.
     source = path if is_local(path) else io.BytesIO(path.read_bytes())
     return cast(np.ndarray, np.load(source, allow_pickle=False))
 

@@ -1,4 +1,4 @@
-"""Files and what identifies them: size, SHA-256, digests over several; and JSON as it is written here."""
+"""What identifies files: size, SHA-256, digests over several; and JSON in one spelling."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, cast
 
 from skip_pipeline.errors import MissingInputError
-from skip_pipeline.locations import is_local
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,7 @@ def record_file(path: Path, name: str) -> FileRecord:
     """Size and SHA-256 of one file, read in a stream.
 
     Raises:
-        MissingInputError: the file is not there, perhaps any more.
+        MissingInputError: the file is not there.
     """
     try:
         with path.open("rb") as handle:
@@ -57,7 +56,11 @@ def fingerprint(files: tuple[FileRecord, ...]) -> str:
 
 
 def digest_of(*parts: str) -> str:
-    """SHA-256 over texts, in hex: the ``inputs`` of a shard from the digests of what it is made from."""
+    """SHA-256 over texts, in hex: the ``inputs`` of a shard, from the digests of everything it depends on.
+
+    >>> digest_of("a", "b") == digest_of("ab")
+    False
+    """
     digest = hashlib.sha256()
     for part in parts:
         digest.update(f"{part}\n".encode())
@@ -80,7 +83,9 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def flush(path: Path) -> None:
-    """Have the disk hold what was written to a file; an object store has done so before it answers."""
-    if is_local(path):
-        with path.open("rb") as handle:
-            os.fsync(handle.fileno())
+    """Wait until the disk holds the contents of a file, or the entries of a folder, of this machine."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,4 +1,4 @@
-"""What to say when a disk is full."""
+"""The error for a disk that is full."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no space, no quota, 
 
 @contextmanager
 def saying_when_full(folder: Path) -> Iterator[None]:
-    """Turn the system's error about a lack of space, in the block, into one that says what to do.
+    """Turn the system's error about a lack of space, in the block, into one that names the remedy.
 
     Args:
-        folder: that is being written to.
+        folder: where the block writes, for the message.
 
     Raises:
         FullDiskError: there is no space for what the block writes.

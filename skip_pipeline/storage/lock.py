@@ -1,8 +1,8 @@
-"""One writer at a time for a folder."""
+"""One writer at a time for a folder of this machine, by the system's lock, which ends with its process."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -10,41 +10,30 @@ from typing import Final
 from filelock import FileLock, Timeout
 
 from skip_pipeline.errors import BusyError
-from skip_pipeline.locations import is_local
-from skip_pipeline.storage import object_lock
 
 _LOCK: Final = ".lock"
-_LOCK_SECONDS: Final = (
-    10.0  # the lock is held while a stage is made, so waiting longer would only hide the other run
-)
+_LOCK_SECONDS: Final = 10.0
+"""The lock is held while a stage is made; waiting longer would only hide the other run."""
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[Callable[[], None]]:
+def locked(folder: Path, *, patience: float | None = None) -> Iterator[None]:
     """Hold a folder against every other process that publishes into it.
 
-    Yields:
-        A function that raises ``BusyError`` if the lock has been taken away meanwhile, to be called before
-        what cannot be undone. No one can take a lock of this machine's system away.
+    Args:
+        patience: seconds to wait for another process; None for ``_LOCK_SECONDS``.
 
     Raises:
         BusyError: another process holds it.
     """
-    lock = folder / _LOCK
-    if is_local(folder):
-        with _file_lock(folder, lock):
-            yield lambda: None
-    else:
-        with object_lock.held(folder, lock, patience=_LOCK_SECONDS) as still_held:
-            yield still_held
-
-
-@contextmanager
-def _file_lock(folder: Path, lock: Path) -> Iterator[None]:
+    lock = FileLock(folder / _LOCK, timeout=_LOCK_SECONDS if patience is None else patience)
     try:
-        with FileLock(lock, timeout=_LOCK_SECONDS):
-            yield
+        lock.acquire()
     except Timeout:
         raise BusyError(
             f"another process is writing {folder}; let it finish or stop it, then run again"
         ) from None
+    try:
+        yield
+    finally:
+        lock.release()

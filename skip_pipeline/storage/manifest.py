@@ -1,17 +1,30 @@
-"""What a stage folder holds, as its manifest says: files, shards, rows, and where the data is from."""
+"""What a stage holds: one numbered manifest per publication, the newest of which is the stage.
+
+A manifest is created under a number that no other has, in one step that happens or does not: a hard link on
+a disk, a conditional write (``If-None-Match: *``) in an object store. Of two publications that began with the
+same manifest, one gets the next number. Manifests are never deleted, so that a number stays taken.
+"""
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Final
 
-from skip_pipeline.errors import ContractError
+from skip_pipeline.errors import ContractError, RefusedError
+from skip_pipeline.locations import file_system, files_below, is_local, key_of
 from skip_pipeline.settings import DataSource
-from skip_pipeline.storage.files import FileRecord, fingerprint, read_json
+from skip_pipeline.storage.files import fingerprint, flush, json_text
+from skip_pipeline.storage.stored_files import FILES, StoredFile, scratch_folder, writing
 
 MANIFEST: Final = "_manifest.json"
+"""Plain name of the newest manifest on a disk."""
+
+MANIFESTS: Final = "_manifests"
+_OF_THE_PLACE: Final = ("folder", "number")
 
 
 @dataclass(frozen=True)
@@ -19,7 +32,7 @@ class ShardRecord:
     """What a stage made of one shard.
 
     Attributes:
-        inputs: digest of everything that decided the result: input files, code, settings (``digest_of``).
+        inputs: digest of everything that decides the result: input files, code, settings (``digest_of``).
         files: names of the files that are its result.
         summary: JSON values that merge with those of other shards.
     """
@@ -41,17 +54,26 @@ class DatasetFacts:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a stage folder holds. ``fingerprint`` depends on file names and contents alone."""
+    """One generation of a stage. ``fingerprint`` depends on file names and contents alone.
+
+    Attributes:
+        seconds: that making it took.
+        details: JSON values of the stage's own.
+        folder: of the stage.
+        number: of the publication, from 1.
+    """
 
     stage: str
     data_source: DataSource
     rows: int
     seconds: float
-    files: tuple[FileRecord, ...]
+    files: tuple[StoredFile, ...]
     details: Mapping[str, Any] = field(default_factory=dict)
     shards: Mapping[str, ShardRecord] = field(default_factory=dict)
+    folder: Path = Path()
+    number: int = 0
 
-    def record(self, name: str) -> FileRecord:
+    def record(self, name: str) -> StoredFile:
         """The file of a name.
 
         Raises:
@@ -61,6 +83,22 @@ class Manifest:
             if record.name == name:
                 return record
         raise ContractError(f"{self.stage} holds no {name}; materialize {self.stage} again")
+
+    def path(self, name: str) -> Path:
+        """Where the file of a name is: the one of this generation, whatever is published later.
+
+        Raises:
+            ContractError: the stage has no such file.
+        """
+        return self.folder / self.record(name).path
+
+    def only(self, *names: str) -> Manifest:
+        """The manifest with these files alone, small enough to send to a worker for each shard.
+
+        Raises:
+            ContractError: the stage has no such file.
+        """
+        return replace(self, files=tuple(map(self.record, names)), details={}, shards={})
 
     @property
     def bytes(self) -> int:
@@ -74,26 +112,108 @@ class Manifest:
 
     @property
     def facts(self) -> DatasetFacts:
-        """Name, digest and size, for whoever records what was read."""
+        """Name, digest and size, for the record of a run that reads the stage."""
         return DatasetFacts(name=self.stage, digest=self.fingerprint, rows=self.rows, bytes=self.bytes)
 
+    def to_text(self) -> str:
+        """The manifest as JSON."""
+        content = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in _OF_THE_PLACE}
+        content["files"] = [asdict(record) for record in self.files]
+        content["shards"] = {name: asdict(shard) for name, shard in self.shards.items()}
+        return json_text(content)
 
-def load_manifest(folder: Path) -> Manifest:
-    """The manifest as it lies in a stage folder; ``publication.read_manifest`` is for everyone else.
+    @classmethod
+    def from_text(cls, text: str, folder: Path, number: int) -> Manifest:
+        """Inverse of ``to_text``.
 
-    Raises:
-        FileNotFoundError, ValueError, TypeError, KeyError: there is none, or it is damaged.
-    """
-    fields = read_json(folder / MANIFEST)
-    fields["files"] = tuple(FileRecord(**record) for record in fields["files"])
-    fields["shards"] = {
-        name: ShardRecord(record["inputs"], tuple(record["files"]), record["summary"])
-        for name, record in fields["shards"].items()
-    }
-    return Manifest(**fields)
+        Raises:
+            ValueError, TypeError, KeyError: the text is no manifest.
+        """
+        content = json.loads(text)
+        content["files"] = tuple(StoredFile(**record) for record in content["files"])
+        content["shards"] = {
+            name: ShardRecord(shard["inputs"], tuple(shard["files"]), shard["summary"])
+            for name, shard in content["shards"].items()
+        }
+        return cls(**content, folder=folder, number=number)
 
 
 def shard_names(manifest: Manifest) -> tuple[str, ...]:
     """Names of a table's shard files, sorted; lookups in underscore files and folders are left out."""
     names = (record.name for record in manifest.files)
     return tuple(sorted(n for n in names if n.endswith(".parquet") and not n.startswith("_")))
+
+
+def manifest_path(folder: Path, number: int) -> Path:
+    """Where the manifest of a number is."""
+    return folder / MANIFESTS / f"{number:08}.json"
+
+
+def newest_number(folder: Path) -> int:
+    """Number of the newest manifest; 0 where there is none.
+
+    Raises:
+        FileNotFoundError: the bucket does not exist.
+    """
+    return max((int(Path(name).stem) for name, _ in files_below(folder / MANIFESTS)), default=0)
+
+
+def load_manifest(folder: Path) -> Manifest:
+    """The newest manifest.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError, TypeError, KeyError: it is damaged.
+    """
+    number = newest_number(folder)
+    return Manifest.from_text(manifest_path(folder, number).read_text(encoding="utf-8"), folder, number)
+
+
+def create_manifest(manifest: Manifest) -> None:
+    """Make a manifest the newest of its folder, in one step that happens or does not.
+
+    Raises:
+        RefusedError: another publication has taken its number.
+    """
+    path = manifest_path(manifest.folder, manifest.number)
+    content = manifest.to_text().encode()
+    if is_local(path):
+        _link(manifest.folder, path, content)
+    else:
+        _put(path, content)
+
+
+def _link(folder: Path, path: Path, content: bytes) -> None:
+    path.parent.mkdir(exist_ok=True)
+    with scratch_folder(folder) as scratch:
+        part = scratch / path.name
+        part.write_bytes(content)
+        flush(part)
+        if (folder / FILES).is_dir():
+            flush(folder / FILES)
+        try:
+            os.link(part, path)
+        except FileExistsError:
+            raise _taken(path) from None
+    flush(path.parent)
+
+
+def _put(path: Path, content: bytes) -> None:
+    try:
+        with writing(path):
+            file_system(path).pipe_file(key_of(path), content, mode="create")
+    except OSError:  # stores do not agree on the error for a number that is taken
+        if not path.is_file():
+            raise
+    # A request that is repeated because its answer was lost is refused because of itself; and not every store
+    # refuses. What is there now decides.
+    if path.read_bytes() != content:
+        raise _taken(path)
+
+
+def _taken(path: Path) -> RefusedError:
+    return RefusedError(
+        f"another process has published {path.parent.parent} since this one began (it created {path.name}), "
+        "so nothing of this run was published there; expected one run at a time. Let the other end, and run "
+        "again"
+    )

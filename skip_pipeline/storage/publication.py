@@ -1,29 +1,45 @@
-"""How a stage's files reach their folder: all of them or none, with a manifest that says what they are.
+"""How a stage's files reach their folder: all of them or none.
 
-A stage writes into a hidden staging folder beside its results, and commits it in one step when it is done:
-on this machine as in ``local_commit``, in an object store as in ``object_commit``. A process killed at any
-moment leaves the earlier results, or the new ones that whoever comes next moves into place, never a mixture
-and never half a file. What was made of a shard whose input and code are the same as before is kept where it
-is. Nothing here knows what the files mean.
+    _files/<SHA-256>-…       every file, written once and never changed
+    _manifests/00000017.json one per publication; the newest is the stage
+    _made/00000018/          notes on shards that a publication under way, or cut short, has completed
+    log_mini.parquet, …      on a disk: the newest generation under its plain names (``view``)
+
+A publication stores its files, then creates the manifest with the next number. A process killed at any moment
+leaves the earlier generation or the new one. A reader takes the manifest that it begins with, and the files
+that it names stay until the publication after the next. All this is the same on a disk and in an object
+store. Nothing here knows what the files mean.
 """
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
+from typing import Final
 
-from skip_pipeline.errors import ContractError, MissingInputError
-from skip_pipeline.locations import is_local, make_folder
+from skip_pipeline.errors import BusyError, ContractError, MissingInputError
+from skip_pipeline.locations import file_system, files_below, is_local, key_of, location, make_folder
 from skip_pipeline.settings import DataSource
-from skip_pipeline.storage import local_commit, object_commit
-from skip_pipeline.storage.commit_protocol import CommitProtocol
 from skip_pipeline.storage.full_disk import saying_when_full
 from skip_pipeline.storage.lock import locked
-from skip_pipeline.storage.manifest import MANIFEST, Manifest, load_manifest
-from skip_pipeline.storage.staging import Staging
+from skip_pipeline.storage.manifest import (
+    MANIFEST,
+    MANIFESTS,
+    Manifest,
+    create_manifest,
+    load_manifest,
+    newest_number,
+    shard_names,
+)
+from skip_pipeline.storage.staging import MADE, Staging
+from skip_pipeline.storage.stored_files import FILES, SCRATCH, scratch_folder, writing
+from skip_pipeline.storage.view import is_shown, show
+
+PRIVATE: Final = (FILES, MANIFESTS, MADE, SCRATCH)
+"""Folders of a stage that hold no plain names; parquet readers skip names with an underscore."""
 
 
 @contextmanager
@@ -36,49 +52,43 @@ def publish(
         started: ``time.perf_counter()`` at which the stage began; else its seconds count from here.
 
     Raises:
-        BusyError: another process is publishing to the same folder.
+        BusyError: another process of this machine is publishing to the same folder.
+        RefusedError: another process has published to the same folder of an object store meanwhile; or
+            nothing can be written there.
         FullDiskError: there is no space for what the block writes.
     """
     make_folder(folder)
     began = time.perf_counter() if started is None else started
-    protocol = _protocol(folder)
-    with locked(folder) as still_locked:
-        protocol.finish(folder)
-        staged = protocol.begin(folder)
-        staging = Staging(
-            staged,
-            data_source,
-            published=folder,
-            earlier=_earlier_manifest(folder, data_source),
-            unfinished=protocol.unfinished(folder),
-            move=protocol.move,
-        )
-        try:
-            with saying_when_full(folder):
-                yield staging
+    with locked(folder) if is_local(folder) else nullcontext():
+        number, earlier = _begin(folder)
+        kept = earlier if earlier and earlier.data_source == data_source else None
+        with saying_when_full(folder), scratch_folder(folder) as scratch:
+            # Each table names its source of data in its own metadata, so no shard is kept for another source.
+            notes = folder / MADE / f"{number + 1:08}-{data_source}"
+            staging = Staging(scratch, folder, notes, kept)
+            yield staging
             manifest = Manifest(
                 stage=stage,
                 data_source=data_source,
                 rows=staging.rows,
                 seconds=round(time.perf_counter() - began, 3),
-                files=staging.records(),
+                files=staging.store(),
                 details=staging.details,
                 shards=staging.shards,
+                folder=folder,
+                number=number + 1,
             )
-            still_locked()
-            with saying_when_full(folder):
-                protocol.commit(folder, staged, asdict(manifest))
-        except BaseException:
-            protocol.set_aside(folder, staged)
-            raise
-        protocol.finish(folder)
-        protocol.clean(folder)
-        # Read back, so that it equals what others read: JSON knows no tuples and no numbers as keys.
-        staging._manifest = load_manifest(folder)
+            unnamed = _unnamed(manifest, earlier)
+            create_manifest(manifest)
+            if is_local(folder):
+                show(manifest)
+        _remove(folder, unnamed)
+        # As read back, so that it equals what others read: JSON knows no tuples and no numbers as keys.
+        staging._manifest = Manifest.from_text(manifest.to_text(), folder, manifest.number)
 
 
 def read_manifest(folder: Path, *, made_by: str) -> Manifest:
-    """Manifest of a stage folder, after finishing a publication that a kill cut short.
+    """The newest manifest of a stage folder; plain names that a kill left behind it are brought up to it.
 
     Args:
         made_by: name of the asset that fills the folder, for the error message.
@@ -87,42 +97,77 @@ def read_manifest(folder: Path, *, made_by: str) -> Manifest:
         MissingInputError: the folder holds no published stage.
         ContractError: its manifest cannot be read.
     """
-    finish_publication(folder)
     try:
-        return load_manifest(folder)
+        manifest = load_manifest(folder)
     except FileNotFoundError:
         raise MissingInputError(
             f"{folder} holds no finished {made_by} (no {MANIFEST}); materialize {made_by} first"
         ) from None
     except (ValueError, TypeError, KeyError) as damage:
         raise ContractError(
-            f"{folder / MANIFEST} is damaged or of another version ({damage!r}); materialize {made_by} again"
+            f"the newest manifest of {folder} is damaged or of another version ({damage!r}); materialize "
+            f"{made_by} again"
         ) from damage
+    if is_local(folder) and not is_shown(manifest):
+        # A publication under way does it itself, and readers who may not write here need no plain names.
+        with suppress(BusyError, OSError), locked(folder, patience=0.0):
+            show(load_manifest(folder))
+    return manifest
 
 
-def finish_publication(folder: Path) -> None:
-    """Move in what a killed publication had committed; without one, do nothing.
+def is_published(folder: Path) -> bool:
+    """Whether a folder holds a published stage, and is not, for example, a copy of its plain names alone."""
+    return newest_number(folder) > 0
 
-    ``read_manifest`` does it too; this is for readers who go straight to the files.
+
+def table_files(folder: Path | str) -> list[str]:
+    """Paths or URLs of a published table's parquet files, one generation of them, in order of plain name.
+
+    For readers such as pandas, polars and duckdb. The files stay until the publication after the next.
+
+    Args:
+        folder: a stage folder such as ``data/02_merged``, or its URL.
 
     Raises:
-        BusyError: another process is at it, or has died at it and left its lock in an object store.
+        MissingInputError, ContractError: see ``read_manifest``.
     """
-    protocol = _protocol(folder)
-    if protocol.is_pending(folder):
-        with locked(folder):
-            protocol.finish(folder)
+    place = location(folder) if isinstance(folder, str) else folder
+    manifest = read_manifest(place, made_by="table")
+    return [str(manifest.path(name)) for name in shard_names(manifest)]
 
 
-def _protocol(folder: Path) -> CommitProtocol:
-    return local_commit if is_local(folder) else object_commit
-
-
-def _earlier_manifest(folder: Path, data_source: DataSource) -> Manifest | None:
-    """What the folder holds; None where that is nothing, unreadable, or of another source of data."""
+def _begin(folder: Path) -> tuple[int, Manifest | None]:
+    """Number and contents of the newest manifest, None where it cannot be read, after a kill's traces."""
+    if is_local(folder):
+        shutil.rmtree(folder / SCRATCH, ignore_errors=True)
+    with writing(folder):
+        number = newest_number(folder)
     try:
-        manifest = load_manifest(folder)
+        earlier = load_manifest(folder)
     except (FileNotFoundError, ValueError, TypeError, KeyError):
-        return None
-    # A table says in its own metadata where it comes from, so it cannot be kept for the other.
-    return manifest if manifest.data_source == data_source else None
+        return number, None
+    if is_local(folder) and not is_shown(earlier):
+        show(earlier)
+    return earlier.number, earlier
+
+
+def _unnamed(manifest: Manifest, earlier: Manifest | None) -> list[Path]:
+    """Files that neither of two successive generations names, and all notes.
+
+    They are listed before the newer manifest is created. A publication that began before that moment cannot
+    succeed any more, and one that begins after it uses neither these files nor these notes.
+    """
+    named = {file.path for generation in (manifest, earlier) if generation for file in generation.files}
+    files = files_below(manifest.folder / FILES)
+    notes = files_below(manifest.folder / MADE)
+    return [path for name, path in files if f"{FILES}/{name}" not in named] + [path for _, path in notes]
+
+
+def _remove(folder: Path, paths: list[Path]) -> None:
+    if is_local(folder):
+        for path in paths:
+            path.unlink(missing_ok=True)
+        shutil.rmtree(folder / MADE, ignore_errors=True)
+    elif paths:
+        with suppress(FileNotFoundError):
+            file_system(folder).rm([key_of(path) for path in paths])

@@ -4,12 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol, TypeVar
-
-from skip_pipeline.errors import SkipPipelineError
-from skip_pipeline.storage.files import FileRecord, record_file
-from skip_pipeline.storage.full_disk import saying_when_full
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -17,7 +12,7 @@ R = TypeVar("R")
 
 @dataclass(frozen=True)
 class Made:
-    """What was made of a shard: names of its files below the stage's folder, and JSON values that merge."""
+    """What was made of a shard: names of its files below the folder given, and JSON values that merge."""
 
     files: tuple[str, ...]
     summary: Mapping[str, Any]
@@ -30,26 +25,16 @@ class ShardJob:
     Attributes:
         name: of the shard.
         inputs: digest of everything that decides the result.
-        make: writes the shard's files below the staging folder; run again, it writes the same.
+        make: called with ``out=``, a folder of the machine that it runs on, writes the shard's files there;
+            run again, it writes the same.
     """
 
     name: str
     inputs: str
-    make: Callable[[], Made]
+    make: Callable[..., Made]
 
     def __str__(self) -> str:
         return self.name
-
-
-@dataclass(frozen=True)
-class Built:
-    """A shard that was made, with the size and digest of each of its files."""
-
-    files: tuple[FileRecord, ...]
-    summary: Mapping[str, Any]
-
-
-Outcome = Built | SkipPipelineError
 
 
 class Apply(Protocol):
@@ -66,13 +51,3 @@ class Apply(Protocol):
 def in_turn(function: Callable[[T], R], shards: Sequence[T], /) -> Iterable[R]:
     """One shard after the other, here."""
     return map(function, shards)
-
-
-def build(folder: Path, job: ShardJob) -> Outcome:
-    """Do one job, wherever this runs; a refusal comes back as a value, so that other shards go on."""
-    try:
-        with saying_when_full(folder):
-            made = job.make()
-    except SkipPipelineError as refusal:
-        return refusal
-    return Built(tuple(record_file(folder / name, name) for name in made.files), made.summary)

@@ -1,67 +1,70 @@
-"""The unpublished files of a stage, shard by shard: made now, kept from before, or taken over."""
+"""A publication that is being made: its files, shard by shard, made now or kept."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from skip_pipeline.errors import ContractError, MissingInputError, SkipPipelineError
-from skip_pipeline.locations import files_below, make_folder
-from skip_pipeline.settings import DataSource
-from skip_pipeline.storage.commit_protocol import MADE
-from skip_pipeline.storage.files import FileRecord, read_json, record_file, write_json
+from skip_pipeline.errors import ContractError, SkipPipelineError
+from skip_pipeline.locations import files_below
+from skip_pipeline.storage.files import digest_of, read_json, write_json
+from skip_pipeline.storage.full_disk import saying_when_full
 from skip_pipeline.storage.manifest import Manifest, ShardRecord
-from skip_pipeline.storage.shards import Apply, Built, ShardJob, build, in_turn
+from skip_pipeline.storage.shards import Apply, ShardJob, in_turn
+from skip_pipeline.storage.stored_files import StoredFile, is_intact, place, scratch_folder, store
+
+MADE: Final = "_made"
+"""Folder of notes on shards that are complete, in publications that are not.
+
+Only publications of the same number read a note, and none of them can succeed once that number is taken. So
+notes of taken numbers, and files that only such notes name, can be removed at any time."""
+
+
+@dataclass(frozen=True)
+class Built:
+    """A shard that was made: its stored files, and JSON values that merge."""
+
+    files: tuple[StoredFile, ...]
+    summary: Mapping[str, Any]
 
 
 class Staging:
     """The unpublished files of one stage: write below ``folder``, fill in ``rows`` and ``details``.
 
-    What ``make_shards`` finds unchanged, in the published stage or in one that a failure or a kill cut short,
-    is not made again.
+    What ``make_shards`` finds unchanged, in the published stage or in a publication that a failure or a kill
+    cut short, is not made again, unless a file of it is damaged.
 
     Attributes:
+        folder: on this machine.
         rows, details: for the manifest.
         shards: what was made of each, now or before.
-        kept: files that stay as they are.
+        files: the stored files of the shards, by plain name.
         made: names of the shards made now.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        data_source: DataSource,
-        *,
-        published: Path,
-        earlier: Manifest | None,
-        unfinished: Sequence[Path],
-        move: Callable[[Path, Path], None],
-    ) -> None:
+    def __init__(self, folder: Path, stage: Path, notes: Path, earlier: Manifest | None) -> None:
         """Begin without files.
 
         Args:
-            folder: where to stage them.
-            data_source: of the publication.
-            published: the stage folder.
-            earlier: what it holds, if that may be kept.
-            unfinished: folders of what earlier publications had made that were cut short.
-            move: takes an unfinished file over.
+            folder: for files that are not made shard by shard.
+            stage: the stage folder.
+            notes: of this publication, see ``MADE``.
+            earlier: what the stage holds, if that may be kept.
         """
         self.folder = folder
         self.rows = 0
         self.details: dict[str, Any] = {}
         self.shards: dict[str, ShardRecord] = {}
-        self.kept: dict[str, FileRecord] = {}
+        self.files: dict[str, StoredFile] = {}
         self.made: list[str] = []
-        self._data_source = data_source
-        self._published = published
+        self._stage = stage
+        self._notes = notes
+        self._noted = {name for name, _ in files_below(notes)}
         self._earlier = earlier
-        self._unfinished = unfinished
-        self._move = move
-        self._recorded: dict[str, FileRecord] = {}
         self._manifest: Manifest | None = None
 
     def make_shards(self, jobs: Sequence[ShardJob], apply: Apply = in_turn) -> dict[str, Mapping[str, Any]]:
@@ -72,19 +75,26 @@ class Staging:
 
         Args:
             jobs: one for each shard.
-            apply: may run the jobs elsewhere, where this folder can be seen.
+            apply: may run the jobs elsewhere, where the stage folder can be seen.
 
         Raises:
             SkipPipelineError: the first failure, after all shards have been tried.
         """
-        new = [job for job in jobs if not (self._unchanged(job) or self._resumed(job))]
+        with ThreadPoolExecutor() as threads:  # hashing a file, or asking a store, leaves Python to others
+            kept = dict(zip((job.name for job in jobs), threads.map(self._kept, jobs), strict=True))
+        new = [job for job in jobs if kept[job.name] is None]
         failures: dict[str, SkipPipelineError] = {}
-        for job, outcome in zip(new, apply(partial(build, self.folder), new), strict=True):
+        for job, outcome in zip(new, apply(partial(build, self._stage, self._notes), new), strict=True):
             if isinstance(outcome, SkipPipelineError):
                 failures[job.name] = outcome
             else:
-                self._note(job, outcome)
+                kept[job.name] = outcome
                 self.made.append(job.name)
+        for job in jobs:
+            if built := kept[job.name]:
+                names = tuple(file.name for file in built.files)
+                self.shards[job.name] = ShardRecord(job.inputs, names, built.summary)
+                self.files |= {file.name: file for file in built.files}
         if failures:
             first, *others = failures.values()
             if not others:
@@ -92,72 +102,71 @@ class Staging:
             raise type(first)(f"{first}. {len(others)} more failed: {', '.join(list(failures)[1:6])}")
         return {job.name: self.shards[job.name].summary for job in jobs}
 
-    def find(self, name: str) -> Path:
-        """Where the file ``name`` is now: among the published ones if it is kept, else staged."""
-        return (self._published if name in self.kept else self.folder) / name
+    def _kept(self, job: ShardJob) -> Built | None:
+        """What was made of a shard from the same inputs before, if every file of it is intact."""
+        built = self._published(job) or self._resumed(job)
+        if built and all(is_intact(file, self._stage) for file in built.files):
+            return built
+        return None
 
-    def _unchanged(self, job: ShardJob) -> bool:
-        """Keep what the published stage has of a shard, if it was made from the same inputs."""
-        earlier = self._earlier.shards.get(job.name) if self._earlier else None
-        if self._earlier is None or earlier is None or earlier.inputs != job.inputs:
-            return False
-        records = {record.name: record for record in self._earlier.files if record.name in earlier.files}
-        if len(records) != len(earlier.files) or not all(map(self._is_in_place, records.values())):
-            return False
-        self.kept |= records
-        self.shards[job.name] = earlier
-        return True
+    def _published(self, job: ShardJob) -> Built | None:
+        shard = self._earlier.shards.get(job.name) if self._earlier else None
+        if self._earlier is None or shard is None or shard.inputs != job.inputs:
+            return None
+        return Built(tuple(map(self._earlier.record, shard.files)), shard.summary)
 
-    def _is_in_place(self, record: FileRecord) -> bool:
-        path = self._published / record.name
-        return path.is_file() and path.stat().st_size == record.bytes
-
-    def _resumed(self, job: ShardJob) -> bool:
-        """Take over what a publication that was cut short had made of a shard from the same inputs."""
-        return any(self._resumed_from(left, job) for left in self._unfinished)
-
-    def _resumed_from(self, unfinished: Path, job: ShardJob) -> bool:
+    def _resumed(self, job: ShardJob) -> Built | None:
+        name = _note(job)
+        if name not in self._noted:
+            return None
         try:
-            note = read_json(unfinished / MADE / f"{job.name}.json")
-            records = tuple(FileRecord(**record) for record in note["files"])
-            same = (note["inputs"], note["data_source"]) == (job.inputs, self._data_source)
-            # What was written before a power cut may have its size and not its contents.
-            if not same or any(record_file(unfinished / r.name, r.name) != r for r in records):
-                return False
-            summary = note["summary"]
-        except (OSError, ValueError, TypeError, KeyError, MissingInputError):
-            return False
-        for record in records:
-            self._move(unfinished / record.name, self.path(record.name))
-        self._note(job, Built(records, summary))
-        return True
+            content = read_json(self._notes / name)
+            return Built(tuple(StoredFile(**file) for file in content["files"]), content["summary"])
+        except (FileNotFoundError, ValueError, TypeError, KeyError):  # of another version, or damaged
+            return None
 
-    def _note(self, job: ShardJob, built: Built) -> None:
-        """Remember a shard, here and for a run that comes after a failure."""
-        names = tuple(record.name for record in built.files)
-        self.shards[job.name] = ShardRecord(job.inputs, names, built.summary)
-        self._recorded |= {record.name: record for record in built.files}
-        note = asdict(built) | {"inputs": job.inputs, "data_source": self._data_source}
-        write_json(self.path(f"{MADE}/{job.name}.json"), note)
-
-    def records(self) -> tuple[FileRecord, ...]:
-        """Files of the publication, sorted by name: those that are staged, and those that stay."""
-        staged = {
-            name: self._recorded.get(name) or record_file(path, name)
-            for name, path in files_below(self.folder)
-            if not name.startswith(f"{MADE}/")
-        }
-        return tuple(record for _, record in sorted((self.kept | staged).items()))
+    def find(self, name: str) -> Path:
+        """Where the file ``name`` is now: in the stage if it belongs to a shard, else in ``folder``."""
+        if name in self.files:
+            return self._stage / self.files[name].path
+        return self.folder / name
 
     def path(self, name: str) -> Path:
         """Where to write the file ``name`` (``/`` for sub-folders); its parent folder exists on return."""
         path = self.folder / name
-        make_folder(path.parent)
+        path.parent.mkdir(parents=True, exist_ok=True)
         return path
+
+    def store(self) -> tuple[StoredFile, ...]:
+        """Move the files below ``folder`` into the stage; all files of the publication, sorted by name."""
+        own = {n: store(path, self._stage, n, durable=True) for n, path in files_below(self.folder)}
+        return tuple(file for _, file in sorted((self.files | own).items()))
 
     @property
     def manifest(self) -> Manifest:
         """The manifest as published; only after the ``publish`` block has ended without an error."""
         if self._manifest is None:
-            raise ContractError(f"{self._published} is not published yet; leave the publish block first")
+            raise ContractError(f"{self._stage} is not published yet; leave the publish block first")
         return self._manifest
+
+
+def build(stage: Path, notes: Path, job: ShardJob) -> Built | SkipPipelineError:
+    """Do one job, wherever this runs; a refusal comes back as a value, so that other shards go on.
+
+    The files, most of what a stage writes, may reach the disk after this returns. One that a power cut has
+    damaged is found by its SHA-256, and made again.
+    """
+    try:
+        with saying_when_full(stage), scratch_folder(stage) as scratch:
+            made = job.make(out=scratch)
+            files = tuple(store(scratch / name, stage, name, durable=False) for name in made.files)
+            built = Built(files, made.summary)
+            write_json(scratch / "note.json", asdict(built))
+            place(scratch / "note.json", notes / _note(job))
+    except SkipPipelineError as refusal:
+        return refusal
+    return built
+
+
+def _note(job: ShardJob) -> str:
+    return f"{digest_of(job.name, job.inputs)}.json"

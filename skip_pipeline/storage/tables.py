@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Final, Literal
+from typing import IO, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -42,30 +42,28 @@ def write_table(table: pa.Table, path: Path, contract: pa.Schema, *, data_source
     # Text held as strings is taken not to repeat. Nothing here searches by value, so there are no statistics;
     # a shard is read whole, so there is one row group, and each value of a dictionary is stored once.
     floats = {field.name for field in contract if pa.types.is_floating(field.type)}
-    with (
-        _opened(path, "wb") as sink,
-        pq.ParquetWriter(
-            sink,
-            table.schema.with_metadata(metadata),
-            use_dictionary=[field.name for field in table.schema if pa.types.is_dictionary(field.type)],
-            compression={name: "none" if name in floats else "lz4" for name in contract.names},
-            write_statistics=False,
-            write_batch_size=_BATCH,
-            store_schema=with_dictionaries,
-        ) as writer,
-    ):
+    with pq.ParquetWriter(
+        path,
+        table.schema.with_metadata(metadata),
+        use_dictionary=[field.name for field in table.schema if pa.types.is_dictionary(field.type)],
+        compression={name: "none" if name in floats else "lz4" for name in contract.names},
+        write_statistics=False,
+        write_batch_size=_BATCH,
+        write_page_checksum=True,
+        store_schema=with_dictionaries,
+    ) as writer:
         writer.write_table(table, row_group_size=max(1, table.num_rows))
         if not with_dictionaries:
             writer.add_key_value_metadata(metadata)
 
 
 @contextmanager
-def _opened(path: Path, mode: Literal["rb", "wb"]) -> Iterator[Path | IO[bytes]]:
-    """A file as Arrow takes it: by its name, so that it may be mapped, or opened in an object store."""
+def _opened(path: Path) -> Iterator[Path | IO[bytes]]:
+    """A file as Arrow takes it: by its name, so that it can be mapped, or opened in an object store."""
     if is_local(path):
         yield path
     else:
-        with path.open(mode) as handle:
+        with path.open("rb") as handle:
             yield handle
 
 
@@ -98,12 +96,13 @@ def read_table(
     """
     with (
         _reading(path),
-        _opened(path, "rb") as source,
+        _opened(path) as source,
         pq.ParquetFile(
             source,
             memory_map=True,
             pre_buffer=not is_local(path),  # many columns in one request
             read_dictionary=list(dictionaries),
+            page_checksum_verification=True,
         ) as file,
     ):
         check_schema(file.metadata.schema.to_arrow_schema(), contract, what=str(path))
@@ -118,7 +117,7 @@ def read_columns(path: Path) -> tuple[pa.Schema, int]:
         MissingInputError: the file is not there.
         ContractError: it is not a parquet file.
     """
-    with _reading(path), _opened(path, "rb") as source:
+    with _reading(path), _opened(path) as source:
         footer = pq.read_metadata(source)
         return footer.schema.to_arrow_schema(), footer.num_rows
 

@@ -215,7 +215,7 @@ def test_what_is_written_is_read_back(
 
     assert rows == 100
     assert {path.name for path in tmp_path.iterdir()} == {"baselines.parquet", "baselines.json"}
-    for read in read_baselines(tmp_path, bundles):
+    for read in read_baselines(tmp_path.joinpath, bundles):
         wrote = fitted[read.name]
         for split, p in wrote.p_not_skipped.items():
             assert np.array_equal(read.p_not_skipped[split], p)
@@ -242,7 +242,7 @@ def test_baselines_of_other_sessions_are_refused(
     ids[3] = "else-3"
 
     changed = bundles | {"test": bundles["test"] | {schema.SESSION_ID: ids}}
-    message = refusal(ContractError, lambda: read_baselines(folder, changed))
+    message = refusal(ContractError, lambda: read_baselines(folder.joinpath, changed))
     assert_says(
         message,
         "baselines.parquet",
@@ -262,7 +262,8 @@ def test_sessions_that_changed_sides_are_refused(
     }
 
     message = refusal(
-        ContractError, lambda: read_baselines(folder, bundles | {"validation": validation, "test": moved})
+        ContractError,
+        lambda: read_baselines(folder.joinpath, bundles | {"validation": validation, "test": moved}),
     )
     assert_says(message, "row 39 is 'validation', not 'test'", "materialize baseline_models again")
 
@@ -273,7 +274,7 @@ def test_another_number_of_sessions_is_refused(
     folder, _ = written
     fewer = bundles | {"test": without(bundles["test"], np.arange(59))}
 
-    message = refusal(ContractError, lambda: read_baselines(folder, fewer))
+    message = refusal(ContractError, lambda: read_baselines(folder.joinpath, fewer))
     assert_says(message, "predictions for 100 sessions, and the bundles have 99")
 
 
@@ -284,7 +285,9 @@ def test_a_missing_file_is_missed(
     folder, _ = written
     (folder / name).unlink()
 
-    assert_says(refusal(MissingInputError, lambda: read_baselines(folder, bundles)), name, "materialize")
+    assert_says(
+        refusal(MissingInputError, lambda: read_baselines(folder.joinpath, bundles)), name, "materialize"
+    )
 
 
 @pytest.mark.parametrize("damage", ["{", "[]", json.dumps({"majority": {}})])
@@ -294,7 +297,7 @@ def test_damaged_facts_are_refused(
     folder, _ = written
     (folder / "baselines.json").write_text(damage)
 
-    message = refusal(ContractError, lambda: read_baselines(folder, bundles))
+    message = refusal(ContractError, lambda: read_baselines(folder.joinpath, bundles))
     assert_says(message, "baselines.json is damaged", "materialize baseline_models again")
 
 

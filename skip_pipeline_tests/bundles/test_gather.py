@@ -187,13 +187,13 @@ def test_an_unknown_split_is_refused_with_those_there_are(tmp_path):
     assert_says(message, "no split 'holdout'", "choose one of train, validation, test")
 
 
-def test_opening_first_finishes_a_publication_that_a_kill_cut_short(tmp_path):
+def test_a_manifest_opens_its_own_generation_though_another_was_published_since(tmp_path):
     earlier, later = (shard([10, 11, 12], list(schema.SPLITS), seed=seed) for seed in (1, 2))
-    for folder, made in ((tmp_path, earlier), (tmp_path / "elsewhere", later)):
-        with publish(folder, stage="tensor_bundles", data_source="real") as staging:
+    manifests = []
+    for made in (earlier, later):
+        with publish(tmp_path, stage="tensor_bundles", data_source="real") as staging:
             write(staging.folder, log=made)
-    # As if killed after the later publication's commit, when one file had been moved.
-    (tmp_path / "elsewhere").rename(tmp_path / ".commit")
-    (tmp_path / ".commit" / "log" / "rows.npy").replace(tmp_path / "log" / "rows.npy")
+        manifests.append(staging.manifest)
 
+    assert same(open_bundle(manifests[0], "train"), earlier.wide()["train"])
     assert same(open_bundle(tmp_path, "train"), later.wide()["train"])

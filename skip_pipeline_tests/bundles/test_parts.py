@@ -25,18 +25,20 @@ def bundles(tmp_path):
 
 def test_the_parts_are_told_with_what_is_in_them(bundles):
     sessions = {"train": 2, "validation": 1, "test": 1}
-    assert read_parts(bundles) == (PartRecord("log", sessions, rows=42, tracks=40),)
+    assert read_parts(bundles, bundles.joinpath) == (PartRecord("log", sessions, rows=42, tracks=40),)
 
 
 def test_a_bundle_that_was_never_made_is_asked_for(tmp_path):
-    message = refusal(MissingInputError, lambda: open_parts(tmp_path / "05_bundles"))
+    message = refusal(
+        MissingInputError, lambda: open_parts(tmp_path / "05_bundles", (tmp_path / "05_bundles").joinpath)
+    )
     assert_says(message, f"{tmp_path / '05_bundles'} holds no parts.json", "materialize tensor_bundles first")
 
 
 @pytest.mark.parametrize("name", FILES)
 def test_a_missing_file_is_named(bundles, name):
     (bundles / name).unlink()
-    message = refusal(MissingInputError, lambda: open_parts(bundles))
+    message = refusal(MissingInputError, lambda: open_parts(bundles, bundles.joinpath))
     assert_says(
         message, f"{(bundles / name).parent} holds no {name.split('/')[-1]}", "materialize tensor_bundles"
     )
@@ -45,7 +47,8 @@ def test_a_missing_file_is_named(bundles, name):
 def test_a_missing_part_is_named(bundles):
     shutil.rmtree(bundles / "log")
     assert_says(
-        refusal(MissingInputError, lambda: open_parts(bundles)), f"{bundles / 'log'} holds no sessions.npy"
+        refusal(MissingInputError, lambda: open_parts(bundles, bundles.joinpath)),
+        f"{bundles / 'log'} holds no sessions.npy",
     )
 
 
@@ -54,7 +57,7 @@ def test_a_missing_part_is_named(bundles):
 def test_a_truncated_file_is_named(bundles, name, kept):
     path = bundles / name
     path.write_bytes(path.read_bytes()[:kept])
-    message = refusal(ContractError, lambda: open_parts(bundles))
+    message = refusal(ContractError, lambda: open_parts(bundles, bundles.joinpath))
     assert_says(message, f"{path} is not a readable array", AGAIN)
 
 
@@ -62,7 +65,8 @@ def test_a_truncated_file_is_named(bundles, name, kept):
 def test_a_pickle_is_not_opened(bundles, name):
     np.save(bundles / name, np.array(["a", None], dtype=object))
     assert_says(
-        refusal(ContractError, lambda: open_parts(bundles)), f"{bundles / name} is not a readable array"
+        refusal(ContractError, lambda: open_parts(bundles, bundles.joinpath)),
+        f"{bundles / name} is not a readable array",
     )
 
 
@@ -80,20 +84,27 @@ def test_a_pickle_is_not_opened(bundles, name):
 )
 def test_an_array_of_another_shape_or_dtype_is_named(bundles, name, array, fault):
     np.save(bundles / name, array)
-    assert_says(refusal(ContractError, lambda: open_parts(bundles)), str(bundles / name), fault, AGAIN)
+    assert_says(
+        refusal(ContractError, lambda: open_parts(bundles, bundles.joinpath)),
+        str(bundles / name),
+        fault,
+        AGAIN,
+    )
 
 
 @pytest.mark.parametrize("name", FILES[1:])
 def test_a_file_of_another_shard_is_named(bundles, tmp_path, name):
     write(tmp_path / "other", log=shard([10, 11, 20, 13, 14]))
     shutil.copy(tmp_path / "other" / name, bundles / name)
-    assert_says(refusal(ContractError, lambda: open_parts(bundles)), str(bundles / name), AGAIN)
+    assert_says(
+        refusal(ContractError, lambda: open_parts(bundles, bundles.joinpath)), str(bundles / name), AGAIN
+    )
 
 
 def test_sessions_of_other_splits_than_told_are_named(bundles, tmp_path):
     write(tmp_path / "other", log=shard([10, 11, 12, 13], ["train", "train", "test", "train"]))
     shutil.copy(tmp_path / "other/log/sessions.npy", bundles / "log/sessions.npy")
-    message = refusal(ContractError, lambda: open_parts(bundles))
+    message = refusal(ContractError, lambda: open_parts(bundles, bundles.joinpath))
     assert_says(
         message, str(bundles / "log/sessions.npy"), "'train': 3", "not {'train': 2", "parts.json", AGAIN
     )
@@ -101,7 +112,7 @@ def test_sessions_of_other_splits_than_told_are_named(bundles, tmp_path):
 
 def test_a_matrix_of_other_tracks_is_noticed(bundles):
     np.save(bundles / "tracks.npy", TRACKS[:-1])
-    message = refusal(ContractError, lambda: open_parts(bundles))
+    message = refusal(ContractError, lambda: open_parts(bundles, bundles.joinpath))
     assert_says(message, f"{bundles / 'log'} was made for 40 tracks", "tracks.npy has 39", AGAIN)
 
 
@@ -118,11 +129,11 @@ def test_a_matrix_of_other_tracks_is_noticed(bundles):
 )
 def test_a_list_of_parts_that_is_none_is_named(bundles, text):
     (bundles / "parts.json").write_text(text)
-    message = refusal(ContractError, lambda: open_parts(bundles))
+    message = refusal(ContractError, lambda: open_parts(bundles, bundles.joinpath))
     assert_says(message, f"{bundles / 'parts.json'} is damaged or of another version", AGAIN)
 
 
 def test_parts_that_the_list_does_not_name_are_not_there(bundles):
     content = json.loads((bundles / "parts.json").read_text())
     (bundles / "parts.json").write_text(json.dumps(content | {"parts": []}))
-    assert open_parts(bundles)[1] == ()
+    assert open_parts(bundles, bundles.joinpath)[1] == ()

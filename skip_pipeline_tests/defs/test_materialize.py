@@ -75,7 +75,7 @@ def test_the_bundles_hold_every_session_once(finished):
 def test_the_baselines_predict_the_sessions_of_the_bundles_and_are_scored_on_validation(finished, metadata):
     project, _ = finished
     bundles = {split: open_bundle(project.layout.bundles, split) for split in schema.SPLITS}
-    baselines = read_baselines(project.layout.baselines, bundles)
+    baselines = read_baselines(project.layout.baselines.joinpath, bundles)
     facts = metadata["baseline_models"]
     rows = [record.data for record in facts["validation_scores"].value.records]
 

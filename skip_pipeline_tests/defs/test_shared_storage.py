@@ -14,8 +14,8 @@ from skip_pipeline.defs.resources import DataDirectory
 from skip_pipeline.errors import RefusedError
 from skip_pipeline.locations import files_below, location
 from skip_pipeline.settings import DataLayout
+from skip_pipeline.storage import read_manifest
 from skip_pipeline_tests.builders import assert_says, refusal
-from skip_pipeline_tests.storage import disk_objects
 
 SELECTION = "session_logs,track_features,merged_table,encoded_table,scaled_table,tensor_bundles"
 SHARED = ("raw", "session_log_summaries", "track_feature_summaries", "merged", "encoded", "scaled", "bundles")
@@ -23,17 +23,14 @@ OWN = ("model", "report", "mlflow", "dagster")
 
 
 @pytest.fixture
-def shared(project, tmp_path, monkeypatch):
-    """A project whose raw files lie in an object store, by URL."""
-    disk_objects.register()
+def shared(project, tmp_path, monkeypatch, s3_bucket):
+    """A project whose raw files are in an object store, by URL."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    url = f"{disk_objects.PROTOCOL}://{tmp_path / 'bucket'}"
-    place = location(url)
     for name, path in files_below(project.layout.raw):
-        (place / "01_raw" / name).write_bytes(path.read_bytes())
+        (s3_bucket / "01_raw" / name).write_bytes(path.read_bytes())
     shutil.rmtree(project.layout.raw)
-    monkeypatch.setenv(settings.STORAGE_VARIABLE, url)
-    project.layout = DataLayout(project.layout.root, place)
+    monkeypatch.setenv(settings.STORAGE_VARIABLE, str(s3_bucket))
+    project.layout = DataLayout(project.layout.root, s3_bucket)
     return project
 
 
@@ -79,7 +76,7 @@ def test_a_run_makes_its_tables_in_the_shared_storage_and_says_so(shared):
     assert outcome.failures == ()
     assert outcome.success
     layout = shared.layout
-    assert (layout.bundles / "parts.json").is_file()
+    assert read_manifest(layout.bundles, made_by="tensor_bundles").path("parts.json").is_file()
     assert {path.name for path in layout.root.iterdir()} == {"mlflow", "dagster"}
     event = shared.instance().get_latest_materialization_event(dg.AssetKey("scaled_table"))
     metadata = event.asset_materialization.metadata

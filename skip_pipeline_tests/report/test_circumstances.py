@@ -71,7 +71,7 @@ def test_the_split_of_the_other_test_session_is_test(folder: Path) -> None:
 
 
 def test_they_are_those_of_the_row_before_the_predicted_one(folder: Path) -> None:
-    found = read_circumstances(folder / "merged", *_open(folder))
+    found = read_circumstances((folder / "merged").joinpath, *_open(folder))
 
     assert found.length.tolist() == [12, 10]
     assert found.hour.tolist() == [2, 21]
@@ -81,7 +81,7 @@ def test_they_are_those_of_the_row_before_the_predicted_one(folder: Path) -> Non
 
 def test_the_predicted_row_is_never_looked_at(folder: Path) -> None:
     path = folder / "merged" / "two.parquet"
-    before = read_circumstances(folder / "merged", *_open(folder))
+    before = read_circumstances((folder / "merged").joinpath, *_open(folder))
     other = session(
         OTHER_TEST,
         length=10,
@@ -91,7 +91,7 @@ def test_the_predicted_row_is_never_looked_at(folder: Path) -> None:
         not_skipped=_last_two(True, True, False, 10),
     )
     write_table(builders.merged_table(other), path, schema.MERGED, data_source="real")
-    after = read_circumstances(folder / "merged", *_open(folder))
+    after = read_circumstances((folder / "merged").joinpath, *_open(folder))
 
     for name in ("hour", "premium", "context_type", "popularity", "known_track"):
         assert np.array_equal(getattr(before, name), getattr(after, name))
@@ -107,7 +107,7 @@ def test_a_track_is_known_that_training_has_played_anywhere(tmp_path: Path) -> N
     ]
     _write(tmp_path, one=[*tests, session(TRAIN, length=11)])
     train, test = _open(tmp_path)
-    found = read_circumstances(tmp_path / "merged", train, test)
+    found = read_circumstances((tmp_path / "merged").joinpath, train, test)
 
     assert test.session_id.tolist() == ["s11", "s12", "s16"]
     assert found.known_track.tolist() == [True, True, False]
@@ -117,7 +117,7 @@ def test_a_track_is_known_that_training_has_played_anywhere(tmp_path: Path) -> N
 
 def test_without_test_sessions_there_is_nothing(tmp_path: Path) -> None:
     _write(tmp_path, one=[session(TRAIN, length=11)])
-    found = read_circumstances(tmp_path / "merged", *_open(tmp_path))
+    found = read_circumstances((tmp_path / "merged").joinpath, *_open(tmp_path))
     assert [len(values) for values in vars(found).values()] == [0] * 6
 
 
@@ -125,12 +125,14 @@ def test_a_merged_table_of_other_sessions_is_refused(folder: Path) -> None:
     path = folder / "merged" / "two.parquet"
     write_table(builders.merged_table(session("stranger")), path, schema.MERGED, data_source="real")
 
-    message = refusal(ContractError, lambda: read_circumstances(folder / "merged", *_open(folder)))
+    message = refusal(ContractError, lambda: read_circumstances((folder / "merged").joinpath, *_open(folder)))
 
     assert_says(message, "two.parquet lacks 1 of its 1 test sessions", OTHER_TEST, "again")
 
 
 def test_a_shard_that_is_gone_is_named(folder: Path) -> None:
     (folder / "merged" / "two.parquet").unlink()
-    message = refusal(MissingInputError, lambda: read_circumstances(folder / "merged", *_open(folder)))
+    message = refusal(
+        MissingInputError, lambda: read_circumstances((folder / "merged").joinpath, *_open(folder))
+    )
     assert_says(message, "two.parquet is missing")

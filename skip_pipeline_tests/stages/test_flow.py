@@ -79,10 +79,11 @@ def folders(layout: DataLayout) -> list[Path]:
 
 
 def results(layout: DataLayout) -> dict[Path, bytes]:
-    """Whatever is published, by path; without manifests, which tell how long it took."""
-    files = (path for folder in folders(layout) for path in folder.rglob("*") if path.is_file())
-    return {path.relative_to(layout.root): path.read_bytes() for path in files if path.name[0] != "."} | {
-        folder.relative_to(layout.root) / MANIFEST: b"" for folder in folders(layout)
+    """Every published file by its plain path."""
+    return {
+        (folder / record.name).relative_to(layout.root): (folder / record.name).read_bytes()
+        for folder in folders(layout)
+        for record in read_manifest(folder, made_by="a stage").files
     }
 
 
@@ -96,12 +97,12 @@ def from_nothing(layout: DataLayout) -> dict[Path, bytes]:
 
 
 def named(layout: DataLayout, name: str) -> set[str]:
-    """Stage folders that hold a file or folder called after a log, hidden ones of a run cut short too."""
+    """Stage folders that hold a plain file or folder called after a log, or something of a run cut short."""
     return {
         folder.name
         for folder in folders(layout)
         for path in folder.rglob("*")
-        if name in path.relative_to(folder).as_posix()
+        if name in path.relative_to(folder).as_posix() and path.parent.name != "_files"
     }
 
 

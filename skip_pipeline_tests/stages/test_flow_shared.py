@@ -1,10 +1,11 @@
 """All stages over storage that several machines share: the same bytes as on this machine."""
 
 import shutil
-import sys
 import tempfile
 
 import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from skip_pipeline.bundles.gather import open_bundle
@@ -16,10 +17,9 @@ from skip_pipeline.report.oracle import best_possible, find_oracle
 from skip_pipeline.schema import SPLITS
 from skip_pipeline.settings import DataLayout, EngineSettings
 from skip_pipeline.stages import flow as stages
-from skip_pipeline.storage import MANIFEST, in_turn, read_json
+from skip_pipeline.storage import in_turn, read_manifest, table_files
 from skip_pipeline.world.synthesize import synthesize
 from skip_pipeline_tests.builders import deliver
-from skip_pipeline_tests.storage import disk_objects
 
 STAGES = (
     stages.session_logs,
@@ -29,8 +29,6 @@ STAGES = (
     stages.scaled_table,
     stages.tensor_bundles,
 )
-OWN = ("seconds", "details")
-"""What two manifests of the same files may differ in: how long it took, and how the raw files looked."""
 
 
 @pytest.fixture(scope="module")
@@ -54,23 +52,12 @@ def local(nights, tmp_path_factory):
 
 
 @pytest.fixture
-def known_everywhere(tmp_path, monkeypatch):
-    """Worker processes too find the object store that lies in files, as they would find an installed one."""
-    site = tmp_path / "site"
-    site.mkdir()
-    disk_objects.install(site)
-    disk_objects.register()
-    monkeypatch.setattr(sys, "path", [str(site), *sys.path])
-
-
-@pytest.fixture(params=["memory", disk_objects.PROTOCOL])
-def layout(request, tmp_path, nights, known_everywhere, monkeypatch):
-    """A layout in an object store, with the three nights delivered."""
+def layout(tmp_path, nights, monkeypatch):
+    """A layout in an object store in memory, with the three nights delivered."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    place = location(f"{request.param}://{tmp_path / 'bucket'}")
+    place = location(f"memory://{tmp_path / 'bucket'}")
     yield deliver_nights(DataLayout(tmp_path / "data", place), nights)
-    if request.param == "memory":
-        file_system(place).store.clear()
+    file_system(place).store.clear()
 
 
 def deliver_nights(layout, nights):
@@ -94,16 +81,13 @@ def shards_made(layout):
 
 
 def made(layout):
-    """Bytes of every file of every stage, and what the manifests say of them."""
+    """Bytes of every file of every stage, by plain name, and what decided them."""
     found = {}
     folders = (layout.session_log_summaries, layout.merged, layout.encoded, layout.scaled, layout.bundles)
     for folder in folders:
-        for name, path in files_below(folder):
-            if name == MANIFEST:
-                fields = read_json(path).items()
-                found[folder.name, name] = {key: value for key, value in fields if key not in OWN}
-            elif name != ".lock":
-                found[folder.name, name] = path.read_bytes()
+        manifest = read_manifest(folder, made_by="a stage")
+        found[folder.name, ""] = (manifest.stage, manifest.data_source, manifest.rows, manifest.shards)
+        found |= {(folder.name, f.name): manifest.path(f.name).read_bytes() for f in manifest.files}
     return found
 
 
@@ -119,9 +103,8 @@ def test_every_file_has_the_bytes_that_it_has_on_this_machine(layout, local):
     assert not layout.root.exists()
 
 
-def test_two_processes_share_an_object_store(tmp_path, nights, local, known_everywhere):
-    place = location(f"{disk_objects.PROTOCOL}://{tmp_path / 'bucket'}")
-    layout = deliver_nights(DataLayout(tmp_path / "data", place), nights)
+def test_two_processes_share_an_s3_store(tmp_path, nights, local, s3_bucket):
+    layout = deliver_nights(DataLayout(tmp_path / "data", s3_bucket), nights)
     with open_engine(EngineSettings(kind="processes", workers=2)) as engine:
         run(layout, lambda function, shards: engine.map(function, shards, label="shared"))
     assert_same(layout, local)
@@ -143,7 +126,7 @@ def test_a_bundle_is_opened_from_a_copy_on_this_machine(layout, local, tmp_path)
             assert bundle.sessions > 0
             for name, array in expected.items():
                 np.testing.assert_array_equal(np.asarray(bundle[name]), np.asarray(array))
-    assert len(list(tmp_path.glob("skip_pipeline-*/*/*/parts.json"))) == 1
+    assert len(list(tmp_path.glob("skip_pipeline-*/*/*-parts.json"))) == 1
 
 
 def test_the_oracle_is_found_beside_the_raw_files(layout, local):
@@ -172,4 +155,11 @@ def test_a_corrupt_night_costs_that_night_alone_when_it_is_mended(layout):
     assert str(first) in str(failure.value)
     first.write_bytes(whole)
     assert stages.merged_table(layout).staging.made == []  # one is as it was, one was made before it failed
-    assert not [name for name, _ in files_below(layout.merged) if name.startswith(".")]
+    assert files_below(layout.merged / "_made") == []
+
+
+def test_pandas_reads_a_table_by_the_list_of_its_files(layout, local):
+    run(layout)
+    merged = table_files(str(layout.merged))
+    found = pd.concat(map(pd.read_parquet, merged))
+    assert found["session_id"].tolist() == pq.read_table(local.merged)["session_id"].to_pylist()

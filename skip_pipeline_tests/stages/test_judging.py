@@ -18,6 +18,7 @@ from skip_pipeline.stages import contracts
 from skip_pipeline.stages import flow as stages
 from skip_pipeline.stages.encode import split_of
 from skip_pipeline.stages.judging import find_bundle_leaks, judge_table
+from skip_pipeline.storage import read_manifest
 from skip_pipeline_tests.builders import TRACKS, assert_says, deliver, refusal, session
 
 _NAMES = np.array([f"s{i}" for i in range(60)], object)
@@ -127,7 +128,7 @@ def test_a_part_that_was_touched_is_looked_at_again_alone(layout: DataLayout) ->
 
 def test_a_shard_that_is_gone_is_named(layout: DataLayout) -> None:
     judged(layout)
-    (layout.encoded / "log_0.parquet").unlink()
+    read_manifest(layout.encoded, made_by="encoded_table").path("log_0.parquet").unlink()
 
     assert_says(refusal(MissingInputError, lambda: judged(layout)), "log_0.parquet")
 

@@ -1,5 +1,6 @@
 """Folders of both kinds: on this machine, and in an object store (fsspec's own, in this process's memory)."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,6 +8,12 @@ import pytest
 
 from skip_pipeline.locations import file_system, location
 from skip_pipeline.storage import lock
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No power is cut here, and waiting takes seconds."""
+    monkeypatch.setattr(os, "fsync", lambda _handle: None)
 
 
 @pytest.fixture

@@ -7,10 +7,9 @@ from datetime import UTC, datetime
 import pytest
 
 from skip_pipeline.errors import MissingInputError
-from skip_pipeline.locations import file_system, location
-from skip_pipeline.storage import Delivered, delivered, identify, in_turn
+from skip_pipeline.locations import file_system
+from skip_pipeline.storage import Delivered, delivered, identify, in_turn, mark
 from skip_pipeline_tests.builders import assert_says, refusal
-from skip_pipeline_tests.storage import disk_objects
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -19,13 +18,6 @@ pytestmark = pytest.mark.filterwarnings("error")
 def _long_ago(monkeypatch):
     """Every file counts as written long before it is read."""
     monkeypatch.setattr(delivered, "_SETTLED_SECONDS", -60.0)
-
-
-@pytest.fixture
-def store(tmp_path):
-    """A place in an object store with ETags, and its folder on this machine."""
-    disk_objects.register()
-    return location(f"{disk_objects.PROTOCOL}://{tmp_path}"), tmp_path
 
 
 def known(*files):
@@ -124,24 +116,27 @@ def test_a_touched_file_is_read(tmp_path):
     assert look([log], known(*before))[1] == ["a.csv"]
 
 
-def test_a_mark_of_the_store_is_trusted_at_once_and_says_what_content_it_is(store):
-    place, _ = store
+def test_a_mark_of_the_store_is_trusted_at_once_and_identifies_the_content(s3_bucket):
+    place = s3_bucket
     (place / "a.csv").write_text("a")
     before, _ = look([place / "a.csv"], {})
-    assert before[0].stamp == ("ETag", "0cc175b9c0f1b6a831c399e269772661")
+    assert before[0].stamp == ("ETag", '"0cc175b9c0f1b6a831c399e269772661"')
     (place / "a.csv").write_text("a")
     assert look([place / "a.csv"], known(*before))[1] == []
     (place / "a.csv").write_text("b")
     assert look([place / "a.csv"], known(*before))[1] == ["a.csv"]
 
 
-def test_a_store_that_tells_neither_mark_nor_time_has_its_files_read_each_time(store, monkeypatch):
-    place, _ = store
-    (place / "a.csv").write_text("a")
-    monkeypatch.setattr(delivered, "CHANGE_MARKS", ())
-    before, _ = look([place / "a.csv"], {})
+def test_the_files_of_a_store_without_mark_and_time_are_read_each_time(bucket, monkeypatch):
+    def unknown(_key):
+        raise NotImplementedError
+
+    monkeypatch.setattr(file_system(bucket), "modified", unknown)
+    (bucket / "a.csv").write_text("a")
+    before, _ = look([bucket / "a.csv"], {})
     assert before[0].stamp is None
-    assert look([place / "a.csv"], known(*before))[1] == ["a.csv"]
+    assert look([bucket / "a.csv"], known(*before))[1] == ["a.csv"]
+    assert mark(bucket / "a.csv") != mark(bucket / "a.csv")
 
 
 def test_a_time_of_the_store_that_has_just_passed_is_not_trusted_and_an_earlier_one_is(bucket, monkeypatch):

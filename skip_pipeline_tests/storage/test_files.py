@@ -14,25 +14,25 @@ def test_a_fingerprint_does_not_depend_on_the_order_of_records():
     assert fingerprint(records) != fingerprint((FileRecord("a", 1, "11"), FileRecord("b", 2, "00")))
 
 
-def test_json_is_read_as_it_was_written(folder):
+def test_json_is_read_as_it_was_written(tmp_path):
     content = {"b": [1, 0.1 + 0.2], "a": {"ü": None}}
-    write_json(folder / "a.json", content)
-    assert read_json(folder / "a.json") == content
+    write_json(tmp_path / "a.json", content)
+    assert read_json(tmp_path / "a.json") == content
 
 
-def test_json_is_the_same_text_whatever_the_order_of_keys(folder):
-    write_json(folder / "a.json", {"a": 1, "b": 2})
-    write_json(folder / "b.json", {"b": 2, "a": 1})
-    assert (folder / "a.json").read_bytes() == (folder / "b.json").read_bytes()
+def test_json_is_the_same_text_whatever_the_order_of_keys(tmp_path):
+    write_json(tmp_path / "a.json", {"a": 1, "b": 2})
+    write_json(tmp_path / "b.json", {"b": 2, "a": 1})
+    assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_json_without_a_spelling_is_not_written(folder, value):
+def test_json_without_a_spelling_is_not_written(tmp_path, value):
     with pytest.raises(ValueError, match="JSON"):
-        write_json(folder / "a.json", {"loss": value})
-    assert not (folder / "a.json").exists()
+        write_json(tmp_path / "a.json", {"loss": value})
+    assert not (tmp_path / "a.json").exists()
 
 
-def test_a_file_that_has_gone_is_missing_input(folder):
+def test_a_file_that_has_gone_is_missing_input(tmp_path):
     with pytest.raises(MissingInputError, match=r"gone\.csv has gone"):
-        record_file(folder / "gone.csv", "gone.csv")
+        record_file(tmp_path / "gone.csv", "gone.csv")

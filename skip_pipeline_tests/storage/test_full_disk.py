@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import errno
 import os
+from pathlib import Path
 
 import pytest
 
 from skip_pipeline.errors import FullDiskError
-from skip_pipeline.storage import Made, ShardJob, publish, read_manifest
+from skip_pipeline.storage import ShardJob, digest_of, publish
 from skip_pipeline.storage.full_disk import saying_when_full
+from skip_pipeline_tests.builders import assert_says, refusal
+from skip_pipeline_tests.storage.publishing import contents, job, put_shards
+
+
+def does_not_fit(*_args, **_options):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
@@ -25,24 +32,19 @@ def test_other_failures_stay_what_they_are(tmp_path):
 
 
 def test_shards_that_fit_are_kept_when_another_does_not(tmp_path):
-    def fits(folder, name):
-        (folder / name).write_text(name)
-        return Made((name,), {})
-
-    def does_not_fit():
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    def jobs(folder, second):
-        return [
-            ShardJob("a", "1", lambda: fits(folder, "a")),
-            ShardJob("b", "1", second),
-            ShardJob("c", "1", lambda: fits(folder, "c")),
-        ]
-
     first = publish(tmp_path, stage="some_table", data_source="real")
-    with pytest.raises(FullDiskError), first as staging:
-        staging.make_shards(jobs(staging.folder, does_not_fit))
-    with publish(tmp_path, stage="some_table", data_source="real") as staging:
-        staging.make_shards(jobs(staging.folder, lambda: fits(staging.folder, "b")))
-        assert staging.made == ["b"]
-    assert [record.name for record in read_manifest(tmp_path, made_by="some_table").files] == ["a", "b", "c"]
+    with pytest.raises(FullDiskError, match="free some space"), first as staging:
+        staging.make_shards([job("a", "1"), ShardJob("b", digest_of("2"), does_not_fit), job("c", "3")])
+    assert put_shards(tmp_path, {"a": "1", "b": "2", "c": "3"}) == ["b"]
+    assert contents(tmp_path) == {"a.txt": "1", "b.txt": "2", "c.txt": "3"}
+
+
+@pytest.mark.parametrize("full", ["link", "replace"])
+def test_a_disk_that_fills_up_while_files_are_published_leaves_the_earlier_ones(tmp_path, monkeypatch, full):
+    put_shards(tmp_path, {"a": "1"})
+    with monkeypatch.context() as patch:
+        patch.setattr(*((os, "link") if full == "link" else (Path, "replace")), does_not_fit)
+        message = refusal(FullDiskError, lambda: put_shards(tmp_path, {"a": "1", "b": "2"}, own="3"))
+    assert_says(message, str(tmp_path), "free some space")
+    assert contents(tmp_path) == {"a.txt": "1"}
+    assert put_shards(tmp_path, {"a": "1", "b": "2"}) == ([] if full == "link" else ["b"])

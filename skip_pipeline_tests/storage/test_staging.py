@@ -1,28 +1,17 @@
 """Shards whose inputs are unchanged stay where they are; anything else is made again."""
 
-import json
-
 import pytest
 
-from skip_pipeline.errors import BadInputError
-from skip_pipeline.locations import files_below, is_local, version_of
-from skip_pipeline.storage import MANIFEST, Made, ShardJob, digest_of, publish, read_manifest
-
-
-def job(staging, name, text, inputs=None):
-    """A shard of one file that holds a text."""
-
-    def make():
-        staging.path(f"{name}.txt").write_text(text)
-        return Made((f"{name}.txt",), {"length": len(text)})
-
-    return ShardJob(name, digest_of(text if inputs is None else inputs), make)
+from skip_pipeline.errors import BadInputError, MissingInputError
+from skip_pipeline.locations import files_below
+from skip_pipeline.storage import Made, ShardJob, digest_of, publish, read_manifest
+from skip_pipeline_tests.storage.publishing import contents, job
 
 
 def failing(name, inputs="bad"):
     """A shard that cannot be made."""
 
-    def make():
+    def make(*, out):
         raise BadInputError(f"{name} is corrupt")
 
     return ShardJob(name, digest_of(inputs), make)
@@ -31,7 +20,7 @@ def failing(name, inputs="bad"):
 def put(folder, shards, *, data_source="real", inputs=None):
     """Publish a file a shard, each holding its own text; returns the names of the shards that were made."""
     with publish(folder, stage="some_table", data_source=data_source) as staging:
-        jobs = [job(staging, name, text, (inputs or {}).get(name)) for name, text in shards.items()]
+        jobs = [job(name, text, (inputs or {}).get(name)) for name, text in shards.items()]
         staging.rows = sum(summary["length"] for summary in staging.make_shards(jobs).values())
     return staging.made
 
@@ -42,31 +31,23 @@ def put_with_failures(folder, shards, failures):
         pytest.raises(BadInputError) as failure,
         publish(folder, stage="some_table", data_source="real") as s,
     ):
-        s.make_shards([*map(failing, failures), *(job(s, name, text) for name, text in shards.items())])
+        s.make_shards([*map(failing, failures), *(job(name, text) for name, text in shards.items())])
     return str(failure.value), s.made
 
 
-def contents(folder):
-    return {
-        name: path.read_text()
-        for name, path in files_below(folder)
-        if "/" not in name and name[0] not in "._"
-    }
-
-
 def left_behind(folder, name):
-    """A file of a publication that was cut short."""
-    [path] = [path for found, path in files_below(folder) if found.startswith(".") and found.endswith(name)]
+    """A stored file of a publication that was cut short."""
+    [path] = [path for found, path in files_below(folder / "_files") if found.endswith(name)]
     return path
 
 
 def test_only_a_new_shard_is_made(folder):
     assert put(folder, {"a": "1", "b": "22"}) == ["a", "b"]
-    before = version_of(folder / "a.txt")
+    before = read_manifest(folder, made_by="some_table").path("a.txt")
     assert put(folder, {"a": "1", "b": "22", "c": "333"}) == ["c"]
     assert contents(folder) == {"a.txt": "1", "b.txt": "22", "c.txt": "333"}
-    assert version_of(folder / "a.txt") == before
     manifest = read_manifest(folder, made_by="some_table")
+    assert manifest.path("a.txt") == before
     assert manifest.rows == 6
     assert [record.name for record in manifest.files] == ["a.txt", "b.txt", "c.txt"]
     assert manifest.shards["b"].summary == {"length": 2}
@@ -105,38 +86,9 @@ def test_other_inputs_make_it_again_though_the_name_is_the_same(folder):
     assert contents(folder) == {"a.txt": "2"}
 
 
-@pytest.mark.parametrize("damage", ["missing", "shorter"])
-def test_a_result_that_is_not_as_recorded_is_made_again(folder, damage):
-    put(folder, {"a": "1", "b": "22"})
-    if damage == "missing":
-        (folder / "b.txt").unlink()
-    else:
-        (folder / "b.txt").write_text("2")
-    assert put(folder, {"a": "1", "b": "22"}) == ["b"]
-    assert contents(folder) == {"a.txt": "1", "b.txt": "22"}
-
-
 def test_results_of_synthetic_data_are_not_kept_for_real_ones(folder):
     put(folder, {"a": "1"}, data_source="synthetic")
     assert put(folder, {"a": "1"}, data_source="real") == ["a"]
-
-
-@pytest.mark.parametrize("manifest", ["", "{}", '{"stage": "some_table"}', None])
-def test_without_a_readable_manifest_everything_is_made(folder, manifest):
-    put(folder, {"a": "1"})
-    if manifest is None:
-        (folder / MANIFEST).unlink()
-    else:
-        (folder / MANIFEST).write_text(manifest)
-    assert put(folder, {"a": "1"}) == ["a"]
-
-
-def test_a_manifest_from_before_shards_were_recorded_keeps_nothing(folder):
-    put(folder, {"a": "1"})
-    content = json.loads((folder / MANIFEST).read_text())
-    del content["shards"]
-    (folder / MANIFEST).write_text(json.dumps(content))
-    assert put(folder, {"a": "1"}) == ["a"]
 
 
 def test_one_corrupt_shard_keeps_no_other_from_being_made_and_is_made_alone_when_mended(folder):
@@ -147,7 +99,7 @@ def test_one_corrupt_shard_keeps_no_other_from_being_made_and_is_made_alone_when
     assert contents(folder) == {"a.txt": "1"}
     assert put(folder, {"a": "1", "b": "22", "c": "333", "d": "4444"}) == ["c"]
     assert contents(folder) == {"a.txt": "1", "b.txt": "22", "c.txt": "333", "d.txt": "4444"}
-    assert {name for name, _ in files_below(folder) if "/" in name} == set()
+    assert files_below(folder / "_made") == []
 
 
 def test_several_corrupt_shards_are_named_in_one_error(folder):
@@ -172,8 +124,10 @@ def test_what_was_left_behind_is_trusted_only_if_it_is_whole(folder, damage):
     elif damage == "missing":
         left.unlink()
     else:
-        left_behind(folder, ".made/b.json").write_text("{")
-    assert put(folder, {"a": "1", "b": "22", "c": "333"}) == ["b", "c"]
+        for _, note in files_below(folder / "_made"):
+            note.write_text("{")
+    made = ["b", "c"] if damage != "note" else ["a", "b", "c"]
+    assert put(folder, {"a": "1", "b": "22", "c": "333"}) == made
     assert contents(folder) == {"a.txt": "1", "b.txt": "22", "c.txt": "333"}
 
 
@@ -182,23 +136,30 @@ def test_what_was_left_behind_from_other_inputs_or_another_source_is_made_again(
     assert put(folder, {"a": "1", "b": "changed"}, data_source="synthetic") == ["a", "b"]
 
 
-def test_a_killed_publication_leaves_its_finished_shards_to_the_next(folder):
+def test_an_interrupted_publication_leaves_its_finished_shards_to_the_next(folder):
+    def interrupt(*, out):
+        raise KeyboardInterrupt
+
     with pytest.raises(KeyboardInterrupt), publish(folder, stage="s", data_source="real") as staging:
-        staging.make_shards([job(staging, "a", "1"), ShardJob("b", "", interrupt)])
-    if is_local(folder):
-        (folder / ".unfinished").rename(folder / ".staging")  # as a SIGKILL would have left it
+        staging.make_shards([job("a", "1"), ShardJob("b", "", interrupt)])
     assert put(folder, {"a": "1", "b": "22"}) == ["b"]
     assert contents(folder) == {"a.txt": "1", "b.txt": "22"}
 
 
-def interrupt():
-    raise KeyboardInterrupt
+def test_a_shard_that_wrote_no_file_it_names_is_refused(folder):
+    def forget(*, out):
+        return Made(("a.txt",), {})
+
+    publication = publish(folder, stage="some_table", data_source="real")
+    with pytest.raises(MissingInputError, match=r"a\.txt"), publication as staging:
+        staging.make_shards([ShardJob("a", "", forget)])
 
 
 def test_files_are_found_where_they_are(folder):
     put(folder, {"a": "1"})
     with publish(folder, stage="some_table", data_source="real") as staging:
-        staging.make_shards([ShardJob("a", digest_of("1"), lambda: pytest.fail("made again"))])
+        staging.make_shards([job("a", "1")])
+        assert staging.made == []
         staging.path("new.txt").write_text("2")
         assert staging.find("a.txt").read_text() == "1"
         assert staging.find("new.txt").read_text() == "2"

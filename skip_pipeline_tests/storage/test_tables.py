@@ -1,5 +1,8 @@
 """Tables keep their contract, on this machine and in an object store."""
 
+import tempfile
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -23,11 +26,19 @@ TABLE = pa.table({"n": [1, 2], "f": [0.5, 1.5]}, schema=CONTRACT)
 
 @pytest.fixture
 def path(folder):
+    """Where a table is read, on this machine and in an object store."""
     return folder / "log.parquet"
 
 
+def write(table, path, contract, *, data_source):
+    """Write a table, and copy it to where it is to be read."""
+    with tempfile.TemporaryDirectory() as here:
+        write_table(table, Path(here) / path.name, contract, data_source=data_source)
+        path.write_bytes((Path(here) / path.name).read_bytes())
+
+
 def test_a_table_is_read_as_it_was_written(path):
-    write_table(TABLE, path, CONTRACT, data_source="real")
+    write(TABLE, path, CONTRACT, data_source="real")
     assert read_table(path, CONTRACT).equals(TABLE)
     assert read_table(path, CONTRACT, columns=["f"]).equals(TABLE.select(["f"]))
     assert read_columns(path)[0].equals(CONTRACT)
@@ -37,13 +48,13 @@ def test_a_table_is_read_as_it_was_written(path):
 def test_dictionary_columns_keep_their_dtype(path):
     contract = pa.schema([("split", pa.dictionary(pa.int8(), pa.string()))])
     table = pa.table({"split": ["test", "train"]}, schema=contract)
-    write_table(table, path, contract, data_source="real")
+    write(table, path, contract, data_source="real")
     assert read_table(path, contract)["split"].to_pylist() == ["test", "train"]
 
 
 @pytest.mark.parametrize("source", ["real", "synthetic"])
 def test_a_file_says_by_itself_whether_it_is_synthetic(path, source):
-    write_table(TABLE.replace_schema_metadata({"pandas": "{}"}), path, CONTRACT, data_source=source)
+    write(TABLE.replace_schema_metadata({"pandas": "{}"}), path, CONTRACT, data_source=source)
     assert pq.read_schema(pa.BufferReader(path.read_bytes())).metadata == {b"data_source": source.encode()}
 
 
@@ -61,7 +72,8 @@ DIFFERENCES = [
 
 
 @pytest.mark.parametrize(("fields", "difference"), DIFFERENCES)
-def test_a_table_of_other_columns_is_not_written(path, fields, difference):
+def test_a_table_of_other_columns_is_not_written(tmp_path, fields, difference):
+    path = tmp_path / "log.parquet"
     other = pa.schema(fields)
     table = pa.Table.from_arrays([pa.array([], field.type) for field in other], schema=other)
     message = refusal(ContractError, lambda: write_table(table, path, CONTRACT, data_source="real"))
@@ -85,7 +97,8 @@ def test_schemas_that_differ_in_metadata_or_nullability_do_not_differ():
     check_schema(other, CONTRACT, what="log.parquet")
 
 
-def test_a_null_is_not_written(path):
+def test_a_null_is_not_written(tmp_path):
+    path = tmp_path / "log.parquet"
     table = pa.table({"n": [1, None], "f": [0.5, 1.5]}, schema=CONTRACT)
     message = refusal(ContractError, lambda: write_table(table, path, CONTRACT, data_source="real"))
     assert_says(message, "log.parquet", "nulls in ['n']")
@@ -106,12 +119,27 @@ def test_a_file_that_is_not_parquet_is_named(path, content):
 
 @pytest.mark.parametrize("damage", [slice(4, 40), slice(-60, -20), slice(-30, None)])
 def test_a_damaged_table_is_named(path, damage):
-    write_table(TABLE, path, CONTRACT, data_source="real")
+    write(TABLE, path, CONTRACT, data_source="real")
     content = np.frombuffer(path.read_bytes(), np.uint8).copy()
     content[damage] ^= 0xFF
     path.write_bytes(content.tobytes())
     message = refusal(ContractError, lambda: read_table(path, CONTRACT))
     assert_says(message, f"{path} is not a readable parquet file", "materialize the asset again")
+
+
+def test_a_value_that_was_changed_where_nothing_else_shows_it_is_found(path):
+    write(TABLE, path, CONTRACT, data_source="real")
+    content = path.read_bytes()
+    assert content.count(np.float32(1.5).tobytes()) == 1
+    path.write_bytes(content.replace(np.float32(1.5).tobytes(), np.float32(2.5).tobytes()))
+    message = refusal(ContractError, lambda: read_table(path, CONTRACT))
+    assert_says(message, f"{path} is not a readable parquet file", "CRC", "materialize the asset again")
+
+
+def test_equal_tables_are_equal_bytes(tmp_path):
+    for name in "ab":
+        write_table(TABLE, tmp_path / name, CONTRACT, data_source="real")
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
 def test_a_reader_of_the_whole_folder_sees_the_shards_only(tmp_path):
@@ -121,7 +149,6 @@ def test_a_reader_of_the_whole_folder_sees_the_shards_only(tmp_path):
             write_table(TABLE, staging.path(name), CONTRACT, data_source="real")
         write_table(lookup, staging.path("_tracks.parquet"), lookup.schema, data_source="real")
         write_table(lookup, staging.path("_sessions/log_1.parquet"), lookup.schema, data_source="real")
-    (tmp_path / ".staging").mkdir()
-    (tmp_path / ".staging" / "log_3.parquet").write_bytes(b"half a file")
+    (tmp_path / "_scratch" / "log_3.parquet").write_bytes(b"half a file")
     assert pq.read_table(tmp_path).equals(pa.concat_tables([TABLE, TABLE]))
     assert pd.read_parquet(tmp_path)["n"].tolist() == [1, 2, 1, 2]

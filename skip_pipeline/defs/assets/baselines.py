@@ -41,7 +41,7 @@ def baseline_models(
         before = read_manifest(layout.bundles, made_by="tensor_bundles")
         describe.log_bundles(run, before, layout.bundles, context="training")
         run.params({"seed": BASELINE_SEED, "most_sessions": BASELINE_SESSIONS})
-        bundles = open_bundles(layout.bundles)
+        bundles = open_bundles(before)
 
         # scikit-learn: a second that only fitting may cost.
         from skip_pipeline.baselines.fit import fit_baselines, write_baselines
@@ -113,4 +113,4 @@ def published_baselines(
             f"{layout.baselines} was made from other bundles than those in {layout.bundles}; expected "
             "predictions of the same sessions. Materialize baseline_models again"
         )
-    return made, read_baselines(layout.baselines, bundles)
+    return made, read_baselines(made.path, bundles)

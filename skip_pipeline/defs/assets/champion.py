@@ -175,7 +175,7 @@ def _judge(
     from skip_pipeline.nightly.promotion import decide
     from skip_pipeline.serving.packed import todays_track_ids
 
-    bundles = open_bundles(layout.bundles)
+    bundles = open_bundles(before)
     test = bundles["test"]
     tracks = todays_track_ids(layout)
     decision = decide(
@@ -226,7 +226,8 @@ def _slicings(layout: DataLayout, bundles: "Mapping[str, Bundle]") -> "Sequence[
     from skip_pipeline.report.circumstances import read_circumstances
     from skip_pipeline.report.slices import slicings
 
-    return slicings(read_circumstances(layout.merged, bundles["train"], bundles["test"]))
+    merged = read_manifest(layout.merged, made_by="merged_table")
+    return slicings(read_circumstances(merged.path, bundles["train"], bundles["test"]))
 
 
 def _page(promotion: Promotion, registry: Registry, runs: "tuple[RunLink, ...]") -> str:

@@ -9,7 +9,7 @@ from skip_pipeline.defs.tracking import MlflowTracker
 from skip_pipeline.settings import OWNER, SCALER_FILE, TRACK_FEATURES, TRAINING_SET
 from skip_pipeline.stages import bundle
 from skip_pipeline.stages import flow as stages
-from skip_pipeline.storage import read_manifest
+from skip_pipeline.storage import read_json, read_manifest
 
 
 @dg.asset(
@@ -101,7 +101,7 @@ def scaled_table(
         clipped = staging.details["values_clipped"]
         describe.log_stage(run, staging.manifest, schema.SCALED)
         run.metrics({"values_clipped": clipped, **describe.shard_counts(staging)})
-        run.artifact(layout.scaled / SCALER_FILE)
+        run.json(read_json(staging.manifest.path(SCALER_FILE)), SCALER_FILE)
     metadata = describe.shards(staging, layout.scaled, schema.SCALED)
     metadata["values_clipped"] = dg.MetadataValue.int(clipped)
     return describe.result(tracker, run, metadata)
@@ -136,8 +136,8 @@ def tensor_bundles(
             staging = stages.tensor_bundles(layout, apply=apply, started=run.started)
         from skip_pipeline.report import plots  # matplotlib: half a second that only drawing may cost
 
-        balance = bundle.class_balance(layout.bundles)
-        lengths = bundle.session_lengths(layout.bundles)
+        balance = bundle.class_balance(staging.manifest)
+        lengths = bundle.session_lengths(staging.manifest)
         pictures = {
             "class_balance": plots.class_balance(balance, before.data_source),
             "session_lengths": plots.session_lengths(lengths, before.data_source),

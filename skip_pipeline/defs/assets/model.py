@@ -120,7 +120,7 @@ def trained_model(
         before = read_manifest(layout.bundles, made_by="tensor_bundles")
         describe.log_bundles(run, before, layout.bundles, context="training")
         run.params(dataclasses.asdict(settings) | {"train_days": config.train_days})
-        bundles = open_bundles(layout.bundles)
+        bundles = open_bundles(before)
         shards = shards_in_window(layout, config.train_days)
         bundles["train"] = bundles["train"].of_shards(shards)
 

@@ -64,11 +64,12 @@ def evaluation_report(
                 "model and the bundles it comes from. Materialize trained_model again"
             )
         describe.log_bundles(run, before, layout.bundles, context="evaluation")
-        bundles = open_bundles(layout.bundles)
+        bundles = open_bundles(before)
         rivals, baselines = published_baselines(layout, before, bundles)
-        manifests = (*_table_manifests(layout), before, model, rivals)
-        history, best_epoch = history_from_json(read_json(layout.model / HISTORY_FILE))
-        settings = read_json(layout.model / TRAINING_FILE)
+        merged, *tables = _table_manifests(layout)
+        manifests = (merged, *tables, before, model, rivals)
+        history, best_epoch = history_from_json(read_json(model.path(HISTORY_FILE)))
+        settings = read_json(model.path(TRAINING_FILE))
 
         # scikit-learn and matplotlib: seconds that nothing but a run may cost.
         from skip_pipeline.report import evaluation, page, pictures
@@ -76,7 +77,7 @@ def evaluation_report(
         from skip_pipeline.report.oracle import find_oracle
         from skip_pipeline.training.onnx_model import open_onnx, predict_onnx
 
-        network = open_onnx(layout.model / ONNX_FILE)  # what is served, so what is judged
+        network = open_onnx(model.path(ONNX_FILE))  # what is served, so what is judged
         p_not_skipped = {split: predict_onnx(network, bundles[split]) for split in schema.SPLITS}
         result = evaluation.evaluate_model(
             bundles,
@@ -87,17 +88,17 @@ def evaluation_report(
                 parameters=model.details["parameters"],
                 seconds=sum(epoch.seconds for epoch in history),
             ),
-            read_circumstances(layout.merged, bundles["train"], bundles["test"]),
+            read_circumstances(merged.path, bundles["train"], bundles["test"]),
             baselines=baselines,
-            calibration=Calibration.from_json(read_json(layout.model / CALIBRATION_FILE)),
+            calibration=Calibration.from_json(read_json(model.path(CALIBRATION_FILE))),
             # The one asset that may look: to a model the oracle would be the answer.
             oracle=find_oracle(layout.raw),
         )
         comparisons = pictures.draw_comparisons(result, before.data_source)
         others = pictures.draw(
             result,
-            balance=bundle.class_balance(layout.bundles),
-            lengths=bundle.session_lengths(layout.bundles),
+            balance=bundle.class_balance(before),
+            lengths=bundle.session_lengths(before),
             history=history,
             best_epoch=best_epoch,
             data_source=before.data_source,
