@@ -148,7 +148,7 @@ def trained_model(
             network = export.to_onnx(trained.network)
             staging.path(ONNX_FILE).write_bytes(network)
             p_validation = predict_onnx(network, bundles["validation"])
-            difference = export.check_exported(trained.network, p_validation, bundles["validation"])
+            difference = export.check_export(trained.network, p_validation, bundles["validation"])
             calibration = calibrate.fit(bundles["validation"].not_skipped, p_validation)
             write_json(staging.path(CALIBRATION_FILE), calibration.to_json())
             served = staging.path(f"{package.SERVED_MODEL}/{package.DESCRIPTION}").parent
