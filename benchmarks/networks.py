@@ -44,6 +44,7 @@ from skip_pipeline.report.oracle import best_possible, find_oracle
 from skip_pipeline.settings import DEFAULT_PRESET, PRESETS, DataLayout, DataSource
 from skip_pipeline.storage import write_json
 from skip_pipeline.training.history import EpochReport
+from skip_pipeline.training.onnx_model import predict_onnx
 
 SEEDS: Final = (0, 1, 2)
 PUBLISHED_EPOCHS: Final = 57
@@ -106,7 +107,7 @@ def fit_network(bundles_dir: Path, preset: str, seed: int, every: int = 1) -> Fi
         best_epoch=trained.best_epoch,
         peak_mib=_peak_mib(),
         onnx_difference=export.check_export(
-            trained.network, export.to_onnx(trained.network), bundles["test"]
+            trained.network, predict_onnx(export.to_onnx(trained.network), bundles["test"]), bundles["test"]
         ),
         history=trained.history,
     )

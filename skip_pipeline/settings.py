@@ -245,10 +245,6 @@ DEFAULT_PRESET: Final[Preset] = "fast"
 
 TF_CONFIG_VARIABLE: Final = "TF_CONFIG"  # TensorFlow's own: the workers' addresses, and which one this is
 
-WORKER_JOIN_SECONDS: Final = 120.0
-"""How long workers wait for one another at the start; machines are started by hand, or by a cluster's queue,
-and importing TensorFlow from a cold disk takes half a minute."""
-
 WORKER_ANSWER_SECONDS: Final = 600.0
 """How long workers wait for one that lives and does not answer. Between two steps a worker gathers a batch,
 or, as the chief, records an epoch; a tracking server that is down costs that no more than two minutes."""

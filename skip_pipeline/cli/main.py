@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -16,9 +16,6 @@ from skip_pipeline.cli import rollback as rollback_command
 from skip_pipeline.cli import serving as serving_commands
 from skip_pipeline.cli.options import ERR, OUT, DataDir, guarded, use
 from skip_pipeline.locations import is_url
-
-if TYPE_CHECKING:
-    from skip_pipeline.training.train import Trained
 
 app = typer.Typer(
     help="From raw listening logs to a tracked, evaluated skip model.",
@@ -182,35 +179,42 @@ def run(
 @app.command()
 def train_worker(
     data_dir: DataDir = None,
-    preset: Annotated[PresetChoice, typer.Option(help="Network to train; task 0 decides.")] = DEFAULT_PRESET,
-    seed: Annotated[int, typer.Option(help="As for run; task 0 decides.", min=0)] = 0,
+    preset: Annotated[
+        PresetChoice, typer.Option(help="Network to train; worker 0 decides.")
+    ] = DEFAULT_PRESET,
+    seed: Annotated[int, typer.Option(help="As for run; worker 0 decides.", min=0)] = 0,
     train_days: TrainDays = None,
 ) -> None:
     """Train on several machines: be the worker that TF_CONFIG makes of this one.
 
     Every machine needs the same bundles (assets up to tensor_bundles), the same --train-days and the
-    same TF_CONFIG but for the task's index. Task 0 materializes trained_model, as run does; the others only
-    take part.
+    same TF_CONFIG but for the task's index. Worker 0 materializes trained_model, as run does; the others
+    only take part.
     """
     layout = use(data_dir)
 
-    from skip_pipeline.training.cluster import named_cluster
+    from skip_pipeline.training.cluster import several_workers
 
-    if guarded(named_cluster).chief:
+    if guarded(several_workers).worker == 0:
         run(data_dir=data_dir, preset=preset, select="trained_model", seed=seed, train_days=train_days)
         return
-    trained = guarded(lambda: _take_part(layout, train_days))
-    OUT.print(f"Took part in {len(trained.history)} epochs; task 0 keeps the network", markup=False)
+    epochs = guarded(lambda: _take_part(layout, train_days))
+    OUT.print(f"Took part in {epochs} epochs; worker 0 keeps the network", markup=False)
 
 
-def _take_part(layout: settings.DataLayout, train_days: int | None) -> Trained:
+def _take_part(layout: settings.DataLayout, train_days: int | None) -> int:
     from skip_pipeline.bundles.gather import open_bundles
     from skip_pipeline.nightly.window import shards_in_window
-    from skip_pipeline.training.train import take_part
+    from skip_pipeline.training.train import train
 
     bundles = open_bundles(layout.bundles)
-    learnt = bundles["train"].of_shards(shards_in_window(layout, train_days))
-    return take_part(learnt, bundles["validation"], lambda epoch: OUT.print(str(epoch), markup=False))
+    trained = train(
+        bundles["train"].of_shards(shards_in_window(layout, train_days)),
+        bundles["validation"],
+        settings.PRESETS[settings.DEFAULT_PRESET],  # worker 0's take their place
+        lambda epoch: OUT.print(str(epoch), markup=False),
+    )
+    return len(trained.history)
 
 
 @app.command()

@@ -1,76 +1,58 @@
-"""A Keras network as an ONNX file, and the proof that both say the same.
+"""A Keras network as an ONNX file, and the check that both give the same probabilities.
 
-Names, shapes and dtypes of inputs are the branches'. The output is the probability (``training.onnx_model``):
-column 1 over the sum of both columns, as in ``training.train.predict``, is part of the exported graph.
+Every layer and every ``keras.ops`` operation becomes the ONNX operators of the same meaning
+(https://onnx.ai/onnx/operators). Inputs have the names and shapes of the branches. The output is the
+probability (``training.onnx_model``): column 1 over the sum of both, as in ``training.train.predict``.
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import keras
 import numpy as np
-import onnxruntime
-import tensorflow as tf
-import tf2onnx
+from onnx import TensorProto, checker, helper, numpy_helper
 
 from skip_pipeline import schema
 from skip_pipeline.errors import ContractError
-from skip_pipeline.training.onnx_layers import GRU_RULE, as_traced
-from skip_pipeline.training.onnx_model import OUTPUT, predict_onnx
+from skip_pipeline.training.onnx_model import OUTPUT
 from skip_pipeline.training.train import predict
 
 _OPSET: Final = 18
-"""Version of ONNX's operators: the newest that tf2onnx 1.17 writes."""
-
-# It warns of operations' outputs without a shape, among them those of a GRU that nothing reads.
-logging.getLogger("tf2onnx.shape_inference").setLevel(logging.ERROR)
+"""Version of ONNX's operators; every ONNX Runtime since 1.14 (2023) reads it."""
 
 TOLERANCE: Final = 1e-5
 """Probabilities may differ by this much: a hundred times the rounding of a float32 probability."""
 
 
 def to_onnx(network: keras.Model) -> bytes:
-    """Convert a network; a second or two.
-
-    Layers are converted as ``training.onnx_layers`` has them.
+    """Convert a network.
 
     Args:
         network: takes ``schema.BRANCH_SHAPES`` and gives two columns (``networks``).
 
     Returns:
-        The contents of an ONNX file. Equal networks give files that say the same and need not be equal:
-        tf2onnx numbers names throughout a process.
+        The contents of an ONNX file; equal networks give equal bytes.
+
+    Raises:
+        ContractError: no rule here converts one of the network's layers.
     """
-    plain = keras.models.clone_model(network, clone_function=as_traced)
-    plain.set_weights(network.get_weights())
-    names = tuple(schema.BRANCH_SHAPES)
-    signature = [
-        tf.TensorSpec((None, *shape), tf.float32, name=name) for name, shape in schema.BRANCH_SHAPES.items()
-    ]
-
-    @tf.function(input_signature=signature)  # type: ignore[untyped-decorator]  # TensorFlow has no types
-    def probability(*branches: tf.Tensor) -> dict[str, tf.Tensor]:
-        columns = plain(dict(zip(names, branches, strict=True)), training=False)  # (n, 2)
-        total = tf.reduce_sum(columns, axis=1)
-        return {OUTPUT: tf.where(total > 0, tf.math.divide_no_nan(columns[:, 1], total), 0.5)}
-
-    model, _ = tf2onnx.convert.from_function(
-        probability, input_signature=signature, opset=_OPSET, custom_op_handlers=GRU_RULE
-    )
-    exported: bytes = model.SerializeToString()
-    return exported
+    graph = _Graph(network)
+    # Keras calls graph.convert with each layer and operation of the network, each after those it needs.
+    copy = keras.models.clone_model(network, call_function=graph.convert)
+    columns = graph.operand(copy.output)  # (n, 2)
+    total = graph.add("ReduceSum", columns, np.array([1]), keepdims=0)  # (n,)
+    share = graph.add("Div", graph.add("Gather", columns, np.array(1), axis=1), total)
+    graph.add("Where", graph.add("Greater", total, 0.0), share, 0.5, name=OUTPUT)
+    return graph.to_bytes()
 
 
-def check_export(
-    network: keras.Model, session: onnxruntime.InferenceSession | bytes, bundle: Mapping[str, Any]
-) -> float:
+def check_export(network: keras.Model, p_not_skipped: np.ndarray, bundle: Mapping[str, Any]) -> float:
     """Compare a network with its export on every session of a bundle.
 
     Args:
-        session: what ``onnx_model.open_onnx`` returned, or ``to_onnx``.
+        p_not_skipped: the export's probabilities of the bundle's n sessions, (n,).
         bundle: the branches of n sessions.
 
     Returns:
@@ -79,21 +61,204 @@ def check_export(
     Raises:
         ContractError: a difference is larger, or not a number.
     """
-    return check_exported(network, predict_onnx(session, bundle), bundle)
-
-
-def check_exported(network: keras.Model, p_not_skipped: np.ndarray, bundle: Mapping[str, Any]) -> float:
-    """The same as ``check_export``, of an export whose probabilities are there already.
-
-    Args:
-        p_not_skipped: what the export says of the bundle's sessions, (n,).
-    """
     difference = np.abs(predict(network, bundle) - p_not_skipped)  # (n,)
     differing = int(np.count_nonzero(~(difference <= TOLERANCE)))
     if differing:
         raise ContractError(
             f"the exported network differs from the trained one by up to {difference.max()} in {differing} "
-            f"of {len(difference)} sessions, expected at most {TOLERANCE}; install the versions of tf2onnx "
-            "and onnxruntime that constraints.txt names, and materialize trained_model again"
+            f"of {len(difference)} sessions, expected at most {TOLERANCE}; install the versions of keras, "
+            "onnx and onnxruntime that constraints.txt names, and materialize trained_model again"
         )
     return float(difference.max(initial=0.0))
+
+
+def _refused(layer: Any, fact: str) -> ContractError:
+    return ContractError(
+        f"layer {layer.name} {fact}, so it cannot be exported; change the network, or add a rule to "
+        "skip_pipeline/training/export.py"
+    )
+
+
+class _Graph:
+    """An ONNX graph that is built node by node; the name of a node's output stands for the output.
+
+    An operand of a node is such a name, a Keras tensor that was converted before, an array or a number.
+    """
+
+    def __init__(self, network: keras.Model) -> None:
+        self._network = network
+        self._nodes: list[Any] = []
+        self._constants: list[Any] = []
+        self._tensors: dict[int, tuple[str, Any]] = {}
+        """Keras tensors by id: the name, and the tensor, which keeps the id from being used again."""
+
+    def convert(self, layer: Any, *arguments: Any, **options: Any) -> Any:
+        """Call a layer or an operation, and add what it does to the graph."""
+        result = layer(*arguments, **options)
+        kind = type(layer).__name__
+        if kind not in _RULES:
+            raise _refused(layer, f"is of type {kind}, expected one of {', '.join(_RULES)}")
+        if used := [name for name, value in options.items() if value is not None and value is not False]:
+            raise _refused(layer, f"is called with {', '.join(used)}, expected inputs alone")
+        self._tensors[id(result)] = _RULES[kind](self, layer, *arguments), result
+        return result
+
+    def weights(self, layer: keras.Layer) -> list[np.ndarray]:
+        """A layer's weights. The layer that ``convert`` is called with is a copy with other weights."""
+        weights: list[np.ndarray] = self._network.get_layer(layer.name).get_weights()
+        return weights
+
+    def operand(self, value: Any) -> str:
+        """The name of an operand. Numbers become float32."""
+        if isinstance(value, str):
+            return value
+        if isinstance(value, keras.KerasTensor):  # inputs have the names of the branches
+            return self._tensors[id(value)][0] if id(value) in self._tensors else str(value.name)
+        array = np.asarray(value, None if isinstance(value, np.ndarray) else np.float32)
+        self._constants.append(numpy_helper.from_array(array, f"constant_{len(self._constants)}"))
+        return str(self._constants[-1].name)
+
+    def add(self, kind: str, *operands: Any, name: str = "", output: int = 0, **attributes: Any) -> str:
+        """Add a node.
+
+        Args:
+            output: which of the node's outputs is used.
+
+        Returns:
+            Its name.
+        """
+        name = name or f"{kind}_{len(self._nodes)}"
+        inputs = [self.operand(operand) for operand in operands]
+        self._nodes.append(helper.make_node(kind, inputs, [""] * output + [name], **attributes))
+        return name
+
+    def to_bytes(self) -> bytes:
+        """The finished graph as the contents of a file."""
+        value, number = helper.make_tensor_value_info, TensorProto.FLOAT
+        inputs = [value(name, number, ["n", *shape]) for name, shape in schema.BRANCH_SHAPES.items()]
+        outputs = [value(OUTPUT, number, ["n"])]
+        graph = helper.make_graph(self._nodes, self._network.name, inputs, outputs, self._constants)
+        opsets = [helper.make_opsetid("", _OPSET)]
+        version = helper.find_min_ir_version_for(opsets)
+        model = helper.make_model(graph, opset_imports=opsets, ir_version=version)
+        checker.check_model(model, full_check=True)
+        contents: bytes = model.SerializeToString()
+        return contents
+
+
+# --- Rules: each adds a layer or operation to the graph, and returns the name of its output ---
+
+_ACTIVATIONS: Final = {"linear": "Identity", "relu": "Relu", "sigmoid": "Sigmoid", "tanh": "Tanh"}
+
+
+def _activation(layer: keras.Layer, name: str = "activation") -> str:
+    activation = getattr(layer, name).__name__
+    if activation not in _ACTIVATIONS:
+        raise _refused(layer, f"has the {name} {activation}, expected one of {', '.join(_ACTIVATIONS)}")
+    return _ACTIVATIONS[activation]
+
+
+def _operator(kind: str) -> Callable[..., str]:
+    """The rule of an operation that is one ONNX operator without attributes."""
+    return lambda graph, _, *operands: graph.add(kind, *keras.tree.flatten(operands))
+
+
+def _dense(graph: _Graph, layer: Any, inputs: Any) -> str:
+    kernel, *bias = graph.weights(layer)
+    values = graph.add("MatMul", inputs, kernel)
+    values = graph.add("Add", values, *bias) if bias else values
+    return graph.add(_activation(layer), values)
+
+
+def _recurrent(graph: _Graph, layer: Any, inputs: Any) -> str:
+    """A GRU or an LSTM of B sequences of T steps and F features, with U units and G gates."""
+    usual = {"use_bias": True, "go_backwards": False, "return_state": False, "stateful": False}
+    kind = type(layer).__name__
+    usual |= {"reset_after": True} if kind == "GRU" else {}
+    unusual = [name for name, value in usual.items() if getattr(layer, name) != value]
+    if unusual:
+        raise _refused(layer, f"changes {', '.join(unusual)}, expected Keras' defaults")
+    # Keras has an LSTM's gates as input, forget, cell, output; ONNX as input, output, forget, cell.
+    gates = [0, 3, 1, 2] if kind == "LSTM" else [0, 1, 2]
+
+    def in_order(weights: np.ndarray) -> np.ndarray:
+        """(…, G U) to (1, G U, …); the first axis is ONNX's, of directions."""
+        parts = np.split(weights.T, len(gates))
+        return np.concatenate([parts[gate] for gate in gates])[None]
+
+    kernel, recurrent, bias = graph.weights(layer)  # (F, G U), (U, G U), and (G U,) or, for a GRU, (2, G U)
+    biases = bias if bias.ndim == 2 else np.stack([bias, np.zeros_like(bias)])  # of inputs, of the state
+    inner, outer = _activation(layer, "recurrent_activation"), _activation(layer)
+    reset: dict[str, Any] = {"linear_before_reset": 1} if kind == "GRU" else {}  # Keras' reset_after
+    states = graph.add(
+        kind,
+        graph.add("Transpose", inputs, perm=(1, 0, 2)),  # (T, B, F)
+        in_order(kernel),
+        in_order(recurrent),
+        np.concatenate([in_order(each) for each in biases], axis=1),
+        output=0 if layer.return_sequences else 1,
+        hidden_size=layer.units,
+        activations=[inner, outer, outer] if kind == "LSTM" else [inner, outer],
+        **reset,
+    )
+    if not layer.return_sequences:
+        return graph.add("Squeeze", states, np.array([0]))  # (1, B, U) to (B, U)
+    states = graph.add("Squeeze", states, np.array([1]))  # (T, 1, B, U) to (T, B, U)
+    return graph.add("Transpose", states, perm=(1, 0, 2))
+
+
+def _get_item(graph: _Graph, _: Any, values: Any, key: tuple[slice | int | None, ...]) -> str:
+    """``values[key]``; slices have no step."""
+    axis = 0
+    for part in key:
+        if isinstance(part, int):  # the axis disappears
+            values = graph.add("Gather", values, np.array(part), axis=axis)
+            continue
+        if part is None:
+            values = graph.add("Unsqueeze", values, np.array([axis]))
+        elif part != slice(None):
+            bounds = part.start or 0, np.iinfo(np.int64).max if part.stop is None else part.stop
+            values = graph.add("Slice", values, *(np.array([each]) for each in (*bounds, axis)))
+        axis += 1
+    return graph.operand(values)
+
+
+def _ones_like(graph: _Graph, _: Any, values: Any) -> str:
+    one = numpy_helper.from_array(np.ones(1, np.float32))
+    return graph.add("ConstantOfShape", graph.add("Shape", values), value=one)
+
+
+def _repeat(graph: _Graph, layer: Any, values: Any) -> str:
+    steps = graph.add("Unsqueeze", values, np.array([1]))  # (B, F) to (B, 1, F)
+    return graph.add("Expand", steps, np.array([1, layer.n, 1]))
+
+
+_RULES: Final[dict[str, Callable[..., str]]] = {
+    "Add": _operator("Add"),
+    "Equal": _operator("Equal"),
+    "Exp": _operator("Exp"),
+    "Less": _operator("Less"),
+    "Log": _operator("Log"),
+    "Matmul": _operator("MatMul"),
+    "Multiply": _operator("Mul"),
+    "Sigmoid": _operator("Sigmoid"),
+    "Subtract": _operator("Sub"),
+    "TrueDivide": _operator("Div"),
+    "Cast": lambda graph, to, x: graph.add("Cast", x, to=helper.np_dtype_to_tensor_dtype(np.dtype(to.dtype))),
+    "Clip": lambda graph, to, x: graph.add("Clip", x, to.x_min, to.x_max),
+    "Concatenate": lambda graph, layer, parts: graph.add("Concat", *parts, axis=layer.axis),
+    "Dense": _dense,
+    "Dropout": lambda graph, _, x: graph.operand(x),
+    "ExpandDims": lambda graph, to, x: graph.add("Unsqueeze", x, np.array([to.axis])),
+    "GRU": _recurrent,
+    "GetItem": _get_item,
+    "LSTM": _recurrent,
+    "NotEqual": lambda graph, _, x, y: graph.add("Not", graph.add("Equal", x, y)),
+    "OnesLike": _ones_like,
+    "Pad": lambda graph, by, x: graph.add("Pad", x, np.transpose(by.pad_width).ravel()),
+    "RepeatVector": _repeat,
+    "Rescaling": lambda graph, by, x: graph.add("Add", graph.add("Mul", x, by.scale), by.offset),
+    "Reshape": lambda graph, to, x: graph.add("Reshape", x, np.array([0, *to.target_shape])),  # 0: as it was
+    "Sum": lambda graph, over, x: graph.add("ReduceSum", x, np.array(over.axis), keepdims=int(over.keepdims)),
+    "Transpose": lambda graph, to, x: graph.add("Transpose", x, perm=to.axes),
+}

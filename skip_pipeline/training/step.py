@@ -1,7 +1,7 @@
-"""What happens to one batch: a step of gradient descent, or a look at how well it is predicted.
+"""One batch of training: a step of gradient descent, or the loss of a batch that nothing is learnt from.
 
 The same code runs on one machine and, under ``tf.distribute.MultiWorkerMirroredStrategy``, on several.
-``keras.Model.fit`` would not: Keras 3 refuses that strategy.
+``keras.Model.fit`` does not: Keras 3 refuses that strategy.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ class Means(NamedTuple):
 
 
 class TrainingStep:
-    """A network with its optimizer, and the two functions that see batches.
+    """A network with its optimizer, as two functions of a batch.
 
     The loss of a batch is a weighted sum over its targets, divided by the sum of the weights of all workers'
-    shares; so shares may be of any size, and the step is what a single worker would take with the whole
+    shares. So shares may be of any size, and a step is the one that a single worker would take with the whole
     batch, up to the order in which floats are added.
     """
 
@@ -41,30 +41,27 @@ class TrainingStep:
         strategy: tf.distribute.Strategy,
         every_track: keras.Model | None = None,
     ) -> None:
-        """Trace both functions once, for batches of any size.
+        """Prepare both functions, each traced once for batches of any size.
 
         Args:
             network: compiled, and like its optimizer's variables made in the strategy's scope.
             loss: Keras' name of a loss of two columns that gives a value per session.
             strategy: of one replica per process.
             every_track: a network of the same weights that gives log-odds of every track, float32 (m, 20, 1);
-                what is learnt is then their mean cross-entropy. None: only the last track is learnt from.
+                their mean cross-entropy is then the loss to learn from. None: the last track's loss is.
         """
         self._network = network
         self._loss = keras.losses.get(loss)
         self._strategy = strategy
         self._every_track: Any = every_track
-        signature = (
-            {
-                name: tf.TensorSpec((None, *shape), tf.float32, name)
-                for name, shape in schema.BRANCH_SHAPES.items()
-            },
-            tf.TensorSpec((None, schema.STEPS + 1), tf.float32),
-            tf.TensorSpec((None, schema.STEPS + 1), tf.float32),
-        )
-        self._learn = self._function(self._learn_share, signature)
-        self._look = self._function(self._look_at_share, signature)
-        self._sum = self._function(self._sum_of_workers, (tf.TensorSpec((None, 3), tf.float64),))
+        branches = {
+            name: tf.TensorSpec((None, *shape), tf.float32, name)
+            for name, shape in schema.BRANCH_SHAPES.items()
+        }
+        of_tracks = tf.TensorSpec((None, schema.STEPS + 1), tf.float32)
+        self._learn = self._function(self._learn_share, branches, of_tracks, of_tracks)
+        self._evaluate = self._function(self._evaluate_share, branches, of_tracks, of_tracks)
+        self._sum = self._function(_sum_of_workers, tf.TensorSpec((None, 3), tf.float64))
 
     def learn(self, epoch: Iterable[Batch]) -> np.ndarray:
         """Take a step for each batch; every worker has to, with as many batches.
@@ -72,18 +69,18 @@ class TrainingStep:
         Returns:
             Sums over this worker's shares, float64 (3,): losses, right answers, weights.
         """
-        return self._added_up(self._learn, epoch)
+        return _added_up(self._learn, epoch)
 
-    def look(self, split: Iterable[Batch]) -> np.ndarray:
-        """The same sums, learning nothing."""
-        return self._added_up(self._look, split)
+    def evaluate(self, split: Iterable[Batch]) -> np.ndarray:
+        """The same sums of the last tracks, without learning."""
+        return _added_up(self._evaluate, split)
 
     def means(self, *sums: np.ndarray) -> tuple[Means, ...]:
-        """Means over all workers, which all have to ask at the same time, of what each has summed up."""
+        """Means over all workers' sums (3,); all workers have to call this at the same time."""
         total = np.asarray(self._sum(np.stack(sums)))  # (sums, 3)
         return tuple(Means(loss / weight, right / weight) for loss, right, weight in total.tolist())
 
-    def _function(self, of_replica: Any, signature: Any) -> Any:
+    def _function(self, of_replica: Any, *signature: Any) -> Any:
         def of_worker(*arguments: Any) -> Any:
             return self._strategy.run(of_replica, args=arguments)
 
@@ -91,8 +88,8 @@ class TrainingStep:
         return tf.function(of_worker, input_signature=signature, autograph=False, jit_compile=False)
 
     def _learn_share(self, inputs: dict[str, tf.Tensor], targets: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
-        forward = self._last_track if self._every_track is None else self._all_tracks
-        sums = forward(inputs, targets, weights, training=True)
+        sums_of = self._last_track if self._every_track is None else self._all_tracks
+        sums = sums_of(inputs, targets, weights, training=True)
         part = sums[0] / tf.distribute.get_replica_context().all_reduce(_SUM, sums[2])
         variables = self._network.trainable_variables
         # Two by two: the sum of three gradients or more would start with whichever is there first.
@@ -101,10 +98,10 @@ class TrainingStep:
             [variable.value for variable in variables],
             aggregation_method=tf.AggregationMethod.EXPERIMENTAL_TREE,
         )
-        self._network.optimizer.apply(gradients, variables)  # which first sums them over the workers
+        self._network.optimizer.apply(gradients, variables)  # sums them over the workers first
         return sums
 
-    def _look_at_share(
+    def _evaluate_share(
         self, inputs: dict[str, tf.Tensor], targets: tf.Tensor, weights: tf.Tensor
     ) -> tf.Tensor:
         return self._last_track(inputs, targets, weights, training=False)
@@ -114,8 +111,8 @@ class TrainingStep:
     ) -> tf.Tensor:
         """Sums (3,) over the sessions' last tracks: losses, right answers, weights."""
         columns = tf.cast(self._network(inputs, training=training), tf.float32)  # (m, 2)
-        last, weights = targets[:, -1], weights[:, -1]
-        losses = self._loss(tf.stack([1.0 - last, last], axis=1), columns)
+        last, weights = targets[:, -1], weights[:, -1]  # (m,)
+        losses = self._loss(tf.stack([1.0 - last, last], axis=1), columns)  # (m,)
         return _sums(losses, columns[:, 1] > columns[:, 0], last, weights)
 
     def _all_tracks(
@@ -123,20 +120,20 @@ class TrainingStep:
     ) -> tf.Tensor:
         """The same sums over all tracks."""
         log_odds = tf.squeeze(self._every_track(inputs, training=training), axis=2)  # (m, 20)
-        losses = tf.nn.sigmoid_cross_entropy_with_logits(targets, log_odds)
+        losses = tf.nn.sigmoid_cross_entropy_with_logits(targets, log_odds)  # (m, 20)
         return _sums(losses, log_odds > 0.0, targets, weights)
 
-    @staticmethod
-    def _sum_of_workers(sums: tf.Tensor) -> tf.Tensor:
-        return tf.distribute.get_replica_context().all_reduce(
-            _SUM, tf.identity(sums)
-        )  # an op, which has a device
 
-    @staticmethod
-    def _added_up(function: Any, epoch: Iterable[Batch]) -> np.ndarray:
-        sums = [function(*batch) for batch in epoch]
-        total: np.ndarray = np.array(sums, np.float64).reshape(-1, 3).sum(axis=0)
-        return total
+def _sum_of_workers(sums: tf.Tensor) -> tf.Tensor:
+    context = tf.distribute.get_replica_context()
+    return context.all_reduce(_SUM, tf.identity(sums))  # TensorFlow reduces operations' outputs alone
+
+
+def _added_up(function: Any, batches: Iterable[Batch]) -> np.ndarray:
+    total: np.ndarray = (
+        np.array([function(*batch) for batch in batches], np.float64).reshape(-1, 3).sum(axis=0)
+    )
+    return total
 
 
 def _sums(losses: tf.Tensor, played: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:

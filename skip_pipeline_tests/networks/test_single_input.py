@@ -7,7 +7,7 @@ import pytest
 from skip_pipeline import schema
 from skip_pipeline.networks.single_input import build_single_input
 from skip_pipeline.settings import PRESETS
-from skip_pipeline.training.train import load_network, predict, save_network, train
+from skip_pipeline.training.train import predict, save_network, train
 from skip_pipeline_tests.tiny_bundle import tiny_bundle
 
 
@@ -72,4 +72,6 @@ def test_one_epoch_trains_and_is_saved(tmp_path) -> None:
 
     before = predict(trained.network, bundle)
     assert before.shape == (32,)
-    np.testing.assert_allclose(predict(load_network(tmp_path / "network.keras"), bundle), before, atol=1e-6)
+    np.testing.assert_allclose(
+        predict(keras.saving.load_model(tmp_path / "network.keras"), bundle), before, atol=1e-6
+    )

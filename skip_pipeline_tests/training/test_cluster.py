@@ -1,130 +1,186 @@
+"""Several workers: whom TF_CONFIG names, what they agree on, and two real processes."""
+
+import dataclasses
 import json
+import os
+import signal
 import socket
-import time
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
+import tensorflow as tf
 
 from skip_pipeline.errors import TrainingError
-from skip_pipeline.training.batches import Share
-from skip_pipeline.training.cluster import Cluster, cluster_from, meet, share_of
-from skip_pipeline.training.worker_processes import _free_addresses
+from skip_pipeline.settings import PRESETS
+from skip_pipeline.training.batches import EVERYTHING, Share
+from skip_pipeline.training.cluster import check_publishes, join, losses_reported, own_share, several_workers
+from skip_pipeline.training.train import train
+from skip_pipeline_tests.builders import assert_says, refusal
+from skip_pipeline_tests.tiny_bundle import tiny_bundle
 
-FACTS = {"training sessions": 7}
-SETTINGS = {"preset": "fast", "seed": 3}
+BUNDLE = tiny_bundle(27)
+SETTINGS = dataclasses.replace(PRESETS["single_input"], max_epochs=2, batch_size=13, dropout=0.0)
+"""27 sessions in batches of 13 leave a last batch of one session, of which worker 1 gets none."""
+
+WORKER = """
+import dataclasses, json, sys
+import numpy as np
+from skip_pipeline_tests.training.test_cluster import BUNDLE, SETTINGS
+from skip_pipeline.training.train import train
+
+trained = train(BUNDLE, BUNDLE, dataclasses.replace(SETTINGS, seed=int(sys.argv[2])), lambda _: None)
+np.savez(sys.argv[1], *trained.network.get_weights())
+print(json.dumps([report.validation_loss for report in trained.history]))
+"""
 
 
-def config(*addresses: str, index: Any = 0, job: str = "worker", **more: Any) -> dict[str, str]:
+def config(*addresses: str, index: Any = 0, job: str = "worker", **more: Any) -> str:
     task = {"type": job, "index": index}
-    return {"TF_CONFIG": json.dumps({"cluster": {"worker": addresses, **more}, "task": task})}
+    return json.dumps({"cluster": {"worker": addresses, **more}, "task": task})
 
 
-def test_tf_config_says_who_the_workers_are() -> None:
-    cluster = cluster_from(config("a:1", "[::1]:2", "c:3", index=1))
-
-    assert cluster == Cluster(("a:1", "[::1]:2", "c:3"), 1)
-    assert share_of(cluster) == Share(1, 3)
-    assert not cluster.chief
-    assert replace(cluster, index=0).chief
-    assert cluster_from({"TF_CONFIG": cluster.to_json()}) == cluster
-
-
-@pytest.mark.parametrize("environment", [{}, {"TF_CONFIG": ""}, config("a:1")])
-def test_one_worker_is_no_cluster(environment: dict[str, str]) -> None:
-    assert cluster_from(environment) is None
-    assert share_of(None) == Share(0, 1)
+def test_tf_config_gives_each_worker_its_share() -> None:
+    assert own_share({"TF_CONFIG": config("a:1", "[::1]:2", "c:3", index=1)}) == Share(1, 3)
+    assert (
+        own_share({"TF_CONFIG": config("a:1")}) == own_share({"TF_CONFIG": ""}) == own_share({}) == EVERYTHING
+    )
 
 
 @pytest.mark.parametrize(
-    "environment",
+    "text",
     [
-        {"TF_CONFIG": "workers"},
-        {"TF_CONFIG": "[]"},
-        {"TF_CONFIG": '{"cluster": {}}'},
+        "workers",
+        "[]",
+        '{"cluster": {}}',
         config("a:1", "b:2", index=2),
         config("a:1", "b:2", index=-1),
         config("a:1", "b:2", index="first"),
-        config("a:1", "b", index=0),
+        config("a:1", "b"),
+        config("a:1", 2),  # type: ignore[arg-type]
         config("a:1", "a:1"),
         config("a:1", "b:2", job="chief"),
         config("a:1", "b:2", ps=["c:3"]),
     ],
 )
-def test_what_is_no_cluster_of_workers_is_refused(environment: dict[str, str]) -> None:
-    with pytest.raises(TrainingError, match=r'^\$TF_CONFIG is .*; expected \{"cluster": \{"worker"'):
-        cluster_from(environment)
+def test_another_tf_config_is_refused(text: str) -> None:
+    message = refusal(TrainingError, lambda: own_share({"TF_CONFIG": text}))
+    assert_says(message, f"$TF_CONFIG is {text!r}", 'expected {"cluster": {"worker": [', "another index")
 
 
-def met(*workers: dict[str, Any], facts: dict[str, Any] = FACTS) -> list[Any]:
-    """What each worker gets out of a meeting, the chief first: settings, or the refusal's words."""
-    addresses = _free_addresses(1) + tuple(f"there:{port}" for port in range(1, len(workers) + 1))
+def test_the_first_of_several_workers_alone_publishes(monkeypatch: pytest.MonkeyPatch) -> None:
+    check_publishes()
+    assert_says(refusal(TrainingError, several_workers), "$TF_CONFIG names no other worker")
 
-    def attend(index: int) -> Any:
-        own = {"facts": facts, "settings": SETTINGS} if index == 0 else workers[index - 1]
-        try:
-            return meet(Cluster(addresses, index), own["facts"], own["settings"], seconds=10)
-        except TrainingError as refusal:
-            return str(refusal)
-
-    with ThreadPoolExecutor(len(addresses)) as threads:
-        return list(threads.map(attend, range(len(addresses))))
+    monkeypatch.setenv("TF_CONFIG", config("a:1", "b:2", index=0))
+    check_publishes()
+    monkeypatch.setenv("TF_CONFIG", config("a:1", "b:2", index=1))
+    assert several_workers() == Share(1, 2)
+    assert_says(refusal(TrainingError, check_publishes), "this worker 1, expected 0", "train-worker")
 
 
-def test_all_train_with_the_settings_of_the_chief() -> None:
-    same = {"facts": FACTS, "settings": SETTINGS}
-    assert met(same, {"facts": FACTS, "settings": None}) == [SETTINGS] * 3
+def test_a_lost_worker_is_reported_by_several_alone() -> None:
+    lost = tf.errors.UnavailableError(None, None, "/job:worker/task:1 is gone")
+
+    def lose(share: Share) -> None:
+        with losses_reported(share):
+            raise lost
+
+    assert_says(
+        refusal(TrainingError, lambda: lose(Share(0, 2))), "worker 0 of 2 has lost another", "task:1 is gone"
+    )
+    with pytest.raises(tf.errors.UnavailableError):
+        lose(EVERYTHING)
+
+
+class Strategy:
+    """A strategy of two workers, one of which has changed what it tells the others."""
+
+    num_replicas_in_sync = 2
+
+    def __init__(self, before: str, after: str) -> None:
+        self._change = before.encode(), after.encode()
+
+    def gather(self, own: Any, axis: int) -> Any:
+        assert axis == 0
+        said = own.numpy().astype(np.uint8).tobytes()
+        other = said.replace(*self._change).ljust(own.shape[1])
+        return tf.constant(
+            np.stack([np.frombuffer(text[: own.shape[1]], np.uint8) for text in (other, said)]), tf.int32
+        )
+
+
+def joined(monkeypatch: pytest.MonkeyPatch, strategy: Any) -> Any:
+    def make(communication_options: Any) -> Any:
+        if isinstance(strategy, Exception):
+            raise strategy
+        return strategy
+
+    monkeypatch.setattr(tf.distribute, "MultiWorkerMirroredStrategy", make)
+    return join(Share(1, 2), BUNDLE, BUNDLE, SETTINGS)[1]
+
+
+def test_worker_0_decides_the_settings_and_sigterm_ends_a_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _: heard.append(number))
+    try:
+        settings = joined(monkeypatch, Strategy('"seed": 0', '"seed": 7'))
+        os.kill(os.getpid(), signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+    assert settings == dataclasses.replace(SETTINGS, seed=7)
+    assert heard == [signal.SIGTERM]
 
 
 @pytest.mark.parametrize(
-    ("worker", "difference"),
+    ("strategy", "words"),
     [
-        ({"facts": {"training sessions": 8}, "settings": None}, "training sessions 8, the chief 7"),
-        ({"facts": {}, "settings": None}, "training sessions None, the chief 7"),
-        ({"facts": FACTS, "settings": SETTINGS | {"seed": 4}}, "setting seed 4, the chief 3"),
+        (
+            Strategy('"training sessions": 27', '"training sessions": 28'),
+            ["worker 1 has training sessions 27, worker 0 28; expected the same", "bundles"],
+        ),
+        (RuntimeError("used before"), ["worker 1 cannot join the 2", "used before", "new process"]),
+        (tf.errors.UnknownError(None, None, "port taken"), ["port taken", "another port on all machines"]),
+        (
+            SimpleNamespace(num_replicas_in_sync=4),
+            ["4 devices take part in 2 workers", "CUDA_VISIBLE_DEVICES"],
+        ),
     ],
 )
-def test_a_worker_that_differs_is_named_to_all(worker: dict[str, Any], difference: str) -> None:
-    words = met(worker)
-    assert words[0] == words[1]
-    assert words[0].startswith(f"worker 1 (there:1) has {difference}; expected the same on all")
+def test_a_worker_that_cannot_train_with_the_others_is_refused(
+    monkeypatch: pytest.MonkeyPatch, strategy: Any, words: list[str]
+) -> None:
+    assert_says(refusal(TrainingError, lambda: joined(monkeypatch, strategy)), *words)
 
 
-def test_a_worker_that_does_not_come_is_named() -> None:
-    cluster = Cluster((*_free_addresses(1), "there:1", "yonder:2"), 0)
-    with pytest.raises(TrainingError, match=r"1 \(there:1\), 2 \(yonder:2\) did not join within 0 s"):
-        meet(cluster, FACTS, SETTINGS, seconds=0.2)
+def test_two_processes_train_the_network_of_one(tmp_path: Path) -> None:
+    """Worker 1 asks for another seed, which worker 0 overrules. Only the order of float32 sums differs."""
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
+        addresses = [f"127.0.0.1:{each.getsockname()[1]}" for each in (one, other)]
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", WORKER, str(tmp_path / f"{index}.npz"), str(index)],
+            env=os.environ | {"TF_CONFIG": config(*addresses, index=index), "TF_NUM_INTRAOP_THREADS": "1"},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for index in (0, 1)
+    ]
+    try:
+        alone = train(BUNDLE, BUNDLE, SETTINGS, lambda _: None)
+        losses = [json.loads(process.communicate(timeout=120)[0]) for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
 
-
-def test_a_chief_that_does_not_come_is_named() -> None:
-    cluster = Cluster((*_free_addresses(1), "there:1"), 1)
-    with pytest.raises(TrainingError, match=r"^worker 1 cannot reach the chief at 127\.0\.0\.1:\d+ \("):
-        meet(cluster, FACTS, None, seconds=0.3)
-
-
-def test_a_taken_port_is_named() -> None:
-    with socket.create_server(("", 0)) as taken:
-        cluster = Cluster((f"127.0.0.1:{taken.getsockname()[1]}", "there:1"), 0)
-        with pytest.raises(TrainingError, match=r"the chief cannot listen on 127\.0\.0\.1:"):
-            meet(cluster, FACTS, SETTINGS, seconds=0.2)
-
-
-def test_a_stranger_at_the_port_is_ignored() -> None:
-    addresses = (*_free_addresses(1), "there:1")
-    host, port = addresses[0].split(":")
-    with ThreadPoolExecutor(1) as thread:
-        chief = thread.submit(meet, Cluster(addresses, 0), FACTS, SETTINGS, 10)
-        for said in (b"GET / HTTP/1.1\n", b"{}\n", b""):
-            with _connected(host, int(port)) as stranger:
-                stranger.sendall(said)
-        assert meet(Cluster(addresses, 1), FACTS, None, seconds=10) == SETTINGS
-        assert chief.result() == SETTINGS
-
-
-def _connected(host: str, port: int) -> socket.socket:
-    while True:
-        try:
-            return socket.create_connection((host, port), timeout=10)
-        except ConnectionRefusedError:  # nobody listens yet
-            time.sleep(0.01)
+    assert losses[0] == losses[1] == pytest.approx([r.validation_loss for r in alone.history], abs=1e-5)
+    with np.load(tmp_path / "0.npz") as first, np.load(tmp_path / "1.npz") as second:
+        for name, by_itself in zip(first.files, alone.network.get_weights(), strict=True):
+            np.testing.assert_array_equal(first[name], second[name])
+            np.testing.assert_allclose(first[name], by_itself, rtol=0, atol=1e-5)

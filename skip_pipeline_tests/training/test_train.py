@@ -8,12 +8,11 @@ import pytest
 
 from skip_pipeline import schema
 from skip_pipeline.bundles.gather import Bundle, open_bundle
-from skip_pipeline.errors import ContractError, MissingInputError, TrainingError
+from skip_pipeline.errors import TrainingError
 from skip_pipeline.networks.fast import build_fast
 from skip_pipeline.settings import PRESETS, TrainingSettings
-from skip_pipeline.training.cluster import Cluster
 from skip_pipeline.training.history import EpochReport, history_from_json, history_to_json
-from skip_pipeline.training.train import Trained, load_network, predict, save_network, take_part, train
+from skip_pipeline.training.train import Trained, predict, save_network, train
 from skip_pipeline_tests.stages.shard_builders import shard, write
 from skip_pipeline_tests.tiny_bundle import tiny_bundle
 
@@ -248,19 +247,6 @@ def test_a_bundle_trains_as_its_arrays_in_memory_do_and_is_never_gathered_whole(
 # --- Refusals -----------------------------------------------------------------------------------------
 
 
-def test_taking_part_without_a_cluster_is_refused(bundle: dict[str, np.ndarray]) -> None:
-    with pytest.raises(TrainingError, match=r"^\$TF_CONFIG names no other worker; expected "):
-        take_part(bundle, bundle)
-
-
-def test_the_chief_does_not_merely_take_part(
-    bundle: dict[str, np.ndarray], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("TF_CONFIG", Cluster(("a:1", "b:2"), 0).to_json())
-    with pytest.raises(TrainingError, match="makes this the chief, task 0, expected another task"):
-        take_part(bundle, bundle)
-
-
 @pytest.mark.parametrize("empty", ["training", "validation"])
 def test_an_empty_split_is_refused(bundle: dict[str, np.ndarray], empty: str) -> None:
     nothing = {name: array[:0] for name, array in bundle.items()}
@@ -372,38 +358,10 @@ def test_a_saved_network_predicts_the_same(
     trained: Trained, validation: dict[str, np.ndarray], tmp_path: Path
 ) -> None:
     save_network(trained.network, tmp_path / "network.keras")
-    loaded = load_network(tmp_path / "network.keras")
+    loaded = keras.saving.load_model(tmp_path / "network.keras")
 
     np.testing.assert_array_equal(predict(loaded, validation), predict(trained.network, validation))
     assert not loaded.compiled
-
-
-def test_a_missing_network_is_reported(tmp_path: Path) -> None:
-    with pytest.raises(MissingInputError, match=r"network\.keras is not there; materialize trained_model"):
-        load_network(tmp_path / "network.keras")
-
-
-def test_a_truncated_network_is_refused(trained: Trained, tmp_path: Path) -> None:
-    path = tmp_path / "network.keras"
-    save_network(trained.network, path)
-    path.write_bytes(path.read_bytes()[:5000])
-    with pytest.raises(ContractError, match="cannot be read as a Keras model"):
-        load_network(path)
-
-
-def test_a_network_of_other_inputs_is_refused(tmp_path: Path) -> None:
-    other = keras.Sequential([keras.Input((3,), name="last_track"), keras.layers.Dense(2)])
-    other.save(tmp_path / "network.keras")
-    with pytest.raises(ContractError, match=r"takes {'last_track': \(3,\)}"):
-        load_network(tmp_path / "network.keras")
-
-
-def test_code_in_a_network_file_is_refused(tmp_path: Path) -> None:
-    inputs = {name: keras.Input(shape, name=name) for name, shape in schema.BRANCH_SHAPES.items()}
-    columns = keras.layers.Lambda(lambda x: x[:, :2], output_shape=(2,))(inputs["last_track"])
-    keras.Model(inputs, columns).save(tmp_path / "network.keras")
-    with pytest.raises(ContractError, match="cannot be read as a Keras model"):
-        load_network(tmp_path / "network.keras")
 
 
 def test_a_history_survives_json(trained: Trained) -> None:

@@ -82,17 +82,11 @@ class TrainingConfig(dg.Config):
         description="Learn from the shards of this many newest days of the data alone; by default from all. "
         "Validation, test, the scaler and the baselines stay as they are",
     )
-    workers: int = Field(
-        default=1,
-        description="Processes on this machine that train together. Leave it at 1 where TF_CONFIG names "
-        "workers on several machines: this run is then the chief, task 0, and the others run "
-        "`skip-pipeline train-worker`",
-    )
 
     def settings(self) -> TrainingSettings:
         """The preset with these changes."""
         changes = {name: value for name, value in self.model_dump().items() if value is not None}
-        for name in ("preset", "train_days", "workers"):
+        for name in ("preset", "train_days"):
             changes.pop(name, None)
         return dataclasses.replace(PRESETS[self.preset.value], **changes)
 
@@ -128,9 +122,9 @@ def trained_model(
         from skip_pipeline.metrics import calibration as calibrate
         from skip_pipeline.metrics import scores as evaluate
         from skip_pipeline.training import export, train
-        from skip_pipeline.training.cluster import cluster_from
-        from skip_pipeline.training.worker_processes import train_in_processes
+        from skip_pipeline.training.cluster import check_publishes
 
+        check_publishes()
         for split, bundle in bundles.items():  # before training, so that it is not for nothing
             evaluate.need_both_outcomes(bundle.not_skipped, f"the {split} split")
 
@@ -140,15 +134,12 @@ def trained_model(
         with publish(
             layout.model, stage="trained_model", data_source=before.data_source, started=run.started
         ) as staging:
-            if config.workers == 1 and cluster_from() is None:
-                trained = train.train(bundles["train"], bundles["validation"], settings, on_epoch)
-            else:
-                trained = train_in_processes(layout.bundles, settings, on_epoch, config.workers, shards)
+            trained = train.train(bundles["train"], bundles["validation"], settings, on_epoch)
             train.save_network(trained.network, staging.path(NETWORK_FILE))
             network = export.to_onnx(trained.network)
             staging.path(ONNX_FILE).write_bytes(network)
             p_validation = predict_onnx(network, bundles["validation"])
-            difference = export.check_exported(trained.network, p_validation, bundles["validation"])
+            difference = export.check_export(trained.network, p_validation, bundles["validation"])
             calibration = calibrate.fit(bundles["validation"].not_skipped, p_validation)
             write_json(staging.path(CALIBRATION_FILE), calibration.to_json())
             served = staging.path(f"{package.SERVED_MODEL}/{package.DESCRIPTION}").parent
