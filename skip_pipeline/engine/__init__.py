@@ -1,90 +1,145 @@
-"""One call for a stage's shards, whether they run in this process, in local processes or on a Dask cluster.
+"""Apply a stage's function to every shard: in this process, in local processes or on a Dask cluster.
 
     with open_engine(EngineSettings(kind="processes")) as engine:
         for summary in engine.map(encode_shard, shards, label="encoded_table"):
             total = total.merge(summary)
 
-Only the kind that is asked for is imported. Where work runs never shows in what comes back.
+The results are the same bytes wherever the function runs. Only the libraries of the chosen kind are imported.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import textwrap
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Protocol, TypeVar, get_args
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Final, TypeVar, get_args
 
-from skip_pipeline.engine.in_process import InProcess
 from skip_pipeline.errors import EngineError, RefusedError
 from skip_pipeline.settings import EngineKind, EngineSettings
-
-__all__ = ["Engine", "open_engine"]
 
 T = TypeVar("T")
 R = TypeVar("R")
 
+_NAME_LENGTH: Final = 200  # enough for a path; a shard that is a long list is cut
 
-class Engine(Protocol):
-    """Something that applies a function to every shard."""
+
+@dataclass(frozen=True)
+class Pool:
+    """Worker processes."""
+
+    submit: Callable[[Callable[[Any], Any], Any], Any]  # gives a future: of concurrent.futures, or Dask's
+    workers: Callable[[], int]  # their number at this moment
+    remedies: Mapping[type[Exception], str]  # by what a future raises when its workers are lost
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Applies functions to shards; open one with ``open_engine``."""
+
+    _shards_ahead: int
+    _pool: Pool | None = None  # None: in this process
 
     @property
     def workers(self) -> int:
         """Shards that are worked on at the same time."""
-        ...
+        return max(1, self._pool.workers()) if self._pool else 1
 
     def map(self, function: Callable[[T], R], shards: Sequence[T], *, label: str) -> Iterator[R]:
         """Apply a function to every shard and give the results in the order of the shards.
 
-        The iterator is lazy: nothing runs before the first result is asked for, and no more than
-        ``EngineSettings.shards_ahead`` shards per worker have been handed out beyond those consumed, so
-        memory does not grow with the number of shards. Leaving the loop early (an exception of the function
-        or of the loop, Ctrl-C, ``break``) cancels what has not begun. A local process that is at work is
-        killed; a shard that runs on a cluster at an address is finished there, and its result dropped.
+        The iterator is lazy: no shard is sent before the first result is asked for, and at most
+        ``EngineSettings.shards_ahead`` shards per worker are on their way, so memory does not grow with the
+        number of shards. When the loop ends early, shards that no worker has begun are cancelled.
 
         Args:
-            function: takes a shard, gives a small result (bulk goes to storage). It may run more than once
-                for one shard, after a worker's death even while an earlier attempt is still running. So it
-                has to be idempotent: write under a temporary name, then rename. It runs in another process
-                where it cannot see this one's globals, and there with one thread. Where its last bits depend
-                on the number of threads (matrix products, Arrow's sums of floats), it has to set that number
-                itself to give the same bytes in this process, which has all its threads.
-            shards: what can be pickled; ``str(shard)`` names the shard in errors.
-            label: what is being done, for errors and a cluster's own pages, e.g. ``encoded_table``.
-
-        Yields:
-            The function's results.
+            function: takes a shard and gives a small result; it writes bulk data to storage. It must be
+                idempotent, since a Dask cluster repeats it after the death of a worker. Libraries have one
+                thread in a worker; a function whose last bits depend on the number of threads (matrix
+                products, Arrow's sums of floats) has to set that number.
+            shards: anything that can be pickled; ``str(shard)`` names the shard in errors.
+            label: names the work in errors, e.g. ``encoded_table``.
 
         Raises:
-            EngineError: the workers died on a shard ``EngineSettings.retries`` + 1 times, or the cluster was
-                lost.
+            EngineError: a worker died or the cluster was lost; the message names the shards under way.
             Exception: what the function raised for the first shard, in their order, that failed. A note on
-                it (``__notes__``) names the shard. Results of the shards before it have been given.
+                the exception names the shard.
         """
-        ...
+        titles = (
+            f"{label}, shard {number} of {len(shards)}: {textwrap.shorten(str(shard), _NAME_LENGTH)}"
+            for number, shard in enumerate(shards, start=1)
+        )
+        titled = zip(shards, titles, strict=True)
+        if self._pool:
+            yield from self._sent(self._pool, function, titled)
+        else:
+            for shard, title in titled:
+                with _shard_named(title):
+                    result = function(shard)
+                yield result
+
+    def _sent(self, pool: Pool, function: Callable[[T], R], titled: Iterator[tuple[T, str]]) -> Iterator[R]:
+        pending: dict[Any, str] = {}  # the oldest first, with their titles
+        workers, title = self.workers, ""
+        try:
+            while True:
+                for shard, title in islice(titled, workers * self._shards_ahead - len(pending)):
+                    with _shard_named(title):
+                        pending[pool.submit(function, shard)] = title
+                if not pending:
+                    return
+                oldest, title = next(iter(pending.items()))
+                with _shard_named(title):
+                    result = oldest.result()
+                del pending[oldest]
+                yield result
+        except tuple(pool.remedies) as lost:
+            # Workers take shards in order, so those under way are the first without a result.
+            under_way = [shard for future, shard in pending.items() if not _succeeded(future)] or [title]
+            remedy = next(text for kind, text in pool.remedies.items() if isinstance(lost, kind))
+            raise EngineError(
+                f"{'; '.join(under_way[:workers])}: {remedy}. Shards that were finished are kept. "
+                f"{' '.join(str(lost).split())}"
+            ) from lost
+        finally:
+            for future in pending:
+                future.cancel()
+
+
+def _succeeded(future: Any) -> bool:
+    return bool(future.done() and not future.cancelled() and future.exception() is None)
+
+
+@contextmanager
+def _shard_named(title: str) -> Iterator[None]:
+    """Add the shard's name to an exception, whose type and message stay."""
+    try:
+        yield
+    except Exception as error:
+        error.add_note(f"Raised for {title}")
+        raise
 
 
 @contextmanager
 def open_engine(settings: EngineSettings) -> Iterator[Engine]:
-    """Start what the settings ask for, and stop it afterwards.
+    """Start the workers that the settings ask for; stop them when the block ends, however it ends.
 
     Raises:
-        RefusedError: the settings make no sense.
-        EngineError: the cluster cannot be reached, or its workers differ from this process; see
-            ``cluster.open_cluster``.
+        RefusedError: the settings contradict one another or are out of range.
+        EngineError: see ``dask_cluster.dask_pool``.
     """
-    _refuse_nonsense(settings)
+    _check(settings)
     if settings.kind == "in_process":
-        yield InProcess()
+        yield Engine(settings.shards_ahead)
     elif settings.kind == "processes":
-        from skip_pipeline.engine.processes import Processes
+        from skip_pipeline.engine.processes import local_pool
 
-        processes = Processes(settings)
-        try:
-            yield processes
-        finally:
-            processes.close()
+        with local_pool(settings) as pool:
+            yield Engine(settings.shards_ahead, pool)
     else:
         try:
-            from skip_pipeline.engine.cluster import open_cluster
+            from skip_pipeline.engine.dask_cluster import dask_pool
         except ModuleNotFoundError as missing:
             if missing.name not in {"dask", "distributed"}:
                 raise
@@ -92,19 +147,19 @@ def open_engine(settings: EngineSettings) -> Iterator[Engine]:
                 f"Engine 'dask' needs the package {missing.name}, which is not installed; "
                 "install the extra: pip install 'skip-pipeline[cluster]'"
             ) from missing
-        with open_cluster(settings) as cluster:
-            yield cluster
+        with dask_pool(settings) as pool:
+            yield Engine(settings.shards_ahead, pool)
 
 
-def _refuse_nonsense(settings: EngineSettings) -> None:
+def _check(settings: EngineSettings) -> None:
     if settings.kind not in get_args(EngineKind):
         raise RefusedError(f"There is no engine {settings.kind!r}; choose in_process, processes or dask")
     if settings.address and settings.kind != "dask":
         raise RefusedError(
             f"Engine {settings.kind!r} was given the scheduler address {settings.address!r}, which only "
-            "engine 'dask' uses; set that kind or leave the address empty"
+            "engine 'dask' uses; choose engine 'dask' or leave the address empty"
         )
-    for name, least in (("workers", 1), ("shards_ahead", 1), ("retries", 0), ("connect_seconds", 0)):
+    for name, least in (("workers", 1), ("shards_ahead", 1), ("connect_seconds", 0)):
         value = getattr(settings, name)
         if value is not None and value < least:
             raise RefusedError(f"Engine setting {name} is {value}; it has to be at least {least}")

@@ -1,0 +1,210 @@
+"""Clusters that are found, lost, refused, and whose workers die."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+import pytest
+from distributed import LocalCluster
+
+from skip_pipeline.engine import dask_cluster, open_engine
+from skip_pipeline.errors import EngineError
+from skip_pipeline.settings import SINGLE_THREADED, EngineSettings
+from skip_pipeline_tests.engine import work
+
+
+def cluster_in_this_process(workers: int) -> LocalCluster:
+    return LocalCluster(
+        n_workers=workers,
+        threads_per_worker=1,
+        processes=False,
+        protocol="tcp",
+        dashboard_address="127.0.0.1:0",
+    )
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[LocalCluster]:
+    with cluster_in_this_process(1) as cluster:
+        yield cluster
+
+
+def open_and_close(address: str, seconds: float = 0.5) -> None:
+    with open_engine(EngineSettings(kind="dask", address=address, connect_seconds=seconds)):
+        pass
+
+
+def test_cluster_at_an_address_is_used_and_left_running(running: LocalCluster) -> None:
+    for _ in range(2):
+        with open_engine(EngineSettings(kind="dask", address=running.scheduler_address)) as engine:
+            assert engine.workers == 1
+            assert list(engine.map(work.double, range(3), label="double")) == [0, 2, 4]
+
+
+def test_workers_started_here_have_one_thread_and_listen_on_this_machine_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for variable in SINGLE_THREADED:
+        monkeypatch.delenv(variable, raising=False)
+    with open_engine(EngineSettings(kind="dask", workers=1)) as engine:
+        ((_, threads),) = engine.map(work.process_and_threads, [0], label="threads")
+        (theirs,) = engine.map(work.addresses_listened_at, [0], label="addresses")
+        ours = work.addresses_listened_at(0)
+
+    assert threads == 1
+    assert ours | theirs == {"127.0.0.1"}
+
+
+def test_shard_of_a_killed_worker_is_repeated_and_one_that_kills_all_is_named(tmp_path: Path) -> None:
+    with open_engine(EngineSettings(kind="dask", workers=1)) as engine:
+        assert list(engine.map(work.die_once, [tmp_path / "0"], label="merged_table")) == [0]
+        with pytest.raises(EngineError, match=r"merged_table, shard 1 of 1: .*log_3\.csv.* workers died"):
+            list(engine.map(work.die_of, [("log_3.csv", -9)], label="merged_table"))
+
+
+@pytest.mark.parametrize("answer", [None, b"", b"HTTP/1.1 400 Bad Request\r\n\r\n"])
+def test_address_that_is_no_scheduler_is_refused(answer: bytes | None) -> None:
+    """The address refuses the connection, never answers, or answers in another protocol."""
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        address = f"tcp://127.0.0.1:{other.getsockname()[1]}"
+
+        def reply() -> None:
+            with other.accept()[0] as connection:
+                connection.recv(1)
+                connection.sendall(answer or b"")
+                connection.recv(1 << 16)
+
+        thread = threading.Thread(target=reply)
+        if answer is not None:
+            other.listen()
+        if answer:
+            thread.start()
+        with pytest.raises(EngineError, match=rf"No Dask scheduler answered at '{address}' .*dask scheduler"):
+            open_and_close(address)
+        if answer:
+            thread.join()
+
+
+def test_address_in_another_form_is_refused() -> None:
+    with pytest.raises(EngineError, match=r"No Dask scheduler answered at 'nonsense://8786'"):
+        open_and_close("nonsense://8786")
+
+
+def test_scheduler_without_workers_is_refused() -> None:
+    with (
+        cluster_in_this_process(0) as empty,
+        pytest.raises(EngineError, match=r"has no worker after 0\.5 s; start one with `dask worker tcp://"),
+    ):
+        open_and_close(empty.scheduler_address)
+
+
+def test_scheduler_lost_in_the_middle_is_an_engine_error() -> None:
+    with (
+        cluster_in_this_process(1) as lost,
+        open_engine(EngineSettings(kind="dask", address=lost.scheduler_address, connect_seconds=1)) as engine,
+    ):
+        results = engine.map(work.double, range(50), label="merged_table")
+        assert next(results) == 0
+        lost.close()
+        with pytest.raises(
+            EngineError, match=r"merged_table, shard .* connection to the Dask scheduler was lost"
+        ):
+            list(results)
+
+
+def test_cluster_with_another_library_is_refused_before_code_is_sent(
+    running: LocalCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    get_versions = dask_cluster.Client.get_versions
+
+    def without_pyarrow(self: Any, **options: Any) -> Any:
+        found = get_versions(self, **options)
+        for worker in found["workers"].values():
+            worker["packages"]["pyarrow"] = None
+        return found
+
+    monkeypatch.setattr(dask_cluster.Client, "get_versions", without_pyarrow)
+    monkeypatch.setattr(dask_cluster, "_digest_of_sources", lambda: pytest.fail("code was sent"))
+    with pytest.raises(EngineError, match=r"has pyarrow missing, this process .* No work was sent"):
+        open_and_close(running.scheduler_address, 5)
+
+
+def test_cluster_with_other_sources_is_refused(
+    running: LocalCluster, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    calls = tmp_path / "calls"
+
+    def digest() -> dict[str, str | None]:
+        with calls.open("a") as file:
+            file.write(".")
+        return {"sources": calls.read_text()}  # differs from call to call
+
+    monkeypatch.setattr(dask_cluster, "_digest_of_sources", lambda: digest)
+    with pytest.raises(EngineError, match=r"has sources \.\., this process \. .*the same skip-pipeline"):
+        open_and_close(running.scheduler_address, 5)
+
+
+def test_patch_releases_of_python_are_the_same_version() -> None:
+    found = dask_cluster._versions({"packages": {"python": "3.11.7.final.0", "numpy": "2.1"}})
+    assert found == {"python": "3.11", "numpy": "2.1"}
+
+
+def test_digest_tells_sources_apart_and_runs_without_the_package(tmp_path: Path) -> None:
+    sent = cloudpickle.dumps(dask_cluster._digest_of_sources())
+    package = tmp_path / "skip_pipeline"
+    package.mkdir()
+    code = """if True:
+        import pathlib, pickle, sys
+        digest = pickle.load(sys.stdin.buffer)
+        here = list(digest().values())
+        sys.path.insert(0, sys.argv[1])
+        source = pathlib.Path(sys.argv[1], "skip_pipeline", "__init__.py")
+        for text in ("", "# changed"):
+            source.write_text(text)
+            sys.modules.pop("skip_pipeline", None)
+            here += digest().values()
+        sys.modules["skip_pipeline"] = None
+        print(*here, *digest().values())
+    """
+    printed = subprocess.run(
+        [sys.executable, "-c", code, tmp_path], input=sent, capture_output=True, check=True
+    ).stdout.decode()
+    ours, first, changed, missing = printed.split()
+
+    assert [ours] == list(dask_cluster._digest_of_sources()().values())
+    assert len({ours, first, changed}) == 3
+    assert missing == "None"
+
+
+def test_workers_that_do_not_start_are_an_engine_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(**_options: Any) -> None:
+        raise RuntimeError("Nanny failed to start.")
+
+    monkeypatch.setattr(dask_cluster, "LocalCluster", fail)
+    with (
+        pytest.raises(EngineError, match=r"did not start \(Nanny failed .*__main__.*engine 'processes'"),
+        open_engine(EngineSettings(kind="dask")),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("missing", ["dask", "msgpack"])
+def test_missing_extra_is_named_with_its_remedy(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in [name for name in sys.modules if name.split(".")[0] in {"distributed", "dask"}]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.delitem(sys.modules, "skip_pipeline.engine.dask_cluster", raising=False)
+    monkeypatch.setitem(sys.modules, missing, None)  # type: ignore[arg-type]
+    expected = EngineError if missing == "dask" else ModuleNotFoundError
+    with (
+        pytest.raises(expected, match=r"skip-pipeline\[cluster\]" if missing == "dask" else "msgpack"),
+        open_engine(EngineSettings(kind="dask")),
+    ):
+        pass
