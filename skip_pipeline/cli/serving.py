@@ -1,7 +1,4 @@
-"""Commands that answer with a trained model: ``serve`` over HTTP, ``predict`` a file.
-
-Neither imports TensorFlow or Dagster.
-"""
+"""The commands ``serve`` (over HTTP) and ``predict`` (a file), without TensorFlow and Dagster."""
 
 from __future__ import annotations
 
@@ -58,8 +55,8 @@ def serve(
 
     It speaks the JSON of MLflow's own scoring server: POST /invocations, GET /ping, GET /version.
     """
+    from skip_pipeline.serving.bounds import ServerSettings
     from skip_pipeline.serving.follow import FolderSource, Follower
-    from skip_pipeline.serving.server import ServerSettings
     from skip_pipeline.serving.server import serve as run
 
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING)
@@ -132,8 +129,8 @@ def predict(
 
 
 def _read(file: Path) -> Sessions:
-    from skip_pipeline.serving.answers import sessions_of_json
     from skip_pipeline.serving.logs import INPUT, PREHISTORY, LogPair, read_log_pair, read_whole_log
+    from skip_pipeline.serving.requests import sessions_of_json
 
     if not file.is_file():
         what = "is a folder" if file.is_dir() else "is not there"
@@ -225,27 +222,41 @@ def _champion(layout: DataLayout) -> RegisteredModel:
     """The registry's champion.
 
     Raises:
-        MissingInputError: there is no registry yet.
+        MissingInputError: there is no registry.
     """
+    registry = _registry(layout)
+    if registry is None:
+        raise MissingInputError(
+            f"{layout.mlflow} holds no record of any model; expected a registered {settings.MODEL_NAME}. "
+            "Materialize trained_model, or name a folder with --model"
+        )
+    return registry
+
+
+def _registry(layout: DataLayout) -> RegisteredModel | None:
+    """The registry that the settings name, or the data directory's own; None if that does not exist yet."""
     from skip_pipeline.defs.served_model import RegisteredModel
 
     database = layout.mlflow / "mlflow.db"  # as `definitions.mlflow_tracker` has it
     named = os.environ.get(settings.TRACKING_URI_VARIABLE)
     if not named and not database.is_file():
-        raise MissingInputError(
-            f"{layout.mlflow} holds no record of any model; expected a registered {settings.MODEL_NAME}. "
-            "Materialize trained_model, or name a folder with --model"
-        )
+        return None
     return RegisteredModel(named or f"sqlite:///{database}")
 
 
 def _champion_or_latest(layout: DataLayout) -> Source:
-    from skip_pipeline.serving.follow import FolderSource
-    from skip_pipeline.serving.package import SERVED_MODEL
+    """The registry's champion; where there is no champion, the model trained last.
 
-    try:
-        champion = _champion(layout)
-        champion.current()
-    except MissingInputError:
-        return FolderSource(layout.model / SERVED_MODEL)
-    return champion
+    Raises:
+        MissingInputError: the registry does not answer, so there may be a champion.
+    """
+    from skip_pipeline.serving.follow import FolderSource
+    from skip_pipeline.serving.model_folder import SERVED_MODEL
+
+    registry = _registry(layout)
+    if registry is not None and registry.exists():
+        return registry
+    latest = layout.model / SERVED_MODEL
+    source = FolderSource(latest)
+    ERR.print(f"no version is champion; using the model trained last, {latest}")
+    return source

@@ -14,7 +14,7 @@ from skip_pipeline.definitions import mlflow_tracker
 from skip_pipeline.defs.assets.predictions import skip_predictions
 from skip_pipeline.defs.resources import DataDirectory, ShardEngine
 from skip_pipeline.defs.served_model import log_served_model
-from skip_pipeline.serving import batch, describe
+from skip_pipeline.serving import batch, read_description
 from skip_pipeline.settings import DataLayout
 from skip_pipeline_tests.serving.small_models import SESSIONS, data_directory, deliver_test_set, pack
 
@@ -98,7 +98,7 @@ def test_a_champion_of_synthetic_data_does_not_score_real_sessions(layout: DataL
     deliver_test_set(layout.raw, SESSIONS)
     refused = materialize(layout)
     shutil.rmtree(layout.model)
-    version = describe(pack(layout, weight=2.0)).fingerprint[:12]
+    version = read_description(pack(layout, weight=2.0)).fingerprint[:12]
     scored = materialize(layout)
 
     assert not refused.success

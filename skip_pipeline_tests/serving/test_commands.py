@@ -1,8 +1,7 @@
 import io
 import json
-import os
-import subprocess
-import sys
+import shutil
+import socket
 from pathlib import Path
 
 import pandas as pd
@@ -14,8 +13,8 @@ from typer.testing import CliRunner, Result
 
 import skip_pipeline
 from skip_pipeline.cli.serving import _shown, register
-from skip_pipeline.serving import ServedModel, describe
-from skip_pipeline.serving.example import request_example
+from skip_pipeline.serving import ServedModel, read_description
+from skip_pipeline.serving.example import EXAMPLE
 from skip_pipeline.settings import TRACKING_URI_VARIABLE, DataLayout
 from skip_pipeline_tests.builders import assert_says, deliver, session
 from skip_pipeline_tests.serving.registry import Registry
@@ -61,12 +60,14 @@ def test_a_prehistory_is_read_with_its_input(layout: DataLayout, model: ServedMo
     assert found["p_skip"].tolist() == pytest.approx(expected.p_skip.tolist(), abs=1e-6)
 
 
-def test_the_model_trained_last_answers_where_there_is_no_champion(
+def test_the_model_trained_last_answers_where_there_is_no_registry(
     layout: DataLayout, folder: Path, log: Path
 ) -> None:
-    found = predict(layout, log)
-    assert set(found["model_version"]) == {describe(folder).fingerprint[:12]}
+    result = run("predict", log, "--data-dir", layout.root)
+    found = pd.read_csv(io.StringIO(result.stdout))
+    assert set(found["model_version"]) == {read_description(folder).fingerprint[:12]}
     assert set(found["data_source"]) == {"real"}
+    assert_says(result.stderr, "no version is champion", str(folder))
 
 
 def test_the_champion_answers_where_there_is_one(
@@ -76,9 +77,32 @@ def test_the_champion_answers_where_there_is_one(
     assert set(predict(layout, log)["model_version"]) == {"1"}
 
 
+@pytest.mark.parametrize("command", ["predict", "serve"])
+def test_a_registry_that_does_not_answer_is_refused(
+    layout: DataLayout, log: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        uri = f"http://127.0.0.1:{unused.getsockname()[1]}"
+    monkeypatch.setenv(TRACKING_URI_VARIABLE, uri)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    result = run(command, *([log] if command == "predict" else []), "--data-dir", layout.root)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert_says(result.stderr, uri, "champion", "--model")
+
+
+def test_a_damaged_registry_is_refused(layout: DataLayout, log: Path, tmp_path: Path) -> None:
+    data = Path(shutil.copytree(layout.root, tmp_path / "data"))
+    (data / "mlflow").mkdir()
+    (data / "mlflow" / "mlflow.db").write_bytes(b"no database" * 100)
+    result = run("predict", log, "--data-dir", data)
+    assert result.exit_code == 1
+    assert_says(result.stderr, "mlflow.db", "--model")
+
+
 def test_the_documented_request_is_the_example() -> None:
     text = (Path(skip_pipeline.__file__).parents[1] / "docs" / "request.json").read_text()
-    assert json.loads(text) == {"dataframe_records": request_example().to_dict("records")}
+    assert json.loads(text) == {"dataframe_records": [EXAMPLE]}
 
 
 @pytest.mark.parametrize("name", ["scores.csv", "scores.parquet"])
@@ -154,25 +178,6 @@ def test_ids_are_shown_as_they_are_and_do_nothing_to_a_terminal() -> None:
     text = console.file.getvalue()
     assert_says(text, "[/red]", "a\ufffd[2Jb", "0.250", "[b]t")
     assert "\x1b" not in text
-
-
-PROGRAM = """
-import sys, typer
-from skip_pipeline.cli.serving import register
-app = typer.Typer()
-register(app)
-app(sys.argv[1:], standalone_mode=False)
-print(*(name for name in ("tensorflow", "keras", "dagster") if name in sys.modules), file=sys.stderr)
-"""
-
-
-def test_the_champion_answers_without_tensorflow_or_dagster(
-    layout: DataLayout, log: Path, registry: Registry
-) -> None:
-    words = [sys.executable, "-c", PROGRAM, "predict", str(log), "--data-dir", str(layout.root)]
-    environment = os.environ | {TRACKING_URI_VARIABLE: registry.uri}
-    result = subprocess.run(words, capture_output=True, text=True, check=True, env=environment)
-    assert result.stderr.splitlines()[-1] == ""
 
 
 def test_serving_without_a_champion_is_refused(layout: DataLayout) -> None:

@@ -11,7 +11,7 @@ from skip_pipeline.bundles.records import UNKNOWN, circumstances
 from skip_pipeline.errors import BadInputError
 from skip_pipeline.serving import ServedModel
 from skip_pipeline.serving.batch import prediction_table
-from skip_pipeline.serving.requests import USED, sessions_of_columns, sessions_of_records
+from skip_pipeline.serving.requests import USED, sessions_of_frame, sessions_of_records
 from skip_pipeline_tests.builders import TRACKS, assert_says, refusal, session
 from skip_pipeline_tests.serving.small_models import request
 
@@ -119,7 +119,12 @@ BAD = {
     "feature is true": (features(tempo=True), "next_track.tempo is True"),
     "feature beyond float32": (features(tempo=1e39), "next_track.tempo is 1e+39"),
     "key beyond its type": (features(key=128), "next_track.key is 128", "a whole number"),
+    "feature beyond any float": (features(tempo=10**400), "next_track.tempo is 1000", "a finite number"),
     "mode is a number": (features(mode=1), "next_track.mode is 1"),
+    "surrogate as a session": (asked(session_id="\ud800"), "session_id is '\\ud800'", "lone surrogates"),
+    "surrogate as a track": (asked(next_track_id="\udfff"), "next_track_id is '\\udfff'", "surrogates"),
+    "surrogate as a level": (row_changed(3, context_type="\ud800"), "context_type is '\\ud800'", "surrog"),
+    "surrogate in a name": (asked(**{"\ud800": 1}), "has '\\ud800', expected session_id, history and"),
 }
 
 
@@ -178,9 +183,9 @@ def test_a_request_that_is_no_list_of_sessions_is_refused(records: object, part:
     assert_says(refusal(BadInputError, lambda: sessions_of_records(records)), part, "Correct the request")
 
 
-def test_columns_without_sessions_are_refused() -> None:
+def test_a_frame_without_rows_is_refused() -> None:
     nothing: dict[str, list] = {"session_id": [], "history": [], "next_track_id": []}
-    assert_says(refusal(BadInputError, lambda: sessions_of_columns(nothing)), "no session")
+    assert_says(refusal(BadInputError, lambda: sessions_of_frame(nothing)), "holds []", "list of sessions")
 
 
 def test_the_session_and_row_at_fault_are_named_among_many() -> None:
@@ -211,7 +216,8 @@ def test_numbers_may_spell_flags_and_numpy_may_hold_values() -> None:
         row["hist_user_behavior_n_seekfwd"] = np.int64(row["hist_user_behavior_n_seekfwd"])
         row["session_position"] = np.int8(row["session_position"])
     other["history"] = np.array(other["history"])
-    np.testing.assert_array_equal(sessions_of_records([other]).rows, plain.rows)
+    frame = {name: [value] for name, value in other.items()}
+    np.testing.assert_array_equal(sessions_of_frame(frame).rows, plain.rows)
 
 
 def test_columns_that_the_network_does_not_see_are_not_looked_at() -> None:
