@@ -246,7 +246,7 @@ def compare(raw: Path, out: Path, source: DataSource) -> tuple[list[str], dict[s
         best = oracles(raw, bundles["test"])
     fast, published = networks[0], networks[len(SEEDS)]
     (out / "published_curve.png").write_bytes(
-        plots.training_curves(published.history, published.best_epoch, source)
+        plots.training_curves(published.history, published.best_epoch, source).png
     )
     times = [network.seconds for network in networks[: len(SEEDS)]]
     slowest, mean = max(times), sum(times) / len(times)

@@ -29,8 +29,8 @@ from skip_pipeline.definitions import defs
 from skip_pipeline.defs.launch import prepare_home
 from skip_pipeline.defs.resources import DataDirectory
 from skip_pipeline.defs.schedules import retrain
+from skip_pipeline.nightly.monitoring import DRIFT_FILE
 from skip_pipeline.nightly.promotion_record import PROMOTION_FILE
-from skip_pipeline.nightly.signals import DRIFT_FILE
 from skip_pipeline.settings import DataLayout
 from skip_pipeline.storage import read_json
 from skip_pipeline.world.drift import Drift

@@ -1,1 +1,1 @@
-"""Predictors without a network: their features, their fits, and their predictions as files."""
+"""Baselines: two rules, and two models on hand-made features."""

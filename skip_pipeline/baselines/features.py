@@ -1,11 +1,10 @@
-"""Hand-made features: the history that the networks see, as one row of numbers for each predicted track.
+"""Hand-made features: the history that the networks read, as one row of numbers for each predicted track.
 
-Everything comes from the four branches of a bundle. Of the predicted position only its track's features and
-the session's length are used, as by the networks. A bundle does not hold the hour and the premium flag, so no
-feature can. What each one is stands in ``docs/handmade_features.md``.
+Features are computed from the four branches of a bundle. Of the predicted position only its track's features
+and the session's length are used, as by the networks. ``docs/handmade_features.md`` explains each feature.
 
-A training session teaches more than its last track: each earlier track, once at least nine tracks lie before
-it, as before every predicted one, is an example as well (``training_examples``).
+A training session gives an example for its last track, and one for each earlier track with at least nine
+tracks before it, since every predicted track has nine (``training_examples``).
 """
 
 from __future__ import annotations
@@ -31,22 +30,22 @@ from skip_pipeline.networks.listening import (
 from skip_pipeline.networks.tastes import FEATURES, Tastes
 
 LAGS: Final = 5
-"""Outcomes shown one by one; those before enter the shares."""
+"""Latest outcomes that have a feature of their own."""
 WINDOWS: Final = (3, 5)
-"""Tracks of the recent past."""
+"""Numbers of latest tracks over which shares and means are taken."""
 MEMORIES: Final = (0.5, 0.7, 0.85)
-"""Weight that an outcome keeps from one track to the next: half-lives of 1, 2 and 4 tracks."""
+"""Factors by which a track's weight decays with each later track: half-lives of 1, 2 and 4 tracks."""
 
 LEAST_HISTORY: Final = schema.MIN_SESSION_LENGTH - 1
 
 _OCCURRENCES: Final = schema.SESSION_LOG_BRANCH[log_column("context_switch") :]
-"""Log columns beside position, length and outcome: switches, pauses, seeks, shuffle, context, reasons."""
+"""Log columns other than position, length and outcome."""
 _SEEKS: Final = ("hist_user_behavior_n_seekfwd", "hist_user_behavior_n_seekback")
 
 
 @dataclass(frozen=True)
 class Examples:
-    """Rows to fit a classifier on.
+    """Rows to fit a classifier to.
 
     Attributes:
         features: float32 (rows, F).
@@ -75,12 +74,12 @@ def handmade_features(
 
 def feature_names(tastes: Tastes) -> tuple[str, ...]:
     """Names of the features, in their order."""
-    nobody = {name: np.empty((0, *shape), np.float32) for name, shape in schema.BRANCH_SHAPES.items()}
-    return _features(nobody, tastes)[1]
+    no_session = {name: np.empty((0, *shape), np.float32) for name, shape in schema.BRANCH_SHAPES.items()}
+    return _features(no_session, tastes)[1]
 
 
 def training_examples(bundle: Mapping[str, np.ndarray], tastes: Tastes) -> Examples:
-    """Every track of some sessions with at least ``LEAST_HISTORY`` tracks before it.
+    """Examples of every track with at least ``LEAST_HISTORY`` tracks before it.
 
     Args:
         bundle: the branches and the label of n sessions.
@@ -101,7 +100,7 @@ def training_examples(bundle: Mapping[str, np.ndarray], tastes: Tastes) -> Examp
 
 
 def _features(branches: Mapping[str, np.ndarray], tastes: Tastes) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Features of every target: float32 (n, 20, F), and their names; of padding they mean nothing."""
+    """Features of every target: float32 (n, 20, F), arbitrary for padding; and their names."""
     past = Listening.of(branches)
     columns = {
         **_place(past),
@@ -118,7 +117,7 @@ def _features(branches: Mapping[str, np.ndarray], tastes: Tastes) -> tuple[np.nd
 
 
 def _place(past: Listening) -> dict[str, np.ndarray]:
-    """Where in its session a target stands; a session cut to the greatest length ends, but nobody leaves."""
+    """A target's position. A session of the greatest length was cut, so its listener may go on."""
     position = before(past.real) + 1.0
     length = np.repeat(past.log[:, -1:, log_column(schema.LENGTH)], TARGETS, axis=1)
     last = (position == length).astype(np.float32)
@@ -131,7 +130,7 @@ def _place(past: Listening) -> dict[str, np.ndarray]:
 
 
 def _outcomes(past: Listening) -> dict[str, np.ndarray]:
-    """The last outcomes one by one: played, depth, and the kind of the latest two."""
+    """Played or not and depth of each of the latest outcomes, and the kind of the latest two."""
     columns = {}
     for lag in range(1, LAGS + 1):
         columns[f"played_{lag}_ago"] = lagged(past.played, lag)
@@ -143,7 +142,7 @@ def _outcomes(past: Listening) -> dict[str, np.ndarray]:
 
 
 def _habits(past: Listening) -> dict[str, np.ndarray]:
-    """Shares and means over the session so far, its latest tracks, and with fading weights; runs, changes."""
+    """Shares and mean depths over the session so far, windows and decaying weights; changes; run."""
     count = np.maximum(before(past.real), 1.0)
     depth = past.depth.astype(np.float32)
     columns = {
@@ -167,7 +166,7 @@ def _habits(past: Listening) -> dict[str, np.ndarray]:
 
 
 def _run(past: Listening) -> np.ndarray:
-    """How many of the latest tracks had the same outcome, played or not: (n, 20)."""
+    """Length of the run of equal outcomes, played or not, before each target: (n, 20)."""
     run = np.zeros((len(past.real), TARGETS), np.float32)
     for target in range(1, TARGETS):
         step = target - 1
@@ -177,7 +176,7 @@ def _run(past: Listening) -> np.ndarray:
 
 
 def _occurrences(past: Listening) -> dict[str, np.ndarray]:
-    """Every other log column, at the track before and on average over the session so far."""
+    """Every other log column, of the track before and as the mean over the session so far."""
     count = np.maximum(before(past.real), 1.0)
     columns = {}
     for name in _OCCURRENCES:
@@ -189,7 +188,7 @@ def _occurrences(past: Listening) -> dict[str, np.ndarray]:
 
 
 def _track(past: Listening) -> dict[str, np.ndarray]:
-    """The target's own features, whether it was heard earlier in the session, and what became of it then."""
+    """The target's own features, how often the session played it before, and with what outcomes."""
     columns = {name: past.tracks[:, :, schema.TRACK_BRANCH.index(name)] for name in FEATURES}
     number = past.tracks[:, :, schema.TRACK_BRANCH.index(schema.LOG_TRACK_ID)]
     earlier = np.tri(TARGETS, schema.STEPS, -1, dtype=np.float32)

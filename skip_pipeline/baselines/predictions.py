@@ -1,6 +1,6 @@
-"""What baselines say of validation and test sessions: as values, and as the files of a stage.
+"""Predictions of the baselines for validation and test sessions, as values and as the files of a stage.
 
-Probabilities are kept, and fitted models are not: fitting again gives the same ones (``baselines.fit``), and
+Probabilities are kept, fitted models are not: fitting again gives the same ones (``baselines.fit``), and
 nothing has to be unpickled.
 """
 
@@ -41,38 +41,43 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = {
         "Gradient-boosted trees on those features and on the regression's answer.",
     ),
 }
-"""Title and description of each."""
+"""Title and description of each of ``schema.BASELINES``."""
 
-_IDS_AT_ONCE: Final = 65_536  # session ids that are compared or written together, in 10 MB
+_IDS_AT_ONCE: Final = 65_536  # session ids that are gathered together, 10 MB
 _REMEDY: Final = "materialize baseline_models again"
 
 
 @dataclass(frozen=True)
 class BaselinePredictions:
-    """What one baseline says.
+    """The predictions of one baseline, and how it was fitted.
 
     Attributes:
         name: one of ``schema.BASELINES``.
-        title: for people.
-        description: one sentence.
-        p_not_skipped: float64 (n,) by split of ``PREDICTED``, in the bundle's order: the probability that
-            each session's last track is played to its end.
-        seconds: from bundles to probabilities, with all that it needs: features, and for trees a regression.
-        parameters: how many numbers were fitted, where they can be counted.
-        sessions: how many training sessions it learnt from; None where nobody says.
+        p_not_skipped: float64 (n,) by split of ``PREDICTED``, in the bundle's order.
+        seconds: from bundles to probabilities, with everything it needs, such as features.
+        parameters: number fitted; None if unknown.
+        sessions: number of training sessions; None if unknown.
         settings: of the model, as plain values.
-        features: names of what it sees; none where it sees no features.
+        features: names of its inputs; empty for a rule.
     """
 
     name: str
-    title: str
-    description: str
     p_not_skipped: Mapping[str, np.ndarray]
     seconds: float
     parameters: int | None
     sessions: int | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     features: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """Its name on a page."""
+        return WORDS[self.name][0]
+
+    @property
+    def description(self) -> str:
+        """One sentence."""
+        return WORDS[self.name][1]
 
 
 def write_baselines(
@@ -82,18 +87,19 @@ def write_baselines(
     *,
     data_source: DataSource,
 ) -> int:
-    """Write probabilities (``schema.BASELINE_PREDICTIONS``) and, as JSON, how each baseline was made.
+    """Write probabilities (``schema.BASELINE_PREDICTIONS``) and, as JSON, how each baseline was fitted.
 
     Args:
         folder: gets ``settings.BASELINES_FILE`` and ``settings.BASELINE_FITS_FILE``.
         baselines: those of ``schema.BASELINES``, in that order.
         bundles: that they predict.
+        data_source: of the bundles.
 
     Returns:
-        How many sessions there are.
+        The number of sessions.
 
     Raises:
-        ContractError: a baseline is missing, or predicts another number of sessions than there are.
+        ContractError: a baseline is missing, or predicts another number of sessions.
     """
     table = _keys(bundles)
     names = tuple(baseline.name for baseline in baselines)
@@ -125,53 +131,48 @@ def write_baselines(
 def read_baselines(
     find: Callable[[str], Path], bundles: Mapping[str, Mapping[str, Any]]
 ) -> tuple[BaselinePredictions, ...]:
-    """Read what ``write_baselines`` wrote, in the order of ``schema.BASELINES``.
+    """Read the files of ``write_baselines``, in the order of ``schema.BASELINES``.
 
     Args:
-        find: where each file is (``Manifest.path``).
-        bundles: that are to be scored; every session has to be predicted, in the same order.
+        find: gives the path of a file of the stage (``Manifest.path``).
+        bundles: to be scored; their sessions must be those of the file, in the same order.
 
     Raises:
-        MissingInputError: a file is not there.
+        MissingInputError: a file is missing.
         ContractError: a file is damaged, or of other sessions.
     """
-    path = find(BASELINES_FILE)
+    path, fits_path = find(BASELINES_FILE), find(BASELINE_FITS_FILE)
     table = read_table(path, schema.BASELINE_PREDICTIONS)
     keys = _keys(bundles)
     for name in keys.column_names:
         of_file, of_bundles = table[name].cast(pa.string()), keys[name].cast(pa.string())
         if of_file != of_bundles:
             raise ContractError(f"{path} {_difference(of_file, of_bundles)}; {_REMEDY}")
-    fits = _read_fits(find(BASELINE_FITS_FILE))
-    bounds = np.cumsum([len(bundles[split][schema.LABEL]) for split in PREDICTED])[:-1]
-    return tuple(
-        BaselinePredictions(
-            name,
-            *WORDS[name],
-            dict(zip(PREDICTED, np.split(table[name].to_numpy(), bounds), strict=True)),
-            **fits[name],
-        )
-        for name in schema.BASELINES
-    )
-
-
-def _read_fits(path: Path) -> dict[str, dict[str, Any]]:
+    end_of_validation = len(bundles[PREDICTED[0]][schema.LABEL])
+    baselines = []
     try:
-        content = read_json(path)
-        return {
-            name: {
-                "seconds": float(content[name]["seconds"]),
-                "parameters": content[name]["parameters"],
-                "sessions": content[name]["sessions"],
-                "settings": content[name]["settings"],
-                "features": tuple(content[name]["features"]),
-            }
-            for name in schema.BASELINES
-        }
+        fits = read_json(fits_path)
+        for name in schema.BASELINES:
+            p = np.split(table[name].to_numpy(), [end_of_validation])
+            fit = fits[name]
+            baselines.append(
+                BaselinePredictions(
+                    name,
+                    dict(zip(PREDICTED, p, strict=True)),
+                    seconds=float(fit["seconds"]),
+                    parameters=fit["parameters"],
+                    sessions=fit["sessions"],
+                    settings=fit["settings"],
+                    features=tuple(fit["features"]),
+                )
+            )
     except FileNotFoundError:
-        raise MissingInputError(f"{path} is missing; materialize baseline_models first") from None
+        raise MissingInputError(f"{fits_path} is missing; materialize baseline_models first") from None
     except (ValueError, TypeError, KeyError) as damage:
-        raise ContractError(f"{path} is damaged or of another version ({damage!r}); {_REMEDY}") from damage
+        raise ContractError(
+            f"{fits_path} is damaged or of another version ({damage!r}); {_REMEDY}"
+        ) from damage
+    return tuple(baselines)
 
 
 def _keys(bundles: Mapping[str, Mapping[str, Any]]) -> pa.Table:
@@ -190,7 +191,6 @@ def _keys(bundles: Mapping[str, Mapping[str, Any]]) -> pa.Table:
 
 
 def _difference(found: pa.ChunkedArray, wanted: pa.ChunkedArray) -> str:
-    """How two columns of keys differ."""
     if len(found) != len(wanted):
         return f"has predictions for {len(found)} sessions, and the bundles have {len(wanted)}"
     row = pc.index(pc.not_equal(found, wanted), True).as_py()

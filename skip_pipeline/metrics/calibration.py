@@ -1,12 +1,12 @@
-"""Probabilities that mean what they say, and the threshold from which a track counts as played.
+"""Calibration of a network's probabilities, and the threshold from which a track is predicted as played.
 
-Both are fitted to validation sessions, whose number is small: 1,000 on the mini set. So a network's log-odds
-are scaled by one number (temperature scaling, Guo et al., ICML 2017), and shifted by a second one (Platt,
-1999) only where the sessions ask for it. Over 200 draws of 1,000 synthetic sessions, judged on 11,000 others,
-log-loss fell as follows (mean and standard deviation).
+Both are fitted to validation sessions, of which the mini set has 1,000. So the log-odds are scaled by one
+number (temperature scaling, Guo et al., ICML 2017), and shifted by a second one (Platt, 1999) only if a
+likelihood ratio test asks for it. The reason is the gain in log-loss below: mean and standard deviation over
+200 draws of 1,000 synthetic sessions, judged on 11,000 others.
 
-    network                        scaled            scaled and shifted   shifted on demand
-    too sure of itself             0.0025 ± 0.0011   0.0021 ± 0.0013      0.0025 ± 0.0012
+    network                        scaled            scaled and shifted   shifted if tested
+    overconfident                  0.0025 ± 0.0011   0.0021 ± 0.0013      0.0025 ± 0.0012
     and its log-odds 0.3 too high  0.0023 ± 0.0009   0.0071 ± 0.0013      0.0065 ± 0.0021
 """
 
@@ -20,35 +20,38 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import expit, logit
 
-from skip_pipeline.errors import ContractError, TrainingError
+from skip_pipeline.errors import ContractError
+from skip_pipeline.metrics.scores import check_probabilities, check_range, need_both_outcomes
 from skip_pipeline.settings import DECISION_THRESHOLD
 
 _CLIP: Final = 1e-6
-"""Probabilities end here and at 1 less this: certainty that fails costs 14 nats, and a float32 can tell."""
+"""Least distance of a probability from 0 and 1: a wrong prediction costs at most 14 nats, and float32 can
+represent it."""
 
 _STEEPEST: Final = 20.0
-"""Slopes lie between 1 / 20 and 20; sessions that a network tells apart without a fault ask for infinity."""
+"""Slopes lie between 1 / 20 and 20. Without a bound, sessions that are separated perfectly have no best
+slope."""
 
-_FURTHEST: Final = 10.0  # offsets end at ±10, where everything is played or skipped
+_FURTHEST: Final = 10.0  # largest offset of the log-odds, at which every track is played or skipped
 
 _OFFSET_EVIDENCE: Final = 3.84
-"""Likelihood ratio statistic above which the offset is kept: chi-squared with 1 degree of freedom, 5%."""
+"""Likelihood ratio statistic from which the offset is kept: chi-squared with 1 degree of freedom, 5%."""
 
 _THRESHOLDS: Final = np.round(np.arange(0.25, 0.7501, 0.01), 2)
 _SMOOTHED: Final = 5  # neighbouring thresholds whose accuracies are averaged, a window of 0.05
 _STANDARD_ERRORS: Final = 2.58
-"""Gain in accuracy over a threshold of 0.5 that is asked for: 1% by chance, were there one other to try."""
+"""Gain in accuracy that another threshold than 0.5 needs: two-sided 1% of a normal distribution."""
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """How a network's probabilities are corrected: log-odds times ``slope`` plus ``offset``.
+    """A correction of probabilities: log-odds times ``slope`` plus ``offset``.
 
     Attributes:
-        slope: above 0, so that the order of sessions stays; below 1 for a network too sure of itself.
-        offset: 0 unless the sessions asked for it.
-        threshold: corrected probability from which on a track counts as played.
-        sessions: that it was fitted to.
+        slope: above 0, so that the ranking of sessions stays; below 1 for an overconfident network.
+        offset: 0 unless the likelihood ratio test asked for it.
+        threshold: a track is predicted as played from this corrected probability on.
+        sessions: number that it was fitted to.
     """
 
     slope: float
@@ -59,8 +62,11 @@ class Calibration:
     def apply(self, p_not_skipped: np.ndarray) -> np.ndarray:
         """Correct probabilities: any shape, to float64 of that shape, in (0, 1).
 
+        >>> Calibration(slope=0.5, offset=0.0, threshold=0.5, sessions=9).apply(np.array([0.5, 0.9])).round(2)
+        array([0.5 , 0.75])
+
         Raises:
-            ContractError: one is not in [0, 1], or not a number.
+            ContractError: a value is not a probability.
         """
         return _corrected(_log_odds(p_not_skipped), self.slope, self.offset)
 
@@ -70,10 +76,10 @@ class Calibration:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Calibration:
-        """Read what ``to_json`` gave.
+        """Inverse of ``to_json``.
 
         Raises:
-            ContractError: a value is missing or makes no sense.
+            ContractError: a value is missing or impossible.
         """
         try:
             read = cls(
@@ -90,33 +96,36 @@ class Calibration:
 
 
 def fit(not_skipped: np.ndarray, p_not_skipped: np.ndarray) -> Calibration:
-    """Fit the correction by log-loss, and after it the threshold by accuracy.
+    """Fit slope and offset by log-loss, then the threshold by accuracy.
 
-    The threshold is the best of 0.25 to 0.75 by accuracies averaged over five neighbours, because single ones
-    jump by chance; and it is 0.5 unless it gains more than 2.58 standard errors over 0.5, counted over the
-    sessions that the two decide differently (McNemar, 1947). Without these rules the best threshold of 1,000
-    sessions varies by 0.06 from one thousand to the next, and costs others 0.2 points of accuracy.
+    The threshold is the best of 0.25 to 0.75 by accuracies averaged over five neighbours. It stays at 0.5
+    unless it gains more than 2.58 standard errors, counted over the sessions that the two thresholds decide
+    differently (McNemar, 1947). Without these rules the best threshold of 1,000 sessions has a standard
+    deviation of 0.06, and costs 0.2 points of accuracy on other sessions.
 
     Args:
         not_skipped: labels of validation sessions (n,), 0 or 1.
         p_not_skipped: a network's probabilities (n,), in [0, 1].
 
     Raises:
-        ContractError: lengths differ, a label is neither 0 nor 1, or a probability is not in [0, 1].
-        TrainingError: no session, or all of one outcome.
+        ContractError, TrainingError: see ``scores.score``.
     """
-    labels = _checked_labels(not_skipped, p_not_skipped)
+    labels = np.asarray(not_skipped, np.float64)
+    check_probabilities(labels, p_not_skipped)
+    need_both_outcomes(labels, "the validation sessions")
     log_odds = _log_odds(p_not_skipped)
-    slope, offset, loss = _scaled(log_odds, labels, furthest=0.0)
-    shifted = _scaled(log_odds, labels, furthest=_FURTHEST)
+    slope, offset, loss = _minimize_log_loss(log_odds, labels, furthest=0.0)
+    shifted = _minimize_log_loss(log_odds, labels, furthest=_FURTHEST)
     if 2 * len(labels) * (loss - shifted[2]) > _OFFSET_EVIDENCE:
         slope, offset, _ = shifted
     threshold = _threshold(labels, _corrected(log_odds, slope, offset))
     return Calibration(slope=slope, offset=offset, threshold=threshold, sessions=len(labels))
 
 
-def _scaled(log_odds: np.ndarray, labels: np.ndarray, *, furthest: float) -> tuple[float, float, float]:
-    """Slope, offset (at most ``furthest`` from 0) and mean log-loss of the best correction."""
+def _minimize_log_loss(
+    log_odds: np.ndarray, labels: np.ndarray, *, furthest: float
+) -> tuple[float, float, float]:
+    """Best slope, best offset (at most ``furthest`` from 0) and their mean log-loss."""
     sign = 2 * labels - 1
 
     def loss(at: np.ndarray) -> tuple[float, np.ndarray]:
@@ -148,40 +157,18 @@ def _threshold(labels: np.ndarray, p_not_skipped: np.ndarray) -> float:
     usual = (p_not_skipped >= DECISION_THRESHOLD) == labels
     won = int(np.count_nonzero(right[:, best] & ~usual))
     lost = int(np.count_nonzero(usual & ~right[:, best]))
-    beyond_noise = won - lost > _STANDARD_ERRORS * np.sqrt(won + lost)
-    return float(_THRESHOLDS[best]) if beyond_noise else DECISION_THRESHOLD
+    significant = won - lost > _STANDARD_ERRORS * np.sqrt(won + lost)
+    return float(_THRESHOLDS[best]) if significant else DECISION_THRESHOLD
 
 
 def _log_odds(p_not_skipped: np.ndarray) -> np.ndarray:
     p = np.asarray(p_not_skipped, np.float64)
-    outside = int(np.count_nonzero(~((p >= 0) & (p <= 1))))  # NaN is outside, too
-    if outside:
-        raise ContractError(f"{outside} of {p.size} probabilities are not in [0, 1]; train the network again")
+    check_range(p)
     return np.asarray(logit(np.clip(p, _CLIP, 1 - _CLIP)))
 
 
 def _corrected(log_odds: np.ndarray, slope: float, offset: float) -> np.ndarray:
     return np.asarray(np.clip(expit(slope * log_odds + offset), _CLIP, 1 - _CLIP))
-
-
-def _checked_labels(not_skipped: np.ndarray, p_not_skipped: np.ndarray) -> np.ndarray:
-    labels = np.asarray(not_skipped, np.float64)
-    if labels.ndim != 1 or labels.shape != np.shape(p_not_skipped):
-        raise ContractError(
-            f"labels have shape {labels.shape} and probabilities {np.shape(p_not_skipped)}, expected one of "
-            "each per session; predict the same split that the labels come from"
-        )
-    if strange := int(np.count_nonzero(~np.isin(labels, (0, 1)))):
-        raise ContractError(
-            f"{strange} of {len(labels)} labels are neither 0 nor 1; materialize tensor_bundles again"
-        )
-    played = int(labels.sum())
-    if not 0 < played < len(labels):
-        raise TrainingError(
-            f"of {len(labels)} validation sessions, {played} end with a track played to its end; both "
-            "outcomes are needed to calibrate probabilities. Deliver more sessions"
-        )
-    return labels
 
 
 def _damaged(what: str) -> ContractError:

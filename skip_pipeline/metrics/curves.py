@@ -1,12 +1,10 @@
-"""What lies behind a score: outcomes against predictions, the ROC curve, and probabilities against shares.
+"""Confusion matrix, ROC curve and reliability curve of predicted probabilities, for plots and tables.
 
-Labels and probabilities in, small numbers out, for plots and tables alike. Label 1 means "played to the end"
-and ``p_not_skipped`` is the probability of that.
+Label 1 means "played to the end", and ``p_not_skipped`` is the probability of that.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -22,29 +20,11 @@ _CURVE_POINTS: Final = 512
 
 
 @dataclass(frozen=True)
-class Confusion:
-    """Sessions by what happened and what was predicted."""
-
-    skipped_as_skipped: int
-    skipped_as_not_skipped: int
-    not_skipped_as_skipped: int
-    not_skipped_as_not_skipped: int
-
-    @property
-    def rows(self) -> tuple[tuple[int, int], tuple[int, int]]:
-        """One row per outcome, one column per prediction, "skipped" first in both."""
-        return (
-            (self.skipped_as_skipped, self.skipped_as_not_skipped),
-            (self.not_skipped_as_skipped, self.not_skipped_as_not_skipped),
-        )
-
-
-@dataclass(frozen=True)
 class RocCurve:
-    """Shares of skipped (false) and played (true) tracks above each threshold, from (0, 0) to (1, 1).
+    """Rates at falling thresholds, from (0, 0) to (1, 1), with "not skipped" as the positive class.
 
     Attributes:
-        area: under the whole curve, whatever points were left out.
+        area: under the curve through all thresholds, before points were left out.
     """
 
     false_positive_rate: tuple[float, ...]
@@ -54,31 +34,33 @@ class RocCurve:
 
 @dataclass(frozen=True)
 class ReliabilityBin:
-    """Sessions of similar probability: how many, the mean of it, and the share that did play on."""
+    """Sessions of similar probability: their number, mean probability, and share not skipped."""
 
     sessions: int
     mean_p_not_skipped: float
     share_not_skipped: float
 
 
-def confusion(
+def confusion_matrix(
     not_skipped: np.ndarray, p_not_skipped: np.ndarray, threshold: float = DECISION_THRESHOLD
-) -> Confusion:
-    """Count outcomes against predictions at a decision threshold.
+) -> np.ndarray:
+    """Sessions by outcome (row) and prediction (column), "skipped" first: int64 (2, 2).
+
+    >>> confusion_matrix(np.array([0, 0, 1]), np.array([0.1, 0.6, 0.8])).tolist()
+    [[1, 1], [0, 1]]
 
     Raises:
-        ContractError: as ``evaluate.score``.
+        ContractError: see ``scores.score``.
     """
     check_probabilities(not_skipped, p_not_skipped)
-    matrix = metrics.confusion_matrix(not_skipped, p_not_skipped >= threshold, labels=[0, 1])
-    return Confusion(*(int(count) for count in matrix.ravel()))
+    return np.asarray(metrics.confusion_matrix(not_skipped, p_not_skipped >= threshold, labels=[0, 1]))
 
 
 def roc_curve(not_skipped: np.ndarray, p_not_skipped: np.ndarray) -> RocCurve:
-    """The curve over all thresholds, without the points on straight pieces, thinned to what a plot can show.
+    """ROC curve, thinned to what a plot can show.
 
     Raises:
-        ContractError, TrainingError: as ``evaluate.score``.
+        ContractError, TrainingError: see ``scores.score``.
     """
     check_probabilities(not_skipped, p_not_skipped)
     need_both_outcomes(not_skipped, "the scores")
@@ -94,13 +76,13 @@ def roc_curve(not_skipped: np.ndarray, p_not_skipped: np.ndarray) -> RocCurve:
 def reliability_curve(
     not_skipped: np.ndarray, p_not_skipped: np.ndarray, bins: int = CALIBRATION_BINS
 ) -> tuple[ReliabilityBin, ...]:
-    """Compare probabilities with what happened, in bins of (nearly) equal count.
+    """Compare probabilities with outcomes in bins of equal count; no bin for no session.
 
-    Bin edges are quantiles of the probabilities. Equal probabilities always share a bin, so there are
-    fewer and unequal bins where many are equal.
+    Bin edges are quantiles of the probabilities. Equal probabilities share a bin, so that there are fewer
+    bins, of unequal count, where many probabilities are equal.
 
     Raises:
-        ContractError: as ``evaluate.score``.
+        ContractError: see ``scores.score``.
     """
     check_probabilities(not_skipped, p_not_skipped)
     if len(p_not_skipped) == 0:
@@ -118,28 +100,23 @@ def reliability_curve(
 
 
 def expected_calibration_error(curve: Sequence[ReliabilityBin]) -> float:
-    """Mean gap between probability and what happened, over bins weighted by their sessions; 0 for none.
+    """Mean distance of probability and share not skipped, bins weighted by their sessions; 0 for no bins.
 
-    The expected calibration error of Naeini et al. (2015) with equal-count bins (Nixon et al., 2019), of the
-    probability of one class: the mean distance of the reliability curve from the diagonal, so that number
-    and picture say the same. It is never 0, see ``calibration_error_by_chance``.
+    Expected calibration error (Naeini et al., 2015) of one class's probability, with bins of equal count
+    (Nixon et al., 2019). Chance alone makes it positive: see ``calibration_error_by_chance``.
     """
-    return _mean(curve, [abs(b.mean_p_not_skipped - b.share_not_skipped) for b in curve])
+    return _mean([abs(b.mean_p_not_skipped - b.share_not_skipped) for b in curve], curve)
 
 
 def calibration_error_by_chance(curve: Sequence[ReliabilityBin]) -> float:
-    """What the error would be on average if every bin's mean probability were right; 0 for no bins.
+    """Expected calibration error if every bin's mean probability p were right; 0 for no bins.
 
     The share of m outcomes is then off by sqrt(2 / pi) standard deviations, sqrt(p (1 - p) / m), on average
     (normal approximation of the binomial distribution).
     """
-    p = [b.mean_p_not_skipped for b in curve]
-    return _mean(
-        curve, [math.sqrt(2 / math.pi * q * (1 - q) / b.sessions) for q, b in zip(p, curve, strict=True)]
-    )
+    variances = [b.mean_p_not_skipped * (1 - b.mean_p_not_skipped) / b.sessions for b in curve]
+    return _mean(np.sqrt(2 / np.pi * np.array(variances)), curve)
 
 
-def _mean(curve: Sequence[ReliabilityBin], values: Sequence[float]) -> float:
-    """Of bins, weighted by their sessions."""
-    sessions = sum(b.sessions for b in curve)
-    return sum(b.sessions * v for b, v in zip(curve, values, strict=True)) / sessions if sessions else 0.0
+def _mean(values: Sequence[float] | np.ndarray, curve: Sequence[ReliabilityBin]) -> float:
+    return float(np.average(values, weights=[b.sessions for b in curve])) if curve else 0.0

@@ -1,7 +1,7 @@
-"""How far a figure would move with other test sessions: percentile intervals by resampling them.
+"""Bootstrap percentile intervals of statistics of the test sessions (Efron, 1979).
 
-The bootstrap of Efron (1979): sessions are drawn with replacement, as many as there are, and the figure is
-computed again from each such draw. What is computed from the same draw for several models is paired.
+Sessions are drawn with replacement, as many as there are, and the statistic is computed again from each
+draw. Statistics of several models that are computed from the same draws are paired.
 """
 
 from __future__ import annotations
@@ -20,12 +20,7 @@ _CELLS_AT_ONCE: Final = 2_000_000
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure of the test sessions and its percentile interval.
-
-    Attributes:
-        value: of the sessions as they are.
-        low, high: ends of the interval that holds ``CONFIDENCE`` of the resampled values.
-    """
+    """A statistic of the test sessions with the ends of its ``CONFIDENCE`` percentile interval."""
 
     value: float
     low: float
@@ -33,7 +28,7 @@ class Estimate:
 
     @property
     def excludes_zero(self) -> bool:
-        """Whether zero lies outside the interval: for a difference, whether it is beyond chance."""
+        """Whether zero lies outside the interval, so that a difference is significant."""
         return self.low > 0 or self.high < 0
 
 
@@ -44,13 +39,13 @@ def resampled(
     resamples: int = BOOTSTRAP_RESAMPLES,
     seed: int = BOOTSTRAP_SEED,
 ) -> np.ndarray:
-    """Figures of each resample.
+    """Compute m statistics of each resample.
 
     Args:
         sessions: n, at least 1.
-        statistic: of m figures; takes float64 (k, n), how often each session is in each of k resamples, and
-            gives (k, m). A figure that a resample does not define is NaN.
-        resamples: how many; they are drawn in blocks, so that memory grows neither with them nor with n.
+        statistic: maps float64 (k, n), how often each session is in each of k resamples, to (k, m). A
+            statistic that is undefined for a resample is NaN.
+        resamples: number of draws; they are made in blocks, so that memory grows neither with it nor with n.
         seed: equal seeds and n give equal resamples, whatever the statistic.
 
     Returns:
@@ -69,20 +64,18 @@ def resampled(
 
 
 def estimates(values: np.ndarray, resampled_values: np.ndarray) -> tuple[Estimate, ...]:
-    """Each figure with its interval.
+    """Put intervals around m statistics.
 
     Args:
-        values: (m,), of the sessions as they are.
-        resampled_values: (resamples, m); NaN is left out, and a figure that is NaN in all has no width.
+        values: (m,), of the sessions themselves.
+        resampled_values: (resamples, m); NaN is left out.
     """
     tail = (1 - CONFIDENCE) / 2
-    undefined = np.isnan(resampled_values).all(axis=0)
-    low, high = np.nanquantile(np.where(undefined, 0.0, resampled_values), [tail, 1 - tail], axis=0)
-    low, high = (np.where(undefined, values, end) for end in (low, high))
+    low, high = np.nanquantile(resampled_values, [tail, 1 - tail], axis=0)
     return tuple(Estimate(float(v), float(a), float(b)) for v, a, b in zip(values, low, high, strict=True))
 
 
 def estimate_means(columns: np.ndarray) -> tuple[Estimate, ...]:
-    """Mean of each column with its interval: (n, m), a row per session, to m estimates."""
+    """Mean and interval of each column: (n, m), a row per session, to m estimates."""
     n = len(columns)
     return estimates(columns.mean(axis=0), resampled(n, lambda counts: counts @ columns / n))

@@ -1,7 +1,6 @@
-"""How good probabilities are: scores, what each session adds to them, and rules that need no network.
+"""Scores of predicted probabilities, and each session's contribution to them.
 
-Labels and probabilities in, numbers out; nothing here knows a network, a file or a plot. Throughout,
-label 1 means "played to the end" and ``p_not_skipped`` is the probability of that.
+Label 1 means "played to the end", and ``p_not_skipped`` is the probability of that.
 """
 
 from __future__ import annotations
@@ -22,14 +21,14 @@ _EPSILON: Final = float(np.finfo(np.float64).eps)
 
 @dataclass(frozen=True)
 class SplitScores:
-    """Scores of one split, as plain numbers that JSON can hold.
+    """Scores of one split.
 
     Attributes:
         sessions: n.
-        accuracy: share of sessions whose outcome was predicted right at the decision threshold.
-        log_loss: mean of -log of the probability given to what happened, in nats; ln 2 is a coin's.
-        roc_auc: chance that a played track got a higher probability than a skipped one; 0.5 is a coin's.
-        brier: mean squared difference of probability and outcome (Brier, 1950); 0.25 is a coin's.
+        accuracy: share of sessions predicted right at the decision threshold.
+        log_loss: mean of -log of the probability given to the outcome, in nats; ln 2 for a constant 0.5.
+        roc_auc: probability that a played track scores higher than a skipped one; 0.5 for a constant.
+        brier: mean squared difference of probability and outcome (Brier, 1950); 0.25 for a constant 0.5.
     """
 
     sessions: int
@@ -37,6 +36,23 @@ class SplitScores:
     log_loss: float
     roc_auc: float
     brier: float
+
+
+@dataclass(frozen=True)
+class Slicing:
+    """A division of n sessions into slices.
+
+    Attributes:
+        name: its key in metrics and settings.
+        title: its name on a page.
+        labels: of the slices, in the order shown.
+        slice_of: int (n,), index into ``labels`` of each session.
+    """
+
+    name: str
+    title: str
+    labels: tuple[str, ...]
+    slice_of: np.ndarray
 
 
 def score(
@@ -47,17 +63,17 @@ def score(
     Args:
         not_skipped: labels (n,), 0 or 1.
         p_not_skipped: probabilities (n,), in [0, 1].
-        threshold: probability from which on a track is predicted as played.
+        threshold: a track is predicted as played from this probability on.
 
     Raises:
         ContractError: lengths differ, a label is neither 0 nor 1, or a probability is outside [0, 1].
-        TrainingError: no session, or all of one class, so that ROC AUC is not defined.
+        TrainingError: there is no session, or all have one outcome, so that ROC AUC is undefined.
     """
     check_probabilities(not_skipped, p_not_skipped)
     need_both_outcomes(not_skipped, "the scores")
     return SplitScores(
         sessions=len(not_skipped),
-        accuracy=_accuracy(not_skipped, p_not_skipped >= threshold),
+        accuracy=float(np.mean(correct(not_skipped, p_not_skipped, threshold))),
         log_loss=float(metrics.log_loss(not_skipped, p_not_skipped, labels=[0, 1])),
         roc_auc=float(metrics.roc_auc_score(not_skipped, p_not_skipped)),
         brier=float(metrics.brier_score_loss(not_skipped, p_not_skipped, pos_label=1)),
@@ -65,10 +81,12 @@ def score(
 
 
 def losses(not_skipped: np.ndarray, p_not_skipped: np.ndarray) -> np.ndarray:
-    """What each session adds to log-loss, in nats: float64 (n,).
+    """Log-loss of each session, in nats: float64 (n,).
 
-    As scikit-learn does, a probability counts as no closer to 0 or 1 than a float64 can tell, so that
-    certainty that fails costs 36 nats and not infinity.
+    Probabilities are clipped by the float64 epsilon, as scikit-learn does, so that the loss is at most 36.04.
+
+    >>> losses(np.array([1, 0]), np.array([0.5, 0.25])).round(4).tolist()
+    [0.6931, 0.2877]
     """
     p = p_not_skipped.astype(np.float64)
     given = np.where(not_skipped == 1, p, 1 - p)
@@ -78,16 +96,17 @@ def losses(not_skipped: np.ndarray, p_not_skipped: np.ndarray) -> np.ndarray:
 def correct(
     not_skipped: np.ndarray, p_not_skipped: np.ndarray, threshold: float = DECISION_THRESHOLD
 ) -> np.ndarray:
-    """Whether each session's outcome was predicted right at the threshold: bool (n,)."""
+    """Whether each session is predicted right at the threshold: bool (n,)."""
     return np.asarray((p_not_skipped >= threshold) == (not_skipped == 1))
 
 
-def roc_auc_shares(not_skipped: np.ndarray, p_not_skipped: np.ndarray) -> np.ndarray:
-    """What each session adds to the area under the ROC curve, so that their mean is the area: float64 (n,).
+def roc_auc_pseudovalues(not_skipped: np.ndarray, p_not_skipped: np.ndarray) -> np.ndarray:
+    """Pseudovalue of each session for ROC AUC, whose mean is ROC AUC: float64 (n,).
 
-    The area is a mean over pairs, not over sessions. These are the sessions' placements (DeLong, DeLong and
-    Clarke-Pearson, 1988), weighted so that other sessions' area is the mean of their shares but for terms of
-    second order: which makes resampling it as cheap as resampling a mean.
+    A session's pseudovalue is ROC AUC plus its influence on ROC AUC, computed from its placement value: the
+    share of the sessions of the other outcome that it is ranked against correctly (DeLong, DeLong and
+    Clarke-Pearson, 1988). The mean over a resample is the resample's ROC AUC to first order, so that the
+    bootstrap of ROC AUC costs as little as that of a mean.
 
     Raises:
         ContractError, TrainingError: see ``score``.
@@ -95,64 +114,22 @@ def roc_auc_shares(not_skipped: np.ndarray, p_not_skipped: np.ndarray) -> np.nda
     check_probabilities(not_skipped, p_not_skipped)
     need_both_outcomes(not_skipped, "the scores")
     played = not_skipped == 1
-    placements = np.empty(len(not_skipped))  # share of the sessions of the other outcome that it is right of
-    among_all = rankdata(p_not_skipped)
-    below = among_all[played] - rankdata(p_not_skipped[played])
-    placements[played] = below / np.count_nonzero(~played)
-    below = among_all[~played] - rankdata(p_not_skipped[~played])
-    placements[~played] = 1 - below / np.count_nonzero(played)
+    ranks = rankdata(p_not_skipped)
+    placements = np.empty(len(not_skipped))
+    for outcome in (played, ~played):
+        below = ranks[outcome] - rankdata(p_not_skipped[outcome])  # sessions of the other outcome
+        placements[outcome] = below / np.count_nonzero(~outcome)
+    placements[~played] = 1 - placements[~played]
     area = float(placements[played].mean())
     share = np.where(played, played.mean(), 1 - played.mean())
     return np.asarray(area + (placements - area) / share)
 
 
-def average_precision(not_skipped: np.ndarray, p_not_skipped: np.ndarray) -> float:
-    """Area under the curve of precision over recall of "not skipped", by its steps; a coin gets their share.
-
-    Raises:
-        ContractError, TrainingError: see ``score``.
-    """
-    check_probabilities(not_skipped, p_not_skipped)
-    need_both_outcomes(not_skipped, "the scores")
-    return float(metrics.average_precision_score(not_skipped, p_not_skipped))
-
-
-# --- Baselines ----------------------------------------------------------------------------------------
-
-
-def majority_class(train_labels: np.ndarray) -> int:
-    """The commoner outcome of the training sessions: 1 not skipped, 0 skipped; a tie counts as skipped."""
-    if len(train_labels) == 0:
-        raise TrainingError("there is no training session to learn the commoner outcome from")
-    return int(np.mean(train_labels) > 0.5)
-
-
-def majority_accuracy(train_labels: np.ndarray, labels: np.ndarray) -> float:
-    """Accuracy on ``labels`` of always answering what was commoner in training."""
-    return _accuracy(labels, np.full(len(labels), majority_class(train_labels)))
-
-
-def repeat_last_outcome_accuracy(skip_sequence: np.ndarray, labels: np.ndarray) -> float:
-    """Accuracy of answering that the listener does again what they did with the track before.
-
-    Args:
-        skip_sequence: (n, 19, 1); padding is in front, so the last step is always a real track.
-        labels: (n,), 0 or 1.
-    """
-    return _accuracy(labels, skip_sequence[:, -1, 0])
-
-
 # --- Checks -------------------------------------------------------------------------------------------
 
 
-def _accuracy(labels: np.ndarray, predicted: np.ndarray) -> float:
-    if len(labels) == 0:
-        raise TrainingError("accuracy is not defined for no sessions; deliver more sessions")
-    return float(np.mean(np.asarray(labels) == predicted))
-
-
 def check_probabilities(not_skipped: np.ndarray, p_not_skipped: np.ndarray) -> None:
-    """Refuse what is not a label and a probability for each of the same sessions.
+    """Check that there is one label and one probability per session.
 
     Raises:
         ContractError: see ``score``.
@@ -167,27 +144,32 @@ def check_probabilities(not_skipped: np.ndarray, p_not_skipped: np.ndarray) -> N
             f"{strange} of {len(not_skipped)} values of {schema.LABEL} are neither 0 nor 1; "
             "materialize tensor_bundles again"
         )
-    outside = np.count_nonzero(~((p_not_skipped >= 0) & (p_not_skipped <= 1)))  # NaN is outside, too
-    if outside:
-        raise ContractError(
-            f"{outside} of {len(p_not_skipped)} probabilities are not in [0, 1]; train the network again"
-        )
+    check_range(p_not_skipped)
+
+
+def check_range(p: np.ndarray) -> None:
+    """Check that an array holds probabilities only.
+
+    Raises:
+        ContractError: a value is outside [0, 1] or NaN.
+    """
+    if outside := np.count_nonzero(~((p >= 0) & (p <= 1))):
+        raise ContractError(f"{outside} of {p.size} probabilities are not in [0, 1]; train the network again")
 
 
 def need_both_outcomes(not_skipped: np.ndarray, what: str) -> None:
-    """Refuse labels from which ROC AUC is not defined.
+    """Check that labels (n,) hold both outcomes.
 
     Args:
         not_skipped: labels (n,), 0 or 1.
-        what: whose labels they are, in words that may begin a message.
+        what: names the labels at the start of the message.
 
     Raises:
-        TrainingError: no session, or all of one outcome.
+        TrainingError: there is no session, or all have one outcome.
     """
     played = int(np.count_nonzero(not_skipped))
-    if 0 < played < len(not_skipped):
-        return
-    raise TrainingError(
-        f"{what}: of {len(not_skipped)} sessions, {played} end with a track played to its end; "
-        "both outcomes are needed in training, validation and test alike. Deliver more sessions"
-    )
+    if not 0 < played < len(not_skipped):
+        raise TrainingError(
+            f"{what}: {played} of {len(not_skipped)} tracks were played to their end; both outcomes are "
+            "needed in training, validation and test alike. Deliver more sessions"
+        )

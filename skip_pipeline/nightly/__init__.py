@@ -1,1 +1,1 @@
-"""What a night decides: which data it learns from, what has drifted, and which model serves."""
+"""Decisions of a night: drift of the new data, promotion of the new model, shards in the training window."""

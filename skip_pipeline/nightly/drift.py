@@ -1,9 +1,9 @@
-"""How far new sessions are from those of a profile, feature by feature, and what of it is beyond chance."""
+"""Drift between two profiles, feature by feature, and whether it is more than chance."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from scipy.special import chdtri
@@ -16,24 +16,19 @@ from skip_pipeline.nightly.profile import (
     Distribution,
     Profile,
 )
-from skip_pipeline.settings import (
-    DRIFT_FALSE_ALARMS,
-    DRIFT_LIMIT,
-    LABEL_RATE_LIMIT,
-    UNKNOWN_LEVEL_LIMIT,
-)
+from skip_pipeline.settings import DRIFT_FALSE_ALARMS, DRIFT_LIMIT, LABEL_RATE_LIMIT, UNKNOWN_LEVEL_LIMIT
 
 
 @dataclass(frozen=True)
 class Drift:
-    """One feature of the new sessions beside the reference.
+    """The drift of one feature.
 
     Attributes:
         feature: its name.
-        index: the population stability index; 0 where nothing differs.
-        limit: index from which it is an alarm.
-        alarm: whether it is one.
-        change: the level that adds most to the index, in words.
+        index: population stability index; 0 for equal shares.
+        limit: the index must exceed it for an alarm.
+        alarm: whether the feature has drifted.
+        change: the level that adds most to the index, with its two shares.
         reference, observed: the two distributions, of the same levels.
     """
 
@@ -45,27 +40,30 @@ class Drift:
     reference: Distribution
     observed: Distribution
 
+    def to_json(self) -> dict[str, Any]:
+        """JSON values, without the distributions."""
+        names = ("feature", "index", "limit", "alarm", "change")
+        return {name: getattr(self, name) for name in names}
+
 
 def find_drift(reference: Profile, observed: Profile) -> tuple[Drift, ...]:
-    """Compare every feature; the largest index, relative to its limit, first.
+    """Compare every feature: alarms first, then by index relative to the limit, the largest first.
 
-    An index is an alarm when it is above ``settings.DRIFT_LIMIT`` and above what chance would give: under
-    equal populations it is distributed like ``(1/n + 1/m)`` times a chi-squared variable with one degree of
-    freedom less than there are bins (Yurdakul, Statistical Properties of Population Stability Index, 2018).
-    n and m are sessions, not plays: the plays of one session are no independent draws. The rate of an
-    outcome has a limit of its own, in percentage points, since a small change of it matters and makes a small
-    index; so has the share of unknown levels.
+    An index is an alarm if it exceeds ``settings.DRIFT_LIMIT`` and what chance gives. Under equal populations
+    the index is distributed like ``(1/n + 1/m)`` times a chi-squared variable with one degree of freedom less
+    than there are bins (Yurdakul, Statistical Properties of Population Stability Index, 2018). n and m are
+    sessions, since the plays of one session are not independent. Outcomes and unknown levels have limits in
+    percentage points, since small changes of them matter and give small indices.
 
     Raises:
         ContractError: the profiles are not of the same features and levels.
     """
     if reference.features.keys() != observed.features.keys():
         raise ContractError("the two profiles are of different features; train and promote a model again")
+    sampling = 1 / reference.sessions + 1 / observed.sessions
     found = [
-        _compare(
-            name, reference.features[name], observed.features[name], reference.sessions, observed.sessions
-        )
-        for name in reference.features
+        compare(name, before, observed.features[name], sampling)
+        for name, before in reference.features.items()
     ]
     return tuple(sorted(found, key=lambda drift: (not drift.alarm, -drift.index / drift.limit)))
 
@@ -73,7 +71,10 @@ def find_drift(reference: Profile, observed: Profile) -> tuple[Drift, ...]:
 def stability_index(reference: np.ndarray, observed: np.ndarray) -> float:
     """Population stability index of two vectors of counts: sum of (q - p) ln(q / p) over shares p and q.
 
-    Half a count is added to each bin, so that an empty one is not infinitely far.
+    Half a count is added to each bin, so that an empty bin does not make it infinite.
+
+    >>> stability_index(np.array([3, 7]), np.array([30, 70])) < 0.01
+    True
     """
     return float(np.sum(_terms(reference, observed)))
 
@@ -87,21 +88,31 @@ def _terms(reference: np.ndarray, observed: np.ndarray) -> np.ndarray:
 _OUTCOMES: Final = (PREDICTED_OUTCOME, EARLIER_OUTCOME)
 
 
-def _compare(name: str, before: Distribution, now: Distribution, n: int, m: int) -> Drift:
+def compare(name: str, before: Distribution, now: Distribution, sampling: float) -> Drift:
+    """Compare one feature.
+
+    Args:
+        name: of the feature.
+        before, now: its distributions.
+        sampling: 1/n + 1/m of the numbers of sessions.
+
+    Raises:
+        ContractError: the levels differ.
+    """
     if before.levels != now.levels:
         raise ContractError(f"{name} has other levels than in training; train and promote a model again")
-    index = stability_index(before.counts, now.counts)
-    chance = float(chdtri(max(1, len(before.levels) - 1), DRIFT_FALSE_ALARMS)) * (1 / n + 1 / m)
-    limit = max(chance, _smallest_index(name, before))
+    terms = _terms(before.counts, now.counts)
+    index = float(np.sum(terms))
+    chance = float(chdtri(max(1, len(before.levels) - 1), DRIFT_FALSE_ALARMS)) * sampling
+    limit = max(chance, _outcome_limit(before.shares[1]) if name in _OUTCOMES else DRIFT_LIMIT)
     alarm = index > limit or _has_new_levels(before, now)
-    return Drift(name, index, limit, alarm, _largest_change(before, now), before, now)
+    at = int(np.argmax(terms))
+    change = f"{before.levels[at]}: {before.shares[at]:.1%} before, {now.shares[at]:.1%} now"
+    return Drift(name, index, limit, alarm, change, before, now)
 
 
-def _smallest_index(name: str, before: Distribution) -> float:
-    """Index below which a change does not matter, however certain it is."""
-    if name not in _OUTCOMES:
-        return DRIFT_LIMIT
-    rate = before.shares[1]
+def _outcome_limit(rate: float) -> float:
+    """The index of an outcome whose rate moves by ``LABEL_RATE_LIMIT`` towards one half."""
     moved = rate + LABEL_RATE_LIMIT if rate < 0.5 else rate - LABEL_RATE_LIMIT
     return float((moved - rate) * (np.log(moved / rate) - np.log((1 - moved) / (1 - rate))))
 
@@ -111,8 +122,3 @@ def _has_new_levels(before: Distribution, now: Distribution) -> bool:
         return False
     at = before.levels.index(UNKNOWN_LEVEL)
     return bool(now.shares[at] > before.shares[at] + UNKNOWN_LEVEL_LIMIT)
-
-
-def _largest_change(before: Distribution, now: Distribution) -> str:
-    at = int(np.argmax(_terms(before.counts, now.counts)))
-    return f"{before.levels[at]}: {before.shares[at]:.1%} before, {now.shares[at]:.1%} now"

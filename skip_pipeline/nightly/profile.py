@@ -1,12 +1,12 @@
-"""What the sessions of a bundle are like, as counts: small enough to keep beside every model.
+"""Profile of a bundle's sessions: the distribution of every feature, small enough to keep with each model.
 
-Counted are the plays, one for every log row, earlier tracks and predicted ones alike; of what the log says
-of a row only the earlier ones, for of the predicted row a bundle holds nothing but track and label.
+Every log row is a play, earlier tracks and predicted ones alike. A bundle holds only track and label of the
+predicted row, so log features are counted over earlier rows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final
@@ -20,23 +20,22 @@ from skip_pipeline.bundles.records import CATEGORIES, FLAGS, SEEKS, SHUFFLE, cir
 from skip_pipeline.errors import ContractError, TrainingError
 
 BINS: Final = 10
-"""Bins of a number, with equally many plays of the reference in each: the usual choice for the population
-stability index (Siddiqi, Credit Risk Scorecards, 2006)."""
+"""Bins of a number, of equally many plays in the reference: the usual choice for the population stability
+index (Siddiqi, Credit Risk Scorecards, 2006)."""
 
 UNKNOWN_LEVEL: Final = "unknown"
 PREDICTED_OUTCOME: Final = "outcome of the predicted track"
 EARLIER_OUTCOME: Final = "outcome of earlier tracks"
-LENGTHS: Final = schema.LENGTH
 _OUTCOMES: Final = ("skipped", "not skipped")
 _SEEK_LEVELS: Final = ("0", "1", "2 or more")  # more are rare
 
 
 @dataclass(frozen=True)
 class Distribution:
-    """How often each bin or level of one feature occurs.
+    """Counts of each level of a category, or of each bin of a number.
 
     Attributes:
-        levels: names of the bins or levels.
+        levels: names of the levels or bins.
         counts: int64 (levels,).
         edges: float64 (levels - 1,), for a number: value v is in bin ``searchsorted(edges, v, "right")``;
             None for a category.
@@ -48,13 +47,32 @@ class Distribution:
 
     @property
     def shares(self) -> np.ndarray:
-        """Counts as shares, float64 (levels,); zeros where nothing was counted."""
+        """Counts as shares, float64 (levels,); zeros if nothing was counted."""
         return self.counts / max(1, int(self.counts.sum()))
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON values."""
+        edges = None if self.edges is None else self.edges.tolist()
+        return {"levels": list(self.levels), "counts": self.counts.tolist(), "edges": edges}
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Distribution:
+        """Inverse of ``to_json``.
+
+        Raises:
+            KeyError, TypeError, ValueError: the content is not a distribution.
+        """
+        edges = content["edges"]
+        return cls(
+            tuple(content["levels"]),
+            np.array(content["counts"], np.int64),
+            None if edges is None else np.array(edges, np.float64),
+        )
 
 
 @dataclass(frozen=True)
 class Profile:
-    """Sessions, plays, and the distribution of every feature by name."""
+    """Number of sessions and plays, and the distribution of every feature by name."""
 
     sessions: int
     plays: int
@@ -62,88 +80,74 @@ class Profile:
 
     def to_json(self) -> dict[str, Any]:
         """JSON values."""
-        return {
-            "sessions": self.sessions,
-            "plays": self.plays,
-            "features": {
-                name: {
-                    "levels": list(found.levels),
-                    "counts": found.counts.tolist(),
-                    "edges": None if found.edges is None else found.edges.tolist(),
-                }
-                for name, found in self.features.items()
-            },
-        }
+        features = {name: distribution.to_json() for name, distribution in self.features.items()}
+        return {"sessions": self.sessions, "plays": self.plays, "features": features}
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Profile:
         """Inverse of ``to_json``.
 
         Raises:
-            ContractError: the content is not such a profile.
+            ContractError: the content is not a profile.
         """
         try:
-            features = {
-                name: Distribution(
-                    tuple(found["levels"]),
-                    np.array(found["counts"], np.int64),
-                    None if found["edges"] is None else np.array(found["edges"], np.float64),
-                )
-                for name, found in content["features"].items()
-            }
+            features = {name: Distribution.from_json(found) for name, found in content["features"].items()}
             return cls(int(content["sessions"]), int(content["plays"]), features)
-        except (KeyError, TypeError, ValueError) as damage:
+        except (KeyError, TypeError, ValueError, AttributeError) as damage:
             raise ContractError(
                 f"the profile of the training data cannot be read ({damage!r}); train a model again"
             ) from damage
 
 
-def profile(parts: Iterable[Part], tracks: pa.Table, *, like: Profile | None = None) -> Profile:
-    """Count the sessions of some parts of a bundle.
-
-    Args:
-        parts: of one bundle, each of all splits or of one.
-        tracks: the track table (``schema.TRACK_FEATURES``) in the order of the bundle's track matrix.
-        like: profile whose bins are used; without one, bins of equally many plays are made.
-
-    Raises:
-        TrainingError: there is no session.
-        ContractError: ``like`` has other features.
-    """
-    parts = list(parts)
-    played = plays(parts, tracks.num_rows)
-    counts: dict[str, np.ndarray] = {name: np.zeros(len(of), np.int64) for name, of in _LEVELS.items()}
-    sessions = 0
-    for part in parts:
-        sessions += len(part.sessions)
-        for name, codes in _codes(part, part.own_rows):
-            counts[name] += np.bincount(codes, minlength=len(counts[name]))
-    if not sessions:
-        raise TrainingError(
-            "there is no session to profile; deliver some, or materialize tensor_bundles again"
-        )
-    features = {name: Distribution(_LEVELS[name], counts[name]) for name in counts}
-    features["mode"] = _by_level(tracks["mode"], played)
-    for name in schema.NUMERIC_TRACK_FEATURES:
-        values = tracks[name].to_numpy().astype(np.float64)
-        features[name] = _by_bin(values, played, _edges(name, values, played, like))
-    return Profile(sessions, int(played.sum()), features)
-
-
 _LEVELS: Final[Mapping[str, tuple[str, ...]]] = {
     PREDICTED_OUTCOME: _OUTCOMES,
     EARLIER_OUTCOME: _OUTCOMES,
-    LENGTHS: tuple(map(str, range(schema.MIN_SESSION_LENGTH, schema.MAX_SESSION_LENGTH + 1))),
+    schema.LENGTH: tuple(map(str, range(schema.MIN_SESSION_LENGTH, schema.MAX_SESSION_LENGTH + 1))),
     **{name: (*schema.LEVELS[name], UNKNOWN_LEVEL) for name in CATEGORIES},
     **{name: ("no", "yes") for name in (*FLAGS, SHUFFLE) if name != schema.LABEL},
     **dict.fromkeys(SEEKS, _SEEK_LEVELS),
 }
+"""Levels of every feature of sessions and log rows."""
 
 
-def _codes(part: Part, rows: np.ndarray) -> Iterable[tuple[str, np.ndarray]]:
+def profile_sessions(parts: Iterable[Part], tracks: pa.Table, *, bins_of: Profile | None = None) -> Profile:
+    """Count the sessions of some parts of a bundle.
+
+    Args:
+        parts: of one bundle, each of one split or of all.
+        tracks: the track table (``schema.TRACK_FEATURES``) in the order of the bundle's track matrix.
+        bins_of: profile whose bins are used; without one, bins of equally many plays are made.
+
+    Raises:
+        TrainingError: there is no session.
+        ContractError: ``bins_of`` has other features.
+    """
+    parts = list(parts)
+    sessions = sum(len(part.sessions) for part in parts)
+    if not sessions:
+        raise TrainingError(
+            "there is no session to profile; deliver some, or materialize tensor_bundles again"
+        )
+    played = plays(parts, tracks.num_rows)
+    counts: dict[str, np.ndarray] = {name: np.zeros(len(of), np.int64) for name, of in _LEVELS.items()}
+    for part in parts:
+        for name, codes in _codes(part):
+            counts[name] += np.bincount(codes, minlength=len(counts[name]))
+    features = {name: Distribution(_LEVELS[name], counts[name]) for name in counts}
+    features["mode"] = _mode(tracks["mode"].to_numpy(), played)
+    for name in schema.NUMERIC_TRACK_FEATURES:
+        values = tracks[name].to_numpy().astype(np.float64)
+        edges = _equal_count_edges(values, played) if bins_of is None else _edges_of(bins_of, name)
+        binned = np.bincount(np.searchsorted(edges, values, side="right"), played, len(edges) + 1)
+        features[name] = Distribution(_bin_names(edges), binned.astype(np.int64), edges)
+    return Profile(sessions, int(played.sum()), features)
+
+
+def _codes(part: Part) -> Iterator[tuple[str, np.ndarray]]:
     """Index of each row's or session's level, by feature of ``_LEVELS``."""
+    rows = part.own_rows
     yield PREDICTED_OUTCOME, part.sessions[schema.LABEL]
-    yield LENGTHS, part.sessions["length"] - schema.MIN_SESSION_LENGTH
+    yield schema.LENGTH, part.sessions["length"] - schema.MIN_SESSION_LENGTH
     for name in FLAGS:
         yield EARLIER_OUTCOME if name == schema.LABEL else name, flag(rows, name)
     for name in SEEKS:
@@ -151,40 +155,28 @@ def _codes(part: Part, rows: np.ndarray) -> Iterable[tuple[str, np.ndarray]]:
     yield from circumstances(rows).items()
 
 
-def _by_level(column: pa.ChunkedArray, plays: np.ndarray) -> Distribution:
-    """Plays by level of a track's category."""
+def _mode(modes: np.ndarray, played: np.ndarray) -> Distribution:
     levels = schema.LEVELS["mode"]
-    names = column.to_numpy()
-    known = [int(plays[names == level].sum()) for level in levels]
-    return Distribution((*levels, UNKNOWN_LEVEL), np.array([*known, plays.sum() - sum(known)], np.int64))
+    known = [int(played[modes == level].sum()) for level in levels]
+    counts = np.array([*known, played.sum() - sum(known)], np.int64)
+    return Distribution((*levels, UNKNOWN_LEVEL), counts)
 
 
-def _by_bin(values: np.ndarray, plays: np.ndarray, edges: np.ndarray) -> Distribution:
-    counts = np.bincount(
-        np.searchsorted(edges, values, side="right"), weights=plays, minlength=len(edges) + 1
-    )
-    return Distribution(_bin_names(edges), counts.astype(np.int64), edges)
-
-
-def _edges(name: str, values: np.ndarray, plays: np.ndarray, like: Profile | None) -> np.ndarray:
-    if like is None:
-        return _equal_counts(values, plays)
-    edges = like.features[name].edges if name in like.features else None
+def _edges_of(profile: Profile, name: str) -> np.ndarray:
+    edges = profile.features[name].edges if name in profile.features else None
     if edges is None:
         raise ContractError(f"the profile to compare with has no bins of {name}; train a model again")
     return edges
 
 
-def _equal_counts(values: np.ndarray, plays: np.ndarray) -> np.ndarray:
-    """Inner edges of at most ``BINS`` bins that hold equally many plays, where no value is cut in two."""
+def _equal_count_edges(values: np.ndarray, played: np.ndarray) -> np.ndarray:
+    """Inner edges of at most ``BINS`` bins of equally many plays; equal values share a bin."""
     order = np.argsort(values, kind="stable")
-    reached = np.cumsum(plays[order]) / plays.sum()
-    wanted = np.arange(1, BINS) / BINS
-    at = np.minimum(np.searchsorted(reached, wanted), len(order) - 1)
+    reached = np.cumsum(played[order]) / played.sum()
+    at = np.minimum(np.searchsorted(reached, np.arange(1, BINS) / BINS), len(order) - 1)
     edges = np.unique(values[order[at]])
-    played: np.ndarray = values[plays > 0]
-    # A bin begins at its edge, so an edge at the smallest value would leave an empty one before it.
-    inner: np.ndarray = edges[edges > played.min()]
+    # A bin includes its lower edge, so an edge at the smallest played value would leave an empty bin below.
+    inner: np.ndarray = edges[edges > values[played > 0].min()]
     return inner
 
 
@@ -193,8 +185,3 @@ def _bin_names(edges: np.ndarray) -> tuple[str, ...]:
         return ("all",)
     inner = [f"{low:.4g} to {high:.4g}" for low, high in pairwise(edges)]
     return (f"below {edges[0]:.4g}", *inner, f"from {edges[-1]:.4g}")
-
-
-def feature_names() -> Sequence[str]:
-    """Every feature of a profile."""
-    return (*_LEVELS, "mode", *schema.NUMERIC_TRACK_FEATURES)

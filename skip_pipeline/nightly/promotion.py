@@ -1,21 +1,20 @@
-"""Whether a challenger takes the champion's place, and every reason for it.
+"""The promotion rules: whether a challenger replaces the champion, and every reason.
 
-Labels and probabilities in, a decision out; nothing here knows a registry. Both models are scored on the
-same test sessions. A session's split is a hash of its id and never changes, so neither has learnt from them,
-whenever it was trained.
+Both models are scored on the same test sessions. A session's split is a hash of its id and never changes, so
+neither model was trained on a test session, whenever it was trained.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from skip_pipeline.errors import ContractError
 from skip_pipeline.metrics.intervals import Estimate, estimate_means
-from skip_pipeline.metrics.scores import losses, need_both_outcomes
+from skip_pipeline.metrics.scores import Slicing, correct, losses, need_both_outcomes
 from skip_pipeline.settings import (
     CONFIDENCE,
     DECISION_THRESHOLD,
@@ -25,34 +24,15 @@ from skip_pipeline.settings import (
 )
 
 
-class Parting(Protocol):
-    """One way to part the test sessions (``report.slices.Slicing``)."""
-
-    @property
-    def name(self) -> str:
-        """Identifies it in the settings."""
-        ...
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """Of the slices."""
-        ...
-
-    @property
-    def slice_of(self) -> np.ndarray:
-        """Index into ``labels`` of each session, int (n,)."""
-        ...
-
-
 @dataclass(frozen=True)
 class Candidate:
-    """A model and what it says of the test sessions.
+    """A model and its predictions.
 
     Attributes:
         name: such as ``version 3``, for the reasons.
-        data_source: of the data it was trained on.
-        p_not_skipped: float (n,).
-        threshold: probability from which on it predicts "not skipped".
+        data_source: of its training data.
+        p_not_skipped: float (n,), of the test sessions.
+        threshold: it predicts "not skipped" from this probability on.
     """
 
     name: str
@@ -63,12 +43,12 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Unusable:
-    """A champion that cannot be compared: it cannot be loaded, or takes other inputs than today's models.
+    """A champion that cannot be loaded, or takes other inputs than today's models.
 
     Attributes:
         name: such as ``version 3``.
-        data_source: of the data it was trained on, as far as it is known.
-        why: in words.
+        data_source: of its training data; None if unknown.
+        why: the reason in words.
     """
 
     name: str
@@ -78,7 +58,7 @@ class Unusable:
 
 @dataclass(frozen=True)
 class Reason:
-    """One rule, whether the challenger passed it, and the facts."""
+    """One rule, whether the challenger passed it, and the facts in words."""
 
     rule: str
     passed: bool
@@ -87,17 +67,17 @@ class Reason:
 
 @dataclass(frozen=True)
 class SliceChange:
-    """What changing models does to one slice of the test sessions.
+    """The change of accuracy on one slice of the test sessions.
 
     Attributes:
-        way: name of the slicing.
+        slicing: its name.
         label: of the slice.
-        sessions: in it, at least 1.
+        sessions: in the slice, at least 1.
         accuracy: challenger minus champion, paired, as a share.
-        limit: by which it may fall.
+        limit: largest fall allowed.
     """
 
-    way: str
+    slicing: str
     label: str
     sessions: int
     accuracy: Estimate
@@ -105,17 +85,18 @@ class SliceChange:
 
     @property
     def fallen(self) -> bool:
-        """Whether it falls by more than that, and beyond chance."""
+        """Whether accuracy falls by more than the limit, and significantly."""
         return -self.accuracy.value > self.limit and self.accuracy.high < 0
 
 
 @dataclass(frozen=True)
 class Decision:
-    """Whether the challenger is promoted: when it passed every rule that applied.
+    """The reasons of a decision.
 
     Attributes:
-        log_loss_difference: challenger minus champion, paired; None where they were not compared.
-        slices: that were looked at; none where they were not compared.
+        reasons: one per rule that applied.
+        log_loss_difference: challenger minus champion, paired; None if they were not compared.
+        slices: those compared; empty if the models were not compared.
     """
 
     reasons: tuple[Reason, ...]
@@ -124,25 +105,33 @@ class Decision:
 
     @property
     def promoted(self) -> bool:
-        """Whether all rules were passed."""
+        """Whether the challenger passed every rule."""
         return all(reason.passed for reason in self.reasons)
 
     @property
     def summary(self) -> str:
-        """One sentence: what was decided, and why."""
-        failed = [reason.facts for reason in self.reasons if not reason.passed]
-        if failed:
-            return f"Refused: {'; '.join(failed)}"
-        return f"Promoted: {'; '.join(reason.facts for reason in self.reasons)}"
+        """The decision and its reasons in one sentence."""
+        decisive = [reason.facts for reason in self.reasons if reason.passed == self.promoted]
+        return f"{'Promoted' if self.promoted else 'Refused'}: {'; '.join(decisive)}"
 
     def to_json(self) -> dict[str, Any]:
-        """JSON values."""
+        """JSON values; a slicing's name has the key "way"."""
         return {
             "promoted": self.promoted,
             "summary": self.summary,
             "reasons": [asdict(reason) for reason in self.reasons],
             "log_loss_difference": asdict(self.log_loss_difference) if self.log_loss_difference else None,
-            "slices": [asdict(part) | {"fallen": part.fallen} for part in self.slices],
+            "slices": [
+                {
+                    "way": change.slicing,
+                    "label": change.label,
+                    "sessions": change.sessions,
+                    "accuracy": asdict(change.accuracy),
+                    "limit": change.limit,
+                    "fallen": change.fallen,
+                }
+                for change in self.slices
+            ],
         }
 
 
@@ -152,53 +141,59 @@ def decide(
     champion: Candidate | Unusable | None,
     *,
     last_outcome: np.ndarray,
-    slicings: Sequence[Parting] = (),
+    slicings: Sequence[Slicing] = (),
     margin: float = PROMOTION_MARGIN,
     slice_limits: Mapping[str, float] = PROMOTION_SLICE_LIMITS,
 ) -> Decision:
     """Judge a challenger.
 
-    Without a champion to compare with (there is none, it cannot be used, or it was trained on synthetic data
-    and the challenger on real) the challenger has to beat the baseline. A challenger trained on synthetic
-    data follows no champion but one known to be synthetic, too.
+    It always has to beat the baseline. It is compared with the champion unless there is none, the champion is
+    unusable, or the champion was trained on synthetic data and the challenger on real data. A challenger
+    trained on synthetic data is refused unless the champion is known to be synthetic, too.
 
     Args:
         not_skipped: labels of the test sessions (n,), 0 or 1.
         challenger: the new model.
-        champion: the one that serves; None if none does.
-        last_outcome: p_not_skipped (n,) of the baseline that goes by the last outcome.
-        slicings: ways to part the sessions; those that ``slice_limits`` names are looked at.
+        champion: the model that serves; None if none does.
+        last_outcome: p_not_skipped (n,) of the baseline that knows only the last outcome.
+        slicings: of the test sessions; those named in ``slice_limits`` are compared.
         margin: log-loss in nats by which the challenger may be worse.
-        slice_limits: by name of the slicing, by how much the accuracy of one of its slices may fall.
+        slice_limits: by name of the slicing, the largest fall of accuracy allowed in one of its slices.
 
     Raises:
         ContractError: the numbers of labels and probabilities differ, or a named slicing is not given.
-        TrainingError: all test sessions end alike.
+        TrainingError: all test sessions have one outcome.
     """
     need_both_outcomes(not_skipped, "the test sessions")
-    compared = isinstance(champion, Candidate) and champion.data_source == challenger.data_source
-    for name, p in (
-        (challenger.name, challenger.p_not_skipped),
-        ("the baseline", last_outcome),
-        *([(champion.name, champion.p_not_skipped)] if isinstance(champion, Candidate) and compared else []),
-    ):
+    comparable = (
+        champion
+        if isinstance(champion, Candidate) and champion.data_source == challenger.data_source
+        else None
+    )
+    scored = {challenger.name: challenger.p_not_skipped, "the baseline": last_outcome}
+    if comparable:
+        scored[comparable.name] = comparable.p_not_skipped
+    for name, p in scored.items():
         if p.shape != not_skipped.shape:
             raise ContractError(
                 f"{name} has probabilities of shape {p.shape} for labels of shape {not_skipped.shape}; "
                 "score every model on the same test sessions"
             )
-    reasons = [_beats_baseline(not_skipped, challenger, last_outcome)]
-    if not isinstance(champion, Candidate) or not compared:
-        return Decision((_without_comparison(challenger, champion), *reasons))
-    difference = _difference(not_skipped, challenger, champion)
-    reasons.append(_not_worse(difference, challenger, champion, margin))
-    ways = {way.name: way for way in slicings}
-    if missing := [name for name in slice_limits if name not in ways]:
-        raise ContractError(f"there is no slicing {missing} of the test sessions; choose of {sorted(ways)}")
+    beats_baseline = _beats_baseline(not_skipped, challenger, last_outcome)
+    if comparable is None:
+        return Decision((_without_comparison(challenger, champion), beats_baseline))
+
+    difference = _log_loss_difference(not_skipped, challenger, comparable)
+    reasons = [beats_baseline, _not_worse(difference, challenger, comparable, margin)]
+    by_name = {slicing.name: slicing for slicing in slicings}
+    if missing := [name for name in slice_limits if name not in by_name]:
+        raise ContractError(
+            f"there is no slicing {missing} of the test sessions; choose of {sorted(by_name)}"
+        )
     slices: list[SliceChange] = []
     for name, limit in slice_limits.items():
-        changes = _slice_changes(not_skipped, challenger, champion, ways[name], limit)
-        reasons.append(_slices_hold(name, limit, changes))
+        changes = _slice_changes(not_skipped, challenger, comparable, by_name[name], limit)
+        reasons.append(_no_slice_falls(name, limit, changes))
         slices += changes
     return Decision(tuple(reasons), difference, tuple(slices))
 
@@ -219,14 +214,11 @@ def _without_comparison(challenger: Candidate, champion: Candidate | Unusable | 
 
 def _beats_baseline(not_skipped: np.ndarray, challenger: Candidate, last_outcome: np.ndarray) -> Reason:
     own, baseline = (float(losses(not_skipped, p).mean()) for p in (challenger.p_not_skipped, last_outcome))
-    return Reason(
-        "beats the last outcome",
-        own < baseline,
-        f"log-loss {own:.4f}, and {baseline:.4f} by going by the last outcome",
-    )
+    facts = f"log-loss {own:.4f}, and {baseline:.4f} by going by the last outcome"
+    return Reason("beats the last outcome", own < baseline, facts)
 
 
-def _difference(not_skipped: np.ndarray, challenger: Candidate, champion: Candidate) -> Estimate:
+def _log_loss_difference(not_skipped: np.ndarray, challenger: Candidate, champion: Candidate) -> Estimate:
     rise = losses(not_skipped, challenger.p_not_skipped) - losses(not_skipped, champion.p_not_skipped)
     return estimate_means(rise[:, None])[0]
 
@@ -241,32 +233,23 @@ def _not_worse(difference: Estimate, challenger: Candidate, champion: Candidate,
 
 
 def _slice_changes(
-    not_skipped: np.ndarray, challenger: Candidate, champion: Candidate, way: Parting, limit: float
+    not_skipped: np.ndarray, challenger: Candidate, champion: Candidate, slicing: Slicing, limit: float
 ) -> list[SliceChange]:
-    """Each slice that has sessions."""
-    right = [
-        ((model.p_not_skipped >= model.threshold) == not_skipped).astype(np.float64)
+    """The change on each slice that has sessions."""
+    own, other = (
+        correct(not_skipped, model.p_not_skipped, model.threshold).astype(np.float64)
         for model in (challenger, champion)
-    ]
-    change = right[0] - right[1]
-    found = []
-    for i, label in enumerate(way.labels):
-        inside = change[way.slice_of == i]
-        if len(inside):
-            found.append(SliceChange(way.name, label, len(inside), estimate_means(inside[:, None])[0], limit))
-    return found
-
-
-def _slices_hold(name: str, limit: float, changes: Sequence[SliceChange]) -> Reason:
-    """No slice's accuracy falls by more than the limit, where the fall is beyond chance."""
-    fallen = [f"{c.label} by {-c.accuracy.value:.1%} of {c.sessions} sessions" for c in changes if c.fallen]
-    return Reason(
-        f"no fall in a slice of {name}",
-        not fallen,
-        f"accuracy by {name} "
-        + (
-            f"falls for {', '.join(fallen)} (allowed {limit:.0%})"
-            if fallen
-            else f"falls nowhere beyond {limit:.0%}"
-        ),
     )
+    changes = []
+    for i, label in enumerate(slicing.labels):
+        change = (own - other)[slicing.slice_of == i]
+        if len(change):
+            accuracy = estimate_means(change[:, None])[0]
+            changes.append(SliceChange(slicing.name, label, len(change), accuracy, limit))
+    return changes
+
+
+def _no_slice_falls(name: str, limit: float, changes: Sequence[SliceChange]) -> Reason:
+    fallen = [f"{c.label} by {-c.accuracy.value:.1%} of {c.sessions} sessions" for c in changes if c.fallen]
+    found = f"for {', '.join(fallen)} (allowed {limit:.0%})" if fallen else f"nowhere beyond {limit:.0%}"
+    return Reason(f"no fall in a slice of {name}", not fallen, f"accuracy by {name} falls {found}")

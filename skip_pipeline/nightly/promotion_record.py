@@ -1,4 +1,4 @@
-"""What is kept of a night's decision, for programs and for people, and of those before it."""
+"""Records of promotion decisions: of this night, for its files, and of every version, from the registry."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from skip_pipeline.settings import DataSource
 
-if TYPE_CHECKING:  # else scikit-learn would be loaded by whoever asks for a file's name
+if TYPE_CHECKING:  # it imports scikit-learn, which the commands that need only a file's name do without
     from skip_pipeline.nightly.promotion import Decision
 
 PROMOTION_FILE: Final = "promotion.json"
@@ -17,14 +17,14 @@ PROMOTION_PAGE: Final = "promotion.html"
 
 @dataclass(frozen=True)
 class JudgedVersion:
-    """What the registry knows of a version.
+    """A registered version; strings are empty if unknown or if it was not judged.
 
     Attributes:
         version: its number.
         registered: when, UTC.
-        data_source: of what it was trained on; empty if unknown, as are the next three of one not judged.
+        data_source: of its training data.
         decision: ``promoted`` or ``refused``.
-        opponent: version that it was judged against; empty if none served.
+        opponent: version that it was compared with.
         reasons: in words.
         aliases: that point to it now.
     """
@@ -40,14 +40,14 @@ class JudgedVersion:
 
 @dataclass(frozen=True)
 class Promotion:
-    """A decision and whom it concerns.
+    """A decision and the versions it concerns.
 
     Attributes:
         decision: with its reasons.
         challenger: version that was judged.
-        opponent: version that served when it was judged; None where none did.
+        opponent: version that served at that time; None if none did.
         champion: version that serves now.
-        test_sessions: on which both were scored.
+        test_sessions: number on which both were scored.
         data_source: of those sessions.
         bundles: their fingerprint.
         again: whether this challenger had been judged before, so that no alias was moved.

@@ -1,9 +1,9 @@
-"""What a model was trained on, kept beside it: the profile, the shards and their dates, its scores."""
+"""The data that a model was trained on, kept beside it: profile, shards with their dates, and its scores."""
 
 from __future__ import annotations
 
 from collections.abc import Container, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
@@ -13,7 +13,7 @@ import numpy as np
 from skip_pipeline import schema
 from skip_pipeline.bundles.gather import open_bundles
 from skip_pipeline.errors import ContractError, MissingInputError
-from skip_pipeline.nightly.profile import BINS, Distribution, Profile, profile
+from skip_pipeline.nightly.profile import BINS, Distribution, Profile, profile_sessions
 from skip_pipeline.raw.folder import data_source
 from skip_pipeline.serving import load
 from skip_pipeline.serving.tracks import sorted_ids
@@ -21,21 +21,21 @@ from skip_pipeline.settings import TRACK_TABLE, DataLayout, DataSource
 from skip_pipeline.storage import read_json, read_manifest, read_table, shard_names, write_json
 
 REFERENCE_FILE: Final = "profile.json"
-"""Among the files of a served model."""
+"""Name among the files of a served model."""
 
 SCORES: Final = "champion's p_not_skipped"
+"""Name of the model's probabilities among the features."""
 
 
 @dataclass(frozen=True)
 class DeliveredShard:
-    """What is known of one session log.
+    """One session log.
 
     Attributes:
         sha256: of its rows and their tracks' features, as merged.
-        sessions: in it.
-        day: the plausible date in the middle of its rows, YYYY-MM-DD; empty where it has none. Sessions run
-            past midnight, and a wrong date may look plausible, so that the newest is often not the day that
-            a log is of.
+        sessions: their number.
+        day: date of the median row, YYYY-MM-DD, among plausible dates; empty without one. The newest date is
+            often another day's: sessions run past midnight, and a wrong date may be plausible.
     """
 
     sha256: str
@@ -50,8 +50,8 @@ class Reference:
     Attributes:
         data_source: of that data.
         profile: of the training sessions.
-        shards: by name, all that had been delivered then, whether a window left some out of training or not.
-        scores: the model's probabilities of its own test sessions, in bins of equally many.
+        shards: by name, all that had been delivered, including those outside a training window.
+        scores: the model's probabilities of its own test sessions, in bins of equal count.
     """
 
     data_source: DataSource
@@ -61,7 +61,7 @@ class Reference:
 
     @property
     def newest_day(self) -> str:
-        """Of all shards; empty where none has one."""
+        """The newest day of all shards; empty if none has one."""
         return max((shard.day for shard in self.shards.values()), default="")
 
     def to_json(self) -> dict[str, Any]:
@@ -69,8 +69,8 @@ class Reference:
         return {
             "data_source": self.data_source,
             "profile": self.profile.to_json(),
-            "shards": {name: vars(shard) for name, shard in self.shards.items()},
-            "scores": Profile(0, 0, {SCORES: self.scores}).to_json()["features"],
+            "shards": {name: asdict(shard) for name, shard in self.shards.items()},
+            "scores": {SCORES: self.scores.to_json()},
         }
 
     @classmethod
@@ -78,17 +78,16 @@ class Reference:
         """Inverse of ``to_json``.
 
         Raises:
-            ContractError: the content is not such a reference.
+            ContractError: the content is not a reference.
         """
         try:
-            scores = Profile.from_json({"sessions": 0, "plays": 0, "features": content["scores"]})
             return cls(
                 content["data_source"],
                 Profile.from_json(content["profile"]),
                 {name: DeliveredShard(**shard) for name, shard in content["shards"].items()},
-                scores.features[SCORES],
+                Distribution.from_json(content["scores"][SCORES]),
             )
-        except (KeyError, TypeError, AttributeError) as damage:
+        except (KeyError, TypeError, ValueError, AttributeError) as damage:
             raise ContractError(
                 f"what the model was trained on cannot be read ({damage!r}); train and promote a model again"
             ) from damage
@@ -108,18 +107,15 @@ def delivered_shards(layout: DataLayout) -> dict[str, DeliveredShard]:
             raise ContractError(
                 f"{layout.merged} says nothing of the dates in {shard}; materialize merged_table again"
             )
-        found[Path(shard).stem] = DeliveredShard(
-            manifest.record(shard).sha256,
-            summary["sessions"],
-            _middle(summary["dates"]),
-        )
+        sha256, day = manifest.record(shard).sha256, _median_day(summary["dates"])
+        found[Path(shard).stem] = DeliveredShard(sha256, summary["sessions"], day)
     return found
 
 
-def _middle(dates: Mapping[str, int]) -> str:
-    """The first date, in order, by which half of the rows have come; empty where there are none."""
-    rows, half = 0, sum(dates.values()) / 2
-    for day, count in sorted(dates.items()):
+def _median_day(rows_by_day: Mapping[str, int]) -> str:
+    """The first day by which half of the rows are counted; empty without rows."""
+    rows, half = 0, sum(rows_by_day.values()) / 2
+    for day, count in sorted(rows_by_day.items()):
         rows += count
         if rows >= half:
             return day
@@ -130,11 +126,12 @@ def write_reference(folder: Path, layout: DataLayout, trained_on: Container[str]
     """Write ``profile.json`` beside a served model that was trained on today's bundles.
 
     Args:
-        folder: of the served model, packed.
-        trained_on: names of the shards that it has learnt from; None for all of them.
+        folder: of the packed model.
+        layout: of the data directory.
+        trained_on: names of the shards that it was trained on; None for all.
 
     Raises:
-        MissingInputError, ContractError: a stage is not there or not readable, or the model is not.
+        MissingInputError, ContractError: a stage or the model is missing or not readable.
         TrainingError: there is no session.
     """
     bundles = open_bundles(layout.bundles)
@@ -143,19 +140,19 @@ def write_reference(folder: Path, layout: DataLayout, trained_on: Container[str]
     p = load(folder).predict_bundle(bundles["test"], sorted_ids(tracks[schema.TRACK_ID]))
     reference = Reference(
         data_source(layout.raw),
-        profile(bundles["train"].of_shards(trained_on).parts, tracks),
+        profile_sessions(bundles["train"].of_shards(trained_on).parts, tracks),
         delivered_shards(layout),
-        scores_in_bins(p),
+        bin_scores(p),
     )
     write_json(folder / REFERENCE_FILE, reference.to_json())
     return reference
 
 
 def read_reference(folder: Path) -> Reference:
-    """Read what lies beside a served model.
+    """Read the reference beside a served model.
 
     Raises:
-        MissingInputError: nothing does.
+        MissingInputError: there is none.
         ContractError: it is damaged, or of another version.
     """
     try:
@@ -171,9 +168,12 @@ def read_reference(folder: Path) -> Reference:
         ) from damage
 
 
-def scores_in_bins(p_not_skipped: np.ndarray, like: Distribution | None = None) -> Distribution:
-    """Count probabilities (n,), in bins of equally many of them or in those of another distribution."""
-    edges = None if like is None else like.edges
+def bin_scores(p_not_skipped: np.ndarray, edges: np.ndarray | None = None) -> Distribution:
+    """Count probabilities (n,) in bins with the given inner edges, or in bins of equal count.
+
+    >>> bin_scores(np.array([0.1, 0.2, 0.7]), np.array([0.5]))
+    Distribution(levels=('0.000 to 0.500', '0.500 to 1.000'), counts=array([2, 1]), edges=array([0.5]))
+    """
     if edges is None:
         edges = np.unique(np.quantile(p_not_skipped, np.arange(1, BINS) / BINS))
     counts = np.bincount(np.searchsorted(edges, p_not_skipped, side="right"), minlength=len(edges) + 1)

@@ -1,9 +1,8 @@
-"""Which shards a training with a window learns from: those of the newest days of the data.
+"""The training window: the shards of the newest days of the data.
 
-A shard is of the day in the middle of its rows (``nightly.reference.DeliveredShard``). An older shard is
-left out of training and of nothing else: its validation and test sessions stay, so that models with and
-without a window are scored on the same sessions. Days are those of the data, not of the calendar, so that a
-delivery that is late shifts no window.
+An older shard is left out of training only. Its validation and test sessions stay, so that models with and
+without a window are scored on the same sessions. Days count back from the newest day of the data, so that a
+late delivery does not shift the window.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from skip_pipeline.settings import DataLayout
 
 
 def shards_in_window(layout: DataLayout, train_days: int | None) -> frozenset[str] | None:
-    """Names of the shards of today's bundles that are in the window; None, which stands for all, without one.
+    """Names of the shards of today's bundles in the window; None, which stands for all, without a window.
 
     Raises:
         RefusedError: see ``shards_to_train_on``.
@@ -32,12 +31,15 @@ def shards_in_window(layout: DataLayout, train_days: int | None) -> frozenset[st
 def shards_to_train_on(days: Mapping[str, str], train_days: int) -> frozenset[str]:
     """Names of the shards in the window.
 
+    >>> sorted(shards_to_train_on({"a": "2018-07-15", "b": "2018-07-17", "c": "2018-07-18"}, 2))
+    ['b', 'c']
+
     Args:
-        days: of each shard, YYYY-MM-DD; a shard without a plausible date, the empty string, is in no window.
-        train_days: days, the newest included.
+        days: of each shard, YYYY-MM-DD; a shard without a day, the empty string, is in no window.
+        train_days: length of the window, with the newest day.
 
     Raises:
-        RefusedError: fewer than one day, or no shard has a date.
+        RefusedError: the window is shorter than one day, or no shard has a day.
     """
     if train_days < 1:
         raise RefusedError(

@@ -1,7 +1,8 @@
-"""All that is known of one model once its probabilities are: what metrics file, plots and page share."""
+"""The evaluation of a trained network: everything that metrics.json, the plots and the page show."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,50 +13,33 @@ import pyarrow as pa
 
 from skip_pipeline import schema
 from skip_pipeline.baselines.predictions import BaselinePredictions
-from skip_pipeline.metrics import curves
-from skip_pipeline.metrics import scores as evaluate
 from skip_pipeline.metrics.calibration import Calibration
-from skip_pipeline.metrics.curves import Confusion
-from skip_pipeline.metrics.scores import SplitScores
-from skip_pipeline.report import comparisons, readings
-from skip_pipeline.report.calibration import CalibrationReport, judge_calibration
-from skip_pipeline.report.circumstances import Circumstances
-from skip_pipeline.report.comparison_plots import ModelCurves
+from skip_pipeline.metrics.curves import confusion_matrix
+from skip_pipeline.metrics.scores import SplitScores, score
+from skip_pipeline.report import sentences
+from skip_pipeline.report.calibration_effect import CalibrationReport, measure_calibration
 from skip_pipeline.report.importance import Importance, Predict, choose_sessions, permutation_importance
 from skip_pipeline.report.leaderboard import Leaderboard, Model, compare
 from skip_pipeline.report.mistakes import Mistake, worst_mistakes
-from skip_pipeline.report.oracle import GIVEN_PAST, GIVEN_STATE, BestPossible, oracle_chances, score_oracles
+from skip_pipeline.report.oracle import GIVEN_PAST, GIVEN_STATE, BestPossible, oracle_probabilities
+from skip_pipeline.report.session_attributes import SessionAttributes
 from skip_pipeline.report.slices import SliceTable, score_slices, slicings
 from skip_pipeline.settings import DECISION_THRESHOLD
 
 
 @dataclass(frozen=True)
-class Network:
-    """What the report says of the network beside its predictions.
-
-    Attributes:
-        preset: its name.
-        parameters: how many it has.
-        seconds: that its epochs took.
-    """
-
-    preset: str
-    parameters: int
-    seconds: float
-
-
-@dataclass(frozen=True)
 class Evaluation:
-    """Scores of every split; all else is of the test sessions alone.
+    """Scores of every split; all else is of the test sessions.
 
     Attributes:
-        scores: of the network by split, in the order of ``schema.SPLITS``; corrected, as all that follows.
+        scores: of the network by split, in the order of ``schema.SPLITS``. These and all below are of
+            calibrated probabilities, if there is a calibration.
         majority_class: the commoner outcome of the training sessions, 0 or 1.
-        majority: test accuracy of always answering it.
-        repeat_last: test accuracy of answering the outcome of the track before.
-        p_not_skipped: (n,), of each test session.
-        curves: of each model, in the order of the leaderboard.
-        calibration: None where the network's probabilities are used as they are.
+        majority: accuracy of always predicting it.
+        repeat_last: accuracy of predicting the outcome of the track before.
+        p_not_skipped: float64 (n,), the network's probabilities.
+        confusion: see ``metrics.curves.confusion_matrix``.
+        calibration: None without a calibration.
         best_possible: scores of the oracles; None for real data.
     """
 
@@ -64,9 +48,8 @@ class Evaluation:
     majority: float
     repeat_last: float
     p_not_skipped: np.ndarray
-    confusion: Confusion
+    confusion: np.ndarray
     leaderboard: Leaderboard
-    curves: tuple[ModelCurves, ...]
     slices: tuple[SliceTable, ...]
     importance: Importance
     mistakes: tuple[Mistake, ...]
@@ -74,34 +57,34 @@ class Evaluation:
     best_possible: BestPossible | None = None
 
     def metrics(self) -> dict[str, Any]:
-        """All of it as JSON values; the content of metrics.json but for what the asset knows of the run.
+        """The content of metrics.json as JSON values, without the facts of the run.
 
         An estimate is ``{"value", "low", "high"}``, with the ends of its 95% interval. Probabilities are of
-        "not skipped", corrected where there is a calibration.
+        "not skipped", calibrated if there is a calibration.
 
             train, validation, test   scores of the network (``SplitScores``)
             baselines                 accuracy of two rules: majority (and its class), repeat_last_outcome
-            threshold                 probability from which on the network answers "not skipped"
+            threshold                 probability from which on the network predicts "not skipped"
             leaderboard               sessions, share_not_skipped, interval (confidence, resamples, seed),
-                                      ece_bins, and models: per model, the lowest log-loss first, every field
-                                      of ``leaderboard.Entry`` but seconds; differences are the model's minus
-                                      the network's, with beyond_chance
-            slices                    per way to part the sessions its name and slices: label, sessions,
-                                      share_not_skipped, accuracy and log_loss (estimates), few_sessions
-            importance                sessions, seed, log_loss as they are, and inputs: name, title, kind
-                                      (branch or features), rise of log-loss (estimate)
+                                      ece_bins, and models: the lowest log-loss first, facts and scores of
+                                      each (``leaderboard.Entry``); differences are the model's minus the
+                                      network's, with beyond_chance
+            slices                    per slicing its name and slices: label, sessions, share_not_skipped,
+                                      accuracy and log_loss (estimates), few_sessions
+            importance                sessions, seed, log_loss with the sessions' own inputs, and inputs:
+                                      name, title, kind (branch or features), rise of log-loss (estimate)
             mistakes                  the worst predictions (``mistakes.Mistake``), outcomes as 0 and 1
             calibration               slope, offset, threshold, sessions; validation and test: before, after
-                                      (scores), ece_before, ece_after; left out where there is none
+                                      (scores), ece_before, ece_after; absent without a calibration
             oracle                    given_past, given_state: scores, and distance (log_loss, accuracy) of
-                                      the network to them; left out for real data
+                                      the network to them; absent for real data
         """
         metrics: dict[str, Any] = {split: asdict(scores) for split, scores in self.scores.items()}
         metrics["baselines"] = {
             "majority": {"class": self.majority_class, "accuracy": self.majority},
             "repeat_last_outcome": {"accuracy": self.repeat_last},
         }
-        metrics["threshold"] = self.leaderboard.network.threshold
+        metrics["threshold"] = self.leaderboard.network.model.threshold
         metrics["leaderboard"] = self.leaderboard.metrics()
         metrics["slices"] = [table.metrics() for table in self.slices]
         metrics["importance"] = self.importance.metrics()
@@ -113,29 +96,28 @@ class Evaluation:
         return metrics
 
     def headline_metrics(self) -> dict[str, float]:
-        """Test scores, named as MLflow shows them."""
-        scores = asdict(self.scores["test"])
-        del scores["sessions"]
-        network = self.leaderboard.network
-        named = {f"test_{name}": value for name, value in scores.items()}
-        return named | {"test_pr_auc": network.pr_auc, "test_ece": network.ece}
+        """Test scores by their names in MLflow."""
+        test, network = self.scores["test"], self.leaderboard.network
+        return {
+            "test_accuracy": test.accuracy,
+            "test_log_loss": test.log_loss,
+            "test_roc_auc": test.roc_auc,
+            "test_brier": test.brier,
+            "test_pr_auc": network.pr_auc,
+            "test_ece": network.ece,
+        }
 
     def comparison_metrics(self) -> dict[str, float]:
-        """Scores of every model and importance of every input, in groups that MLflow charts together."""
-        scores = {
-            f"{score}/{entry.name}": value
-            for entry in self.leaderboard.entries
-            for score, value in (
-                ("log_loss", entry.log_loss.value),
-                ("accuracy", entry.accuracy.value),
-                ("roc_auc", entry.roc_auc.value),
-            )
-        }
-        inputs = {f"importance/{entry.name}": entry.rise.value for entry in self.importance.inputs}
-        return scores | inputs
+        """Scores of every model and importance of every input, in the groups that MLflow charts together."""
+        scores: dict[str, float] = {}
+        for entry in self.leaderboard.entries:
+            scores[f"log_loss/{entry.model.name}"] = entry.log_loss.value
+            scores[f"accuracy/{entry.model.name}"] = entry.accuracy.value
+            scores[f"roc_auc/{entry.model.name}"] = entry.roc_auc.value
+        return scores | {f"importance/{group.name}": group.rise.value for group in self.importance.inputs}
 
     def oracle_metrics(self) -> dict[str, float]:
-        """Scores of the oracles and the distance to the one that knows the past; empty for real data."""
+        """Scores of the oracles and the distance to the one given the past; empty for real data."""
         if not self.best_possible:
             return {}
         past, _ = self.best_possible.distances(self.scores["test"])
@@ -151,145 +133,119 @@ class Evaluation:
     @property
     def headline(self) -> str:
         """The result in one sentence."""
-        return readings.headline(self.scores["test"], self.majority_class, self.majority, self.repeat_last)
+        return sentences.headline(self.scores["test"], self.majority_class, self.majority, self.repeat_last)
 
     @property
-    def readings(self) -> dict[str, str]:
-        """What each part of the page says in a sentence or two; empty where there is nothing to say."""
+    def sentences(self) -> dict[str, str]:
+        """The text of each part of the page; empty for a part that is left out."""
         return {
-            "verdict": comparisons.verdict(self.leaderboard),
-            "rule": comparisons.rule(self.leaderboard),
-            "distance": comparisons.distance(self.leaderboard) if self.best_possible else "",
-            "calibration": comparisons.correction(self.calibration) if self.calibration else "",
-            "slices": comparisons.slices(self.slices),
-            "importance": comparisons.importance(self.importance),
-            "mistakes": comparisons.mistakes(self.mistakes),
+            "verdict": sentences.verdict(self.leaderboard),
+            "interval_rule": sentences.interval_rule(self.leaderboard),
+            "oracle_distance": sentences.oracle_distance(self.leaderboard),
+            "calibration": sentences.calibration(self.calibration) if self.calibration else "",
+            "slices": sentences.slices(self.slices),
+            "importance": sentences.importance(self.importance),
+            "mistakes": sentences.mistakes(self.mistakes),
         }
+
+
+def network_model(preset: str, *, parameters: int, seconds: float) -> Model:
+    """The entry of a trained network.
+
+    Args:
+        preset: its name.
+        parameters: their number.
+        seconds: of all its epochs.
+    """
+    description = "This pipeline's network, on the four branches."
+    return Model(preset, f"{preset} network", description, "network", seconds=seconds, parameters=parameters)
+
+
+_ORACLES: Final = {
+    GIVEN_PAST: Model(
+        "oracle_past", "best possible, given the past", "Knows the world's laws, and the log.", "oracle"
+    ),
+    GIVEN_STATE: Model(
+        "oracle_state", "best possible, given the state", "Also knows taste, patience and mood.", "oracle"
+    ),
+}
 
 
 def evaluate_model(
     bundles: Mapping[str, Mapping[str, Any]],
     p_not_skipped: Mapping[str, np.ndarray],
     predict: Predict,
-    network: Network,
-    sessions: Circumstances,
+    network: Model,
+    sessions: SessionAttributes,
     *,
     baselines: Sequence[BaselinePredictions] = (),
     calibration: Calibration | None = None,
     oracle: Path | None = None,
 ) -> Evaluation:
-    """Score probabilities against labels, and set the network beside everything else.
+    """Score a network, and compare it with the baselines and the oracles.
 
     Args:
         bundles: per split, the four branches, the label (n,) and the session ids (n,).
-        p_not_skipped: per split (n,), as the network gives them.
+        p_not_skipped: per split (n,), the network's probabilities, not calibrated.
         predict: the network, for the importance of its inputs.
-        network: facts about it.
-        sessions: circumstances of the test sessions.
-        baselines: with probabilities of the same test sessions.
-        calibration: fitted on the validation sessions; None leaves probabilities as they are and the
-            threshold at one half.
-        oracle: file of the best possible predictions, which only synthetic data have.
+        network: see ``network_model``.
+        sessions: attributes of the test sessions.
+        baselines: predictions of the same test sessions.
+        calibration: fitted to the validation sessions; without one, the threshold is one half.
+        oracle: file of the true probabilities, which only synthetic data have.
 
     Raises:
-        BadInputError: see ``report.oracle.oracle_chances``.
-        ContractError, TrainingError: see ``metrics.scores.score`` and ``report.leaderboard.compare``.
+        BadInputError: see ``oracle.oracle_probabilities``.
+        ContractError, TrainingError: see ``metrics.scores.score`` and ``leaderboard.compare``.
     """
     labels = {split: bundles[split][schema.LABEL] for split in schema.SPLITS}
-    test = labels["test"]
-    apply: Callable[[np.ndarray], np.ndarray] = calibration.apply if calibration else _as_they_are
+    train, test = labels["train"], labels["test"]
+    apply: Callable[[np.ndarray], np.ndarray] = calibration.apply if calibration else lambda p: p
     threshold = calibration.threshold if calibration else DECISION_THRESHOLD
-    corrected = {split: apply(p_not_skipped[split]) for split in schema.SPLITS}
-    chances = oracle_chances(oracle, np.asarray(bundles["test"][schema.SESSION_ID])) if oracle else {}
-    models = (
-        _network_model(network, corrected["test"], threshold),
-        *(_baseline_model(baseline) for baseline in baselines),
-        *(_oracle_model(name, p) for name, p in chances.items()),
-    )
-    board = compare(test, models)
+    calibrated = {split: apply(p_not_skipped[split]) for split in schema.SPLITS}
+    scores = {split: score(labels[split], calibrated[split], threshold) for split in schema.SPLITS}
+    majority_class = int(np.mean(train) > 0.5)
+
+    predictions = {dataclasses.replace(network, threshold=threshold): calibrated["test"]}
+    predictions |= {_baseline_model(baseline): baseline.p_not_skipped["test"] for baseline in baselines}
+    best_possible = None
+    if oracle:
+        truth = oracle_probabilities(oracle, np.asarray(bundles["test"][schema.SESSION_ID]))
+        predictions |= {model: truth[name] for name, model in _ORACLES.items()}
+        best_possible = BestPossible(score(test, truth[GIVEN_PAST]), score(test, truth[GIVEN_STATE]))
+    chosen = choose_sessions(len(test))
     return Evaluation(
-        scores={split: evaluate.score(labels[split], corrected[split], threshold) for split in schema.SPLITS},
-        majority_class=evaluate.majority_class(labels["train"]),
-        majority=evaluate.majority_accuracy(labels["train"], test),
-        repeat_last=evaluate.repeat_last_outcome_accuracy(bundles["test"]["skip_sequence"], test),
-        p_not_skipped=corrected["test"],
-        confusion=curves.confusion(test, corrected["test"], threshold),
-        leaderboard=board,
-        curves=_curves(test, models, board),
-        slices=score_slices(test, corrected["test"], slicings(sessions), threshold),
-        importance=_importance(bundles["test"], lambda inputs: apply(predict(inputs))),
-        mistakes=worst_mistakes(bundles["test"], corrected["test"], sessions),
-        calibration=judge_calibration(labels, p_not_skipped, calibration) if calibration else None,
-        best_possible=score_oracles(chances, test) if chances else None,
-    )
-
-
-def _as_they_are(p_not_skipped: np.ndarray) -> np.ndarray:
-    return p_not_skipped
-
-
-def _network_model(network: Network, p_not_skipped: np.ndarray, threshold: float) -> Model:
-    return Model(
-        name=network.preset,
-        title=f"{network.preset} network",
-        description="This pipeline's network, on the four branches.",
-        kind="network",
-        p_not_skipped=p_not_skipped,
-        threshold=threshold,
-        seconds=network.seconds,
-        parameters=network.parameters,
+        scores=scores,
+        majority_class=majority_class,
+        majority=float(np.mean(test == majority_class)),
+        repeat_last=float(np.mean(test == bundles["test"]["skip_sequence"][:, -1, 0])),  # padded in front
+        p_not_skipped=calibrated["test"],
+        confusion=confusion_matrix(test, calibrated["test"], threshold),
+        leaderboard=compare(test, predictions),
+        slices=score_slices(test, calibrated["test"], slicings(sessions), threshold),
+        importance=permutation_importance(
+            {name: bundles["test"][name][chosen] for name in schema.BRANCH_SHAPES},
+            test[chosen],
+            lambda inputs: apply(predict(inputs)),
+        ),
+        mistakes=worst_mistakes(bundles["test"], calibrated["test"], sessions),
+        calibration=measure_calibration(labels, p_not_skipped, calibration) if calibration else None,
+        best_possible=best_possible,
     )
 
 
 def _baseline_model(baseline: BaselinePredictions) -> Model:
     return Model(
         name=baseline.name,
-        title=baseline.title[:1].lower() + baseline.title[1:],  # it stands in sentences, too
+        title=baseline.title[:1].lower() + baseline.title[1:],  # it is used inside sentences
         description=baseline.description,
         kind="baseline",
-        p_not_skipped=baseline.p_not_skipped["test"],
         seconds=baseline.seconds,
         parameters=baseline.parameters,
     )
 
 
-_ORACLES: Final = {
-    GIVEN_PAST: ("oracle_past", "best possible, given the past", "Knows the world's laws, and the log."),
-    GIVEN_STATE: ("oracle_state", "best possible, given the state", "Also knows taste, patience and mood."),
-}
-
-
-def _oracle_model(column: str, p_not_skipped: np.ndarray) -> Model:
-    name, title, description = _ORACLES[column]
-    return Model(name, title, description, "oracle", p_not_skipped)
-
-
-def _curves(test: np.ndarray, models: Sequence[Model], board: Leaderboard) -> tuple[ModelCurves, ...]:
-    by_name = {model.name: model for model in models}
-    return tuple(
-        ModelCurves(
-            entry.title,
-            entry.kind,
-            curves.roc_curve(test, by_name[entry.name].p_not_skipped),
-            curves.reliability_curve(test, by_name[entry.name].p_not_skipped),
-        )
-        for entry in board.entries
-    )
-
-
-def _importance(test: Mapping[str, Any], predict: Predict) -> Importance:
-    chosen = choose_sessions(len(test[schema.LABEL]))
-    inputs = {name: test[name][chosen] for name in schema.BRANCH_SHAPES}
-    return permutation_importance(inputs, test[schema.LABEL][chosen], predict)
-
-
 def predictions_table(test: Mapping[str, Any], p_not_skipped: np.ndarray) -> pa.Table:
-    """``schema.PREDICTIONS``: the test sessions with their outcome and its probability."""
-    return pa.Table.from_arrays(
-        [
-            pa.array(np.asarray(test[schema.SESSION_ID])),
-            pa.array(test[schema.LABEL].astype(np.int8)),
-            pa.array(p_not_skipped),
-        ],
-        schema=schema.PREDICTIONS,
-    )
+    """The test sessions with outcome and probability, as ``schema.PREDICTIONS``."""
+    columns = [np.asarray(test[schema.SESSION_ID]), test[schema.LABEL].astype(np.int8), p_not_skipped]
+    return pa.Table.from_arrays([pa.array(column) for column in columns], schema=schema.PREDICTIONS)

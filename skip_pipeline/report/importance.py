@@ -1,11 +1,11 @@
-"""What a model listens to: how much worse it predicts when sessions exchange some of their inputs.
+"""Permutation importance: the rise of log-loss when sessions exchange some of their inputs (Breiman, 2001).
 
-Permutation importance (Breiman, 2001): the values of one group of inputs are taken from another session, the
-rest stays, and log-loss is measured again. Inputs that repeat one another cover for one another, so a group
-can matter and show little; a group that shows much is certainly used. It needs predictions alone.
+The values of one group of inputs are taken from another session, the rest stays, and log-loss is measured
+again. Correlated inputs replace one another, so a group can matter and show little; a group that shows much
+is certainly used.
 
-Sessions of equal length exchange, so that padding stays where it was. What only tells the length, position
-and session length, is therefore in no group.
+Only sessions of equal length exchange values, so that padding stays in place. Position and session length,
+which depend on the length alone, are therefore in no group of features.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from typing import Any, Final, Literal
 import numpy as np
 
 from skip_pipeline import schema
-from skip_pipeline.metrics import scores as evaluate
+from skip_pipeline.metrics import scores
 from skip_pipeline.metrics.intervals import Estimate, estimate_means
 from skip_pipeline.settings import IMPORTANCE_SEED, IMPORTANCE_SESSIONS
 
 Predict = Callable[[Mapping[str, np.ndarray]], np.ndarray]
-"""The four inputs of n sessions to the probability of "not skipped", (n,)."""
+"""Maps the four inputs of n sessions to the probability of "not skipped", (n,)."""
 
-InputKind = Literal["branch", "features"]
+GroupKind = Literal["branch", "features"]
 
 
 @dataclass(frozen=True)
@@ -32,45 +32,41 @@ class InputGroup:
     """Inputs that are exchanged together.
 
     Attributes:
-        name: identifies it in metrics.
-        title: in words.
-        kind: one of the four branches, or features of one subject, whatever branches they are in.
-        columns: per branch, which of its columns.
+        name: its key in metrics.
+        title: its name on the page.
+        kind: a whole branch, or features of one subject in every branch that has them.
+        columns: per branch, indices of its columns.
     """
 
     name: str
     title: str
-    kind: InputKind
+    kind: GroupKind
     columns: Mapping[str, tuple[int, ...]]
 
 
 @dataclass(frozen=True)
-class InputImportance:
-    """What exchanging one group costs.
-
-    Attributes:
-        rise: of log-loss, in nats, mean over the sessions; paired by session.
-    """
+class GroupImportance:
+    """Mean rise of log-loss, in nats, from exchanging one group; paired by session."""
 
     name: str
     title: str
-    kind: InputKind
+    kind: GroupKind
     rise: Estimate
 
 
 @dataclass(frozen=True)
 class Importance:
-    """All groups on the same sessions.
+    """The importance of all groups on the same sessions.
 
     Attributes:
-        sessions: number of test sessions it was measured on.
-        log_loss: of these as they are.
-        inputs: branches first, then features; within each kind the costliest first.
+        sessions: number of test sessions.
+        log_loss: of these, with their own inputs.
+        inputs: branches first, then features; within each kind the highest rise first.
     """
 
     sessions: int
     log_loss: float
-    inputs: tuple[InputImportance, ...]
+    inputs: tuple[GroupImportance, ...]
 
     def metrics(self) -> dict[str, Any]:
         """As JSON values."""
@@ -78,12 +74,12 @@ class Importance:
             "sessions": self.sessions,
             "seed": IMPORTANCE_SEED,
             "log_loss": self.log_loss,
-            "inputs": [asdict(entry) for entry in self.inputs],
+            "inputs": [asdict(group) for group in self.inputs],
         }
 
-    def of_kind(self, kind: InputKind) -> tuple[InputImportance, ...]:
+    def of_kind(self, kind: GroupKind) -> tuple[GroupImportance, ...]:
         """The groups of one kind."""
-        return tuple(entry for entry in self.inputs if entry.kind == kind)
+        return tuple(group for group in self.inputs if group.kind == kind)
 
 
 # --- Groups -------------------------------------------------------------------------------------------
@@ -94,8 +90,6 @@ _BRANCHES: Final = {
     "skip_sequence": "whether each earlier track was skipped",
     "last_track": "features of the track to predict",
 }
-
-# By what a person would ask about. Duration stands with year and popularity: facts of a release, not a sound.
 _RELEASE: Final = ("duration", "release_year", "us_popularity_estimate")
 _LOG_GROUPS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "outcomes": (
@@ -122,27 +116,22 @@ _TRACK_GROUPS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
 }
 
 
-def _of_log(name: str) -> InputGroup:
-    title, columns = _LOG_GROUPS[name]
-    where = {"session_log": tuple(schema.SESSION_LOG_BRANCH.index(column) for column in columns)}
-    repeated = {"skip_sequence": (0,)} if schema.LABEL in columns else {}
-    return InputGroup(name, title, "features", where | repeated)
+def _input_groups() -> tuple[InputGroup, ...]:
+    groups = []
+    for name, title in _BRANCHES.items():
+        groups.append(InputGroup(name, title, "branch", {name: tuple(range(schema.BRANCH_SHAPES[name][-1]))}))
+    for name, (title, features) in _LOG_GROUPS.items():
+        columns = {"session_log": tuple(schema.SESSION_LOG_BRANCH.index(feature) for feature in features)}
+        if schema.LABEL in features:
+            columns["skip_sequence"] = (0,)
+        groups.append(InputGroup(name, title, "features", columns))
+    for name, (title, features) in _TRACK_GROUPS.items():
+        at = tuple(schema.TRACK_BRANCH.index(feature) for feature in features)
+        groups.append(InputGroup(name, title, "features", {"previous_tracks": at, "last_track": at}))
+    return tuple(groups)
 
 
-def _of_tracks(name: str) -> InputGroup:
-    title, columns = _TRACK_GROUPS[name]
-    where = tuple(schema.TRACK_BRANCH.index(column) for column in columns)
-    return InputGroup(name, title, "features", {"previous_tracks": where, "last_track": where})
-
-
-INPUT_GROUPS: Final[tuple[InputGroup, ...]] = (
-    *(
-        InputGroup(name, title, "branch", {name: tuple(range(schema.BRANCH_SHAPES[name][-1]))})
-        for name, title in _BRANCHES.items()
-    ),
-    *(_of_log(name) for name in _LOG_GROUPS),
-    *(_of_tracks(name) for name in _TRACK_GROUPS),
-)
+INPUT_GROUPS: Final = _input_groups()
 """The four branches, and features by subject."""
 
 
@@ -150,7 +139,7 @@ INPUT_GROUPS: Final[tuple[InputGroup, ...]] = (
 
 
 def choose_sessions(n: int, most: int = IMPORTANCE_SESSIONS, seed: int = IMPORTANCE_SEED) -> np.ndarray:
-    """Which of n sessions to measure on: at most so many, at random, in ascending order, int64."""
+    """Draw at most so many of n sessions at random: their indices, ascending, int64."""
     return np.sort(np.random.default_rng(seed).permutation(n)[:most])
 
 
@@ -161,62 +150,60 @@ def permutation_importance(
     groups: tuple[InputGroup, ...] = INPUT_GROUPS,
     seed: int = IMPORTANCE_SEED,
 ) -> Importance:
-    """Measure every group on the same sessions, with the same exchange.
-
-    One prediction of all sessions per group, and one without any exchange.
+    """Measure every group on the same sessions, with the same partners.
 
     Args:
         inputs: ``schema.BRANCH_SHAPES`` of n sessions.
         not_skipped: labels (n,), 0 or 1.
-        predict: of the model.
-        groups: what is exchanged.
-        seed: of who exchanges with whom.
+        predict: the model; it is called once per group, and once with the sessions' own inputs.
+        groups: to exchange, one at a time.
+        seed: of the partners.
 
     Raises:
-        ContractError: see ``evaluate.score``.
+        ContractError: see ``metrics.scores.score``.
     """
     arrays = {name: np.asarray(inputs[name]) for name in schema.BRANCH_SHAPES}
     partner = partners(arrays["skip_sequence"], seed)
-    as_they_are = _losses(not_skipped, predict(arrays))
-    rises = [
-        _losses(not_skipped, predict(exchanged(arrays, group, partner))) - as_they_are for group in groups
-    ]
+
+    def losses(changed: Mapping[str, np.ndarray]) -> np.ndarray:
+        p = predict(changed)
+        scores.check_probabilities(not_skipped, p)
+        return scores.losses(not_skipped, p)
+
+    own = losses(arrays)
+    rises = estimate_means(
+        np.column_stack([losses(exchanged(arrays, group, partner)) - own for group in groups])
+    )
     measured = [
-        InputImportance(group.name, group.title, group.kind, rise)
-        for group, rise in zip(groups, estimate_means(np.column_stack(rises)), strict=True)
+        GroupImportance(group.name, group.title, group.kind, rise)
+        for group, rise in zip(groups, rises, strict=True)
     ]
-    measured.sort(key=lambda entry: (entry.kind != "branch", -entry.rise.value))
-    return Importance(len(not_skipped), float(as_they_are.mean()), tuple(measured))
-
-
-def _losses(not_skipped: np.ndarray, p_not_skipped: np.ndarray) -> np.ndarray:
-    evaluate.check_probabilities(not_skipped, p_not_skipped)
-    return evaluate.losses(not_skipped, p_not_skipped)
+    measured.sort(key=lambda group: (group.kind != "branch", -group.rise.value))
+    return Importance(len(not_skipped), float(own.mean()), tuple(measured))
 
 
 def partners(skip_sequence: np.ndarray, seed: int = IMPORTANCE_SEED) -> np.ndarray:
-    """Whose values each session gets: another session of its length, its own where it is alone; int64 (n,).
+    """The session whose values each session gets: int64 (n,), a permutation.
 
-    Sessions of a length are put in random order, and each gets the values of the next.
+    Sessions of one length are put in random order, and each gets the values of the next. A session that is
+    alone in its length keeps its own.
 
     Args:
-        skip_sequence: (n, 19, 1), whose padding tells the length.
+        skip_sequence: (n, 19, 1), whose padding gives the length.
+        seed: of the random order.
     """
     history = np.count_nonzero(skip_sequence[:, :, 0] != schema.SKIP_PADDING, axis=1)
-    n = len(history)
-    order = np.lexsort((np.random.default_rng(seed).random(n), history))
-    begins = np.flatnonzero(np.diff(history[order], prepend=-1))
-    following = np.arange(1, n + 1)
-    following[np.append(begins[1:], n) - 1] = begins  # the last of a length gets the first one's
-    partner = np.empty(n, np.int64)
-    partner[order] = order[following]
+    order = np.lexsort((np.random.default_rng(seed).random(len(history)), history))
+    partner = np.empty(len(history), np.int64)
+    for alike in np.split(order, np.flatnonzero(np.diff(history[order])) + 1):
+        partner[alike] = np.roll(alike, -1)
     return partner
 
 
 def exchanged(
     arrays: Mapping[str, np.ndarray], group: InputGroup, partner: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """The inputs with one group's columns taken from each session's partner; other branches are shared."""
+    """The inputs with one group's columns from each session's partner; unchanged branches are not copied."""
     changed = dict(arrays)
     for branch, columns in group.columns.items():
         changed[branch] = arrays[branch].copy()

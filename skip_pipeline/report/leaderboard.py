@@ -1,20 +1,20 @@
-"""Every model on the same test sessions: scores with intervals, and how far each is from the network.
+"""Every model on the same test sessions: scores with intervals, and differences from the network.
 
-All models are resampled together, so that differences are paired: what makes a session hard makes it hard
-for each of them, and leaves the difference.
+All models are scored on the same resamples, so that differences are paired: a session that is hard for every
+model cancels out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
 
 import numpy as np
+from sklearn.metrics import average_precision_score
 
 from skip_pipeline.errors import ContractError
-from skip_pipeline.metrics import curves
-from skip_pipeline.metrics import scores as evaluate
+from skip_pipeline.metrics import curves, scores
 from skip_pipeline.metrics.intervals import Estimate, estimate_means
 from skip_pipeline.settings import (
     BOOTSTRAP_RESAMPLES,
@@ -29,24 +29,22 @@ Kind = Literal["network", "baseline", "oracle"]
 
 @dataclass(frozen=True)
 class Model:
-    """Who predicts the test sessions.
+    """Facts about a model.
 
     Attributes:
-        name: identifies it in metrics, such as ``logistic_regression``.
-        title: in words.
+        name: its key in metrics, such as ``logistic_regression``.
+        title: its name on the page.
         description: one sentence.
-        kind: of oracles there are some for synthetic data alone, and nobody could train one.
-        p_not_skipped: float (n,), of each test session.
-        threshold: probability from which on it predicts "not skipped".
-        seconds: that training took; None where nothing is trained.
-        parameters: that were learnt; None where they are not counted.
+        kind: an oracle is known for synthetic data only, and cannot be trained.
+        threshold: it predicts "not skipped" from this probability on.
+        seconds: of training; None if it is not trained.
+        parameters: number learnt; None if it is not known.
     """
 
     name: str
     title: str
     description: str
     kind: Kind
-    p_not_skipped: np.ndarray
     threshold: float = DECISION_THRESHOLD
     seconds: float | None = None
     parameters: int | None = None
@@ -57,40 +55,72 @@ class Entry:
     """One model's scores on the test sessions.
 
     Attributes:
-        accuracy, log_loss, roc_auc, brier: see ``evaluate.SplitScores``. The interval of ROC AUC is that of
-            its linear part, ``evaluate.roc_auc_shares``.
-        pr_auc: ``evaluate.average_precision``, without an interval.
-        ece: ``curves.expected_calibration_error``, without an interval: resampling adds to the chance that
-            is in it already.
-        ece_by_chance: ``curves.calibration_error_by_chance``.
-        log_loss_difference, accuracy_difference: this model's minus the network's, paired; None for itself.
+        log_loss, accuracy, brier, roc_auc: see ``metrics.scores.SplitScores``.
+        pr_auc: average precision of "not skipped".
+        log_loss_difference, accuracy_difference: this model's minus the network's, paired; None for the
+            network.
     """
 
-    name: str
-    title: str
-    description: str
-    kind: Kind
-    threshold: float
-    seconds: float | None
-    parameters: int | None
-    accuracy: Estimate
+    model: Model
     log_loss: Estimate
-    roc_auc: Estimate
+    accuracy: Estimate
     brier: Estimate
-    pr_auc: float
-    ece: float
-    ece_by_chance: float
+    roc_auc: Estimate
     log_loss_difference: Estimate | None
     accuracy_difference: Estimate | None
+    pr_auc: float
+    roc: curves.RocCurve
+    reliability: tuple[curves.ReliabilityBin, ...]
+
+    @property
+    def ece(self) -> float:
+        """Expected calibration error; resampling would add to the chance in it, so it has no interval."""
+        return curves.expected_calibration_error(self.reliability)
+
+    @property
+    def ece_by_chance(self) -> float:
+        """Expected calibration error if all probabilities were right."""
+        return curves.calibration_error_by_chance(self.reliability)
+
+    def metrics(self) -> dict[str, Any]:
+        """As JSON values, without training seconds, which differ between identical runs."""
+        values = asdict(self.model)
+        del values["seconds"]
+        for name in ESTIMATED:
+            estimate: Estimate | None = getattr(self, name)
+            values[name] = asdict(estimate) if estimate else None
+            if estimate and name.endswith("_difference"):
+                values[name]["beyond_chance"] = estimate.excludes_zero
+        return values | {"pr_auc": self.pr_auc, "ece": self.ece, "ece_by_chance": self.ece_by_chance}
+
+    def row(self) -> dict[str, str | int | float | None]:
+        """As plain values, an interval in two columns."""
+        row: dict[str, str | int | float | None] = {"model": self.model.title, "kind": self.model.kind}
+        for name in ESTIMATED:
+            estimate: Estimate | None = getattr(self, name)
+            row[name] = estimate.value if estimate else None
+            row[f"{name}_low"] = estimate.low if estimate else None
+            row[f"{name}_high"] = estimate.high if estimate else None
+        return row | {
+            "pr_auc": self.pr_auc,
+            "ece": self.ece,
+            "threshold": self.model.threshold,
+            "parameters": self.model.parameters,
+            "seconds": self.model.seconds,
+        }
+
+
+ESTIMATED: Final = ("log_loss", "log_loss_difference", "accuracy", "accuracy_difference", "roc_auc", "brier")
+"""Scores with an interval, in the order shown."""
 
 
 @dataclass(frozen=True)
 class Leaderboard:
-    """Every model, the lowest log-loss first.
+    """Every model on the test sessions.
 
     Attributes:
-        sessions: number of test sessions, the same for all.
-        share_not_skipped: of them; what a coin gets as PR AUC.
+        sessions: number of test sessions.
+        share_not_skipped: of them; the PR AUC of a constant.
         entries: sorted by log-loss, then by name.
     """
 
@@ -101,152 +131,92 @@ class Leaderboard:
     @property
     def network(self) -> Entry:
         """The network's own entry."""
-        return next(entry for entry in self.entries if entry.kind == "network")
+        return next(entry for entry in self.entries if entry.model.kind == "network")
 
     @property
-    def contestants(self) -> tuple[Entry, ...]:
-        """All that can be trained: without the oracles."""
-        return tuple(entry for entry in self.entries if entry.kind != "oracle")
+    def trainable(self) -> tuple[Entry, ...]:
+        """All but the oracles."""
+        return tuple(entry for entry in self.entries if entry.model.kind != "oracle")
 
     def metrics(self) -> dict[str, Any]:
-        """Everything as JSON values, but for training seconds, which differ between identical runs."""
+        """As JSON values."""
         return {
             "sessions": self.sessions,
             "share_not_skipped": self.share_not_skipped,
             "interval": {"confidence": CONFIDENCE, "resamples": BOOTSTRAP_RESAMPLES, "seed": BOOTSTRAP_SEED},
             "ece_bins": CALIBRATION_BINS,
-            "models": [_json(entry) for entry in self.entries],
+            "models": [entry.metrics() for entry in self.entries],
         }
 
     def seconds(self) -> dict[str, float]:
-        """Seconds of training by name, of those that were trained."""
-        return {entry.name: entry.seconds for entry in self.entries if entry.seconds is not None}
+        """Training seconds by name, of the models that were trained."""
+        models = [entry.model for entry in self.entries]
+        return {model.name: model.seconds for model in models if model.seconds is not None}
+
+    def rows(self) -> list[dict[str, str | int | float | None]]:
+        """A table of plain values, one row per model."""
+        return [{"rank": rank} | entry.row() for rank, entry in enumerate(self.entries, start=1)]
 
     def table(self) -> dict[str, Any]:
-        """The same table as ``rows``, as MLflow writes one: ``columns`` and ``data``."""
+        """``rows`` in MLflow's own format of a table, ``columns`` and ``data``."""
         rows = self.rows()
         return {"columns": list(rows[0]), "data": [list(row.values()) for row in rows]}
 
-    def rows(self) -> list[dict[str, str | int | float | None]]:
-        """A table of plain values, one row per model, an interval in two columns."""
-        return [_row(rank, entry) for rank, entry in enumerate(self.entries, start=1)]
 
-
-_WITH_INTERVAL: Final = (
-    "log_loss",
-    "log_loss_difference",
-    "accuracy",
-    "accuracy_difference",
-    "roc_auc",
-    "brier",
-)
-
-
-def _json(entry: Entry) -> dict[str, Any]:
-    values = asdict(entry)
-    del values["seconds"]
-    for name in ("log_loss_difference", "accuracy_difference"):
-        difference: Estimate | None = getattr(entry, name)
-        if difference:
-            values[name]["beyond_chance"] = difference.excludes_zero
-    return values
-
-
-def _row(rank: int, entry: Entry) -> dict[str, str | int | float | None]:
-    row: dict[str, str | int | float | None] = {"rank": rank, "model": entry.title, "kind": entry.kind}
-    for name in _WITH_INTERVAL:
-        estimate: Estimate | None = getattr(entry, name)
-        row[name] = estimate.value if estimate else None
-        row[f"{name}_low"] = estimate.low if estimate else None
-        row[f"{name}_high"] = estimate.high if estimate else None
-    return row | {
-        "pr_auc": entry.pr_auc,
-        "ece": entry.ece,
-        "threshold": entry.threshold,
-        "parameters": entry.parameters,
-        "seconds": entry.seconds,
-    }
-
-
-def compare(not_skipped: np.ndarray, models: Sequence[Model]) -> Leaderboard:
-    """Score every model on the same sessions, each with its intervals and its difference to the network.
-
-    Memory is bounded by a block of resamples (``bootstrap.resampled``) and by six columns a model.
+def compare(not_skipped: np.ndarray, predictions: Mapping[Model, np.ndarray]) -> Leaderboard:
+    """Score every model on the same sessions.
 
     Args:
         not_skipped: labels (n,), 0 or 1.
-        models: exactly one of kind ``network``.
+        predictions: probabilities (n,) of each model, of which exactly one is of kind ``network``.
 
     Raises:
-        ContractError: no network or several, two models of one name; see also ``evaluate.score``.
-        TrainingError: see ``evaluate.score``.
+        ContractError: there is no network or several, or two models have one name; see also
+            ``metrics.scores.score``.
+        TrainingError: see ``metrics.scores.score``.
     """
-    _check(models)
-    for model in models:
-        evaluate.check_probabilities(not_skipped, model.p_not_skipped)
-    evaluate.need_both_outcomes(not_skipped, "the test sessions")
-    estimated = _estimated(not_skipped, models)
-    entries = (_entry(not_skipped, model, estimated[model.name]) for model in models)
-    return Leaderboard(
-        sessions=len(not_skipped),
-        share_not_skipped=float(np.mean(not_skipped)),
-        entries=tuple(sorted(entries, key=lambda entry: (entry.log_loss.value, entry.name))),
-    )
-
-
-def _check(models: Sequence[Model]) -> None:
-    names = [model.name for model in models]
-    networks = [model.name for model in models if model.kind == "network"]
+    networks = [model for model in predictions if model.kind == "network"]
     if len(networks) != 1:
-        raise ContractError(f"{len(networks)} networks are to be compared, {networks}; expected exactly one")
+        names = [model.name for model in networks]
+        raise ContractError(f"{len(networks)} networks are to be compared, {names}; expected exactly one")
+    names = [model.name for model in predictions]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ContractError(f"models {twice} come twice; give every model a name of its own")
+    for p in predictions.values():
+        scores.check_probabilities(not_skipped, p)
+    scores.need_both_outcomes(not_skipped, "the test sessions")
+
+    network = _session_scores(not_skipped, predictions[networks[0]], networks[0].threshold)
+    columns: list[dict[str, np.ndarray]] = []
+    for model, p in predictions.items():
+        values = _session_scores(not_skipped, p, model.threshold)
+        for name in ("log_loss", "accuracy"):
+            values[f"{name}_difference"] = values[name] - network[name]
+        columns.append(values)
+    found = iter(estimate_means(np.column_stack([value for values in columns for value in values.values()])))
+    entries = []
+    for (model, p), values in zip(predictions.items(), columns, strict=True):
+        estimates: dict[str, Any] = {name: next(found) for name in values}
+        if model.kind == "network":
+            estimates |= {"log_loss_difference": None, "accuracy_difference": None}
+        entries.append(
+            Entry(
+                model,
+                **estimates,
+                pr_auc=float(average_precision_score(not_skipped, p)),
+                roc=curves.roc_curve(not_skipped, p),
+                reliability=curves.reliability_curve(not_skipped, p),
+            )
+        )
+    entries.sort(key=lambda entry: (entry.log_loss.value, entry.model.name))
+    return Leaderboard(len(not_skipped), float(np.mean(not_skipped)), tuple(entries))
 
 
-def _estimated(not_skipped: np.ndarray, models: Sequence[Model]) -> dict[str, dict[str, Estimate]]:
-    """Per model: log-loss, accuracy, Brier score, ROC AUC, and the first two minus the network's."""
-    own = next(model for model in models if model.kind == "network")
-    of_network = _session_scores(not_skipped, own)
-    columns = []
-    for model in models:
-        scores = _session_scores(not_skipped, model)
-        columns += [*scores, *(a - b for a, b in zip(scores[:2], of_network[:2], strict=True))]
-    found = iter(estimate_means(np.column_stack(columns)))
-    return {model.name: {name: next(found) for name in _ESTIMATED} for model in models}
-
-
-_ESTIMATED: Final = ("log_loss", "accuracy", "brier", "roc_auc", "log_loss_difference", "accuracy_difference")
-
-
-def _session_scores(not_skipped: np.ndarray, model: Model) -> list[np.ndarray]:
-    """What each session adds to log-loss, accuracy, Brier score and ROC AUC: float64 (n,) each."""
-    p = model.p_not_skipped
-    return [
-        evaluate.losses(not_skipped, p),
-        evaluate.correct(not_skipped, p, model.threshold).astype(np.float64),
-        (p.astype(np.float64) - not_skipped) ** 2,
-        evaluate.roc_auc_shares(not_skipped, p),
-    ]
-
-
-def _entry(not_skipped: np.ndarray, model: Model, estimated: dict[str, Estimate]) -> Entry:
-    itself = model.kind == "network"
-    reliability = curves.reliability_curve(not_skipped, model.p_not_skipped)
-    return Entry(
-        name=model.name,
-        title=model.title,
-        description=model.description,
-        kind=model.kind,
-        threshold=model.threshold,
-        seconds=model.seconds,
-        parameters=model.parameters,
-        accuracy=estimated["accuracy"],
-        log_loss=estimated["log_loss"],
-        roc_auc=estimated["roc_auc"],
-        brier=estimated["brier"],
-        pr_auc=evaluate.average_precision(not_skipped, model.p_not_skipped),
-        ece=curves.expected_calibration_error(reliability),
-        ece_by_chance=curves.calibration_error_by_chance(reliability),
-        log_loss_difference=None if itself else estimated["log_loss_difference"],
-        accuracy_difference=None if itself else estimated["accuracy_difference"],
-    )
+def _session_scores(not_skipped: np.ndarray, p: np.ndarray, threshold: float) -> dict[str, np.ndarray]:
+    """Each session's contribution to the scores, whose means are the scores: float64 (n,) each."""
+    return {
+        "log_loss": scores.losses(not_skipped, p),
+        "accuracy": scores.correct(not_skipped, p, threshold).astype(np.float64),
+        "brier": (p.astype(np.float64) - not_skipped) ** 2,
+        "roc_auc": scores.roc_auc_pseudovalues(not_skipped, p),
+    }

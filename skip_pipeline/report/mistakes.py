@@ -1,4 +1,4 @@
-"""The test sessions that a model was most wrong about, as a person would want to see them."""
+"""The test sessions whose outcome the model gave the least probability."""
 
 from __future__ import annotations
 
@@ -9,21 +9,20 @@ from typing import Any
 import numpy as np
 
 from skip_pipeline import schema
-from skip_pipeline.report.circumstances import Circumstances
+from skip_pipeline.report.session_attributes import SessionAttributes
 from skip_pipeline.settings import MISTAKES_SHOWN
 
 
 @dataclass(frozen=True)
 class Mistake:
-    """One session, what happened at its last track, and what was expected.
+    """One session whose last track was predicted wrong.
 
     Attributes:
-        session_id: as delivered; text from outside.
+        session_id: as delivered; untrusted text.
         not_skipped: whether the last track was played to its end.
-        p_not_skipped: the probability that was given to that.
+        p_not_skipped: the predicted probability of that.
         outcomes: of the earlier tracks, the first one first; True where played to the end.
-        context_type, hour, premium: of the track before the last; see ``circumstances``.
-        known_track: whether the last track was played in a training session.
+        context_type, hour, premium, known_track: see ``SessionAttributes``.
     """
 
     session_id: str
@@ -36,13 +35,13 @@ class Mistake:
     known_track: bool
 
     @property
-    def p_of_what_happened(self) -> float:
-        """The probability that was given to what happened."""
+    def p_of_outcome(self) -> float:
+        """The predicted probability of the outcome."""
         return self.p_not_skipped if self.not_skipped else 1 - self.p_not_skipped
 
     @property
-    def like_the_last(self) -> bool:
-        """Whether the last track went as the one before it."""
+    def repeats_last_outcome(self) -> bool:
+        """Whether the last track has the same outcome as the track before."""
         return self.not_skipped == self.outcomes[-1]
 
     def metrics(self) -> dict[str, Any]:
@@ -53,16 +52,16 @@ class Mistake:
 def worst_mistakes(
     test: Mapping[str, Any],
     p_not_skipped: np.ndarray,
-    sessions: Circumstances,
+    sessions: SessionAttributes,
     most: int = MISTAKES_SHOWN,
 ) -> tuple[Mistake, ...]:
-    """The sessions whose outcome was given the least probability, the worst first.
+    """At most so many sessions whose outcome was given less than one half, the least probable first.
 
     Args:
-        test: the test bundle, of which ids and outcomes are gathered for the sessions shown alone.
+        test: the test bundle; ids and earlier outcomes are gathered only for the sessions returned.
         p_not_skipped: probabilities (n,).
-        sessions: of the same sessions.
-        most: how many; fewer where fewer outcomes were given less than one half.
+        sessions: attributes of the same sessions.
+        most: number of sessions.
     """
     not_skipped = np.asarray(test[schema.LABEL]) == 1
     given = np.where(not_skipped, p_not_skipped, 1 - p_not_skipped)

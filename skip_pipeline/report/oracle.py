@@ -1,8 +1,8 @@
-"""The best possible score on synthetic sessions, and how far a model is from it.
+"""The best possible score on synthetic sessions, and a model's distance from it.
 
-Only the generator of a synthetic world knows the true probability of each outcome; it leaves them beside the
-CSVs in ``oracle.parquet`` (``schema.ORACLE``, explained in ``world/oracle.py``). Nothing but the report reads
-that file: to a model it would be the answer.
+Only the generator of a synthetic world knows the true probability of each outcome. It writes them beside the
+CSVs as ``oracle.parquet`` (``schema.ORACLE``, explained in ``world/oracle.py``). Only the report reads that
+file: a model that read it would know the answers.
 """
 
 from __future__ import annotations
@@ -20,8 +20,7 @@ import pyarrow.parquet as pq
 from skip_pipeline import schema
 from skip_pipeline.errors import BadInputError
 from skip_pipeline.locations import is_local
-from skip_pipeline.metrics import scores as evaluate
-from skip_pipeline.metrics.scores import SplitScores
+from skip_pipeline.metrics.scores import SplitScores, score
 from skip_pipeline.raw.diagnosis import listed
 from skip_pipeline.raw.folder import data_source
 from skip_pipeline.settings import ORACLE_FILE
@@ -37,7 +36,7 @@ _REMEDY: Final = (
 
 @dataclass(frozen=True)
 class Distance:
-    """What a model lacks to an oracle: nats of log-loss above it, points of accuracy (in [0, 1]) below it."""
+    """A model's log-loss minus an oracle's, in nats, and an oracle's accuracy minus the model's."""
 
     log_loss: float
     accuracy: float
@@ -45,10 +44,10 @@ class Distance:
 
 @dataclass(frozen=True)
 class BestPossible:
-    """Scores that no model can beat but by luck, on the test sessions.
+    """Scores of the true probabilities on the test sessions; a model exceeds them only by chance.
 
     Attributes:
-        given_past: of the probability given what the log shows before the last track.
+        given_past: of the probability given the log before the last track.
         given_state: of the probability given the listener's hidden state as well.
     """
 
@@ -56,7 +55,7 @@ class BestPossible:
     given_state: SplitScores
 
     def distances(self, model: SplitScores) -> tuple[Distance, Distance]:
-        """From a model's scores on the same sessions to both, in the order of the attributes."""
+        """Distances of a model, scored on the same sessions, in the order of the attributes."""
         past, state = (
             Distance(model.log_loss - best.log_loss, best.accuracy - model.accuracy)
             for best in (self.given_past, self.given_state)
@@ -73,46 +72,27 @@ class BestPossible:
 
 
 def find_oracle(raw: Path) -> Path | None:
-    """The oracle of a raw folder; None where there is none or the data are real."""
+    """The oracle of a raw folder; None if there is none or the data are real."""
     path = raw / ORACLE_FILE
     return path if data_source(raw) == "synthetic" and path.exists() else None
 
 
 def best_possible(path: Path, test: Mapping[str, np.ndarray]) -> BestPossible:
-    """Score both oracles on the test sessions.
-
-    Args:
-        path: the oracle, see ``schema.ORACLE``.
-        test: the test bundle, of which ids (n,) and labels (n,) are used.
+    """Score both oracles on the ids (n,) and labels (n,) of the test bundle.
 
     Raises:
-        BadInputError: see ``oracle_chances``.
+        BadInputError: see ``oracle_probabilities``.
         ContractError, TrainingError: see ``metrics.scores.score``.
     """
-    return score_oracles(oracle_chances(path, np.asarray(test[schema.SESSION_ID])), test[schema.LABEL])
+    p = oracle_probabilities(path, np.asarray(test[schema.SESSION_ID]))
+    return BestPossible(*(score(test[schema.LABEL], p[name]) for name in (GIVEN_PAST, GIVEN_STATE)))
 
 
-def score_oracles(chances: Mapping[str, np.ndarray], not_skipped: np.ndarray) -> BestPossible:
-    """Score both oracles.
-
-    Args:
-        chances: from ``oracle_chances``.
-        not_skipped: labels (n,) of the same sessions, 0 or 1.
-
-    Raises:
-        ContractError, TrainingError: see ``metrics.scores.score``.
-    """
-    return BestPossible(
-        given_past=evaluate.score(not_skipped, chances[GIVEN_PAST]),
-        given_state=evaluate.score(not_skipped, chances[GIVEN_STATE]),
-    )
-
-
-def oracle_chances(path: Path, session_ids: np.ndarray) -> dict[str, np.ndarray]:
-    """Both oracles' probability that each session's last track is played to its end.
+def oracle_probabilities(path: Path, session_ids: np.ndarray) -> dict[str, np.ndarray]:
+    """The true probability that each session's last track is played to its end.
 
     Args:
-        path: the oracle, see ``schema.ORACLE``.
+        path: of the oracle.
         session_ids: str (n,).
 
     Returns:
@@ -122,25 +102,24 @@ def oracle_chances(path: Path, session_ids: np.ndarray) -> dict[str, np.ndarray]
         BadInputError: the file cannot be read, is not an oracle, or lacks a session.
     """
     table = _read(path)
-    place = pc.index_in(pa.array(session_ids, pa.string()), table.column(schema.SESSION_ID).combine_chunks())
+    ids = pa.array(session_ids, pa.string())
+    place = pc.index_in(ids, table.column(schema.SESSION_ID).combine_chunks())
     if place.null_count:
-        missing = pa.array(session_ids, pa.string()).filter(place.is_null()).to_pylist()
+        missing = ids.filter(place.is_null()).to_pylist()
         raise BadInputError(
-            f"{path} lacks {len(missing)} of the {len(session_ids)} test sessions, {listed(missing)}; "
+            f"{path} lacks {len(missing)} of the {len(ids)} test sessions, {listed(missing)}; "
             f"expected the set that the bundles were made from. {_REMEDY}"
         )
-    chances = {}
+    probabilities = {}
     for name in (GIVEN_PAST, GIVEN_STATE):
-        values = table.column(name).take(place)
-        inside = pc.and_(pc.greater_equal(values, 0), pc.less_equal(values, 1))
-        wrong = len(values) - (pc.sum(inside).as_py() or 0)  # neither null nor NaN is inside
-        if wrong:
+        values = table.column(name).take(place).to_numpy().astype(np.float64)
+        if wrong := np.count_nonzero(~((values >= 0) & (values <= 1))):  # null is NaN, which is counted, too
             raise BadInputError(
                 f"{path}: column {name} is no probability in {wrong} of the {len(values)} test sessions; "
                 f"expected numbers in [0, 1]. {_REMEDY}"
             )
-        chances[name] = values.to_numpy().astype(np.float64)
-    return chances
+        probabilities[name] = values
+    return probabilities
 
 
 def _read(path: Path) -> pa.Table:

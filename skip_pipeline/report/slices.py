@@ -1,4 +1,4 @@
-"""How good a model is on parts of the test sessions: by length, context, account, hour and track."""
+"""Scores on slices of the test sessions: by length, context, account, popularity, known track and hour."""
 
 from __future__ import annotations
 
@@ -10,32 +10,16 @@ import numpy as np
 from scipy import sparse
 
 from skip_pipeline import schema
-from skip_pipeline.metrics import scores as evaluate
+from skip_pipeline.metrics import scores
 from skip_pipeline.metrics.intervals import Estimate, estimates, resampled
-from skip_pipeline.report.circumstances import Circumstances
+from skip_pipeline.metrics.scores import Slicing
+from skip_pipeline.report.session_attributes import SessionAttributes
 from skip_pipeline.settings import DECISION_THRESHOLD, FEW_SESSIONS
 
 
 @dataclass(frozen=True)
-class Slicing:
-    """One way to part the test sessions.
-
-    Attributes:
-        name: identifies it in metrics.
-        title: in words.
-        labels: of the slices, in the order they are shown.
-        slice_of: int (n,), index into ``labels`` of each session.
-    """
-
-    name: str
-    title: str
-    labels: tuple[str, ...]
-    slice_of: np.ndarray
-
-
-@dataclass(frozen=True)
 class Slice:
-    """One part of the test sessions and the model's scores on it."""
+    """The model's scores on one slice."""
 
     label: str
     sessions: int
@@ -59,53 +43,41 @@ class SliceTable:
 
     def metrics(self) -> dict[str, Any]:
         """As JSON values."""
-        return {
-            "name": self.name,
-            "slices": [asdict(part) | {"few_sessions": part.few} for part in self.slices],
-        }
+        slices = [asdict(part) | {"few_sessions": part.few} for part in self.slices]
+        return {"name": self.name, "slices": slices}
 
 
-# Bounds inclusive. Most sessions have all 20 tracks, so that single lengths below would hold too few.
-_LENGTHS: Final = ((10, 12), (13, 15), (16, 19), (20, 20))
-_HOURS: Final = 4  # hours to a slice; single ones of 2,000 test sessions would hold 20 at night
-_POPULARITY_SLICES: Final = 5
-_ORDINALS: Final = (
-    "least popular fifth",
-    "second fifth",
-    "third fifth",
-    "fourth fifth",
-    "most popular fifth",
-)
+# Most sessions have all 20 tracks, so a single shorter length would hold too few.
+_LENGTHS: Final = {"10 to 12": 12, "13 to 15": 15, "16 to 19": 19, "20": 20}  # the longest of each slice
+_HOURS: Final = 4  # per slice; a single hour at night would hold 20 of 2,000 sessions
+_FIFTHS: Final = ("least popular fifth", "second fifth", "third fifth", "fourth fifth", "most popular fifth")
 
 
-def slicings(sessions: Circumstances) -> tuple[Slicing, ...]:
-    """The ways in which the report parts the test sessions."""
-    return (_by_length(sessions), _by_context(sessions), *_by_flags(sessions), _by_hour(sessions))
-
-
-def _by_length(sessions: Circumstances) -> Slicing:
-    labels = tuple(str(low) if low == high else f"{low} to {high}" for low, high in _LENGTHS)
-    ends = [high for _, high in _LENGTHS]
-    return Slicing("session_length", "Tracks in the session", labels, np.searchsorted(ends, sessions.length))
-
-
-def _by_context(sessions: Circumstances) -> Slicing:
-    levels = schema.LEVELS["context_type"]
-    at = np.searchsorted(levels, sessions.context_type)
-    at[~np.isin(sessions.context_type, levels)] = len(levels)
-    labels = tuple(level.replace("_", " ") for level in levels)
-    return Slicing("context_type", "Played from", (*labels, "a context unknown to the vocabulary"), at)
-
-
-def _by_flags(sessions: Circumstances) -> tuple[Slicing, ...]:
-    inner = np.arange(1, _POPULARITY_SLICES) / _POPULARITY_SLICES
+def slicings(sessions: SessionAttributes) -> tuple[Slicing, ...]:
+    """Every slicing of the report."""
+    contexts = schema.LEVELS["context_type"]
+    context = np.searchsorted(contexts, sessions.context_type)
+    context[~np.isin(sessions.context_type, contexts)] = len(contexts)
+    inner = np.linspace(0, 1, len(_FIFTHS) + 1)[1:-1]
     edges = np.quantile(sessions.popularity, inner) if len(sessions.popularity) else inner
     return (
+        Slicing(
+            "session_length",
+            "Tracks in the session",
+            tuple(_LENGTHS),
+            np.searchsorted(list(_LENGTHS.values()), sessions.length),
+        ),
+        Slicing(
+            "context_type",
+            "Played from",
+            (*(level.replace("_", " ") for level in contexts), "a context unknown to the vocabulary"),
+            context,
+        ),
         Slicing("premium", "Account", ("free", "premium"), sessions.premium.astype(np.int64)),
         Slicing(
             "track_popularity",
             "Popularity of the predicted track",
-            _ORDINALS,
+            _FIFTHS,
             np.searchsorted(edges, sessions.popularity, side="left"),
         ),
         Slicing(
@@ -114,18 +86,19 @@ def _by_flags(sessions: Circumstances) -> tuple[Slicing, ...]:
             ("not played in any training session", "played in a training session"),
             sessions.known_track.astype(np.int64),
         ),
+        Slicing(
+            "hour_of_day",
+            "Hour of day",
+            tuple(f"{hour:02d}:00 to {hour + _HOURS - 1:02d}:59" for hour in range(0, 24, _HOURS)),
+            sessions.hour.astype(np.int64) // _HOURS,
+        ),
     )
-
-
-def _by_hour(sessions: Circumstances) -> Slicing:
-    labels = tuple(f"{hour:02d}:00 to {hour + _HOURS - 1:02d}:59" for hour in range(0, 24, _HOURS))
-    return Slicing("hour_of_day", "Hour of day", labels, sessions.hour.astype(np.int64) // _HOURS)
 
 
 def score_slices(
     not_skipped: np.ndarray,
     p_not_skipped: np.ndarray,
-    ways: Sequence[Slicing],
+    slicings: Sequence[Slicing],
     threshold: float = DECISION_THRESHOLD,
 ) -> tuple[SliceTable, ...]:
     """Accuracy and log-loss of every slice, with intervals from the same resamples as the leaderboard's.
@@ -133,47 +106,46 @@ def score_slices(
     Args:
         not_skipped: labels (n,), 0 or 1.
         p_not_skipped: probabilities (n,).
-        ways: to part the sessions.
-        threshold: probability from which on a track is predicted as played.
+        slicings: of the same sessions.
+        threshold: a track is predicted as played from this probability on.
 
     Raises:
-        ContractError, TrainingError: see ``evaluate.score``.
+        ContractError, TrainingError: see ``metrics.scores.score``.
     """
-    evaluate.check_probabilities(not_skipped, p_not_skipped)
-    evaluate.need_both_outcomes(not_skipped, "the test sessions")
+    scores.check_probabilities(not_skipped, p_not_skipped)
+    scores.need_both_outcomes(not_skipped, "the test sessions")
     n = len(not_skipped)
-    sizes = [len(way.labels) for way in ways]
-    first = np.cumsum([0, *sizes])
-    member = np.concatenate([way.slice_of + at for way, at in zip(ways, first[:-1], strict=True)])
-    every = np.tile(np.arange(n), len(ways))
-    values = (
-        np.ones(n),
-        evaluate.losses(not_skipped, p_not_skipped),
-        evaluate.correct(not_skipped, p_not_skipped, threshold).astype(np.float64),
-    )
-    # (slices, n) each: a session is in one slice of each way, so nearly all is zero.
-    sums = sparse.vstack(
-        [sparse.csr_array((v[every], (member, every)), shape=(first[-1], n)) for v in values], format="csr"
-    )
+    # One column per slice, 1 for its sessions. Sparse, since a session is in one slice of each slicing.
+    members = sparse.hstack([_one_hot(slicing) for slicing in slicings], format="csr")
+    sessions = members.sum(axis=0)
+    members = members[:, np.flatnonzero(sessions)]
+    sums = [
+        members.multiply(values[:, None]).tocsr()
+        for values in (
+            scores.losses(not_skipped, p_not_skipped),
+            scores.correct(not_skipped, p_not_skipped, threshold),
+        )
+    ]
 
     def means(counts: np.ndarray) -> np.ndarray:
-        sessions, *totals = np.split((sums @ counts.T).T, len(values), axis=1)
-        nothing = np.full_like(sessions, np.nan)
-        return np.hstack([np.divide(t, sessions, out=nothing.copy(), where=sessions > 0) for t in totals])
+        drawn = counts @ members
+        with np.errstate(invalid="ignore"):  # 0 / 0 where a resample holds no session of a slice
+            return np.hstack([counts @ of_value / drawn for of_value in sums])
 
     found = estimates(means(np.ones((1, n)))[0], resampled(n, means))
-    losses, accuracies = found[: first[-1]], found[first[-1] :]
-    count = np.bincount(member, minlength=first[-1])
-    played = np.bincount(member, weights=not_skipped[every], minlength=first[-1])
-    return tuple(
-        SliceTable(
-            way.name,
-            way.title,
-            tuple(
-                Slice(label, int(count[i]), float(played[i] / count[i]), accuracies[i], losses[i])
-                for i, label in enumerate(way.labels, start=at)
-                if count[i]
-            ),
-        )
-        for way, at in zip(ways, first[:-1].tolist(), strict=True)
-    )
+    losses, accuracies = found[: len(found) // 2], found[len(found) // 2 :]
+    played = not_skipped.astype(np.float64) @ members
+    names = [(slicing.name, label) for slicing in slicings for label in slicing.labels]
+    slices: dict[str, list[Slice]] = {slicing.name: [] for slicing in slicings}
+    for column, k, log_loss, accuracy in zip(
+        np.flatnonzero(sessions), played, losses, accuracies, strict=True
+    ):
+        name, label = names[column]
+        share = float(k / sessions[column])
+        slices[name].append(Slice(label, int(sessions[column]), share, accuracy, log_loss))
+    return tuple(SliceTable(slicing.name, slicing.title, tuple(slices[slicing.name])) for slicing in slicings)
+
+
+def _one_hot(slicing: Slicing) -> sparse.csr_array:
+    n = len(slicing.slice_of)
+    return sparse.csr_array((np.ones(n), (np.arange(n), slicing.slice_of)), shape=(n, len(slicing.labels)))

@@ -175,7 +175,7 @@ def test_no_sessions_have_no_features(tastes: Tastes) -> None:
     assert rows.shape == (0, len(names))
 
 
-def test_features_and_rivals_load_neither_tensorflow_nor_dagster_nor_mlflow() -> None:
+def test_features_and_models_load_neither_tensorflow_nor_dagster_nor_mlflow() -> None:
     loaded = loaded_after("import skip_pipeline.baselines.features, skip_pipeline.baselines.predictors")
 
     assert "sklearn" in loaded

@@ -12,7 +12,8 @@ from sklearn.metrics import log_loss
 
 from skip_pipeline import schema
 from skip_pipeline.baselines import fit as baselines
-from skip_pipeline.baselines.fit import BaselinePredictions, fit_baselines, read_baselines, write_baselines
+from skip_pipeline.baselines.fit import fit_baselines
+from skip_pipeline.baselines.predictions import BaselinePredictions, read_baselines, write_baselines
 from skip_pipeline.errors import ContractError, MissingInputError, TrainingError
 from skip_pipeline.networks import listening
 from skip_pipeline_tests.builders import assert_says, refusal
@@ -45,11 +46,9 @@ def fitted(bundles: Bundles) -> dict[str, BaselinePredictions]:
 
 
 @pytest.fixture
-def written(
-    tmp_path: Path, bundles: Bundles, fitted: dict[str, BaselinePredictions]
-) -> tuple[Path, BaselinePredictions]:
+def written(tmp_path: Path, bundles: Bundles, fitted: dict[str, BaselinePredictions]) -> Path:
     write_baselines(tmp_path, tuple(fitted.values()), bundles, data_source="synthetic")
-    return tmp_path, fitted["gradient_boosted_trees"]
+    return tmp_path
 
 
 def without(arrays: dict[str, Any], chosen: np.ndarray) -> dict[str, Any]:
@@ -72,15 +71,13 @@ def test_every_validation_and_test_session_gets_a_probability(
     for p in baseline.p_not_skipped.values():
         assert p.dtype == np.float64
         assert ((p > 0) & (p < 1)).all()
-    assert baseline.title
-    assert baseline.description.endswith(".")
-    assert baseline.seconds >= 0
+    assert baseline.title != baseline.description
     assert baseline.sessions == 160
 
 
 def test_the_majority_is_the_share_of_training_sessions() -> None:
     split = bundle(["pppp", "ppp1", "ppp2", "pppp", "pppp"])
-    [majority] = [baselines._majority({"train": split, "validation": split, "test": split})]
+    majority = baselines._majority({"train": split, "validation": split, "test": split})
 
     assert majority.p_not_skipped["test"].tolist() == [0.6] * 5
     assert majority.parameters == 1
@@ -112,21 +109,14 @@ def test_models_learn_what_rules_cannot_see(bundles: Bundles, fitted: dict[str, 
     assert max(losses["logistic_regression"], losses["gradient_boosted_trees"]) < losses["majority"] - 0.03
 
 
-def test_no_label_of_a_predicted_session_is_read(
+def test_fitting_again_without_the_labels_of_test_sessions_gives_the_same(
     bundles: Bundles, fitted: dict[str, BaselinePredictions]
 ) -> None:
     turned = bundles | {"test": bundles["test"] | {schema.LABEL: 1 - bundles["test"][schema.LABEL]}}
 
     for baseline in fit_baselines(turned):
-        assert np.array_equal(baseline.p_not_skipped["test"], fitted[baseline.name].p_not_skipped["test"]), (
-            baseline.name
-        )
-
-
-def test_fitting_again_gives_the_same(bundles: Bundles, fitted: dict[str, BaselinePredictions]) -> None:
-    for baseline in fit_baselines(bundles):
         for split, p in baseline.p_not_skipped.items():
-            assert np.array_equal(p, fitted[baseline.name].p_not_skipped[split])
+            assert np.array_equal(p, fitted[baseline.name].p_not_skipped[split]), baseline.name
 
 
 def test_models_say_how_they_were_made(fitted: dict[str, BaselinePredictions]) -> None:
@@ -157,7 +147,7 @@ def test_models_see_no_more_training_sessions_than_they_may(bundles: Bundles) ->
 def test_the_draw_of_sessions_keeps_their_order_and_depends_on_the_seed(bundles: Bundles) -> None:
     train = bundles["train"] | {"last_track": np.repeat(np.arange(160.0)[:, None], 31, axis=1)}
     drawn, again, other = (
-        baselines._some(train, 50, seed)["last_track"][:, 0].tolist() for seed in (0, 0, 1)
+        baselines._sample(train, 50, seed)["last_track"][:, 0].tolist() for seed in (0, 0, 1)
     )
 
     assert drawn == sorted(set(drawn))
@@ -222,27 +212,18 @@ def test_what_is_written_is_read_back(
         assert read.seconds == pytest.approx(wrote.seconds, abs=1e-3)
         plain = {"p_not_skipped": {}, "seconds": 0.0}
         assert dataclasses.replace(read, **plain) == dataclasses.replace(wrote, **plain)
-
-
-def test_the_table_is_one_row_a_session_validation_first(written: tuple[Path, BaselinePredictions]) -> None:
-    folder, trees = written
-    table = pq.read_table(folder / "baselines.parquet")
-
+    table = pq.read_table(tmp_path / "baselines.parquet")
     assert table.schema.equals(schema.BASELINE_PREDICTIONS)
     assert table["split"].to_pylist() == ["validation"] * 40 + ["test"] * 60
     assert table["session_id"].to_pylist()[39:41] == ["validation-39", "test-0"]
-    assert table["gradient_boosted_trees"].to_pylist()[40:] == trees.p_not_skipped["test"].tolist()
 
 
-def test_baselines_of_other_sessions_are_refused(
-    written: tuple[Path, BaselinePredictions], bundles: Bundles
-) -> None:
-    folder, _ = written
+def test_baselines_of_other_sessions_are_refused(written: Path, bundles: Bundles) -> None:
     ids = bundles["test"][schema.SESSION_ID].copy()
     ids[3] = "else-3"
 
     changed = bundles | {"test": bundles["test"] | {schema.SESSION_ID: ids}}
-    message = refusal(ContractError, lambda: read_baselines(folder.joinpath, changed))
+    message = refusal(ContractError, lambda: read_baselines(written.joinpath, changed))
     assert_says(
         message,
         "baselines.parquet",
@@ -251,10 +232,7 @@ def test_baselines_of_other_sessions_are_refused(
     )
 
 
-def test_sessions_that_changed_sides_are_refused(
-    written: tuple[Path, BaselinePredictions], bundles: Bundles
-) -> None:
-    folder, _ = written
+def test_sessions_that_changed_sides_are_refused(written: Path, bundles: Bundles) -> None:
     validation = without(bundles["validation"], np.arange(39))
     moved = {
         name: np.concatenate([bundles["validation"][name][39:], array])
@@ -263,41 +241,32 @@ def test_sessions_that_changed_sides_are_refused(
 
     message = refusal(
         ContractError,
-        lambda: read_baselines(folder.joinpath, bundles | {"validation": validation, "test": moved}),
+        lambda: read_baselines(written.joinpath, bundles | {"validation": validation, "test": moved}),
     )
     assert_says(message, "row 39 is 'validation', not 'test'", "materialize baseline_models again")
 
 
-def test_another_number_of_sessions_is_refused(
-    written: tuple[Path, BaselinePredictions], bundles: Bundles
-) -> None:
-    folder, _ = written
+def test_another_number_of_sessions_is_refused(written: Path, bundles: Bundles) -> None:
     fewer = bundles | {"test": without(bundles["test"], np.arange(59))}
 
-    message = refusal(ContractError, lambda: read_baselines(folder.joinpath, fewer))
+    message = refusal(ContractError, lambda: read_baselines(written.joinpath, fewer))
     assert_says(message, "predictions for 100 sessions, and the bundles have 99")
 
 
 @pytest.mark.parametrize("name", ["baselines.parquet", "baselines.json"])
-def test_a_missing_file_is_missed(
-    written: tuple[Path, BaselinePredictions], bundles: Bundles, name: str
-) -> None:
-    folder, _ = written
-    (folder / name).unlink()
+def test_a_missing_file_is_missed(written: Path, bundles: Bundles, name: str) -> None:
+    (written / name).unlink()
 
     assert_says(
-        refusal(MissingInputError, lambda: read_baselines(folder.joinpath, bundles)), name, "materialize"
+        refusal(MissingInputError, lambda: read_baselines(written.joinpath, bundles)), name, "materialize"
     )
 
 
 @pytest.mark.parametrize("damage", ["{", "[]", json.dumps({"majority": {}})])
-def test_damaged_facts_are_refused(
-    written: tuple[Path, BaselinePredictions], bundles: Bundles, damage: str
-) -> None:
-    folder, _ = written
-    (folder / "baselines.json").write_text(damage)
+def test_damaged_facts_are_refused(written: Path, bundles: Bundles, damage: str) -> None:
+    (written / "baselines.json").write_text(damage)
 
-    message = refusal(ContractError, lambda: read_baselines(folder.joinpath, bundles))
+    message = refusal(ContractError, lambda: read_baselines(written.joinpath, bundles))
     assert_says(message, "baselines.json is damaged", "materialize baseline_models again")
 
 

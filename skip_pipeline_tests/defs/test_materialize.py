@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from skip_pipeline import schema
-from skip_pipeline.baselines.fit import read_baselines
+from skip_pipeline.baselines.predictions import read_baselines
 from skip_pipeline.bundles.gather import open_bundle
 from skip_pipeline.cli.run import headline
 from skip_pipeline.metrics.scores import score

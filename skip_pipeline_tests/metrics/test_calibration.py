@@ -23,7 +23,7 @@ def sessions(
     return labels, expit(slope * true + offset)
 
 
-def test_a_network_too_sure_of_itself_is_scaled_back() -> None:
+def test_an_overconfident_network_is_scaled_back() -> None:
     labels, p = sessions(20_000, slope=2.0)
     found = fit(labels, p)
 
@@ -137,7 +137,7 @@ def test_a_calibration_that_lacks_a_value_is_refused() -> None:
 @pytest.mark.parametrize("labels", [[], [1, 1, 1], [0, 0]])
 def test_no_session_or_one_outcome_cannot_calibrate(labels: list[int]) -> None:
     message = refusal(TrainingError, lambda: fit(np.array(labels, float), np.full(len(labels), 0.3)))
-    assert_says(message, f"of {len(labels)} validation sessions", "both outcomes", "Deliver more sessions")
+    assert_says(message, "validation sessions", f"{sum(labels)} of {len(labels)}", "Deliver more sessions")
 
 
 @pytest.mark.parametrize("strange", [np.nan, -0.1, 1.5])
@@ -154,5 +154,5 @@ def test_labels_must_be_labels_of_the_same_sessions() -> None:
         refusal(ContractError, lambda: fit(np.array([0, 1]), np.array([0.5]))), "(2,)", "(1,)", "same split"
     )
     assert_says(
-        refusal(ContractError, lambda: fit(np.array([0, np.nan, 2]), np.full(3, 0.5))), "2 of 3 labels"
+        refusal(ContractError, lambda: fit(np.array([0, np.nan, 2]), np.full(3, 0.5))), "2 of 3 values"
     )

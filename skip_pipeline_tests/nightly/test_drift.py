@@ -8,6 +8,7 @@ import pytest
 from skip_pipeline.errors import ContractError
 from skip_pipeline.nightly.drift import find_drift, stability_index
 from skip_pipeline.nightly.profile import EARLIER_OUTCOME, PREDICTED_OUTCOME, Distribution, Profile
+from skip_pipeline_tests.builders import assert_says, refusal
 
 
 def of(sessions: int = 100_000, **features: tuple[tuple[str, ...], list[int]]) -> Profile:
@@ -70,8 +71,29 @@ def test_unknown_levels_are_an_alarm_at_one_in_a_thousand():
     assert not find_drift(before, of(context=(levels, [99_950, 50])))[0].alarm
 
 
-def test_profiles_of_other_features_or_levels_are_refused():
-    with pytest.raises(ContractError, match="different features"):
-        find_drift(of(tempo=(("a",), [1])), of(key=(("a",), [1])))
-    with pytest.raises(ContractError, match="tempo has other levels"):
-        find_drift(of(tempo=(("a",), [1])), of(tempo=(("b",), [1])))
+def test_alarms_come_first_then_the_largest_index_relative_to_its_limit():
+    levels, outcomes = ("a", "b", "unknown"), ("skipped", "not skipped")
+    before = of(
+        new=(levels, [50, 50, 0]), still=(levels, [50, 50, 0]), **{PREDICTED_OUTCOME: (outcomes, [50, 50])}
+    )
+    now = of(
+        new=(levels, [50, 50, 1]), still=(levels, [45, 55, 0]), **{PREDICTED_OUTCOME: (outcomes, [51, 49])}
+    )
+
+    assert [drift.feature for drift in find_drift(before, now)] == ["new", PREDICTED_OUTCOME, "still"]
+
+
+def test_the_limit_of_chance_is_a_quantile_of_chi_squared_over_the_sessions():
+    levels = ("a", "b", "c")
+    found = find_drift(of(100, tempo=(levels, [1, 1, 1])), of(50, tempo=(levels, [1, 1, 1])))
+    # Of 2 degrees of freedom, the quantile that is exceeded with probability q is -2 ln q.
+    assert found[0].limit == pytest.approx(-2 * math.log(1e-5) * (1 / 100 + 1 / 50))
+
+
+@pytest.mark.parametrize(
+    ("other", "fact"),
+    [(of(key=(("a",), [1])), "different features"), (of(tempo=(("b",), [1])), "tempo has other levels")],
+)
+def test_profiles_of_other_features_or_levels_are_refused(other, fact):
+    message = refusal(ContractError, lambda: find_drift(of(tempo=(("a",), [1])), other))
+    assert_says(message, fact, "train and promote a model again")

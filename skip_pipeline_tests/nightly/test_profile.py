@@ -5,16 +5,24 @@ import json
 import numpy as np
 import pytest
 
+from skip_pipeline import schema
 from skip_pipeline.bundles.records import UNKNOWN
 from skip_pipeline.errors import ContractError, TrainingError
-from skip_pipeline.nightly.profile import EARLIER_OUTCOME, PREDICTED_OUTCOME, Profile, feature_names, profile
+from skip_pipeline.nightly.profile import (
+    EARLIER_OUTCOME,
+    PREDICTED_OUTCOME,
+    Distribution,
+    Profile,
+    profile_sessions,
+)
+from skip_pipeline_tests.builders import assert_says, refusal
 from skip_pipeline_tests.nightly.sessions import part, track_table
 
 PLAYED, SKIPPED = [1] * 9 + [0], [0] * 10 + [1]  # 10 and 11 tracks
 
 
 def test_sessions_plays_and_outcomes_are_counted():
-    found = profile([part([PLAYED, SKIPPED])], track_table())
+    found = profile_sessions([part([PLAYED, SKIPPED])], track_table())
 
     assert (found.sessions, found.plays) == (2, 21)
     assert found.features[PREDICTED_OUTCOME].counts.tolist() == [1, 1]
@@ -23,23 +31,23 @@ def test_sessions_plays_and_outcomes_are_counted():
 
 
 def test_parts_add_up():
-    both = profile([part([PLAYED]), part([SKIPPED])], track_table())
+    both = profile_sessions([part([PLAYED]), part([SKIPPED])], track_table())
 
-    assert both.to_json() == profile([part([PLAYED, SKIPPED])], track_table()).to_json()
+    assert both.to_json() == profile_sessions([part([PLAYED, SKIPPED])], track_table()).to_json()
 
 
 def test_one_split_of_a_shard_counts_its_own_rows_alone():
     whole = part([PLAYED, SKIPPED])
     whole.sessions["split"] = [0, 2]
 
-    found = profile([whole.of_split("test")], track_table())
+    found = profile_sessions([whole.of_split("test")], track_table())
 
     assert (found.sessions, found.plays) == (1, 11)
     assert found.features[EARLIER_OUTCOME].counts.tolist() == [10, 0]
 
 
 def test_a_level_outside_the_vocabulary_is_counted_as_unknown():
-    found = profile([part([PLAYED], context=UNKNOWN["context_type"])], track_table())
+    found = profile_sessions([part([PLAYED], context=UNKNOWN["context_type"])], track_table())
 
     context = found.features["context_type"]
     assert dict(zip(context.levels, context.counts.tolist(), strict=True))["unknown"] == 9
@@ -47,14 +55,14 @@ def test_a_level_outside_the_vocabulary_is_counted_as_unknown():
 
 
 def test_a_mode_outside_the_vocabulary_is_counted_as_unknown():
-    found = profile([part([PLAYED])], track_table(mode=["minor"] * 3 + ["lydian"] + ["major"] * 16))
+    found = profile_sessions([part([PLAYED])], track_table(mode=["minor"] * 3 + ["lydian"] + ["major"] * 16))
 
     assert found.features["mode"].counts.tolist() == [6, 3, 1]
 
 
 def test_numbers_get_bins_of_equally_many_plays():
     tracks = [list(range(10)), list(range(10, 20))]
-    found = profile([part([PLAYED, PLAYED], tracks=tracks)], track_table())
+    found = profile_sessions([part([PLAYED, PLAYED], tracks=tracks)], track_table())
 
     tempo = found.features["tempo"]
     assert tempo.counts.tolist() == [1, 2, 2, 2, 2, 2, 2, 2, 2, 3]
@@ -63,7 +71,7 @@ def test_numbers_get_bins_of_equally_many_plays():
 
 
 def test_a_number_that_never_varies_gets_one_bin():
-    found = profile([part([PLAYED])], track_table(tempo=[120.0] * 20))
+    found = profile_sessions([part([PLAYED])], track_table(tempo=[120.0] * 20))
 
     assert found.features["tempo"].levels == ("all",)
     assert found.features["tempo"].counts.tolist() == [10]
@@ -72,7 +80,7 @@ def test_a_number_that_never_varies_gets_one_bin():
 def test_tracks_that_are_not_played_make_no_bins():
     tempo = [100.0] * 5 + [200.0] * 5 + [0.0] * 10
 
-    found = profile([part([PLAYED])], track_table(tempo=tempo)).features["tempo"]
+    found = profile_sessions([part([PLAYED])], track_table(tempo=tempo)).features["tempo"]
 
     assert found.edges is not None
     assert found.edges.tolist() == [200.0]
@@ -80,33 +88,57 @@ def test_tracks_that_are_not_played_make_no_bins():
 
 
 def test_another_profile_lends_its_bins():
-    reference = profile([part([PLAYED])], track_table(tempo=[float(i) for i in range(20)]))
-    found = profile([part([PLAYED])], track_table(tempo=[1000.0] * 20), like=reference).features["tempo"]
+    reference = profile_sessions([part([PLAYED])], track_table(tempo=[float(i) for i in range(20)]))
+    found = profile_sessions([part([PLAYED])], track_table(tempo=[1000.0] * 20), bins_of=reference).features[
+        "tempo"
+    ]
 
     assert found.levels == reference.features["tempo"].levels
     assert found.counts.tolist() == [0] * (len(found.levels) - 1) + [10]
 
 
 def test_a_profile_survives_json():
-    found = profile([part([PLAYED, SKIPPED])], track_table())
+    found = profile_sessions([part([PLAYED, SKIPPED])], track_table())
 
     again = Profile.from_json(json.loads(json.dumps(found.to_json())))
 
     assert again.to_json() == found.to_json()
-    assert set(found.features) == set(feature_names())
+    assert set(schema.NUMERIC_TRACK_FEATURES) < set(found.features)
     assert np.array_equal(again.features["tempo"].shares, found.features["tempo"].shares)
 
 
-def test_a_damaged_profile_is_refused():
-    with pytest.raises(ContractError, match="cannot be read"):
-        Profile.from_json({"sessions": 1})
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"sessions": 1},
+        {"sessions": "many", "plays": 1, "features": {}},
+        {"features": {"tempo": {}}},
+        {"features": None},
+    ],
+)
+def test_a_damaged_profile_is_refused(content):
+    assert_says(
+        refusal(ContractError, lambda: Profile.from_json(content)), "cannot be read", "train a model again"
+    )
 
 
 def test_no_session_is_refused():
-    with pytest.raises(TrainingError, match="no session to profile"):
-        profile([], track_table())
+    message = refusal(TrainingError, lambda: profile_sessions([], track_table()))
+    assert_says(message, "no session to profile", "materialize tensor_bundles again")
 
 
-def test_bins_of_another_version_are_refused():
-    with pytest.raises(ContractError, match="no bins of duration"):
-        profile([part([PLAYED])], track_table(), like=Profile(1, 1, {}))
+@pytest.mark.parametrize("features", [{}, {"duration": Distribution(("a",), np.array([1]))}])
+def test_bins_of_another_version_are_refused(features):
+    other = Profile(1, 1, features)
+    message = refusal(ContractError, lambda: profile_sessions([part([PLAYED])], track_table(), bins_of=other))
+    assert_says(message, "no bins of duration", "train a model again")
+
+
+def test_seeks_are_counted_up_to_two_and_flags_by_row():
+    some = part([PLAYED])
+    some.rows["hist_user_behavior_n_seekfwd"][:3] = [1, 2, 9]
+    some.rows["flags"][:4] |= 1  # skip_1
+    found = profile_sessions([some], track_table())
+
+    assert found.features["hist_user_behavior_n_seekfwd"].counts.tolist() == [6, 1, 2]
+    assert found.features["skip_1"].counts.tolist() == [5, 4]

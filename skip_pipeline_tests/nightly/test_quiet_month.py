@@ -9,7 +9,7 @@ import pytest
 from skip_pipeline import schema
 from skip_pipeline.bundles.gather import open_bundle
 from skip_pipeline.nightly.drift import find_drift
-from skip_pipeline.nightly.profile import profile
+from skip_pipeline.nightly.profile import profile_sessions
 from skip_pipeline.nightly.reference import delivered_shards
 from skip_pipeline.settings import TRACK_TABLE, DataLayout
 from skip_pipeline.stages import flow as stages
@@ -37,9 +37,10 @@ def test_a_quiet_month_raises_at_most_one_false_alarm_in_a_hundred(layout):
             parts.setdefault(part.name, []).append(part)
     tracks = read_table(layout.merged / TRACK_TABLE, schema.TRACK_FEATURES)
     days = sorted(parts)
-    reference = profile([p for day in days[:TRAINING_DAYS] for p in parts[day]], tracks)
+    reference = profile_sessions([p for day in days[:TRAINING_DAYS] for p in parts[day]], tracks)
     nights = [
-        find_drift(reference, profile(parts[day], tracks, like=reference)) for day in days[TRAINING_DAYS:]
+        find_drift(reference, profile_sessions(parts[day], tracks, bins_of=reference))
+        for day in days[TRAINING_DAYS:]
     ]
     asked = [drift for night in nights for drift in night]
 

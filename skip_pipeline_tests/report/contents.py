@@ -1,13 +1,15 @@
-"""A small history, curves and comparisons for the report's tests."""
+"""A small evaluation and a training history, for the tests of plots, sentences and pages."""
+
+import numpy as np
 
 from skip_pipeline.metrics.calibration import Calibration
-from skip_pipeline.metrics.curves import Confusion, ReliabilityBin, RocCurve
+from skip_pipeline.metrics.curves import ReliabilityBin, RocCurve
 from skip_pipeline.metrics.intervals import Estimate
 from skip_pipeline.metrics.scores import SplitScores
-from skip_pipeline.report.calibration import CalibrationEffect, CalibrationReport
-from skip_pipeline.report.comparison_plots import ModelCurves
-from skip_pipeline.report.importance import Importance, InputImportance
-from skip_pipeline.report.leaderboard import Entry, Kind, Leaderboard
+from skip_pipeline.report.calibration_effect import CalibrationEffect, CalibrationReport
+from skip_pipeline.report.evaluation import Evaluation
+from skip_pipeline.report.importance import GroupImportance, Importance
+from skip_pipeline.report.leaderboard import Entry, Kind, Leaderboard, Model
 from skip_pipeline.report.mistakes import Mistake
 from skip_pipeline.report.slices import Slice, SliceTable
 from skip_pipeline.training.history import EpochReport
@@ -28,7 +30,7 @@ HISTORY = tuple(
     )
     for epoch, validation_loss in enumerate((0.65, 0.5, 0.55), start=1)
 )
-CONFUSION = Confusion(12, 3, 1, 4)
+CONFUSION = np.array([[12, 3], [1, 4]])
 ROC = RocCurve((0.0, 0.2, 1.0), (0.0, 0.8, 1.0), 0.8)
 RELIABILITY = (ReliabilityBin(10, 0.2, 0.1), ReliabilityBin(10, 0.6, 0.4))
 SCORES = SplitScores(sessions=2013, accuracy=0.751, log_loss=0.5012, roc_auc=0.8123, brier=0.1678)
@@ -48,24 +50,18 @@ def entry(
     parameters: int | None = 20_770,
 ) -> Entry:
     """A model of a leaderboard whose network has a log-loss of one half."""
-    itself = kind == "network"
+    title, description = name.replace("_", " "), f"What {name} does."
     return Entry(
-        name=name,
-        title=name.replace("_", " "),
-        description=f"What {name} does.",
-        kind=kind,
-        threshold=0.5,
-        seconds=seconds,
-        parameters=parameters,
+        Model(name, title, description, kind, seconds=seconds, parameters=parameters),
         accuracy=around(0.751),
         log_loss=around(log_loss),
         roc_auc=around(0.8123),
         brier=around(0.1678),
         pr_auc=0.777,
-        ece=0.031,
-        ece_by_chance=0.024,
-        log_loss_difference=None if itself else around(log_loss - 0.5),
-        accuracy_difference=None if itself else around(-0.04),
+        log_loss_difference=None if kind == "network" else around(log_loss - 0.5),
+        accuracy_difference=None if kind == "network" else around(-0.04),
+        roc=ROC,
+        reliability=RELIABILITY,
     )
 
 
@@ -95,9 +91,9 @@ IMPORTANCE = Importance(
     1000,
     0.51,
     (
-        InputImportance("session_log", "the log", "branch", around(0.09)),
-        InputImportance("outcomes", "what was heard", "features", around(0.18)),
-        InputImportance("seeks", "seeks", "features", around(-0.001)),
+        GroupImportance("session_log", "the log", "branch", around(0.09)),
+        GroupImportance("outcomes", "what was heard", "features", around(0.18)),
+        GroupImportance("seeks", "seeks", "features", around(-0.001)),
     ),
 )
 MISTAKES = (
@@ -111,17 +107,16 @@ CALIBRATION = CalibrationReport(
         "test": CalibrationEffect(SplitScores(2013, 0.741, 0.5112, 0.8123, 0.1778), SCORES, 0.05, 0.02),
     },
 )
-CURVES = (
-    ModelCurves("best possible", "oracle", ROC, RELIABILITY),
-    ModelCurves("fast network", "network", ROC, RELIABILITY),
-    ModelCurves("trees", "baseline", RocCurve((0.0, 1.0), (0.0, 1.0), 0.5), (ReliabilityBin(20, 0.4, 0.4),)),
+EVALUATION = Evaluation(
+    scores={"train": SCORES, "validation": SCORES, "test": SCORES},
+    majority_class=0,
+    majority=0.55,
+    repeat_last=0.612,
+    p_not_skipped=np.array([0.5]),
+    confusion=CONFUSION,
+    leaderboard=BOARD,
+    slices=SLICES,
+    importance=IMPORTANCE,
+    mistakes=MISTAKES,
+    calibration=CALIBRATION,
 )
-READINGS = {
-    "verdict": "The network is second.",
-    "rule": "What is beyond chance.",
-    "distance": "It lacks little.",
-    "calibration": "It was too sure.",
-    "slices": "Worst on the radio.",
-    "importance": "It listens to outcomes.",
-    "mistakes": "Listeners change their minds.",
-}

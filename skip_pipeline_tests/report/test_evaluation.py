@@ -14,8 +14,8 @@ from skip_pipeline import schema
 from skip_pipeline.baselines.predictions import BaselinePredictions
 from skip_pipeline.errors import ContractError
 from skip_pipeline.metrics.calibration import Calibration
-from skip_pipeline.report.circumstances import Circumstances
-from skip_pipeline.report.evaluation import Evaluation, Network, evaluate_model, predictions_table
+from skip_pipeline.report.evaluation import Evaluation, evaluate_model, network_model, predictions_table
+from skip_pipeline.report.session_attributes import SessionAttributes
 from skip_pipeline_tests.builders import refusal
 from skip_pipeline_tests.tiny_bundle import tiny_bundle
 
@@ -24,8 +24,8 @@ BUNDLES: dict[str, dict[str, Any]] = {
     split: tiny_bundle(N, seed) | {schema.SESSION_ID: np.array([f"{split}{i}" for i in range(N)])}
     for seed, split in enumerate(schema.SPLITS)
 }
-NETWORK = Network("fast", 20_770, 12.5)
-SESSIONS = Circumstances(
+NETWORK = network_model("fast", parameters=20_770, seconds=12.5)
+SESSIONS = SessionAttributes(
     length=np.full(N, 20),
     hour=np.full(N, 12, np.int8),
     premium=np.arange(N) % 2 == 0,
@@ -35,7 +35,7 @@ SESSIONS = Circumstances(
 )
 CALIBRATION = Calibration(slope=0.5, offset=0.0, threshold=0.6, sessions=N)
 MAJORITY = BaselinePredictions(
-    "majority", "Majority class", "A share.", {s: np.full(N, 0.45) for s in ("validation", "test")}, 0.001, 1
+    "majority", {split: np.full(N, 0.45) for split in ("validation", "test")}, seconds=0.001, parameters=1
 )
 
 
@@ -67,7 +67,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Evaluation:
 def test_everything_is_judged_by_corrected_probabilities_and_the_chosen_threshold(whole: Evaluation) -> None:
     assert np.array_equal(whole.p_not_skipped, CALIBRATION.apply(P["test"]))
     network = whole.leaderboard.network
-    assert network.threshold == 0.6
+    assert network.model.threshold == 0.6
     assert whole.scores["test"].log_loss == pytest.approx(network.log_loss.value)
     assert whole.scores["test"].accuracy == pytest.approx(network.accuracy.value)
     assert whole.mistakes[0].p_not_skipped in CALIBRATION.apply(np.array([0.99, 0.01]))
@@ -77,16 +77,15 @@ def test_everything_is_judged_by_corrected_probabilities_and_the_chosen_threshol
 
 
 def test_the_leaderboard_holds_network_baselines_and_oracles(whole: Evaluation) -> None:
-    kinds = {entry.name: entry.kind for entry in whole.leaderboard.entries}
+    kinds = {entry.model.name: entry.model.kind for entry in whole.leaderboard.entries}
     assert kinds == {
         "fast": "network",
         "majority": "baseline",
         "oracle_past": "oracle",
         "oracle_state": "oracle",
     }
-    assert whole.leaderboard.entries[0].name == "oracle_past"
-    assert [curve.title for curve in whole.curves] == [entry.title for entry in whole.leaderboard.entries]
-    assert {entry.title for entry in whole.leaderboard.entries} >= {"fast network", "majority class"}
+    assert whole.leaderboard.entries[0].model.name == "oracle_past"
+    assert {entry.model.title for entry in whole.leaderboard.entries} >= {"fast network", "majority class"}
 
 
 def test_metrics_are_json_and_keep_what_programs_read(whole: Evaluation) -> None:
@@ -106,6 +105,12 @@ def test_metrics_are_json_and_keep_what_programs_read(whole: Evaluation) -> None
     assert metrics["test"]["sessions"] == N
     assert set(metrics["baselines"]) == {"majority", "repeat_last_outcome"}
     assert metrics["baselines"]["repeat_last_outcome"]["accuracy"] == 1.0
+    played, test = (np.mean(BUNDLES[split][schema.LABEL]) for split in ("train", "test"))
+    commoner = int(played > 0.5)
+    assert metrics["baselines"]["majority"] == {
+        "class": commoner,
+        "accuracy": pytest.approx(abs(1 - commoner - test)),
+    }
     assert len(metrics["mistakes"]) == 10
     assert [way["name"] for way in metrics["slices"]] == [
         "session_length",
@@ -122,7 +127,7 @@ def test_real_data_and_plain_probabilities_leave_out_what_they_lack() -> None:
     assert {"calibration", "oracle"}.isdisjoint(plain.metrics())
     assert plain.metrics()["threshold"] == 0.5
     assert plain.oracle_metrics() == {}
-    assert plain.readings["distance"] == plain.readings["calibration"] == ""
+    assert plain.sentences["oracle_distance"] == plain.sentences["calibration"] == ""
     assert np.array_equal(plain.p_not_skipped, P["test"])
 
 
@@ -143,15 +148,17 @@ def test_mlflow_charts_models_and_inputs_in_groups(whole: Evaluation) -> None:
 
 
 def test_every_part_of_the_page_has_its_words(whole: Evaluation) -> None:
-    assert [name for name, text in whole.readings.items() if not text.endswith(".")] == []
+    assert [name for name, text in whole.sentences.items() if not text.endswith(".")] == []
     assert f"On {N} test sessions" in whole.headline
 
 
-def test_equal_input_gives_equal_metrics(whole: Evaluation, tmp_path: Path) -> None:
-    again = _evaluate(
-        baselines=(MAJORITY,), calibration=CALIBRATION, oracle=_oracle(tmp_path / "oracle.parquet")
-    )
-    assert again.metrics() == whole.metrics()
+def test_the_distance_to_the_oracle_given_the_past_is_what_the_network_lacks(whole: Evaluation) -> None:
+    metrics = whole.oracle_metrics()
+    assert metrics["oracle_past_accuracy"] == metrics["oracle_state_accuracy"] == 1.0
+    assert metrics["oracle_state_log_loss"] == pytest.approx(-np.log(0.9), abs=1e-6)
+    assert metrics["distance_to_oracle_accuracy"] == pytest.approx(1 - whole.scores["test"].accuracy)
+    lost = whole.scores["test"].log_loss - metrics["oracle_past_log_loss"]
+    assert metrics["distance_to_oracle_log_loss"] == pytest.approx(lost)
 
 
 def test_predictions_are_the_test_sessions_with_outcome_and_probability(whole: Evaluation) -> None:
@@ -162,5 +169,5 @@ def test_predictions_are_the_test_sessions_with_outcome_and_probability(whole: E
 
 
 def test_a_baseline_of_other_sessions_is_refused() -> None:
-    other = BaselinePredictions("other", "Other", "Other.", {"test": np.full(7, 0.5)}, 0.0, None)
+    other = BaselinePredictions("majority", {"test": np.full(7, 0.5)}, 0.0, None)
     assert "(7,)" in refusal(ContractError, lambda: _evaluate(baselines=(other,)))

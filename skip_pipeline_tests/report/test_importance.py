@@ -1,4 +1,4 @@
-"""Exchanging inputs: between whom, which columns, and what a model that ignores or needs them shows."""
+"""Permutation importance: partners, columns, and the rise for a model that uses or ignores them."""
 
 from collections.abc import Mapping
 

@@ -1,5 +1,6 @@
 """Every model on the same sessions: order, intervals, and differences that are paired."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -16,25 +17,27 @@ LABELS = (RANDOM.random(400) < TRUTH).astype(np.float32)
 NOISY = np.clip(TRUTH + RANDOM.normal(0, 0.2, 400), 0.02, 0.98)
 
 
-def _models(*others: Model) -> tuple[Model, ...]:
-    network = Model("fast", "fast network", "a network", "network", NOISY, seconds=12.5, parameters=20_770)
-    return (network, *others)
-
-
-ORACLE = Model("oracle", "best possible", "knows the truth", "oracle", np.clip(TRUTH, 0.001, 0.999))
-CONSTANT = Model("majority", "majority class", "a share", "baseline", np.full(400, 0.45), seconds=0.001)
-TWIN = Model("twin", "a twin", "says the same", "baseline", NOISY.copy())
+NETWORK = Model("fast", "fast network", "a network", "network", seconds=12.5, parameters=20_770)
+ORACLE = Model("oracle", "best possible", "knows the truth", "oracle")
+CONSTANT = Model("majority", "majority class", "a share", "baseline", seconds=0.001)
+TWIN = Model("twin", "a twin", "predicts the same", "baseline")
+PREDICTIONS = {
+    NETWORK: NOISY,
+    CONSTANT: np.full(400, 0.45),
+    ORACLE: np.clip(TRUTH, 0.001, 0.999),
+    TWIN: NOISY.copy(),
+}
 
 
 @pytest.fixture(scope="module")
 def board() -> Leaderboard:
-    return compare(LABELS, _models(CONSTANT, ORACLE, TWIN))
+    return compare(LABELS, PREDICTIONS)
 
 
 def test_the_lowest_log_loss_comes_first_and_equal_ones_by_name(board: Leaderboard) -> None:
-    assert [entry.name for entry in board.entries] == ["oracle", "fast", "twin", "majority"]
-    assert board.network.name == "fast"
-    assert [entry.name for entry in board.contestants] == ["fast", "twin", "majority"]
+    assert [entry.model.name for entry in board.entries] == ["oracle", "fast", "twin", "majority"]
+    assert board.network.model.name == "fast"
+    assert [entry.model.name for entry in board.trainable] == ["fast", "twin", "majority"]
     assert (board.sessions, board.share_not_skipped) == (400, pytest.approx(LABELS.mean()))
 
 
@@ -79,16 +82,21 @@ def test_a_constant_has_no_order_that_could_vary(board: Leaderboard) -> None:
 
 
 def test_each_model_decides_at_its_own_threshold() -> None:
-    strict = Model("strict", "strict", "says no", "baseline", NOISY, threshold=0.99)
-    entry = next(e for e in compare(LABELS, _models(strict)).entries if e.name == "strict")
+    strict = Model("strict", "strict", "skips all", "baseline", threshold=0.99)
+    board = compare(LABELS, {NETWORK: NOISY, strict: NOISY})
+    entry = next(e for e in board.entries if e.model == strict)
     assert entry.accuracy.value == pytest.approx(1 - LABELS.mean())
+    assert entry.accuracy_difference is not None
+    assert entry.accuracy_difference.value == pytest.approx(
+        entry.accuracy.value - board.network.accuracy.value
+    )
     assert entry.log_loss_difference is not None
     assert entry.log_loss_difference.value == 0
 
 
 def test_equal_input_gives_equal_metrics_whatever_training_took(board: Leaderboard) -> None:
-    slower = Model("majority", "majority class", "a share", "baseline", CONSTANT.p_not_skipped, seconds=99.0)
-    again = compare(LABELS, _models(slower, ORACLE, TWIN))
+    slower = dataclasses.replace(CONSTANT, seconds=99.0)
+    again = compare(LABELS, {slower if model == CONSTANT else model: p for model, p in PREDICTIONS.items()})
     assert json.dumps(again.metrics()) == json.dumps(board.metrics())
     assert board.seconds() == {"fast": 12.5, "majority": 0.001}
 
@@ -112,13 +120,18 @@ def test_the_table_has_a_row_per_model_and_plain_values(board: Leaderboard) -> N
     json.dumps(table)
 
 
-def test_one_network_is_compared_and_no_name_twice() -> None:
-    assert "0 networks" in refusal(ContractError, lambda: compare(LABELS, [CONSTANT]))
-    assert "2 networks" in refusal(ContractError, lambda: compare(LABELS, _models(*_models())))
-    assert "['twin'] come twice" in refusal(ContractError, lambda: compare(LABELS, _models(TWIN, TWIN)))
+@pytest.mark.parametrize(
+    ("models", "fact"),
+    [
+        ([CONSTANT], "0 networks"),
+        ([NETWORK, dataclasses.replace(NETWORK, name="other")], "2 networks"),
+        ([NETWORK, TWIN, dataclasses.replace(TWIN, title="other")], "['twin'] come twice"),
+    ],
+)
+def test_one_network_is_compared_and_no_name_twice(models: list[Model], fact: str) -> None:
+    assert fact in refusal(ContractError, lambda: compare(LABELS, dict.fromkeys(models, NOISY)))
 
 
 def test_other_sessions_and_one_outcome_are_refused() -> None:
-    short = Model("short", "short", "lacks one", "baseline", NOISY[:-1])
-    assert "(400,)" in refusal(ContractError, lambda: compare(LABELS, _models(short)))
-    assert "both outcomes" in refusal(TrainingError, lambda: compare(np.zeros(400), _models()))
+    assert "(400,)" in refusal(ContractError, lambda: compare(LABELS, {NETWORK: NOISY, TWIN: NOISY[:-1]}))
+    assert "both outcomes" in refusal(TrainingError, lambda: compare(np.zeros(400), PREDICTIONS))

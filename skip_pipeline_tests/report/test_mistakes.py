@@ -5,8 +5,8 @@ import json
 import numpy as np
 
 from skip_pipeline import schema
-from skip_pipeline.report.circumstances import Circumstances
 from skip_pipeline.report.mistakes import worst_mistakes
+from skip_pipeline.report.session_attributes import SessionAttributes
 
 SKIPS = np.full((4, schema.STEPS, 1), schema.SKIP_PADDING, np.float32)
 SKIPS[:, -3:, 0] = [[1, 0, 0], [0, 1, 1], [1, 1, 1], [0, 0, 0]]
@@ -15,7 +15,7 @@ TEST = {
     schema.LABEL: np.array([1, 1, 0, 0], np.float32),
     "skip_sequence": SKIPS,
 }
-SESSIONS = Circumstances(
+SESSIONS = SessionAttributes(
     length=np.array([4, 4, 4, 4]),
     hour=np.array([1, 2, 3, 4], np.int8),
     premium=np.array([True, False, True, False]),
@@ -30,11 +30,11 @@ def test_the_least_likely_outcomes_come_first_and_right_answers_not_at_all() -> 
     worst, second = worst_mistakes(TEST, P, SESSIONS)
 
     assert (worst.session_id, worst.not_skipped, worst.p_not_skipped) == ("<c>", False, 0.95)
-    assert worst.p_of_what_happened == 1 - 0.95
+    assert worst.p_of_outcome == 1 - 0.95
     assert worst.outcomes == (True, True, True)
     assert (worst.context_type, worst.hour, worst.premium, worst.known_track) == ("catalog", 3, True, False)
-    assert not worst.like_the_last
-    assert (second.session_id, second.p_of_what_happened) == ("a", 0.2)
+    assert not worst.repeats_last_outcome
+    assert (second.session_id, second.p_of_outcome) == ("a", 0.2)
     assert second.outcomes == (True, False, False)
 
 

@@ -1,4 +1,4 @@
-"""The best possible score: read only where data are synthetic, joined by session, never half."""
+"""The best possible score: read for synthetic data only, joined by session, all or nothing."""
 
 from __future__ import annotations
 

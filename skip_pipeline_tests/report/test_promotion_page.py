@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from datetime import UTC, datetime
+
+import pytest
 
 from skip_pipeline.metrics.intervals import Estimate
 from skip_pipeline.nightly.promotion import Decision, Reason, SliceChange
 from skip_pipeline.nightly.promotion_record import JudgedVersion, Promotion
 from skip_pipeline.report.html import RunLink
-from skip_pipeline.report.promotion_page import PromotionContent, headline, render_promotion
-from skip_pipeline_tests.report.test_page import EVIL, Page
+from skip_pipeline.report.promotion_page import headline, render_promotion
+from skip_pipeline_tests.report.test_report_page import EVIL, Page
 
 REFUSED = Promotion(
     decision=Decision(
@@ -47,11 +50,14 @@ HISTORY = (
     JudgedVersion("3", datetime(2018, 7, 17, 2, 5, tzinfo=UTC), "", "", "", "", ("challenger", "champion")),
 )
 RUNS = (RunLink("Dagster run", "run-1", "http://127.0.0.1:3000/runs/run-1"),)
-CONTENT = PromotionContent(REFUSED, "18 July 2018, 02:05 UTC", HISTORY, RUNS)
 
 
-def test_a_refusal_says_who_serves_every_reason_and_that_it_is_normal():
-    words = Page(render_promotion(CONTENT)).words
+def page(promotion: Promotion = REFUSED, *, history=HISTORY, runs=RUNS) -> Page:
+    return Page(render_promotion(promotion, made_at="18 July 2018, 02:05 UTC", history=history, runs=runs))
+
+
+def test_a_refusal_shows_who_serves_and_every_reason():
+    words = page().words
 
     assert "Version 4 is refused, and version 3 serves." in words
     assert "beats the last outcome ✓ yes log-loss 0.5400" in words
@@ -63,44 +69,45 @@ def test_a_refusal_says_who_serves_every_reason_and_that_it_is_normal():
     assert words.count("falls too far") == 1
 
 
-def test_the_history_names_each_version_its_aliases_and_what_became_of_it():
-    words = Page(render_promotion(CONTENT)).words
+def test_the_history_names_each_version_its_aliases_and_its_decision():
+    words = page().words
 
     assert "4 2018-07-18 02:05 synthetic data refused 3 Refused: …" in words
     assert "3 challenger champion 2018-07-17 02:05 unknown data not judged – –" in words
 
 
-def test_the_first_night_compares_with_nobody():
-    html = render_promotion(dataclasses.replace(CONTENT, promotion=FIRST, history=HISTORY[1:]))
-    words = Page(html).words
+def test_the_first_night_compares_nothing():
+    first = page(FIRST, history=HISTORY[1:])
 
-    assert "Version 1 is promoted: it serves." in words
-    assert "not compared" in words
-    assert 'id="difference"' not in html
-    assert 'id="slices"' not in html
-    assert "ynthetic" not in html
+    assert "Version 1 is promoted: it serves." in first.words
+    assert "not compared" in first.words
+    assert {"difference", "slices"}.isdisjoint(first.values("section", "id"))
+    assert "ynthetic" not in first.text
 
 
-def test_judging_again_moves_nothing_and_says_who_serves():
-    again = dataclasses.replace(FIRST, again=True, champion="2")
-
-    assert headline(again) == "Version 1 is as good as when it was promoted, and version 2 serves."
-    assert (
-        headline(dataclasses.replace(REFUSED, champion=None))
-        == "Version 4 is refused, and no version serves."
-    )
-    page = render_promotion(dataclasses.replace(CONTENT, promotion=again))
-    assert "no alias was moved" in page
-
-
-def test_synthetic_data_are_called_so_above_everything():
-    page = Page(render_promotion(CONTENT))
-
-    assert page.values("p", "class").count("banner") == 1
-    assert "(synthetic data)" in page.text
+@pytest.mark.parametrize(
+    ("promotion", "sentence"),
+    [
+        (FIRST, "Version 1 is promoted: it serves."),
+        (dataclasses.replace(FIRST, again=True), "Version 1 was promoted, and serves."),
+        (
+            dataclasses.replace(FIRST, again=True, champion="2"),
+            "Version 1 is as good as when it was promoted, and version 2 serves.",
+        ),
+        (dataclasses.replace(REFUSED, champion=None), "Version 4 is refused, and no version serves."),
+    ],
+)
+def test_the_headline_names_the_decision_and_the_serving_version(promotion, sentence):
+    assert headline(promotion) == sentence
+    assert ("no alias was moved" in page(promotion).words) is promotion.again
 
 
-def test_it_asks_for_nothing_and_text_stays_text():
+def test_synthetic_data_are_marked_above_everything():
+    assert page().values("p", "class").count("banner") == 1
+    assert "(synthetic data)" in page().text
+
+
+def test_the_page_requests_nothing_and_text_stays_text():
     evil = JudgedVersion(EVIL, HISTORY[0].registered, EVIL, EVIL, EVIL, EVIL, (EVIL,))
     promotion = dataclasses.replace(
         REFUSED,
@@ -109,9 +116,29 @@ def test_it_asks_for_nothing_and_text_stays_text():
         opponent=EVIL,
         champion=EVIL,
     )
-    links = (RunLink(EVIL, EVIL, "javascript:alert(1)"),)
-    page = Page(render_promotion(PromotionContent(promotion, EVIL, (evil,), links)))
+    shown = page(promotion, history=(evil,), runs=(RunLink(EVIL, EVIL, "javascript:alert(1)"),))
 
-    assert {name for name, _ in page.tags}.isdisjoint({"script", "link", "iframe", "object", "base", "form"})
-    assert page.values("a", "href") == []
-    assert EVIL in page.text
+    assert {name for name, _ in shown.tags}.isdisjoint({"script", "link", "iframe", "object", "base", "form"})
+    assert shown.values("a", "href") == []
+    assert EVIL in shown.text
+
+
+def test_the_record_is_the_decision_with_the_versions():
+    content = json.loads(json.dumps(REFUSED.to_json()))
+
+    assert content["slices"][0] == {
+        "way": "premium",
+        "label": "free",
+        "sessions": 310,
+        "accuracy": {"value": -0.062, "low": -0.09, "high": -0.02},
+        "limit": 0.03,
+        "fallen": True,
+    }
+    assert (content["challenger"], content["opponent"], content["champion"]) == ("4", "3", "3")
+    assert (content["test_sessions"], content["data_source"], content["decided_before"]) == (
+        2_013,
+        "synthetic",
+        False,
+    )
+    assert content["bundles"] == "3f2a" * 16
+    assert content["promoted"] is False

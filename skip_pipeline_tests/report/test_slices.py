@@ -1,15 +1,15 @@
-"""Parts of the test sessions: who is in which, and that scores are those of the part alone."""
+"""Slices of the test sessions: their members, and scores equal to those of the slice alone."""
 
 import numpy as np
 import pytest
 
 from skip_pipeline.errors import ContractError, TrainingError
-from skip_pipeline.metrics import scores as evaluate
-from skip_pipeline.report.circumstances import Circumstances
-from skip_pipeline.report.slices import Slicing, score_slices, slicings
+from skip_pipeline.metrics.scores import Slicing, losses, score
+from skip_pipeline.report.session_attributes import SessionAttributes
+from skip_pipeline.report.slices import score_slices, slicings
 from skip_pipeline_tests.builders import refusal
 
-SESSIONS = Circumstances(
+SESSIONS = SessionAttributes(
     length=np.array([10, 12, 13, 19, 20, 20]),
     hour=np.array([0, 3, 4, 12, 20, 23], np.int8),
     premium=np.array([True, False, True, True, False, True]),
@@ -65,7 +65,7 @@ def test_a_slice_is_scored_as_if_it_were_alone() -> None:
     halves, whole = score_slices(LABELS, P, (WAY, OTHER), threshold=0.4)
     first, last = halves.slices
     for part, own in ((first, slice(None, 90)), (last, slice(90, None)), (whole.slices[0], slice(None))):
-        alone = evaluate.score(LABELS[own], P[own], 0.4)
+        alone = score(LABELS[own], P[own], 0.4)
         assert part.sessions == alone.sessions
         assert part.accuracy.value == pytest.approx(alone.accuracy)
         assert part.log_loss.value == pytest.approx(alone.log_loss)
@@ -85,8 +85,8 @@ def test_a_slice_that_some_resamples_miss_has_the_interval_of_the_others() -> No
     (table,) = score_slices(LABELS, P, (lonely,))
     alone = table.slices[0]
     assert alone.sessions == 1
-    assert alone.log_loss.low == pytest.approx(evaluate.losses(LABELS, P)[0])
-    assert alone.log_loss.high == pytest.approx(evaluate.losses(LABELS, P)[0])
+    assert alone.log_loss.low == pytest.approx(losses(LABELS, P)[0])
+    assert alone.log_loss.high == pytest.approx(losses(LABELS, P)[0])
 
 
 def test_what_cannot_be_scored_is_refused() -> None:

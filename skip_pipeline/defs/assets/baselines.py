@@ -44,7 +44,8 @@ def baseline_models(
         bundles = open_bundles(before)
 
         # scikit-learn: a second that only fitting may cost.
-        from skip_pipeline.baselines.fit import fit_baselines, write_baselines
+        from skip_pipeline.baselines.fit import fit_baselines
+        from skip_pipeline.baselines.predictions import write_baselines
         from skip_pipeline.metrics.scores import score
 
         with publish(

@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     from skip_pipeline.bundles.gather import Bundle
-    from skip_pipeline.nightly.promotion import Candidate, Decision, Parting, Unusable
+    from skip_pipeline.metrics.scores import Slicing
+    from skip_pipeline.nightly.promotion import Candidate, Decision, Unusable
     from skip_pipeline.report.html import RunLink
     from skip_pipeline.serving import ServedModel
 
@@ -222,19 +223,19 @@ def _last_outcome(layout: DataLayout, before: Manifest, bundles: "Mapping[str, B
     return found.p_not_skipped["test"]
 
 
-def _slicings(layout: DataLayout, bundles: "Mapping[str, Bundle]") -> "Sequence[Parting]":
-    from skip_pipeline.report.circumstances import read_circumstances
+def _slicings(layout: DataLayout, bundles: "Mapping[str, Bundle]") -> "Sequence[Slicing]":
+    from skip_pipeline.report.session_attributes import read_session_attributes
     from skip_pipeline.report.slices import slicings
 
     merged = read_manifest(layout.merged, made_by="merged_table")
-    return slicings(read_circumstances(merged.path, bundles["train"], bundles["test"]))
+    return slicings(read_session_attributes(merged.path, bundles["train"], bundles["test"]))
 
 
 def _page(promotion: Promotion, registry: Registry, runs: "tuple[RunLink, ...]") -> str:
-    from skip_pipeline.report.promotion_page import PromotionContent, render_promotion
+    from skip_pipeline.report.promotion_page import render_promotion
 
     made_at = f"{datetime.now(UTC):%-d %B %Y, %H:%M} UTC"
-    return render_promotion(PromotionContent(promotion, made_at, registry.history(), runs))
+    return render_promotion(promotion, made_at=made_at, history=registry.history(), runs=runs)
 
 
 def _record(run: TrackedMaterialization, promotion: Promotion, manifest: Manifest) -> None:

@@ -145,10 +145,10 @@ def tensor_bundles(
         sessions = {f"{split}_sessions": n for split, n in staging.details["sessions"].items()}
         describe.log_stage(run, staging.manifest)
         run.metrics({**sessions, **describe.shard_counts(staging)})
-        for name, png in pictures.items():
-            run.image(png, name)
+        for name, plot in pictures.items():
+            run.image(plot.png, name)
     metadata: describe.Metadata = {
-        **{name: describe.picture(png, name.replace("_", " ")) for name, png in pictures.items()},
+        **{name: describe.picture(plot.png, name.replace("_", " ")) for name, plot in pictures.items()},
         **{name: dg.MetadataValue.int(n) for name, n in sessions.items()},
         **describe.shards(staging, layout.bundles),
     }

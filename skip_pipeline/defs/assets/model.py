@@ -167,7 +167,7 @@ def trained_model(
             }
         from skip_pipeline.report import plots
 
-        curves = plots.training_curves(trained.history, trained.best_epoch, before.data_source)
+        curves = plots.training_curves(trained.history, trained.best_epoch, before.data_source).png
         describe.log_stage(run, staging.manifest)
         run.metrics({"parameters": trained.parameters, "best_epoch": trained.best_epoch})
         run.artifact(layout.model / HISTORY_FILE)

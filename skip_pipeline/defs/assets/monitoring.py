@@ -1,7 +1,6 @@
 """The newest data beside what the champion was trained on, as an asset whose checks warn."""
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 import dagster as dg
 
@@ -11,12 +10,9 @@ from skip_pipeline.defs.resources import DataDirectory
 from skip_pipeline.defs.served_model import CHAMPION
 from skip_pipeline.defs.tracking import MlflowTracker
 from skip_pipeline.errors import SkipPipelineError
-from skip_pipeline.nightly.signals import DRIFT_FILE, SIGNALS, Night, look_at, not_compared
+from skip_pipeline.nightly.monitoring import DRIFT_FILE, SIGNALS, MonitoringReport, monitor, not_compared
 from skip_pipeline.settings import OWNER, DataLayout, DataSource
 from skip_pipeline.storage import publish, read_manifest, write_json
-
-if TYPE_CHECKING:
-    from skip_pipeline.report.drift_plots import Moved
 
 
 @dg.asset(
@@ -72,15 +68,15 @@ def data_drift(
                 check_name=signal.name,
                 passed=not signal.alarm,
                 severity=dg.AssetCheckSeverity.WARN,
-                description=signal.says,
-                metadata={"says": signal.says, **signal.facts},
+                description=signal.message,
+                metadata={"says": signal.message, **signal.facts},
             )
             for signal in night.signals
         ]
     )
 
 
-def _night(registry: Registry, layout: DataLayout, source: DataSource) -> tuple[Night, str | None]:
+def _night(registry: Registry, layout: DataLayout, source: DataSource) -> tuple[MonitoringReport, str | None]:
     """The night, and the version that it was compared with."""
     from skip_pipeline.nightly.reference import read_reference
     from skip_pipeline.serving import load
@@ -96,29 +92,20 @@ def _night(registry: Registry, layout: DataLayout, source: DataSource) -> tuple[
                 why = f"version {version} was trained on {reference.data_source} data, and this is {source}"
                 return not_compared(why, alarm=True), version
             today = datetime.now(UTC).date()
-            return look_at(layout, reference, champion, today=today), version
+            return monitor(layout, reference, champion, today=today), version
     except SkipPipelineError as refusal:
-        # Nor is a registry that does not answer: promotion fails by it, and says what to do.
+        # Monitoring only warns. If the registry is unreachable, promotion fails and names the remedy.
         why = str(refusal) if version is None else f"version {version}: {refusal}"
         return not_compared(why, alarm=True), version
 
 
-def _pictures(night: Night, source: DataSource) -> dict[str, bytes]:
+def _pictures(night: MonitoringReport, source: DataSource) -> dict[str, bytes]:
     from skip_pipeline.report import drift_plots
 
     if not night.drifts:
         return {}
-    *features, scores = _moved(night)
+    *features, scores = night.drifts
     return {
         "drift": drift_plots.drift([*features, scores], source),
         "distributions": drift_plots.distributions([*features[:3], scores], source),
     }
-
-
-def _moved(night: Night) -> "list[Moved]":
-    from skip_pipeline.report.drift_plots import Moved
-
-    return [
-        Moved(d.feature, d.index, d.limit, d.alarm, d.reference.levels, d.reference.shares, d.observed.shares)
-        for d in night.drifts
-    ]

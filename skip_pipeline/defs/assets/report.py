@@ -31,11 +31,11 @@ from skip_pipeline.storage import Manifest, publish, read_json, read_manifest, w
 from skip_pipeline.training.history import history_from_json
 
 if TYPE_CHECKING:
-    from skip_pipeline.report.page import DataRow
+    from skip_pipeline.report.report_page import DataRow
 
 _FILES = (REPORT_FILE, METRICS_FILE, PREDICTIONS_FILE)
 _LEADERBOARD = "leaderboard.json"  # among the artifacts, as MLflow itself writes a table
-_OWN_PICTURES = ("calibration", "roc", "confusion_matrix")
+_SHOWN_PLOTS = ("calibration", "roc", "confusion_matrix")
 
 
 @dg.asset(
@@ -72,9 +72,9 @@ def evaluation_report(
         settings = read_json(model.path(TRAINING_FILE))
 
         # scikit-learn and matplotlib: seconds that nothing but a run may cost.
-        from skip_pipeline.report import evaluation, page, pictures
-        from skip_pipeline.report.circumstances import read_circumstances
+        from skip_pipeline.report import evaluation, report_page
         from skip_pipeline.report.oracle import find_oracle
+        from skip_pipeline.report.session_attributes import read_session_attributes
         from skip_pipeline.training.onnx_model import open_onnx, predict_onnx
 
         network = open_onnx(model.path(ONNX_FILE))  # what is served, so what is judged
@@ -83,19 +83,18 @@ def evaluation_report(
             bundles,
             p_not_skipped,
             lambda inputs: predict_onnx(network, inputs),
-            evaluation.Network(
-                preset=settings["preset"],
+            evaluation.network_model(
+                settings["preset"],
                 parameters=model.details["parameters"],
                 seconds=sum(epoch.seconds for epoch in history),
             ),
-            read_circumstances(merged.path, bundles["train"], bundles["test"]),
+            read_session_attributes(merged.path, bundles["train"], bundles["test"]),
             baselines=baselines,
             calibration=Calibration.from_json(read_json(model.path(CALIBRATION_FILE))),
             # The one asset that may look: to a model the oracle would be the answer.
             oracle=find_oracle(layout.raw),
         )
-        comparisons = pictures.draw_comparisons(result, before.data_source)
-        others = pictures.draw(
+        plots = report_page.draw_plots(
             result,
             balance=bundle.class_balance(before),
             lengths=bundle.session_lengths(before),
@@ -112,26 +111,16 @@ def evaluation_report(
                 schema.PREDICTIONS,
                 data_source=before.data_source,
             )
-            content = page.ReportContent(
+            html = report_page.render_report(
+                result,
+                plots,
                 data_source=before.data_source,
                 made_at=f"{datetime.now(UTC):%-d %B %Y, %H:%M} UTC",
-                preset=settings["preset"],
-                parameters=model.details["parameters"],
-                headline=result.headline,
-                readings=result.readings,
-                scores=result.scores,
-                leaderboard=result.leaderboard,
-                calibration=result.calibration,
-                slices=result.slices,
-                importance=result.importance,
-                mistakes=result.mistakes,
-                comparisons=tuple(comparisons.values()),
-                plots=tuple(others.values()),
                 settings=settings,
                 data=_data_rows(manifests),
                 runs=describe.run_links(context, tracker, run),
             )
-            staging.path(REPORT_FILE).write_text(page.render_report(content), encoding="utf-8")
+            staging.path(REPORT_FILE).write_text(html, encoding="utf-8")
             seconds = {
                 **_ingest_seconds(context),
                 **{m.stage: m.seconds for m in manifests},
@@ -156,16 +145,15 @@ def evaluation_report(
         run.parent_tags({describe.DATA_SOURCE: before.data_source, "preset": settings["preset"]})
         for name in _FILES:
             run.artifact(layout.report / name)
-        drawn = comparisons | others
-        for name, picture in drawn.items():
-            run.image(picture.png, name)
+        for name, plot in plots.items():
+            run.image(plot.png, name)
     # What a person looks for comes first.
     metadata: describe.Metadata = {
         "headline": dg.MetadataValue.text(result.headline),
-        "verdict": dg.MetadataValue.text(result.readings["verdict"]),
+        "verdict": dg.MetadataValue.text(result.sentences["verdict"]),
         "leaderboard": describe.leaderboard(result.leaderboard.rows()),
         "scores": describe.score_table(result.scores),
-        **{name: describe.picture(drawn[name].png, drawn[name].title) for name in _OWN_PICTURES},
+        **{name: describe.picture(plots[name].png, plots[name].title) for name in _SHOWN_PLOTS},
         **{
             name: dg.MetadataValue.float(value)
             for name, value in (result.headline_metrics() | result.oracle_metrics()).items()
@@ -197,7 +185,7 @@ def _table_manifests(layout: DataLayout) -> tuple[Manifest, ...]:
 
 
 def _data_rows(manifests: Iterable[Manifest]) -> "tuple[DataRow, ...]":
-    from skip_pipeline.report.page import DataRow
+    from skip_pipeline.report.report_page import DataRow
 
     return tuple(
         DataRow(name=m.stage, rows=m.rows, files=len(m.files), bytes=m.bytes, sha256=m.fingerprint)

@@ -1,7 +1,8 @@
-"""What is read beside the inputs: from the row before the predicted one, of the right session, in order."""
+"""Attributes are read from the row before the predicted one, of the right session, in order."""
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from skip_pipeline import schema
 from skip_pipeline.bundles.gather import Bundle, open_bundle
 from skip_pipeline.bundles.tracks import track_matrix
 from skip_pipeline.errors import ContractError, MissingInputError
-from skip_pipeline.report.circumstances import read_circumstances
+from skip_pipeline.report.session_attributes import read_session_attributes
 from skip_pipeline.stages.encode import encode, sessions
 from skip_pipeline.stages.scale import feature_range, fit_scaler
 from skip_pipeline.storage import write_table
@@ -41,37 +42,37 @@ def _open(folder: Path) -> tuple[Bundle, Bundle]:
     return open_bundle(folder / "bundles", "train"), open_bundle(folder / "bundles", "test")
 
 
-def _last_two(first: object, before_last: object, last: object, length: int) -> list[object]:
-    return [first] * (length - 2) + [before_last, last]
+def _session(session_id: str, length: int, **last_three: tuple[object, object, object]) -> list[builders.Row]:
+    """A session whose columns have one value in the row before the last, one in the last, one before both."""
+    columns = {name: [a] * (length - 2) + [b, c] for name, (a, b, c) in last_three.items()}
+    return session(session_id, length=length, **columns)
+
+
+RADIO = _session(
+    TEST,
+    12,
+    hour_of_day=(1, 2, 3),
+    premium=(False, True, False),
+    context_type=("catalog", "radio", "charts"),
+)
+CHARTS: dict[str, Any] = {
+    "hour_of_day": (20, 21, 22),
+    "premium": (True, False, True),
+    "context_type": ("radio", "charts", "catalog"),
+}
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Two shards; every value differs between the rows before the last, the one before it, and the last."""
-    radio = session(
-        TEST,
-        length=12,
-        hour_of_day=_last_two(1, 2, 3, 12),
-        premium=_last_two(False, True, False, 12),
-        context_type=_last_two("catalog", "radio", "charts", 12),
-    )
-    charts = session(
-        OTHER_TEST,
-        length=10,
-        hour_of_day=_last_two(20, 21, 22, 10),
-        premium=_last_two(True, False, True, 10),
-        context_type=_last_two("radio", "charts", "catalog", 10),
-    )
-    _write(tmp_path, one=[radio, session(TRAIN, length=11)], two=[charts])
+    """Two shards with a test session each."""
+    one, two = [RADIO, session(TRAIN, length=11)], [_session(OTHER_TEST, 10, **CHARTS)]
+    _write(tmp_path, one=one, two=two)
     return tmp_path
 
 
-def test_the_split_of_the_other_test_session_is_test(folder: Path) -> None:
+def test_attributes_are_those_of_the_row_before_the_predicted_one(folder: Path) -> None:
     assert _open(folder)[1].session_id.tolist() == [TEST, OTHER_TEST]
-
-
-def test_they_are_those_of_the_row_before_the_predicted_one(folder: Path) -> None:
-    found = read_circumstances((folder / "merged").joinpath, *_open(folder))
+    found = read_session_attributes((folder / "merged").joinpath, *_open(folder))
 
     assert found.length.tolist() == [12, 10]
     assert found.hour.tolist() == [2, 21]
@@ -79,19 +80,19 @@ def test_they_are_those_of_the_row_before_the_predicted_one(folder: Path) -> Non
     assert found.context_type.tolist() == ["radio", "charts"]
 
 
-def test_the_predicted_row_is_never_looked_at(folder: Path) -> None:
+def test_the_predicted_row_changes_nothing(folder: Path) -> None:
     path = folder / "merged" / "two.parquet"
-    before = read_circumstances((folder / "merged").joinpath, *_open(folder))
-    other = session(
+    before = read_session_attributes((folder / "merged").joinpath, *_open(folder))
+    other = _session(
         OTHER_TEST,
-        length=10,
-        hour_of_day=_last_two(20, 21, 0, 10),
-        premium=_last_two(True, False, False, 10),
-        context_type=_last_two("radio", "charts", "user_collection", 10),
-        not_skipped=_last_two(True, True, False, 10),
+        10,
+        hour_of_day=(20, 21, 0),
+        premium=(True, False, False),
+        context_type=("radio", "charts", "user_collection"),
+        not_skipped=(True, True, False),
     )
     write_table(builders.merged_table(other), path, schema.MERGED, data_source="real")
-    after = read_circumstances((folder / "merged").joinpath, *_open(folder))
+    after = read_session_attributes((folder / "merged").joinpath, *_open(folder))
 
     for name in ("hour", "premium", "context_type", "popularity", "known_track"):
         assert np.array_equal(getattr(before, name), getattr(after, name))
@@ -107,7 +108,7 @@ def test_a_track_is_known_that_training_has_played_anywhere(tmp_path: Path) -> N
     ]
     _write(tmp_path, one=[*tests, session(TRAIN, length=11)])
     train, test = _open(tmp_path)
-    found = read_circumstances((tmp_path / "merged").joinpath, train, test)
+    found = read_session_attributes((tmp_path / "merged").joinpath, train, test)
 
     assert test.session_id.tolist() == ["s11", "s12", "s16"]
     assert found.known_track.tolist() == [True, True, False]
@@ -117,7 +118,7 @@ def test_a_track_is_known_that_training_has_played_anywhere(tmp_path: Path) -> N
 
 def test_without_test_sessions_there_is_nothing(tmp_path: Path) -> None:
     _write(tmp_path, one=[session(TRAIN, length=11)])
-    found = read_circumstances((tmp_path / "merged").joinpath, *_open(tmp_path))
+    found = read_session_attributes((tmp_path / "merged").joinpath, *_open(tmp_path))
     assert [len(values) for values in vars(found).values()] == [0] * 6
 
 
@@ -125,7 +126,9 @@ def test_a_merged_table_of_other_sessions_is_refused(folder: Path) -> None:
     path = folder / "merged" / "two.parquet"
     write_table(builders.merged_table(session("stranger")), path, schema.MERGED, data_source="real")
 
-    message = refusal(ContractError, lambda: read_circumstances((folder / "merged").joinpath, *_open(folder)))
+    message = refusal(
+        ContractError, lambda: read_session_attributes((folder / "merged").joinpath, *_open(folder))
+    )
 
     assert_says(message, "two.parquet lacks 1 of its 1 test sessions", OTHER_TEST, "again")
 
@@ -133,6 +136,6 @@ def test_a_merged_table_of_other_sessions_is_refused(folder: Path) -> None:
 def test_a_shard_that_is_gone_is_named(folder: Path) -> None:
     (folder / "merged" / "two.parquet").unlink()
     message = refusal(
-        MissingInputError, lambda: read_circumstances((folder / "merged").joinpath, *_open(folder))
+        MissingInputError, lambda: read_session_attributes((folder / "merged").joinpath, *_open(folder))
     )
     assert_says(message, "two.parquet is missing")

@@ -1,8 +1,8 @@
-"""A night's data beside what the champion was trained on: what is new, and what has moved."""
+"""Monitoring of the new data: differences from the data that the champion was trained on."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, Final
@@ -13,9 +13,9 @@ from skip_pipeline import schema
 from skip_pipeline.bundles.gather import Bundle, open_bundles
 from skip_pipeline.bundles.parts import Part, plays
 from skip_pipeline.errors import ContractError
-from skip_pipeline.nightly.drift import Drift, find_drift
-from skip_pipeline.nightly.profile import Distribution, Profile, profile
-from skip_pipeline.nightly.reference import SCORES, Reference, delivered_shards, scores_in_bins
+from skip_pipeline.nightly.drift import Drift, compare, find_drift
+from skip_pipeline.nightly.profile import profile_sessions
+from skip_pipeline.nightly.reference import SCORES, DeliveredShard, Reference, bin_scores, delivered_shards
 from skip_pipeline.serving import ServedModel
 from skip_pipeline.serving.tracks import sorted_ids
 from skip_pipeline.settings import (
@@ -33,44 +33,43 @@ VOLUME: Final = "volume_as_in_training"
 FRESHNESS: Final = "data_not_older_than_training"
 SCORE_SIGNAL: Final = "scores_as_in_training"
 SIGNALS: Final[Mapping[str, str]] = {
-    FEATURES: "No feature of the new sessions, and no outcome's rate, has moved beyond its limit and chance.",
+    FEATURES: "No feature and no outcome's rate of the new sessions has moved beyond its limit and chance.",
     KNOWN_TRACKS: "The champion knows the tracks that the new sessions play.",
     VOLUME: "A new log holds about as many sessions as those of the champion's training.",
     FRESHNESS: "The newest log is of no earlier day than the newest known to the champion's training.",
     SCORE_SIGNAL: "The champion's probabilities are distributed as on its own test sessions.",
 }
-"""What is looked at each night, and what is so where all is well."""
+"""Every signal of a night, and the condition that holds without an alarm."""
 
 DRIFT_FILE: Final = "drift.json"
 
 
 @dataclass(frozen=True)
 class Signal:
-    """One question put to the night's data; an alarm is a warning, not a failure.
+    """The result of one test of the new data; an alarm is a warning, not a failure.
 
     Attributes:
         name: one of ``SIGNALS``.
-        alarm: whether somebody should look.
-        says: in words, naming what has moved.
-        facts: numbers behind it.
+        alarm: whether a person should look at the data.
+        message: the finding in words.
+        facts: its numbers.
     """
 
     name: str
     alarm: bool
-    says: str
+    message: str
     facts: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Night:
-    """What was looked at, and what came of it.
+class MonitoringReport:
+    """The signals of one night.
 
     Attributes:
-        new_shards: that were not there when the champion was trained; where there are none, all data was
-            looked at.
-        sessions: looked at.
+        new_shards: delivered since the champion was trained; without any, all data were compared.
+        sessions: number compared.
         signals: one for each of ``SIGNALS``.
-        drifts: of every feature, and of the scores; none where nothing could be compared.
+        drifts: of every feature, and last of the scores; empty if nothing was compared.
     """
 
     new_shards: tuple[str, ...]
@@ -80,72 +79,61 @@ class Night:
 
     @property
     def alarms(self) -> tuple[str, ...]:
-        """What the alarming signals say, each text once."""
-        return tuple(dict.fromkeys(signal.says for signal in self.signals if signal.alarm))
+        """Messages of the signals that are alarms, without repetitions."""
+        return tuple(dict.fromkeys(signal.message for signal in self.signals if signal.alarm))
 
     def to_json(self) -> dict[str, Any]:
-        """JSON values."""
+        """JSON values; a signal's message has the key "says"."""
         return {
             "new_shards": list(self.new_shards),
             "sessions": self.sessions,
             "alarms": list(self.alarms),
             "signals": [
-                {"name": s.name, "alarm": s.alarm, "says": s.says, "facts": dict(s.facts)}
+                {"name": s.name, "alarm": s.alarm, "says": s.message, "facts": dict(s.facts)}
                 for s in self.signals
             ],
-            "features": [
-                {
-                    "feature": d.feature,
-                    "index": d.index,
-                    "limit": d.limit,
-                    "alarm": d.alarm,
-                    "change": d.change,
-                }
-                for d in self.drifts
-            ],
+            "features": [drift.to_json() for drift in self.drifts],
         }
 
 
-def not_compared(why: str, *, alarm: bool) -> Night:
-    """The night of a champion that cannot be compared with, or of none."""
-    return Night((), 0, tuple(Signal(name, alarm, f"not judged: {why}", {}) for name in SIGNALS), ())
+def not_compared(reason: str, *, alarm: bool) -> MonitoringReport:
+    """The report if there is no champion, or one that cannot be compared with."""
+    signals = tuple(Signal(name, alarm, f"not judged: {reason}", {}) for name in SIGNALS)
+    return MonitoringReport((), 0, signals, ())
 
 
-def look_at(layout: DataLayout, reference: Reference, champion: ServedModel, *, today: date) -> Night:
-    """Compare the shards that have come since the champion was trained with what it was trained on.
+def monitor(
+    layout: DataLayout, reference: Reference, champion: ServedModel, *, today: date
+) -> MonitoringReport:
+    """Compare the shards delivered since the champion was trained with its training data.
 
     Args:
-        reference: of the champion's training.
-        champion: scores the newest sessions.
-        today: to say how old the newest data is.
+        layout: of the data directory.
+        reference: the champion's.
+        champion: scores the new sessions.
+        today: to compute the age of the newest data.
 
     Raises:
-        MissingInputError, ContractError: a stage is not there, not readable, or of other features.
+        MissingInputError, ContractError: a stage is missing, not readable, or of other features.
         TrainingError: there is no session.
     """
     shards = delivered_shards(layout)
-    new = tuple(
-        name
-        for name, shard in shards.items()
-        if getattr(reference.shards.get(name), "sha256", "") != shard.sha256
-    )
-    wanted = set(new) or set(shards)
+    before = {name: shard.sha256 for name, shard in reference.shards.items()}
+    new = tuple(name for name, shard in shards.items() if before.get(name) != shard.sha256)
+    compared = {name: shards[name] for name in new or shards}
     bundles = open_bundles(layout.bundles)
-    parts = [part for bundle in bundles.values() for part in bundle.parts if part.name in wanted]
+    parts = [part for bundle in bundles.values() for part in bundle.parts if part.name in compared]
     merged = read_manifest(layout.merged, made_by="merged_table")
     tracks = read_table(merged.path(TRACK_TABLE), schema.TRACK_FEATURES)
     track_ids = sorted_ids(tracks[schema.TRACK_ID])
-    observed = profile(parts, tracks, like=reference.profile)
+    observed = profile_sessions(parts, tracks, bins_of=reference.profile)
     drifts = find_drift(reference.profile, observed)
-    scored = parts if new else list(bundles["test"].parts)
-    scores = _scores(reference, champion, scored, track_ids)
+    scores = _score_drift(reference, champion, parts if new else bundles["test"].parts, track_ids)
     signals = (
         _features(drifts),
         _known_tracks(parts, champion, track_ids),
-        _volume(reference, [shards[name].sessions for name in wanted if name in shards]),
-        _freshness(
-            reference, max((shards[name].day for name in wanted if name in shards), default=""), today
-        ),
+        _volume(reference, list(compared.values())),
+        _freshness(reference, max((shard.day for shard in compared.values()), default=""), today),
         Signal(
             SCORE_SIGNAL,
             scores.alarm,
@@ -154,7 +142,7 @@ def look_at(layout: DataLayout, reference: Reference, champion: ServedModel, *, 
             {"index": scores.index, "limit": scores.limit},
         ),
     )
-    return Night(new, observed.sessions, signals, (*drifts, scores))
+    return MonitoringReport(new, observed.sessions, signals, (*drifts, scores))
 
 
 def _features(drifts: tuple[Drift, ...]) -> Signal:
@@ -168,7 +156,7 @@ def _features(drifts: tuple[Drift, ...]) -> Signal:
     )
 
 
-def _known_tracks(parts: list[Part], champion: ServedModel, track_ids: np.ndarray) -> Signal:
+def _known_tracks(parts: Sequence[Part], champion: ServedModel, track_ids: np.ndarray) -> Signal:
     played = plays(parts, len(track_ids))
     unknown = champion.tracks.rows_of_bytes(track_ids) < 0
     share = float(played[unknown].sum() / max(1, played.sum()))
@@ -181,46 +169,43 @@ def _known_tracks(parts: list[Part], champion: ServedModel, track_ids: np.ndarra
     )
 
 
-def _volume(reference: Reference, sessions: list[int]) -> Signal:
-    """Sessions a shard, for a shard is a day or a fixed part of one, and a date may lie in two of them."""
+def _volume(reference: Reference, shards: Sequence[DeliveredShard]) -> Signal:
+    """Compare sessions per shard: a shard is a day or a fixed part of one, and may hold two dates."""
     before = np.mean([shard.sessions for shard in reference.shards.values()])
-    now = np.mean(sessions)
+    now = np.mean([shard.sessions for shard in shards])
     ratio = float(now / before)
     return Signal(
         VOLUME,
         not 1 / VOLUME_LIMIT <= ratio <= VOLUME_LIMIT,
         f"{now:,.0f} sessions a shard, {ratio:.2f} times those of training "
         f"(limit {VOLUME_LIMIT:g} either way)",
-        {"ratio": ratio, "shards": len(sessions)},
+        {"ratio": ratio, "shards": len(shards)},
     )
 
 
 def _freshness(reference: Reference, newest: str, today: date) -> Signal:
-    """Data may be old, as the published set is; it may not be older than what the champion has seen."""
+    """Old data is no alarm, since the published set is old; data older than the training data is one."""
     if not newest:
         return Signal(FRESHNESS, True, "no plausible date in the logs", {})
     age = (today - date.fromisoformat(newest)).days
-    older = newest < reference.newest_day
     return Signal(
         FRESHNESS,
-        older,
+        newest < reference.newest_day,
         f"newest log of {newest}, {age} days ago; "
         f"the newest known to the champion's training of {reference.newest_day or 'no day'}",
         {"newest_day": newest, "age_days": age},
     )
 
 
-def _scores(reference: Reference, champion: ServedModel, parts: list[Part], track_ids: np.ndarray) -> Drift:
-    if reference.scores.edges is None:
+def _score_drift(
+    reference: Reference, champion: ServedModel, parts: Sequence[Part], track_ids: np.ndarray
+) -> Drift:
+    before = reference.scores
+    if before.edges is None:
         raise ContractError("the champion's scores have no bins; train and promote a model again")
-    sessions = Bundle(np.empty((len(track_ids), len(schema.TRACK_BRANCH)), np.float32), parts)
+    # The champion reads tracks from its own matrix, so this one may be empty.
+    sessions = Bundle(np.empty((len(track_ids), len(schema.TRACK_BRANCH)), np.float32), list(parts))
     n = min(sessions.sessions, SCORED_SESSIONS)
     chosen = np.sort(np.random.default_rng(0).choice(sessions.sessions, n, replace=False))
-    found = scores_in_bins(champion.predict_bundle(sessions, track_ids, chosen), reference.scores)
-    before = reference.scores
-    (drift,) = find_drift(_alone(before, int(before.counts.sum())), _alone(found, n))
-    return drift
-
-
-def _alone(scores: Distribution, sessions: int) -> Profile:
-    return Profile(sessions, sessions, {SCORES: scores})
+    now = bin_scores(champion.predict_bundle(sessions, track_ids, chosen), before.edges)
+    return compare(SCORES, before, now, 1 / int(before.counts.sum()) + 1 / n)

@@ -1,0 +1,103 @@
+"""The evaluation report as one self-contained HTML page: no script, no request, no other file.
+
+The words are in ``report_page.html.j2`` and ``sentences.py``, the style in ``style.html.j2``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from skip_pipeline.report import model_plots, plots
+from skip_pipeline.report.evaluation import Evaluation
+from skip_pipeline.report.html import Axis, RunLink, render
+from skip_pipeline.report.plots import Plot
+from skip_pipeline.settings import (
+    CALIBRATION_BINS,
+    CONFIDENCE,
+    DECISION_THRESHOLD,
+    FEW_SESSIONS,
+    DataSource,
+)
+from skip_pipeline.training.history import EpochReport
+
+
+@dataclass(frozen=True)
+class DataRow:
+    """The size and digest of one stage's files."""
+
+    name: str
+    rows: int
+    files: int
+    bytes: int
+    sha256: str
+
+
+def draw_plots(
+    evaluation: Evaluation,
+    *,
+    balance: Mapping[str, tuple[int, int]],
+    lengths: Mapping[int, int],
+    history: Sequence[EpochReport],
+    best_epoch: int,
+    data_source: DataSource,
+) -> dict[str, Plot]:
+    """Every plot of the report by name; arguments as of the functions of ``plots``."""
+    entries = evaluation.leaderboard.entries
+    return {
+        "calibration": model_plots.calibration(entries, data_source),
+        "roc": model_plots.roc(entries, data_source),
+        "class_balance": plots.class_balance(balance, data_source),
+        "session_lengths": plots.session_lengths(lengths, data_source),
+        "training_curves": plots.training_curves(history, best_epoch, data_source),
+        "confusion_matrix": model_plots.confusion_matrix(evaluation.confusion, data_source),
+    }
+
+
+def render_report(
+    evaluation: Evaluation,
+    plots: Mapping[str, Plot],
+    *,
+    data_source: DataSource,
+    made_at: str,
+    settings: Mapping[str, str | int | float | None],
+    data: Sequence[DataRow],
+    runs: Sequence[RunLink],
+) -> str:
+    """The page as HTML text, to be written as UTF-8.
+
+    Args:
+        evaluation: the results.
+        plots: see ``draw_plots``.
+        data_source: ``synthetic`` puts a banner above everything.
+        made_at: date and time in words.
+        settings: hyper-parameters by name.
+        data: one row per stage.
+        runs: that made the report.
+    """
+    board = evaluation.leaderboard
+    # A slice of few sessions may exceed the axis.
+    slices = [part for table in evaluation.slices for part in table.slices if not part.few]
+    axes = {
+        "accuracy": Axis.over([part.accuracy for part in slices], board.network.accuracy.value),
+        "log_loss": Axis.over([part.log_loss for part in slices], board.network.log_loss.value),
+        "rise": Axis.over([group.rise for group in evaluation.importance.inputs], 0.0),
+    }
+    return render(
+        "report_page.html.j2",
+        evaluation=evaluation,
+        board=board,
+        network=board.network,
+        sentences=evaluation.sentences,
+        plots=plots,
+        data_source=data_source,
+        made_at=made_at,
+        settings=settings,
+        data=data,
+        runs=runs,
+        axes=axes,
+        confidence=CONFIDENCE,
+        few=FEW_SESSIONS,
+        bins=CALIBRATION_BINS,
+        usual_threshold=DECISION_THRESHOLD,
+    )

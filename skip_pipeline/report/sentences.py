@@ -1,0 +1,141 @@
+"""The results in sentences, for readers without the tables; the page escapes them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from skip_pipeline.metrics.scores import SplitScores
+from skip_pipeline.report.calibration_effect import CalibrationReport
+from skip_pipeline.report.importance import Importance
+from skip_pipeline.report.leaderboard import Leaderboard
+from skip_pipeline.report.mistakes import Mistake
+from skip_pipeline.report.slices import SliceTable
+from skip_pipeline.settings import BOOTSTRAP_RESAMPLES, CONFIDENCE, FEW_SESSIONS
+
+OUTCOMES: Final = ("skipped", "not skipped")
+
+
+def headline(test: SplitScores, majority_class: int, majority: float, repeat_last: float) -> str:
+    """The result in one sentence.
+
+    Args:
+        test: scores of the network.
+        majority_class: the commoner outcome of the training sessions, 0 or 1.
+        majority: test accuracy of always predicting it.
+        repeat_last: test accuracy of predicting the outcome of the track before.
+    """
+    return (
+        f"On {test.sessions:,} test sessions the network is right {test.accuracy:.1%} of the time; always "
+        f"answering “{OUTCOMES[majority_class]}” is right {majority:.1%}, and repeating what the listener "
+        f"did with the track before, {repeat_last:.1%}."
+    )
+
+
+def verdict(board: Leaderboard) -> str:
+    """The network's rank among the models that can be trained, and which differences are significant."""
+    network, models = board.network, board.trainable
+    if len(models) == 1:
+        return "There is no baseline to set the network beside; materialize baseline_models for that."
+    rank = models.index(network) + 1
+    text = f"By log-loss, the {network.model.title} is number {rank} of {len(models)} models."
+    groups: dict[str, list[str]] = {
+        "Better than the network beyond chance": [],
+        "Worse beyond chance": [],
+        "A difference that may be chance": [],
+    }
+    better, worse, unclear = groups.values()
+    for entry in models:
+        if difference := entry.log_loss_difference:
+            sure = better if difference.value < 0 else worse
+            group = sure if difference.excludes_zero else unclear
+            group.append(f"{entry.model.title} ({signed(difference.value)} nats)")
+    return " ".join([text, *(f"{name}: {', '.join(titles)}." for name, titles in groups.items() if titles)])
+
+
+def signed(value: float, digits: int = 4) -> str:
+    """A number with a sign as wide as a plus.
+
+    >>> signed(-0.5, 1)
+    '−0.5'
+    """
+    return f"{value:+.{digits}f}".replace("-", "−")
+
+
+def interval_rule(board: Leaderboard) -> str:
+    """How to read the differences of the leaderboard."""
+    return (
+        f"A difference to the network is beyond chance where its {CONFIDENCE:.0%} interval leaves out zero. "
+        f"Intervals come from drawing the {board.sessions:,} test sessions {BOOTSTRAP_RESAMPLES:,} times "
+        "with replacement, the same draw for all models; so trust the interval of a difference, not whether "
+        "two models' own intervals overlap. They say how far other test sessions would move a figure, not "
+        "how far training again would. Of 20 comparisons without any difference, one looks beyond chance "
+        "by luck."
+    )
+
+
+def oracle_distance(board: Leaderboard) -> str:
+    """The network's distance from each oracle; empty without one."""
+    texts = []
+    for entry in reversed(board.entries):
+        log_loss, accuracy = entry.log_loss_difference, entry.accuracy_difference
+        if entry.model.kind == "oracle" and log_loss and accuracy:
+            texts.append(
+                f"To the {entry.model.title}, the network lacks {-log_loss.value:.4f} nats of log-loss "
+                f"(interval {-log_loss.high:.4f} to {-log_loss.low:.4f}) and "
+                f"{100 * accuracy.value:.1f} points of accuracy "
+                f"({100 * accuracy.low:.1f} to {100 * accuracy.high:.1f})."
+            )
+    return " ".join(texts)
+
+
+def calibration(report: CalibrationReport) -> str:
+    """The correction of the network's probabilities, where it was fitted, and its effect on test sessions."""
+    test, fitted = report.effects["test"], report.calibration
+    shift = f" and shifted by {signed(fitted.offset)}" if fitted.offset else ""
+    return (
+        f"The network's log-odds are multiplied by {fitted.slope:.3f}{shift}, and from a probability of "
+        f"{fitted.threshold:.2f} on a track counts as “not skipped”; both were chosen on the "
+        f"{fitted.sessions:,} validation sessions alone. On the test sessions log-loss goes from "
+        f"{test.before.log_loss:.4f} to {test.after.log_loss:.4f}, and accuracy from "
+        f"{test.before.accuracy:.1%} to {test.after.accuracy:.1%}."
+    )
+
+
+def slices(tables: Sequence[SliceTable]) -> str:
+    """The best and the worst of the slices that are large enough to judge by."""
+    large = [
+        (part.log_loss.value, f"“{table.title}: {part.label}” ({part.log_loss.value:.3f})")
+        for table in tables
+        for part in table.slices
+        if not part.few
+    ]
+    if not large:
+        return f"Every slice has fewer than {FEW_SESSIONS} sessions, too few to tell them apart."
+    return (
+        f"Among slices of at least {FEW_SESSIONS} sessions, log-loss is lowest for {min(large)[1]} and "
+        f"highest for {max(large)[1]}. Of so many slices some stand out by chance."
+    )
+
+
+def importance(measured: Importance) -> str:
+    """The most important branch and features, and the features without a significant rise."""
+    branch, features = measured.of_kind("branch")[0], measured.of_kind("features")
+    text = (
+        f"Of the branches, {branch.name} costs most when sessions exchange it ({signed(branch.rise.value)} "
+        f"nats); of the features, “{features[0].title}” ({signed(features[0].rise.value)} nats)."
+    )
+    silent = [group.title for group in features if not group.rise.low > 0]
+    return f"{text} Without a rise beyond chance: {', '.join(silent)}." if silent else text
+
+
+def mistakes(shown: Sequence[Mistake]) -> str:
+    """How many of the worst predictions are of listeners who changed their behaviour."""
+    if not shown:
+        return "No outcome was given a probability below one half."
+    turned = sum(not mistake.repeats_last_outcome for mistake in shown)
+    which = f"all of these {len(shown)}" if turned == len(shown) else f"{turned} of these {len(shown)}"
+    return (
+        f"In {which} sessions, the listener did with the last track the opposite of what they did with the "
+        "one before."
+    )

@@ -1,0 +1,98 @@
+"""Attributes of each test session that are no inputs of the network: for slices, and to describe a session.
+
+The premium flag and the hour are in no bundle. They are read from the merged table, from the row before the
+predicted one: what the log holds at the predicted position is not known when the prediction is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from skip_pipeline import schema
+from skip_pipeline.bundles.gather import Bundle
+from skip_pipeline.bundles.parts import Part, plays
+from skip_pipeline.errors import ContractError
+from skip_pipeline.raw.diagnosis import listed
+from skip_pipeline.storage import read_table
+
+_READ: Final = ("hour_of_day", "premium", "context_type")
+_EMPTY: Final = pa.schema([schema.MERGED.field(name) for name in _READ]).empty_table()
+_POPULARITY: Final = schema.TRACK_BRANCH.index("us_popularity_estimate")
+_SESSIONS_AT_ONCE: Final = 65_536  # of which the inputs are gathered together, 8 MB
+
+
+@dataclass(frozen=True)
+class SessionAttributes:
+    """Attributes of n test sessions, in the bundle's order.
+
+    Attributes:
+        length: int (n,), tracks of the session, the predicted one included.
+        hour: int (n,), 0 to 23; like the next two, of the row before the predicted one.
+        premium: bool (n,).
+        context_type: str (n,).
+        popularity: float32 (n,), of the predicted track, scaled as in the bundle.
+        known_track: bool (n,), whether a training session plays the predicted track, at any position.
+    """
+
+    length: np.ndarray
+    hour: np.ndarray
+    premium: np.ndarray
+    context_type: np.ndarray
+    popularity: np.ndarray
+    known_track: np.ndarray
+
+
+def read_session_attributes(find: Callable[[str], Path], train: Bundle, test: Bundle) -> SessionAttributes:
+    """Read the attributes, shard by shard and only the columns needed.
+
+    Args:
+        find: gives the path of a shard of the merged table (``Manifest.path``).
+        train: the training sessions, for the tracks they play.
+        test: the test sessions.
+
+    Raises:
+        MissingInputError: a shard of the merged table is missing.
+        ContractError: a shard is not readable, or lacks a test session.
+    """
+    rows = pa.concat_tables(
+        [_EMPTY, *(_rows_before_last(find, part) for part in test.parts if len(part.ids))]
+    )
+    starts = range(0, test.sessions, _SESSIONS_AT_ONCE)
+    popularity = [test.last_track[at : at + _SESSIONS_AT_ONCE, _POPULARITY] for at in starts]
+    last_track = np.concatenate(
+        [np.empty(0, np.uint32), *(part.sessions["last_track"] for part in test.parts)]
+    )
+    tracks = max((part.tracks for part in (*train.parts, *test.parts)), default=0)
+    return SessionAttributes(
+        length=np.concatenate([np.empty(0, np.int64), *(part.sessions["length"] for part in test.parts)]),
+        hour=rows["hour_of_day"].to_numpy(),
+        premium=rows["premium"].to_numpy(),
+        context_type=rows["context_type"].to_numpy().astype(str),
+        popularity=np.concatenate([np.empty(0, np.float32), *popularity]),
+        known_track=(plays(train.parts, tracks) > 0)[last_track],
+    )
+
+
+def _rows_before_last(find: Callable[[str], Path], part: Part) -> pa.Table:
+    """The row before the predicted one of each of a part's sessions, in their order."""
+    path = find(f"{part.name}.parquet")
+    columns = [schema.SESSION_ID, schema.POSITION, schema.LENGTH, *_READ]
+    table = read_table(path, schema.MERGED, columns=columns)
+    before_last = pc.subtract(table[schema.LENGTH], pa.scalar(1, pa.int8()))
+    table = table.filter(pc.equal(table[schema.POSITION], before_last))
+    ids = pa.array(np.strings.decode(part.ids, "utf-8"), pa.string())
+    place = pc.index_in(ids, table[schema.SESSION_ID].combine_chunks())
+    if place.null_count:
+        missing = ids.filter(place.is_null()).to_pylist()
+        raise ContractError(
+            f"{path} lacks {len(missing)} of its {len(ids)} test sessions, {listed(missing)}; expected the "
+            "table that the bundles were made from. Materialize encoded_table and all after it again"
+        )
+    return table.select(list(_READ)).take(place)

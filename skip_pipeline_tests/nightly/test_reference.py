@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from skip_pipeline.errors import ContractError, MissingInputError
+from skip_pipeline.nightly.reference import (
+    REFERENCE_FILE,
+    DeliveredShard,
+    Reference,
+    bin_scores,
+    delivered_shards,
+    read_reference,
+    write_reference,
+)
+from skip_pipeline_tests.builders import assert_says, refusal
+from skip_pipeline_tests.nightly.conftest import SESSIONS
+from skip_pipeline_tests.nightly.linear_models import train_linear
+
+
+@pytest.fixture(scope="module")
+def folder(layout):
+    """Of a packed model, with its reference."""
+    return train_linear(layout)
+
+
+def test_a_reference_describes_the_training_data_and_is_read_back(folder, layout):
+    reference = read_reference(folder)
+
+    assert reference.to_json() == write_reference(folder, layout).to_json()
+    assert reference.data_source == "real"
+    assert reference.shards == delivered_shards(layout)
+    assert reference.newest_day == "2018-07-17"
+    assert 0 < reference.profile.sessions < 3 * SESSIONS
+    assert reference.scores.counts.sum() > 0
+
+
+def test_a_window_leaves_shards_out_of_the_profile_alone(folder, layout):
+    whole, cut = read_reference(folder), write_reference(folder, layout, {"log_0"})
+
+    assert cut.profile.sessions < whole.profile.sessions
+    assert cut.shards == whole.shards
+    assert cut.scores.counts.tolist() == whole.scores.counts.tolist()
+
+
+def test_a_shard_is_of_the_day_of_its_median_row(layout):
+    found = delivered_shards(layout)
+
+    assert {name: shard.day for name, shard in found.items()} == {
+        "log_0": "2018-07-15",
+        "log_1": "2018-07-17",
+        "log_2": "",
+    }
+    assert {shard.sessions for shard in found.values()} == {SESSIONS}
+
+
+def test_no_shard_or_none_with_a_date_has_no_newest_day(folder):
+    reference = read_reference(folder)
+    undated = Reference("real", reference.profile, {"a": DeliveredShard("", 1, "")}, reference.scores)
+    assert undated.newest_day == Reference("real", reference.profile, {}, reference.scores).newest_day == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "fact"),
+    [
+        ("{", "not readable JSON"),
+        ("{}", "cannot be read"),
+        ("[]", "cannot be read"),
+        (json.dumps({"data_source": "real", "profile": {}}), "cannot be read"),
+    ],
+)
+def test_a_damaged_reference_is_refused(tmp_path, text, fact):
+    (tmp_path / REFERENCE_FILE).write_text(text)
+    assert_says(refusal(ContractError, lambda: read_reference(tmp_path)), fact, "train")
+
+
+@pytest.mark.parametrize(
+    "damage", [{"shards": {"log_0": {"day": ""}}}, {"shards": []}, {"scores": {}}, {"scores": None}]
+)
+def test_a_reference_with_a_wrong_part_is_refused(folder, damage):
+    content = read_reference(folder).to_json() | damage
+    message = refusal(ContractError, lambda: Reference.from_json(content))
+    assert_says(message, "cannot be read", "train and promote a model again")
+
+
+def test_a_model_without_a_reference_is_refused(tmp_path):
+    message = refusal(MissingInputError, lambda: read_reference(tmp_path))
+    assert_says(message, str(tmp_path), REFERENCE_FILE, "train and promote a model again")
+
+
+def test_scores_are_counted_in_bins_of_equal_count_or_in_given_ones():
+    found = bin_scores(np.linspace(0.005, 0.995, 100))
+    assert found.counts.tolist() == [10] * 10
+    assert found.levels[0] == "0.000 to 0.104"
+
+    assert found.edges is not None
+    again = bin_scores(np.array([0.0, 1.0, 1.0]), found.edges)
+    assert again.levels == found.levels
+    assert again.counts.tolist() == [1] + [0] * 8 + [2]
