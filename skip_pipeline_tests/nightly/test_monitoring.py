@@ -38,10 +38,15 @@ class Champion:
         self.p, self.known = p, known
         self.scored: list[int] = []
 
-    def knows(self, track_ids: np.ndarray) -> np.ndarray:
-        return np.arange(len(track_ids)) < self.known
+    @property
+    def tracks(self) -> "Champion":
+        return self
 
-    def predict(self, _sessions, _track_ids, chosen: np.ndarray) -> np.ndarray:
+    def rows_of_bytes(self, track_ids: np.ndarray) -> np.ndarray:
+        rows = np.arange(len(track_ids))
+        return np.where(rows < self.known, rows, -1)
+
+    def predict_bundle(self, _sessions, _track_ids, chosen: np.ndarray) -> np.ndarray:
         self.scored = chosen.tolist()
         return np.full(len(chosen), self.p)
 
