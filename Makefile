@@ -1,4 +1,5 @@
 # Two commands on a machine with Python 3.11 to 3.13 and make: `make demo`, `make test`. Then `make ui`.
+# While working on the code: `make check`.
 
 PYTHON ?= python3
 VENV := .venv
@@ -7,7 +8,15 @@ PIP := $(BIN)/pip --disable-pip-version-check install --quiet -c constraints.txt
 # Only for what a person runs: tests make data directories of their own.
 demo ui: export SKIP_PIPELINE_DATA_DIR ?= $(CURDIR)/data
 
-.PHONY: demo test bench ui clean
+PYTEST := $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+define LINT
+$(BIN)/ruff format --check .
+$(BIN)/ruff check .
+$(BIN)/mypy
+$(BIN)/lint-imports
+endef
+
+.PHONY: demo check test mutation bench ui clean
 
 # Every asset, on synthetic data if no raw data has been delivered.
 demo: $(VENV)/.installed
@@ -22,13 +31,21 @@ demo: $(VENV)/.installed
 ui: $(VENV)/.installed
 	$(BIN)/skip-pipeline ui
 
-# Format, lint, types, layering, tests. For tests one by one, as when debugging: .venv/bin/pytest
+# Format, lint, types, layering, and the tests that need no server, browser or training.
+check: $(VENV)/.installed-test
+	$(LINT)
+	$(PYTEST) -m 'not slow'
+
+# The same with every test, and branch coverage. One test at a time, as when debugging: .venv/bin/pytest -x FOLDER
 test: $(VENV)/.installed-test
-	$(BIN)/ruff format --check .
-	$(BIN)/ruff check .
-	$(BIN)/mypy
-	$(BIN)/lint-imports
-	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	$(LINT)
+	$(BIN)/dg check defs
+	$(PYTEST) --cov --cov-report=term:skip-covered
+
+# Which changes to promotion, metrics and storage no test notices; docs/mutation.md has the last scores.
+mutation: $(VENV)/.installed-test
+	$(BIN)/mutmut run
+	$(BIN)/mutmut results
 
 # Every benchmark, into benchmarks/results.json; a smaller large set with BENCH="--sessions 100000 --shards 10".
 bench: $(VENV)/.installed-bench
