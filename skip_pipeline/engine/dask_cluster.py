@@ -15,7 +15,7 @@ from skip_pipeline.engine import Pool
 from skip_pipeline.errors import EngineError
 from skip_pipeline.settings import EngineSettings
 
-_REMEDIES: Final[dict[type[Exception], str]] = {
+_LOSSES: Final[dict[type[Exception], str]] = {
     KilledWorker: "several workers died, one after the other, while they had this shard. Most often memory "
     "is short: give the workers more or make the shards smaller; the log of a worker has the cause",
     CancelledError: "the connection to the Dask scheduler was lost; check that it runs, and start again",
@@ -26,7 +26,7 @@ _REMEDIES: Final[dict[type[Exception], str]] = {
 def dask_pool(settings: EngineSettings) -> Iterator[Pool]:
     """Connect to the cluster at ``settings.address``, or start one on 127.0.0.1 and stop it afterwards.
 
-    The cluster decides how often it repeats a shard whose worker died
+    A cluster at an address decides how often it repeats a shard whose worker died
     (``distributed.scheduler.allowed-failures``) and how many threads its workers have (start them with
     ``--nthreads 1``). Workers that are started here import the calling script again, so a script needs
     ``if __name__ == "__main__"``.
@@ -42,7 +42,7 @@ def dask_pool(settings: EngineSettings) -> Iterator[Pool]:
         yield Pool(
             submit=partial(client.submit, pure=False),  # False: equal shards are not one task
             workers=lambda: sum(client.nthreads().values()),
-            remedies=_REMEDIES,
+            losses=_LOSSES,
         )
 
 
@@ -53,8 +53,11 @@ def _local_cluster(settings: EngineSettings) -> Iterator[LocalCluster]:
             n_workers=settings.workers,
             threads_per_worker=1,
             host="127.0.0.1",
-            # No dashboard; health is still served, at any free port of this machine.
-            scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
+            scheduler_kwargs={
+                "allowed_failures": settings.retries,
+                "dashboard": False,
+                "dashboard_address": "127.0.0.1:0",  # health is still served, at any free port
+            },
         )
     except RuntimeError as failure:
         raise EngineError(

@@ -1,6 +1,6 @@
 """Whole numbers in given proportions, categories drawn by them, and even draws.
 
-Only the arithmetic of shares belongs here; the shares are in ``figures.py`` and ``track_figures.py``.
+Only the arithmetic of shares belongs here; the shares are in ``constants.py`` and ``track_constants.py``.
 """
 
 from __future__ import annotations

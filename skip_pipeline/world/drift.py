@@ -1,7 +1,7 @@
 """Changes that begin on a given day, for monitoring to find.
 
 Each kind changes one thing that a team would want to hear of the same night; what it changes is stated
-beside it, how much in ``figures.py``.
+beside it, how much in ``constants.py``.
 """
 
 from __future__ import annotations

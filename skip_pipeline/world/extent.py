@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from skip_pipeline.errors import RefusedError
 from skip_pipeline.settings import TRAINING_SET
-from skip_pipeline.world import figures
+from skip_pipeline.world import constants
 
 IntArray = npt.NDArray[np.int64]
 
@@ -64,11 +64,11 @@ class Extent:
     first_day: int = 0
 
     def __post_init__(self) -> None:
-        check_size("sessions", self.sessions, 1, figures.MOST_SESSIONS)
+        check_size("sessions", self.sessions, 1, constants.MOST_SESSIONS)
         for name, value in (("days", self.days), ("shards", self.shards)):
             if value is None:
                 continue
-            check_size(name, value, 1, figures.MOST_DAYS if name == "days" else figures.MOST_SESSIONS)
+            check_size(name, value, 1, constants.MOST_DAYS if name == "days" else constants.MOST_SESSIONS)
             if value > self.sessions:
                 raise RefusedError(
                     f"{name} is {value}, but there are only {self.sessions} sessions, and every one of the "
@@ -78,16 +78,16 @@ class Extent:
     @property
     def blocks(self) -> int:
         """Number of blocks."""
-        return -(-self.sessions // figures.BLOCK_SESSIONS)
+        return -(-self.sessions // constants.BLOCK_SESSIONS)
 
     def block_sessions(self, block: int) -> range:
         """Sessions of one block."""
-        first = block * figures.BLOCK_SESSIONS
-        return range(first, min(first + figures.BLOCK_SESSIONS, self.sessions))
+        first = block * constants.BLOCK_SESSIONS
+        return range(first, min(first + constants.BLOCK_SESSIONS, self.sessions))
 
     def blocks_of(self, shard: Shard) -> range:
         """Blocks that hold sessions of a shard."""
-        return range(shard.first // figures.BLOCK_SESSIONS, -(-shard.last // figures.BLOCK_SESSIONS))
+        return range(shard.first // constants.BLOCK_SESSIONS, -(-shard.last // constants.BLOCK_SESSIONS))
 
     def day_starts(self) -> IntArray:
         """First session of each day, int64 (days,)."""
@@ -100,7 +100,7 @@ class Extent:
 
     def date_of(self, day: int) -> date:
         """Calendar date of a day of the world; the first is the published mini set's, unless it is later."""
-        return figures.FIRST_DATE + timedelta(days=self.first_day + day)
+        return constants.FIRST_DATE + timedelta(days=self.first_day + day)
 
     def cut(self) -> list[Shard]:
         """All shards in the order of their sessions, named as the public archives name them.

@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtri
 
-from skip_pipeline.world import figures
+from skip_pipeline.world import constants
 from skip_pipeline.world.apportion import choose, cumulative, even_pairs, even_uniforms
-from skip_pipeline.world.track_figures import STYLES
+from skip_pipeline.world.track_constants import STYLES
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -49,18 +49,19 @@ def draw_listeners(rng: np.random.Generator, count: int) -> Listeners:
     Premium, first context and hour come in their shares, and shuffle in its share of each context; patience
     is found in all its degrees at every hour and in every context.
     """
-    premium = even_uniforms(rng, rng.permutation(count)) < figures.PREMIUM_SHARE
+    premium = even_uniforms(rng, rng.permutation(count)) < constants.PREMIUM_SHARE
     inclination = even_uniforms(rng, np.lexsort((rng.random(count), premium)))
     patience, shuffling = even_pairs(rng, np.lexsort((inclination, premium)))
     hour = choose(
         np.broadcast_to(_HOURS, (count, 24)), even_uniforms(rng, np.argsort(patience, kind="stable"))
     )
-    minute = 60.0 * (hour + rng.random(count)) - figures.MINUTES_INTO_SESSION
+    minute = 60.0 * (hour + rng.random(count)) - constants.MINUTES_INTO_SESSION
     browsing = rng.standard_normal((count, BROWSED_AXES))
-    browsing[:, 0] += figures.BROWSING_OF_FREE * ~premium + np.array(figures.BROWSING_BY_HOUR)[hour]
+    browsing[:, 0] += constants.BROWSING_OF_FREE * ~premium + np.array(constants.BROWSING_BY_HOUR)[hour]
     return Listeners(
-        patience=figures.PATIENCE_SPREAD * ndtri(patience),
-        taste=figures.COMMON_TASTE + np.array(figures.TASTE_SPREAD) * rng.standard_normal((count, STYLES)),
+        patience=constants.PATIENCE_SPREAD * ndtri(patience),
+        taste=constants.COMMON_TASTE
+        + np.array(constants.TASTE_SPREAD) * rng.standard_normal((count, STYLES)),
         browsing=browsing,
         shuffling=shuffling,
         inclination=inclination,
@@ -90,14 +91,14 @@ def contrast(styles: FloatArray, session: IntArray) -> FloatArray:
     """
     rows = np.bincount(session)
     usual = np.stack([np.bincount(session, weights=style) / rows for style in styles.T], axis=1)
-    return np.asarray(styles - figures.HABITUATION * usual[session], dtype=np.float64)
+    return np.asarray(styles - constants.HABITUATION * usual[session], dtype=np.float64)
 
 
 def appeal(styles: FloatArray) -> FloatArray:
     """Attention that every listener pays to a track beyond taste, from its styles (rows, 6): (rows,)."""
     beat, mellow, era = styles[:, 0], styles[:, 5], styles[:, 3]
-    mixture = figures.APPEAL_OF_MIXTURE * np.tanh(beat * mellow)
-    return np.asarray(mixture - figures.APPEAL_OF_ERA * np.tanh(era**2 - 1.0), dtype=np.float64)
+    mixture = constants.APPEAL_OF_MIXTURE * np.tanh(beat * mellow)
+    return np.asarray(mixture - constants.APPEAL_OF_ERA * np.tanh(era**2 - 1.0), dtype=np.float64)
 
 
-_HOURS = cumulative(np.array(figures.HOURS))
+_HOURS = cumulative(np.array(constants.HOURS))

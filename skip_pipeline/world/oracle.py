@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from skip_pipeline.world import figures, sessions
+from skip_pipeline.world import constants, sessions
 from skip_pipeline.world.listeners import Listeners
 from skip_pipeline.world.sessions import Behaviour, Setting
 
@@ -62,7 +62,7 @@ class LastTrack:
                 stays = other == len(contexts)
                 here = context if stays else np.full(len(context), other)
                 weights.append(starts[start] * ((1.0 - switch) if stays else switch * contexts[other]))
-                brought = 0.0 if stays else figures.SWITCH_LIFT
+                brought = 0.0 if stays else constants.SWITCH_LIFT
                 lifts.append(sessions.START_LIFT[start] + sessions.CONTEXT_LIFT[here] + brought)
                 where.append(here)
         return cls(behaviour.expected[rows, lengths - 1], np.stack(weights), np.stack(lifts), np.stack(where))
@@ -84,7 +84,7 @@ def given_state(
     hidden = listeners.patience + liking[rows, lengths - 1] + behaviour.unseen_mood[rows, lengths - 1]
     premium = listeners.premium.astype(np.int64)
     shuffled = listeners.shuffling < sessions.SHUFFLE[premium, last.context]
-    attention = last.expected + hidden + last.lift + figures.SHUFFLE_LIFT * shuffled
+    attention = last.expected + hidden + last.lift + constants.SHUFFLE_LIFT * shuffled
     return np.asarray((last.weight * _logistic(attention)).sum(axis=0), dtype=np.float64)
 
 
@@ -107,7 +107,7 @@ def given_past(last: LastTrack, behaviour: Behaviour, contrasts: FloatArray, set
     mean, variance = belief.attention(contrasts[rows, lengths - 1])
     shuffle = _chance_of_shuffle(behaviour, setting)  # (sessions, contexts)
     shuffled = shuffle[rows, last.context]  # (ways, sessions)
-    lift = last.lift + figures.SHUFFLE_LIFT * shuffled
+    lift = last.lift + constants.SHUFFLE_LIFT * shuffled
     total = np.zeros(len(lengths))
     for node, share in zip(_NODES, _NODE_WEIGHTS, strict=True):
         hidden = last.expected + mean + node * np.sqrt(variance)
@@ -126,11 +126,11 @@ class _Seen:
     def at(cls, behaviour: Behaviour, position: int) -> _Seen:
         start, context = behaviour.start[:, position], behaviour.context[:, position]
         expected = behaviour.expected[:, position] + sessions.START_LIFT[start]
-        expected += sessions.CONTEXT_LIFT[context] + figures.SHUFFLE_LIFT * behaviour.shuffled[:, position]
-        expected += figures.SWITCH_LIFT * behaviour.switched[:, position]
+        expected += sessions.CONTEXT_LIFT[context] + constants.SHUFFLE_LIFT * behaviour.shuffled[:, position]
+        expected += constants.SWITCH_LIFT * behaviour.switched[:, position]
         outcome, depth = behaviour.outcome[:, position], sessions.DEPTH[start, context]
         if position == 0:
-            depth = depth * figures.OPENING_DEPTH
+            depth = depth * constants.OPENING_DEPTH
         return cls(_BOUNDS[start, outcome] * depth - expected, _BOUNDS[start, outcome + 1] * depth - expected)
 
 
@@ -148,8 +148,8 @@ class _Belief:
 
     @classmethod
     def before_first(cls, count: int) -> _Belief:
-        mean = np.concatenate([[0.0], figures.COMMON_TASTE, [0.0]])
-        spread = np.concatenate([[figures.PATIENCE_SPREAD], figures.TASTE_SPREAD, [0.0]])
+        mean = np.concatenate([[0.0], constants.COMMON_TASTE, [0.0]])
+        spread = np.concatenate([[constants.PATIENCE_SPREAD], constants.TASTE_SPREAD, [0.0]])
         return cls(
             np.repeat(mean[:, None], count, axis=1), np.repeat(np.diag(spread**2)[:, :, None], count, axis=2)
         )
@@ -176,12 +176,12 @@ class _Belief:
         return np.asarray((self.covariance * direction).sum(axis=1), dtype=np.float64)
 
     def _with_next_mood(self, going_on: BoolArray) -> _Belief:
-        memory = np.where(going_on, figures.MOOD_MEMORY, 1.0)
+        memory = np.where(going_on, constants.MOOD_MEMORY, 1.0)
         mean, covariance = self.mean, self.covariance
         mean[-1] *= memory
         covariance[-1] *= memory
         covariance[:, -1] *= memory
-        covariance[-1, -1] += np.where(going_on, figures.MOOD_SHOCK**2, 0.0)
+        covariance[-1, -1] += np.where(going_on, constants.MOOD_SHOCK**2, 0.0)
         return _Belief(mean, covariance)
 
 
@@ -225,6 +225,6 @@ def _logistic(value: FloatArray) -> FloatArray:
     return np.asarray(1.0 / (1.0 + np.exp(-value)), dtype=np.float64)
 
 
-_NODES, _NODE_WEIGHTS = np.polynomial.hermite_e.hermegauss(figures.QUADRATURE_NODES)
+_NODES, _NODE_WEIGHTS = np.polynomial.hermite_e.hermegauss(constants.QUADRATURE_NODES)
 _NODE_WEIGHTS = _NODE_WEIGHTS / _NODE_WEIGHTS.sum()
 _BOUNDS = np.pad(sessions.CUTS, ((0, 0), (1, 1)), constant_values=(-np.inf, np.inf))  # (9, 6)

@@ -1,6 +1,6 @@
 """Which session plays which track: session lengths, the schedule of plays, plays dealt out by style.
 
-The number of plays of each track is given by ``tracks.play_counts`` and kept exactly over the whole world
+The number of plays of each track is given by ``catalogue.play_counts`` and kept exactly over the whole world
 (unless plays drift); nothing here depends on how a listener reacts.
 """
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from skip_pipeline.world import figures
+from skip_pipeline.world import constants
 from skip_pipeline.world.apportion import apportion
 from skip_pipeline.world.extent import Extent
 from skip_pipeline.world.listeners import browsed
@@ -20,8 +20,8 @@ from skip_pipeline.world.randomness import Part, stream
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
-_LENGTHS = np.array(list(figures.SESSIONS_BY_LENGTH), dtype=np.int64)
-_SHARES = np.array(list(figures.SESSIONS_BY_LENGTH.values()), dtype=np.int64)
+_LENGTHS = np.array(list(constants.SESSIONS_BY_LENGTH), dtype=np.int64)
+_SHARES = np.array(list(constants.SESSIONS_BY_LENGTH.values()), dtype=np.int64)
 
 
 @dataclass(frozen=True)
@@ -44,11 +44,11 @@ class Lengths:
         """Log rows of all blocks before this one, which may be the one after the last."""
         if block == self.extent.blocks:
             return self.rows_before(block - 1) + int(self._counts(block - 1) @ _LENGTHS)
-        return int(_counts_through(block * figures.BLOCK_SESSIONS) @ _LENGTHS)
+        return int(_counts_through(block * constants.BLOCK_SESSIONS) @ _LENGTHS)
 
     def _counts(self, block: int) -> IntArray:
         sessions = self.extent.block_sessions(block)
-        if len(sessions) < figures.BLOCK_SESSIONS:
+        if len(sessions) < constants.BLOCK_SESSIONS:
             return apportion(len(sessions), _SHARES.astype(np.float64))
         return _counts_through(sessions.stop) - _counts_through(sessions.start)
 
@@ -131,8 +131,8 @@ def deal_tracks(
     Returns:
         Index of the track of each row, int64 (rows,).
     """
-    wanted = browsing[session] + figures.BROWSING_WITHIN * rng.standard_normal((len(session), 2))
-    offered = browsed(styles[plays]) + figures.OFFERED_SPREAD * rng.standard_normal((len(plays), 2))
+    wanted = browsing[session] + constants.BROWSING_WITHIN * rng.standard_normal((len(session), 2))
+    offered = browsed(styles[plays]) + constants.OFFERED_SPREAD * rng.standard_normal((len(plays), 2))
     tracks = np.empty(len(plays), dtype=np.int64)
     tracks[_by_bands(wanted)] = plays[_by_bands(offered)]
     return tracks
@@ -142,5 +142,5 @@ def _by_bands(keys: FloatArray) -> IntArray:
     """Order of (n, 2) keys: by bands of the first, by the second within a band."""
     order = np.argsort(keys[:, 0], kind="stable")
     band = np.empty(len(keys), dtype=np.int64)
-    band[order] = np.arange(len(keys)) // figures.PLAYS_IN_BAND
+    band[order] = np.arange(len(keys)) // constants.PLAYS_IN_BAND
     return np.lexsort((keys[:, 1], band))

@@ -20,7 +20,7 @@ class Part(IntEnum):
     LISTENERS = 3
     DEALING = 4
     BEHAVIOUR = 5
-    CIRCUMSTANCES = 6
+    PLAYBACK = 6
     IDENTIFIERS = 7
     DRIFT_PLAYS = 8
     DRIFT_LEVELS = 9

@@ -23,11 +23,11 @@ from skip_pipeline.raw.folder import ListedFile
 from skip_pipeline.schema import ORACLE, SESSION_LOG
 from skip_pipeline.settings import ORACLE_FILE, TEST_SET, TRACK_FEATURES, TRAINING_SET
 from skip_pipeline.storage import flush
-from skip_pipeline.world import figures
+from skip_pipeline.world import constants
 from skip_pipeline.world.drift import Drift
 from skip_pipeline.world.extent import MINI_LOG, Extent, Shard
-from skip_pipeline.world.publishing import append_rows, csv_stream, part_of, publication, record_part
-from skip_pipeline.world.unheard import unheard_world, write_unheard
+from skip_pipeline.world.output_folder import append_rows, csv_stream, part_of, publication, record_part
+from skip_pipeline.world.unfinished import unfinished_world, write_unfinished
 from skip_pipeline.world.world import World
 
 GENERATOR_VERSION = 2
@@ -108,7 +108,7 @@ def synthesize(
     }
     folders = [TRAINING_SET, TRACK_FEATURES]
     if test_sessions:
-        unheard = unheard_world(world, test_sessions)
+        unheard = unfinished_world(world, test_sessions)
         description["test_sessions"] = test_sessions
         folders.append(TEST_SET)
     with publication(out, folders) as place:
@@ -120,7 +120,7 @@ def synthesize(
         with closing(_each(write, _runs(cut), threads)) as runs:
             _write_oracle(part_of(out, ORACLE_FILE), _oracles(runs, records))
         if test_sessions:
-            records |= write_unheard(unheard, out, suffix)
+            records |= write_unfinished(unheard, out, suffix)
         for name in (track_file, ORACLE_FILE):
             records[name] = record_part(out, name)
         paths = place.commit(records, description)
@@ -133,7 +133,7 @@ def _runs(shards: list[Shard]) -> list[list[Shard]]:
     """Neighbouring shards together, so that few blocks are drawn twice: each run spans some blocks."""
     runs: list[list[Shard]] = []
     for shard in shards:
-        if not runs or shard.first - runs[-1][0].first >= figures.BLOCKS_IN_RUN * figures.BLOCK_SESSIONS:
+        if not runs or shard.first - runs[-1][0].first >= constants.BLOCKS_IN_RUN * constants.BLOCK_SESSIONS:
             runs.append([])
         runs[-1].append(shard)
     return runs
@@ -143,7 +143,7 @@ def _each(
     write: Callable[[list[Shard]], Written], runs: list[list[Shard]], threads: int | None
 ) -> Generator[Written]:
     """Write all runs, several at once, and give what was written in the order of the sessions."""
-    workers = threads or min(os.cpu_count() or 1, figures.MOST_THREADS)
+    workers = threads or min(os.cpu_count() or 1, constants.MOST_THREADS)
     with ThreadPoolExecutor(min(workers, len(runs))) as pool:
         yield from pool.map(write, runs)
 
@@ -184,8 +184,8 @@ def _write_oracle(path: Path, tables: Iterable[pa.Table]) -> None:
     with pq.ParquetWriter(path, ORACLE) as writer:
         for table in tables:
             kept = pa.concat_tables([kept, table])
-            while len(kept) > figures.ORACLE_ROW_GROUP:
-                writer.write_table(kept.slice(0, figures.ORACLE_ROW_GROUP).combine_chunks())
-                kept = kept.slice(figures.ORACLE_ROW_GROUP)
+            while len(kept) > constants.ORACLE_ROW_GROUP:
+                writer.write_table(kept.slice(0, constants.ORACLE_ROW_GROUP).combine_chunks())
+                kept = kept.slice(constants.ORACLE_ROW_GROUP)
         writer.write_table(kept.combine_chunks())
     flush(path)

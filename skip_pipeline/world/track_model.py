@@ -1,7 +1,7 @@
 """The fitted model of a catalogue: how each feature is distributed and how the features hang together.
 
 The numbers are in ``track_model.json``. They differ between four bands of play rank
-(``track_figures.BAND_ENDS``), because in the published mini set the tracks that are played often have other
+(``track_constants.BAND_ENDS``), because in the published mini set the tracks that are played often have other
 features than the rest: its statistics per log row weigh each track by its plays, those per track do not.
 
 How the numbers were obtained, once and outside this package:

@@ -12,17 +12,17 @@ import pyarrow as pa
 
 from skip_pipeline.errors import RefusedError
 from skip_pipeline.schema import LEVELS, ORACLE
-from skip_pipeline.world import figures, oracle
-from skip_pipeline.world.circumstances import draw_circumstances
+from skip_pipeline.world import constants, oracle
+from skip_pipeline.world.catalogue import Catalogue, draw_catalogue, play_counts
 from skip_pipeline.world.drift import Drift, DriftKind, Drifts
 from skip_pipeline.world.extent import Extent, check_size
 from skip_pipeline.world.identifiers import ordered_uuid_strings
 from skip_pipeline.world.listeners import Listeners, appeal, contrast, draw_listeners
 from skip_pipeline.world.log import UNKNOWN_START_CODE, Places, log_table
+from skip_pipeline.world.playback import draw_playback
 from skip_pipeline.world.plays import Lengths, PlaySchedule, deal_tracks
 from skip_pipeline.world.randomness import Part, stream
 from skip_pipeline.world.sessions import Behaviour, Setting, browsing_of, circle_of, listen
-from skip_pipeline.world.tracks import Catalogue, draw_catalogue, play_counts
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -86,7 +86,7 @@ class World:
     catalogue_of: int | None = None
 
     def __post_init__(self) -> None:
-        check_size("tracks", self.tracks, 1, figures.MOST_TRACKS)
+        check_size("tracks", self.tracks, 1, constants.MOST_TRACKS)
         if self.seed < 0:
             raise RefusedError(f"seed is {self.seed}, but must be at least 0; choose 0 or more")
         Drifts(self.changes, self.extent)
@@ -114,8 +114,8 @@ class World:
         lift = self._lift(places, played, listeners, numbers)
         setting = Setting(places.lengths, liking, lift, circle)
         behaviour = listen(self._stream(Part.BEHAVIOUR, block), listeners, setting)
-        circumstances = draw_circumstances(
-            self._stream(Part.CIRCUMSTANCES, block),
+        playback = draw_playback(
+            self._stream(Part.PLAYBACK, block),
             behaviour,
             listeners,
             duration=places.spread(self._seconds[played]),
@@ -131,7 +131,7 @@ class World:
             log_table(
                 places,
                 self._shown(behaviour, block, numbers),
-                circumstances,
+                playback,
                 session_ids=ids,
                 track_ids=self.catalogue.ids.take(pa.array(played)),
             ),
@@ -172,7 +172,7 @@ class World:
     @cached_property
     def _drift_pool(self) -> IntArray:
         """The most organic tracks, to which plays move when track features drift."""
-        count = max(1, round(figures.DRIFT_POOL_SHARE * self.tracks))
+        count = max(1, round(constants.DRIFT_POOL_SHARE * self.tracks))
         return np.argsort(-self.catalogue.styles[:, 1], kind="stable")[:count]
 
     def _stream(self, part: Part, block: int) -> np.random.Generator:
@@ -191,16 +191,16 @@ class World:
         drifted = self._drifts.holds(DriftKind.track_features, self.extent.block_sessions(block))
         if drifted.any():
             rng = self._stream(Part.DRIFT_PLAYS, block)
-            moved = drifted[places.session] & (rng.random(len(played)) < figures.DRIFTED_PLAYS)
+            moved = drifted[places.session] & (rng.random(len(played)) < constants.DRIFTED_PLAYS)
             played[moved] = rng.choice(self._drift_pool, int(moved.sum()))
         return played
 
     def _lift(self, places: Places, played: IntArray, listeners: Listeners, numbers: range) -> FloatArray:
         """Attention that track, hour, tariff and day bring at each position: (sessions, 20)."""
         hour = (listeners.minute // 60).astype(np.int64)
-        of_session = np.array(figures.HOUR_LIFT)[hour]
-        of_session = of_session + figures.PREMIUM_LIFT * listeners.premium
-        of_session += figures.DRIFTED_PATIENCE * self._drifts.holds(DriftKind.skip_rate, numbers)
+        of_session = np.array(constants.HOUR_LIFT)[hour]
+        of_session = of_session + constants.PREMIUM_LIFT * listeners.premium
+        of_session += constants.DRIFTED_PATIENCE * self._drifts.holds(DriftKind.skip_rate, numbers)
         return np.asarray(places.spread(self._appeal[played]) + of_session[:, None], dtype=np.float64)
 
     def _shown(self, behaviour: Behaviour, block: int, numbers: range) -> Behaviour:
@@ -210,7 +210,7 @@ class World:
             return behaviour
         chance = self._stream(Part.DRIFT_LEVELS, block).random(behaviour.start.shape)
         clicked = behaviour.start == LEVELS["hist_user_behavior_reason_start"].index("clickrow")
-        moved = clicked & drifted[:, None] & (chance < figures.DRIFTED_CLICKS)
+        moved = clicked & drifted[:, None] & (chance < constants.DRIFTED_CLICKS)
         return replace(behaviour, start=np.where(moved, UNKNOWN_START_CODE, behaviour.start))
 
 

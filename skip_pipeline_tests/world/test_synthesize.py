@@ -17,7 +17,7 @@ from pyarrow import csv
 
 from skip_pipeline.errors import BusyError, RefusedError
 from skip_pipeline.storage import lock
-from skip_pipeline.world import figures
+from skip_pipeline.world import constants
 from skip_pipeline.world import synthesize as module
 from skip_pipeline.world.synthesize import synthesize
 
@@ -50,25 +50,6 @@ def test_any_size_gives_a_consistent_set(tmp_path: Path, sessions: int, tracks: 
     played = set(log.column("track_id_clean").to_pylist())
     assert played <= set(features.column("track_id").to_pylist())
     assert len(played) == tracks or summary.rows < tracks
-
-
-def test_all_lengths_lie_between_10_and_20_and_keep_the_published_shares(tmp_path: Path) -> None:
-    synthesize(tmp_path, sessions=1000, tracks=100, seed=0)
-    log = _rows(tmp_path, LOG)
-    last = log.filter(pc.equal(log.column("session_position"), log.column("session_length")))
-    lengths = {
-        row["values"]: row["counts"] for row in pc.value_counts(last.column("session_length")).to_pylist()
-    }
-    assert set(lengths) == set(range(10, 21))
-    assert lengths[20] == 507  # 506.6 by the published shares
-    assert sum(lengths.values()) == 1000
-
-
-def test_summary_names_the_files_written(tmp_path: Path) -> None:
-    summary = synthesize(tmp_path, sessions=2, tracks=3, seed=1)
-    assert [path.relative_to(tmp_path).as_posix() for path in summary.paths] == [LOG, TRACKS, ORACLE, MARKER]
-    assert set(_contents(tmp_path)) == {LOG, TRACKS, ORACLE, MARKER}
-    assert summary.seconds > 0
 
 
 def test_marker_says_in_words_and_figures_what_the_files_are(tmp_path: Path) -> None:
@@ -119,9 +100,10 @@ def _lines(contents: dict[str, bytes], names: list[str]) -> list[bytes]:
     return [line for name in names for line in contents[name].splitlines()[1:]]
 
 
-def test_many_threads_write_what_one_does(tmp_path: Path) -> None:
+def test_many_threads_write_what_one_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(constants, "BLOCKS_IN_RUN", 1)
     for threads in (1, 3):
-        synthesize(tmp_path / str(threads), sessions=12_500, tracks=90, seed=7, shards=4, threads=threads)
+        synthesize(tmp_path / str(threads), sessions=4_300, tracks=90, seed=7, shards=4, threads=threads)
     assert _contents(tmp_path / "1") == _contents(tmp_path / "3")
 
 
@@ -149,7 +131,7 @@ def test_the_oracle_has_every_session_of_the_log_in_its_order(tmp_path: Path) ->
 def test_row_groups_of_the_oracle_do_not_depend_on_the_pieces_it_comes_in(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(figures, "ORACLE_ROW_GROUP", 700)
+    monkeypatch.setattr(constants, "ORACLE_ROW_GROUP", 700)
     for shards in (1, 5):
         synthesize(tmp_path / str(shards), sessions=2100, tracks=30, seed=7, shards=shards)
     one, five = tmp_path / "1" / ORACLE, tmp_path / "5" / ORACLE

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pytest
 
 from benchmarks.world_figures.measures import measure
+from benchmarks.world_figures.published import figures
 from skip_pipeline.errors import BadInputError
-from skip_pipeline.world.published import figures
 from skip_pipeline_tests.builders import Row, log_table, session, track, track_table
 
 T, F = True, False

@@ -17,14 +17,14 @@ from skip_pipeline import schema
 from skip_pipeline.raw.folder import ListedFile
 from skip_pipeline.settings import TEST_SET
 from skip_pipeline.world.extent import Extent
-from skip_pipeline.world.publishing import append_rows, csv_stream, part_of, record_part
+from skip_pipeline.world.output_folder import append_rows, csv_stream, part_of, record_part
 from skip_pipeline.world.randomness import other_seed
 from skip_pipeline.world.world import World
 
 _INPUT = [schema.SESSION_ID, schema.LOG_TRACK_ID, schema.POSITION, schema.LENGTH]
 
 
-def unheard_world(world: World, sessions: int) -> World:
+def unfinished_world(world: World, sessions: int) -> World:
     """Sessions on the day after the last of a world, of other listeners who choose from the same tracks.
 
     Raises:
@@ -34,7 +34,7 @@ def unheard_world(world: World, sessions: int) -> World:
     return World(extent, world.tracks, other_seed(world.seed), catalogue_of=world.seed)
 
 
-def write_unheard(world: World, out: Path, suffix: str) -> dict[str, ListedFile]:
+def write_unfinished(world: World, out: Path, suffix: str) -> dict[str, ListedFile]:
     """Write all sessions of a world as the parts of one pair of files; what they are, by name below ``out``.
 
     Args:

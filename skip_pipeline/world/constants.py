@@ -1,21 +1,16 @@
-"""Figures of listening behaviour: what the world takes from the published ones, and what was tuned to them.
+"""Constants of listening behaviour: published statistics, and numbers tuned to them.
 
-Constants only. "Published" means statistics of the mini set (167,880 rows, 10,000 sessions) of the Spotify
-sequential skip prediction data (Brost, Mehrotra and Jehan, 2019), which ``published.json`` holds with their
-sources. "Tuned" means that worlds of the default size measure like the published set: shares and factors by
-proportional fitting, logits by stochastic approximation, each to the figure that its note names, over several
-seeds at once. ``python -m benchmarks.world_figures`` shows the result. Figures of the tracks live in
-``track_figures.py``.
+"Published" means statistics of the mini set (167,880 rows, 10,000 sessions) of the Spotify sequential skip
+prediction data (Brost, Mehrotra and Jehan, 2019); ``benchmarks/world_figures/published.json`` holds them with
+their sources. "Tuned" means that worlds of the default size have the published statistic that the note names:
+shares and factors by proportional fitting, logits by stochastic approximation, over several seeds at once.
+``python -m benchmarks.world_figures`` shows the result. Constants of tracks are in ``track_constants.py``.
 """
 
 from __future__ import annotations
 
 from datetime import date
 from typing import Final
-
-from skip_pipeline.world import published
-
-_PUBLISHED = published.figures()
 
 # --- How a world is drawn -----------------------------------------------------------------------------
 
@@ -49,26 +44,39 @@ change one in twenty by more than 0.0005 and some by 0.02."""
 # --- Sessions: who, how long, when ------------------------------------------------------------------
 
 SESSIONS_BY_LENGTH: Final = {
-    int(length): round(share.value * _PUBLISHED["sizes"]["sessions"])
-    for length, share in _PUBLISHED["sessions_by_length"].figures.items()
-}
+    10: 819, 11: 752, 12: 646, 13: 547, 14: 459, 15: 435, 16: 339, 17: 320, 18: 303, 19: 314, 20: 5066,
+}  # fmt: skip
 """Published, exact: 10,000 sessions, 167,880 rows. Longer sessions were cut to 20, half of all."""
 
-PREMIUM_SHARE: Final = 1.0 - _PUBLISHED["premium_by_session"]["no row"]
+PREMIUM_SHARE: Final = 1.0 - 1970 / 10_000
 """Published: 8,028 sessions all premium, 1,970 all free, 2 mixed."""
 
-LAPSING_SHARE: Final = _PUBLISHED["premium_by_session"]["some rows"]
+LAPSING_SHARE: Final = 2 / 10_000
 LAPSED_TRACKS: Final = 3
 """Sessions whose premium ends within them, and the most tracks that follow: published 2 of 10,000, premium on
 0.85 and 0.947 of their rows (17 of 20, 18 of 19)."""
 
-HOURS: Final = tuple(share.value for share in _PUBLISHED["hours"].figures.values())
+HOURS: Final = tuple(
+    rows / 167_880
+    for rows in (
+        5694, 4127, 2964, 2284, 1563, 1303, 1733, 2366, 3397, 5555, 7483, 8320,
+        9696, 10687, 11590, 11443, 11636, 10897, 10319, 9487, 9366, 9918, 8822, 7230,
+    )
+)  # fmt: skip
 """Published share of rows in each local hour."""
 
 FIRST_DATE: Final = date(2018, 7, 15)
 """Day of the published mini set's file, the first of the archive."""
 
-DATES: Final = {day: share.value for day, share in _PUBLISHED["dates"].figures.items()}
+DATES: Final = {
+    day: rows / 167_880
+    for day, rows in {
+        "2018-07-15": 119_639, "2018-07-14": 46_807, "2018-07-13": 519, "2018-07-12": 250,
+        "2018-07-11": 170, "2018-07-10": 144, "2018-07-05": 52, "2018-07-07": 51, "2018-07-06": 40,
+        "2018-07-09": 40, "2018-07-16": 25, "2018-07-04": 25, "2018-06-05": 20, "2018-05-12": 20,
+        "2018-06-29": 20, "2018-06-30": 20, "2018-06-19": 20, "2018-05-18": 18,
+    }.items()
+}  # fmt: skip
 """Published share of rows on each date; taken for how late sessions end before their file's day, because the
 set is a file of one day: a session over midnight belongs to the later date."""
 
@@ -80,10 +88,13 @@ MINUTES_INTO_SESSION: Final = 20.0
 """How long a session has lasted at its average row; it starts so much before the hour of its rows."""
 
 JUNK_YEARS: Final = {
-    int(year): share.value
-    for year, share in _PUBLISHED["full_years"].figures.items()
-    if int(year) != FIRST_DATE.year
-}
+    year: percent / 100
+    for year, percent in {
+        1969: 0.0001104, 1970: 0.0001409, 1972: 8e-07, 1999: 4.8e-06, 2000: 1.04e-05, 2008: 1.6e-06,
+        2009: 2e-05, 2010: 5.12e-05, 2011: 1.6e-05, 2012: 1.12e-05, 2013: 2.16e-05, 2014: 4.48e-05,
+        2015: 0.0001785, 2016: 0.0002105, 2017: 0.00111, 2019: 1.04e-05, 2031: 8e-07, 2032: 8e-06,
+    }.items()
+}  # fmt: skip
 """Published shares of the full set's sessions with a clock gone wrong; the day of the year is unknown."""
 
 # --- Context ----------------------------------------------------------------------------------------
@@ -239,8 +250,8 @@ SEEK_BACK_TAIL: Final = 1.445
 """Of four or more seeks, at least k come with chance ``(k / 4) ** -tail``: published standard deviations 0.37
 and 0.61, and 25 and 30 distinct values."""
 
-SEEK_FORWARD_MOST: Final = int(_PUBLISHED["seeks"]["hist_user_behavior_n_seekfwd / max"])
-SEEK_BACK_MOST: Final = int(_PUBLISHED["seeks"]["hist_user_behavior_n_seekback / max"])
+SEEK_FORWARD_MOST: Final = 60
+SEEK_BACK_MOST: Final = 151
 """Published maxima."""
 
 LISTENED_SHARE: Final = (0.03, 0.10, 0.40, 0.85, 1.0)
@@ -360,8 +371,8 @@ DRIFTED_CONTEXT_WEIGHT: Final = (1.0, 1.0, 1.0, 1.0, 3.0, 1.0)
 DRIFTED_CLICKS: Final = 0.5
 """Share of clicked tracks that start with the unknown level when levels drift: some 5% of all rows."""
 
-UNKNOWN_START: Final = published.extra_levels()["hist_user_behavior_reason_start"][-1]
-"""``uriopen``, which the full data have and the mini set lacks."""
+UNKNOWN_START: Final = "uriopen"
+"""A level that the full data have and the mini set lacks."""
 
 # --- Which tracks a session plays -------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from skip_pipeline.schema import LEVELS, TRACK_FEATURES, TRACK_ID
-from skip_pipeline.world import track_figures as figures
+from skip_pipeline.world import track_constants as constants
 from skip_pipeline.world.apportion import apportion
 from skip_pipeline.world.identifiers import uuid_strings
 from skip_pipeline.world.track_model import FeatureModel, track_model
@@ -54,11 +54,11 @@ def draw_catalogue(rng: np.random.Generator, tracks: int) -> Catalogue:
     model = track_model()
     # Here tracks stand in the order of their plays; the table shuffles them.
     bands = _bands(tracks)
-    plays = 1.0 + (figures.PLAYS_PER_TRACK - 1.0) * tracks * _play_shares(tracks)
+    plays = 1.0 + (constants.PLAYS_PER_TRACK - 1.0) * tracks * _play_shares(tracks)
     scores = rng.standard_normal((len(model.features), tracks))
     for band, loadings in zip(bands, model.loadings, strict=True):
         scores[:, band] = loadings @ scores[:, band]
-    scores[:, : len(figures.TOP_TRACK_PLAYS)] *= figures.TOP_TRACK_SPREAD
+    scores[:, : len(constants.TOP_TRACK_PLAYS)] *= constants.TOP_TRACK_SPREAD
     place = rng.random(tracks)
     place[: bands[-1].start] = 0.5  # a track with many plays must not stand at either end of its part
     values: dict[str, Float32Array] = {}
@@ -88,12 +88,14 @@ def styles_of(table: pa.Table) -> FloatArray:
         float64 (tracks, 6): beat, organic against electronic, vocal and loud, old against recent, energy,
         mellow timbre; over many tracks uncorrelated, of mean 0 and variance 1.
     """
-    styles = np.tile(-np.array(figures.STYLE_OFFSETS), (table.num_rows, 1))
-    for name, weights in figures.STYLE_WEIGHTS.items():
-        mean, deviation = figures.MEAN_AND_DEVIATION[name]
+    styles = np.tile(-np.array(constants.STYLE_OFFSETS), (table.num_rows, 1))
+    for name, weights in constants.STYLE_WEIGHTS.items():
+        mean, deviation = constants.MEAN_AND_DEVIATION[name]
         standard = (table.column(name).to_numpy().astype(np.float64) - mean) / deviation
         # Column by column: a matrix product may round differently on another machine.
-        styles += np.clip(standard, -figures.STYLE_LIMIT, figures.STYLE_LIMIT)[:, None] * np.array(weights)
+        styles += np.clip(standard, -constants.STYLE_LIMIT, constants.STYLE_LIMIT)[:, None] * np.array(
+            weights
+        )
     return np.asarray(styles, dtype=np.float64)
 
 
@@ -105,7 +107,7 @@ def play_counts(play_rank: IntArray, rows: int) -> IntArray:
     With fewer rows, but one for each track, all are still played; with fewer than that, only the most played.
     """
     tracks = len(play_rank)
-    each = rows / (figures.PLAYS_PER_TRACK * tracks)
+    each = rows / (constants.PLAYS_PER_TRACK * tracks)
     if each < 1.0:
         each = float(rows >= tracks)
     by_rank = apportion(rows, each + (rows - each * tracks) * _play_shares(tracks))
@@ -115,9 +117,9 @@ def play_counts(play_rank: IntArray, rows: int) -> IntArray:
 def _play_shares(tracks: int) -> FloatArray:
     """Share of each rank in the plays beyond the first of every track: (tracks,), of sum 1."""
     rank = np.arange(1, tracks + 1, dtype=np.float64)
-    weights = (rank + figures.PLAY_RANK_OFFSET) ** -figures.PLAY_RANK_EXPONENT
-    weights *= np.exp(-rank / (figures.PLAY_RANK_DECAY * tracks))
-    top = np.array(figures.TOP_TRACK_PLAYS, dtype=np.float64) - 1.0
+    weights = (rank + constants.PLAY_RANK_OFFSET) ** -constants.PLAY_RANK_EXPONENT
+    weights *= np.exp(-rank / (constants.PLAY_RANK_DECAY * tracks))
+    top = np.array(constants.TOP_TRACK_PLAYS, dtype=np.float64) - 1.0
     if tracks >= len(top):
         weights *= top[-1] / weights[len(top) - 1]  # so the law goes on where the published counts end
         weights[: len(top)] = top
@@ -126,7 +128,7 @@ def _play_shares(tracks: int) -> FloatArray:
 
 def _bands(tracks: int) -> list[slice]:
     """Ranks of each band; in a small catalogue some bands are empty."""
-    ends = [int(share * tracks) for share in figures.BAND_ENDS]
+    ends = [int(share * tracks) for share in constants.BAND_ENDS]
     return [slice(first, last) for first, last in zip([0, *ends[:-1]], ends, strict=True)]
 
 
@@ -159,14 +161,14 @@ def _as_published(rng: np.random.Generator, name: str, exact: FloatArray) -> Flo
     if name == "loudness":
         return np.round(exact, 3)
     if name == "mechanism":
-        return np.round(exact * figures.MECHANISM_STEPS) / figures.MECHANISM_STEPS
+        return np.round(exact * constants.MECHANISM_STEPS) / constants.MECHANISM_STEPS
     if name == "duration":
-        framed = rng.random(len(exact)) < figures.FRAMED_SHARE
-        frames = np.round(exact * figures.FRAMES_PER_SECOND) / figures.FRAMES_PER_SECOND
+        framed = rng.random(len(exact)) < constants.FRAMED_SHARE
+        frames = np.round(exact * constants.FRAMES_PER_SECOND) / constants.FRAMES_PER_SECOND
         return np.where(framed, frames, np.round(exact, 3))
     if name == "tempo":
-        steady = rng.random(len(exact)) < figures.STEADY_SHARE
+        steady = rng.random(len(exact)) < constants.STEADY_SHARE
         whole = np.round(exact)
-        nearer = whole + figures.STEADY_SPREAD * (exact - whole)
+        nearer = whole + constants.STEADY_SPREAD * (exact - whole)
         return np.asarray(np.round(np.where(steady, nearer, exact), 3), dtype=np.float64)
     return exact
