@@ -1,8 +1,7 @@
 """The catalogue: tracks with correlated features, and how often each is played.
 
-A Gaussian copula: correlated normal scores, of which each is turned into the published distribution of its
-feature by its rank (``track_model.py``). Which session plays which track is in ``plays.py``, which listener
-likes which style in ``listeners.py``.
+A Gaussian copula: the ranks of correlated normal scores give each feature its published distribution
+(``track_model.py``).
 """
 
 from __future__ import annotations
@@ -47,12 +46,12 @@ class Catalogue:
 def draw_catalogue(rng: np.random.Generator, tracks: int) -> Catalogue:
     """Draw ``tracks`` tracks.
 
-    Within a band of play rank, a feature is its published quantile function applied to the rank of its score,
-    each track counted by its plays. So both distributions are the published ones, per track and per row of
-    the log, whichever features the few tracks with most plays happen to get.
+    Within a band of play rank, a feature is its published quantile function at the rank of its score, where
+    each track counts by its plays. So the distributions per track and per log row are the published ones,
+    whatever features the few most played tracks get.
     """
     model = track_model()
-    # Here tracks stand in the order of their plays; the table shuffles them.
+    # Tracks are in the order of their plays here; the table has another order.
     bands = _bands(tracks)
     plays = 1.0 + (constants.PLAYS_PER_TRACK - 1.0) * tracks * _play_shares(tracks)
     scores = rng.standard_normal((len(model.features), tracks))
@@ -60,7 +59,7 @@ def draw_catalogue(rng: np.random.Generator, tracks: int) -> Catalogue:
         scores[:, band] = loadings @ scores[:, band]
     scores[:, : len(constants.TOP_TRACK_PLAYS)] *= constants.TOP_TRACK_SPREAD
     place = rng.random(tracks)
-    place[: bands[-1].start] = 0.5  # a track with many plays must not stand at either end of its part
+    place[: bands[-1].start] = 0.5  # the middle of its part, for tracks with many plays
     values: dict[str, Float32Array] = {}
     for (name, feature), score in zip(model.features.items(), scores, strict=True):
         exact = _feature_values(feature, score, plays, place, bands)
@@ -76,10 +75,10 @@ def draw_catalogue(rng: np.random.Generator, tracks: int) -> Catalogue:
 
 
 def styles_of(table: pa.Table) -> FloatArray:
-    """Styles of tracks, a fixed linear function of the published features of each track by itself.
+    """Styles of tracks: a fixed linear function of each track's features.
 
-    A feature is standardised by its published mean and standard deviation and cut off at
-    ``STYLE_LIMIT`` deviations, so that no outlier makes a style of its own.
+    A feature is standardised by its published mean and standard deviation and clipped to ``STYLE_LIMIT``
+    deviations, so that outliers do not dominate a style.
 
     Args:
         table: columns of ``schema.TRACK_FEATURES``.
@@ -102,9 +101,9 @@ def styles_of(table: pa.Table) -> FloatArray:
 def play_counts(play_rank: IntArray, rows: int) -> IntArray:
     """Log rows of each track: int64 (tracks,), of sum ``rows``.
 
-    Every track is played once where there are ``PLAYS_PER_TRACK`` rows a track, as in the published mini set,
-    and in proportion where there are more, so that popular tracks have the same share of any world's rows.
-    With fewer rows, but one for each track, all are still played; with fewer than that, only the most played.
+    At ``PLAYS_PER_TRACK`` rows per track, as in the published mini set, every track is played at least once;
+    with more rows, proportionally more often, so that popular tracks keep their share of the rows. With fewer
+    rows than tracks, only the most played tracks are played.
     """
     tracks = len(play_rank)
     each = rows / (constants.PLAYS_PER_TRACK * tracks)
@@ -121,7 +120,7 @@ def _play_shares(tracks: int) -> FloatArray:
     weights *= np.exp(-rank / (constants.PLAY_RANK_DECAY * tracks))
     top = np.array(constants.TOP_TRACK_PLAYS, dtype=np.float64) - 1.0
     if tracks >= len(top):
-        weights *= top[-1] / weights[len(top) - 1]  # so the law goes on where the published counts end
+        weights *= top[-1] / weights[len(top) - 1]  # the law continues the published counts
         weights[: len(top)] = top
     return np.asarray(weights / weights.sum(), dtype=np.float64)
 
@@ -141,7 +140,7 @@ def _feature_values(
         feature: its distribution.
         score: float64 (tracks,), by play rank.
         plays: float64 (tracks,), plays expected of each track.
-        place: float64 (tracks,) in [0, 1), where within its part of the levels a value is taken.
+        place: float64 (tracks,) in [0, 1), place within the track's part of the levels.
         bands: ranks of each band.
 
     Returns:
@@ -157,7 +156,7 @@ def _feature_values(
 
 
 def _as_published(rng: np.random.Generator, name: str, exact: FloatArray) -> FloatArray:
-    """Round values the way the published ones are, so that they repeat as often."""
+    """Round values as the published ones are, so that they have as many distinct values."""
     if name == "loudness":
         return np.round(exact, 3)
     if name == "mechanism":

@@ -1,4 +1,4 @@
-"""Who listens: one listener a session, with traits that last through it."""
+"""Listeners: one per session, with traits that are constant during the session."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
 BROWSED_AXES = 2
-"""Columns of ``browsed``: what a session chooses its tracks by."""
+"""Columns of ``browsed``."""
 
 
 @dataclass(frozen=True)
 class Listeners:
-    """Traits of ``n`` listeners; logits of attention where no unit is given.
+    """Traits of ``n`` listeners, in logits of attention unless another unit is given.
 
     Attributes:
         patience: float64 (n,), added to the attention every track gets; hidden.
         taste: float64 (n, 6), attention to one unit of each style of a track; hidden.
-        browsing: float64 (n, 2), the middle of the tracks a listener chooses from, as ``browsed`` has them.
-        shuffling: float64 (n,) in [0, 1); shuffle is on in contexts where more than this share shuffles.
-        inclination: float64 (n,) in [0, 1); by which the first context is chosen.
+        browsing: float64 (n, 2), centre of the tracks that a listener chooses from, axes of ``browsed``.
+        shuffling: float64 (n,) in [0, 1); shuffle is on in contexts whose share of shuffled rows is larger.
+        inclination: float64 (n,) in [0, 1); decides the first context.
         premium: bool (n,).
         minute: float64 (n,), local time at which the session starts, minutes after midnight.
     """
@@ -44,10 +44,10 @@ class Listeners:
 
 
 def draw_listeners(rng: np.random.Generator, count: int) -> Listeners:
-    """Draw ``count`` listeners, evenly where small groups would else be at the mercy of chance.
+    """Draw ``count`` listeners, evenly spread so that shares in small groups do not depend on chance.
 
-    Premium, first context and hour come in their shares, and shuffle in its share of each context; patience
-    is found in all its degrees at every hour and in every context.
+    Premium, first context, hour and shuffle have their exact shares; patience has its whole distribution at
+    every hour and in every context.
     """
     premium = even_uniforms(rng, rng.permutation(count)) < constants.PREMIUM_SHARE
     inclination = even_uniforms(rng, np.lexsort((rng.random(count), premium)))
@@ -71,7 +71,7 @@ def draw_listeners(rng: np.random.Generator, count: int) -> Listeners:
 
 
 def browsed(styles: FloatArray) -> FloatArray:
-    """Where tracks of given styles (n, 6) lie for somebody who browses: float64 (n, 2).
+    """The two axes by which sessions choose tracks, from styles (n, 6): float64 (n, 2).
 
     The first axis runs from new music with a beat to old music without, the second from instrumental to
     vocal and loud.
@@ -80,7 +80,7 @@ def browsed(styles: FloatArray) -> FloatArray:
 
 
 def contrast(styles: FloatArray, session: IntArray) -> FloatArray:
-    """What taste acts on: the styles of each track beside those of the whole session.
+    """Styles of each track minus a part of the session's mean styles; taste is multiplied by them.
 
     Args:
         styles: float64 (rows, 6), styles of the track on each row.
@@ -95,7 +95,7 @@ def contrast(styles: FloatArray, session: IntArray) -> FloatArray:
 
 
 def appeal(styles: FloatArray) -> FloatArray:
-    """Attention that every listener pays to a track beyond taste, from its styles (rows, 6): (rows,)."""
+    """Attention to a track that is the same for all listeners, from its styles (rows, 6): (rows,)."""
     beat, mellow, era = styles[:, 0], styles[:, 5], styles[:, 3]
     mixture = constants.APPEAL_OF_MIXTURE * np.tanh(beat * mellow)
     return np.asarray(mixture - constants.APPEAL_OF_ERA * np.tanh(era**2 - 1.0), dtype=np.float64)

@@ -1,4 +1,4 @@
-"""The session log as a table: arrays by session and position become the rows of the raw format."""
+"""The session log as a table: from arrays by session and position to rows of the raw format."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BoolArray = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Places:
-    """Where the rows of a log lie in arrays (sessions, 20); rows run by session, then position.
+    """Places of a log's rows in arrays (sessions, 20); rows are ordered by session, then position.
 
     Attributes:
         lengths: int64 (sessions,).
@@ -59,7 +59,7 @@ def log_table(
     Args:
         places: the rows.
         behaviour: reactions, (sessions, 20).
-        playback: what goes with them, (sessions, 20).
+        playback: pauses, seeks, times and premium, (sessions, 20).
         session_ids: string (sessions,), ascending.
         track_ids: string (rows,).
     """

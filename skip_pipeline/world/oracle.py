@@ -1,17 +1,17 @@
-"""The best possible predictions: what nobody can know of real listeners, and can of synthetic ones.
+"""The best possible predictions, which are known for synthetic listeners only.
 
 Two probabilities that a session's last track is played to its end:
 
-- given the state: patience, taste and mood are known, and only the dice are not. Exact: the logistic
-  function of attention, summed over how the last track may start and in which context.
-- given the past: the hidden traits are inferred from the log of the earlier tracks, by an observer who knows
-  every law of the world and the styles of all tracks. Patience, taste and the unseen part of the mood are
-  jointly normal before the first track. Each outcome tells an interval of attention plus logistic noise, and
-  the posterior is taken as normal again with the same mean and covariance (assumed density filtering; the
-  moments by Gauss-Hermite quadrature). Nothing else in the log depends on the hidden traits once outcomes,
-  starts and contexts are given. Tests hold the approximation against importance sampling. It knows two
-  things that the log does not quite tell: which sessions are premium where a subscription ends on the way (2
-  of 10,000), and the laws of the world, which a model has to learn.
+- given the state: patience, taste and mood are known. Exact: the logistic function of attention, summed
+  over all starts and contexts that the last track may have.
+- given the past: the hidden traits are inferred from the log of the earlier tracks; the parameters of the
+  world and the styles of all tracks are known. Patience, taste and the unseen part of the mood are jointly
+  normal before the first track. Each outcome gives an interval of attention plus logistic noise; the
+  posterior is approximated by a normal distribution with the same mean and covariance (assumed density
+  filtering, moments by Gauss-Hermite quadrature). Given outcomes, starts and contexts, nothing else in the
+  log depends on the hidden traits. A test compares the approximation with importance sampling. Two inputs are
+  not in the log: the parameters of the world, which a model has to learn, and the premium of sessions whose
+  subscription ends (2 of 10,000).
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ BoolArray = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class LastTrack:
-    """Ways in which the last track of each session may come about, and what each does to attention.
+    """Starts and contexts that the last track of each session may have, and their effect on attention.
 
     Attributes:
         expected: float64 (sessions,), attention before the track starts, as ``Behaviour.expected``.
         weight: float64 (ways, sessions), probability of each start and context given the track before.
-        lift: float64 (ways, sessions), attention that start and context bring.
+        lift: float64 (ways, sessions), attention due to start and context.
         context: int64 (ways, sessions).
     """
 
@@ -48,7 +48,7 @@ class LastTrack:
 
     @classmethod
     def after(cls, behaviour: Behaviour, lengths: IntArray, circle: IntArray) -> LastTrack:
-        """From the track before the last, for sessions of at least two tracks."""
+        """Derive them from the track before the last; sessions have at least two tracks."""
         rows = np.arange(len(lengths))
         before = lengths - 2
         end, context = behaviour.end[rows, before], behaviour.context[rows, before]
@@ -71,12 +71,12 @@ class LastTrack:
 def given_state(
     last: LastTrack, behaviour: Behaviour, listeners: Listeners, liking: FloatArray, lengths: IntArray
 ) -> FloatArray:
-    """Probability that each last track is played, given all but chance: float64 (sessions,).
+    """Probability that each last track is played, given the hidden state: float64 (sessions,).
 
     Args:
-        last: the ways in which it may come about.
+        last: starts and contexts of the last track.
         behaviour: reactions, (sessions, 20).
-        listeners: traits, one a session.
+        listeners: traits, one per session.
         liking: float64 (sessions, 20), taste times contrast at each position.
         lengths: int64 (sessions,), each at least 2.
     """
@@ -89,13 +89,13 @@ def given_state(
 
 
 def given_past(last: LastTrack, behaviour: Behaviour, contrasts: FloatArray, setting: Setting) -> FloatArray:
-    """Probability that each last track is played, given what the log shows before it: float64 (sessions,).
+    """Probability that each last track is played, given the log before it: float64 (sessions,).
 
     Args:
-        last: the ways in which it may come about.
-        behaviour: reactions, (sessions, 20), of which the last one is not used.
-        contrasts: float64 (sessions, 20, 6), what taste acts on at each position.
-        setting: lengths of at least 2, and circles; what it holds of hidden traits is not used.
+        last: starts and contexts of the last track.
+        behaviour: reactions, (sessions, 20); the last one is not used.
+        contrasts: float64 (sessions, 20, 6), see ``listeners.contrast``.
+        setting: lengths (at least 2) and circles; the other fields are not used.
     """
     lengths = setting.lengths
     belief = _Belief.before_first(len(lengths))
@@ -117,7 +117,7 @@ def given_past(last: LastTrack, behaviour: Behaviour, contrasts: FloatArray, set
 
 @dataclass(frozen=True)
 class _Seen:
-    """Bounds of attention plus logistic noise that an outcome tells, net of what is expected: (sessions,)."""
+    """Interval of hidden attention plus logistic noise that an outcome implies: (sessions,)."""
 
     low: FloatArray
     high: FloatArray
@@ -155,13 +155,13 @@ class _Belief:
         )
 
     def attention(self, contrast: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Mean and variance of hidden attention to a track of a given contrast, (sessions, 6)."""
+        """Mean and variance of hidden attention to tracks of given contrasts (sessions, 6)."""
         direction = _direction(contrast)
         along = self._along(direction)
         return (direction * self.mean).sum(axis=0), (direction * along).sum(axis=0)
 
     def having_seen(self, seen: _Seen, contrast: FloatArray, going_on: BoolArray) -> _Belief:
-        """Belief after one more outcome, at the next track; unchanged where sessions do not go on."""
+        """Belief at the next track, after one more outcome; unchanged where sessions have ended."""
         direction = _direction(contrast)
         along = self._along(direction)
         variance = (direction * along).sum(axis=0)
@@ -186,13 +186,13 @@ class _Belief:
 
 
 def _direction(contrast: FloatArray) -> FloatArray:
-    """How attention follows the hidden traits: patience, taste, unseen mood; (8, sessions)."""
+    """Derivative of attention by the hidden traits (patience, taste, unseen mood), (8, sessions)."""
     one = np.ones((1, len(contrast)))
     return np.concatenate([one, contrast.T, one])
 
 
 def _moments(seen: _Seen, mean: FloatArray, variance: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """How an outcome moves a normal belief about hidden attention, as factors of its covariance.
+    """Change of a normal belief about hidden attention by an outcome, as factors of its covariance.
 
     Returns:
         shift: (new mean - mean) / variance, (sessions,).
@@ -208,10 +208,10 @@ def _moments(seen: _Seen, mean: FloatArray, variance: FloatArray) -> tuple[Float
 
 
 def _chance_of_shuffle(behaviour: Behaviour, setting: Setting) -> FloatArray:
-    """Chance that shuffle is on in each context, given where it was on and off before: (sessions, 6).
+    """Chance that shuffle is on in each context, given the contexts where it was on and off: (sessions, 6).
 
-    The hidden trait is uniform between the largest share of a context without shuffle and the smallest of
-    one with it.
+    The hidden trait is uniform between the largest share of the contexts without shuffle and the smallest of
+    those with it.
     """
     earlier = np.arange(behaviour.context.shape[1]) < setting.lengths[:, None] - 1
     shares = sessions.SHUFFLE[sessions.premium_of(setting.circle)]  # (sessions, contexts)

@@ -1,4 +1,4 @@
-"""Pauses, seeks, hour, date, tariff: what a log row tells beside the reaction, and what never changes it."""
+"""Pauses, seeks, hour, date and premium of each log row; none of them influences an outcome."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ DateArray = npt.NDArray[np.datetime64]
 
 @dataclass(frozen=True)
 class Playback:
-    """Arrays (sessions, 20), of which a session uses its length.
+    """Arrays (sessions, 20); positions after a session's end are not used.
 
     Attributes:
         no_pause, short_pause, long_pause: bool; all false at the first position.
         seeks_forward, seeks_back: int64 counts.
         hour: int64, local hour 0 to 23 in which the track starts.
         date: datetime64[D] on which the track starts.
-        premium: bool; as the listener's, but for the few whose subscription ends in the session.
+        premium: bool; the listener's, except in the few sessions in which the subscription ends.
     """
 
     no_pause: BoolArray
@@ -50,7 +50,7 @@ def draw_playback(
     lengths: IntArray,
     day: DateArray,
 ) -> Playback:
-    """Draw what goes with given reactions.
+    """Draw playback for given reactions.
 
     Args:
         rng: source of every chance event.
@@ -88,7 +88,7 @@ def _draw_pauses(rng: np.random.Generator, behaviour: Behaviour) -> tuple[BoolAr
 
 @dataclass(frozen=True)
 class _Seeks:
-    """How often and how many: ``chance`` (9, 7) is that of any seek, by start and end."""
+    """Chance of at least one seek by start and end, (9, 7), and the distribution of their number."""
 
     chance: FloatArray
     few: tuple[float, ...]
@@ -111,7 +111,7 @@ def _draw_seeks(rng: np.random.Generator, behaviour: Behaviour, law: _Seeks) -> 
 def _minutes(
     rng: np.random.Generator, first: FloatArray, outcome: IntArray, paused: BoolArray, duration: FloatArray
 ) -> FloatArray:
-    """When each track starts: (sessions, 20), minutes since the midnight before the session."""
+    """Start of each track in minutes since the midnight before the session, (sessions, 20)."""
     heard = duration / 60.0 * np.array(constants.LISTENED_SHARE)[outcome]
     waited = np.zeros(outcome.shape)
     waited[paused] = rng.exponential(constants.PAUSE_MINUTES, int(paused.sum()))
@@ -120,7 +120,7 @@ def _minutes(
 
 
 def draw_last_dates(rng: np.random.Generator, day: DateArray) -> DateArray:
-    """Date on which each session ends: near its log's day, or on a clock gone wrong: (sessions,)."""
+    """Date on which each session ends, (sessions,): near its log's day, or the date of a wrong clock."""
     sessions = len(day)
     offset = _DAYS_LATE[draw_categories(rng, np.broadcast_to(_LATE_SHARES, (sessions, len(_LATE_SHARES))))]
     junk = rng.random(sessions) < sum(constants.JUNK_YEARS.values())
@@ -152,7 +152,7 @@ def _short_in_pause() -> FloatArray:
 
 
 def _late_shares() -> FloatArray:
-    """Shares of sessions by date, from those of rows: same day, day before, and so on."""
+    """Shares of sessions by date, derived from the shares of rows."""
     shares = np.array(list(constants.DATES.values()), dtype=np.float64)
     shares[:2] += (constants.OVER_MIDNIGHT, -constants.OVER_MIDNIGHT)
     return shares

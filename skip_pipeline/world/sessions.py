@@ -1,7 +1,7 @@
-"""How listeners react, position by position: starts, contexts, outcomes, ends.
+"""Reactions of listeners, position by position: starts, contexts, outcomes, ends.
 
-The state between two tracks is the mood, the context and how the track before ended. What follows from an
-outcome without changing the next one (pauses, seeks, the clock) is in ``playback.py``.
+The state between two tracks is the mood, the context and the end of the track before. Pauses, seeks and
+times, which do not influence the next outcome, are in ``playback.py``.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
 SKIP_1, SKIP_2, SKIP_3, UNFLAGGED, PLAYED = range(5)
-"""Outcomes of a track, by the first of the nested flags that is set."""
+"""Outcomes of a track: the first of the nested flags that is set."""
 
 
 @dataclass(frozen=True)
 class Behaviour:
-    """What happened: arrays (sessions,) of one position, or (sessions, 20), filled as far as sessions last.
+    """Reactions: arrays (sessions,) of one position, or (sessions, 20) with unused values after the end.
 
     Attributes:
         outcome: int64, ``SKIP_1`` to ``PLAYED``.
@@ -35,9 +35,9 @@ class Behaviour:
         context: int64, index into the levels of ``context_type``.
         switched: bool, the context was switched before the track.
         shuffled: bool.
-        expected: float64, logit of attention before the track starts, as far as the log, the tracks and the
-            laws of the world tell it: without patience, taste and ``unseen_mood``.
-        unseen_mood: float64, logit, the part of the mood that no outcome explains.
+        expected: float64, logit of attention before the track starts, without the hidden parts: patience,
+            taste and ``unseen_mood``.
+        unseen_mood: float64, logit, the part of the mood that does not follow from outcomes.
     """
 
     outcome: IntArray
@@ -52,13 +52,13 @@ class Behaviour:
 
 @dataclass(frozen=True)
 class Setting:
-    """What sessions bring to every track besides their listener's traits.
+    """Parts of the attention that are fixed before a session.
 
     Attributes:
         lengths: int64 (sessions,).
         liking: float64 (sessions, 20), taste times contrast of the track at each position, logits.
-        lift: float64 (sessions, 20), attention that track, hour and day bring for all, logits.
-        circle: int64 (sessions,), row of ``CONTEXT_AT_START`` and ``CONTEXT_AFTER_SWITCH``.
+        lift: float64 (sessions, 20), attention due to track, hour, premium and drift, logits.
+        circle: int64 (sessions,), row of ``CONTEXT_AT_START`` and ``CONTEXT_AFTER_SWITCH``: premium, drift.
     """
 
     lengths: IntArray
@@ -68,19 +68,19 @@ class Setting:
 
 
 def circle_of(premium: BoolArray, drifted: BoolArray) -> IntArray:
-    """Row of the tables of context shares for each session, from two bool (sessions,)."""
+    """Row of the tables of context shares for each session, from two arrays bool (sessions,)."""
     return premium.astype(np.int64) + 2 * drifted
 
 
 def premium_of(circle: IntArray) -> IntArray:
-    """0 or 1 for each session: whether the row of a table of context shares is a premium listener's."""
+    """1 for sessions of premium listeners, 0 for others, from ``circle_of``."""
     return circle % 2
 
 
 def browsing_of(listeners: Listeners, circle: IntArray) -> FloatArray:
-    """The middle of the tracks each session chooses from, float64 (sessions, 2).
+    """Centre of the tracks that each session chooses from, float64 (sessions, 2).
 
-    Its listener's, moved where the session starts in the catalogue.
+    It is the listener's ``browsing``, shifted for sessions that start in the catalogue.
     """
     in_catalogue = choose(_CONTEXT_AT_START[circle], listeners.inclination) == _CATALOGUE
     moved = listeners.browsing.copy()
@@ -105,7 +105,7 @@ def listen(rng: np.random.Generator, listeners: Listeners, setting: Setting) -> 
 
 @dataclass(frozen=True)
 class _Past:
-    """What a track finds, each (sessions,): both parts of the mood, context and end of the track before."""
+    """State before a track, each (sessions,): both parts of the mood, context and end of the track before."""
 
     mood: FloatArray
     unseen_mood: FloatArray
@@ -137,7 +137,7 @@ def _hear(
     circle: IntArray,
     position: int,
 ) -> Behaviour:
-    """One track of every session; ``hidden`` and ``lift`` (sessions,) are parts of the attention to it."""
+    """React to one track in every session; ``hidden`` and ``lift`` (sessions,) are parts of the attention."""
     start = _draw_starts(rng, past, position)
     switched = rng.random(len(start)) < (
         FIRST_SWITCH[start] if position == 0 else SWITCH[start, past.context]

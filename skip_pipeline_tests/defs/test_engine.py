@@ -28,7 +28,7 @@ def test_a_cluster_gives_the_same_bytes_as_this_process(sharded):
         outcome = sharded.run("merged_table", config(kind=kind, workers=2))
         assert outcome.success, outcome.failures
         tables.append(sorted(path.read_bytes() for path in sharded.layout.merged.rglob("*.parquet")))
-    assert len(tables[0]) == 3
+    assert len(tables[0]) > 2
     assert tables[0] == tables[1]
 
 

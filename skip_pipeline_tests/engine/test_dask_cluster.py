@@ -12,7 +12,7 @@ from typing import Any
 
 import cloudpickle
 import pytest
-from distributed import LocalCluster
+from distributed import Client, LocalCluster
 
 from skip_pipeline.engine import dask_cluster, open_engine
 from skip_pipeline.errors import EngineError
@@ -124,7 +124,7 @@ def test_scheduler_lost_in_the_middle_is_an_engine_error() -> None:
 def test_cluster_with_another_library_is_refused_before_code_is_sent(
     running: LocalCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    get_versions = dask_cluster.Client.get_versions
+    get_versions: Any = Client.get_versions
 
     def without_pyarrow(self: Any, **options: Any) -> Any:
         found = get_versions(self, **options)
@@ -132,7 +132,7 @@ def test_cluster_with_another_library_is_refused_before_code_is_sent(
             worker["packages"]["pyarrow"] = None
         return found
 
-    monkeypatch.setattr(dask_cluster.Client, "get_versions", without_pyarrow)
+    monkeypatch.setattr(Client, "get_versions", without_pyarrow)
     monkeypatch.setattr(dask_cluster, "_digest_of_sources", lambda: pytest.fail("code was sent"))
     with pytest.raises(EngineError, match=r"has pyarrow missing, this process .* No work was sent"):
         open_and_close(running.scheduler_address, 5)
@@ -202,7 +202,7 @@ def test_missing_extra_is_named_with_its_remedy(missing: str, monkeypatch: pytes
     for module in [name for name in sys.modules if name.split(".")[0] in {"distributed", "dask"}]:
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.delitem(sys.modules, "skip_pipeline.engine.dask_cluster", raising=False)
-    monkeypatch.setitem(sys.modules, missing, None)  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, missing, None)
     expected = EngineError if missing == "dask" else ModuleNotFoundError
     with (
         pytest.raises(expected, match=r"skip-pipeline\[cluster\]" if missing == "dask" else "msgpack"),

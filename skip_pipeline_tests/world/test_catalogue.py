@@ -20,7 +20,7 @@ def catalogue() -> Catalogue:
 
 
 def _column(catalogue: Catalogue, name: str) -> Values:
-    return catalogue.table.column(name).to_numpy().astype(np.float64)
+    return np.asarray(catalogue.table.column(name).to_numpy(), dtype=np.float64)
 
 
 # --- Plays -------------------------------------------------------------------------------------------

@@ -168,7 +168,7 @@ def test_nothing_logged_of_the_last_track_reaches_the_inferred_chance(world: Wor
         values[rows, last] = 0
         changed[name] = values
     forgotten = replace(block.behaviour, **changed)
-    chances = [
+    seen, unseen = (
         oracle.given_past(
             oracle.LastTrack.after(behaviour, block.setting.lengths, block.setting.circle),
             behaviour,
@@ -176,5 +176,5 @@ def test_nothing_logged_of_the_last_track_reaches_the_inferred_chance(world: Wor
             block.setting,
         )
         for behaviour in (block.behaviour, forgotten)
-    ]
-    assert np.array_equal(*chances)
+    )
+    assert np.array_equal(seen, unseen)

@@ -194,4 +194,5 @@ def test_unexplained_are_failures_without_a_reason() -> None:
 
 
 def record(**fields: Any) -> Record:
-    return Record(**({"group": "g", "key": "k", "published": 0.0, "world": 0.0, "tolerance": 0.0} | fields))
+    defaults: dict[str, Any] = {"group": "g", "key": "k", "published": 0.0, "world": 0.0, "tolerance": 0.0}
+    return Record(**(defaults | fields))

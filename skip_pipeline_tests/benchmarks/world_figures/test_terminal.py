@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from click.testing import Result
 from typer.testing import CliRunner
 
 from benchmarks.world_figures import terminal
@@ -18,7 +18,7 @@ from benchmarks.world_figures.terminal import app, measure_folder
 from skip_pipeline import settings
 from skip_pipeline_tests.builders import TRACKS, deliver, session
 
-Command = Callable[..., Result]
+Command = Callable[..., Any]
 
 
 @pytest.fixture
