@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
+from skip_pipeline.world.arrays import FloatArray, IntArray
 
 
 def apportion(total: int, weights: FloatArray) -> IntArray:

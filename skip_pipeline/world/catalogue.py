@@ -15,12 +15,11 @@ import pyarrow as pa
 from skip_pipeline.schema import LEVELS, TRACK_FEATURES, TRACK_ID
 from skip_pipeline.world import track_constants as constants
 from skip_pipeline.world.apportion import apportion
+from skip_pipeline.world.arrays import FloatArray, IntArray
 from skip_pipeline.world.identifiers import uuid_strings
 from skip_pipeline.world.track_model import FeatureModel, track_model
 
-FloatArray = npt.NDArray[np.float64]
 Float32Array = npt.NDArray[np.float32]
-IntArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)

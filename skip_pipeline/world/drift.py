@@ -8,12 +8,10 @@ from datetime import date, datetime
 from enum import StrEnum
 
 import numpy as np
-import numpy.typing as npt
 
 from skip_pipeline.errors import RefusedError
+from skip_pipeline.world.arrays import BoolArray
 from skip_pipeline.world.extent import Extent
-
-BoolArray = npt.NDArray[np.bool_]
 
 
 class DriftKind(StrEnum):

@@ -11,13 +11,11 @@ from datetime import date, timedelta
 from pathlib import PurePosixPath
 
 import numpy as np
-import numpy.typing as npt
 
 from skip_pipeline.errors import RefusedError
 from skip_pipeline.settings import TRAINING_SET
 from skip_pipeline.world import constants
-
-IntArray = npt.NDArray[np.int64]
+from skip_pipeline.world.arrays import IntArray
 
 MINI_LOG = f"{TRAINING_SET}/log_mini.csv"
 

@@ -5,16 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import ndtri
 
 from skip_pipeline.world import constants
 from skip_pipeline.world.apportion import choose, cumulative, even_pairs, even_uniforms
+from skip_pipeline.world.arrays import BoolArray, FloatArray, IntArray
 from skip_pipeline.world.track_constants import STYLES
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
 
 BROWSED_AXES = 2
 """Columns of ``browsed``."""

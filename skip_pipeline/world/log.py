@@ -5,16 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from skip_pipeline.schema import LEVELS, MAX_SESSION_LENGTH, SESSION_LOG
 from skip_pipeline.world import constants, sessions
+from skip_pipeline.world.arrays import BoolArray, FloatArray, IntArray
 from skip_pipeline.world.playback import Playback
 from skip_pipeline.world.sessions import Behaviour
-
-IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -39,7 +36,7 @@ class Places:
         session, position = np.nonzero(used)
         return cls(lengths, used, session, position)
 
-    def spread(self, rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    def spread(self, rows: FloatArray) -> FloatArray:
         """Values (rows,) laid out as (sessions, 20), 0 where a session has ended."""
         laid_out = np.zeros(self.used.shape)
         laid_out[self.used] = rows

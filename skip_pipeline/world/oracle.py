@@ -19,15 +19,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from skip_pipeline.world import constants, sessions
+from skip_pipeline.world.arrays import BoolArray, FloatArray, IntArray
 from skip_pipeline.world.listeners import Listeners
 from skip_pipeline.world.sessions import Behaviour, Setting
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)

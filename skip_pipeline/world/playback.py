@@ -5,18 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from skip_pipeline.schema import MAX_SESSION_LENGTH
 from skip_pipeline.world import constants
 from skip_pipeline.world.apportion import cumulative, draw_categories
+from skip_pipeline.world.arrays import BoolArray, DateArray, FloatArray, IntArray
 from skip_pipeline.world.listeners import Listeners
 from skip_pipeline.world.sessions import Behaviour
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
-DateArray = npt.NDArray[np.datetime64]
 
 
 @dataclass(frozen=True)

@@ -9,16 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from skip_pipeline.world import constants
 from skip_pipeline.world.apportion import apportion
+from skip_pipeline.world.arrays import FloatArray, IntArray
 from skip_pipeline.world.extent import Extent
 from skip_pipeline.world.listeners import browsed
 from skip_pipeline.world.randomness import Part, stream
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 _LENGTHS = np.array(list(constants.SESSIONS_BY_LENGTH), dtype=np.int64)
 _SHARES = np.array(list(constants.SESSIONS_BY_LENGTH.values()), dtype=np.int64)

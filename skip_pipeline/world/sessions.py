@@ -9,16 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 
 import numpy as np
-import numpy.typing as npt
 
 from skip_pipeline.schema import LEVELS, MAX_SESSION_LENGTH
 from skip_pipeline.world import constants
 from skip_pipeline.world.apportion import choose, cumulative, draw_categories
+from skip_pipeline.world.arrays import BoolArray, FloatArray, IntArray
 from skip_pipeline.world.listeners import Listeners
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
 
 SKIP_1, SKIP_2, SKIP_3, UNFLAGGED, PLAYED = range(5)
 """Outcomes of a track: the first of the nested flags that is set."""

@@ -29,9 +29,8 @@ from importlib.resources import files
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.float64]
+from skip_pipeline.world.arrays import FloatArray
 
 _MILLION = 1_000_000
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from skip_pipeline.errors import RefusedError
 from skip_pipeline.schema import LEVELS, ORACLE
 from skip_pipeline.world import constants, oracle
+from skip_pipeline.world.arrays import FloatArray, IntArray
 from skip_pipeline.world.catalogue import Catalogue, draw_catalogue, play_counts
 from skip_pipeline.world.drift import Drift, DriftKind, Drifts
 from skip_pipeline.world.extent import Extent, check_size
@@ -23,9 +23,6 @@ from skip_pipeline.world.playback import draw_playback
 from skip_pipeline.world.plays import Lengths, PlaySchedule, deal_tracks
 from skip_pipeline.world.randomness import Part, stream
 from skip_pipeline.world.sessions import Behaviour, Setting, browsing_of, circle_of, listen
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -10,10 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import cloudpickle
 import pytest
-from distributed import Client, LocalCluster
+from distributed import LocalCluster
 
+import skip_pipeline
 from skip_pipeline.engine import dask_cluster, open_engine
 from skip_pipeline.errors import EngineError
 from skip_pipeline.settings import SINGLE_THREADED, EngineSettings
@@ -121,68 +123,38 @@ def test_scheduler_lost_in_the_middle_is_an_engine_error() -> None:
             list(results)
 
 
-def test_cluster_with_another_library_is_refused_before_code_is_sent(
-    running: LocalCluster, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    get_versions: Any = Client.get_versions
-
-    def without_pyarrow(self: Any, **options: Any) -> Any:
-        found = get_versions(self, **options)
-        for worker in found["workers"].values():
-            worker["packages"]["pyarrow"] = None
-        return found
-
-    monkeypatch.setattr(Client, "get_versions", without_pyarrow)
-    monkeypatch.setattr(dask_cluster, "_digest_of_sources", lambda: pytest.fail("code was sent"))
-    with pytest.raises(EngineError, match=r"has pyarrow missing, this process .* No work was sent"):
-        open_and_close(running.scheduler_address, 5)
-
-
-def test_cluster_with_other_sources_is_refused(
+def test_cluster_with_another_library_is_refused(
     running: LocalCluster, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    here = dask_cluster.environment
     calls = tmp_path / "calls"
 
-    def digest() -> dict[str, str | None]:
-        with calls.open("a") as file:
-            file.write(".")
-        return {"sources": calls.read_text()}  # differs from call to call
+    def another_pyarrow_in_workers() -> dict[str, str]:
+        first = not calls.exists()
+        calls.touch()
+        return here() if first else here() | {"pyarrow": "1.0"}
 
-    monkeypatch.setattr(dask_cluster, "_digest_of_sources", lambda: digest)
-    with pytest.raises(EngineError, match=r"has sources \.\., this process \. .*the same skip-pipeline"):
+    monkeypatch.setattr(dask_cluster, "environment", another_pyarrow_in_workers)
+    with pytest.raises(EngineError, match=r"has pyarrow 1\.0, this process .* No work was sent.*constraints"):
         open_and_close(running.scheduler_address, 5)
 
 
-def test_patch_releases_of_python_are_the_same_version() -> None:
-    found = dask_cluster._versions({"packages": {"python": "3.11.7.final.0", "numpy": "2.1"}})
-    assert found == {"python": "3.11", "numpy": "2.1"}
-
-
-def test_digest_tells_sources_apart_and_runs_without_the_package(tmp_path: Path) -> None:
-    sent = cloudpickle.dumps(dask_cluster._digest_of_sources())
-    package = tmp_path / "skip_pipeline"
-    package.mkdir()
-    code = """if True:
-        import pathlib, pickle, sys
-        digest = pickle.load(sys.stdin.buffer)
-        here = list(digest().values())
-        sys.path.insert(0, sys.argv[1])
-        source = pathlib.Path(sys.argv[1], "skip_pipeline", "__init__.py")
-        for text in ("", "# changed"):
-            source.write_text(text)
-            sys.modules.pop("skip_pipeline", None)
-            here += digest().values()
-        sys.modules["skip_pipeline"] = None
-        print(*here, *digest().values())
-    """
-    printed = subprocess.run(
-        [sys.executable, "-c", code, tmp_path], input=sent, capture_output=True, check=True
-    ).stdout.decode()
-    ours, first, changed, missing = printed.split()
-
-    assert [ours] == list(dask_cluster._digest_of_sources()().values())
-    assert len({ours, first, changed}) == 3
-    assert missing == "None"
+@pytest.mark.parametrize("init", ["", "raise ImportError('no package')"])
+def test_worker_with_other_sources_of_the_package_is_refused(init: str, tmp_path: Path) -> None:
+    """A worker of its own, which finds another package ``skip_pipeline``."""
+    shutil.copytree(Path(skip_pipeline.__file__).parent, tmp_path / "skip_pipeline")
+    (tmp_path / "skip_pipeline" / "__init__.py").write_text(init)
+    with cluster_in_this_process(0) as empty:
+        command = [sys.executable, "-m", "distributed.cli.dask_worker", empty.scheduler_address, "--no-nanny"]
+        worker = subprocess.Popen(
+            [*command, "--no-dashboard"], env=os.environ | {"PYTHONPATH": str(tmp_path)}, cwd=tmp_path
+        )
+        try:
+            with pytest.raises(EngineError, match=r"sources.*the same skip-pipeline"):
+                open_and_close(empty.scheduler_address, 60)
+        finally:
+            worker.kill()
+            worker.wait()
 
 
 def test_workers_that_do_not_start_are_an_engine_error(monkeypatch: pytest.MonkeyPatch) -> None:
