@@ -1,4 +1,4 @@
-"""Whether the peers make what the pipeline makes; timings of different results could not be compared."""
+"""Check that the peers produce the pipeline's results, without which timings could not be compared."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from benchmarks.peers import duckdb_merge, pandas_notebook, polars_merge
 from skip_pipeline import schema
 
 SCALED_TOLERANCE: Final = float(np.finfo(np.float32).eps)
-"""Of scaled features, which lie in [0, 1]: two steps of float32. Scikit-learn multiplies and adds where the
-pipeline subtracts and divides; both in float64, so that the last bit of the float32 may differ."""
+"""For scaled features in [0, 1]: two steps of float32. Scikit-learn multiplies and adds, the pipeline
+subtracts and divides, both in float64, so the last bit of the float32 may differ."""
 
 
 class DisagreementError(Exception):
-    """A peer made other values than the pipeline; the message names peer, column or array, and how many."""
+    """A peer's values differ from the pipeline's; the message has peer, column or array, and their number."""
 
 
 def check(raw: Path, folder: Path) -> Made:
-    """Run the pipeline and all peers over a raw folder and compare everything that they make.
+    """Run the pipeline and all peers on a raw folder and compare all results.
 
     Raises:
         DisagreementError: see ``compare_tables`` and ``compare_arrays``.
@@ -39,8 +39,8 @@ def check(raw: Path, folder: Path) -> Made:
 def compare_tables(peer: str, found: pa.Table, expected: pa.Table) -> None:
     """Compare two encoded tables, all 69 columns, value for value.
 
-    Session codes are not compared where there are several shards: they count within a shard, a peer's
-    throughout.
+    Session codes of several shards are not compared: the pipeline numbers them within a shard, peers over
+    all.
 
     Raises:
         DisagreementError: other columns, rows or values.

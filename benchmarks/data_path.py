@@ -1,10 +1,10 @@
-"""From raw CSVs to bundles: seconds and memory of the pipeline beside the limit and beside its peers.
+"""From raw CSVs to bundles: seconds and memory of the pipeline, of mere parsing and of its peers.
 
     python -m benchmarks.data_path                                     # the mini set's size, every contender
     python -m benchmarks.data_path --sessions 1000000 --shards 100     # persisted only, and memory's growth
 
-The data is synthesized into a temporary folder, unless ``--raw`` names a set that is there. Every run is a
-process of its own; the contenders take turns, so that a busy moment of the machine falls on all of them.
+Data is synthesized in a temporary folder unless ``--raw`` names a set. Each run is a new process. The
+contenders take turns, so that other load on the machine affects all of them.
 """
 
 from __future__ import annotations
@@ -37,17 +37,17 @@ CONTENDERS: Final[Mapping[str, str]] = {
 PARSE, IN_MEMORY, GATHERED, PERSISTED, NOTEBOOK, TUNED, OURS_ENCODED, POLARS, DUCKDB = CONTENDERS
 
 REPETITIONS: Final = 5
-GROWTH_FACTOR: Final = 10  # memory is compared with that of a set this many times smaller, in shards as large
+GROWTH_FACTOR: Final = 10  # memory is compared with that of a set with this many times fewer shards
 
 
 def compare(raw: Path, *, repetitions: int) -> dict[str, Any]:
-    """Every contender, in turns, on one set; first that the peers make what the pipeline makes.
+    """Check that the peers agree with the pipeline, then measure every contender in turns on one set.
 
     Returns:
         See ``summary.result``; the headline has ratios of medians.
 
     Raises:
-        ChildFailedError: a contender failed, or a peer made other values.
+        ChildFailedError: a contender failed, or a peer's values differ.
     """
     measure.run("benchmarks.agreement:check", raw)
     runs: dict[str, list[Run]] = {name: [] for name in CONTENDERS}
@@ -117,7 +117,7 @@ def grow(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure and print; the exit status is 1 if a contender failed or made other values."""
+    """Measure and print; the exit status is 1 if a contender failed or its values differ."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--sessions", type=int, default=MINI_SESSIONS)
     parser.add_argument("--shards", type=int, help="measure ours persisted only, on this many log files")

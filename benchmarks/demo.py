@@ -1,10 +1,10 @@
-"""How long the whole demo takes, beside what it costs to import TensorFlow, MLflow and Dagster alone.
+"""Seconds of the whole demo, and of importing TensorFlow, MLflow and Dagster.
 
     python -m benchmarks.demo
 
-A demo is what ``make demo`` does once everything is installed: a synthetic data set of the real size is
-written, and every asset materialized, databases made anew. Both take turns, each in processes of its own.
-``demo_over_import`` compares medians.
+The demo is ``make demo`` after installation: it writes a synthetic data set of the real size and materializes
+every asset with new databases. Both take turns, in new processes. ``demo_over_import`` is the ratio of
+medians.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _OF_AN_ASSET: Final = re.compile(r"✓ (\w+) +([\d.]+) s ")
 
 
 def seconds_of(*commands: Sequence[str]) -> tuple[float, str]:
-    """Time to run some commands one after the other, and what they printed.
+    """Seconds of some commands, run one after the other, and their output.
 
     Raises:
         ChildFailedError: one failed.
@@ -40,7 +40,7 @@ def seconds_of(*commands: Sequence[str]) -> tuple[float, str]:
 
 
 def demo() -> tuple[float, dict[str, float]]:
-    """Seconds of one demo in a data directory of its own, and of each of its assets.
+    """Seconds of one demo in a new data directory, and of each asset.
 
     Raises:
         ChildFailedError: it failed.

@@ -1,10 +1,10 @@
-"""How hard a raw data set is: simple predictors, strong ones without a network, and the best possible.
+"""Difficulty of a raw data set: scores of simple predictors, of baselines, and the best possible scores.
 
     python benchmarks/difficulty.py data/01_raw
     python benchmarks/difficulty.py data/01_raw --seed 1 --json difficulty.json
 
-Bundles are made in a temporary folder by the pipeline's own stages, without Dagster. All scores are of the
-test sessions; everything is learnt from the others.
+The pipeline's stages make the bundles in a temporary folder, without Dagster. All scores are of the test
+sessions; the predictors learn from the others.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Predictor:
     Attributes:
         name: in words.
         scores: on the test sessions.
-        seconds: from bundles to probabilities, with all that it needs; None for what is only read.
+        seconds: from bundles to probabilities; None for the oracle, which is read.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Predictor:
 
 @dataclass(frozen=True)
 class Apart(DataLayout):
-    """A data directory whose raw files lie elsewhere, so that errors name them where the user has them."""
+    """A data directory with raw files elsewhere, so that errors have the user's paths."""
 
     delivered: Path = Path()
 

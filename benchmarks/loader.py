@@ -1,20 +1,18 @@
-"""Whether reading keeps up with training, and whether the memory of training grows with the data.
+"""Rates of reading and of training, and the growth of training's memory with the data.
 
     python -m benchmarks.data_path --sessions 1000000 --shards 100 --keep DIR
     python -m benchmarks.loader DIR
 
-Of two bundles, ``DIR/small`` and ``DIR/large``, the second of ten times the sessions:
+``DIR/large`` is a bundle with ten times the sessions of ``DIR/small``.
 
-* delivered: how many sessions a second the large bundle gives in the order of training, which is drawn over
-  all its sessions, in batches of the default preset. It is the first pass over files that nobody has read
-  since the process began, in this process alone, on one thread.
-* trained: how many sessions a second the default network learns from arrays that lie in memory, on all
-  cores: the median of whole epochs after the first, which builds and warms up. One batch is validated.
-* memory: ``train`` runs an epoch that has as many batches from the small as from the large bundle. Their
-  sessions are drawn over the whole bundle, as in training, so that they touch every file; an order and the
-  labels of all its sessions are in memory meanwhile, as in training. A whole epoch would need no more, but
-  for pages of the mapped files that the system keeps as long as nobody else wants the memory.
-  ``train_rss_growth`` counts such pages; ``train_anonymous_growth`` does not.
+* delivered: sessions per second that the large bundle gives in training's random order, in batches of the
+  default preset, on one thread. It is the process's first pass over the files.
+* trained: sessions per second that the default network learns from arrays in memory, on all cores: the median
+  of whole epochs after the first, which compiles. One batch is validated.
+* memory: ``train`` runs an epoch with the same number of batches from the small and from the large bundle,
+  with sessions from all files in random order, as in training. A whole epoch needs no more memory, except
+  pages of mapped files, which the system drops when memory is short. ``train_rss_growth`` includes such
+  pages, ``train_anonymous_growth`` does not.
 """
 
 from __future__ import annotations

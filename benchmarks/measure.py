@@ -20,7 +20,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 
 from benchmarks import memory
 from benchmarks.memory import Peak, TreeMemory
@@ -29,11 +29,11 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 """Children start here, so that they find the package ``benchmarks``."""
 
 TEMPORARY: Final = "skip_pipeline_bench_"
-"""What the names of temporary folders begin with."""
+"""Prefix of temporary folders."""
 
 
 class ChildFailedError(Exception):
-    """A measured process ended with an error; the message holds the last lines that it wrote."""
+    """A measured process failed; the message has the last lines of its standard error."""
 
 
 @dataclass(frozen=True)
@@ -41,13 +41,13 @@ class Run:
     """One run of one piece of work.
 
     Attributes:
-        seconds: of the work alone; imports and the starts of interpreters and workers left out.
-        peak_rss_mib: largest resident size, MiB: of the process as the system reports it, or of it and all
-            its descendants together as sampled (``memory``), whichever is larger. Pages of mapped files
-            count.
+        seconds: of the work, without imports and the start of interpreters and workers.
+        peak_rss_mib: largest resident size, MiB, with pages of mapped files: of the process as the system
+            reports it, or of the process tree as sampled (``memory``), whichever is larger.
         rows, sessions: that were worked on.
-        table_bytes, bundle_bytes: left on disk; 0 where nothing is written.
-        peak_anonymous_mib: of the tree as sampled, without pages of files; 0 where the system does not tell.
+        table_bytes, bundle_bytes: written to disk.
+        peak_anonymous_mib: of the process tree, without pages of files; 0 where the system does not report
+            it.
     """
 
     seconds: float
@@ -60,7 +60,7 @@ class Run:
 
 
 def run(target: str, raw: Path, folder: Path | None = None, **options: Any) -> Run:
-    """Do one piece of work in a process of its own.
+    """Run one function in a new process and measure it.
 
     Args:
         target: ``module:function``, see ``benchmarks.one_run``.
@@ -81,7 +81,7 @@ def run(target: str, raw: Path, folder: Path | None = None, **options: Any) -> R
 
 
 def output(command: Sequence[str]) -> tuple[str, Peak]:
-    """What a command prints, and the sampled peak of its tree's memory.
+    """Output of a command, and the sampled peak of its process tree's memory.
 
     Raises:
         ChildFailedError: its status is not 0.
@@ -99,7 +99,7 @@ def output(command: Sequence[str]) -> tuple[str, Peak]:
 
 
 def environment() -> dict[str, Any]:
-    """What figures depend on: date, cores, memory, platform, and the versions that were at work."""
+    """Date, cores, memory, platform and library versions, on which figures depend."""
     libraries = ("numpy", "pandas", "pyarrow", "scikit-learn", "polars", "duckdb", "dask", "tensorflow")
     return {
         "date": datetime.now(tz=UTC).isoformat(timespec="seconds"),

@@ -1,8 +1,7 @@
-"""Peak memory of a process and all its descendants, watched from outside.
+"""Peak memory of a process and all its descendants, sampled from outside.
 
-On Linux a process counts with its PSS, the proportional set size: a page that n processes share counts 1/n in
-each, so that the sum over a tree counts it once. Where the system does not tell, RSS is added up, and shared
-pages (libraries, mapped files) count once for every process that has them.
+On Linux the sum of PSS (proportional set size) is taken: a page that n processes share counts 1/n in each.
+Other systems report RSS only, so that shared pages (libraries, mapped files) count once for each process.
 """
 
 from __future__ import annotations
@@ -14,14 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 
 SAMPLE_SECONDS: Final = 0.05
-"""At least, between two looks at the tree; a peak shorter than this may be missed."""
+"""Shortest time between two samples; a shorter peak may be missed."""
 
-LOOKING: Final = 0.02
-"""Share of the time that looking may work: a look costs about 1 ms for 100 MB, holds up the process that is
-looked at, and is measured along with it. Its wait for a busy core does neither, and does not count."""
+SAMPLING_SHARE: Final = 0.02
+"""Largest share of time spent on sampling. A sample takes about 1 ms per 100 MB and stops the sampled
+process, so it would change the measured seconds. Time spent waiting for a core does not count."""
 
 HAS_PSS: Final = Path("/proc/self/smaps_rollup").is_file()
 KIND: Final = "PSS" if HAS_PSS else "RSS"
@@ -32,9 +31,8 @@ class Peak:
     """Largest sums over a process tree, in bytes.
 
     Attributes:
-        total: everything resident, pages of mapped files among it.
-        anonymous: what is no page of a file, so that the system cannot drop it when memory is short; 0 where
-            only RSS is known.
+        total: resident pages, including those of mapped files.
+        anonymous: pages that belong to no file, which the system cannot drop; 0 where only RSS is known.
     """
 
     total: int = 0
@@ -42,7 +40,7 @@ class Peak:
 
 
 class TreeMemory:
-    """Watches a process tree from a thread."""
+    """Samples a process tree in a thread."""
 
     def __init__(self, pid: int) -> None:
         self._pid, self._peak, self._ended = pid, Peak(), threading.Event()
@@ -50,7 +48,7 @@ class TreeMemory:
         self._thread.start()
 
     def stop(self) -> Peak:
-        """End watching."""
+        """Stop sampling, and give the peak."""
         self._ended.set()
         self._thread.join()
         return self._peak
@@ -64,17 +62,17 @@ class TreeMemory:
                 tree = [parent, *parent.children(recursive=True)]
             except psutil.NoSuchProcess:
                 return
-            looks = [_look(process) for process in tree]
+            samples = [_sample(process) for process in tree]
             self._peak = Peak(
-                max(self._peak.total, sum(look.total for look in looks)),
-                max(self._peak.anonymous, sum(look.anonymous for look in looks)),
+                max(self._peak.total, sum(sample.total for sample in samples)),
+                max(self._peak.anonymous, sum(sample.anonymous for sample in samples)),
             )
-            pause = max(SAMPLE_SECONDS, (time.thread_time() - began) / LOOKING)
+            pause = max(SAMPLE_SECONDS, (time.thread_time() - began) / SAMPLING_SHARE)
 
 
-def _look(process: psutil.Process) -> Peak:
-    """One process at this moment; nothing of one that has ended between two looks."""
-    # A process that ends while its file is read gives no such file, no such process, or lines without values.
+def _sample(process: psutil.Process) -> Peak:
+    """Memory of one process now; 0 if it has ended."""
+    # If the process ends meanwhile, its file is missing, cannot be read, or has lines without values.
     with contextlib.suppress(psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError):
         if not HAS_PSS:
             return Peak(int(process.memory_info().rss))

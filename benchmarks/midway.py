@@ -1,10 +1,10 @@
-"""How well a served model scores sessions that are still going on, told when they end and not.
+"""Log-loss of a served model on unfinished sessions, with and without the session's length.
 
     python -m benchmarks.midway data/01_raw/training_set/log_mini.csv data/06_model/served_model
 
 The log's test sessions are cut in half, and the first track of the second half is scored: with the session's
-true length, as it is where nobody knows the length, and as if that track were the last one. The log-loss of
-always answering with the share of tracks played is beside them.
+true length, with an unknown length, and as if that track were the last one. The log-loss of the constant
+share of played tracks is printed for comparison.
 """
 
 from __future__ import annotations

@@ -1,12 +1,13 @@
-"""Every network beside its rivals on the same test sessions: what docs/networks.md shows.
+"""Scores of every network and its rivals on the same test sessions, for docs/networks.md.
 
     python -m benchmarks.networks data/01_raw --out DIR
     python -m benchmarks.networks data/01_raw --out DIR --larger ten_times/01_raw
 
-Bundles are made in a temporary folder by the pipeline's own stages, without Dagster. The default network is
-trained with three seeds; its ablation and, for its published number of epochs, the published one once, each
-in a process of its own; all are calibrated on the validation sessions as the pipeline does. ``ensemble`` is
-the mean of all their log-odds.
+The pipeline's stages make the bundles in a temporary folder, without Dagster. The default network is trained
+with three seeds; its ablation and the published network (for its published number of epochs) once, each in a
+new process. All are calibrated on the validation sessions, as in the pipeline. ``ensemble`` is the mean of
+all their log-odds.
+
 With ``--larger``, a set of more sessions, the default network is trained on a tenth of that set's training
 sessions and on all, and both are scored on its test sessions. ``DIR`` gets ``networks.md``, ``networks.json``
 and the learning curve of the published network.
@@ -57,7 +58,7 @@ LARGER: Final = 10
 
 @dataclass(frozen=True)
 class Fitted:
-    """One predictor, and what it says of validation and test sessions.
+    """One predictor, and its probabilities for validation and test sessions.
 
     Attributes:
         name: in words.
@@ -237,7 +238,7 @@ def compare(raw: Path, out: Path, source: DataSource) -> tuple[list[str], dict[s
             [*jobs, *((preset, 0, 1) for preset in PRESETS if preset != DEFAULT_PRESET)],
         )
         rivals = [
-            Fitted(b.title.lower(), b.p_not_skipped, b.seconds, b.parameters)
+            Fitted(b.title.lower(), b.p_not_skipped, b.seconds, b.parameters or 0)
             for b in fit_baselines(bundles, seed=0)
         ]
         everyone = [*networks, *rivals]

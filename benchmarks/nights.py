@@ -2,10 +2,10 @@
 
     python -m benchmarks.nights
 
-A day of sessions is delivered each evening, and the schedule is asked what to do, as the daemon asks it; what
-it asks for is run. The network learns from the newest day alone (``train_days`` is 1), so that a bad day
-makes a bad model: on the third, the delivery is cut short, listeners skip more, radio is chosen more often,
-and a level comes that nobody knows. What promotion and monitoring made of each night is printed as Markdown.
+Each evening a day of sessions is delivered, the schedule is evaluated as the daemon does it, and the runs
+that it requests are executed. The network learns from the newest day alone (``train_days`` is 1), so that a
+bad day makes a bad model: on the third day the delivery is incomplete, listeners skip more, radio is more
+frequent, and an unknown level occurs. The decisions of promotion and monitoring are printed as Markdown.
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ TRAIN_DAYS: Final = 1
 
 @dataclass(frozen=True)
 class Night:
-    """What came of one night.
+    """Result of one night.
 
     Attributes:
         delivered: newest log.
-        because: why it ran, or why it was left out.
-        promotion, drift: contents of ``promotion.json`` and ``drift.json``; None of a night left out.
+        because: why the night ran or was skipped.
+        promotion, drift: contents of ``promotion.json`` and ``drift.json``; None for a skipped night.
     """
 
     delivered: str

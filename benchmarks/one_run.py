@@ -1,10 +1,9 @@
-"""The child's side of a measurement: import, then time one call, then say what it cost as one line of JSON.
+"""The measured process: import a function, time one call, print the result as one line of JSON.
 
     python -m benchmarks.one_run benchmarks.stages:in_memory RAW_DIR EMPTY_DIR
     python -m benchmarks.one_run benchmarks.stages:persisted RAW_DIR EMPTY_DIR '{"engine": "processes"}'
 
-Everything that the work needs is imported before the clock starts, and what it has made is still held when
-the clock stops, so that freeing it is not counted.
+Imports come before the clock starts, and the result is freed after it stops.
 """
 
 from __future__ import annotations
@@ -22,13 +21,13 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Made:
-    """What a measured function gives back.
+    """Result of a measured function.
 
     Attributes:
-        result: the arrays or tables; never looked at, only held.
+        result: arrays or tables, kept until the clock stops.
         rows, sessions: that were worked on.
-        table_bytes, bundle_bytes: left on disk; 0 where nothing is written.
-        seconds: by the function's own clock, where it has to prepare something first; else it is timed whole.
+        table_bytes, bundle_bytes: written to disk.
+        seconds: measured by the function, if it has to prepare something first; None: time the whole call.
     """
 
     result: Any

@@ -1,11 +1,10 @@
-"""Every benchmark, one after the other, into one file: what ``make bench`` runs.
+"""Run every benchmark and write one file of results: ``make bench``.
 
     python -m benchmarks.run_all
     python -m benchmarks.run_all --sessions 100000 --shards 10      # a smaller large set
 
-The large set is made once and serves all that need one. ``benchmarks/results.json`` gets the headline figures
-of all benchmarks at its top, what they were measured with, and below ``benchmarks`` everything that each has
-written.
+The large set is made once for all benchmarks. ``benchmarks/results.json`` gets the headline figures of all,
+the environment, and under ``benchmarks`` the complete results of each.
 """
 
 from __future__ import annotations
@@ -75,7 +74,7 @@ def collect(found: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     headlines: dict[str, Any] = {}
     for result in found.values():
         headlines |= result.get("headline", {})
-    first = {name: headlines.pop(name) for name in HEADLINE if name in headlines}
+    first: dict[str, Any] = {name: headlines.pop(name) for name in HEADLINE if name in headlines}
     return {**first, **headlines, "environment": measure.environment(), "benchmarks": dict(found)}
 
 

@@ -1,9 +1,9 @@
-"""What the whole public data would cost at the rates that ``make bench`` has measured here.
+"""Estimated cost of the whole public data at the rates that ``make bench`` measured.
 
     python -m benchmarks.scale                                # from benchmarks/results.json
     python -m benchmarks.scale FILE --cores 64
 
-Nothing is measured: rates of one set are carried over to another, as the figures say where they stand.
+Nothing is measured; the rates of the large benchmark set are extrapolated.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 
 from benchmarks import measure
 from benchmarks.measure import ChildFailedError

@@ -52,7 +52,7 @@ HALVINGS: Final = 3  # so that the highest rate held is known to an eighth of it
 HIGHEST: Final = 6_400.0  # more than one generator can offer
 FOLLOW_SECONDS: Final = 60.0  # by which a server that looks every two seconds must have followed the alias
 
-STEPS: Final[Mapping[str, tuple[str, dict[str, str]]]] = {
+STEPS: Final[Mapping[str, tuple[str, dict[str, Any]]]] = {
     "parse only (pyarrow)": ("parse", {}),
     "CSV to parquet": ("published", {}),
     "CSV to parquet, processes": ("published", {"engine": "processes"}),

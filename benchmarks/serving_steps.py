@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import time
 import urllib.request
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -132,13 +132,13 @@ def parts(raw: Path, folder: Path, *, model: str) -> Made:
     Seconds of cores, so that a machine with other work does not change what is found.
     """
     opened = load(Path(model), threads=1)
-    seconds: Counter[str] = Counter()
-    rows, number = 0, 0
+    seconds: dict[str, float] = defaultdict(float)
+    rows = sessions_read = 0
 
     def timed(name: str, function: Callable[..., T], *arguments: Any, **options: Any) -> T:
-        started = time.process_time()
+        begun = time.process_time()
         made = function(*arguments, **options)
-        seconds[name] += time.process_time() - started
+        seconds[name] += time.process_time() - begun
         return made
 
     for i, pair in enumerate(log_pairs(raw)):
@@ -149,9 +149,9 @@ def parts(raw: Path, folder: Path, *, model: str) -> Made:
         table = timed("writing", batch.prediction_table, sessions, scores, "1")
         target = folder / f"{i}.parquet"
         timed("writing", write_table, table, target, batch.SKIP_PREDICTIONS, data_source="synthetic")
-        rows, number = rows + len(sessions.rows), number + len(sessions)
+        rows, sessions_read = rows + len(sessions.rows), sessions_read + len(sessions)
     (folder / PARTS).write_text(json.dumps(seconds), encoding="utf-8")
-    return Made(None, rows=rows, sessions=number, seconds=sum(seconds.values()))
+    return Made(None, rows=rows, sessions=sessions_read, seconds=sum(seconds.values()))
 
 
 def published(raw: Path, folder: Path, *, model: str, engine: EngineKind = "in_process") -> Made:

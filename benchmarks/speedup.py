@@ -1,9 +1,9 @@
-"""How much faster the persisted path is with two workers than with one, in processes and on a Dask cluster.
+"""Speed-up of the persisted path by a second worker, with local processes and on a Dask cluster.
 
     python -m benchmarks.speedup                        # 400,000 sessions in 40 shards
 
-A worker has one thread. The engine is open and its workers have imported before the clock starts, and serves
-all stages. One and two workers take turns, engine by engine, so that a busy moment falls on both.
+A worker has one thread. The workers have started and imported their libraries before the clock starts. Runs
+with one and with two workers take turns, so that other load on the machine affects both.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ REPETITIONS: Final = 3
 
 
 def compare(raw: Path, *, repetitions: int) -> dict[str, Any]:
-    """Every engine with one worker and with two, in turns.
+    """Measure every engine with one worker and with two, in turns.
 
     Returns:
         See ``summary.result``; the headline has, for each engine, median seconds of one worker over two's.

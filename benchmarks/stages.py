@@ -1,6 +1,6 @@
-"""The pipeline's own stages from raw CSVs to bundles, without Dagster, as things to be measured.
+"""The pipeline's stages from raw CSVs to bundles, without Dagster, as functions for ``benchmarks.one_run``.
 
-Each contender takes a raw folder and an empty folder, as ``benchmarks.one_run`` calls them.
+Each takes a raw folder and an empty folder.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 _START_SECONDS: Final = 0.3
-"""A worker is busy this long when it is started, so that the next shard goes to, or starts, another one."""
+"""Duration of the first task of each worker, so that the next task starts another worker."""
 
 
 def parse(raw: Path, _folder: Path) -> Made:
-    """The limit: all CSVs read by pyarrow to their final types, in memory, nothing looked at."""
+    """The lower limit: pyarrow reads all CSVs into memory with their final types; nothing is checked."""
     log = [_parsed(path, schema.SESSION_LOG) for path in raw_folder.find_session_logs(raw)]
     tracks = [_parsed(path, schema.TRACK_FEATURES) for path in raw_folder.find_track_features(raw)]
-    # Sessions are not counted: that would be work of its own.
+    # Sessions are not counted, since that would take time.
     return Made((log, tracks), rows=sum(table.num_rows for table in log), sessions=0)
 
 
@@ -50,7 +50,7 @@ def _parsed(path: Path, contract: pa.Schema) -> pa.Table:
 
 
 def merge_and_encode(raw: Path, _folder: Path) -> Made:
-    """Ours as far as the encoded table, in memory: what the polars and duckdb peers do too."""
+    """The pipeline up to the encoded table, in memory: the work of the polars and duckdb peers."""
     tracks = read_track_features(raw_folder.find_track_features(raw))
     encoded = [table for _, table, _ in encoded_shards(raw, tracks)]
     return Made(encoded, rows=sum(table.num_rows for table in encoded), sessions=0)
@@ -123,7 +123,7 @@ class Apart(DataLayout):
 def persisted(
     raw: Path, folder: Path, *, engine: EngineKind = "in_process", workers: int | None = None
 ) -> Made:
-    """The very functions that the assets call, from the merged table to the bundles; without Dagster.
+    """The functions that the assets call, from the merged table to the bundles, without Dagster.
 
     Every table and bundle is written, hashed and published with its manifest, and read
     again by the next stage. The clock starts when the workers of the engine have started and imported.
@@ -154,6 +154,6 @@ def publish_all(layout: DataLayout, apply: Apply = in_turn) -> Staging:
 
 
 def start_worker(number: int) -> int:
-    """What a worker does before the clock starts; unpickling it has imported all that the stages need."""
+    """A worker's task before the clock starts; unpickling it imports the libraries of the stages."""
     time.sleep(_START_SECONDS)
     return number

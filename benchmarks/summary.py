@@ -1,4 +1,4 @@
-"""Several runs of the same work as one line of a table."""
+"""Several runs of the same work as one row of a table."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Summary:
 
 
 def ratio(found: Mapping[str, Summary], above: str, below: str) -> float:
-    """Of the median seconds of two contenders."""
+    """Ratio of the median seconds of two contenders."""
     return round(found[above].seconds / found[below].seconds, 2)
 
 

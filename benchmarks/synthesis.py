@@ -3,8 +3,8 @@
     python benchmarks/synthesis.py                      # a million sessions in 100 shards
     python benchmarks/synthesis.py --sessions 10000     # the default world, one file
 
-The command runs as a process of its own, started afresh, so its imports are part of the time; memory is the
-peak resident size that the system reports for it.
+The command runs in a new process, so the time includes imports; memory is the peak resident size that the
+system reports.
 """
 
 from __future__ import annotations

@@ -381,6 +381,7 @@ class EngineSettings:
     kind: EngineKind = "in_process"  # needs nothing, and a small set is done before a worker has started
     workers: int | None = None  # None: one per core this process may use; ignored at a scheduler's address
     address: str = ""  # of a Dask scheduler, e.g. tcp://10.0.0.5:8786; "": a cluster started on 127.0.0.1
+    retries: int = 2  # two deaths may be bad luck on a machine that is short of memory, a third is not
     shards_ahead: int = 4  # per worker, handed out before the oldest is consumed; evens out unequal shards
     connect_seconds: float = 5.0  # a scheduler on any network answers within one
 

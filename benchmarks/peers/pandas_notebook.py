@@ -132,7 +132,7 @@ def select_before_loop(table: pd.DataFrame, columns: Sequence[str]) -> Iterator[
         yield session
 
 
-def _sequences(sessions: Iterable[pd.DataFrame], *, padding: int) -> np.ndarray:
+def _sequences(sessions: Iterable[pd.DataFrame], *, padding: float) -> np.ndarray:
     """Each session's positions before the last, padded in front: float32 (n, 19, columns)."""
     sequences = []
     for session in sessions:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from benchmarks.world_figures.deviations import known_reason
-from skip_pipeline.world.published import Alikeness, Figure, Group, Kind, figures
+from benchmarks.world_figures.published import Alikeness, Figure, Group, Kind, figures
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ session has fewer rows."""
 STANDARD_ERRORS: Final = 2.0  # 95% of samples lie within
 
 DECISIVE_SHARE: Final = 0.9
-"""Share of the judged figures that a calibrated world has to reach."""
+"""Share of the judged figures that the world has to reach."""
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ class Comparison:
         return {name: self.of(name).share_passed for name in names}
 
     @property
-    def calibrated(self) -> bool:
+    def reached(self) -> bool:
         """Whether enough of the figures are reached."""
         return self.share_passed >= DECISIVE_SHARE
 

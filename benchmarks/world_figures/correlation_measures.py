@@ -11,8 +11,8 @@ import numpy.typing as npt
 import pyarrow.compute as pc
 
 from benchmarks.world_figures.log_measures import LogColumns
+from benchmarks.world_figures.published import pair
 from skip_pipeline import schema
-from skip_pipeline.world.published import pair
 
 _UNPUBLISHED: Final = ("skip_1", "skip_3", schema.LABEL)  # dropped before the published matrix was computed
 

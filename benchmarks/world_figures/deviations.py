@@ -1,6 +1,6 @@
 """Published figures that the world is known not to reach, each with its reason in words.
 
-Nothing here makes a figure pass: a reason only says on the calibration page why it fails.
+Nothing here makes a figure pass: a reason only says on the page why it fails.
 """
 
 from __future__ import annotations

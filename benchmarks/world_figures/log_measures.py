@@ -11,11 +11,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from benchmarks.world_figures.published import cell
 from benchmarks.world_figures.track_measures import describe, shares
 from skip_pipeline import schema
 from skip_pipeline.errors import BadInputError
 from skip_pipeline.settings import EXAMPLES_SHOWN
-from skip_pipeline.world.published import cell
 
 SKIPS: Final = ("skip_1", "skip_2", "skip_3", schema.LABEL)
 ROW_FLAGS: Final = (

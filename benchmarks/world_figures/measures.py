@@ -1,4 +1,4 @@
-"""The published statistics, measured on a raw data set: the world's side of the calibration.
+"""The published statistics, measured on a raw data set: the world's side of the comparison.
 
 Group and figure names are those of ``published.figures``. What a set does not hold, such as the skip rate
 of a level that never occurs, has no figure here.

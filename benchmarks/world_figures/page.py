@@ -1,4 +1,4 @@
-"""The calibration as a page in Markdown: every published figure beside the one measured."""
+"""The comparison as a page in Markdown: every published figure beside the one measured."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from benchmarks.world_figures.comparison import (
     Record,
     unexplained,
 )
+from benchmarks.world_figures.published import CELL, Group, figures
 from skip_pipeline.settings import DataSource
-from skip_pipeline.world.published import CELL, Group, figures
 
 _REPOSITORIES: Final = "https://github.com/"
 
@@ -24,12 +24,12 @@ _SHORTER: Final = {"hist_user_behavior_": "", "_before_play": "", "acoustic_vect
 """What the names of columns lose where thousands of pairs stand in one table."""
 
 _INTRODUCTION: Final[dict[DataSource, str]] = {
-    "synthetic": """# Calibration of the synthetic world
+    "synthetic": """# The synthetic world beside the published statistics
 
 The numbers called *synthetic* were measured on listening sessions that a random number generator drew. The
 numbers called *published* are about the real mini set of the Spotify sequential skip prediction data (10,000
 sessions, 50,704 tracks): public notebooks, named below, print them. The real rows are not in this repository
-and were not read. This page checks the calibration of the generator and is no measurement of listeners.
+and were not read. This page checks the generator and is no measurement of listeners.
 
 To reproduce it:
 
@@ -85,7 +85,7 @@ def page(comparison: Comparison, source: DataSource, *, doubt: str = "") -> str:
 def verdict(comparison: Comparison) -> str:
     """The result in two sentences."""
     failed, plain = comparison.failed, comparison.without("correlation")
-    outcome = "are reached" if comparison.calibrated else "are not reached"
+    outcome = "are reached" if comparison.reached else "are not reached"
     return (
         f"Of {len(comparison.judged):,} judged figures {comparison.passed:,} pass "
         f"({comparison.share_passed:.1%}), of the {len(plain.judged):,} that are no correlations "

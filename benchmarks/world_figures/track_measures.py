@@ -10,7 +10,7 @@ import numpy.typing as npt
 from sklearn.cluster import KMeans
 from sklearn.preprocessing import StandardScaler
 
-from skip_pipeline.world.published import cell
+from benchmarks.world_figures.published import cell
 
 QUANTILES: Final = {"25%": 0.25, "50%": 0.5, "75%": 0.75}
 OUTER_LOUDNESS: Final = {"0.1%": 0.001, "99.98%": 0.9998}

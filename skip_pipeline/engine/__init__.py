@@ -31,7 +31,8 @@ class Pool:
 
     submit: Callable[[Callable[[Any], Any], Any], Any]  # gives a future: of concurrent.futures, or Dask's
     workers: Callable[[], int]  # their number at this moment
-    remedies: Mapping[type[Exception], str]  # by what a future raises when its workers are lost
+    losses: Mapping[type[Exception], str]  # what a future raises whose worker is lost, and the explanation
+    retries: int = 0  # how often lost shards are sent again before the loss is an error
 
 
 @dataclass(frozen=True)
@@ -55,14 +56,15 @@ class Engine:
 
         Args:
             function: takes a shard and gives a small result; it writes bulk data to storage. It must be
-                idempotent, since a Dask cluster repeats it after the death of a worker. Libraries have one
-                thread in a worker; a function whose last bits depend on the number of threads (matrix
-                products, Arrow's sums of floats) has to set that number.
+                idempotent, since it is repeated after the death of a worker. Libraries have one thread in a
+                worker; a function whose last bits depend on the number of threads (matrix products, Arrow's
+                sums of floats) has to set that number.
             shards: anything that can be pickled; ``str(shard)`` names the shard in errors.
             label: names the work in errors, e.g. ``encoded_table``.
 
         Raises:
-            EngineError: a worker died or the cluster was lost; the message names the shards under way.
+            EngineError: workers died on the same shard again and again (``EngineSettings.retries``), or the
+                cluster was lost; the message names the shards under way.
             Exception: what the function raised for the first shard, in their order, that failed. A note on
                 the exception names the shard.
         """
@@ -80,31 +82,44 @@ class Engine:
                 yield result
 
     def _sent(self, pool: Pool, function: Callable[[T], R], titled: Iterator[tuple[T, str]]) -> Iterator[R]:
-        pending: dict[Any, str] = {}  # the oldest first, with their titles
-        workers, title = self.workers, ""
+        pending: dict[Any, tuple[T, str]] = {}  # by future, the oldest first
+        workers, losses = self.workers, 0
         try:
             while True:
                 for shard, title in islice(titled, workers * self._shards_ahead - len(pending)):
                     with _shard_named(title):
-                        pending[pool.submit(function, shard)] = title
+                        pending[pool.submit(function, shard)] = shard, title
                 if not pending:
                     return
-                oldest, title = next(iter(pending.items()))
-                with _shard_named(title):
-                    result = oldest.result()
-                del pending[oldest]
-                yield result
-        except tuple(pool.remedies) as lost:
-            # Workers take shards in order, so those under way are the first without a result.
-            under_way = [shard for future, shard in pending.items() if not _succeeded(future)] or [title]
-            remedy = next(text for kind, text in pool.remedies.items() if isinstance(lost, kind))
-            raise EngineError(
-                f"{'; '.join(under_way[:workers])}: {remedy}. Shards that were finished are kept. "
-                f"{' '.join(str(lost).split())}"
-            ) from lost
+                oldest, (_, title) = next(iter(pending.items()))
+                try:
+                    with _shard_named(title):
+                        result = oldest.result()
+                except tuple(pool.losses) as lost:
+                    losses += 1
+                    if losses > pool.retries:
+                        raise _loss(lost, pool, pending, workers) from lost
+                    pending = {
+                        future if _succeeded(future) else pool.submit(function, shard): (shard, title)
+                        for future, (shard, title) in pending.items()
+                    }
+                else:
+                    losses = 0
+                    del pending[oldest]
+                    yield result
         finally:
             for future in pending:
                 future.cancel()
+
+
+def _loss(lost: Exception, pool: Pool, pending: Mapping[Any, tuple[Any, str]], workers: int) -> EngineError:
+    # Workers take shards in order, so the shards under way are the first without a result.
+    under_way = [title for future, (_, title) in pending.items() if not _succeeded(future)][:workers]
+    explanation = next(text for kind, text in pool.losses.items() if isinstance(lost, kind))
+    return EngineError(
+        f"{'; '.join(under_way)}: {explanation}. Shards that were finished are kept. "
+        f"{' '.join(str(lost).split())}"
+    )
 
 
 def _succeeded(future: Any) -> bool:
@@ -159,7 +174,7 @@ def _check(settings: EngineSettings) -> None:
             f"Engine {settings.kind!r} was given the scheduler address {settings.address!r}, which only "
             "engine 'dask' uses; choose engine 'dask' or leave the address empty"
         )
-    for name, least in (("workers", 1), ("shards_ahead", 1), ("connect_seconds", 0)):
+    for name, least in (("workers", 1), ("shards_ahead", 1), ("retries", 0), ("connect_seconds", 0)):
         value = getattr(settings, name)
         if value is not None and value < least:
             raise RefusedError(f"Engine setting {name} is {value}; it has to be at least {least}")

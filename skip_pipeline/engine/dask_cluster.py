@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+import hashlib
+import sys
+from collections.abc import Iterator
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from typing import Any, Final, cast
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
 
 from distributed import Client, KilledWorker, LocalCluster, rpc
 
+import skip_pipeline
 from skip_pipeline.engine import Pool
 from skip_pipeline.errors import EngineError
 from skip_pipeline.settings import EngineSettings
 
-_REMEDIES: Final[dict[type[Exception], str]] = {
+_LOSSES: Final[dict[type[Exception], str]] = {
     KilledWorker: "several workers died, one after the other, while they had this shard. Most often memory "
     "is short: give the workers more or make the shards smaller; the log of a worker has the cause",
     CancelledError: "the connection to the Dask scheduler was lost; check that it runs, and start again",
@@ -26,7 +31,7 @@ _REMEDIES: Final[dict[type[Exception], str]] = {
 def dask_pool(settings: EngineSettings) -> Iterator[Pool]:
     """Connect to the cluster at ``settings.address``, or start one on 127.0.0.1 and stop it afterwards.
 
-    The cluster decides how often it repeats a shard whose worker died
+    A cluster at an address decides how often it repeats a shard whose worker died
     (``distributed.scheduler.allowed-failures``) and how many threads its workers have (start them with
     ``--nthreads 1``). Workers that are started here import the calling script again, so a script needs
     ``if __name__ == "__main__"``.
@@ -42,7 +47,7 @@ def dask_pool(settings: EngineSettings) -> Iterator[Pool]:
         yield Pool(
             submit=partial(client.submit, pure=False),  # False: equal shards are not one task
             workers=lambda: sum(client.nthreads().values()),
-            remedies=_REMEDIES,
+            losses=_LOSSES,
         )
 
 
@@ -53,8 +58,11 @@ def _local_cluster(settings: EngineSettings) -> Iterator[LocalCluster]:
             n_workers=settings.workers,
             threads_per_worker=1,
             host="127.0.0.1",
-            # No dashboard; health is still served, at any free port of this machine.
-            scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
+            scheduler_kwargs={
+                "allowed_failures": settings.retries,
+                "dashboard": False,
+                "dashboard_address": "127.0.0.1:0",  # health is still served, at any free port
+            },
         )
     except RuntimeError as failure:
         raise EngineError(
@@ -96,53 +104,33 @@ def _refuse_different_workers(client: Client, address: str, seconds: float) -> N
             f"The Dask scheduler at {address} has no worker after {seconds:g} s; start one with "
             f"`dask worker {address} --nthreads 1`"
         ) from none
-    found = cast(dict[str, Any], client.get_versions(packages=["pyarrow"]))
-    workers = {worker: _versions(info) for worker, info in found["workers"].items()}
-    _refuse_differences(_versions(found["client"]), workers, address)
-    # Only now: another minor version of Python cannot read a function that is pickled by value.
-    digest = _digest_of_sources()
-    _refuse_differences(digest(), client.run(digest), address)
-
-
-def _versions(info: Mapping[str, Any]) -> dict[str, str | None]:
-    """Versions of the libraries, and of Python without its patch release, which changes no result."""
-    packages = info["packages"]
-    return {**packages, "python": ".".join(packages["python"].split(".")[:2])}
-
-
-def _digest_of_sources() -> Callable[[], dict[str, str | None]]:
-    """A function that is pickled by value, so that it also runs on workers without this package."""
-
-    def digest() -> dict[str, str | None]:
-        import hashlib
-        import importlib.util
-        import pathlib
-
-        found = importlib.util.find_spec("skip_pipeline")
-        if found is None or not found.origin:
-            return {"the sources of skip_pipeline": None}
-        folder = pathlib.Path(found.origin).parent
-        sources = hashlib.sha256()
-        for path in sorted(folder.rglob("*.py")):
-            sources.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
-        return {"the sources of skip_pipeline": sources.hexdigest()[:12]}
-
-    return digest
-
-
-def _refuse_differences(
-    ours: Mapping[str, str | None], theirs: Mapping[str, Mapping[str, str | None]], address: str
-) -> None:
-    """Compare versions by name; ``theirs`` has those of each worker."""
-    differences = [
-        f"{worker} has {name} {versions[name] or 'missing'}, this process {ours[name] or 'missing'}"
-        for worker, versions in theirs.items()
-        for name in ours
-        if versions[name] != ours[name]
-    ]
+    ours = environment()
+    differences = []
+    for worker, theirs in client.run(environment, on_error="return").items():
+        if isinstance(theirs, Exception):  # another version of skip_pipeline, or none
+            differences.append(f"{worker} cannot run skip_pipeline's sources of this process ({theirs!r})")
+        else:
+            differences += [
+                f"{worker} has {name} {theirs.get(name)}, this process {version}"
+                for name, version in ours.items()
+                if theirs.get(name) != version
+            ]
     if differences:
         raise EngineError(
             f"The Dask cluster at {address} differs from this process, so results could differ: "
             f"{'; '.join(differences[:3])} ({len(differences)} differences in all). No work was sent. Start "
             "its workers from the same installation (the same skip-pipeline and the same constraints.txt)"
         )
+
+
+def environment() -> dict[str, str]:
+    """Versions that results depend on: Python without its patch release, libraries, package sources."""
+    package = Path(skip_pipeline.__file__).parent
+    sources = hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        sources.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes())
+    return {
+        "Python": "{}.{}".format(*sys.version_info),
+        **{name: version(name) for name in ("distributed", "cloudpickle", "numpy", "pandas", "pyarrow")},
+        "the sources of skip_pipeline": sources.hexdigest()[:12],
+    }

@@ -1,6 +1,6 @@
 """The synthetic listening world: seeded catalogue, listeners and sessions in the raw format.
 
-``world.py`` puts it together and ``synthesize.py`` writes it; ``published.json`` holds the statistics that it
-is calibrated to, ``figures.py`` and ``track_figures.py`` what follows from them. No stage of the flow reads
-this package, and it reads none; the raw format is in ``schema.py``.
+``world.py`` draws a world block by block and ``synthesize.py`` writes it. ``constants.py`` and
+``track_constants.py`` hold the numbers that make it resemble the published statistics of the real data;
+``benchmarks/world_figures`` compares the two. No stage imports this package, and it imports none.
 """

@@ -1,21 +1,19 @@
-"""Whole numbers in given proportions, categories drawn by them, and even draws.
-
-Only the arithmetic of shares belongs here; the shares are in ``figures.py`` and ``track_figures.py``.
-"""
+"""Arithmetic of shares: whole numbers in given proportions, random categories, evenly spread draws."""
 
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
+from skip_pipeline.world.arrays import FloatArray, IntArray
 
 
 def apportion(total: int, weights: FloatArray) -> IntArray:
-    """Split ``total`` in proportion to ``weights``, exactly: int64 like ``weights``, of sum ``total``.
+    """Split ``total`` in proportion to ``weights`` into whole numbers, int64, whose sum is ``total``.
 
-    Largest remainders are rounded up, the earlier weight first where remainders are equal.
+    The largest remainders are rounded up; of equal remainders, the earlier.
+
+    >>> apportion(10, np.array([1.0, 1.0, 1.0])).tolist()
+    [4, 3, 3]
     """
     quotas = total * (weights / weights.sum())
     counts: IntArray = np.floor(quotas).astype(np.int64)
@@ -36,25 +34,21 @@ def draw_categories(rng: np.random.Generator, cumulative_rows: FloatArray) -> In
 
 
 def choose(cumulative_rows: FloatArray, uniform: FloatArray) -> IntArray:
-    """The category at which each uniform number (n,) falls in its row (n, categories): int64 (n,)."""
+    """Category into which each uniform number (n,) falls in its row (n, categories): int64 (n,)."""
     return np.asarray((uniform[:, None] >= cumulative_rows).sum(axis=1), dtype=np.int64)
 
 
 def even_uniforms(rng: np.random.Generator, order: IntArray) -> FloatArray:
-    """Numbers uniform in [0, 1) that are evenly spread over any stretch of an order: float64 (n,).
+    """Numbers in [0, 1), float64 (n,), that are evenly spread over any stretch of ``order``, int64 (n,).
 
-    Whoever stands together in ``order``, int64 (n,), gets every part of the range in its share, which keeps
-    chance out of the shares of small groups. Multiples of the golden ratio, modulo 1, from a random start
-    (the additive recurrence of lowest discrepancy).
+    So the shares in small groups do not depend on chance. The numbers are multiples of the golden ratio,
+    modulo 1, from a random start (the additive recurrence of lowest discrepancy).
     """
     return _recurrence(rng, order, _GOLDEN)
 
 
 def even_pairs(rng: np.random.Generator, order: IntArray) -> tuple[FloatArray, FloatArray]:
-    """Two such numbers each, evenly spread together over the unit square: float64 (n,) and (n,).
-
-    The same recurrence in two dimensions, with powers of the plastic number (Roberts' R2 sequence).
-    """
+    """Pairs of such numbers, (n,) and (n,), evenly spread over the unit square (Roberts' R2 sequence)."""
     return _recurrence(rng, order, 1.0 / _PLASTIC), _recurrence(rng, order, 1.0 / _PLASTIC**2)
 
 

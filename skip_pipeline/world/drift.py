@@ -1,8 +1,4 @@
-"""Changes that begin on a given day, for monitoring to find.
-
-Each kind changes one thing that a team would want to hear of the same night; what it changes is stated
-beside it, how much in ``figures.py``.
-"""
+"""Changes of a world that begin on a given day, for tests of monitoring; ``constants.py`` has their sizes."""
 
 from __future__ import annotations
 
@@ -12,25 +8,23 @@ from datetime import date, datetime
 from enum import StrEnum
 
 import numpy as np
-import numpy.typing as npt
 
 from skip_pipeline.errors import RefusedError
+from skip_pipeline.world.arrays import BoolArray
 from skip_pipeline.world.extent import Extent
-
-BoolArray = npt.NDArray[np.bool_]
 
 
 class DriftKind(StrEnum):
-    """What changes: the label, the features, the shares of a category, or the levels of one."""
+    """What changes."""
 
     skip_rate = "skip_rate"
     """Listeners have less patience with every track."""
     track_features = "track_features"
-    """A part of the plays goes to the most organic tracks of the catalogue."""
+    """A share of the plays moves to the most organic tracks of the catalogue."""
     context_type = "context_type"
     """Radio is chosen more often, at the start and after switches."""
     unknown_level = "unknown_level"
-    """A part of the clicked tracks starts with ``uriopen``, which only the full data have."""
+    """A share of the clicked tracks starts with ``uriopen``, a level that only the full data have."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +39,11 @@ class Drift:
         """Read ``kind@YYYY-MM-DD``.
 
         Raises:
-            RefusedError: another spelling, or a kind that there is not.
+            RefusedError: another spelling or an unknown kind.
         """
         kind, _, since = text.partition("@")
         try:
-            # Other spellings of ISO 8601 are turned away, for dates are compared by eye with file names.
+            # One spelling of ISO 8601 only, the one of the file names.
             return cls(DriftKind(kind), datetime.strptime(since, "%Y-%m-%d").date())
         except ValueError as error:
             kinds = ", ".join(DriftKind)
@@ -83,7 +77,7 @@ class Drifts:
                 )
 
     def holds(self, kind: DriftKind, sessions: range) -> BoolArray:
-        """Which of the sessions come after a change of this kind: bool (len(sessions),)."""
+        """Whether a change of this kind has begun by the day of each session: bool (len(sessions),)."""
         days = self.extent.day_of(sessions)
         first = self.extent.date_of(0)
         begun = [days >= (drift.since - first).days for drift in self.changes if drift.kind is kind]

@@ -1,7 +1,7 @@
-"""How large a world is, and how its sessions are cut: into days, blocks and shards.
+"""Sizes of a world, and the division of its sessions into days, blocks and shards.
 
-Sessions are numbered through the whole world, day after day. Blocks are what is drawn at once, shards what
-lies in one file; neither changes what a session holds.
+Sessions are numbered from 0 through all days. A block is drawn at once, a shard is one file; neither changes
+the content of a session.
 """
 
 from __future__ import annotations
@@ -11,22 +11,20 @@ from datetime import date, timedelta
 from pathlib import PurePosixPath
 
 import numpy as np
-import numpy.typing as npt
 
 from skip_pipeline.errors import RefusedError
 from skip_pipeline.settings import TRAINING_SET
-from skip_pipeline.world import figures
-
-IntArray = npt.NDArray[np.int64]
+from skip_pipeline.world import constants
+from skip_pipeline.world.arrays import IntArray
 
 MINI_LOG = f"{TRAINING_SET}/log_mini.csv"
 
 
 def check_size(name: str, value: int, least: int, most: int) -> None:
-    """Refuse a size that no world can have.
+    """Refuse a size outside ``least`` to ``most``.
 
     Raises:
-        RefusedError: outside ``least`` to ``most``.
+        RefusedError: the size, its bound and what to choose.
     """
     if value < least:
         raise RefusedError(f"{name} is {value}, but must be at least {least}; choose {least} or more")
@@ -49,13 +47,13 @@ class Extent:
 
     Attributes:
         sessions: in all, at least 1.
-        days: on which sessions end, in equal parts; at most one day a session.
-        shards: log files in all; None for the mini set's single ``log_mini.csv``, or a file a day if there
-            are several days.
-        first_day: days after the published mini set's date on which the first of them is.
+        days: number of days, with equal numbers of sessions; at most ``sessions``.
+        shards: log files in all; None for the mini set's single ``log_mini.csv``, or one file per day if
+            there are several days.
+        first_day: date of day 0, in days after the published mini set's date.
 
     Raises:
-        RefusedError: sizes that no world can have.
+        RefusedError: a size is out of range, or there are more days or shards than sessions.
     """
 
     sessions: int
@@ -64,11 +62,11 @@ class Extent:
     first_day: int = 0
 
     def __post_init__(self) -> None:
-        check_size("sessions", self.sessions, 1, figures.MOST_SESSIONS)
+        check_size("sessions", self.sessions, 1, constants.MOST_SESSIONS)
         for name, value in (("days", self.days), ("shards", self.shards)):
             if value is None:
                 continue
-            check_size(name, value, 1, figures.MOST_DAYS if name == "days" else figures.MOST_SESSIONS)
+            check_size(name, value, 1, constants.MOST_DAYS if name == "days" else constants.MOST_SESSIONS)
             if value > self.sessions:
                 raise RefusedError(
                     f"{name} is {value}, but there are only {self.sessions} sessions, and every one of the "
@@ -78,16 +76,16 @@ class Extent:
     @property
     def blocks(self) -> int:
         """Number of blocks."""
-        return -(-self.sessions // figures.BLOCK_SESSIONS)
+        return -(-self.sessions // constants.BLOCK_SESSIONS)
 
     def block_sessions(self, block: int) -> range:
         """Sessions of one block."""
-        first = block * figures.BLOCK_SESSIONS
-        return range(first, min(first + figures.BLOCK_SESSIONS, self.sessions))
+        first = block * constants.BLOCK_SESSIONS
+        return range(first, min(first + constants.BLOCK_SESSIONS, self.sessions))
 
     def blocks_of(self, shard: Shard) -> range:
         """Blocks that hold sessions of a shard."""
-        return range(shard.first // figures.BLOCK_SESSIONS, -(-shard.last // figures.BLOCK_SESSIONS))
+        return range(shard.first // constants.BLOCK_SESSIONS, -(-shard.last // constants.BLOCK_SESSIONS))
 
     def day_starts(self) -> IntArray:
         """First session of each day, int64 (days,)."""
@@ -99,14 +97,14 @@ class Extent:
         return np.searchsorted(self.day_starts(), numbers, side="right").astype(np.int64) - 1
 
     def date_of(self, day: int) -> date:
-        """Calendar date of a day of the world; the first is the published mini set's, unless it is later."""
-        return figures.FIRST_DATE + timedelta(days=self.first_day + day)
+        """Calendar date of a day of the world."""
+        return constants.FIRST_DATE + timedelta(days=self.first_day + day)
 
     def cut(self) -> list[Shard]:
-        """All shards in the order of their sessions, named as the public archives name them.
+        """All shards in the order of their sessions, named as in the public archives.
 
-        A file holds sessions of one day, or of several whole days where there are fewer files than days; it
-        bears the date of the first of them, and a number that starts from 0 with each date.
+        A file holds sessions of one day, or several whole days if there are fewer files than days. Its name
+        has the first day's date and a number that starts from 0 on each date.
 
         Raises:
             RefusedError: a shard would have no session.

@@ -1,4 +1,4 @@
-"""Seeded ids in the spelling of the published files: a prefix and a lower-case UUID."""
+"""Seeded ids spelled as in the published files: a prefix and a lower-case UUID."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ _UUID_LENGTH = _HEX_DIGITS + len(_DASHES_AFTER)
 
 
 def uuid_strings(rng: np.random.Generator, count: int, *, prefix: str) -> pa.Array:
-    """Draw ``count`` different ids: string (count,), ``prefix`` and a version 4 UUID of seeded bits.
+    """Draw ``count`` ids, string (count,): ``prefix`` and a version 4 UUID.
 
-    122 random bits make two equal ids so unlikely (1e-27 in four million) that no check is made.
+    Duplicates are not checked: with 122 random bits their chance is 1e-24 in four million ids.
     """
     return _spelt(_random_bytes(rng, count), prefix)
 
 
 def ordered_uuid_strings(rng: np.random.Generator, numbers: range, *, of: int, prefix: str) -> pa.Array:
-    """Ids of things that are numbered from 0 to ``of - 1``, ascending with the number: string (numbers,).
+    """Ids of items that are numbered from 0 to ``of - 1``, ascending with the number: string (numbers,).
 
-    The first 48 bits are drawn from the number's own share of their range, so any stretch of ids can be drawn
-    by itself. Two ids that share those bits (1e-8 of neighbours at a million) still differ by the rest.
+    The first 48 bits are drawn from the number's own part of their range, so ids of any range of numbers can
+    be drawn alone. Neighbours with the same 48 bits (1e-8 of them at a million) still differ in the others.
     """
     raw = _random_bytes(rng, len(numbers))
     place = (np.arange(numbers.start, numbers.stop) + rng.random(len(numbers))) / of

@@ -1,35 +1,31 @@
-"""Who listens: one listener a session, with traits that last through it."""
+"""Listeners: one per session, with traits that are constant during the session."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import ndtri
 
-from skip_pipeline.world import figures
+from skip_pipeline.world import constants
 from skip_pipeline.world.apportion import choose, cumulative, even_pairs, even_uniforms
-from skip_pipeline.world.track_figures import STYLES
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
+from skip_pipeline.world.arrays import BoolArray, FloatArray, IntArray
+from skip_pipeline.world.track_constants import STYLES
 
 BROWSED_AXES = 2
-"""Columns of ``browsed``: what a session chooses its tracks by."""
+"""Columns of ``browsed``."""
 
 
 @dataclass(frozen=True)
 class Listeners:
-    """Traits of ``n`` listeners; logits of attention where no unit is given.
+    """Traits of ``n`` listeners, in logits of attention unless another unit is given.
 
     Attributes:
         patience: float64 (n,), added to the attention every track gets; hidden.
         taste: float64 (n, 6), attention to one unit of each style of a track; hidden.
-        browsing: float64 (n, 2), the middle of the tracks a listener chooses from, as ``browsed`` has them.
-        shuffling: float64 (n,) in [0, 1); shuffle is on in contexts where more than this share shuffles.
-        inclination: float64 (n,) in [0, 1); by which the first context is chosen.
+        browsing: float64 (n, 2), centre of the tracks that a listener chooses from, axes of ``browsed``.
+        shuffling: float64 (n,) in [0, 1); shuffle is on in contexts whose share of shuffled rows is larger.
+        inclination: float64 (n,) in [0, 1); decides the first context.
         premium: bool (n,).
         minute: float64 (n,), local time at which the session starts, minutes after midnight.
     """
@@ -44,23 +40,24 @@ class Listeners:
 
 
 def draw_listeners(rng: np.random.Generator, count: int) -> Listeners:
-    """Draw ``count`` listeners, evenly where small groups would else be at the mercy of chance.
+    """Draw ``count`` listeners, evenly spread so that shares in small groups do not depend on chance.
 
-    Premium, first context and hour come in their shares, and shuffle in its share of each context; patience
-    is found in all its degrees at every hour and in every context.
+    Premium, first context, hour and shuffle have their exact shares; patience has its whole distribution at
+    every hour and in every context.
     """
-    premium = even_uniforms(rng, rng.permutation(count)) < figures.PREMIUM_SHARE
+    premium = even_uniforms(rng, rng.permutation(count)) < constants.PREMIUM_SHARE
     inclination = even_uniforms(rng, np.lexsort((rng.random(count), premium)))
     patience, shuffling = even_pairs(rng, np.lexsort((inclination, premium)))
     hour = choose(
         np.broadcast_to(_HOURS, (count, 24)), even_uniforms(rng, np.argsort(patience, kind="stable"))
     )
-    minute = 60.0 * (hour + rng.random(count)) - figures.MINUTES_INTO_SESSION
+    minute = 60.0 * (hour + rng.random(count)) - constants.MINUTES_INTO_SESSION
     browsing = rng.standard_normal((count, BROWSED_AXES))
-    browsing[:, 0] += figures.BROWSING_OF_FREE * ~premium + np.array(figures.BROWSING_BY_HOUR)[hour]
+    browsing[:, 0] += constants.BROWSING_OF_FREE * ~premium + np.array(constants.BROWSING_BY_HOUR)[hour]
     return Listeners(
-        patience=figures.PATIENCE_SPREAD * ndtri(patience),
-        taste=figures.COMMON_TASTE + np.array(figures.TASTE_SPREAD) * rng.standard_normal((count, STYLES)),
+        patience=constants.PATIENCE_SPREAD * ndtri(patience),
+        taste=constants.COMMON_TASTE
+        + np.array(constants.TASTE_SPREAD) * rng.standard_normal((count, STYLES)),
         browsing=browsing,
         shuffling=shuffling,
         inclination=inclination,
@@ -70,7 +67,7 @@ def draw_listeners(rng: np.random.Generator, count: int) -> Listeners:
 
 
 def browsed(styles: FloatArray) -> FloatArray:
-    """Where tracks of given styles (n, 6) lie for somebody who browses: float64 (n, 2).
+    """The two axes by which sessions choose tracks, from styles (n, 6): float64 (n, 2).
 
     The first axis runs from new music with a beat to old music without, the second from instrumental to
     vocal and loud.
@@ -79,7 +76,7 @@ def browsed(styles: FloatArray) -> FloatArray:
 
 
 def contrast(styles: FloatArray, session: IntArray) -> FloatArray:
-    """What taste acts on: the styles of each track beside those of the whole session.
+    """Styles of each track minus a part of the session's mean styles; taste is multiplied by them.
 
     Args:
         styles: float64 (rows, 6), styles of the track on each row.
@@ -90,14 +87,14 @@ def contrast(styles: FloatArray, session: IntArray) -> FloatArray:
     """
     rows = np.bincount(session)
     usual = np.stack([np.bincount(session, weights=style) / rows for style in styles.T], axis=1)
-    return np.asarray(styles - figures.HABITUATION * usual[session], dtype=np.float64)
+    return np.asarray(styles - constants.HABITUATION * usual[session], dtype=np.float64)
 
 
 def appeal(styles: FloatArray) -> FloatArray:
-    """Attention that every listener pays to a track beyond taste, from its styles (rows, 6): (rows,)."""
+    """Attention to a track that is the same for all listeners, from its styles (rows, 6): (rows,)."""
     beat, mellow, era = styles[:, 0], styles[:, 5], styles[:, 3]
-    mixture = figures.APPEAL_OF_MIXTURE * np.tanh(beat * mellow)
-    return np.asarray(mixture - figures.APPEAL_OF_ERA * np.tanh(era**2 - 1.0), dtype=np.float64)
+    mixture = constants.APPEAL_OF_MIXTURE * np.tanh(beat * mellow)
+    return np.asarray(mixture - constants.APPEAL_OF_ERA * np.tanh(era**2 - 1.0), dtype=np.float64)
 
 
-_HOURS = cumulative(np.array(figures.HOURS))
+_HOURS = cumulative(np.array(constants.HOURS))

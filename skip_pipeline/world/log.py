@@ -1,25 +1,22 @@
-"""The session log as a table: arrays by session and position become the rows of the raw format."""
+"""The session log as a table: from arrays by session and position to rows of the raw format."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from skip_pipeline.schema import LEVELS, MAX_SESSION_LENGTH, SESSION_LOG
-from skip_pipeline.world import figures, sessions
-from skip_pipeline.world.circumstances import Circumstances
+from skip_pipeline.world import constants, sessions
+from skip_pipeline.world.arrays import BoolArray, FloatArray, IntArray
+from skip_pipeline.world.playback import Playback
 from skip_pipeline.world.sessions import Behaviour
-
-IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
 class Places:
-    """Where the rows of a log lie in arrays (sessions, 20); rows run by session, then position.
+    """Places of a log's rows in arrays (sessions, 20); rows are ordered by session, then position.
 
     Attributes:
         lengths: int64 (sessions,).
@@ -39,7 +36,7 @@ class Places:
         session, position = np.nonzero(used)
         return cls(lengths, used, session, position)
 
-    def spread(self, rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    def spread(self, rows: FloatArray) -> FloatArray:
         """Values (rows,) laid out as (sessions, 20), 0 where a session has ended."""
         laid_out = np.zeros(self.used.shape)
         laid_out[self.used] = rows
@@ -49,7 +46,7 @@ class Places:
 def log_table(
     places: Places,
     behaviour: Behaviour,
-    circumstances: Circumstances,
+    playback: Playback,
     *,
     session_ids: pa.Array,
     track_ids: pa.Array,
@@ -59,7 +56,7 @@ def log_table(
     Args:
         places: the rows.
         behaviour: reactions, (sessions, 20).
-        circumstances: what goes with them, (sessions, 20).
+        playback: pauses, seeks, times and premium, (sessions, 20).
         session_ids: string (sessions,), ascending.
         track_ids: string (rows,).
     """
@@ -75,15 +72,15 @@ def log_table(
         "skip_3": outcome <= sessions.SKIP_3,
         "not_skipped": outcome == sessions.PLAYED,
         "context_switch": behaviour.switched[used].astype(np.int8),
-        "no_pause_before_play": circumstances.no_pause[used].astype(np.int8),
-        "short_pause_before_play": circumstances.short_pause[used].astype(np.int8),
-        "long_pause_before_play": circumstances.long_pause[used].astype(np.int8),
-        "hist_user_behavior_n_seekfwd": circumstances.seeks_forward[used],
-        "hist_user_behavior_n_seekback": circumstances.seeks_back[used],
+        "no_pause_before_play": playback.no_pause[used].astype(np.int8),
+        "short_pause_before_play": playback.short_pause[used].astype(np.int8),
+        "long_pause_before_play": playback.long_pause[used].astype(np.int8),
+        "hist_user_behavior_n_seekfwd": playback.seeks_forward[used],
+        "hist_user_behavior_n_seekback": playback.seeks_back[used],
         "hist_user_behavior_is_shuffle": behaviour.shuffled[used],
-        "hour_of_day": circumstances.hour[used],
-        "date": circumstances.date[used],
-        "premium": circumstances.premium[used],
+        "hour_of_day": playback.hour[used],
+        "date": playback.date[used],
+        "premium": playback.premium[used],
         "context_type": _CONTEXTS.take(pa.array(behaviour.context[used])),
         "hist_user_behavior_reason_start": _STARTS.take(pa.array(behaviour.start[used])),
         "hist_user_behavior_reason_end": _ENDS.take(pa.array(behaviour.end[used])),
@@ -93,8 +90,8 @@ def log_table(
 
 
 UNKNOWN_START_CODE = len(LEVELS["hist_user_behavior_reason_start"])
-"""Code of a start that the vocabulary lacks, see ``figures.UNKNOWN_START``."""
+"""Code of a start that the vocabulary lacks, see ``constants.UNKNOWN_START``."""
 
 _CONTEXTS = pa.array(LEVELS["context_type"])
-_STARTS = pa.array([*LEVELS["hist_user_behavior_reason_start"], figures.UNKNOWN_START])
+_STARTS = pa.array([*LEVELS["hist_user_behavior_reason_start"], constants.UNKNOWN_START])
 _ENDS = pa.array(LEVELS["hist_user_behavior_reason_end"])

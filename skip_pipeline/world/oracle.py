@@ -1,17 +1,17 @@
-"""The best possible predictions: what nobody can know of real listeners, and can of synthetic ones.
+"""The best possible predictions, which are known for synthetic listeners only.
 
 Two probabilities that a session's last track is played to its end:
 
-- given the state: patience, taste and mood are known, and only the dice are not. Exact: the logistic
-  function of attention, summed over how the last track may start and in which context.
-- given the past: the hidden traits are inferred from the log of the earlier tracks, by an observer who knows
-  every law of the world and the styles of all tracks. Patience, taste and the unseen part of the mood are
-  jointly normal before the first track. Each outcome tells an interval of attention plus logistic noise, and
-  the posterior is taken as normal again with the same mean and covariance (assumed density filtering; the
-  moments by Gauss-Hermite quadrature). Nothing else in the log depends on the hidden traits once outcomes,
-  starts and contexts are given. Tests hold the approximation against importance sampling. It knows two
-  things that the log does not quite tell: which sessions are premium where a subscription ends on the way (2
-  of 10,000), and the laws of the world, which a model has to learn.
+- given the state: patience, taste and mood are known. Exact: the logistic function of attention, summed
+  over all starts and contexts that the last track may have.
+- given the past: the hidden traits are inferred from the log of the earlier tracks; the parameters of the
+  world and the styles of all tracks are known. Patience, taste and the unseen part of the mood are jointly
+  normal before the first track. Each outcome gives an interval of attention plus logistic noise; the
+  posterior is approximated by a normal distribution with the same mean and covariance (assumed density
+  filtering, moments by Gauss-Hermite quadrature). Given outcomes, starts and contexts, nothing else in the
+  log depends on the hidden traits. A test compares the approximation with importance sampling. Two inputs are
+  not in the log: the parameters of the world, which a model has to learn, and the premium of sessions whose
+  subscription ends (2 of 10,000).
 """
 
 from __future__ import annotations
@@ -19,25 +19,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from skip_pipeline.world import figures, sessions
+from skip_pipeline.world import constants, sessions
+from skip_pipeline.world.arrays import BoolArray, FloatArray, IntArray
 from skip_pipeline.world.listeners import Listeners
 from skip_pipeline.world.sessions import Behaviour, Setting
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
 class LastTrack:
-    """Ways in which the last track of each session may come about, and what each does to attention.
+    """Starts and contexts that the last track of each session may have, and their effect on attention.
 
     Attributes:
         expected: float64 (sessions,), attention before the track starts, as ``Behaviour.expected``.
         weight: float64 (ways, sessions), probability of each start and context given the track before.
-        lift: float64 (ways, sessions), attention that start and context bring.
+        lift: float64 (ways, sessions), attention due to start and context.
         context: int64 (ways, sessions).
     """
 
@@ -48,7 +44,7 @@ class LastTrack:
 
     @classmethod
     def after(cls, behaviour: Behaviour, lengths: IntArray, circle: IntArray) -> LastTrack:
-        """From the track before the last, for sessions of at least two tracks."""
+        """Derive them from the track before the last; sessions have at least two tracks."""
         rows = np.arange(len(lengths))
         before = lengths - 2
         end, context = behaviour.end[rows, before], behaviour.context[rows, before]
@@ -62,7 +58,7 @@ class LastTrack:
                 stays = other == len(contexts)
                 here = context if stays else np.full(len(context), other)
                 weights.append(starts[start] * ((1.0 - switch) if stays else switch * contexts[other]))
-                brought = 0.0 if stays else figures.SWITCH_LIFT
+                brought = 0.0 if stays else constants.SWITCH_LIFT
                 lifts.append(sessions.START_LIFT[start] + sessions.CONTEXT_LIFT[here] + brought)
                 where.append(here)
         return cls(behaviour.expected[rows, lengths - 1], np.stack(weights), np.stack(lifts), np.stack(where))
@@ -71,12 +67,12 @@ class LastTrack:
 def given_state(
     last: LastTrack, behaviour: Behaviour, listeners: Listeners, liking: FloatArray, lengths: IntArray
 ) -> FloatArray:
-    """Probability that each last track is played, given all but chance: float64 (sessions,).
+    """Probability that each last track is played, given the hidden state: float64 (sessions,).
 
     Args:
-        last: the ways in which it may come about.
+        last: starts and contexts of the last track.
         behaviour: reactions, (sessions, 20).
-        listeners: traits, one a session.
+        listeners: traits, one per session.
         liking: float64 (sessions, 20), taste times contrast at each position.
         lengths: int64 (sessions,), each at least 2.
     """
@@ -84,18 +80,18 @@ def given_state(
     hidden = listeners.patience + liking[rows, lengths - 1] + behaviour.unseen_mood[rows, lengths - 1]
     premium = listeners.premium.astype(np.int64)
     shuffled = listeners.shuffling < sessions.SHUFFLE[premium, last.context]
-    attention = last.expected + hidden + last.lift + figures.SHUFFLE_LIFT * shuffled
+    attention = last.expected + hidden + last.lift + constants.SHUFFLE_LIFT * shuffled
     return np.asarray((last.weight * _logistic(attention)).sum(axis=0), dtype=np.float64)
 
 
 def given_past(last: LastTrack, behaviour: Behaviour, contrasts: FloatArray, setting: Setting) -> FloatArray:
-    """Probability that each last track is played, given what the log shows before it: float64 (sessions,).
+    """Probability that each last track is played, given the log before it: float64 (sessions,).
 
     Args:
-        last: the ways in which it may come about.
-        behaviour: reactions, (sessions, 20), of which the last one is not used.
-        contrasts: float64 (sessions, 20, 6), what taste acts on at each position.
-        setting: lengths of at least 2, and circles; what it holds of hidden traits is not used.
+        last: starts and contexts of the last track.
+        behaviour: reactions, (sessions, 20); the last one is not used.
+        contrasts: float64 (sessions, 20, 6), see ``listeners.contrast``.
+        setting: lengths (at least 2) and circles; the other fields are not used.
     """
     lengths = setting.lengths
     belief = _Belief.before_first(len(lengths))
@@ -107,7 +103,7 @@ def given_past(last: LastTrack, behaviour: Behaviour, contrasts: FloatArray, set
     mean, variance = belief.attention(contrasts[rows, lengths - 1])
     shuffle = _chance_of_shuffle(behaviour, setting)  # (sessions, contexts)
     shuffled = shuffle[rows, last.context]  # (ways, sessions)
-    lift = last.lift + figures.SHUFFLE_LIFT * shuffled
+    lift = last.lift + constants.SHUFFLE_LIFT * shuffled
     total = np.zeros(len(lengths))
     for node, share in zip(_NODES, _NODE_WEIGHTS, strict=True):
         hidden = last.expected + mean + node * np.sqrt(variance)
@@ -117,7 +113,7 @@ def given_past(last: LastTrack, behaviour: Behaviour, contrasts: FloatArray, set
 
 @dataclass(frozen=True)
 class _Seen:
-    """Bounds of attention plus logistic noise that an outcome tells, net of what is expected: (sessions,)."""
+    """Interval of hidden attention plus logistic noise that an outcome implies: (sessions,)."""
 
     low: FloatArray
     high: FloatArray
@@ -126,11 +122,11 @@ class _Seen:
     def at(cls, behaviour: Behaviour, position: int) -> _Seen:
         start, context = behaviour.start[:, position], behaviour.context[:, position]
         expected = behaviour.expected[:, position] + sessions.START_LIFT[start]
-        expected += sessions.CONTEXT_LIFT[context] + figures.SHUFFLE_LIFT * behaviour.shuffled[:, position]
-        expected += figures.SWITCH_LIFT * behaviour.switched[:, position]
+        expected += sessions.CONTEXT_LIFT[context] + constants.SHUFFLE_LIFT * behaviour.shuffled[:, position]
+        expected += constants.SWITCH_LIFT * behaviour.switched[:, position]
         outcome, depth = behaviour.outcome[:, position], sessions.DEPTH[start, context]
         if position == 0:
-            depth = depth * figures.OPENING_DEPTH
+            depth = depth * constants.OPENING_DEPTH
         return cls(_BOUNDS[start, outcome] * depth - expected, _BOUNDS[start, outcome + 1] * depth - expected)
 
 
@@ -148,20 +144,20 @@ class _Belief:
 
     @classmethod
     def before_first(cls, count: int) -> _Belief:
-        mean = np.concatenate([[0.0], figures.COMMON_TASTE, [0.0]])
-        spread = np.concatenate([[figures.PATIENCE_SPREAD], figures.TASTE_SPREAD, [0.0]])
+        mean = np.concatenate([[0.0], constants.COMMON_TASTE, [0.0]])
+        spread = np.concatenate([[constants.PATIENCE_SPREAD], constants.TASTE_SPREAD, [0.0]])
         return cls(
             np.repeat(mean[:, None], count, axis=1), np.repeat(np.diag(spread**2)[:, :, None], count, axis=2)
         )
 
     def attention(self, contrast: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Mean and variance of hidden attention to a track of a given contrast, (sessions, 6)."""
+        """Mean and variance of hidden attention to tracks of given contrasts (sessions, 6)."""
         direction = _direction(contrast)
         along = self._along(direction)
         return (direction * self.mean).sum(axis=0), (direction * along).sum(axis=0)
 
     def having_seen(self, seen: _Seen, contrast: FloatArray, going_on: BoolArray) -> _Belief:
-        """Belief after one more outcome, at the next track; unchanged where sessions do not go on."""
+        """Belief at the next track, after one more outcome; unchanged where sessions have ended."""
         direction = _direction(contrast)
         along = self._along(direction)
         variance = (direction * along).sum(axis=0)
@@ -176,23 +172,23 @@ class _Belief:
         return np.asarray((self.covariance * direction).sum(axis=1), dtype=np.float64)
 
     def _with_next_mood(self, going_on: BoolArray) -> _Belief:
-        memory = np.where(going_on, figures.MOOD_MEMORY, 1.0)
+        memory = np.where(going_on, constants.MOOD_MEMORY, 1.0)
         mean, covariance = self.mean, self.covariance
         mean[-1] *= memory
         covariance[-1] *= memory
         covariance[:, -1] *= memory
-        covariance[-1, -1] += np.where(going_on, figures.MOOD_SHOCK**2, 0.0)
+        covariance[-1, -1] += np.where(going_on, constants.MOOD_SHOCK**2, 0.0)
         return _Belief(mean, covariance)
 
 
 def _direction(contrast: FloatArray) -> FloatArray:
-    """How attention follows the hidden traits: patience, taste, unseen mood; (8, sessions)."""
+    """Derivative of attention by the hidden traits (patience, taste, unseen mood), (8, sessions)."""
     one = np.ones((1, len(contrast)))
     return np.concatenate([one, contrast.T, one])
 
 
 def _moments(seen: _Seen, mean: FloatArray, variance: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """How an outcome moves a normal belief about hidden attention, as factors of its covariance.
+    """Change of a normal belief about hidden attention by an outcome, as factors of its covariance.
 
     Returns:
         shift: (new mean - mean) / variance, (sessions,).
@@ -208,10 +204,10 @@ def _moments(seen: _Seen, mean: FloatArray, variance: FloatArray) -> tuple[Float
 
 
 def _chance_of_shuffle(behaviour: Behaviour, setting: Setting) -> FloatArray:
-    """Chance that shuffle is on in each context, given where it was on and off before: (sessions, 6).
+    """Chance that shuffle is on in each context, given the contexts where it was on and off: (sessions, 6).
 
-    The hidden trait is uniform between the largest share of a context without shuffle and the smallest of
-    one with it.
+    The hidden trait is uniform between the largest share of the contexts without shuffle and the smallest of
+    those with it.
     """
     earlier = np.arange(behaviour.context.shape[1]) < setting.lengths[:, None] - 1
     shares = sessions.SHUFFLE[sessions.premium_of(setting.circle)]  # (sessions, contexts)
@@ -225,6 +221,6 @@ def _logistic(value: FloatArray) -> FloatArray:
     return np.asarray(1.0 / (1.0 + np.exp(-value)), dtype=np.float64)
 
 
-_NODES, _NODE_WEIGHTS = np.polynomial.hermite_e.hermegauss(figures.QUADRATURE_NODES)
+_NODES, _NODE_WEIGHTS = np.polynomial.hermite_e.hermegauss(constants.QUADRATURE_NODES)
 _NODE_WEIGHTS = _NODE_WEIGHTS / _NODE_WEIGHTS.sum()
 _BOUNDS = np.pad(sessions.CUTS, ((0, 0), (1, 1)), constant_values=(-np.inf, np.inf))  # (9, 6)

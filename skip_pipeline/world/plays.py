@@ -1,7 +1,7 @@
-"""Which session plays which track: session lengths, the schedule of plays, plays dealt out by style.
+"""Session lengths, and the assignment of plays to sessions.
 
-The number of plays of each track is given by ``tracks.play_counts`` and kept exactly over the whole world
-(unless plays drift); nothing here depends on how a listener reacts.
+``catalogue.play_counts`` gives the number of plays of each track; over the whole world it is kept exactly,
+unless plays drift. Nothing here depends on the reactions of listeners.
 """
 
 from __future__ import annotations
@@ -9,26 +9,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from skip_pipeline.world import figures
+from skip_pipeline.world import constants
 from skip_pipeline.world.apportion import apportion
+from skip_pipeline.world.arrays import FloatArray, IntArray
 from skip_pipeline.world.extent import Extent
 from skip_pipeline.world.listeners import browsed
 from skip_pipeline.world.randomness import Part, stream
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
-
-_LENGTHS = np.array(list(figures.SESSIONS_BY_LENGTH), dtype=np.int64)
-_SHARES = np.array(list(figures.SESSIONS_BY_LENGTH.values()), dtype=np.int64)
+_LENGTHS = np.array(list(constants.SESSIONS_BY_LENGTH), dtype=np.int64)
+_SHARES = np.array(list(constants.SESSIONS_BY_LENGTH.values()), dtype=np.int64)
 
 
 @dataclass(frozen=True)
 class Lengths:
-    """Session lengths of a world, in the published shares: exactly so at multiples of 10,000 sessions.
+    """Session lengths of a world in the published shares, exact at multiples of 10,000 sessions.
 
-    The rows before a block follow from its number alone, so that any block can be drawn by itself.
+    The number of rows before a block depends on the block's number only, so any block can be drawn alone.
     """
 
     extent: Extent
@@ -41,14 +38,14 @@ class Lengths:
         return lengths
 
     def rows_before(self, block: int) -> int:
-        """Log rows of all blocks before this one, which may be the one after the last."""
+        """Log rows of all blocks before this one; ``block`` may be the number of blocks."""
         if block == self.extent.blocks:
             return self.rows_before(block - 1) + int(self._counts(block - 1) @ _LENGTHS)
-        return int(_counts_through(block * figures.BLOCK_SESSIONS) @ _LENGTHS)
+        return int(_counts_through(block * constants.BLOCK_SESSIONS) @ _LENGTHS)
 
     def _counts(self, block: int) -> IntArray:
         sessions = self.extent.block_sessions(block)
-        if len(sessions) < figures.BLOCK_SESSIONS:
+        if len(sessions) < constants.BLOCK_SESSIONS:
             return apportion(len(sessions), _SHARES.astype(np.float64))
         return _counts_through(sessions.stop) - _counts_through(sessions.start)
 
@@ -62,13 +59,13 @@ def _counts_through(sessions: int) -> IntArray:
 
 @dataclass(frozen=True)
 class PlaySchedule:
-    """All plays of a world in one order, of which any stretch can be had without the rest.
+    """All plays of a world in one order, of which any range can be computed without the rest.
 
-    The plays of a track are spread evenly over the order from a random first place.
+    The plays of a track are evenly spread over the order, from a random first place.
 
     Attributes:
         counts: int64 (tracks,), plays of each track.
-        places: float64 (tracks,) in (0, 1]: where in its equal parts of the order each track is played.
+        places: float64 (tracks,) in (0, 1]: place of each track's plays within the equal parts of the order.
     """
 
     counts: IntArray
@@ -88,11 +85,11 @@ class PlaySchedule:
     def _before(self, plays: int) -> IntArray:
         """Plays of each track among the first ``plays`` of the order, int64 (tracks,).
 
-        Play j of a track lies at (j + place) / count. A point of the order is bracketed by two points near
-        it, and the few plays between them are sorted.
+        Play j of a track is at (j + place) / count. Two nearby points bracket the one that is asked for, and
+        the few plays between the two are sorted.
         """
         total = int(self.counts.sum())
-        # By then each track has had its share of plays give or take less than one.
+        # At any point, each track has had its share of plays with an error of less than one.
         margin = max(4.0 * np.sqrt(len(self.counts)), 1.0) / total
         middle = plays / total
         low, high = self._until(middle - margin), self._until(middle + margin)
@@ -116,10 +113,10 @@ class PlaySchedule:
 def deal_tracks(
     rng: np.random.Generator, plays: IntArray, styles: FloatArray, session: IntArray, browsing: FloatArray
 ) -> IntArray:
-    """Give every log row a track near its listener's browsing style.
+    """Assign each play to a log row whose listener browses near the track's style.
 
-    Plays and rows are cut into bands by the first browsed style and matched within a band by the second, so
-    each play is used once.
+    Plays and rows are divided into bands by the first browsed axis and matched within a band by the second.
+    Each play is used once.
 
     Args:
         rng: source of the spread within sessions.
@@ -131,8 +128,8 @@ def deal_tracks(
     Returns:
         Index of the track of each row, int64 (rows,).
     """
-    wanted = browsing[session] + figures.BROWSING_WITHIN * rng.standard_normal((len(session), 2))
-    offered = browsed(styles[plays]) + figures.OFFERED_SPREAD * rng.standard_normal((len(plays), 2))
+    wanted = browsing[session] + constants.BROWSING_WITHIN * rng.standard_normal((len(session), 2))
+    offered = browsed(styles[plays]) + constants.OFFERED_SPREAD * rng.standard_normal((len(plays), 2))
     tracks = np.empty(len(plays), dtype=np.int64)
     tracks[_by_bands(wanted)] = plays[_by_bands(offered)]
     return tracks
@@ -142,5 +139,5 @@ def _by_bands(keys: FloatArray) -> IntArray:
     """Order of (n, 2) keys: by bands of the first, by the second within a band."""
     order = np.argsort(keys[:, 0], kind="stable")
     band = np.empty(len(keys), dtype=np.int64)
-    band[order] = np.arange(len(keys)) // figures.PLAYS_IN_BAND
+    band[order] = np.arange(len(keys)) // constants.PLAYS_IN_BAND
     return np.lexsort((keys[:, 1], band))

@@ -1,7 +1,6 @@
 """Streams of random numbers: one for each part of the world and each block of sessions.
 
-What one part draws never shifts another, and a block is the same whichever process draws it and however
-the sessions are cut into files.
+So a part's draws do not change another part's, and a block is the same whatever was drawn before.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import numpy as np
 
 
 class Part(IntEnum):
-    """What a stream is for; the numbers are part of every world and never change their meaning."""
+    """What a stream is for. The numbers must not change: every world depends on them."""
 
     CATALOGUE = 0
     PLAYS = 1
@@ -20,14 +19,14 @@ class Part(IntEnum):
     LISTENERS = 3
     DEALING = 4
     BEHAVIOUR = 5
-    CIRCUMSTANCES = 6
+    PLAYBACK = 6
     IDENTIFIERS = 7
     DRIFT_PLAYS = 8
     DRIFT_LEVELS = 9
 
 
 def other_seed(seed: int) -> int:
-    """A seed for sessions that are to have nothing in common with those of a seed but the catalogue."""
+    """Another seed, for sessions that share only the catalogue with the sessions of ``seed``."""
     return int(np.random.SeedSequence(seed, spawn_key=(_OTHER,)).generate_state(1, np.uint32)[0])
 
 

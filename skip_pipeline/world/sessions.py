@@ -1,7 +1,7 @@
-"""How listeners react, position by position: starts, contexts, outcomes, ends.
+"""Reactions of listeners, position by position: starts, contexts, outcomes, ends.
 
-The state between two tracks is the mood, the context and how the track before ended. What follows from an
-outcome without changing the next one (pauses, seeks, the clock) is in ``circumstances.py``.
+The state between two tracks is the mood, the context and the end of the track before. Pauses, seeks and
+times, which do not influence the next outcome, are in ``playback.py``.
 """
 
 from __future__ import annotations
@@ -9,24 +9,20 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 
 import numpy as np
-import numpy.typing as npt
 
 from skip_pipeline.schema import LEVELS, MAX_SESSION_LENGTH
-from skip_pipeline.world import figures
+from skip_pipeline.world import constants
 from skip_pipeline.world.apportion import choose, cumulative, draw_categories
+from skip_pipeline.world.arrays import BoolArray, FloatArray, IntArray
 from skip_pipeline.world.listeners import Listeners
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
-
 SKIP_1, SKIP_2, SKIP_3, UNFLAGGED, PLAYED = range(5)
-"""Outcomes of a track, by the first of the nested flags that is set."""
+"""Outcomes of a track: the first of the nested flags that is set."""
 
 
 @dataclass(frozen=True)
 class Behaviour:
-    """What happened: arrays (sessions,) of one position, or (sessions, 20), filled as far as sessions last.
+    """Reactions: arrays (sessions,) of one position, or (sessions, 20) with unused values after the end.
 
     Attributes:
         outcome: int64, ``SKIP_1`` to ``PLAYED``.
@@ -35,9 +31,9 @@ class Behaviour:
         context: int64, index into the levels of ``context_type``.
         switched: bool, the context was switched before the track.
         shuffled: bool.
-        expected: float64, logit of attention before the track starts, as far as the log, the tracks and the
-            laws of the world tell it: without patience, taste and ``unseen_mood``.
-        unseen_mood: float64, logit, the part of the mood that no outcome explains.
+        expected: float64, logit of attention before the track starts, without the hidden parts: patience,
+            taste and ``unseen_mood``.
+        unseen_mood: float64, logit, the part of the mood that does not follow from outcomes.
     """
 
     outcome: IntArray
@@ -52,13 +48,13 @@ class Behaviour:
 
 @dataclass(frozen=True)
 class Setting:
-    """What sessions bring to every track besides their listener's traits.
+    """Parts of the attention that are fixed before a session.
 
     Attributes:
         lengths: int64 (sessions,).
         liking: float64 (sessions, 20), taste times contrast of the track at each position, logits.
-        lift: float64 (sessions, 20), attention that track, hour and day bring for all, logits.
-        circle: int64 (sessions,), row of ``CONTEXT_AT_START`` and ``CONTEXT_AFTER_SWITCH``.
+        lift: float64 (sessions, 20), attention due to track, hour, premium and drift, logits.
+        circle: int64 (sessions,), row of ``CONTEXT_AT_START`` and ``CONTEXT_AFTER_SWITCH``: premium, drift.
     """
 
     lengths: IntArray
@@ -68,23 +64,23 @@ class Setting:
 
 
 def circle_of(premium: BoolArray, drifted: BoolArray) -> IntArray:
-    """Row of the tables of context shares for each session, from two bool (sessions,)."""
+    """Row of the tables of context shares for each session, from two arrays bool (sessions,)."""
     return premium.astype(np.int64) + 2 * drifted
 
 
 def premium_of(circle: IntArray) -> IntArray:
-    """0 or 1 for each session: whether the row of a table of context shares is a premium listener's."""
+    """1 for sessions of premium listeners, 0 for others, from ``circle_of``."""
     return circle % 2
 
 
 def browsing_of(listeners: Listeners, circle: IntArray) -> FloatArray:
-    """The middle of the tracks each session chooses from, float64 (sessions, 2).
+    """Centre of the tracks that each session chooses from, float64 (sessions, 2).
 
-    Its listener's, moved where the session starts in the catalogue.
+    It is the listener's ``browsing``, shifted for sessions that start in the catalogue.
     """
     in_catalogue = choose(_CONTEXT_AT_START[circle], listeners.inclination) == _CATALOGUE
     moved = listeners.browsing.copy()
-    moved[in_catalogue, 1] += figures.BROWSING_OF_CATALOGUE
+    moved[in_catalogue, 1] += constants.BROWSING_OF_CATALOGUE
     return moved
 
 
@@ -95,7 +91,7 @@ def listen(rng: np.random.Generator, listeners: Listeners, setting: Setting) -> 
     for position in range(MAX_SESSION_LENGTH):
         hidden = listeners.patience + setting.liking[:, position]
         leaving = (setting.lengths == position + 1) & (position + 1 < MAX_SESSION_LENGTH)
-        lift = setting.lift[:, position] + figures.LEAVING_LIFT * leaving
+        lift = setting.lift[:, position] + constants.LEAVING_LIFT * leaving
         here = _hear(rng, past, hidden, lift, leaving, listeners, setting.circle, position)
         past = past.after(rng, here)
         heard.append(here)
@@ -105,7 +101,7 @@ def listen(rng: np.random.Generator, listeners: Listeners, setting: Setting) -> 
 
 @dataclass(frozen=True)
 class _Past:
-    """What a track finds, each (sessions,): both parts of the mood, context and end of the track before."""
+    """State before a track, each (sessions,): both parts of the mood, context and end of the track before."""
 
     mood: FloatArray
     unseen_mood: FloatArray
@@ -118,10 +114,10 @@ class _Past:
         return _Past(np.zeros(sessions), np.zeros(sessions), nothing, nothing)
 
     def after(self, rng: np.random.Generator, here: Behaviour) -> _Past:
-        shock = figures.MOOD_SHOCK * rng.standard_normal(len(self.mood))
+        shock = constants.MOOD_SHOCK * rng.standard_normal(len(self.mood))
         return _Past(
-            figures.MOOD_MEMORY * self.mood + _MOOD_RESPONSE[here.outcome],
-            figures.MOOD_MEMORY * self.unseen_mood + shock,
+            constants.MOOD_MEMORY * self.mood + _MOOD_RESPONSE[here.outcome],
+            constants.MOOD_MEMORY * self.unseen_mood + shock,
             here.context,
             here.end,
         )
@@ -137,7 +133,7 @@ def _hear(
     circle: IntArray,
     position: int,
 ) -> Behaviour:
-    """One track of every session; ``hidden`` and ``lift`` (sessions,) are parts of the attention to it."""
+    """React to one track in every session; ``hidden`` and ``lift`` (sessions,) are parts of the attention."""
     start = _draw_starts(rng, past, position)
     switched = rng.random(len(start)) < (
         FIRST_SWITCH[start] if position == 0 else SWITCH[start, past.context]
@@ -145,13 +141,13 @@ def _hear(
     first = choose(_CONTEXT_AT_START[circle], listeners.inclination) if position == 0 else past.context
     context = _draw_contexts(rng, first, circle, switched & (position > 0))
     shuffled = listeners.shuffling < SHUFFLE[premium_of(circle), context]
-    expected = figures.ATTENTION + past.mood + lift + _OPENING_LIFT[position]
+    expected = constants.ATTENTION + past.mood + lift + _OPENING_LIFT[position]
     attention = expected + past.unseen_mood + hidden + START_LIFT[start] + CONTEXT_LIFT[context]
-    attention += figures.SHUFFLE_LIFT * shuffled + figures.SWITCH_LIFT * switched
+    attention += constants.SHUFFLE_LIFT * shuffled + constants.SWITCH_LIFT * switched
     depth = (attention + rng.logistic(size=len(start))) / DEPTH[start, context]
-    depth[leaving] /= figures.LEAVING_DEPTH
+    depth[leaving] /= constants.LEAVING_DEPTH
     if position == 0:
-        depth /= figures.OPENING_DEPTH
+        depth /= constants.OPENING_DEPTH
     outcome = (depth[:, None] >= CUTS[start]).sum(axis=1)
     habits = 2 * shuffled.astype(np.int64) + listeners.premium
     end = draw_categories(rng, _ENDS[outcome, start, context, habits])
@@ -174,15 +170,15 @@ def _draw_contexts(
 def _ends() -> FloatArray:
     """Cumulative shares of ends by outcome, start, context and habits, (5, 9, 6, 4, 7)."""
     starts = len(LEVELS["hist_user_behavior_reason_start"])
-    skipped = np.array(figures.END_WEIGHT_BY_OUTCOME)[:, None, :] * np.array(figures.SKIP_END_BY_START)
-    others = np.array([figures.END_UNFLAGGED, figures.END_PLAYED])[:, None, :].repeat(starts, axis=1)
-    others[0, list(figures.RESUMED_STARTS)] = figures.END_RESUMED
+    skipped = np.array(constants.END_WEIGHT_BY_OUTCOME)[:, None, :] * np.array(constants.SKIP_END_BY_START)
+    others = np.array([constants.END_UNFLAGGED, constants.END_PLAYED])[:, None, :].repeat(starts, axis=1)
+    others[0, list(constants.RESUMED_STARTS)] = constants.END_RESUMED
     by_start = np.concatenate([skipped, others])[:, :, None, None, :]
-    contexts = np.array(figures.END_WEIGHT_BY_CONTEXT)[:, None, :]
+    contexts = np.array(constants.END_WEIGHT_BY_CONTEXT)[:, None, :]
     habits = np.stack(
         [
-            (np.ones(7) if premium else np.array(figures.END_WEIGHT_FREE))
-            * (np.array(figures.END_WEIGHT_SHUFFLED) if shuffled else np.ones(7))
+            (np.ones(7) if premium else np.array(constants.END_WEIGHT_FREE))
+            * (np.array(constants.END_WEIGHT_SHUFFLED) if shuffled else np.ones(7))
             for shuffled in (False, True)
             for premium in (False, True)
         ]
@@ -192,33 +188,35 @@ def _ends() -> FloatArray:
 
 def _context_tables(shares: tuple[float, ...]) -> FloatArray:
     """Shares of contexts for free and premium listeners, without and with drift: (4, 6)."""
-    of_all, of_premium = np.array(shares), np.array(figures.PREMIUM_BY_CONTEXT)
+    of_all, of_premium = np.array(shares), np.array(constants.PREMIUM_BY_CONTEXT)
     free, premium = of_all * (1.0 - of_premium), of_all * of_premium
     plain = np.stack([free / free.sum(), premium / premium.sum()])
-    drifted = plain * np.array(figures.DRIFTED_CONTEXT_WEIGHT)
+    drifted = plain * np.array(constants.DRIFTED_CONTEXT_WEIGHT)
     return np.concatenate([plain, drifted / drifted.sum(axis=1, keepdims=True)])
 
 
-CONTEXT_AT_START = _context_tables(figures.CONTEXT_AT_START)
-CONTEXT_AFTER_SWITCH = _context_tables(figures.CONTEXT_AFTER_SWITCH)
-FIRST_SWITCH = np.array(figures.SWITCH_BY_START)
-SWITCH = np.minimum(FIRST_SWITCH[:, None] * np.array(figures.SWITCH_FROM_CONTEXT), 1.0)
+CONTEXT_AT_START = _context_tables(constants.CONTEXT_AT_START)
+CONTEXT_AFTER_SWITCH = _context_tables(constants.CONTEXT_AFTER_SWITCH)
+FIRST_SWITCH = np.array(constants.SWITCH_BY_START)
+SWITCH = np.minimum(FIRST_SWITCH[:, None] * np.array(constants.SWITCH_FROM_CONTEXT), 1.0)
 """Chance of a switch by start and the context before, (9, 6)."""
-SHUFFLE = np.array([[figures.SHUFFLE_OF_FREE], [figures.SHUFFLE_OF_PREMIUM]]) * figures.SHUFFLE_BY_CONTEXT
+SHUFFLE = (
+    np.array([[constants.SHUFFLE_OF_FREE], [constants.SHUFFLE_OF_PREMIUM]]) * constants.SHUFFLE_BY_CONTEXT
+)
 """Share of sessions with shuffle on, by premium and context, (2, 6)."""
-START_AFTER_END = np.array(figures.START_AFTER_END)
-START_LIFT = np.array(figures.START_LIFT)
-CONTEXT_LIFT = np.array(figures.CONTEXT_LIFT)
-DEPTH = np.array(figures.DEPTH_BY_START)[:, None] * np.array(figures.DEPTH_BY_CONTEXT)
+START_AFTER_END = np.array(constants.START_AFTER_END)
+START_LIFT = np.array(constants.START_LIFT)
+CONTEXT_LIFT = np.array(constants.CONTEXT_LIFT)
+DEPTH = np.array(constants.DEPTH_BY_START)[:, None] * np.array(constants.DEPTH_BY_CONTEXT)
 """By start and context, (9, 6)."""
-CUTS = np.tile(figures.CUTS, (len(DEPTH), 1))
+CUTS = np.tile(constants.CUTS, (len(DEPTH), 1))
 """Inner bounds of the outcomes by start, (9, 4)."""
-CUTS[:, 2] *= figures.UNFLAGGED_BY_START
+CUTS[:, 2] *= constants.UNFLAGGED_BY_START
 _CATALOGUE = LEVELS["context_type"].index("catalog")
 _OPENING_LIFT = np.zeros(MAX_SESSION_LENGTH)
-_OPENING_LIFT[: len(figures.OPENING_LIFT)] = figures.OPENING_LIFT
-_MOOD_RESPONSE = np.array(figures.MOOD_RESPONSE)
-_FIRST_START = cumulative(np.array(figures.FIRST_START))
+_OPENING_LIFT[: len(constants.OPENING_LIFT)] = constants.OPENING_LIFT
+_MOOD_RESPONSE = np.array(constants.MOOD_RESPONSE)
+_FIRST_START = cumulative(np.array(constants.FIRST_START))
 _START_AFTER_END = cumulative(START_AFTER_END)
 _CONTEXT_AT_START = cumulative(CONTEXT_AT_START)
 _CONTEXT_AFTER_SWITCH = cumulative(CONTEXT_AFTER_SWITCH)

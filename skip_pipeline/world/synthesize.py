@@ -1,8 +1,7 @@
-"""The way into the world: arguments in, a raw data set out.
+"""Draw a world block by block and write it as a raw data set.
 
-How the parts of a world behave is in the other modules; here they are drawn block by block and written file
-by file. Memory holds the catalogue and, for each thread, a block and the oracle of one shard (or run of small
-ones), whatever the number of shards.
+Memory holds the catalogue and, for each thread, a block and the oracle of one shard (or run of small shards),
+whatever the number of shards.
 """
 
 from __future__ import annotations
@@ -23,15 +22,15 @@ from skip_pipeline.raw.folder import ListedFile
 from skip_pipeline.schema import ORACLE, SESSION_LOG
 from skip_pipeline.settings import ORACLE_FILE, TEST_SET, TRACK_FEATURES, TRAINING_SET
 from skip_pipeline.storage import flush
-from skip_pipeline.world import figures
+from skip_pipeline.world import constants
 from skip_pipeline.world.drift import Drift
 from skip_pipeline.world.extent import MINI_LOG, Extent, Shard
-from skip_pipeline.world.publishing import append_rows, csv_stream, part_of, publication, record_part
-from skip_pipeline.world.unheard import unheard_world, write_unheard
+from skip_pipeline.world.output_folder import append_rows, csv_stream, part_of, publication, record_part
+from skip_pipeline.world.unfinished import unfinished_world, write_unfinished
 from skip_pipeline.world.world import World
 
 GENERATOR_VERSION = 2
-"""Goes up whenever the same arguments give other bytes, so that a set can be told from its successors."""
+"""Increased whenever the same arguments give other bytes."""
 
 MINI_TRACKS = f"{TRACK_FEATURES}/tf_mini.csv"
 FULL_TRACKS = f"{TRACK_FEATURES}/tf_000000000000.csv"
@@ -45,7 +44,7 @@ _NOTE = (
 
 @dataclass(frozen=True)
 class SynthesisSummary:
-    """What was written: paths (logs, track features, oracle, marker), sizes, and the seconds it took."""
+    """What was written: paths (logs, track features, oracle, marker), sizes, seconds."""
 
     paths: tuple[Path, ...]
     rows: int
@@ -71,25 +70,25 @@ def synthesize(
 
     ``out`` receives ``training_set/log_mini.csv`` (or the shards), ``track_features/tf_mini.csv``,
     ``oracle.parquet`` and ``SYNTHETIC.json``. The same arguments give the same bytes, and the number of
-    shards changes no row. An earlier synthetic set there is replaced, as a whole or not at all.
+    shards changes no row. An earlier synthetic set is replaced as a whole or not at all.
 
     Args:
         out: folder of the raw data; made if missing.
         sessions: listening sessions of 10 to 20 tracks, at least 1.
         tracks: tracks in the catalogue, at least 1.
         seed: non-negative; another seed gives another world.
-        days: on which sessions end, at least 1; each day's sessions lie together.
+        days: on which sessions end, at least 1; the sessions of a day are together.
         shards: log files in all, named as in the public archives; None for the mini set's one file, or one
             file a day.
         compressed: gzip the CSVs.
         drifts: changes and the days on which they begin.
-        test_sessions: sessions besides, not drifted, whose second half nobody has heard yet: those of the
-            day after, as ``test_set`` of the public archive has them.
-        threads: that draw at once, at least 1; None for as many as there are processors, up to
-            ``MOST_THREADS``. They change no byte.
+        test_sessions: additional sessions of the day after, without drift and without the outcomes of their
+            second half, in the format of the public archive's ``test_set``.
+        threads: number of drawing threads, at least 1; None for one per processor, up to ``MOST_THREADS``.
+            It changes no byte.
 
     Raises:
-        RefusedError: the arguments make no sense, ``out`` cannot be written, or it holds files that are not
+        RefusedError: an argument is out of range, ``out`` cannot be written, or it holds files that are not
             of an earlier synthetic set.
     """
     started = time.perf_counter()
@@ -108,7 +107,7 @@ def synthesize(
     }
     folders = [TRAINING_SET, TRACK_FEATURES]
     if test_sessions:
-        unheard = unheard_world(world, test_sessions)
+        unheard = unfinished_world(world, test_sessions)
         description["test_sessions"] = test_sessions
         folders.append(TEST_SET)
     with publication(out, folders) as place:
@@ -120,7 +119,7 @@ def synthesize(
         with closing(_each(write, _runs(cut), threads)) as runs:
             _write_oracle(part_of(out, ORACLE_FILE), _oracles(runs, records))
         if test_sessions:
-            records |= write_unheard(unheard, out, suffix)
+            records |= write_unfinished(unheard, out, suffix)
         for name in (track_file, ORACLE_FILE):
             records[name] = record_part(out, name)
         paths = place.commit(records, description)
@@ -130,10 +129,10 @@ def synthesize(
 
 
 def _runs(shards: list[Shard]) -> list[list[Shard]]:
-    """Neighbouring shards together, so that few blocks are drawn twice: each run spans some blocks."""
+    """Group neighbouring shards into runs of several blocks, so that few blocks are drawn twice."""
     runs: list[list[Shard]] = []
     for shard in shards:
-        if not runs or shard.first - runs[-1][0].first >= figures.BLOCKS_IN_RUN * figures.BLOCK_SESSIONS:
+        if not runs or shard.first - runs[-1][0].first >= constants.BLOCKS_IN_RUN * constants.BLOCK_SESSIONS:
             runs.append([])
         runs[-1].append(shard)
     return runs
@@ -142,15 +141,15 @@ def _runs(shards: list[Shard]) -> list[list[Shard]]:
 def _each(
     write: Callable[[list[Shard]], Written], runs: list[list[Shard]], threads: int | None
 ) -> Generator[Written]:
-    """Write all runs, several at once, and give what was written in the order of the sessions."""
-    workers = threads or min(os.cpu_count() or 1, figures.MOST_THREADS)
+    """Write all runs in threads, and give the results in the order of the sessions."""
+    workers = threads or min(os.cpu_count() or 1, constants.MOST_THREADS)
     with ThreadPoolExecutor(min(workers, len(runs))) as pool:
         yield from pool.map(write, runs)
 
 
 @dataclass(frozen=True)
 class Written:
-    """One run: its files by name, and the oracle of its sessions."""
+    """Files of one run by name, and the oracle of its sessions."""
 
     files: dict[str, ListedFile]
     oracle: pa.Table
@@ -172,20 +171,20 @@ def _write_run(world: World, out: Path, suffix: str, shards: list[Shard]) -> Wri
 
 
 def _oracles(runs: Iterable[Written], records: dict[str, ListedFile]) -> Iterator[pa.Table]:
-    """The oracle of each run, while its files are entered into ``records``."""
+    """The oracle of each run; adds the run's files to ``records``."""
     for run in runs:
         records.update(run.files)
         yield run.oracle
 
 
 def _write_oracle(path: Path, tables: Iterable[pa.Table]) -> None:
-    """Write tables as one, in row groups that do not depend on how the sessions came in pieces."""
+    """Write tables as one file, with row groups that do not depend on the division into tables."""
     kept = ORACLE.empty_table()
     with pq.ParquetWriter(path, ORACLE) as writer:
         for table in tables:
             kept = pa.concat_tables([kept, table])
-            while len(kept) > figures.ORACLE_ROW_GROUP:
-                writer.write_table(kept.slice(0, figures.ORACLE_ROW_GROUP).combine_chunks())
-                kept = kept.slice(figures.ORACLE_ROW_GROUP)
+            while len(kept) > constants.ORACLE_ROW_GROUP:
+                writer.write_table(kept.slice(0, constants.ORACLE_ROW_GROUP).combine_chunks())
+                kept = kept.slice(constants.ORACLE_ROW_GROUP)
         writer.write_table(kept.combine_chunks())
     flush(path)

@@ -1,17 +1,17 @@
-"""The fitted model of a catalogue: how each feature is distributed and how the features hang together.
+"""The fitted model of a catalogue: distributions of the features and their correlations.
 
 The numbers are in ``track_model.json``. They differ between four bands of play rank
-(``track_figures.BAND_ENDS``), because in the published mini set the tracks that are played often have other
-features than the rest: its statistics per log row weigh each track by its plays, those per track do not.
+(``track_constants.BAND_ENDS``), since often played tracks have other features than the rest: the published
+statistics per log row, which weigh each track by its plays, differ from those per track.
 
-How the numbers were obtained, once and outside this package:
+The numbers were obtained once, outside this package:
 
 * Shares. The value range of a feature is cut at its published quartiles, its histogram's bin edges and some
   further places. The shares of these intervals in the four bands are the non-negative least squares solution
   for the published mean, standard deviation and quartiles per track and per row, the ten-bin histogram per
-  track and, where published, the counts of levels per row. Many solutions fit; the one taken keeps
-  neighbouring bands and neighbouring intervals alike. Shares of the mode per track are not published and
-  taken to be those per row.
+  track and, where published, the counts of levels per row. Of the many solutions, one in which neighbouring
+  bands and intervals are alike was taken. Shares of the mode per track are not published; those per row
+  were taken.
 * Loadings. The correlation of two features follows from the correlation of their normal scores by the Hermite
   expansions of both (Cario and Nelson, "Modeling and generating random vectors with arbitrary marginal
   distributions and correlation matrix", 1997). The four matrices of score correlations minimise the squared
@@ -29,9 +29,8 @@ from importlib.resources import files
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.float64]
+from skip_pipeline.world.arrays import FloatArray
 
 _MILLION = 1_000_000
 
@@ -41,10 +40,9 @@ class FeatureModel:
     """Distribution of one feature in each band of play rank.
 
     Attributes:
-        values: float64, levels in ascending order of the score if ``stepped``, else ends of intervals, within
-            which values are spread evenly. The first and the last interval of these have no width: a few
-            tracks have the published minimum and maximum themselves. In the feature's own unit; ``mode`` as
-            its place in ``schema.LEVELS``.
+        values: float64, in the feature's unit (``mode``: index in ``schema.LEVELS``). Levels in the order of
+            the score if ``stepped``, else ends of intervals with uniform values. The first and last interval
+            have no width: a few tracks have the published minimum and maximum.
         cumulative: float64 (bands, len(values)), share of a band's tracks up to each value, counted by plays.
         stepped: whether only the values themselves occur.
     """

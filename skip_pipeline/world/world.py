@@ -1,4 +1,4 @@
-"""A world: its laws, catalogue and plan, from which any block of sessions can be drawn by itself."""
+"""A world: catalogue, play schedule and changes; any block of its sessions can be drawn alone."""
 
 from __future__ import annotations
 
@@ -7,41 +7,38 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from skip_pipeline.errors import RefusedError
 from skip_pipeline.schema import LEVELS, ORACLE
-from skip_pipeline.world import figures, oracle
-from skip_pipeline.world.circumstances import draw_circumstances
+from skip_pipeline.world import constants, oracle
+from skip_pipeline.world.arrays import FloatArray, IntArray
+from skip_pipeline.world.catalogue import Catalogue, draw_catalogue, play_counts
 from skip_pipeline.world.drift import Drift, DriftKind, Drifts
 from skip_pipeline.world.extent import Extent, check_size
 from skip_pipeline.world.identifiers import ordered_uuid_strings
 from skip_pipeline.world.listeners import Listeners, appeal, contrast, draw_listeners
 from skip_pipeline.world.log import UNKNOWN_START_CODE, Places, log_table
+from skip_pipeline.world.playback import draw_playback
 from skip_pipeline.world.plays import Lengths, PlaySchedule, deal_tracks
 from skip_pipeline.world.randomness import Part, stream
 from skip_pipeline.world.sessions import Behaviour, Setting, browsing_of, circle_of, listen
-from skip_pipeline.world.tracks import Catalogue, draw_catalogue, play_counts
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Block:
-    """Some sessions with all that is true of them, also what no CSV shows.
+    """Some sessions, with their hidden state.
 
     Attributes:
         log: (rows, 21), sorted by session id, then position.
         oracle: (sessions, 3), see ``schema.ORACLE``.
-        places: where the rows lie in arrays (sessions, 20).
+        places: places of the rows in arrays (sessions, 20).
         played: int64 (rows,), index into the catalogue.
-        listeners: traits, one a session.
-        setting: what sessions bring to every track besides the traits.
-        contrasts: float64 (sessions, 20, 6), what taste acts on.
+        listeners: traits, one per session.
+        setting: parts of the attention that are fixed before the session.
+        contrasts: float64 (sessions, 20, 6), see ``listeners.contrast``.
         behaviour: reactions, (sessions, 20).
-        first: number of its first session in the world.
+        first: number of the first session in the world.
     """
 
     log: pa.Table
@@ -55,7 +52,7 @@ class Block:
     first: int
 
     def cut(self, first: int, last: int) -> tuple[pa.Table, pa.Table]:
-        """Log and oracle of those of its sessions that lie in ``first`` to ``last - 1`` of the world."""
+        """Log and oracle of the block's sessions among ``first`` to ``last - 1`` of the world."""
         sessions = slice(max(first - self.first, 0), max(last - self.first, 0))
         ends = np.concatenate([[0], np.cumsum(self.places.lengths)])
         here = ends[: len(self.places.lengths)][sessions]
@@ -72,11 +69,11 @@ class World:
         extent: sizes and cuts.
         tracks: tracks in the catalogue, at least 1.
         seed: non-negative; another seed gives another world.
-        changes: what changes on which day.
-        catalogue_of: seed of the world whose catalogue this one shares; None for one of its own.
+        changes: drifts and the days on which they begin.
+        catalogue_of: seed of the catalogue; None for ``seed``.
 
     Raises:
-        RefusedError: sizes, a seed or changes that no world can have.
+        RefusedError: a size, the seed or the day of a change is out of range.
     """
 
     extent: Extent
@@ -86,7 +83,7 @@ class World:
     catalogue_of: int | None = None
 
     def __post_init__(self) -> None:
-        check_size("tracks", self.tracks, 1, figures.MOST_TRACKS)
+        check_size("tracks", self.tracks, 1, constants.MOST_TRACKS)
         if self.seed < 0:
             raise RefusedError(f"seed is {self.seed}, but must be at least 0; choose 0 or more")
         Drifts(self.changes, self.extent)
@@ -98,12 +95,12 @@ class World:
 
     @cached_property
     def catalogue(self) -> Catalogue:
-        """All tracks; depends on their number and one seed alone."""
+        """All tracks; depends on their number and one seed only."""
         seed = self.seed if self.catalogue_of is None else self.catalogue_of
         return draw_catalogue(stream(seed, Part.CATALOGUE), self.tracks)
 
     def block(self, block: int) -> Block:
-        """Draw one block; the same whatever was drawn before."""
+        """Draw one block; it does not depend on what was drawn before."""
         numbers = self.extent.block_sessions(block)
         listeners = draw_listeners(self._stream(Part.LISTENERS, block), len(numbers))
         places = Places.of(self._lengths.block(block))
@@ -114,8 +111,8 @@ class World:
         lift = self._lift(places, played, listeners, numbers)
         setting = Setting(places.lengths, liking, lift, circle)
         behaviour = listen(self._stream(Part.BEHAVIOUR, block), listeners, setting)
-        circumstances = draw_circumstances(
-            self._stream(Part.CIRCUMSTANCES, block),
+        playback = draw_playback(
+            self._stream(Part.PLAYBACK, block),
             behaviour,
             listeners,
             duration=places.spread(self._seconds[played]),
@@ -131,7 +128,7 @@ class World:
             log_table(
                 places,
                 self._shown(behaviour, block, numbers),
-                circumstances,
+                playback,
                 session_ids=ids,
                 track_ids=self.catalogue.ids.take(pa.array(played)),
             ),
@@ -160,7 +157,7 @@ class World:
 
     @cached_property
     def _appeal(self) -> FloatArray:
-        """Of each track, on average 0 over all plays: what is played most shall not move the skip rate."""
+        """Appeal of each track, with mean 0 over all plays, so that it does not move the skip rate."""
         each = appeal(self.catalogue.styles)
         counts = self._schedule.counts
         return np.asarray(each - counts @ each / counts.sum(), dtype=np.float64)
@@ -172,7 +169,7 @@ class World:
     @cached_property
     def _drift_pool(self) -> IntArray:
         """The most organic tracks, to which plays move when track features drift."""
-        count = max(1, round(figures.DRIFT_POOL_SHARE * self.tracks))
+        count = max(1, round(constants.DRIFT_POOL_SHARE * self.tracks))
         return np.argsort(-self.catalogue.styles[:, 1], kind="stable")[:count]
 
     def _stream(self, part: Part, block: int) -> np.random.Generator:
@@ -191,26 +188,26 @@ class World:
         drifted = self._drifts.holds(DriftKind.track_features, self.extent.block_sessions(block))
         if drifted.any():
             rng = self._stream(Part.DRIFT_PLAYS, block)
-            moved = drifted[places.session] & (rng.random(len(played)) < figures.DRIFTED_PLAYS)
+            moved = drifted[places.session] & (rng.random(len(played)) < constants.DRIFTED_PLAYS)
             played[moved] = rng.choice(self._drift_pool, int(moved.sum()))
         return played
 
     def _lift(self, places: Places, played: IntArray, listeners: Listeners, numbers: range) -> FloatArray:
-        """Attention that track, hour, tariff and day bring at each position: (sessions, 20)."""
+        """Attention due to track, hour, premium and drift at each position: (sessions, 20)."""
         hour = (listeners.minute // 60).astype(np.int64)
-        of_session = np.array(figures.HOUR_LIFT)[hour]
-        of_session = of_session + figures.PREMIUM_LIFT * listeners.premium
-        of_session += figures.DRIFTED_PATIENCE * self._drifts.holds(DriftKind.skip_rate, numbers)
+        of_session = np.array(constants.HOUR_LIFT)[hour]
+        of_session = of_session + constants.PREMIUM_LIFT * listeners.premium
+        of_session += constants.DRIFTED_PATIENCE * self._drifts.holds(DriftKind.skip_rate, numbers)
         return np.asarray(places.spread(self._appeal[played]) + of_session[:, None], dtype=np.float64)
 
     def _shown(self, behaviour: Behaviour, block: int, numbers: range) -> Behaviour:
-        """Reactions as the log names them: with a level that the vocabulary lacks where levels drift."""
+        """Reactions as the log shows them: where levels drift, with a level that the vocabulary lacks."""
         drifted = self._drifts.holds(DriftKind.unknown_level, numbers)
         if not drifted.any():
             return behaviour
         chance = self._stream(Part.DRIFT_LEVELS, block).random(behaviour.start.shape)
         clicked = behaviour.start == LEVELS["hist_user_behavior_reason_start"].index("clickrow")
-        moved = clicked & drifted[:, None] & (chance < figures.DRIFTED_CLICKS)
+        moved = clicked & drifted[:, None] & (chance < constants.DRIFTED_CLICKS)
         return replace(behaviour, start=np.where(moved, UNKNOWN_START_CODE, behaviour.start))
 
 
@@ -220,8 +217,8 @@ def _oracle_table(
     last = oracle.LastTrack.after(behaviour, setting.lengths, setting.circle)
     state = oracle.given_state(last, behaviour, listeners, setting.liking, setting.lengths)
     past = oracle.given_past(last, behaviour, contrasts, setting)
-    # Six decimals are more than any use needs, and hide the last bits in which machines may differ. Never 0
-    # or 1, which would make the log-loss of a surprise infinite.
+    # Rounded to six decimals, since the last bits may differ between machines. Never 0 or 1, which would make
+    # the log-loss of the other outcome infinite.
     least = 1e-6
     shown = [np.clip(np.round(chance, 6), least, 1.0 - least) for chance in (state, past)]
     columns = [ids, *(pa.array(chance, pa.float32()) for chance in shown)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pkgutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -34,11 +35,20 @@ def sharded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def grown(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
-    """The folder of what was kept of a small and a large set, and the figures."""
+    """The folder of what was kept of a small and a large set, and the figures; all made in this process."""
     folder = tmp_path_factory.mktemp("grown")
-    sizes = ["--sessions", "200", "--tracks", str(TRACKS), "--shards", "10"]
-    assert data_path.main([*sizes, "--keep", str(folder), "--json", str(folder / "figures.json")]) == 0
+    raw = tmp_path_factory.mktemp("ten_shards")
+    synthesize(raw, sessions=200, tracks=TRACKS, seed=3, shards=10)
+    options = ["--raw", str(raw), "--shards", "10", "--keep", str(folder)]
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(measure, "run", _run_here)
+        assert data_path.main([*options, "--json", str(folder / "figures.json")]) == 0
     return folder, json.loads((folder / "figures.json").read_text())
+
+
+def _run_here(target: str, raw: Path, folder: Path, **_options: Any) -> Run:
+    made = pkgutil.resolve_name(target)(raw, folder)
+    return Run(made.seconds, 100.0, made.rows, made.sessions, made.table_bytes, made.bundle_bytes)
 
 
 @pytest.fixture

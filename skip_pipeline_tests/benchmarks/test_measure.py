@@ -14,6 +14,14 @@ from benchmarks.memory import HAS_PSS
 from benchmarks.summary import Summary
 
 
+def test_a_child_is_measured(raw: Path) -> None:
+    run = measure.run("benchmarks.stages:parse", raw)
+
+    assert run.rows > 1000
+    assert run.seconds > 0
+    assert run.peak_rss_mib > 50  # pyarrow alone is more than that
+
+
 def test_a_failing_child_says_why(tmp_path: Path) -> None:
     with pytest.raises(ChildFailedError, match="track_features does not exist"):
         measure.run("benchmarks.stages:in_memory", tmp_path)
@@ -22,7 +30,7 @@ def test_a_failing_child_says_why(tmp_path: Path) -> None:
 def test_the_memory_of_a_childs_own_children_counts() -> None:
     code = (
         "import subprocess, sys; subprocess.run([sys.executable, '-c', "
-        "'import time; held = bytearray(200 << 20); time.sleep(2)'], check=True); print('done')"
+        "'import time; held = bytearray(200 << 20); time.sleep(1)'], check=True); print('done')"
     )
     printed, peak = measure.output([sys.executable, "-c", code])
 
@@ -34,7 +42,7 @@ def test_the_memory_of_a_childs_own_children_counts() -> None:
 @pytest.mark.skipif(not HAS_PSS, reason="the system does not tell what processes share")
 def test_what_processes_share_counts_once() -> None:
     code = (
-        "import os, time; held = bytearray(b'1') * (200 << 20); child = os.fork(); time.sleep(2); "
+        "import os, time; held = bytearray(b'1') * (200 << 20); child = os.fork(); time.sleep(1); "
         "os.waitpid(child, 0) if child else os._exit(0)"
     )
     _, peak = measure.output([sys.executable, "-c", code])
@@ -47,7 +55,7 @@ def test_an_anonymous_peak_leaves_mapped_files_out(tmp_path: Path) -> None:
     code = (
         "import mmap, sys, time; handle = open(sys.argv[1], 'rb'); "
         "mapped = mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ); "
-        "sum(mapped[::4096]); time.sleep(2)"
+        "sum(mapped[::4096]); time.sleep(1)"
     )
     _, peak = measure.output([sys.executable, "-c", code, str(tmp_path / "file")])
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -10,10 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import cloudpickle
 import pytest
 from distributed import LocalCluster
 
+import skip_pipeline
 from skip_pipeline.engine import dask_cluster, open_engine
 from skip_pipeline.errors import EngineError
 from skip_pipeline.settings import SINGLE_THREADED, EngineSettings
@@ -62,11 +64,12 @@ def test_workers_started_here_have_one_thread_and_listen_on_this_machine_only(
     assert ours | theirs == {"127.0.0.1"}
 
 
-def test_shard_of_a_killed_worker_is_repeated_and_one_that_kills_all_is_named(tmp_path: Path) -> None:
-    with open_engine(EngineSettings(kind="dask", workers=1)) as engine:
-        assert list(engine.map(work.die_once, [tmp_path / "0"], label="merged_table")) == [0]
-        with pytest.raises(EngineError, match=r"merged_table, shard 1 of 1: .*log_3\.csv.* workers died"):
-            list(engine.map(work.die_of, [("log_3.csv", -9)], label="merged_table"))
+def test_shard_that_kills_every_worker_is_named() -> None:
+    with (
+        open_engine(EngineSettings(kind="dask", workers=1, retries=1)) as engine,
+        pytest.raises(EngineError, match=r"merged_table, shard 1 of 1: .*log_3\.csv.* workers died"),
+    ):
+        list(engine.map(work.die_of, [("log_3.csv", -9)], label="merged_table"))
 
 
 @pytest.mark.parametrize("answer", [None, b"", b"HTTP/1.1 400 Bad Request\r\n\r\n"])
@@ -120,68 +123,38 @@ def test_scheduler_lost_in_the_middle_is_an_engine_error() -> None:
             list(results)
 
 
-def test_cluster_with_another_library_is_refused_before_code_is_sent(
-    running: LocalCluster, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    get_versions = dask_cluster.Client.get_versions
-
-    def without_pyarrow(self: Any, **options: Any) -> Any:
-        found = get_versions(self, **options)
-        for worker in found["workers"].values():
-            worker["packages"]["pyarrow"] = None
-        return found
-
-    monkeypatch.setattr(dask_cluster.Client, "get_versions", without_pyarrow)
-    monkeypatch.setattr(dask_cluster, "_digest_of_sources", lambda: pytest.fail("code was sent"))
-    with pytest.raises(EngineError, match=r"has pyarrow missing, this process .* No work was sent"):
-        open_and_close(running.scheduler_address, 5)
-
-
-def test_cluster_with_other_sources_is_refused(
+def test_cluster_with_another_library_is_refused(
     running: LocalCluster, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    here = dask_cluster.environment
     calls = tmp_path / "calls"
 
-    def digest() -> dict[str, str | None]:
-        with calls.open("a") as file:
-            file.write(".")
-        return {"sources": calls.read_text()}  # differs from call to call
+    def another_pyarrow_in_workers() -> dict[str, str]:
+        first = not calls.exists()
+        calls.touch()
+        return here() if first else here() | {"pyarrow": "1.0"}
 
-    monkeypatch.setattr(dask_cluster, "_digest_of_sources", lambda: digest)
-    with pytest.raises(EngineError, match=r"has sources \.\., this process \. .*the same skip-pipeline"):
+    monkeypatch.setattr(dask_cluster, "environment", another_pyarrow_in_workers)
+    with pytest.raises(EngineError, match=r"has pyarrow 1\.0, this process .* No work was sent.*constraints"):
         open_and_close(running.scheduler_address, 5)
 
 
-def test_patch_releases_of_python_are_the_same_version() -> None:
-    found = dask_cluster._versions({"packages": {"python": "3.11.7.final.0", "numpy": "2.1"}})
-    assert found == {"python": "3.11", "numpy": "2.1"}
-
-
-def test_digest_tells_sources_apart_and_runs_without_the_package(tmp_path: Path) -> None:
-    sent = cloudpickle.dumps(dask_cluster._digest_of_sources())
-    package = tmp_path / "skip_pipeline"
-    package.mkdir()
-    code = """if True:
-        import pathlib, pickle, sys
-        digest = pickle.load(sys.stdin.buffer)
-        here = list(digest().values())
-        sys.path.insert(0, sys.argv[1])
-        source = pathlib.Path(sys.argv[1], "skip_pipeline", "__init__.py")
-        for text in ("", "# changed"):
-            source.write_text(text)
-            sys.modules.pop("skip_pipeline", None)
-            here += digest().values()
-        sys.modules["skip_pipeline"] = None
-        print(*here, *digest().values())
-    """
-    printed = subprocess.run(
-        [sys.executable, "-c", code, tmp_path], input=sent, capture_output=True, check=True
-    ).stdout.decode()
-    ours, first, changed, missing = printed.split()
-
-    assert [ours] == list(dask_cluster._digest_of_sources()().values())
-    assert len({ours, first, changed}) == 3
-    assert missing == "None"
+@pytest.mark.parametrize("init", ["", "raise ImportError('no package')"])
+def test_worker_with_other_sources_of_the_package_is_refused(init: str, tmp_path: Path) -> None:
+    """A worker of its own, which finds another package ``skip_pipeline``."""
+    shutil.copytree(Path(skip_pipeline.__file__).parent, tmp_path / "skip_pipeline")
+    (tmp_path / "skip_pipeline" / "__init__.py").write_text(init)
+    with cluster_in_this_process(0) as empty:
+        command = [sys.executable, "-m", "distributed.cli.dask_worker", empty.scheduler_address, "--no-nanny"]
+        worker = subprocess.Popen(
+            [*command, "--no-dashboard"], env=os.environ | {"PYTHONPATH": str(tmp_path)}, cwd=tmp_path
+        )
+        try:
+            with pytest.raises(EngineError, match=r"sources.*the same skip-pipeline"):
+                open_and_close(empty.scheduler_address, 60)
+        finally:
+            worker.kill()
+            worker.wait()
 
 
 def test_workers_that_do_not_start_are_an_engine_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -201,7 +174,7 @@ def test_missing_extra_is_named_with_its_remedy(missing: str, monkeypatch: pytes
     for module in [name for name in sys.modules if name.split(".")[0] in {"distributed", "dask"}]:
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.delitem(sys.modules, "skip_pipeline.engine.dask_cluster", raising=False)
-    monkeypatch.setitem(sys.modules, missing, None)  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, missing, None)
     expected = EngineError if missing == "dask" else ModuleNotFoundError
     with (
         pytest.raises(expected, match=r"skip-pipeline\[cluster\]" if missing == "dask" else "msgpack"),

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skip_pipeline.world.apportion import apportion, choose, cumulative, draw_categories, even_uniforms
+from skip_pipeline.world.apportion import apportion, choose, cumulative, even_uniforms
 
 
 @given(st.integers(0, 10_000), st.lists(st.floats(0.01, 100), min_size=1, max_size=12))
@@ -27,12 +26,6 @@ def test_categories_are_where_uniforms_fall() -> None:
     assert shares.tolist() == [[0.25, 0.25, 1.0], [0.5, 1.0, 1.0]]
     assert choose(shares, np.array([0.24, 0.5])).tolist() == [0, 1]
     assert choose(shares, np.array([0.25, 0.49])).tolist() == [2, 0]
-
-
-def test_categories_come_in_their_shares() -> None:
-    shares = np.broadcast_to(cumulative(np.array([0.2, 0.0, 0.8])), (20_000, 3))
-    drawn = draw_categories(np.random.default_rng(0), shares)
-    assert np.bincount(drawn) / 20_000 == pytest.approx([0.2, 0.0, 0.8], abs=0.015)
 
 
 @given(st.integers(1, 400), st.integers(0, 2**32 - 1), st.data())

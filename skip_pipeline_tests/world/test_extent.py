@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skip_pipeline.errors import RefusedError
+from skip_pipeline.world.constants import BLOCK_SESSIONS
 from skip_pipeline.world.extent import Extent
-from skip_pipeline.world.figures import BLOCK_SESSIONS
 
 
 def _names(extent: Extent) -> list[str]:

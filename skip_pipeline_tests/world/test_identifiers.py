@@ -19,10 +19,6 @@ def test_ids_are_version_4_uuids_behind_a_prefix() -> None:
     assert len(set(ids.to_pylist())) == 300
 
 
-def test_no_ids_are_an_empty_array() -> None:
-    assert uuid_strings(np.random.default_rng(0), 0, prefix="t_").to_pylist() == []
-
-
 def test_ordered_ids_ascend_over_stretches_drawn_apart() -> None:
     stretches = [range(3), range(3, 500), range(500, 501)]
     ids = [

@@ -1,4 +1,4 @@
-"""The best possible predictions: calibrated, and the inferred ones as importance sampling would have them."""
+"""The best possible predictions: frequencies agree with them, and importance sampling gives the same."""
 
 from __future__ import annotations
 
@@ -8,10 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from skip_pipeline.world import figures, oracle, sessions
-from skip_pipeline.world.drift import Drift, DriftKind
+from skip_pipeline.world import constants, oracle, sessions
 from skip_pipeline.world.extent import Extent
-from skip_pipeline.world.figures import FIRST_DATE
 from skip_pipeline.world.sessions import PLAYED
 from skip_pipeline.world.world import Block, World
 
@@ -21,12 +19,12 @@ STATE, PAST = "p_not_skipped_given_state", "p_not_skipped_given_past"
 
 @pytest.fixture(scope="module")
 def world() -> World:
-    return World(Extent(8000), 8000, 3)
+    return World(Extent(4000), 4000, 3)
 
 
 @pytest.fixture(scope="module")
 def blocks(world: World) -> list[Block]:
-    return [world.block(block) for block in range(4)]
+    return [world.block(block) for block in range(2)]
 
 
 def _played(blocks: list[Block]) -> npt.NDArray[np.bool_]:
@@ -51,42 +49,6 @@ def test_chances_come_true_as_often_as_they_say(blocks: list[Block], column: str
         assert played[here].mean() == pytest.approx(chance[here].mean(), abs=noise)
 
 
-def test_chances_stay_true_when_contexts_and_patience_drift() -> None:
-    changes = tuple(Drift(kind, FIRST_DATE) for kind in (DriftKind.context_type, DriftKind.skip_rate))
-    drifted = World(Extent(8000), 8000, 3, changes)
-    blocks = [drifted.block(block) for block in range(4)]
-    played = _played(blocks)
-    for column in (STATE, PAST):
-        chance = _chance(blocks, column)
-        noise = np.sqrt((chance * (1 - chance)).sum()) / len(chance)
-        assert played.mean() == pytest.approx(chance.mean(), abs=4 * noise)
-
-
-def test_more_nodes_of_quadrature_change_nothing_that_shows(monkeypatch: pytest.MonkeyPatch) -> None:
-    block = World(Extent(2000), 3000, 5).block(0)
-    nodes, weights = np.polynomial.hermite_e.hermegauss(61)
-    monkeypatch.setattr(oracle, "_NODES", nodes)
-    monkeypatch.setattr(oracle, "_NODE_WEIGHTS", weights / weights.sum())
-    last = oracle.LastTrack.after(block.behaviour, block.setting.lengths, block.setting.circle)
-    finer = oracle.given_past(last, block.behaviour, block.contrasts, block.setting)
-    assert np.abs(finer - block.oracle.column(PAST).to_numpy()).max() < 0.002
-
-
-def test_shuffle_counts_for_as_much_as_the_log_tells_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a strong dislike of shuffle, sessions that had it on are predicted to skip more."""
-    block = World(Extent(2000), 3000, 5).block(0)
-    last = oracle.LastTrack.after(block.behaviour, block.setting.lengths, block.setting.circle)
-    plain = oracle.given_past(last, block.behaviour, block.contrasts, block.setting)
-    rows, before = np.arange(2000), block.setting.lengths - 2
-    shuffled = block.behaviour.shuffled[rows, before]
-    stays = block.behaviour.context[rows, before] == block.behaviour.context[rows, 0]
-    monkeypatch.setattr(figures, "SHUFFLE_LIFT", -3.0)
-    disliked = oracle.given_past(last, block.behaviour, block.contrasts, block.setting)
-    assert (disliked - plain)[shuffled & stays].mean() != pytest.approx(
-        (disliked - plain)[~shuffled & stays].mean(), abs=0.02
-    )
-
-
 def test_knowing_the_state_beats_inferring_it_which_beats_not_trying(blocks: list[Block]) -> None:
     played = _played(blocks)
     loss = [
@@ -96,16 +58,10 @@ def test_knowing_the_state_beats_inferring_it_which_beats_not_trying(blocks: lis
     assert loss[0] + 0.02 < loss[1] < loss[2] - 0.15
 
 
-def test_knowing_the_state_does_not_mean_knowing_the_answer(blocks: list[Block]) -> None:
-    accuracy = [((_chance(blocks, column) > 0.5) == _played(blocks)).mean() for column in (PAST, STATE)]
-    assert 0.75 <= accuracy[0] <= 0.80
-    assert 0.79 <= accuracy[1] <= 0.84
-
-
 def test_given_state_is_the_share_of_plays_when_the_last_track_is_heard_again(world: World) -> None:
     block = world.block(0)
     heard = np.zeros(len(block.places.lengths))
-    rounds = 400
+    rounds = 100
     for again in range(rounds):
         heard += _hear_last_again(block, np.random.default_rng(again)) / rounds
     chance = block.oracle.column(STATE).to_numpy()
@@ -126,8 +82,8 @@ def _hear_last_again(block: Block, rng: np.random.Generator) -> npt.NDArray[np.b
     context = np.where(switched, _pick(rng, sessions.CONTEXT_AFTER_SWITCH[setting.circle]), before)
     attention = behaviour.expected[rows, last] + listeners.patience + setting.liking[rows, last]
     attention += behaviour.unseen_mood[rows, last] + sessions.START_LIFT[start]
-    attention += sessions.CONTEXT_LIFT[context] + figures.SWITCH_LIFT * switched
-    attention += figures.SHUFFLE_LIFT * (
+    attention += sessions.CONTEXT_LIFT[context] + constants.SWITCH_LIFT * switched
+    attention += constants.SHUFFLE_LIFT * (
         listeners.shuffling < sessions.SHUFFLE[listeners.premium.astype(int), context]
     )
     return np.asarray(attention + rng.logistic(size=len(rows)) > 0)
@@ -140,26 +96,26 @@ def _pick(rng: np.random.Generator, shares: FloatArray) -> npt.NDArray[np.int64]
 
 def test_given_past_agrees_with_importance_sampling() -> None:
     """Particles drawn from the prior and weighted by every outcome seen: exact as their number grows."""
-    block = World(Extent(60), 300, 11).block(0)
-    sampled, effective = _by_importance(block, particles=60_000)
+    block = World(Extent(25), 300, 11).block(0)
+    sampled, effective = _by_importance(block, particles=20_000)
     inferred = block.oracle.column(PAST).to_numpy()
-    trusted = effective > 500
-    assert trusted.sum() > 40
+    trusted = effective > 300
+    assert trusted.sum() > 15
     assert np.abs(inferred - sampled)[trusted].max() < 0.03
     assert np.sqrt(np.mean((inferred - sampled)[trusted] ** 2)) < 0.008
 
 
 def _by_importance(block: Block, particles: int) -> tuple[FloatArray, FloatArray]:
     rng = np.random.default_rng(0)
-    patience = figures.PATIENCE_SPREAD * rng.standard_normal(particles)
-    taste = figures.COMMON_TASTE + np.array(figures.TASTE_SPREAD) * rng.standard_normal((particles, 6))
+    patience = constants.PATIENCE_SPREAD * rng.standard_normal(particles)
+    taste = constants.COMMON_TASTE + np.array(constants.TASTE_SPREAD) * rng.standard_normal((particles, 6))
     chances, sizes = [], []
     for session, length in enumerate(block.places.lengths):
         weight, mood = np.ones(particles), np.zeros(particles)
         for position in range(length - 1):
             hidden = patience + taste @ block.contrasts[session, position] + mood
             weight *= _likelihood(block, session, position, hidden)
-            mood = figures.MOOD_MEMORY * mood + figures.MOOD_SHOCK * rng.standard_normal(particles)
+            mood = constants.MOOD_MEMORY * mood + constants.MOOD_SHOCK * rng.standard_normal(particles)
         hidden = patience + taste @ block.contrasts[session, length - 1] + mood
         chances.append(np.average(_chance_of_last(block, session, hidden), weights=weight))
         sizes.append(weight.sum() ** 2 / (weight**2).sum())
@@ -170,8 +126,8 @@ def _likelihood(block: Block, session: int, position: int, hidden: FloatArray) -
     b = block.behaviour
     outcome, start, context = (int(part[session, position]) for part in (b.outcome, b.start, b.context))
     attention = hidden + b.expected[session, position] + sessions.START_LIFT[start]
-    attention += sessions.CONTEXT_LIFT[context] + figures.SHUFFLE_LIFT * b.shuffled[session, position]
-    attention += figures.SWITCH_LIFT * b.switched[session, position]
+    attention += sessions.CONTEXT_LIFT[context] + constants.SHUFFLE_LIFT * b.shuffled[session, position]
+    attention += constants.SWITCH_LIFT * b.switched[session, position]
     bounds = [-np.inf, *(sessions.CUTS[start] * sessions.DEPTH[start, context]), np.inf]
     return _logistic(bounds[outcome + 1] - attention) - _logistic(bounds[outcome] - attention)
 
@@ -190,11 +146,11 @@ def _chance_of_last(block: Block, session: int, hidden: FloatArray) -> FloatArra
         switch = sessions.SWITCH[start, before]
         ways = [(before, 1 - switch, 0.0)]
         contexts = sessions.CONTEXT_AFTER_SWITCH[block.setting.circle[session]]
-        ways += [(context, switch * part, figures.SWITCH_LIFT) for context, part in enumerate(contexts)]
+        ways += [(context, switch * part, constants.SWITCH_LIFT) for context, part in enumerate(contexts)]
         for context, part, lift in ways:
             shuffle = min(max((usual[context] - low) / (high - low), 0.0), 1.0)
             attention = hidden + b.expected[session, length - 1] + sessions.START_LIFT[start] + lift
-            attention = attention + sessions.CONTEXT_LIFT[context] + figures.SHUFFLE_LIFT * shuffle
+            attention = attention + sessions.CONTEXT_LIFT[context] + constants.SHUFFLE_LIFT * shuffle
             chance += share * part * _logistic(attention)
     return chance
 
@@ -212,7 +168,7 @@ def test_nothing_logged_of_the_last_track_reaches_the_inferred_chance(world: Wor
         values[rows, last] = 0
         changed[name] = values
     forgotten = replace(block.behaviour, **changed)
-    chances = [
+    seen, unseen = (
         oracle.given_past(
             oracle.LastTrack.after(behaviour, block.setting.lengths, block.setting.circle),
             behaviour,
@@ -220,5 +176,5 @@ def test_nothing_logged_of_the_last_track_reaches_the_inferred_chance(world: Wor
             block.setting,
         )
         for behaviour in (block.behaviour, forgotten)
-    ]
-    assert np.array_equal(*chances)
+    )
+    assert np.array_equal(seen, unseen)

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from skip_pipeline.world.constants import SESSIONS_BY_LENGTH
 from skip_pipeline.world.extent import Extent
-from skip_pipeline.world.figures import SESSIONS_BY_LENGTH
 from skip_pipeline.world.plays import Lengths, PlaySchedule, deal_tracks
 
 
@@ -28,19 +28,6 @@ def test_any_cuts_deal_every_play_once(counts: list[int], data: st.DataObject) -
     assert [len(part) for part in parts] == np.diff(cuts).tolist()
     dealt = np.bincount(np.concatenate(parts).astype(int), minlength=len(counts))
     assert dealt.tolist() == counts
-
-
-def test_a_part_is_the_same_whatever_else_is_asked_for() -> None:
-    schedule = _schedule([5, 0, 9, 1, 30])
-    assert schedule.between(10, 20).tolist() == schedule.between(10, 20).tolist()
-    first, second = schedule.between(10, 15).tolist(), schedule.between(15, 20).tolist()
-    assert sorted(first + second) == schedule.between(10, 20).tolist()
-
-
-def test_plays_of_a_track_are_spread_over_the_whole_world() -> None:
-    schedule = _schedule([100, 1, 1, 98])
-    tenths = [(schedule.between(20 * i, 20 * i + 20) == 0).sum() for i in range(10)]
-    assert all(9 <= plays <= 11 for plays in tenths)
 
 
 @pytest.mark.parametrize("sessions", [1, 9, 1999, 2000, 2001, 4003])

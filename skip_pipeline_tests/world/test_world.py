@@ -7,9 +7,9 @@ import pyarrow as pa
 import pytest
 
 from skip_pipeline.errors import RefusedError
-from skip_pipeline.schema import ORACLE, SESSION_LOG
+from skip_pipeline.schema import SESSION_LOG
+from skip_pipeline.world.constants import BLOCK_SESSIONS
 from skip_pipeline.world.extent import Extent
-from skip_pipeline.world.figures import BLOCK_SESSIONS
 from skip_pipeline.world.listeners import contrast
 from skip_pipeline.world.sessions import PLAYED
 from skip_pipeline.world.world import Block, World
@@ -51,12 +51,6 @@ def test_a_cut_holds_the_sessions_asked_for(world: World) -> None:
     assert [part.num_rows for part in block.cut(0, BLOCK_SESSIONS)] == [0, 0]
 
 
-def test_the_oracle_has_a_row_for_each_session_in_order(block: Block) -> None:
-    assert block.oracle.schema.equals(ORACLE)
-    ids = block.log.column("session_id").to_pylist()
-    assert block.oracle.column("session_id").to_pylist() == list(dict.fromkeys(ids))
-
-
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
@@ -79,26 +73,7 @@ def test_listeners_play_tracks_that_suit_their_taste(block: Block) -> None:
     assert liking[played].mean() - liking[~played].mean() > 0.5
 
 
-def test_tastes_differ_so_that_no_style_is_liked_by_all(world: World, block: Block) -> None:
-    played = block.behaviour.outcome[block.places.used] == PLAYED
-    styles = world.catalogue.styles[block.played]
-    assert np.abs([np.corrcoef(style, played)[0, 1] for style in styles.T]).max() < 0.06
-
-
-def test_sessions_keep_to_a_range_of_styles(world: World, block: Block) -> None:
-    styles = world.catalogue.styles[block.played]
-    session = block.places.session
-    sums = np.stack([np.bincount(session, weights=style) for style in styles.T], axis=1)
-    between = (sums / block.places.lengths[:, None]).var(axis=0)
-    assert between.max() > 0.2 * styles.var(axis=0).max()
-
-
 def test_a_session_gets_used_to_what_it_plays() -> None:
     styles = np.array([[1.0], [3.0], [5.0]])
     # Session 0 hears 1 and 3, of mean 2; seven tenths of that is taken off.
     assert contrast(styles, np.array([0, 0, 1]))[:, 0] == pytest.approx([-0.4, 1.6, 1.5])
-
-
-def test_what_is_played_most_does_not_move_the_skip_rate(world: World) -> None:
-    lifts = [world.block(block).setting.lift[world.block(block).places.used].mean() for block in range(2)]
-    assert np.abs(lifts).max() < 0.1

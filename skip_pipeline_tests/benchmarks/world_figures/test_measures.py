@@ -8,8 +8,8 @@ import pyarrow as pa
 import pytest
 
 from benchmarks.world_figures.measures import measure
+from benchmarks.world_figures.published import figures
 from skip_pipeline.errors import BadInputError
-from skip_pipeline.world.published import figures
 from skip_pipeline_tests.builders import Row, log_table, session, track, track_table
 
 T, F = True, False
@@ -93,7 +93,7 @@ def test_premium_by_session() -> None:
 
 
 def test_seeks() -> None:
-    seeks = measured(session(**{SEEK: [0, 0, 0, 0, 0, 0, 0, 2, 2, 6]}))["seeks"]
+    seeks = measured(session(hist_user_behavior_n_seekfwd=[0, 0, 0, 0, 0, 0, 0, 2, 2, 6]))["seeks"]
     assert seeks[f"{SEEK} / mean"] == 1
     assert seeks[f"{SEEK} / max"] == 6
     assert seeks[f"{SEEK} / rows of 1 or more"] == 3
@@ -126,7 +126,10 @@ def test_a_start_follows_an_end_within_a_session_only() -> None:
     ends = ["fwdbtn"] * 5 + ["trackdone"] * 5
     starts = ["fwdbtn", *ends[:-1]]
     one_off = [*starts[:-1], "clickrow"]
-    world = measured(session("a", **{START: starts, END: ends}), session("b", **{START: one_off, END: ends}))
+    world = measured(
+        session("a", hist_user_behavior_reason_start=starts, hist_user_behavior_reason_end=ends),
+        session("b", hist_user_behavior_reason_start=one_off, hist_user_behavior_reason_end=ends),
+    )
     assert world["start_follows_end"] == {"same reason": 17 / 18}
 
 
@@ -147,7 +150,7 @@ def test_skip_rates_by_position_hour_context_and_premium() -> None:
 
 
 def test_a_level_that_never_occurs_has_no_rate() -> None:
-    world = measured(session(**{END: "trackdone"}))
+    world = measured(session(hist_user_behavior_reason_end="trackdone"))
     assert world["not_skipped_by_level"][f"{END}_trackdone"] == 1
     assert f"{END}_fwdbtn" not in world["not_skipped_by_level"]
     assert "fwdbtn / trackdone" not in world["reason_end_by_reason_start"]
@@ -158,7 +161,8 @@ def test_cross_tables() -> None:
         session(
             context_type=["charts"] * 4 + ["radio"] * 6,
             premium=[T, T, T, F] + [T] * 6,
-            **{START: ["fwdbtn"] * 5 + ["trackdone"] * 5, END: ["fwdbtn"] + ["trackdone"] * 9},
+            hist_user_behavior_reason_start=["fwdbtn"] * 5 + ["trackdone"] * 5,
+            hist_user_behavior_reason_end=["fwdbtn"] + ["trackdone"] * 9,
         )
     )
     assert world["reason_end_by_reason_start"]["fwdbtn / fwdbtn"] == 0.2
@@ -190,7 +194,7 @@ def test_the_outlier_filter_drops_seeks_silence_and_noise() -> None:
     tracks = [{**row, "loudness": loudness.get(row["track_id"], LOUDNESS)} for row in TRACKS]
     log = session(
         skip_2=[T, F, F, T, T, T, F, F, F, F],  # of the rows that go, all; of the others, none
-        **{SEEK: [0, 0, 0, 0, 3, 0, 2, 0, 0, 0]},
+        hist_user_behavior_n_seekfwd=[0, 0, 0, 0, 3, 0, 2, 0, 0, 0],
         hist_user_behavior_n_seekback=[0, 0, 0, 0, 0, 4, 3, 0, 0, 0],
     )
     world = measured(log, tracks=tracks)
@@ -260,7 +264,7 @@ def test_correlations_over_rows_take_flags_levels_and_features_of_the_rows_kept(
             premium=half,
             track_id_clean=["t_02"] * 5 + ["t_01"] * 5,
             context_type=["charts"] * 5 + ["radio"] * 5,
-            **{SEEK: [0] * 9 + [5]},  # the row that would spoil the correlation is dropped
+            hist_user_behavior_n_seekfwd=[0] * 9 + [5],  # the row that would spoil the correlation is dropped
         )
     )
     rows = world["correlations_of_rows"]

@@ -1,6 +1,6 @@
-"""A world of the default size: its format, sizes and order are those of the published mini set.
+"""The files of a small world: spelling, order and what holds within a row and a session.
 
-Its statistics are held to the published ones in ``calibration``.
+``python -m benchmarks.world_figures`` compares the statistics of a world with the published ones.
 """
 
 from __future__ import annotations
@@ -17,22 +17,18 @@ import pyarrow.compute as pc
 import pytest
 from pyarrow import csv
 
-from skip_pipeline import schema, settings
-from skip_pipeline.world.synthesize import SynthesisSummary, synthesize
+from skip_pipeline import schema
+from skip_pipeline.world.synthesize import synthesize
 
 UUID = "[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
 
-# Published sessions of each length.
-SESSIONS_BY_LENGTH = {
-    10: 819, 11: 752, 12: 646, 13: 547, 14: 459, 15: 435, 16: 339, 17: 320, 18: 303, 19: 314, 20: 5066,
-}  # fmt: skip
+SESSIONS, TRACKS = 1500, 2000
 
 
 @dataclass(frozen=True)
 class Written:
     """The default set as read back from its files; flags are numpy arrays (rows,)."""
 
-    summary: SynthesisSummary
     log_path: Path
     track_path: Path
     log: pa.Table
@@ -55,15 +51,9 @@ class Written:
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Written:
     out = tmp_path_factory.mktemp("default_world")
-    summary = synthesize(
-        out,
-        sessions=settings.SYNTHETIC_SESSIONS,
-        tracks=settings.SYNTHETIC_TRACKS,
-        seed=settings.SYNTHETIC_SEED,
-    )
+    synthesize(out, sessions=SESSIONS, tracks=TRACKS, seed=0)
     log_path, track_path = out / "training_set/log_mini.csv", out / "track_features/tf_mini.csv"
     return Written(
-        summary,
         log_path,
         track_path,
         _read(log_path, schema.SESSION_LOG),
@@ -110,38 +100,7 @@ def test_a_track_row_holds_numbers_and_a_mode_without_quotes(written: Written) -
         assert all(row.fullmatch(line.rstrip("\n")) for line in handle)
 
 
-def test_files_parse_to_the_contract_without_nulls(written: Written) -> None:
-    for table, contract in ((written.log, schema.SESSION_LOG), (written.tracks, schema.TRACK_FEATURES)):
-        assert table.schema.equals(contract)
-        assert all(column.null_count == 0 for column in table.columns)
-
-
-def test_levels_and_ranges_are_those_of_the_mini_set(written: Written) -> None:
-    for column, levels in schema.LEVELS.items():
-        table = written.tracks if column == "mode" else written.log
-        assert set(pc.unique(table.column(column)).to_pylist()) == set(levels)
-    for column, (low, high) in schema.RAW_RANGES.items():
-        values = written.column(column)
-        assert low <= values.min()
-        assert values.max() <= high
-
-
 # --- Sizes and order ------------------------------------------------------------------------------------
-
-
-def test_sizes_are_exactly_the_published_ones(written: Written) -> None:
-    assert (written.log.num_rows, written.log.num_columns) == (167_880, 21)
-    assert (written.tracks.num_rows, written.tracks.num_columns) == (50_704, 30)
-    assert (written.summary.rows, written.summary.sessions, written.summary.tracks) == (
-        167_880,
-        10_000,
-        50_704,
-    )
-
-
-def test_session_lengths_are_exactly_the_published_ones(written: Written) -> None:
-    lengths, sessions = np.unique(written.column("session_length")[written.is_last], return_counts=True)
-    assert dict(zip(lengths.tolist(), sessions.tolist(), strict=True)) == SESSIONS_BY_LENGTH
 
 
 def test_log_is_sorted_and_its_sessions_are_whole(written: Written) -> None:
@@ -151,25 +110,19 @@ def test_log_is_sorted_and_its_sessions_are_whole(written: Written) -> None:
     assert pc.all(pc.less_equal(ids[:-1], ids[1:])).as_py()
     assert np.array_equal(np.asarray(pc.not_equal(ids[:-1], ids[1:])), new_session[1:])
     assert np.array_equal(positions, np.where(new_session, 1, np.r_[0, positions[:-1]] + 1))
-    assert len(pc.unique(ids)) == 10_000
+    assert len(pc.unique(ids)) == SESSIONS
 
 
 def test_track_file_is_sorted_by_release_year(written: Written) -> None:
     years = written.tracks.column("release_year").to_numpy()
     assert (np.diff(years) >= 0).all()
-    assert (years[0], years[-1]) == (1950, 2018)
+    assert years[-1] == 2018
 
 
 def test_every_track_is_played_and_every_played_track_is_listed(written: Written) -> None:
     listed = written.tracks.column("track_id").to_pylist()
-    assert len(set(listed)) == 50_704
+    assert len(set(listed)) == TRACKS
     assert set(listed) == set(written.log.column("track_id_clean").to_pylist())
-
-
-def test_plays_have_the_published_long_tail(written: Written) -> None:
-    plays = pc.value_counts(written.log.column("track_id_clean")).field("counts").to_numpy()
-    assert np.sort(plays)[::-1][:5] == pytest.approx([1427, 915, 785, 730, 719], rel=0.01)
-    assert np.median(plays) <= 2
 
 
 # --- Within a row and a session -------------------------------------------------------------------------
@@ -182,7 +135,7 @@ def test_skip_flags_are_nested_and_exclude_playing(written: Written) -> None:
     assert not (skip_1 & ~skip_2).any()
     assert not (skip_2 & ~skip_3).any()
     assert not (skip_3 & played).any()
-    assert (~skip_3 & ~played).mean() == pytest.approx(0.0187, abs=0.002)
+    assert 0 < (~skip_3 & ~played).mean() < 0.05
 
 
 def test_premium_changes_in_a_handful_of_sessions_and_never_begins(written: Written) -> None:
@@ -207,18 +160,4 @@ def test_hours_go_forward_and_dates_follow_midnight(written: Written) -> None:
     assert (steps > 0).mean() < 0.1
 
 
-def test_a_start_mostly_repeats_the_end_before_it(written: Written) -> None:
-    starts, ends = (written.column(f"hist_user_behavior_reason_{which}") for which in ("start", "end"))
-    later = np.flatnonzero(written.column("session_position") > 1)
-    assert (starts[later] == ends[later - 1]).mean() == pytest.approx(173 / 189, abs=0.03)
-
-
 # --- Difficulty -------------------------------------------------------------------------------------------
-
-
-def test_skipping_is_the_commoner_answer_and_the_last_outcome_again_a_better_one(
-    written: Written,
-) -> None:
-    played, last = written.column("not_skipped"), np.flatnonzero(written.is_last)
-    assert 1.0 - played[last].mean() == pytest.approx(0.55, abs=0.015)
-    assert (played[last] == played[last - 1]).mean() == pytest.approx(0.71, abs=0.02)

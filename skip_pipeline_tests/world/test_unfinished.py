@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pyarrow.compute as pc
 import pytest
@@ -15,14 +16,14 @@ from skip_pipeline.schema import SESSION_LOG
 from skip_pipeline.serving.logs import log_pairs, read_log_pair
 from skip_pipeline.world.synthesize import synthesize
 
-SIZE = {"sessions": 60, "tracks": 200, "seed": 4}
+SIZE: dict[str, Any] = {"sessions": 60, "tracks": 200, "seed": 4}
 PREHISTORY = "test_set/log_prehistory_20180717_000000000000.csv"
 INPUT = "test_set/log_input_20180717_000000000000.csv"
 
 
 @pytest.fixture(scope="module")
-def out(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("unheard")
+def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("unfinished")
     synthesize(folder, **SIZE, days=2, test_sessions=30)
     return folder
 

@@ -1,4 +1,4 @@
-"""Published statistics of the real data: what the synthetic world is calibrated on.
+"""Published statistics of the real data, with which the synthetic world is compared.
 
 They lie in ``published.json``, with their sources and unrounded, as public repositories print them. Here
 they become typed figures, one name each, whatever the shape they are stored in:

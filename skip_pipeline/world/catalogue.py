@@ -1,8 +1,7 @@
 """The catalogue: tracks with correlated features, and how often each is played.
 
-A Gaussian copula: correlated normal scores, of which each is turned into the published distribution of its
-feature by its rank (``track_model.py``). Which session plays which track is in ``plays.py``, which listener
-likes which style in ``listeners.py``.
+A Gaussian copula: the ranks of correlated normal scores give each feature its published distribution
+(``track_model.py``).
 """
 
 from __future__ import annotations
@@ -14,14 +13,13 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from skip_pipeline.schema import LEVELS, TRACK_FEATURES, TRACK_ID
-from skip_pipeline.world import track_figures as figures
+from skip_pipeline.world import track_constants as constants
 from skip_pipeline.world.apportion import apportion
+from skip_pipeline.world.arrays import FloatArray, IntArray
 from skip_pipeline.world.identifiers import uuid_strings
 from skip_pipeline.world.track_model import FeatureModel, track_model
 
-FloatArray = npt.NDArray[np.float64]
 Float32Array = npt.NDArray[np.float32]
-IntArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -47,20 +45,20 @@ class Catalogue:
 def draw_catalogue(rng: np.random.Generator, tracks: int) -> Catalogue:
     """Draw ``tracks`` tracks.
 
-    Within a band of play rank, a feature is its published quantile function applied to the rank of its score,
-    each track counted by its plays. So both distributions are the published ones, per track and per row of
-    the log, whichever features the few tracks with most plays happen to get.
+    Within a band of play rank, a feature is its published quantile function at the rank of its score, where
+    each track counts by its plays. So the distributions per track and per log row are the published ones,
+    whatever features the few most played tracks get.
     """
     model = track_model()
-    # Here tracks stand in the order of their plays; the table shuffles them.
+    # Tracks are in the order of their plays here; the table has another order.
     bands = _bands(tracks)
-    plays = 1.0 + (figures.PLAYS_PER_TRACK - 1.0) * tracks * _play_shares(tracks)
+    plays = 1.0 + (constants.PLAYS_PER_TRACK - 1.0) * tracks * _play_shares(tracks)
     scores = rng.standard_normal((len(model.features), tracks))
     for band, loadings in zip(bands, model.loadings, strict=True):
         scores[:, band] = loadings @ scores[:, band]
-    scores[:, : len(figures.TOP_TRACK_PLAYS)] *= figures.TOP_TRACK_SPREAD
+    scores[:, : len(constants.TOP_TRACK_PLAYS)] *= constants.TOP_TRACK_SPREAD
     place = rng.random(tracks)
-    place[: bands[-1].start] = 0.5  # a track with many plays must not stand at either end of its part
+    place[: bands[-1].start] = 0.5  # the middle of its part, for tracks with many plays
     values: dict[str, Float32Array] = {}
     for (name, feature), score in zip(model.features.items(), scores, strict=True):
         exact = _feature_values(feature, score, plays, place, bands)
@@ -76,10 +74,10 @@ def draw_catalogue(rng: np.random.Generator, tracks: int) -> Catalogue:
 
 
 def styles_of(table: pa.Table) -> FloatArray:
-    """Styles of tracks, a fixed linear function of the published features of each track by itself.
+    """Styles of tracks: a fixed linear function of each track's features.
 
-    A feature is standardised by its published mean and standard deviation and cut off at
-    ``STYLE_LIMIT`` deviations, so that no outlier makes a style of its own.
+    A feature is standardised by its published mean and standard deviation and clipped to ``STYLE_LIMIT``
+    deviations, so that outliers do not dominate a style.
 
     Args:
         table: columns of ``schema.TRACK_FEATURES``.
@@ -88,24 +86,26 @@ def styles_of(table: pa.Table) -> FloatArray:
         float64 (tracks, 6): beat, organic against electronic, vocal and loud, old against recent, energy,
         mellow timbre; over many tracks uncorrelated, of mean 0 and variance 1.
     """
-    styles = np.tile(-np.array(figures.STYLE_OFFSETS), (table.num_rows, 1))
-    for name, weights in figures.STYLE_WEIGHTS.items():
-        mean, deviation = figures.MEAN_AND_DEVIATION[name]
+    styles = np.tile(-np.array(constants.STYLE_OFFSETS), (table.num_rows, 1))
+    for name, weights in constants.STYLE_WEIGHTS.items():
+        mean, deviation = constants.MEAN_AND_DEVIATION[name]
         standard = (table.column(name).to_numpy().astype(np.float64) - mean) / deviation
         # Column by column: a matrix product may round differently on another machine.
-        styles += np.clip(standard, -figures.STYLE_LIMIT, figures.STYLE_LIMIT)[:, None] * np.array(weights)
+        styles += np.clip(standard, -constants.STYLE_LIMIT, constants.STYLE_LIMIT)[:, None] * np.array(
+            weights
+        )
     return np.asarray(styles, dtype=np.float64)
 
 
 def play_counts(play_rank: IntArray, rows: int) -> IntArray:
     """Log rows of each track: int64 (tracks,), of sum ``rows``.
 
-    Every track is played once where there are ``PLAYS_PER_TRACK`` rows a track, as in the published mini set,
-    and in proportion where there are more, so that popular tracks have the same share of any world's rows.
-    With fewer rows, but one for each track, all are still played; with fewer than that, only the most played.
+    At ``PLAYS_PER_TRACK`` rows per track, as in the published mini set, every track is played at least once;
+    with more rows, proportionally more often, so that popular tracks keep their share of the rows. With fewer
+    rows than tracks, only the most played tracks are played.
     """
     tracks = len(play_rank)
-    each = rows / (figures.PLAYS_PER_TRACK * tracks)
+    each = rows / (constants.PLAYS_PER_TRACK * tracks)
     if each < 1.0:
         each = float(rows >= tracks)
     by_rank = apportion(rows, each + (rows - each * tracks) * _play_shares(tracks))
@@ -115,18 +115,18 @@ def play_counts(play_rank: IntArray, rows: int) -> IntArray:
 def _play_shares(tracks: int) -> FloatArray:
     """Share of each rank in the plays beyond the first of every track: (tracks,), of sum 1."""
     rank = np.arange(1, tracks + 1, dtype=np.float64)
-    weights = (rank + figures.PLAY_RANK_OFFSET) ** -figures.PLAY_RANK_EXPONENT
-    weights *= np.exp(-rank / (figures.PLAY_RANK_DECAY * tracks))
-    top = np.array(figures.TOP_TRACK_PLAYS, dtype=np.float64) - 1.0
+    weights = (rank + constants.PLAY_RANK_OFFSET) ** -constants.PLAY_RANK_EXPONENT
+    weights *= np.exp(-rank / (constants.PLAY_RANK_DECAY * tracks))
+    top = np.array(constants.TOP_TRACK_PLAYS, dtype=np.float64) - 1.0
     if tracks >= len(top):
-        weights *= top[-1] / weights[len(top) - 1]  # so the law goes on where the published counts end
+        weights *= top[-1] / weights[len(top) - 1]  # the law continues the published counts
         weights[: len(top)] = top
     return np.asarray(weights / weights.sum(), dtype=np.float64)
 
 
 def _bands(tracks: int) -> list[slice]:
     """Ranks of each band; in a small catalogue some bands are empty."""
-    ends = [int(share * tracks) for share in figures.BAND_ENDS]
+    ends = [int(share * tracks) for share in constants.BAND_ENDS]
     return [slice(first, last) for first, last in zip([0, *ends[:-1]], ends, strict=True)]
 
 
@@ -139,7 +139,7 @@ def _feature_values(
         feature: its distribution.
         score: float64 (tracks,), by play rank.
         plays: float64 (tracks,), plays expected of each track.
-        place: float64 (tracks,) in [0, 1), where within its part of the levels a value is taken.
+        place: float64 (tracks,) in [0, 1), place within the track's part of the levels.
         bands: ranks of each band.
 
     Returns:
@@ -155,18 +155,18 @@ def _feature_values(
 
 
 def _as_published(rng: np.random.Generator, name: str, exact: FloatArray) -> FloatArray:
-    """Round values the way the published ones are, so that they repeat as often."""
+    """Round values as the published ones are, so that they have as many distinct values."""
     if name == "loudness":
         return np.round(exact, 3)
     if name == "mechanism":
-        return np.round(exact * figures.MECHANISM_STEPS) / figures.MECHANISM_STEPS
+        return np.round(exact * constants.MECHANISM_STEPS) / constants.MECHANISM_STEPS
     if name == "duration":
-        framed = rng.random(len(exact)) < figures.FRAMED_SHARE
-        frames = np.round(exact * figures.FRAMES_PER_SECOND) / figures.FRAMES_PER_SECOND
+        framed = rng.random(len(exact)) < constants.FRAMED_SHARE
+        frames = np.round(exact * constants.FRAMES_PER_SECOND) / constants.FRAMES_PER_SECOND
         return np.where(framed, frames, np.round(exact, 3))
     if name == "tempo":
-        steady = rng.random(len(exact)) < figures.STEADY_SHARE
+        steady = rng.random(len(exact)) < constants.STEADY_SHARE
         whole = np.round(exact)
-        nearer = whole + figures.STEADY_SPREAD * (exact - whole)
+        nearer = whole + constants.STEADY_SPREAD * (exact - whole)
         return np.asarray(np.round(np.where(steady, nearer, exact), 3), dtype=np.float64)
     return exact

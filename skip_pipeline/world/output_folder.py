@@ -1,7 +1,7 @@
-"""How a synthetic set reaches its folder: marked as synthetic, complete, and never over data it did not make.
+"""Publication of a synthetic set in its folder: marked as synthetic, complete, never over other data.
 
-The marker ``SYNTHETIC.json`` lists the files of the set with their size and digest; only files that still are
-what it lists are ever replaced or removed. What the tables hold is not known here.
+The marker ``SYNTHETIC.json`` lists the files of the set with their size and digest. Only files that still
+agree with it are replaced or removed.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ _GZIP_LEVEL: Final = 6  # 9 takes nearly three times as long for 3% fewer bytes
 
 
 def part_of(out: Path, name: str) -> Path:
-    """Where the file ``name`` below ``out`` is written before its set is complete."""
+    """Path under which the file ``name`` below ``out`` is written until the set is complete."""
     path = out / name
     return path.with_name(f".{path.name}{_PART}")
 
 
 @contextmanager
 def csv_stream(path: Path, columns: list[str], *, compressed: bool) -> Iterator[BinaryIO]:
-    """Open a CSV for writing, gzipped or not, with its header written; on the disk when closed."""
+    """Open a CSV for writing, with its header written; it is synced to the disk when closed."""
     with path.open("wb") as handle:
         # No name and no time in the header, so equal rows are equal bytes.
         zipped = gzip.GzipFile("", "wb", _GZIP_LEVEL, handle, mtime=0) if compressed else nullcontext(handle)
@@ -46,22 +46,22 @@ def csv_stream(path: Path, columns: list[str], *, compressed: bool) -> Iterator[
 
 
 def append_rows(stream: BinaryIO, table: pa.Table) -> None:
-    """Write as the published files are: nothing quoted, ``true``/``false``, shortest decimals of float32."""
+    """Write rows in the published spelling: no quotes, ``true``/``false``, shortest decimals of float32."""
     options = csv.WriteOptions(include_header=False, quoting_style="none", batch_size=16_384)
     csv.write_csv(table, stream, options)
 
 
 @contextmanager
 def publication(out: Path, folders: Sequence[str]) -> Iterator[Publication]:
-    """Hold ``out`` for one set; without ``commit`` the earlier set stays as it was.
+    """Lock ``out`` while one set is written; without ``commit`` the earlier set stays.
 
     Args:
         out: the raw folder.
-        folders: in it that the set has files in; made if missing.
+        folders: its folders that the set has files in; made if missing.
 
     Raises:
-        RefusedError: ``out`` or one of its folders is a file or cannot be written, or they hold files of a
-            data set that are not as a marker lists them.
+        RefusedError: ``out`` or one of its folders is a file or cannot be written, or holds data files that
+            do not agree with a marker.
         BusyError: another process is writing a set there.
     """
     _refuse_foreign(out)
@@ -80,24 +80,24 @@ def publication(out: Path, folders: Sequence[str]) -> Iterator[Publication]:
 
 
 class Publication:
-    """A set on its way into ``out``."""
+    """A set whose parts are being written to ``out``."""
 
     def __init__(self, out: Path) -> None:
         self._out = out
 
     def commit(self, records: Mapping[str, ListedFile], description: Mapping[str, Any]) -> list[Path]:
-        """Put the parts of all files in the place of the earlier set; return paths, marker last.
+        """Replace the earlier set by the parts of all files; return paths, marker last.
 
-        First the earlier set goes, its logs before the rest, then the new marker comes, then the new files,
-        the logs last. So at any moment a log under its final name is whole, has its tracks and is marked, and
-        a set that was cut short lacks files that its marker lists.
+        The order is: remove the earlier set, its logs first; then the new marker, then the new files, the
+        logs last. So at any moment a log under its final name is complete, has its tracks and is marked, and
+        an interrupted set lacks files that its marker lists.
 
         Args:
             records: the files, by name below ``out``; their parts are written.
-            description: what else the marker says.
+            description: other fields of the marker.
 
         Raises:
-            RefusedError: foreign files have come meanwhile.
+            RefusedError: other data files were delivered meanwhile.
         """
         _refuse_foreign(self._out)
         for name in sorted(_present(self._out), key=_is_log, reverse=True):
@@ -113,7 +113,7 @@ class Publication:
 
 
 def record_part(out: Path, name: str) -> ListedFile:
-    """Size and digest of a part that is written."""
+    """Size and digest of a written part."""
     record = record_file(part_of(out, name), name)
     return ListedFile(record.bytes, record.sha256)
 
@@ -172,7 +172,7 @@ def _present(out: Path) -> list[str]:
 
 
 def _unchanged(out: Path) -> set[str]:
-    """Files that the marker lists and that still are what it lists; none without a readable marker."""
+    """Files that agree with the marker; none without a readable marker."""
     try:
         listed = synthetic_files(out) or {}
     except BadInputError:
@@ -185,5 +185,5 @@ def _unchanged(out: Path) -> set[str]:
 
 
 def _is(path: Path, listed: ListedFile) -> bool:
-    # The size first: it tells most files apart without reading them.
+    # The size first, since it does not need to read the file.
     return path.stat().st_size == listed.bytes and record_file(path, path.name).sha256 == listed.sha256

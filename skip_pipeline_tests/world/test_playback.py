@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from skip_pipeline.world import figures
-from skip_pipeline.world.circumstances import Circumstances, draw_circumstances, draw_last_dates
 from skip_pipeline.world.listeners import Listeners
+from skip_pipeline.world.playback import Playback, draw_playback
 from skip_pipeline.world.sessions import PLAYED, SKIP_1, Behaviour
 
 DAY = np.datetime64("2018-07-20")
@@ -15,7 +14,7 @@ DAY = np.datetime64("2018-07-20")
 
 def _drawn(
     sessions: int, *, outcome: int = PLAYED, minute: float = 600.0, premium: bool = True, length: int = 20
-) -> Circumstances:
+) -> Playback:
     shape = (sessions, 20)
     nothing, off, zeros = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.bool_), np.zeros(shape)
     behaviour = Behaviour(
@@ -31,7 +30,7 @@ def _drawn(
         np.full(sessions, premium),
         np.full(sessions, minute),
     )
-    return draw_circumstances(
+    return draw_playback(
         np.random.default_rng(0),
         behaviour,
         listeners,
@@ -64,23 +63,6 @@ def test_a_session_over_midnight_ends_on_its_logs_day_and_begins_the_day_before(
     on_the_day = drawn.date[:, -1] == DAY
     assert on_the_day.mean() > 0.6
     assert (drawn.date[on_the_day, 0] == DAY - 1).all()
-
-
-def test_most_sessions_are_of_their_logs_day_some_of_the_day_before_few_of_weeks_before() -> None:
-    late = (DAY - _drawn(20_000).date[:, -1]).astype(int)
-    # Published rows of the two dates; those before a session's midnight bear the earlier one.
-    assert (late == 0).mean() == pytest.approx(119639 / 167880 + figures.OVER_MIDNIGHT, abs=0.01)
-    assert (late == 1).mean() == pytest.approx(46807 / 167880 - figures.OVER_MIDNIGHT, abs=0.01)
-    assert 0 < (late > 1).mean() < 0.02
-
-
-def test_junk_years_come_at_full_scale_only() -> None:
-    dates = draw_last_dates(np.random.default_rng(0), np.full(1_000_000, DAY))
-    years = dates.astype("datetime64[Y]").astype(int) + 1970
-    junk = years[years != 2018]
-    expected = 1_000_000 * sum(figures.JUNK_YEARS.values())
-    assert len(junk) == pytest.approx(expected, abs=4 * expected**0.5)
-    assert set(junk.tolist()) <= set(figures.JUNK_YEARS)
 
 
 @pytest.mark.parametrize("premium", [True, False])

@@ -3,24 +3,20 @@
 Constants only. "Published" means statistics printed or drawn in public notebooks on the mini set
 ``tf_mini.csv`` of the Spotify sequential skip prediction data (Brost, Mehrotra and Jehan, 2019): 50,704
 tracks on 167,880 log rows. Distributions and correlations of the features are in ``track_model.py``, figures
-of behaviour in ``figures.py``.
+of behaviour in ``constants.py``.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from skip_pipeline.world import published
-
-_PUBLISHED = published.figures()
-
 # --- Plays -----------------------------------------------------------------------------------------
 
-PLAYS_PER_TRACK: Final = _PUBLISHED["sizes"]["log rows"] / _PUBLISHED["sizes"]["track rows"]
-"""Published; what a track counts when its features are drawn, whatever log they are drawn for."""
+PLAYS_PER_TRACK: Final = 167_880 / 50_704
+"""Published; the plays of a track when its features are drawn, whatever the size of the log."""
 
-TOP_TRACK_PLAYS: Final = tuple(int(plays.value) for plays in _PUBLISHED["top_tracks"].figures.values())
-"""Published rows of the five most played tracks; the rest follow the law below."""
+TOP_TRACK_PLAYS: Final = (1427, 915, 785, 730, 719)
+"""Published rows of the five most played tracks; the others follow the law below."""
 
 PLAY_RANK_OFFSET: Final = 5.0
 PLAY_RANK_DECAY: Final = 0.1
@@ -34,7 +30,8 @@ of the tracks, which needs most tracks to be played once only; here 76% are.
 
 TOP_TRACK_SPREAD: Final = 0.5
 """Spread of the normal scores of the tracks in ``TOP_TRACK_PLAYS`` against 1 of all others. They are 2.7% of
-the rows, and must be near the typical for the figures per row not to hang on five draws; a judgement."""
+the rows, and must be near the mean so that the statistics per row do not depend on five draws; a
+judgement."""
 
 BAND_ENDS: Final = (0.01, 0.06, 0.24, 1.0)
 """Shares of the tracks, by play rank, at which the bands of ``track_model.py`` end. They hold 34, 26, 18 and
@@ -86,10 +83,32 @@ it (in 200,000 tracks drawn here), which of all such matrices changes the factor
 """
 
 MEAN_AND_DEVIATION: Final = {
-    name: tuple(
-        _PUBLISHED["features_per_track"][published.cell(name, statistic)] for statistic in ("mean", "std")
-    )
-    for name in STYLE_WEIGHTS
+    "duration": (222.26798, 72.224839),
+    "release_year": (2010.324748, 11.471866),
+    "us_popularity_estimate": (99.455131, 1.139222),
+    "acousticness": (0.250336, 0.276047),
+    "beat_strength": (0.492075, 0.158102),
+    "bounciness": (0.514526, 0.182595),
+    "danceability": (0.611742, 0.166146),
+    "dyn_range_mean": (8.21595, 2.410626),
+    "energy": (0.64144, 0.207957),
+    "flatness": (0.996548, 0.045611),
+    "instrumentalness": (0.07058671, 0.2142261),
+    "liveness": (0.20552, 0.176486),
+    "loudness": (-7.519316, 3.927858),
+    "mechanism": (0.547603, 0.223803),
+    "organism": (0.391874, 0.207116),
+    "speechiness": (0.122998, 0.136022),
+    "tempo": (121.576396, 29.786741),
+    "valence": (0.487804, 0.246376),
+    "acoustic_vector_0": (-0.332295, 0.41632),
+    "acoustic_vector_1": (0.202193, 0.254024),
+    "acoustic_vector_2": (0.153935, 0.21266),
+    "acoustic_vector_3": (-0.040526, 0.333129),
+    "acoustic_vector_4": (-0.027247, 0.377457),
+    "acoustic_vector_5": (0.049475, 0.144205),
+    "acoustic_vector_6": (-0.197758, 0.34984),
+    "acoustic_vector_7": (0.005153, 0.324259),
 }
 """Published mean and standard deviation of each feature over the tracks, in its own unit."""
 # fmt: on

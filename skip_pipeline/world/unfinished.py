@@ -1,9 +1,9 @@
-"""Sessions that are still playing, as the public archive's ``test_set`` has them: in pairs of files.
+"""Sessions to be scored, in the format of the public archive's ``test_set``: pairs of files.
 
     log_prehistory_….csv   21 columns, the log of each session's first half
     log_input_….csv         4 columns, the tracks of its second half
 
-Its listeners are others than those of the training sessions; the catalogue is the same.
+The listeners differ from those of the training sessions; the catalogue is the same.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ from skip_pipeline import schema
 from skip_pipeline.raw.folder import ListedFile
 from skip_pipeline.settings import TEST_SET
 from skip_pipeline.world.extent import Extent
-from skip_pipeline.world.publishing import append_rows, csv_stream, part_of, record_part
+from skip_pipeline.world.output_folder import append_rows, csv_stream, part_of, record_part
 from skip_pipeline.world.randomness import other_seed
 from skip_pipeline.world.world import World
 
 _INPUT = [schema.SESSION_ID, schema.LOG_TRACK_ID, schema.POSITION, schema.LENGTH]
 
 
-def unheard_world(world: World, sessions: int) -> World:
-    """Sessions on the day after the last of a world, of other listeners who choose from the same tracks.
+def unfinished_world(world: World, sessions: int) -> World:
+    """Sessions of other listeners, with the same catalogue, on the day after a world's last day.
 
     Raises:
-        RefusedError: a number of sessions that no world can have.
+        RefusedError: the number of sessions is out of range.
     """
     extent = Extent(sessions, first_day=world.extent.first_day + world.extent.days)
     return World(extent, world.tracks, other_seed(world.seed), catalogue_of=world.seed)
 
 
-def write_unheard(world: World, out: Path, suffix: str) -> dict[str, ListedFile]:
-    """Write all sessions of a world as the parts of one pair of files; what they are, by name below ``out``.
+def write_unfinished(world: World, out: Path, suffix: str) -> dict[str, ListedFile]:
+    """Write all sessions of a world as one pair of file parts; their records, by name below ``out``.
 
     Args:
         out: the raw folder, with its ``test_set``.

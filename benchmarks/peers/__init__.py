@@ -1,0 +1,1 @@
+"""The same work done with pandas, polars and duckdb."""
