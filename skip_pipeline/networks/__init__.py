@@ -1,1 +1,1 @@
-"""The networks, a file each; ``presets`` says which one a name stands for."""
+"""The networks, one file each; ``presets`` maps names to them."""

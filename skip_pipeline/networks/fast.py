@@ -1,12 +1,11 @@
-"""The default network: four small branches that meet before every track of a session.
+"""The default network: four small branches, joined before every track of a session.
 
-Only the architecture stands here; its training settings are ``settings.PRESETS["fast"]``, and what was tried
-on the way to it is in ``docs/networks.md``. It takes the same inputs as the published network, unscaled log
-columns included, and normalises them itself, so one bundle serves both.
+This file holds the architecture; the training settings are ``settings.PRESETS["fast"]``, and what was tried
+is in ``docs/networks.md``. The network takes the same inputs as the published one, unscaled log columns
+included, and normalises them itself, so that one bundle serves both.
 
-A session of 20 tracks is 20 examples: before each of its tracks the network says how likely it is to be
-played, from the tracks before it alone. It learns from all of them (``every_track``), and is asked for the
-last.
+A session of 20 tracks is 20 examples: for each track, the network gives the probability that it is played,
+from the tracks before it alone. Training uses all of them (``every_track``), prediction the last.
 """
 
 from __future__ import annotations
@@ -23,24 +22,24 @@ from skip_pipeline.networks.belief import before, believe, late
 from skip_pipeline.networks.listening import OUTCOMES, PLAYED, in_parts, log_column
 from skip_pipeline.networks.tastes import DIRECTIONS, FEATURES, Tastes
 
-# Widths. Twice each gained nothing on 7,000 sessions, and took half as long again.
+# Widths. Twice these gained nothing on 7,000 sessions, and took 1.5 times as long.
 _LOG_UNITS: Final = 12
 _TRACK_UNITS: Final = 12
 _STATE_UNITS: Final = 16
 _HEAD_UNITS: Final = 32
 
 _VARIANCE_FLOOR: Final = 1e-4
-"""Added to every variance: a column that never varies in training divides by 0.01, not by nothing."""
+"""Added to every variance, so that a column that is constant in training is divided by 0.01 and not by 0."""
 
 _CLIP: Final = 5.0
-"""Normalised log columns end at ±5 standard deviations: one rare level must not drown the others."""
+"""Normalised log columns are clipped at ±5 standard deviations, so that one rare level does not dominate."""
 
 _TRACK_CLIP: Final = 4.0
-"""As in ``networks.tastes``: one odd track must not make a session's taste."""
+"""Normalised track features are clipped at ±4 standard deviations, as in ``networks.tastes``."""
 
 _LAST: Final = 3.0
-"""What says "this is the last track", in place of 1: a large input learns faster, and of the tracks that the
-network learns from, one in 17 is a last one."""
+"""Value of the flag "this is the last track", in place of 1: only one training example in 17 has it, and the
+weights of a larger input are learnt faster."""
 
 _FLAGS: Final = slice(log_column("skip_1"), log_column(schema.LABEL) + 1)
 """The three nested skip flags and ``not_skipped``, side by side in the log's branch."""
@@ -51,26 +50,26 @@ _LOG_ODDS: Final = "log_odds"
 def build_fast(training_inputs: Mapping[str, np.ndarray], dropout: float | None = None) -> keras.Model:
     """Build the fast network, about 4,400 parameters.
 
-    Tracks, previous and last, go through one shared encoding. A GRU reads log, tracks and outcomes. Beside
-    it, each outcome, less what the GRU's state led to expect, tells of the listener's patience and taste
-    (``networks.belief``), whose keys and scales begin where a method of moments puts them
-    (``networks.tastes``) and are trained on from there.
+    Previous tracks and the last track share one encoding. A GRU reads log, tracks and outcomes. Each outcome,
+    minus the outcome expected from the GRU's state, is an observation of the listener's patience and taste
+    (``networks.belief``). The keys and scales of that regression start at the values of a method of moments
+    (``networks.tastes``), and are trained.
 
-    The GRU has the settings that a GPU's fused kernel asks for: tanh, sigmoid, bias, reset after the
-    product, no recurrent dropout, not unrolled, and no mask, because cuDNN takes only masks that pad
-    behind, and sessions are padded in front. Padding is therefore zeroed by hand, with a channel that
-    says which steps are real and takes the bias's place: the bias itself stays 0, so that padding leaves
-    the state at 0, and a session means the same with however much of it in front.
+    The GRU has the settings of cuDNN's fused kernel: tanh, sigmoid, bias, reset after the product, no
+    recurrent dropout, not unrolled, and no mask, because cuDNN only takes masks with padding at the end, and
+    sessions are padded in front. Instead, padded steps are set to 0, and an input channel that is 1 at real
+    steps replaces the bias, which stays 0. So padding leaves the state at 0, and the length of the padding
+    does not change a result.
 
     Args:
         training_inputs: the training split's branches (``schema.BRANCH_SHAPES``), from which the
-            normalisation of log columns and track features is taken, over real steps only, and the first
-            idea of tastes. They are read some thousand sessions at a time, and need not be in memory.
-        dropout: the rate in the head; None for none.
+            normalisation of log columns and track features is taken, over real steps only, and the initial
+            tastes. They are read some thousand sessions at a time, and need not be in memory.
+        dropout: the rate in the head; None for no dropout.
 
     Returns:
         A model that is not compiled. Inputs: ``schema.BRANCH_SHAPES``, float32. Output: float32 (B, 2),
-        which add up to 1; column 0 "skipped", column 1 "not skipped".
+        column 0 "skipped", column 1 "not skipped"; they add up to 1.
     """
     # B sessions, T = 19 steps, L = 35 log columns, F = 31 track features, K = 4 directions of taste.
     steps, features = schema.BRANCH_SHAPES["previous_tracks"]
@@ -79,11 +78,10 @@ def build_fast(training_inputs: Mapping[str, np.ndarray], dropout: float | None 
     real = ops.cast(ops.not_equal(inputs["skip_sequence"], schema.SKIP_PADDING), "float32")  # (B, T, 1)
     outcome = (2.0 * inputs["skip_sequence"] - 1.0) * real  # (B, T, 1): 1 played, -1 skipped, 0 padding
 
-    # Seek counts reach into the dozens; their log keeps 0 and 1 apart. ONNX knows log, but not log1p.
+    # The logarithm keeps counts of 0 and 1 apart, although some counts reach dozens. ONNX has no log1p.
     logs = ops.log(1.0 + inputs["session_log"])  # (B, T, L)
-    logs = _normalization(map(np.log1p, _real_steps(training_inputs, "session_log")), "log_normalization")(
-        logs
-    )
+    training_logs = map(np.log1p, _real_steps(training_inputs, "session_log"))
+    logs = _normalization(training_logs, "log_normalization")(logs)
     logs = ops.clip(logs, -_CLIP, _CLIP)
     logs = layers.Dense(_LOG_UNITS, "tanh", name="log_dense")(logs) * real  # (B, T, 12)
 
@@ -97,7 +95,7 @@ def build_fast(training_inputs: Mapping[str, np.ndarray], dropout: float | None 
     state = layers.GRU(_STATE_UNITS, return_sequences=True, name="session_gru")(session)  # (B, T, 16)
     state = late(state)  # (B, T + 1, 16), before each target
 
-    # How each track was received, in units of what nobody can foresee.
+    # How well each track was received, in standard deviations of the noise.
     received = layers.Dense(1, name="outcome_value")(inputs["session_log"][:, :, _FLAGS])  # (B, T, 1)
     expected = layers.Dense(1, kernel_initializer="zeros", name="expected_value")(state[:, :steps])
     trust = layers.Dense(1, kernel_initializer="zeros", name="trust")(logs)  # (B, T, 1)
@@ -108,7 +106,7 @@ def build_fast(training_inputs: Mapping[str, np.ndarray], dropout: float | None 
     position = before(real[:, :, 0])[:, :, None] + 1.0  # (B, T + 1, 1)
     length = inputs["session_log"][:, steps - 1 :, log_column(schema.LENGTH)][:, :, None]  # (B, 1, 1)
     is_last = ops.cast(ops.equal(position, length), "float32")
-    # A session cut to the greatest length ends, but nobody leaves.
+    # A session of the greatest length was cut there: its last track is not the one the listener left after.
     leaves = is_last * ops.cast(ops.less(length, schema.MAX_SESSION_LENGTH), "float32")
 
     known = layers.Concatenate(name="known")(
@@ -139,21 +137,21 @@ def build_fast(training_inputs: Mapping[str, np.ndarray], dropout: float | None 
 
 
 def every_track(network: keras.Model) -> keras.Model:
-    """The same network, with the same weights, saying of every track what it says of the last.
+    """The same network, with the same weights, and an output for every track.
 
     Returns:
         A model of the same inputs. Output: float32 (B, 20, 1), log-odds that each track is played to its end,
-        given the tracks before it; of padding they mean nothing.
+        given the tracks before it; undefined in padding.
     """
     return keras.Model(network.inputs, network.get_layer(_LOG_ODDS).output, name="fast_every_track")
 
 
 def _begin_with(network: keras.Model, tastes: Tastes) -> None:
-    """Give the belief's layers the values that a method of moments has found."""
+    """Set the initial weights of the belief's layers to the values of the method of moments."""
     noise = tastes.noise**0.5
     directions = np.zeros((len(schema.TRACK_BRANCH), DIRECTIONS))
     directions[[schema.TRACK_BRANCH.index(name) for name in FEATURES]] = tastes.directions / noise
-    # Depth, PLAYED less a skip flag each less one if not played to the end, from its middle on.
+    # Depth (PLAYED minus the skip flags, minus 1 if not played to the end) minus its middle.
     flags = np.array([[-1.0], [-1.0], [-1.0], [1.0]]) / noise
     beginning: dict[str, list[Any]] = {
         "outcome_value": [flags, [(PLAYED - 1.0 - (len(OUTCOMES) - 1) / 2.0) / noise]],
@@ -165,16 +163,15 @@ def _begin_with(network: keras.Model, tastes: Tastes) -> None:
 
 
 def _real_steps(training_inputs: Mapping[str, np.ndarray], name: str) -> Iterator[np.ndarray]:
-    """The steps of one branch that are not padding, (rows, columns), some sessions at a time."""
+    """The steps of one branch that are not padding, in parts (rows, columns)."""
     for part in in_parts(training_inputs, ("skip_sequence", name)):
         yield part[name][part["skip_sequence"][:, :, 0] != schema.SKIP_PADDING]
 
 
 def _normalization(parts: Iterable[np.ndarray], name: str) -> keras.Layer:
-    """(x - mean) / sqrt(variance) of the last axis, with the statistics of all parts (rows, columns).
+    """(x - mean) / sqrt(variance) along the last axis, with the statistics of all parts (rows, columns).
 
-    Means and variances of parts are merged as in Chan, Golub and LeVeque (1979). A ``Rescaling`` rather than
-    a ``Normalization``, whose statistics are lost on the way to ONNX.
+    Means and variances of parts are merged as in Chan, Golub and LeVeque (1979).
     """
     count, mean, squares = 0, np.zeros(1), np.zeros(1)
     for rows in parts:

@@ -1,8 +1,8 @@
-"""A bundle's history step by step, and what was known of it before each track.
+"""A bundle's history step by step, and sums over the steps before each track.
 
 Arrays over steps are (n, 19): the tracks before the predicted one, padded in front. Arrays over targets are
-(n, 20): target t is the track at step t, the last target is the predicted track. What a function here says of
-a target comes from the steps before it alone.
+(n, 20): target t is the track at step t, the last target is the predicted track. Every function computes a
+target's value from the steps before it alone.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from skip_pipeline import schema
 TARGETS: Final = schema.STEPS + 1
 
 OUTCOMES: Final = ("skip_1", "skip_2", "skip_3", "unflagged", "played")
-"""Outcomes by how much of the track was heard; the first three are the nested skip flags."""
+"""Outcomes, by how much of the track was played; the first three are the nested skip flags."""
 PLAYED: Final = OUTCOMES.index("played")
 
 _SESSIONS_AT_ONCE: Final = 4096
-"""Sessions worked on together: 22 MB of branches, and 150 MB of features made from them."""
+"""Sessions per part: 22 MB of branches, and 150 MB of features made from them."""
 
 
 def in_parts(
     arrays: Mapping[str, np.ndarray], names: Sequence[str] = (*schema.BRANCH_SHAPES, schema.LABEL)
 ) -> Iterator[dict[str, np.ndarray]]:
-    """Arrays of n sessions, some thousand sessions at a time; at least one part.
+    """Arrays of n sessions in parts of some thousand sessions; at least one part, which may be empty.
 
     Args:
         arrays: by name; they need not be in memory.
-        names: of the arrays wanted, where there are such.
+        names: of the arrays to take; a name without an array is skipped.
     """
     wanted = [name for name in names if name in arrays]
     for start in range(0, max(len(arrays[wanted[0]]), 1), _SESSIONS_AT_ONCE):
@@ -48,7 +48,7 @@ class Listening:
         played: float32 (n, 19), 1 played to its end, 0 skipped or padding.
         depth: int64 (n, 19), index into ``OUTCOMES``; 0 for padding.
         log: float32 (n, 19, 35), ``schema.SESSION_LOG_BRANCH``, 0 for padding.
-        tracks: float32 (n, 20, 31), ``schema.TRACK_BRANCH``; of the last target all that is known of it.
+        tracks: float32 (n, 20, 31), ``schema.TRACK_BRANCH``; the last is the predicted track.
     """
 
     real: np.ndarray
@@ -60,19 +60,19 @@ class Listening:
     @classmethod
     def of(cls, branches: Mapping[str, np.ndarray]) -> Listening:
         """Read the four branches (``schema.BRANCH_SHAPES``) of n sessions."""
-        skips = np.asarray(branches["skip_sequence"])[:, :, 0]
+        skips = np.asarray(branches["skip_sequence"])[:, :, 0]  # (n, 19, 1) to (n, 19)
         real = skips != schema.SKIP_PADDING
         log = branches["session_log"] * real[:, :, None].astype(np.float32)
         played = np.where(real, skips, 0.0).astype(np.float32)
-        flags = sum(log[:, :, log_column(name)] for name in OUTCOMES[:3])
+        flags = sum(log[:, :, log_column(name)] for name in OUTCOMES[:3])  # (n, 19)
         depth = np.where(real, np.rint(PLAYED - flags - (1.0 - played)), 0.0).astype(np.int64)
-        last = np.asarray(branches["last_track"])[:, None]
-        tracks = np.concatenate([branches["previous_tracks"], last], axis=1)
+        last = np.asarray(branches["last_track"])[:, None]  # (n, 31) to (n, 1, 31)
+        tracks = np.concatenate([branches["previous_tracks"], last], axis=1)  # (n, 20, 31)
         return cls(real.astype(np.float32), played, np.clip(depth, 0, PLAYED), log, tracks)
 
 
 def log_column(name: str) -> int:
-    """Where a column stands in the session log's branch."""
+    """Index of a column in the session log's branch."""
     return schema.SESSION_LOG_BRANCH.index(name)
 
 

@@ -1,4 +1,4 @@
-"""Which network a preset names, and what it is trained to lower."""
+"""The network and the loss of each preset."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ LOSSES: Final[dict[Preset, str]] = {
     "published": "binary_crossentropy",  # two sigmoids, each its own yes or no
     "single_input": "binary_crossentropy",  # the same head
 }
-"""Keras' name of the loss of the two columns."""
+"""Keras' name of the loss of the two columns (B, 2)."""
 
 
 def learns_from(settings: TrainingSettings, network: keras.Model) -> keras.Model | None:
-    """The same network saying log-odds of every track, (B, 20, 1); None if it learns from the last alone."""
+    """The same network with log-odds of every track, (B, 20, 1); None if it learns from the last alone."""
     return every_track(network) if settings.preset == "fast" else None
 
 

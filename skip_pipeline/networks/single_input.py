@@ -1,10 +1,9 @@
-"""The published ablation: one input that holds everything, read by two LSTMs.
+"""The published ablation: one input with all columns, and two LSTMs.
 
-The publication states this much, and an accuracy of 0.66 on the real mini set against 0.75 for four branches.
-It does not state widths, activations, dropout, the head or the training, nor how the last track enters the
-one input. All of these are therefore those of the published log branch and head (``networks.published``), so
-that the two networks differ in nothing but what is compared; the last track, which has no time step of its
-own, stands beside every step.
+The publication states only this, and an accuracy of 0.66 on the real mini set against 0.75 for four branches.
+Widths, activations, dropout, head and training are therefore those of the published log branch and head
+(``networks.published``), so that the two networks differ only in what is compared. The last track, which has
+no time step of its own, is repeated at every step.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ def build_single_input(dropout: float | None = None) -> keras.Model:
     """Build the ablation: 248,066 parameters, relu in both LSTMs, two sigmoids at the end.
 
     It takes the four branches and joins them itself, so that training, saving and serving are the same for
-    every network. There is no mask, as in the published network: the padding is read as if it were history.
+    every network. As in the published network there is no mask: padding is treated as history.
 
     Args:
         dropout: one rate in place of 0.4; None keeps that.

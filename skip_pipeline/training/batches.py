@@ -1,4 +1,4 @@
-"""Which sessions of a split make up each batch, and which of these fall to which worker."""
+"""A split's sessions in batches, and the share of each batch that one worker trains on."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ memory or memory-mapped."""
 
 
 class Share(NamedTuple):
-    """What falls to one of several workers: in each batch, every ``workers``-th from ``worker`` on."""
+    """One worker's share of each batch: every ``workers``-th session, from number ``worker`` on."""
 
     worker: int
     workers: int
@@ -27,13 +27,13 @@ EVERYTHING: Final = Share(0, 1)
 
 
 class Batch(NamedTuple):
-    """Sessions of one share of a batch, what became of their tracks, and how much each counts.
+    """The m sessions of one share of a batch.
 
     Attributes:
         inputs: float32 (m, …) by name, ``schema.BRANCH_SHAPES``.
         targets: float32 (m, 20), ``not_skipped`` of every track, the predicted one last; 0 in padding.
-        weights: float32 (m, 20), 1 for a track; 0 in padding, and for a session that only stands in for an
-            empty share.
+        weights: float32 (m, 20), of each target in the loss: 1 for a track, 0 in padding and in an empty
+            share's placeholder.
     """
 
     inputs: dict[str, np.ndarray]
@@ -42,7 +42,7 @@ class Batch(NamedTuple):
 
 
 def epoch_order(sessions: int, seed: int, epoch: int) -> np.ndarray:
-    """The order of an epoch, counted from 0: all sessions once, int64 (sessions,)."""
+    """The order of an epoch, counted from 0: a permutation of all sessions, int64 (sessions,)."""
     return np.random.default_rng([seed, epoch]).permutation(sessions)
 
 
@@ -51,12 +51,12 @@ def batches(
 ) -> Iterator[Batch]:
     """One share of each batch of a split; the last batch may be smaller.
 
-    While a batch is worked on, a thread gathers the next one. There are as many batches for every worker: a
-    share that a small last batch leaves empty holds one session of that batch, of no weight.
+    A thread gathers the next batch while the caller uses this one. All workers get as many batches: if the
+    last batch has no session for a share, the share has one of the batch's sessions, with weight 0.
 
     Args:
         batch_size: sessions of all shares together.
-        order: of the split's sessions, int64 (n,); None for their own.
+        order: of the split's sessions, int64 (n,); None for the split's own order.
     """
     sessions = len(split[schema.LABEL])
 
@@ -84,7 +84,7 @@ def gather(split: Split, index: np.ndarray | slice, *, labels: bool) -> dict[str
     """Some sessions' arrays by name, in memory.
 
     Args:
-        labels: whether the split has labels, and they are wanted.
+        labels: whether to take the labels; a ``Bundle`` always gives them.
     """
     if isinstance(split, Bundle):
         return split.batch(index)

@@ -1,7 +1,6 @@
-"""What training reports of each epoch, and how that is kept as JSON.
+"""The report of each epoch, and a training's history as JSON.
 
-The one thing that training, its progress display and the report share; it computes nothing, and it
-imports no TensorFlow, so that reading a history costs nothing.
+Training, its progress display and the report share this module, so it does not import TensorFlow.
 """
 
 from __future__ import annotations
@@ -17,14 +16,14 @@ class EpochReport:
 
     Attributes:
         epoch: counted from 1.
-        max_epochs: how many there will be if training does not stop early.
-        seconds: what this epoch took, validation included.
-        seconds_left_at_most: what the remaining epochs would take at this epoch's pace.
-        loss: mean training loss over the epoch, with dropout at work.
-        accuracy: training accuracy over the epoch, in [0, 1], with dropout at work.
+        max_epochs: number of epochs if training does not stop early.
+        seconds: duration of this epoch, validation included.
+        seconds_left_at_most: duration of all remaining epochs at this epoch's pace.
+        loss: mean training loss over the epoch, with dropout.
+        accuracy: training accuracy over the epoch, in [0, 1], with dropout.
         validation_loss: loss on the validation sessions after the epoch.
         validation_accuracy: accuracy on the validation sessions after the epoch.
-        learning_rate: the rate this epoch was trained with.
+        learning_rate: at the end of this epoch, before a plateau lowers it.
     """
 
     epoch: int

@@ -1,10 +1,7 @@
-"""A network as an ONNX file, without TensorFlow: what every reader of one needs.
+"""Predicting with a network that was exported to ONNX, without TensorFlow.
 
-    inputs   the branches of ``schema.BRANCH_SHAPES`` by name, float32 (n, …)
-    output   ``p_not_skipped``, float32 (n,)
-
-The output is the probability and not the network's two columns, so that nobody has to know how these become
-one.
+inputs   the branches of ``schema.BRANCH_SHAPES`` by name, float32 (n, …)
+output   ``p_not_skipped``, float32 (n,), computed from the network's two columns
 """
 
 from __future__ import annotations
@@ -38,8 +35,8 @@ def open_onnx(model: Path | bytes, *, threads: int | None = None) -> onnxruntime
     """Open a network to predict with, on the CPU.
 
     Args:
-        model: the file, or what it holds.
-        threads: that one prediction may use; None for all cores.
+        model: the file, or its contents.
+        threads: of one prediction; None for all cores.
 
     Raises:
         MissingInputError: no such file.
@@ -71,12 +68,12 @@ def predict_onnx(model: Path | bytes | onnxruntime.InferenceSession, inputs: Map
     """Probability that each session's last track is played to its end: float64 (n,).
 
     Args:
-        model: a file, what it holds, or, for many predictions, what ``open_onnx`` returned.
+        model: a file, its contents or, for many predictions, the result of ``open_onnx``.
         inputs: the branches of n sessions, such as a ``Bundle``; the label is ignored and may be missing.
 
     Raises:
-        MissingInputError, ContractError: see ``open_onnx``; or an input is missing or has another shape, or
-            the model fails.
+        MissingInputError: see ``open_onnx``.
+        ContractError: see ``open_onnx``; or an input is missing or has another shape, or the model fails.
     """
     session = model if isinstance(model, onnxruntime.InferenceSession) else open_onnx(model)
     try:
@@ -87,7 +84,7 @@ def predict_onnx(model: Path | bytes | onnxruntime.InferenceSession, inputs: Map
 
 
 def _batches(inputs: Mapping[str, Any]) -> Iterator[dict[str, np.ndarray]]:
-    """The branches, float32 and contiguous, some sessions at a time."""
+    """The branches, float32 and contiguous, in batches of sessions."""
     if missing := [name for name in schema.BRANCH_SHAPES if name not in inputs]:
         raise ContractError(f"inputs lack {missing}, expected {list(schema.BRANCH_SHAPES)}; add them")
     n = len(inputs["last_track"])

@@ -1,4 +1,4 @@
-"""Which steps of gradient descent the settings ask for."""
+"""The optimizer and the learning rate's schedule."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ def optimizer_of(
 ) -> keras.optimizers.Optimizer:
     """Adam with decoupled weight decay (Loshchilov and Hutter, 2019), built for some variables.
 
-    With the schedule ``cosine``, the learning rate rises in a straight line from 0 over the first ``warm_up``
-    of all steps, and falls along half a cosine to 0 at the end of ``max_epochs``. With ``plateau`` it stays
-    until somebody changes it.
+    With the schedule ``cosine``, the learning rate rises linearly from 0 over the first ``warm_up`` of all
+    steps, and falls along half a cosine to 0 at the end of ``max_epochs``. With ``plateau`` it is constant
+    until a callback of the training loop lowers it.
 
     Args:
         batches: of an epoch.
-        variables: trainable ones; matrices decay, and vectors, such as biases, do not.
+        variables: trainable ones; weight decay applies to matrices, not to vectors such as biases.
     """
     rate: float | keras.optimizers.schedules.LearningRateSchedule = settings.learning_rate
     if settings.schedule == "cosine":

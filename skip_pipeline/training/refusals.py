@@ -1,4 +1,4 @@
-"""What training refuses, before it starts and when its loss breaks, and what to do about it."""
+"""Settings and splits that training refuses, and what to do about a loss that is not finite."""
 
 from __future__ import annotations
 
@@ -12,32 +12,21 @@ from skip_pipeline.settings import EXAMPLES_SHOWN, PREDICTION_BATCH_SIZE, SCHEDU
 from skip_pipeline.training.batches import Split, gather
 
 
-def remedy_for_losses(train: Split, settings: TrainingSettings) -> str:
-    """What to do about a loss that is no finite number: inputs that are none, or a learning rate too high."""
-    strange: dict[str, list[int]] = {name: [] for name in schema.BRANCH_SHAPES}
-    for start in range(0, len(train["last_track"]), PREDICTION_BATCH_SIZE):
-        arrays = gather(train, slice(start, start + PREDICTION_BATCH_SIZE), labels=False)
-        for name, found in strange.items():
-            values = arrays[name].reshape(len(arrays[name]), -1)
-            found += (np.flatnonzero(~np.isfinite(values).all(axis=1)) + start).tolist()
-    for name, sessions in strange.items():
-        if sessions:
-            return (
-                f"{name} holds values that are not finite in {len(sessions)} training sessions, first at "
-                f"{sessions[:EXAMPLES_SHOWN]}; materialize tensor_bundles again"
-            )
-    return f"the inputs are finite, so lower learning_rate, which is {settings.learning_rate}"
-
-
-def check_splits(train: Split, validation: Split, batch_size: int = 1) -> None:
+def check_splits(train: Split, validation: Split, batch_size: int) -> None:
     """Refuse splits that nothing can be learnt from.
 
     Raises:
         TrainingError: a split is empty, the training sessions all end alike, or they do not fill a batch.
     """
-    _check_split(train, "training", both_classes=True)
-    _check_split(validation, "validation", both_classes=False)
-    sessions = len(train[schema.LABEL])
+    for name, split in {"training": train, "validation": validation}.items():
+        if len(split[schema.LABEL]) == 0:
+            raise TrainingError(f"the {name} split holds no session, expected some; deliver more sessions")
+    sessions, played = len(train[schema.LABEL]), int(np.count_nonzero(train[schema.LABEL]))
+    if played in (0, sessions):
+        raise TrainingError(
+            f"all {sessions} training sessions end with a track that was "
+            f"{'played to its end' if played else 'skipped'}, expected both outcomes; deliver more sessions"
+        )
     if sessions < batch_size:
         raise TrainingError(
             f"the training split holds {sessions} sessions, expected at least the {batch_size} of a batch; "
@@ -45,20 +34,8 @@ def check_splits(train: Split, validation: Split, batch_size: int = 1) -> None:
         )
 
 
-def _check_split(split: Split, name: str, *, both_classes: bool) -> None:
-    labels = split[schema.LABEL]
-    if len(labels) == 0:
-        raise TrainingError(f"the {name} split holds no session, expected some; deliver more sessions")
-    played = int(np.count_nonzero(labels))
-    if both_classes and played in (0, len(labels)):
-        raise TrainingError(
-            f"all {len(labels)} {name} sessions end with a track that was "
-            f"{'played to its end' if played else 'skipped'}, expected both outcomes; deliver more sessions"
-        )
-
-
 def check_settings(settings: TrainingSettings) -> None:
-    """Refuse settings that make no sense.
+    """Refuse settings out of range.
 
     Raises:
         TrainingError: it names all of them.
@@ -86,3 +63,20 @@ def check_settings(settings: TrainingSettings) -> None:
     wrong = [f"{name} is {value}, not {want}" for name, (value, good, want) in ranges.items() if not good]
     if wrong:
         raise TrainingError(f"{'; '.join(wrong)}; correct the training settings")
+
+
+def remedy_for_losses(train: Split, settings: TrainingSettings) -> str:
+    """What to do about a loss that is not a finite number."""
+    broken: dict[str, list[int]] = {name: [] for name in schema.BRANCH_SHAPES}  # sessions by branch
+    for start in range(0, len(train["last_track"]), PREDICTION_BATCH_SIZE):
+        arrays = gather(train, slice(start, start + PREDICTION_BATCH_SIZE), labels=False)
+        for name, found in broken.items():
+            finite = np.isfinite(arrays[name]).reshape(len(arrays[name]), -1).all(axis=1)
+            found += (np.flatnonzero(~finite) + start).tolist()
+    for name, sessions in broken.items():
+        if sessions:
+            return (
+                f"{name} holds values that are not finite in {len(sessions)} training sessions, first at "
+                f"{sessions[:EXAMPLES_SHOWN]}; materialize tensor_bundles again"
+            )
+    return f"the inputs are finite, so lower learning_rate, which is {settings.learning_rate}"

@@ -23,7 +23,7 @@ def network(bundle: dict[str, np.ndarray]) -> keras.Model:
 
 
 def test_it_is_small(network: keras.Model) -> None:
-    assert 4_000 < network.count_params() < 5_000
+    assert network.count_params() == 4_407
 
 
 def test_its_inputs_are_the_four_branches_and_its_output_two_columns(network: keras.Model) -> None:
@@ -40,6 +40,13 @@ def test_its_recurrent_layer_meets_the_conditions_of_a_fused_kernel(network: ker
     assert not any(isinstance(layer, keras.layers.Masking) for layer in network.layers)
     assert "session_gru/gru_cell/bias" in {variable.path for variable in network.variables}
     assert "session_gru/gru_cell/bias" not in {variable.path for variable in network.trainable_variables}
+
+
+def test_dropout_is_in_the_head_alone(bundle: dict[str, np.ndarray]) -> None:
+    rates = [
+        layer.rate for layer in build_fast(bundle, 0.2).layers if isinstance(layer, keras.layers.Dropout)
+    ]
+    assert rates == [0.2]
 
 
 def test_columns_add_up_to_one(network: keras.Model, bundle: dict[str, np.ndarray]) -> None:

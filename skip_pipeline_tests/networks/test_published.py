@@ -7,7 +7,7 @@ import pytest
 from skip_pipeline import schema
 from skip_pipeline.networks.published import build_published
 from skip_pipeline.settings import PRESETS
-from skip_pipeline.training.train import predict, train
+from skip_pipeline.training.train import train
 from skip_pipeline_tests.tiny_bundle import tiny_bundle
 
 
@@ -60,11 +60,8 @@ def test_one_rate_replaces_all() -> None:
 
 
 def test_one_epoch_trains() -> None:
-    bundle = tiny_bundle(32)
-    trained = train(
-        bundle, bundle, dataclasses.replace(PRESETS["published"], max_epochs=1, batch_size=16), lambda _: None
-    )
+    bundle = tiny_bundle(16)
+    settings = dataclasses.replace(PRESETS["published"], max_epochs=1, batch_size=16)
+    (report,) = train(bundle, bundle, settings, lambda _: None).history
 
-    assert trained.parameters == 1_275_954
-    assert np.isfinite(trained.history[0].loss)
-    assert predict(trained.network, bundle).shape == (32,)
+    assert np.isfinite(report.validation_loss)

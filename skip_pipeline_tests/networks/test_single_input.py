@@ -7,7 +7,6 @@ import pytest
 from skip_pipeline import schema
 from skip_pipeline.networks.single_input import build_single_input
 from skip_pipeline.settings import PRESETS
-from skip_pipeline.training.train import predict, save_network, train
 from skip_pipeline_tests.tiny_bundle import tiny_bundle
 
 
@@ -58,20 +57,3 @@ def test_one_rate_replaces_all() -> None:
 
 def test_it_is_trained_as_the_published_network_is() -> None:
     assert dataclasses.replace(PRESETS["single_input"], preset="published") == PRESETS["published"]
-
-
-def test_one_epoch_trains_and_is_saved(tmp_path) -> None:
-    bundle = tiny_bundle(32)  # fewer sessions than one batch
-    trained = train(
-        bundle,
-        bundle,
-        dataclasses.replace(PRESETS["single_input"], max_epochs=1, batch_size=16),
-        lambda _: None,
-    )
-    save_network(trained.network, tmp_path / "network.keras")
-
-    before = predict(trained.network, bundle)
-    assert before.shape == (32,)
-    np.testing.assert_allclose(
-        predict(keras.saving.load_model(tmp_path / "network.keras"), bundle), before, atol=1e-6
-    )

@@ -22,6 +22,7 @@ from skip_pipeline.training.cluster import check_publishes, join, losses_reporte
 from skip_pipeline.training.train import train
 from skip_pipeline_tests.builders import assert_says, refusal
 from skip_pipeline_tests.tiny_bundle import tiny_bundle
+from skip_pipeline_tests.training.small_network import BUILD_NETWORK, small_network
 
 BUNDLE = tiny_bundle(27)
 SETTINGS = dataclasses.replace(PRESETS["single_input"], max_epochs=2, batch_size=13, dropout=0.0)
@@ -30,10 +31,12 @@ SETTINGS = dataclasses.replace(PRESETS["single_input"], max_epochs=2, batch_size
 WORKER = """
 import dataclasses, json, sys
 import numpy as np
+from skip_pipeline.training import train as module
+from skip_pipeline_tests.training.small_network import small_network
 from skip_pipeline_tests.training.test_cluster import BUNDLE, SETTINGS
-from skip_pipeline.training.train import train
 
-trained = train(BUNDLE, BUNDLE, dataclasses.replace(SETTINGS, seed=int(sys.argv[2])), lambda _: None)
+module.build_network = small_network
+trained = module.train(BUNDLE, BUNDLE, dataclasses.replace(SETTINGS, seed=int(sys.argv[2])), lambda _: None)
 np.savez(sys.argv[1], *trained.network.get_weights())
 print(json.dumps([report.validation_loss for report in trained.history]))
 """
@@ -158,7 +161,7 @@ def test_a_worker_that_cannot_train_with_the_others_is_refused(
     assert_says(refusal(TrainingError, lambda: joined(monkeypatch, strategy)), *words)
 
 
-def test_two_processes_train_the_network_of_one(tmp_path: Path) -> None:
+def test_two_processes_train_the_network_of_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Worker 1 asks for another seed, which worker 0 overrules. Only the order of float32 sums differs."""
     with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
         addresses = [f"127.0.0.1:{each.getsockname()[1]}" for each in (one, other)]
@@ -171,6 +174,7 @@ def test_two_processes_train_the_network_of_one(tmp_path: Path) -> None:
         )
         for index in (0, 1)
     ]
+    monkeypatch.setattr(BUILD_NETWORK, small_network)
     try:
         alone = train(BUNDLE, BUNDLE, SETTINGS, lambda _: None)
         losses = [json.loads(process.communicate(timeout=120)[0]) for process in processes]

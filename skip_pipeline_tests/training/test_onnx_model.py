@@ -100,3 +100,17 @@ def test_inputs_that_are_not_the_branches_are_refused(exported: bytes, bundle: A
     assert_says(refusal(ContractError, lambda: predict_onnx(session, lacking)), "lack ['skip_sequence']")
     assert_says(refusal(ContractError, lambda: predict_onnx(session, short)), "(40, 18, 35)", "(40, 19, 35)")
     assert_says(refusal(ContractError, lambda: predict_onnx(session, fewer)), "(3, 19, 35)", "40 sessions")
+
+
+def test_a_model_that_fails_on_its_inputs_is_refused(bundle: Arrays) -> None:
+    branches = schema.BRANCH_SHAPES.items()
+    number = onnx.TensorProto.FLOAT
+    inputs = [onnx.helper.make_tensor_value_info(name, number, ["n", *shape]) for name, shape in branches]
+    output = onnx.helper.make_tensor_value_info("p_not_skipped", number, [7])
+    seven = onnx.numpy_helper.from_array(np.array([7]), "seven")
+    node = onnx.helper.make_node("Reshape", ["last_track", "seven"], ["p_not_skipped"])
+    graph = onnx.helper.make_graph([node], "seven of 40 * 31", inputs, [output], [seven])
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=9)
+
+    message = refusal(ContractError, lambda: predict_onnx(model.SerializeToString(), bundle))
+    assert_says(message, "does not run", "materialize trained_model again")
