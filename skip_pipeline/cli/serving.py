@@ -1,7 +1,4 @@
-"""Commands that answer with a trained model: ``serve`` over HTTP, ``predict`` a file.
-
-Neither imports TensorFlow or Dagster.
-"""
+"""The commands ``serve`` (over HTTP) and ``predict`` (a file), without TensorFlow and Dagster."""
 
 from __future__ import annotations
 
@@ -48,18 +45,19 @@ def serve(
     model: ModelFolder = None,
     host: Annotated[
         str | None,
-        typer.Option(help="Interface; any but loopback lets others in.", show_default="127.0.0.1"),
+        typer.Option(help="Interface; any but loopback is open to other machines.", show_default="127.0.0.1"),
     ] = None,
     port: Annotated[
-        int | None, typer.Option(help="0 for any that is free.", show_default="5001", min=0, max=65_535)
+        int | None, typer.Option(help="0 for any free port.", show_default="5001", min=0, max=65_535)
     ] = None,
 ) -> None:
     """Serve the champion over HTTP until Ctrl-C, and change models when the alias moves.
 
-    It speaks the JSON of MLflow's own scoring server: POST /invocations, GET /ping, GET /version.
+    Requests and answers are JSON as in MLflow's own scoring server: POST /invocations, GET /ping. GET /version
+    names the model, GET /docs shows the schema.
     """
+    from skip_pipeline.serving.bounds import ServerSettings
     from skip_pipeline.serving.follow import FolderSource, Follower
-    from skip_pipeline.serving.server import ServerSettings
     from skip_pipeline.serving.server import serve as run
 
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING)
@@ -88,8 +86,8 @@ def predict(
     file: Annotated[
         Path,
         typer.Argument(
-            help="JSON as the server takes it; or a log (CSV or parquet) whose sessions' last tracks are "
-            "predicted; or log_prehistory_….csv of the test set, with log_input_….csv beside it."
+            help="A request as JSON; or a log (CSV or parquet), for the last track of every session; "
+            "or log_prehistory_….csv of the test set, with log_input_….csv beside it."
         ),
     ],
     data_dir: DataDir = None,
@@ -97,7 +95,7 @@ def predict(
         Path | None,
         typer.Option(
             help="Folder of a served model.",
-            show_default="the registry's champion, or else the model trained last",
+            show_default="the registry's champion, or the model trained last if there is none",
         ),
     ] = None,
     out: Annotated[
@@ -107,7 +105,7 @@ def predict(
         ),
     ] = None,
 ) -> None:
-    """Say how likely each session's next track is to be skipped."""
+    """Predict how likely each session's next track is to be skipped."""
     from skip_pipeline.serving.batch import prediction_table
     from skip_pipeline.serving.follow import FolderSource, opened
     from skip_pipeline.serving.model import cores
@@ -132,8 +130,8 @@ def predict(
 
 
 def _read(file: Path) -> Sessions:
-    from skip_pipeline.serving.answers import sessions_of_json
     from skip_pipeline.serving.logs import INPUT, PREHISTORY, LogPair, read_log_pair, read_whole_log
+    from skip_pipeline.serving.requests import sessions_of_json
 
     if not file.is_file():
         what = "is a folder" if file.is_dir() else "is not there"
@@ -149,7 +147,7 @@ def _read(file: Path) -> Sessions:
 
 
 def _check_target(out: Path) -> None:
-    """Refuse what cannot be written to, before any work is done for it."""
+    """Refuse a file that cannot be written, before the work is done."""
     if out.suffix not in (".csv", ".parquet"):
         raise RefusedError(f"{out} ends neither in .csv nor in .parquet; choose one of the two")
     if out.is_dir() or not out.parent.is_dir():
@@ -160,10 +158,10 @@ def _check_target(out: Path) -> None:
 
 
 def _write(table: pa.Table, out: Path | None, data_source: str) -> None:
-    """Write predictions, which say where the model's data are from also where they leave this machine.
+    """Write predictions to a file, to a terminal or, as CSV, to a pipe; each names the model's data source.
 
     Raises:
-        RefusedError: the file cannot be written; one that was there before stays.
+        RefusedError: the file cannot be written; an earlier one stays.
     """
     import pyarrow as pa
     import pyarrow.csv as pacsv
@@ -225,27 +223,41 @@ def _champion(layout: DataLayout) -> RegisteredModel:
     """The registry's champion.
 
     Raises:
-        MissingInputError: there is no registry yet.
+        MissingInputError: there is no registry.
     """
+    registry = _registry(layout)
+    if registry is None:
+        raise MissingInputError(
+            f"{layout.mlflow} holds no record of any model; expected a registered {settings.MODEL_NAME}. "
+            "Materialize trained_model, or name a folder with --model"
+        )
+    return registry
+
+
+def _registry(layout: DataLayout) -> RegisteredModel | None:
+    """The registry that the settings name, or the data directory's own; None if that does not exist yet."""
     from skip_pipeline.defs.served_model import RegisteredModel
 
     database = layout.mlflow / "mlflow.db"  # as `definitions.mlflow_tracker` has it
     named = os.environ.get(settings.TRACKING_URI_VARIABLE)
     if not named and not database.is_file():
-        raise MissingInputError(
-            f"{layout.mlflow} holds no record of any model; expected a registered {settings.MODEL_NAME}. "
-            "Materialize trained_model, or name a folder with --model"
-        )
+        return None
     return RegisteredModel(named or f"sqlite:///{database}")
 
 
 def _champion_or_latest(layout: DataLayout) -> Source:
-    from skip_pipeline.serving.follow import FolderSource
-    from skip_pipeline.serving.package import SERVED_MODEL
+    """The registry's champion; where there is no champion, the model trained last.
 
-    try:
-        champion = _champion(layout)
-        champion.current()
-    except MissingInputError:
-        return FolderSource(layout.model / SERVED_MODEL)
-    return champion
+    Raises:
+        MissingInputError: the registry does not answer, so there may be a champion.
+    """
+    from skip_pipeline.serving.follow import FolderSource
+    from skip_pipeline.serving.model_folder import SERVED_MODEL
+
+    registry = _registry(layout)
+    if registry is not None and registry.exists():
+        return registry
+    latest = layout.model / SERVED_MODEL
+    source = FolderSource(latest)
+    ERR.print(f"no version is champion; using the model trained last, {latest}")
+    return source

@@ -173,14 +173,14 @@ def registered(client: "MlflowClient", uri: str, mlflow: Any, folder: Path, fing
 
 def _fingerprint(registry: Registry, version: str) -> str | None:
     """Of a version's served model; None where it holds none."""
-    from skip_pipeline.serving.package import describe
+    from skip_pipeline.serving.model_folder import read_description
 
     known = registry.tags(version).get(FINGERPRINT)
     if known:
         return known
     try:
         with registry.fetched(version) as folder:
-            return describe(folder).fingerprint
+            return read_description(folder).fingerprint
     except MissingInputError:
         registry.check_reachable(version)
         return None

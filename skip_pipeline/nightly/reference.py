@@ -15,7 +15,7 @@ from skip_pipeline.bundles.gather import open_bundles
 from skip_pipeline.errors import ContractError, MissingInputError
 from skip_pipeline.nightly.profile import BINS, Distribution, Profile, profile
 from skip_pipeline.raw.folder import data_source
-from skip_pipeline.serving.packed import PackedModel
+from skip_pipeline.serving import load
 from skip_pipeline.serving.tracks import sorted_ids
 from skip_pipeline.settings import TRACK_TABLE, DataLayout, DataSource
 from skip_pipeline.storage import read_json, read_manifest, read_table, shard_names, write_json
@@ -139,7 +139,7 @@ def write_reference(folder: Path, layout: DataLayout, trained_on: Container[str]
     """
     bundles = open_bundles(layout.bundles)
     tracks = read_table(layout.merged / TRACK_TABLE, schema.TRACK_FEATURES)
-    p = PackedModel(folder).predict(bundles["test"], sorted_ids(tracks[schema.TRACK_ID]))
+    p = load(folder).predict_bundle(bundles["test"], sorted_ids(tracks[schema.TRACK_ID]))
     reference = Reference(
         data_source(layout.raw),
         profile(bundles["train"].of_shards(trained_on).parts, tracks),

@@ -16,7 +16,7 @@ from skip_pipeline.errors import ContractError
 from skip_pipeline.nightly.drift import Drift, find_drift
 from skip_pipeline.nightly.profile import Distribution, Profile, profile
 from skip_pipeline.nightly.reference import SCORES, Reference, delivered_shards, scores_in_bins
-from skip_pipeline.serving.packed import PackedModel
+from skip_pipeline.serving import ServedModel
 from skip_pipeline.serving.tracks import sorted_ids
 from skip_pipeline.settings import (
     SCORED_SESSIONS,
@@ -111,7 +111,7 @@ def not_compared(why: str, *, alarm: bool) -> Night:
     return Night((), 0, tuple(Signal(name, alarm, f"not judged: {why}", {}) for name in SIGNALS), ())
 
 
-def look_at(layout: DataLayout, reference: Reference, champion: PackedModel, *, today: date) -> Night:
+def look_at(layout: DataLayout, reference: Reference, champion: ServedModel, *, today: date) -> Night:
     """Compare the shards that have come since the champion was trained with what it was trained on.
 
     Args:
@@ -167,9 +167,9 @@ def _features(drifts: tuple[Drift, ...]) -> Signal:
     )
 
 
-def _known_tracks(parts: list[Part], champion: PackedModel, track_ids: np.ndarray) -> Signal:
+def _known_tracks(parts: list[Part], champion: ServedModel, track_ids: np.ndarray) -> Signal:
     played = plays(parts, len(track_ids))
-    unknown = ~champion.knows(track_ids)
+    unknown = champion.tracks.rows_of_bytes(track_ids) < 0
     share = float(played[unknown].sum() / max(1, played.sum()))
     return Signal(
         KNOWN_TRACKS,
@@ -209,13 +209,13 @@ def _freshness(reference: Reference, newest: str, today: date) -> Signal:
     )
 
 
-def _scores(reference: Reference, champion: PackedModel, parts: list[Part], track_ids: np.ndarray) -> Drift:
+def _scores(reference: Reference, champion: ServedModel, parts: list[Part], track_ids: np.ndarray) -> Drift:
     if reference.scores.edges is None:
         raise ContractError("the champion's scores have no bins; train and promote a model again")
     sessions = Bundle(np.empty((len(track_ids), len(schema.TRACK_BRANCH)), np.float32), parts)
     n = min(sessions.sessions, SCORED_SESSIONS)
     chosen = np.sort(np.random.default_rng(0).choice(sessions.sessions, n, replace=False))
-    found = scores_in_bins(champion.predict(sessions, track_ids, chosen), reference.scores)
+    found = scores_in_bins(champion.predict_bundle(sessions, track_ids, chosen), reference.scores)
     before = reference.scores
     (drift,) = find_drift(_alone(before, int(before.counts.sum())), _alone(found, n))
     return drift

@@ -1,20 +1,22 @@
 """Raw log rows in, the probability of a skip out; without TensorFlow, Dagster or MLflow.
 
-    package    a served model as a folder of plain files: pack, load
-    model      a served model in memory: sessions in, probabilities out
-    requests   JSON-like values to sessions, judged field by field
-    logs       log files to sessions, in one pass over their columns
-    sessions   sessions in the bundles' records, and the network's inputs from them
-    tracks     the tracks that a model knows
-    batch      probabilities for whole log files, shard by shard
-    server     the HTTP server, and ``follow`` how it changes models while it runs
-
-``pyfunc_model`` alone is MLflow's: the file that MLflow runs when it loads the model.
+requests       a request's JSON: validation, schema, and the sessions in it
+logs           log files: the sessions in them
+sessions       sessions as arrays, and the network's inputs made of them
+tracks         the track table of a model
+model          a served model in memory
+model_folder   the folder of a served model: its files, and loading them
+pack           writing such a folder from what the stages have published
+batch          predictions for the whole test set, shard by shard
+follow         which model is served, and changing it while the server runs
+server         the HTTP API; ``bounds`` limits bodies, connections and time,
+                   ``schema_page`` shows the OpenAPI schema
+pyfunc_model   the file that MLflow runs to load a registered model; the only one that imports MLflow
 """
 
 from __future__ import annotations
 
 from skip_pipeline.serving.model import Scores, ServedModel
-from skip_pipeline.serving.package import Description, describe, load, pack
+from skip_pipeline.serving.model_folder import Description, load, read_description
 
-__all__ = ["Description", "Scores", "ServedModel", "describe", "load", "pack"]
+__all__ = ["Description", "Scores", "ServedModel", "load", "read_description"]

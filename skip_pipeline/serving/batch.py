@@ -1,4 +1,4 @@
-"""Probabilities for whole log files: the published test set, shard by shard, to parquet."""
+"""Predictions for the published test set: one parquet file for each pair of log files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from skip_pipeline import schema
 from skip_pipeline.raw.folder import data_source, shard_name
 from skip_pipeline.serving.logs import PREHISTORY, LogPair, log_pairs, read_log_pair
 from skip_pipeline.serving.model import Scores, ServedModel
-from skip_pipeline.serving.package import describe, load
+from skip_pipeline.serving.model_folder import load, read_description
 from skip_pipeline.serving.sessions import Sessions
 from skip_pipeline.settings import DataSource
 from skip_pipeline.stages.code_version import stages_version
@@ -39,12 +39,12 @@ SKIP_PREDICTIONS: Final = pa.schema(
         ("known_track", pa.bool_()),
     ]
 )
-"""One row per session: the probability that the track is skipped, which model says so, and whether it knew
-the track's features."""
+"""One row per session: the next track, the probability that it is skipped, the model's version, and whether
+the track's features were known."""
 
 
 def prediction_table(sessions: Sessions, scores: Scores, model_version: str) -> pa.Table:
-    """What a model says of sessions, as ``SKIP_PREDICTIONS``."""
+    """Scores of sessions as ``SKIP_PREDICTIONS``."""
     return pa.Table.from_arrays(
         [
             pa.array(sessions.session_id, pa.string()),
@@ -66,26 +66,26 @@ def skip_predictions(
     apply: Apply = in_turn,
     started: float | None = None,
 ) -> Staging:
-    """Score every session of the test set and publish the predictions, a parquet file per shard.
+    """Score every session of the test set and publish the predictions.
 
-    A shard that was scored by the same model is kept. Without a folder ``test_set`` no row is published.
-
-    Details: ``model`` (fingerprint), ``model_version``, ``unknown_tracks`` and ``values_of_unknown_level``.
+    A pair that the same model has already scored is kept. Without a folder ``test_set`` no row is published.
+    The manifest's details are ``model`` (fingerprint), ``model_version``, ``unknown_tracks`` and
+    ``values_of_unknown_level``.
 
     Args:
         raw: folder with ``test_set/``.
         folder: to publish to.
-        model: folder of a served model (``package.load``).
-        model_version: how the predictions call it.
+        model: folder of a served model.
+        model_version: its name in the predictions.
         apply: see ``storage.Apply``.
         started: see ``storage.publish``.
 
     Raises:
         MissingInputError, BadInputError, BrokenSessionError: see ``logs.log_pairs`` and
             ``logs.read_log_pair``.
-        MissingInputError, ContractError: see ``package.load``.
+        MissingInputError, ContractError: see ``model_folder.load``.
     """
-    described = describe(model)
+    described = read_description(model)
     source: DataSource = "synthetic" if "synthetic" in (data_source(raw), described.data_source) else "real"
     pairs = log_pairs(raw)
     logs = identify([pair.prehistory for pair in pairs], {}, apply)
@@ -112,10 +112,10 @@ def skip_predictions(
 
 
 def score_pair(pair: LogPair, *, model: Path, model_version: str, out: Path, data_source: DataSource) -> Made:
-    """Score one pair of files; see ``skip_predictions``."""
+    """Score one pair of files and write the predictions below ``out``."""
     sessions = read_log_pair(pair)
-    # Arrow's number, because workers that share a machine are told to have one; the result is the same.
-    scores = _model(model, describe(model).fingerprint).score(sessions, threads=pa.cpu_count())
+    # Arrow's number of threads: it is 1 in each of several workers that share a machine.
+    scores = _model(model, read_description(model).fingerprint).score(sessions, threads=pa.cpu_count())
     table = prediction_table(sessions, scores, model_version)
     write_table(table, out / _shard(pair), SKIP_PREDICTIONS, data_source=data_source)
     summary = {
@@ -132,5 +132,5 @@ def _shard(pair: LogPair) -> str:
 
 @lru_cache(maxsize=1)
 def _model(folder: Path, _fingerprint: str) -> ServedModel:
-    """A model, opened once for all shards that a process works on."""
+    """A model, opened once for all pairs that a process scores."""
     return load(folder, threads=1)

@@ -1,38 +1,18 @@
-"""A request that a person can read: three tracks of one listener, and the track that comes next."""
+"""A request that a person can read. No track table has its tracks, so every model scores them as unknown."""
 
 from __future__ import annotations
 
-from typing import Any
-
-import pandas as pd
+from collections.abc import Mapping
+from typing import Any, Final
 
 from skip_pipeline import schema
 
 
-def request_example() -> pd.DataFrame:
-    """One session as a request, one row; its tracks are in no table, so they are unknown to every model."""
-    return pd.DataFrame(
-        [
-            {
-                schema.SESSION_ID: "0_example",
-                "history": [
-                    _row(1, "t_example_1", skipped=False, start="clickrow", end="trackdone"),
-                    _row(2, "t_example_2", skipped=True, start="trackdone", end="fwdbtn"),
-                    _row(3, "t_example_3", skipped=True, start="fwdbtn", end="fwdbtn"),
-                ],
-                "next_track_id": "t_example_4",
-            }
-        ]
-    )
-
-
-def _row(position: int, track: str, *, skipped: bool, start: str, end: str) -> dict[str, Any]:
+def _row(position: int, *, skipped: bool, start: str, end: str) -> dict[str, Any]:
     return {
         schema.POSITION: position,
-        schema.LOG_TRACK_ID: track,
-        "skip_1": skipped,
-        "skip_2": skipped,
-        "skip_3": skipped,
+        schema.LOG_TRACK_ID: f"t_example_{position}",
+        **dict.fromkeys(("skip_1", "skip_2", "skip_3"), skipped),
         schema.LABEL: not skipped,
         "context_switch": 0,
         "no_pause_before_play": 1,
@@ -45,3 +25,15 @@ def _row(position: int, track: str, *, skipped: bool, start: str, end: str) -> d
         "hist_user_behavior_reason_start": start,
         "hist_user_behavior_reason_end": end,
     }
+
+
+EXAMPLE: Final[Mapping[str, Any]] = {
+    "session_id": "0_example",
+    "history": [
+        _row(1, skipped=False, start="clickrow", end="trackdone"),
+        _row(2, skipped=True, start="trackdone", end="fwdbtn"),
+        _row(3, skipped=True, start="fwdbtn", end="fwdbtn"),
+    ],
+    "next_track_id": "t_example_4",
+}
+"""One ``requests.Session``; ``docs/request.json`` shows it."""

@@ -1,4 +1,4 @@
-"""Which model is being served, exchanged for another while requests go on."""
+"""Which model is served, and changing it while the server runs."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from skip_pipeline.errors import ContractError, SkipPipelineError
-from skip_pipeline.serving.example import request_example
+from skip_pipeline.serving.example import EXAMPLE
 from skip_pipeline.serving.model import ServedModel
-from skip_pipeline.serving.package import describe, load
+from skip_pipeline.serving.model_folder import load, read_description
 
 RETRY_SECONDS: Final = 60.0
-"""A version that could not be opened is tried again after this; it may be large, and far away."""
+"""Time until a version that could not be opened is tried again: a download may be large."""
 
 VERSION_LENGTH: Final = 12
-"""Digits of a fingerprint that name a model outside a registry; 48 bits tell any two apart."""
+"""Hex digits of a fingerprint that name a model outside a registry; 48 bits make a collision unlikely."""
 
 _log = logging.getLogger(__name__)
 
@@ -32,104 +32,96 @@ class Source(Protocol):
         ...
 
     def fetched(self, version: str) -> AbstractContextManager[Path]:
-        """Folder of a version's served model, while its files are being opened."""
+        """Folder of a version's served model; it exists until the context ends."""
         ...
 
 
 class FolderSource:
-    """The served model that lies in a folder now; its version is the start of its fingerprint.
+    """The served model in a folder; its version is the start of its fingerprint.
 
-    A folder is not followed: its files may be replaced one by one.
+    Later changes of the folder are ignored, because its files may be replaced one by one.
+
+    Raises:
+        MissingInputError, ContractError: see ``model_folder.read_description``.
     """
 
     def __init__(self, folder: Path) -> None:
-        """See what lies there.
-
-        Raises:
-            MissingInputError, ContractError: see ``package.describe``.
-        """
         self._folder = folder
-        self._version = describe(folder).fingerprint[:VERSION_LENGTH]
+        self._version = read_description(folder).fingerprint[:VERSION_LENGTH]
 
     def current(self) -> str:
         """See ``Source``."""
         return self._version
 
     @contextmanager
-    def fetched(self, version: str) -> Iterator[Path]:  # noqa: ARG002 - there is one
+    def fetched(self, version: str) -> Iterator[Path]:  # noqa: ARG002 - there is only one
         """See ``Source``."""
         yield self._folder
 
 
 @dataclass(frozen=True)
 class Served:
-    """A model and the version it is."""
+    """A model and its version."""
 
     model: ServedModel
     version: str
 
 
 def opened(source: Source, version: str) -> Served:
-    """Open a version and have it answer the example, so that no request is its first.
+    """Open a version and score the example with it, so that the first request is not slower than others.
 
     Raises:
-        SkipPipelineError, OSError: it cannot be had, or not opened, or does not answer with a probability.
+        SkipPipelineError, OSError: the version cannot be fetched or opened, or gives no probability.
     """
     with source.fetched(version) as folder:
-        # One thread: several requests are answered at a time.
-        model = load(folder, threads=1)
-    (p_skip,) = model.score_records(request_example().to_dict("records")).p_skip.tolist()
+        model = load(folder, threads=1)  # a server answers several requests at a time
+    (p_skip,) = model.score_records([EXAMPLE]).p_skip.tolist()
     if not 0 <= p_skip <= 1:
         raise ContractError(
-            f"version {version} says {p_skip} of the example, expected a probability; serve another version, "
-            "and materialize trained_model again"
+            f"version {version} gives {p_skip} for the example, expected a probability; serve another "
+            "version, and materialize trained_model again"
         )
     return Served(model, version)
 
 
 class Follower:
-    """Serves what a source calls current. ``served`` is read by any thread, ``refresh`` called by one.
+    """Keeps the current version of a source open.
+
+    Any thread may read ``served``; only one may call ``refresh``.
 
     Attributes:
-        served: exchanged in one step; a request keeps the one it began with.
+        served: replaced in one assignment; a request keeps the object that it has read.
+
+    Raises:
+        SkipPipelineError, OSError: see ``opened``.
     """
 
     def __init__(self, source: Source) -> None:
-        """Open the current version.
-
-        Raises:
-            SkipPipelineError, OSError: see ``opened``.
-        """
         self._source = source
-        self._refused = ("", -RETRY_SECONDS)
+        self._failed_version = ""
+        self._failed_at = 0.0
         self._reason = ""
         self.served = opened(source, source.current())
 
     def refresh(self) -> bool:
-        """Exchange the model if another version is current; says whether it was.
+        """Exchange the model if another version is current; return whether it was exchanged.
 
-        What cannot be had or opened leaves everything as it is, with a warning.
+        If that version cannot be fetched or opened, the old one stays, and a warning is logged, once for each
+        reason in a row.
         """
         try:
             version = self._source.current()
-            if version == self.served.version:
-                self._reason = ""
-                return False
-            refused, when = self._refused
-            if version == refused and time.monotonic() - when < RETRY_SECONDS:
-                return False
-            self._refused = (version, time.monotonic())
-            self.served = opened(self._source, version)
+            changed = version != self.served.version
+            if changed:
+                if version == self._failed_version and time.monotonic() - self._failed_at < RETRY_SECONDS:
+                    return False
+                self._failed_version, self._failed_at = version, time.monotonic()
+                self.served = opened(self._source, version)
+                _log.info("serving version %s", version)
         except (SkipPipelineError, OSError) as failure:
-            self._warn(str(failure))
+            if str(failure) != self._reason:
+                self._reason = str(failure)
+                _log.warning("still serving version %s: %s", self.served.version, failure)
             return False
-        self._refused = ("", -RETRY_SECONDS)
-        self._reason = ""
-        _log.info("serving version %s", version)
-        return True
-
-    def _warn(self, reason: str) -> None:
-        """Once per reason, not once per look."""
-        if reason != self._reason:
-            self._reason = reason
-            _log.warning("still serving version %s: %s", self.served.version, reason)
+        self._failed_version = self._reason = ""
+        return changed

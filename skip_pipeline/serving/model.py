@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from skip_pipeline import schema
+from skip_pipeline.bundles.gather import Bundle
 from skip_pipeline.metrics.calibration import Calibration
-from skip_pipeline.serving.requests import sessions_of_columns, sessions_of_records
+from skip_pipeline.serving.requests import sessions_of_records
 from skip_pipeline.serving.sessions import Sessions, branches
 from skip_pipeline.serving.tracks import KnownTracks
-from skip_pipeline.settings import PREDICTION_BATCH_SIZE, DataSource
+from skip_pipeline.settings import DECISION_THRESHOLD, PREDICTION_BATCH_SIZE, DataSource
 from skip_pipeline.training.onnx_model import predict_onnx
 
 
@@ -23,9 +24,9 @@ class Scores:
     """Answers for m sessions, in their order.
 
     Attributes:
-        p_skip: float64 (m,), probability that the next track is skipped: 1 less ``p_not_skipped``.
-        known_track: bool (m,), whether the next track's features were known: from the track table, or given.
-        unknown_levels: values outside the vocabulary among all sessions.
+        p_skip: float64 (m,), probability that the next track is skipped: 1 − ``p_not_skipped``.
+        known_track: bool (m,), whether the next track's features are in the track table or the request.
+        unknown_levels: number of values outside the vocabulary in all sessions.
     """
 
     p_skip: np.ndarray
@@ -33,65 +34,52 @@ class Scores:
     unknown_levels: int
 
 
+@dataclass(frozen=True)
 class ServedModel:
-    """What ``load`` opens. Several threads may use it at once.
-
-    A track that is not in the track table, earlier or next, stands as the mean of all plays in training.
+    """A model opened by ``load``. Several threads may use it at once.
 
     Attributes:
-        network: takes the branches, gives ``p_not_skipped`` (``onnx_model.open_onnx``).
-        tracks: that it knows.
-        calibration: corrects the network's probabilities; None if they stay as they are.
-        data_source: of what it was trained on.
-        fingerprint: SHA-256 of its files, in hex.
+        network: ONNX session; branches in, ``p_not_skipped`` out.
+        tracks: the track table. A track that is not in it is scored as ``tracks.neutral``.
+        calibration: corrects the network's probabilities; None if they are used as they are.
+        data_source: of the training data.
+        fingerprint: SHA-256 of the model's files, in hex.
+        bundles: fingerprint of the bundles that the model was trained on.
     """
 
-    def __init__(
-        self,
-        *,
-        network: Any,
-        tracks: KnownTracks,
-        calibration: Calibration | None,
-        data_source: DataSource,
-        fingerprint: str,
-    ) -> None:
-        """Put the parts together."""
-        self.network = network
-        self.tracks = tracks
-        self.calibration = calibration
-        self.data_source = data_source
-        self.fingerprint = fingerprint
+    network: Any
+    tracks: KnownTracks
+    calibration: Calibration | None
+    data_source: DataSource
+    fingerprint: str
+    bundles: str
+
+    @property
+    def threshold(self) -> float:
+        """The model predicts "not skipped" where ``p_not_skipped`` is at least this."""
+        return self.calibration.threshold if self.calibration else DECISION_THRESHOLD
 
     def score_records(self, records: object) -> Scores:
-        """Score the sessions of a request given as objects.
+        """Score a list of ``requests.Session`` objects.
 
         Raises:
-            BadInputError: see ``requests.sessions_of_columns``.
+            BadInputError: see ``requests.sessions_of_records``.
         """
         return self.score(sessions_of_records(records))
-
-    def score_columns(self, columns: Mapping[str, Sequence[Any]]) -> Scores:
-        """Score the sessions of a request given as columns.
-
-        Raises:
-            BadInputError: see ``requests.sessions_of_columns``.
-        """
-        return self.score(sessions_of_columns(columns))
 
     def score(self, sessions: Sessions, *, threads: int = 1) -> Scores:
         """Score sessions.
 
         Args:
-            threads: that share the work; the result is the same for any number of them.
+            threads: number of threads that share the work; the result does not depend on it.
         """
         track_rows = self.tracks.rows_of(sessions.track_ids)
-        p_not_skipped = np.empty(len(sessions))
+        n = len(sessions)
+        p_not_skipped = np.empty(n)
 
         def score(own: slice) -> None:
-            inputs = self._inputs(sessions, own, track_rows)
-            p_not_skipped[own] = predict_onnx(self.network, inputs)
+            p_not_skipped[own] = predict_onnx(self.network, self._inputs(sessions, own, track_rows))
 
-        n = len(sessions)
         batches = [
             slice(start, min(start + PREDICTION_BATCH_SIZE, n))
             for start in range(0, n, PREDICTION_BATCH_SIZE)
@@ -101,15 +89,34 @@ class ServedModel:
         else:
             with ThreadPoolExecutor(threads) as pool:
                 list(pool.map(score, batches))
-        if self.calibration is not None:
-            p_not_skipped = self.calibration.apply(p_not_skipped)
         known = track_rows[sessions.next_track] >= 0
         known[list(sessions.next_features)] = True
-        return Scores(1 - p_not_skipped, known, sessions.unknown_levels)
+        return Scores(1 - self._calibrated(p_not_skipped), known, sessions.unknown_levels)
 
     def inputs(self, sessions: Sessions) -> dict[str, np.ndarray]:
-        """The network's inputs of all sessions: float32 (m, …), ``schema.BRANCH_SHAPES``."""
+        """The network's inputs: float32 (m, …), ``schema.BRANCH_SHAPES``."""
         return self._inputs(sessions, slice(0, len(sessions)), self.tracks.rows_of(sessions.track_ids))
+
+    def predict_bundle(
+        self, sessions: Bundle, track_ids: np.ndarray, chosen: np.ndarray | None = None
+    ) -> np.ndarray:
+        """``p_not_skipped`` of bundled sessions' last tracks, as the server would answer: float64 (n,).
+
+        The bundle may be newer than the model: tracks are found by id in the model's own table and scaling.
+
+        Args:
+            sessions: of a bundle.
+            track_ids: ids of the bundle's tracks, UTF-8 bytes (tracks,), in its order.
+            chosen: int (n,), numbers of the sessions to score; None for all.
+        """
+        rows = self.tracks.rows_of_bytes(track_ids)
+        matrix = np.where((rows >= 0)[:, None], self.tracks.matrix[np.maximum(rows, 0)], self.tracks.neutral)
+        bundle = Bundle(matrix, list(sessions.parts))
+        inputs = bundle if chosen is None else {name: bundle[name][chosen] for name in schema.BRANCH_SHAPES}
+        return self._calibrated(predict_onnx(self.network, inputs))
+
+    def _calibrated(self, p_not_skipped: np.ndarray) -> np.ndarray:
+        return p_not_skipped if self.calibration is None else self.calibration.apply(p_not_skipped)
 
     def _inputs(self, sessions: Sessions, own: slice, track_rows: np.ndarray) -> dict[str, np.ndarray]:
         made = branches(sessions, own, track_rows, self.tracks.matrix, self.tracks.neutral)
@@ -121,5 +128,7 @@ class ServedModel:
 
 
 def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0))
+    """Number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # Linux
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,7 +1,6 @@
-"""The served model as MLflow knows it: a file that MLflow runs when it loads the model ("models from code").
+"""The file that MLflow runs to load a registered model ("models from code").
 
-It holds no logic: a data frame goes to ``ServedModel`` as columns, and a refusal becomes MLflow's own, which
-its servers answer with status 400.
+A refusal becomes an ``MlflowException``, which MLflow's servers answer with status 400.
 """
 
 from __future__ import annotations
@@ -17,15 +16,16 @@ from mlflow.pyfunc.model import PythonModel
 
 from skip_pipeline import schema, serving
 from skip_pipeline.errors import BadInputError
-from skip_pipeline.serving.package import SERVED_MODEL
+from skip_pipeline.serving.model_folder import SERVED_MODEL
+from skip_pipeline.serving.requests import sessions_of_frame
 
 
 class SkipModel(PythonModel):
-    """Sessions in, one a row, the probability that the next track is skipped out."""
+    """One session a row in, the probability that the next track is skipped out."""
 
     def load_context(self, context: Any) -> None:
         """Open the served model among the artifacts."""
-        # One thread: a request is too small to share, and a server answers several at a time.
+        # One thread: a request is too small to divide, and a server answers several requests at a time.
         self._model = serving.load(Path(context.artifacts[SERVED_MODEL]), threads=1)
 
     def predict(
@@ -38,20 +38,19 @@ class SkipModel(PythonModel):
 
         Args:
             context: of ``load_context``.
-            model_input: ``session_id``, ``history`` and ``next_track_id`` or ``next_track``, see
-                ``serving.requests``.
-            params: none are known.
+            model_input: a ``requests.Session`` in each row.
+            params: not used.
 
         Returns:
-            ``session_id``, ``p_skip``, ``known_track`` and ``data_source``, rows as they came.
+            ``session_id``, ``p_skip``, ``known_track`` and ``data_source``, in the order of the rows.
 
         Raises:
-            MlflowException: a session is not as it must be (INVALID_PARAMETER_VALUE, status 400).
+            MlflowException: a row is not a ``Session`` (INVALID_PARAMETER_VALUE, status 400).
         """
         values = model_input.to_numpy(object).T.tolist()
         columns = dict(zip(map(str, model_input.columns), values, strict=True))
         try:
-            scores = self._model.score_columns(columns)
+            scores = self._model.score(sessions_of_frame(columns))
         except BadInputError as refusal:
             raise MlflowException.invalid_parameter_value(str(refusal)) from refusal
         return pd.DataFrame(
@@ -61,7 +60,7 @@ class SkipModel(PythonModel):
                 "known_track": scores.known_track,
                 "data_source": np.full(len(scores.p_skip), self._model.data_source, object),
             },
-            index=range(len(scores.p_skip)),  # with it, and arrays above, one row takes half the time
+            index=range(len(scores.p_skip)),  # this, and the arrays above, halve the time for one row
             copy=False,
         )
 

@@ -1,26 +1,31 @@
-"""From a request to sessions: JSON-like values, judged field by field, all rows of a request at once.
+"""Requests as pydantic models: validation, the OpenAPI schema, and the arrays that a model scores.
 
-    session_id      text; comes back with the answer. May repeat, so that a session can be scored with several
-                    tracks that may come next.
-    history         1 to 19 objects, the tracks played so far in order; published names of the log's columns
-    next_track_id   text; or, in its place,
-    next_track      the raw features of the next track, published names of the feature columns
-
-Of a history's columns those in ``USED`` are needed. A ``session_id`` in a row must be the session's, since
-rows of two sessions may well add up to positions without gaps. ``session_length``, if it is there, is the
-number of tracks in all, and says whether the next one is the last; without it nobody knows (see
-``sessions``). The others may be there and mean nothing to the network.
+The HTTP server, ``skip-pipeline predict`` and MLflow's pyfunc validate with the same models. A refusal names
+the session, the row of its history, the column, the value, and what was expected: the field's description.
 """
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import chain, repeat
-from typing import Any, Final, NoReturn
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import numpy as np
 import pyarrow as pa
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    FailFast,
+    Field,
+    ModelWrapValidatorHandler,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import ErrorDetails, PydanticCustomError
+from typing_extensions import NotRequired, TypedDict  # noqa: UP035 - pydantic takes typing's from Python 3.12 on
 
 from skip_pipeline import schema
 from skip_pipeline.bundles.records import (
@@ -36,298 +41,364 @@ from skip_pipeline.errors import BadInputError
 from skip_pipeline.raw.diagnosis import shown_value
 from skip_pipeline.serving.sessions import LEVEL_CODES, ROW, Sessions
 
-HISTORY: Final = "history"
-NEXT_TRACK_ID: Final = "next_track_id"
-NEXT_TRACK: Final = "next_track"
-REQUIRED: Final = (schema.SESSION_ID, HISTORY)
-EITHER: Final = (NEXT_TRACK_ID, NEXT_TRACK)
-FIELDS: Final = f"{', '.join(REQUIRED)} and either {' or '.join(EITHER)}"
-
 USED: Final = (schema.POSITION, schema.LOG_TRACK_ID, *FLAGS, SHUFFLE, *SEEKS, *CATEGORIES)
-"""Columns of a log row that the network is given, in some form."""
+"""Columns of a log row that reach the network."""
 
+_FIELDS: Final = "session_id, history and either next_track_id or next_track"
+_FORMS: Final = ("dataframe_records", "dataframe_split", "inputs")
+_ONE_FORM: Final = f"an object with one of {', '.join(_FORMS)}"
 _REMEDY: Final = "Correct the request"
 
+# --- Values -------------------------------------------------------------------------------------------------
 
-def sessions_of_records(records: object) -> Sessions:
-    """Read sessions from objects, such as the ``dataframe_records`` of MLflow's JSON.
+_TEXT = "a text that is not empty"
+_Text = Annotated[str, Field(strict=True, min_length=1, description=_TEXT)]
+_Flag = Annotated[
+    Annotated[bool, Field(strict=True)] | Annotated[int, Field(strict=True, ge=0, le=1)],
+    Field(description="true or false (1 or 0)"),
+]
 
-    Raises:
-        BadInputError: see ``sessions_of_columns``.
+
+def _whole_number(low: int, high: int, expected: str) -> Any:
+    return Annotated[int, Field(strict=True, ge=low, le=high, description=expected)]
+
+
+def _column_type(name: str) -> Any:
+    """Type of a log column."""
+    if name in (*FLAGS, SHUFFLE):
+        return _Flag
+    if name not in (schema.POSITION, *SEEKS):
+        return _Text
+    low, high = (1, schema.STEPS) if name == schema.POSITION else schema.RAW_RANGES[name]
+    return _whole_number(low, high, f"a whole number from {low} to {high}")
+
+
+def _feature_type(dtype: pa.DataType) -> Any:
+    """Type of a track feature, by its type in the track table."""
+    if pa.types.is_string(dtype):
+        return _Text
+    if pa.types.is_integer(dtype):
+        limits = np.iinfo(dtype.to_pandas_dtype())
+        return _whole_number(int(limits.min), int(limits.max), "a whole number of its column's type")
+    largest = float(np.finfo(dtype.to_pandas_dtype()).max)
+    number = Field(strict=True, allow_inf_nan=False, ge=-largest, le=largest, description="a finite number")
+    return Annotated[float, number]
+
+
+_COLUMNS: Final = {name: _column_type(name) for name in USED}
+_FEATURES: Final = {
+    name: _feature_type(schema.TRACK_FEATURES.field(name).type) for name in schema.TRACK_ATTRIBUTES
+}
+_OPTIONAL: Final = {  # `Session` compares these with the whole session
+    schema.SESSION_ID: "the session's own session_id, if it is there",
+    schema.LENGTH: "tracks of the whole session, the same in every row; null or left out if not known",
+}
+
+if TYPE_CHECKING:
+    Play = dict[str, Any]
+    TrackFeatures = dict[str, Any]
+else:
+    # Dictionaries and not models: validation is twice as fast, and the next step makes columns of them.
+    Play = TypedDict(
+        "Play",
+        _COLUMNS
+        | {name: NotRequired[Annotated[Any, Field(description=text)]] for name, text in _OPTIONAL.items()},
+    )
+    TrackFeatures = TypedDict("TrackFeatures", _FEATURES)
+
+
+def _none_for_nan(value: Any) -> Any:
+    """None for the NaN that pandas puts where a row has no value."""
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+# --- Sessions -----------------------------------------------------------------------------------------------
+
+
+class Session(BaseModel):
+    """The tracks that a listener has played so far, and the track that would come next.
+
+    The answer repeats ``session_id``, which need not be unique. ``history`` holds log rows in order; other
+    columns are ignored. The next track is given by its id, or by its raw features.
     """
-    if not isinstance(records, list) or not records:
-        raise BadInputError(
-            f"the request holds {shown_value(records)}, expected a list of sessions, each an object with "
-            f"{FIELDS}. {_REMEDY}"
-        )
-    for number, record in enumerate(records):
+
+    model_config = ConfigDict(
+        json_schema_extra={"additionalProperties": False}
+    )  # `_wrong_names` refuses them
+
+    session_id: _Text
+    history: Annotated[
+        list[Play],
+        FailFast(),
+        Field(
+            min_length=1,
+            max_length=schema.STEPS,
+            description=f"a list of 1 to {schema.STEPS} earlier tracks",
+        ),
+    ]
+    next_track_id: Annotated[
+        _Text | None,
+        BeforeValidator(_none_for_nan),
+        Field(description=f"{_TEXT}, or the track's features as next_track"),
+    ] = None
+    next_track: Annotated[
+        TrackFeatures | None,
+        BeforeValidator(_none_for_nan),
+        Field(description="an object with the features' columns"),
+    ] = None
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _name_the_session(cls, record: Any, validate: ModelWrapValidatorHandler[Session]) -> Session:
+        """Validate; raise the first fault as one message that names the session."""
         if not isinstance(record, Mapping):
-            raise BadInputError(
-                f"session {number} of the request is {shown_value(record)}, expected an object with "
-                f"{FIELDS}. {_REMEDY}"
-            )
-        _refuse_names(record, f"session {number} of the request")
-    names = (*REQUIRED, *EITHER)
-    return sessions_of_columns({name: [record.get(name) for record in records] for name in names})
+            raise _refusal(f" is {_shown(record)}, expected an object with {_FIELDS}")
+        if wrong := _wrong_names(record):
+            raise _refusal(f" {wrong}, expected {_FIELDS}")
+        try:
+            session = validate(record)
+        except ValidationError as refused:
+            fault: str | None = _fault_of_value(refused.errors(include_url=False)[0])
+        else:
+            fault = _next_track_fault(session, record) or _history_fault(session)
+        if fault is not None:
+            raise _refusal(f" ({schema.SESSION_ID} {_shown(record[schema.SESSION_ID])}): {fault}")
+        return session
 
 
-def sessions_of_columns(columns: Mapping[str, Sequence[Any]]) -> Sessions:
-    """Read sessions from columns of one value per session.
+def _wrong_names(record: Mapping[Any, Any]) -> str | None:
+    missing = [name for name in ("session_id", "history") if name not in record]
+    if "next_track_id" not in record and "next_track" not in record:
+        missing.append("next_track_id or next_track")
+    if missing:
+        return f"lacks {', '.join(missing)}"
+    extra = next((name for name in record if name not in Session.model_fields), None)
+    return None if extra is None else f"has {_shown(extra)}"
 
-    Args:
-        columns: ``REQUIRED`` and one or both of ``EITHER``, m values each; where a session does without one
-            of these, it has None there, or NaN as pandas puts it.
 
-    Raises:
-        BadInputError: a field is missing, or breaks what the module says; names session, field and reason.
-    """
-    _refuse_names(columns, "the request")
-    ids, histories = columns[schema.SESSION_ID], columns[HISTORY]
-    if len(ids) == 0:
-        raise BadInputError(f"the request holds no session, expected at least one. {_REMEDY}")
-    for number, text in enumerate(ids):
-        if not isinstance(text, str) or not text:
-            _refuse(ids, number, schema.SESSION_ID, text, "a text that is not empty")
-    for number, history in enumerate(histories):
-        _check_history(ids, number, history)
-    earlier = np.fromiter(map(len, histories), np.int64, len(histories))
-    objects = list(chain.from_iterable(histories))
-    place = _Place(ids, earlier)
-    _check_sessions(objects, place)
-    rows = _rows(objects, place)
-    played = [row[schema.LOG_TRACK_ID] for row in objects]
-    features = _next_features(ids, columns.get(NEXT_TRACK))
-    next_ids = _next_ids(ids, columns.get(NEXT_TRACK_ID), features)
-    rows["track"] = np.arange(len(rows))
-    length = _lengths(objects, earlier, place)
-    return Sessions(
-        session_id=list(ids),
-        earlier=earlier,
-        length=length,
-        rows=rows,
-        next_track=np.arange(len(ids)) + len(rows),
-        track_ids=[*played, *next_ids],
-        next_features=features,
+def _fault_of_value(error: ErrorDetails) -> str:
+    """A fault from pydantic's error about one value."""
+    place, value = error["loc"], None if error["type"] == "missing" else error["input"]
+    match place:
+        case ("history", row, str(column), *_):
+            field, expected = f"history[{row}].{column}", _COLUMNS[column].__metadata__[0].description
+        case ("history", row):
+            field, expected = f"history[{row}]", "an object with the log's columns"
+        case ("next_track", str(column), *_):
+            field, expected = f"next_track.{column}", _FEATURES[column].__metadata__[0].description
+        case _:
+            field, expected = str(place[0]), Session.model_fields[str(place[0])].description
+    if error["type"] == "string_unicode":
+        expected += ", without lone surrogates"
+    found = f"a list of {len(value)}" if field == "history" and isinstance(value, list) else _found(value)
+    return f"{field} is {found}, expected {expected}"
+
+
+def _next_track_fault(session: Session, record: Mapping[str, Any]) -> str | None:
+    if (session.next_track is None) != (session.next_track_id is None):
+        return None
+    if session.next_track is None:
+        expected = Session.model_fields["next_track_id"].description
+        return f"next_track_id is {_found(record.get('next_track_id'))}, expected {expected}"
+    return (
+        f"next_track_id is {_shown(session.next_track_id)} beside next_track, expected either the id of a "
+        "track, or its features as next_track"
     )
 
 
-def _refuse_names(found: Mapping[str, Any], where: str) -> None:
-    missing = [name for name in REQUIRED if name not in found]
-    if not any(name in found for name in EITHER):
-        missing.append(" or ".join(EITHER))
-    if missing:
-        raise BadInputError(f"{where} lacks {', '.join(missing)}, expected {FIELDS}. {_REMEDY}")
-    if extra := [name for name in found if name not in (*REQUIRED, *EITHER)]:
-        raise BadInputError(f"{where} has {shown_value(extra[0])}, expected {FIELDS}. {_REMEDY}")
+def _history_fault(session: Session) -> str | None:
+    """The first row that contradicts its place, the session or the other rows."""
+    n, own = len(session.history), session.session_id
+    lengths = [row.get(schema.LENGTH) for row in session.history]
+    known = any(length is not None for length in lengths)
+    for i, (row, length) in enumerate(zip(session.history, lengths, strict=True)):
+        place = f"history[{i}]"
+        if (found := row.get(schema.SESSION_ID, own)) != own:
+            what = f"{_found(found)}, expected {_shown(own)}: a history is one session's"
+            return f"{place}.{schema.SESSION_ID} is {what}"
+        if (position := row[schema.POSITION]) != i + 1:
+            what = f"{position}, expected {i + 1}: positions count from 1, in order and without gaps"
+            return f"{place}.{schema.POSITION} is {what}"
+        if known and (type(length) is not int or not n < length <= schema.MAX_SESSION_LENGTH):
+            return (
+                f"{place}.{schema.LENGTH} is {_found(length)}, expected a whole number from {n + 1} to "
+                f"{schema.MAX_SESSION_LENGTH}, the tracks of the whole session, in every row, or in none "
+                "where that is not known"
+            )
+        if length != lengths[0]:
+            return f"{place}.{schema.LENGTH} is {length}, expected {lengths[0]} as in its first row"
+    return None
 
 
-def _check_history(ids: Sequence[str], number: int, history: Any) -> None:
-    expected = f"a list of 1 to {schema.STEPS} earlier tracks"
-    if not isinstance(history, list | tuple | np.ndarray):
-        _refuse(ids, number, HISTORY, history, expected)
-    if not 1 <= len(history) <= schema.STEPS:
-        _refuse(ids, number, HISTORY, _Words(f"a list of {len(history)}"), expected)
-    for i, row in enumerate(history):
-        if not isinstance(row, Mapping):
-            _refuse(ids, number, f"{HISTORY}[{i}]", row, "an object with the log's columns")
+def _shown(value: object) -> str:
+    try:
+        return shown_value(value)
+    except RecursionError:
+        return "a value nested too deeply to show"
 
 
-class _Place:
-    """Where in the request the i-th of all rows stands, for messages."""
-
-    def __init__(self, ids: Sequence[str], earlier: np.ndarray) -> None:
-        self._ids = ids
-        self._ends = np.cumsum(earlier)
-        self.positions = np.arange(earlier.sum()) - np.repeat(self._ends - earlier, earlier) + 1
-
-    def owners(self) -> Iterator[str]:
-        """The session that each row is said to be of."""
-        counts = np.diff(self._ends, prepend=0).tolist()
-        return chain.from_iterable(map(repeat, self._ids, counts))
-
-    def refuse(self, i: int, column: str, value: object, expected: str) -> NoReturn:
-        number = int(np.searchsorted(self._ends, i, side="right"))
-        _refuse(self._ids, number, f"{HISTORY}[{self.positions[i] - 1}].{column}", value, expected)
+def _found(value: object) -> str:
+    return "missing" if value is None else _shown(value)
 
 
-def _check_sessions(objects: Sequence[Mapping[str, Any]], place: _Place) -> None:
-    """Refuse a row that says of itself that it is another session's."""
-    for i, (row, owner) in enumerate(zip(objects, place.owners(), strict=True)):
-        said = row.get(schema.SESSION_ID, owner)
-        if not (isinstance(said, str) and said == owner):
-            place.refuse(i, schema.SESSION_ID, said, f"{shown_value(owner)}: a history is one session's")
+def _refusal(text: str) -> PydanticCustomError:
+    return PydanticCustomError("refusal", "{text}", {"text": text})
 
 
-def _rows(objects: Sequence[Mapping[str, Any]], place: _Place) -> np.ndarray:
-    """A record per row, ``ROW``; the track is left out."""
-    rows = np.zeros(len(objects), ROW)
-    columns = {name: _column(objects, name, place) for name in USED}
-    positions = _integers(schema.POSITION, columns[schema.POSITION], place)
-    if (wrong := np.flatnonzero(positions != place.positions)).size:
-        expected = f"{place.positions[wrong[0]]}: positions count from 1, in order and without gaps"
-        place.refuse(int(wrong[0]), schema.POSITION, int(positions[wrong[0]]), expected)
-    rows["flags"] = flags_of({name: _integers(name, columns[name], place) for name in FLAGS})
-    for name in SEEKS:
-        rows[name] = _integers(name, columns[name], place)
-    for name in (schema.LOG_TRACK_ID, *CATEGORIES):
-        _check_texts(name, columns[name], place)
+# --- Forms of a request, as MLflow's scoring server takes them ----------------------------------------------
+
+_SessionList = Annotated[list[Session], FailFast(), Field(min_length=1)]
+_SESSIONS: Final[TypeAdapter[list[Session]]] = TypeAdapter(_SessionList)
+
+
+class Frame(BaseModel):
+    """Sessions as a data frame: names of the fields, and a list of values for each session."""
+
+    columns: list[str]
+    data: list[list[Any]]
+
+
+def _records_of_frame(frame: object) -> list[dict[str, Any]]:
+    content = frame if isinstance(frame, Mapping) else {}
+    names, rows = content.get("columns"), content.get("data")
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise _refusal(f"dataframe_split lacks columns, expected a list of names. {_REMEDY}")
+    if len(set(names)) != len(names):
+        raise _refusal(f"dataframe_split names a column twice, expected each once. {_REMEDY}")
+    width = len(names)
+    if not isinstance(rows, list) or any(not isinstance(row, list) or len(row) != width for row in rows):
+        raise _refusal(
+            f"dataframe_split has data that is not a list of rows of {width} values each, one for every "
+            f"column. {_REMEDY}"
+        )
+    return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def _as_list(given: object) -> object:
+    return [given] if isinstance(given, Mapping) else given
+
+
+class Request(BaseModel):
+    """Sessions in one of the forms of MLflow's JSON."""
+
+    model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": [form]} for form in _FORMS]})
+
+    dataframe_records: _SessionList = Field(default_factory=list)
+    dataframe_split: Annotated[
+        _SessionList, BeforeValidator(_records_of_frame, json_schema_input_type=Frame)
+    ] = Field(default_factory=list)
+    inputs: Annotated[
+        _SessionList, BeforeValidator(_as_list, json_schema_input_type=list[Session] | Session)
+    ] = Field(default_factory=list)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_one_form(cls, content: Any) -> Any:
+        if not isinstance(content, Mapping) or len(content.keys() & set(_FORMS)) != 1:
+            raise _refusal(f"the request is {_shown(content)}, expected {_ONE_FORM}. Send that")
+        return content
+
+    @property
+    def sessions(self) -> list[Session]:
+        """The sessions, in order."""
+        return self.dataframe_records or self.dataframe_split or self.inputs
+
+
+def refusal_text(error: ErrorDetails | Mapping[str, Any]) -> str:
+    """The message of a refusal, from the first error of a ``Request`` or of a list of sessions."""
+    if error["type"] != "refusal":
+        return (
+            f"the request holds {_shown(error['input'])}, expected a list of sessions, each an object with "
+            f"{_FIELDS}. {_REMEDY}"
+        )
+    numbers = [step for step in error["loc"] if isinstance(step, int)]
+    return f"session {numbers[0]} of the request{error['msg']}. {_REMEDY}" if numbers else str(error["msg"])
+
+
+def not_json(reason: object) -> BadInputError:
+    """The refusal of a body that is not JSON."""
+    return BadInputError(f"the request is not JSON ({reason}), expected {_ONE_FORM}. Send that")
+
+
+# --- Sessions as arrays -------------------------------------------------------------------------------------
+
+
+def sessions_of_json(body: bytes) -> Sessions:
+    """Sessions of a request's body.
+
+    Raises:
+        BadInputError: the body is not JSON, or not a ``Request``.
+    """
+    try:
+        content = json.loads(body)
+    except (ValueError, RecursionError) as refused:  # not UTF-8, not JSON, a number too long, or too deep
+        raise not_json(refused) from refused
+    return _arrays(lambda: Request.model_validate(content).sessions)
+
+
+def sessions_of_records(records: object) -> Sessions:
+    """Sessions of a list of objects.
+
+    Raises:
+        BadInputError: it is not a list of ``Session``.
+    """
+    return _arrays(lambda: _SESSIONS.validate_python(records))
+
+
+def sessions_of_frame(columns: Mapping[str, Sequence[Any]]) -> Sessions:
+    """Sessions of a data frame's columns, whose values may be NumPy's.
+
+    Raises:
+        BadInputError: a row is not a ``Session``.
+    """
+    rows = zip(*(_plain(list(values)) for values in columns.values()), strict=True)
+    return sessions_of_records([dict(zip(columns, row, strict=True)) for row in rows])
+
+
+def _plain(value: Any) -> Any:
+    """A value with Python's own numbers and lists in place of NumPy's."""
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    if isinstance(value, Mapping):
+        return {name: _plain(inner) for name, inner in value.items()}
+    return [_plain(inner) for inner in value] if isinstance(value, list | tuple) else value
+
+
+def _arrays(validate: Callable[[], list[Session]]) -> Sessions:
+    try:
+        return arrays_of(validate())
+    except ValidationError as refused:
+        raise BadInputError(refusal_text(refused.errors(include_url=False)[0])) from refused
+
+
+def arrays_of(requested: Sequence[Session]) -> Sessions:
+    """Validated sessions as arrays."""
+    rows = [row for session in requested for row in session.history]
+    columns = {name: np.array([row[name] for row in rows], np.int64) for name in (*FLAGS, SHUFFLE, *SEEKS)}
     codes = {
-        name: np.array([LEVEL_CODES[name].get(level, UNKNOWN[name]) for level in columns[name]], np.uint16)
+        name: np.array([LEVEL_CODES[name].get(row[name], UNKNOWN[name]) for row in rows], np.uint16)
         for name in CATEGORIES
     }
-    rows["circumstances"] = circumstances_of(_integers(SHUFFLE, columns[SHUFFLE], place), codes)
-    return rows
-
-
-def _lengths(objects: Sequence[Mapping[str, Any]], earlier: np.ndarray, place: _Place) -> np.ndarray:
-    """Tracks in all, int64 (m,): as every row of a session says, or the most there can be if none does."""
-    said = [row.get(schema.LENGTH) for row in objects]
-    starts = (np.cumsum(earlier) - earlier).tolist()
-    for start, n in zip(starts, earlier.tolist(), strict=True):
-        if all(length is None for length in said[start : start + n]):
-            continue
-        for i in range(start, start + n):
-            if not _is_integer(said[i], n + 1, schema.MAX_SESSION_LENGTH, boolean=False):
-                expected = (
-                    f"a whole number from {n + 1} to {schema.MAX_SESSION_LENGTH}, the tracks of the whole "
-                    "session, in every row, or in none where that is not known"
-                )
-                place.refuse(i, schema.LENGTH, said[i], expected)
-            if said[i] != said[start]:
-                place.refuse(i, schema.LENGTH, said[i], f"{said[start]} as in its first row")
-    return np.array([said[i] or schema.MAX_SESSION_LENGTH for i in starts], np.int64)
-
-
-def _column(objects: Sequence[Mapping[str, Any]], name: str, place: _Place) -> list[Any]:
-    try:
-        return [row[name] for row in objects]
-    except KeyError:
-        i = next(i for i, row in enumerate(objects) if name not in row)
-        place.refuse(i, name, None, _expected(name))
-
-
-_IS_FLAG: Final = frozenset((*FLAGS, SHUFFLE))
-_BOUNDS: Final = {
-    name: (0, 1) if name in _IS_FLAG else schema.RAW_RANGES[name] for name in (*FLAGS, SHUFFLE, *SEEKS)
-} | {schema.POSITION: (1, schema.STEPS)}
-
-
-def _expected(name: str) -> str:
-    if name not in _BOUNDS:
-        return "a text that is not empty"
-    low, high = _BOUNDS[name]
-    return "true or false (1 or 0)" if name in _IS_FLAG else f"a whole number from {low} to {high}"
-
-
-def _integers(name: str, values: list[Any], place: _Place) -> np.ndarray:
-    """A column of whole numbers, or of zeros and ones that may be spelt false and true: int64."""
-    low, high = _BOUNDS[name]
-    kinds = set(map(type, values))
-    plain = kinds <= {int, bool} if name in _IS_FLAG else kinds == {int}
-    if not (plain and low <= min(values) and max(values) <= high):
-        i = _first(values, lambda value: not _is_integer(value, low, high, boolean=name in _IS_FLAG))
-        if i is not None:
-            place.refuse(i, name, values[i], _expected(name))
-    return np.array(values, np.int64)
-
-
-def _is_integer(value: object, low: int, high: int, *, boolean: bool) -> bool:
-    if isinstance(value, bool | np.bool_):
-        return boolean
-    return isinstance(value, int | np.integer) and low <= int(value) <= high
-
-
-def _check_texts(name: str, values: list[Any], place: _Place) -> None:
-    if set(map(type, values)) != {str} or "" in values:
-        i = _first(values, lambda value: not isinstance(value, str) or not value)
-        if i is not None:
-            place.refuse(i, name, values[i], _expected(name))
-
-
-def _first(values: Sequence[Any], is_wrong: Callable[[Any], bool]) -> int | None:
-    return next((i for i, value in enumerate(values) if is_wrong(value)), None)
-
-
-# --- The next track -----------------------------------------------------------------------------------------
-
-
-def _next_ids(ids: Sequence[str], given: Sequence[Any] | None, features: Mapping[int, Any]) -> list[str]:
-    """Id of each session's next track, the empty text, which is no id, where its features are given."""
-    texts = [None] * len(ids) if given is None else given
-    for number, text in enumerate(texts):
-        if number in features:
-            if not _is_absent(text):
-                found = _Words(f"{shown_value(text)} beside {NEXT_TRACK}")
-                expected = f"either the id of a track, or its features as {NEXT_TRACK}"
-                _refuse(ids, number, NEXT_TRACK_ID, found, expected)
-        elif not isinstance(text, str) or not text:
-            expected = f"a text that is not empty, or the track's features as {NEXT_TRACK}"
-            _refuse(ids, number, NEXT_TRACK_ID, text, expected)
-    return ["" if number in features else text for number, text in enumerate(texts)]
-
-
-def _is_absent(value: object) -> bool:
-    return value is None or (isinstance(value, float) and math.isnan(value))
-
-
-def _next_features(ids: Sequence[str], given: Sequence[Any] | None) -> dict[int, Mapping[str, Any]]:
-    """Raw features by number of the session."""
-    found: dict[int, Mapping[str, Any]] = {}
-    for number, features in enumerate(given if given is not None else ()):
-        if _is_absent(features):
-            continue
-        if not isinstance(features, Mapping):
-            _refuse(ids, number, NEXT_TRACK, features, "an object with the features' columns")
-        found[number] = {
-            name: _feature(ids, number, name, features.get(name)) for name in schema.TRACK_ATTRIBUTES
-        }
-    return found
-
-
-def _feature(ids: Sequence[str], number: int, name: str, value: Any) -> float | int | str:
-    dtype = schema.TRACK_FEATURES.field(name).type
-    if not _is_feature(value, dtype):
-        _refuse(ids, number, f"{NEXT_TRACK}.{name}", value, _EXPECTED_FEATURE[_kind(dtype)])
-    made: float | int | str = {"text": str, "integer": int, "number": float}[_kind(dtype)](value)
-    return made
-
-
-_EXPECTED_FEATURE: Final = {
-    "text": "a text that is not empty",
-    "integer": "a whole number of its column's type",
-    "number": "a finite number",
-}
-
-
-def _kind(dtype: pa.DataType) -> str:
-    if pa.types.is_string(dtype):
-        return "text"
-    return "integer" if pa.types.is_integer(dtype) else "number"
-
-
-def _is_feature(value: object, dtype: pa.DataType) -> bool:
-    kind = _kind(dtype)
-    if kind == "text":
-        return isinstance(value, str) and bool(value)
-    if isinstance(value, bool | np.bool_):
-        return False
-    if kind == "integer":
-        limits = np.iinfo(dtype.to_pandas_dtype())
-        return isinstance(value, int | np.integer) and limits.min <= int(value) <= limits.max
-    largest = float(np.finfo(dtype.to_pandas_dtype()).max)
-    return isinstance(value, int | float | np.integer | np.floating) and abs(float(value)) <= largest
-
-
-class _Words(str):
-    """What a message says of a value that is not shown itself."""
-
-    __slots__ = ()
-
-
-def _refuse(ids: Sequence[str], number: int, name: str, value: object, expected: str) -> NoReturn:
-    words = _Words("missing") if value is None else value
-    found = words if isinstance(words, _Words) else shown_value(words)
-    raise BadInputError(
-        f"session {number} of the request ({schema.SESSION_ID} {shown_value(ids[number])}): {name} is "
-        f"{found}, expected {expected}. {_REMEDY}"
+    records = np.zeros(len(rows), ROW)
+    records["track"] = np.arange(len(rows))
+    records["flags"] = flags_of(columns)
+    records["circumstances"] = circumstances_of(columns[SHUFFLE], codes)
+    for name in SEEKS:
+        records[name] = columns[name]
+    lengths = [session.history[0].get(schema.LENGTH) or schema.MAX_SESSION_LENGTH for session in requested]
+    return Sessions(
+        session_id=[session.session_id for session in requested],
+        earlier=np.array([len(session.history) for session in requested], np.int64),
+        length=np.array(lengths, np.int64),
+        rows=records,
+        next_track=np.arange(len(requested)) + len(rows),
+        track_ids=[
+            *(row[schema.LOG_TRACK_ID] for row in rows),
+            *(session.next_track_id or "" for session in requested),
+        ],
+        next_features={
+            number: session.next_track
+            for number, session in enumerate(requested)
+            if session.next_track is not None
+        },
     )

@@ -1,11 +1,12 @@
-"""An HTTP server for a model that may change while it runs; it speaks MLflow's JSON.
+"""The HTTP API of a model that may change while the server runs; it takes MLflow's JSON.
 
-    POST /invocations   sessions, as ``answers`` says
-    GET  /ping          200 while a model is served and followed; /health too
-    GET  /version       which model answers
+    POST /invocations    sessions in, predictions out
+    GET  /ping, /health  200 while a model is served and followed, else 503
+    GET  /version        which model answers
+    GET  /openapi.json   the schema of all this; /docs shows it as a page
 
-MLflow's own scoring server serves the model as well. It loads one version for good, and reads a request of
-any size into memory.
+MLflow's own scoring server also serves the model. It loads one version for good, and reads a request of any
+size into memory.
 """
 
 from __future__ import annotations
@@ -15,160 +16,181 @@ import logging
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Final
+from typing import Annotated, Any, Final
 
-import anyio
 import uvicorn
-from starlette.applications import Starlette
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
-from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
+from fastapi import Body, FastAPI, Response
+from fastapi import Request as HttpRequest
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, JSONResponse
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException as RoutingError
 
-from skip_pipeline.errors import BadInputError, RefusedError
-from skip_pipeline.serving.answers import answer
-from skip_pipeline.serving.follow import Follower
+from skip_pipeline.errors import RefusedError
+from skip_pipeline.serving.bounds import BoundedBodies, BoundedConnection, ServerSettings
+from skip_pipeline.serving.example import EXAMPLE
+from skip_pipeline.serving.follow import Follower, Served
 from skip_pipeline.serving.model import cores
-
-_JSON: Final = "application/json"
+from skip_pipeline.serving.requests import Request, arrays_of, not_json, refusal_text
+from skip_pipeline.serving.schema_page import schema_page
 
 _log = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True)
-class ServerSettings:
-    """Bounds of what the server takes on; the reasons stand beside the values."""
-
-    host: str = "127.0.0.1"  # whoever can reach the server can use it
-    port: int = 5001  # beside the 5000 of MLflow's own pages
-    max_body_bytes: int = 4 * 2**20  # 400 sessions of the longest kind; more is work for `predict`
-    max_head_bytes: int = 16 * 2**10  # what browsers send is below 8 KiB
-    body_seconds: float = 30.0  # 4 MiB over a slow mobile network
-    idle_seconds: float = 10.0  # without a request that has begun; uvicorn ends kept-alive ones after 5
-    connections: int = 100  # open at a time, idle ones included; their bodies take 400 MiB at most
-    poll_seconds: float = 2.0  # between two looks at which version is current
-    stop_seconds: float = 20.0  # that requests in flight get to end when the server is stopped
+_CODES: Final = {400: "INVALID_PARAMETER_VALUE", 404: "ENDPOINT_NOT_FOUND", 413: "REQUEST_TOO_LARGE"}
+"""MLflow's codes; ``BAD_REQUEST`` for any other status."""
 
 
-def application(follower: Follower, settings: ServerSettings) -> Starlette:
-    """The server as an ASGI application; it follows the source while it runs."""
-    endpoints = _Endpoints(follower, settings)
-    return Starlette(
-        routes=[
-            Route("/invocations", endpoints.invocations, methods=["POST"]),
-            Route("/ping", endpoints.ping),
-            Route("/health", endpoints.ping),
-            Route("/version", endpoints.which),
-        ],
-        lifespan=endpoints.following,
-    )
+class Prediction(BaseModel):
+    """The answer for one session."""
+
+    session_id: str
+    p_skip: Annotated[float, Field(ge=0, le=1, description="probability that the next track is skipped")]
+    known_track: Annotated[bool, Field(description="whether the features of the next track were known")]
+    model_version: Annotated[str, Field(description="version in the registry, or start of a fingerprint")]
 
 
-class _Endpoints:
-    def __init__(self, follower: Follower, settings: ServerSettings) -> None:
-        self._follower = follower
-        self._settings = settings
-        self._at_work = anyio.CapacityLimiter(cores())
-        self._follows: asyncio.Task[None] | None = None
+class Answer(BaseModel):
+    """Predictions, one for each session, in order."""
 
-    async def invocations(self, request: Request) -> Response:
-        """Judge and score a request, in a thread, so that others are heard meanwhile."""
-        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _JSON:
-            return _refusal(415, f"the body's type is not {_JSON}; send JSON, and say so in Content-Type")
-        try:
-            async with asyncio.timeout(self._settings.body_seconds):
-                body = await _body(request, self._settings.max_body_bytes)
-        except TimeoutError:
-            return _refusal(408, f"the body took over {self._settings.body_seconds:g} s; send it again")
-        except ClientDisconnect:
-            return Response(status_code=400)  # which nobody reads
-        if body is None:
-            return _refusal(
-                413,
-                f"the body has more than {self._settings.max_body_bytes:,} bytes; send fewer sessions at a "
-                "time, or score files with `skip-pipeline predict`",
-            )
-        try:
-            content = await anyio.to_thread.run_sync(
-                answer, self._follower.served, body, limiter=self._at_work
-            )
-        except BadInputError as refusal:
-            return _refusal(400, str(refusal))
-        return Response(content, media_type=_JSON)
+    predictions: list[Prediction]
+    data_source: Annotated[str, Field(description="of the model's training data: real or synthetic")]
+    unknown_levels: Annotated[int, Field(description="values outside the vocabulary in all sessions")]
 
-    async def ping(self, _: Request) -> Response:
-        """Whether a model is served and followed."""
-        alive = self._follows is not None and not self._follows.done()
-        return Response("\n", status_code=200 if alive else 503, media_type=_JSON)
 
-    async def which(self, _: Request) -> Response:
-        """Which model answers."""
-        served = self._follower.served
-        return JSONResponse(
-            {
-                "model_version": served.version,
-                "data_source": served.model.data_source,
-                "fingerprint": served.model.fingerprint,
-                "skip_pipeline": version("skip-pipeline"),
-            }
-        )
+class Refusal(BaseModel):
+    """Why a request was refused, in MLflow's form."""
+
+    error_code: str
+    message: str
+
+
+class Version(BaseModel):
+    """Which model answers."""
+
+    model_version: str
+    data_source: str
+    fingerprint: str
+    skip_pipeline: str
+
+
+def application(follower: Follower, settings: ServerSettings) -> FastAPI:
+    """The ASGI application. While it runs, it exchanges the model whenever another version is current."""
+    workers = ThreadPoolExecutor(cores())  # so that a long request does not stop the event loop
+    following: list[asyncio.Task[None]] = []
 
     @asynccontextmanager
-    async def following(self, _: Starlette) -> AsyncIterator[None]:
-        """Follow the source while the server runs."""
-        self._follows = asyncio.create_task(self._follow())
-        self._follows.add_done_callback(_say_if_failed)
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        following.append(asyncio.create_task(_follow(follower, settings.poll_seconds)))
+        following[0].add_done_callback(_log_failure)
         yield
-        if self._follows.cancel():
+        if following[0].cancel():
             with suppress(asyncio.CancelledError):
-                await self._follows
+                await following[0]
+        workers.shutdown()
 
-    async def _follow(self) -> None:
-        while True:
-            await asyncio.sleep(self._settings.poll_seconds)
-            await anyio.to_thread.run_sync(self._follower.refresh)
+    api = FastAPI(
+        title="Skip predictions",
+        version=version("skip-pipeline"),
+        lifespan=lifespan,
+        docs_url=None,  # FastAPI's own pages load scripts from another server
+        redoc_url=None,
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
+    )
+    api.add_middleware(BoundedBodies, settings=settings)
+    api.exception_handler(RequestValidationError)(_invalid)
+    api.exception_handler(RoutingError)(_refused)
+
+    refusals: dict[int | str, dict[str, Any]] = {code: {"model": Refusal} for code in (400, 408, 413, 415)}
+
+    @api.post("/invocations", response_model=Answer, responses=refusals)
+    async def invocations(
+        body: Annotated[Request, Body(examples=[{"dataframe_records": [EXAMPLE]}])],
+    ) -> Any:
+        """How likely each session's next track is to be skipped."""
+        return await asyncio.get_running_loop().run_in_executor(workers, answer, follower.served, body)
+
+    async def ping() -> Response:
+        """200 while a model is served and followed, else 503."""
+        alive = bool(following) and not following[0].done()
+        return Response("\n", status_code=200 if alive else 503, media_type="application/json")
+
+    for path in ("/ping", "/health"):
+        api.get(path, response_class=Response)(ping)
+        api.head(path, include_in_schema=False)(ping)
+
+    async def which() -> Version:
+        """Which model answers."""
+        served = follower.served
+        return Version(
+            model_version=served.version,
+            data_source=served.model.data_source,
+            fingerprint=served.model.fingerprint,
+            skip_pipeline=version("skip-pipeline"),
+        )
+
+    api.get("/version")(which)
+    api.head("/version", include_in_schema=False)(which)
+
+    @api.get("/docs", include_in_schema=False)
+    async def docs() -> HTMLResponse:
+        return HTMLResponse(schema_page(api.openapi()))
+
+    return api
 
 
-def _say_if_failed(follows: asyncio.Task[None]) -> None:
-    if not follows.cancelled() and (failure := follows.exception()):
+def answer(served: Served, body: Request) -> dict[str, Any]:
+    """Score a request; the result becomes an ``Answer``."""
+    sessions = arrays_of(body.sessions)
+    scores = served.model.score(sessions)
+    rows = zip(sessions.session_id, scores.p_skip.tolist(), scores.known_track.tolist(), strict=True)
+    return {
+        "predictions": [
+            {"session_id": name, "p_skip": p, "known_track": known, "model_version": served.version}
+            for name, p, known in rows
+        ],
+        "data_source": served.model.data_source,
+        "unknown_levels": scores.unknown_levels,
+    }
+
+
+async def _follow(follower: Follower, poll_seconds: float) -> None:
+    while True:
+        await asyncio.sleep(poll_seconds)
+        await asyncio.to_thread(follower.refresh)
+
+
+def _log_failure(following: asyncio.Task[None]) -> None:
+    if not following.cancelled() and (failure := following.exception()):
         _log.error("no other version will be served until a restart", exc_info=failure)
 
 
-class _Connection(H11Protocol):
-    """A connection that is closed when nobody asks anything on it.
+async def _invalid(_: HttpRequest, failure: RequestValidationError) -> Response:
+    error = failure.errors()[0]
+    if error["type"] in ("json_invalid", "missing"):  # "missing" for an empty body
+        return _refusal(400, str(not_json(failure.__cause__ or "it is empty")))
+    return _refusal(400, refusal_text(error))
 
-    uvicorn waits without end for a first request, for the rest of a request's head, and for the rest of a
-    body that was refused; a hundred such connections would be all that the server has.
-    """
 
-    idle_seconds: float
+async def _refused(_: HttpRequest, failure: RoutingError) -> Response:
+    if failure.status_code == 400:  # FastAPI's answer to whatever else the JSON parser raises
+        return _refusal(400, str(not_json(failure.__cause__ or failure.detail)))
+    return _refusal(failure.status_code, failure.detail, failure.headers)
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
-        super().connection_made(transport)
-        self._next_look = self.loop.call_later(self.idle_seconds, self._look, self.cycle)
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._next_look.cancel()
-        super().connection_lost(exc)
-
-    def _look(self, before: RequestResponseCycle | None) -> None:
-        """Close it if the last request is still the one that it was before, and answered."""
-        last = self.cycle
-        if last is before and (last is None or last.response_complete):
-            self.transport.close()
-        else:
-            self._next_look = self.loop.call_later(self.idle_seconds, self._look, last)
+def _refusal(status: int, message: str, headers: Any = None) -> Response:
+    content = Refusal(error_code=_CODES.get(status, "BAD_REQUEST"), message=message)
+    return JSONResponse(content.model_dump(), status, headers)
 
 
 def configuration(follower: Follower, settings: ServerSettings) -> uvicorn.Config:
     """How uvicorn runs the server."""
     return uvicorn.Config(
         application(follower, settings),
-        # By h11, which bounds the head of a request, whether or not the faster httptools is installed.
-        http=type("Connection", (_Connection,), {"idle_seconds": settings.idle_seconds}),
+        # h11 bounds the head of a request; httptools, which uvicorn would prefer, does not.
+        http=type("Connection", (BoundedConnection,), {"idle_seconds": settings.idle_seconds}),
         h11_max_incomplete_event_size=settings.max_head_bytes,
         ws="none",
         log_level="warning",
@@ -180,10 +202,10 @@ def configuration(follower: Follower, settings: ServerSettings) -> uvicorn.Confi
 
 
 def serve(follower: Follower, settings: ServerSettings, started: Callable[[str], None]) -> None:
-    """Serve until Ctrl-C or SIGTERM; requests in flight are answered first.
+    """Serve until Ctrl-C or SIGTERM. Requests in progress are answered first.
 
     Args:
-        started: is told the address once it is bound.
+        started: called with the server's address when it is bound.
 
     Raises:
         RefusedError: the address cannot be bound.
@@ -195,30 +217,9 @@ def serve(follower: Follower, settings: ServerSettings, started: Callable[[str],
             f"{settings.host}:{settings.port} cannot be served on ({failure}); expected a free port of this "
             "machine. Choose another with --port"
         ) from failure
-    for stop in (signal.SIGINT, signal.SIGTERM):  # uvicorn stops on both, then passes them on
+    for stop in (signal.SIGINT, signal.SIGTERM):  # uvicorn stops on both, then raises them again
         signal.signal(stop, signal.default_int_handler)
     with bound, suppress(KeyboardInterrupt):
         host, port = bound.getsockname()[:2]
         started(f"http://{host}:{port}")
         uvicorn.Server(configuration(follower, settings)).run(sockets=[bound])
-
-
-async def _body(request: Request, limit: int) -> bytes | None:
-    """The body, or None where it has more bytes than allowed; no more than those are ever held."""
-    said = request.headers.get("content-length", "0")
-    if not said.isdecimal() or int(said) > limit:
-        return None
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > limit:
-            return None
-    return bytes(body)
-
-
-_CODES: Final = {400: "INVALID_PARAMETER_VALUE", 413: "REQUEST_TOO_LARGE"}
-
-
-def _refusal(status: int, message: str) -> Response:
-    """An error as MLflow spells it."""
-    return JSONResponse({"error_code": _CODES.get(status, "BAD_REQUEST"), "message": message}, status)

@@ -1,7 +1,7 @@
-"""Sessions to be scored, in the small records that bundles are made of, and the network's inputs from them.
+"""Sessions as arrays, and the network's inputs made of them.
 
-Requests (``requests``) and log files (``logs``) both end here, and from here on goes the code that made the
-inputs for training: ``bundles.decode``.
+Requests and log files both become ``Sessions``. The code that makes the inputs for training,
+``bundles.decode``, makes them here too.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from skip_pipeline.bundles.records import (
 )
 
 ROW: Final = WIDEST_ROW
-"""Record of one earlier track, in the type that holds any track and any number of seeks."""
+"""Record of one earlier track; wide enough for any number of tracks and seeks."""
 
 _PADDING: Final = padding_record(ROW)
 _LENGTH: Final = schema.SESSION_LOG_BRANCH.index(schema.LENGTH)
@@ -33,27 +33,26 @@ _LENGTH: Final = schema.SESSION_LOG_BRANCH.index(schema.LENGTH)
 LEVEL_CODES: Final[Mapping[str, Mapping[str, int]]] = {
     name: {level: code for code, level in enumerate(schema.LEVELS[name])} for name in CATEGORIES
 }
-"""Code of each level of a row's categories; any other level is ``UNKNOWN``."""
+"""Code of each level of a row's categories; the code of any other level is ``UNKNOWN``."""
 
 
 @dataclass(frozen=True)
 class Sessions:
-    """m sessions, each with the tracks played so far and the one that comes next.
+    """m sessions: the tracks played so far, and the track that comes next.
 
-    The network is told how many tracks a session has in all, and so whether the next one is its last. That
-    matters: what a listener leaves with is played to its end more often than what they go on from. A session
-    of which nobody knows when it ends has the greatest length, since a network that has learnt from every
-    track then takes the next one for one of many. On 2,046 synthetic test sessions cut in half that has a
-    log-loss of 0.462, where the true length gives 0.461 and taking the next track for the last one 0.663
-    (``benchmarks.midway``).
+    The network is told how many tracks a session has in all, and so whether the next track is the last one.
+    Listeners play the last track of a session to its end more often than other tracks. Where the length is
+    not known it is set to the greatest one, so that the next track is an ordinary one. On 2,046 synthetic
+    test sessions cut in half the log-loss is 0.461 with the true length, 0.462 with the greatest length, and
+    0.663 if the next track is taken to be the last one (``benchmarks.midway``).
 
     Attributes:
-        session_id: m texts, which only come back with the answer.
+        session_id: m texts; the answer repeats them.
         earlier: int64 (m,), number of earlier tracks, 1 to 19.
         length: int64 (m,), number of tracks in all, more than ``earlier`` and up to 20.
-        rows: ``ROW`` (sum of ``earlier``,), one session after another; ``track`` indexes ``track_ids``.
+        rows: ``ROW`` (sum of ``earlier``,), session after session; ``track`` indexes ``track_ids``.
         next_track: int64 (m,), indexes ``track_ids``.
-        track_ids: texts, the same one as often as it may be.
+        track_ids: texts; an id may occur several times.
         next_features: raw features of the next track (``schema.TRACK_ATTRIBUTES``), by number of the session.
     """
 
@@ -70,17 +69,17 @@ class Sessions:
 
     @cached_property
     def bounds(self) -> np.ndarray:
-        """First row of each session, and behind them the number of rows: int64 (m + 1,)."""
+        """First row of each session, then the number of rows: int64 (m + 1,)."""
         return np.concatenate([[0], np.cumsum(self.earlier)])
 
     @property
     def next_track_ids(self) -> list[str | None]:
-        """Ids of the tracks to be scored, m; None for a track of which only features were given."""
+        """Id of each next track; None where only its features were given."""
         return [self.track_ids[i] or None for i in self.next_track.tolist()]
 
     @property
     def unknown_levels(self) -> int:
-        """Values outside the vocabulary; their indicators are all zero, as in training."""
+        """Number of values outside the vocabulary; all their indicators are zero, as in training."""
         codes = circumstances(self.rows)
         return sum(int(np.count_nonzero(codes[name] == UNKNOWN[name])) for name in CATEGORIES)
 
@@ -88,16 +87,13 @@ class Sessions:
 def branches(
     sessions: Sessions, own: slice, track_rows: np.ndarray, tracks: np.ndarray, neutral: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """The four inputs of some sessions, made by what decodes the bundles.
+    """The network's four inputs for the sessions of a slice: float32 (n, …), ``schema.BRANCH_SHAPES``.
 
     Args:
-        own: which sessions; from 0, without steps, within their number.
-        track_rows: int64 (track ids,), row of ``tracks`` for each of ``sessions.track_ids``; -1 for none.
+        own: a slice with a start, a stop and no step.
+        track_rows: int64 (track ids,), row of ``tracks`` of each of ``sessions.track_ids``; -1 for none.
         tracks: float32 (tracks, 31), scaled.
-        neutral: float32 (31,), what stands for a track without a row.
-
-    Returns:
-        float32 (n, …), ``schema.BRANCH_SHAPES``.
+        neutral: float32 (31,), features of a track without a row.
     """
     earlier = sessions.earlier[own]
     rows = sessions.rows[slice(*sessions.bounds[[own.start, own.stop]])]
@@ -110,7 +106,7 @@ def branches(
     steps = np.full(padding.shape, _PADDING, ROW)
     resolved = rows.copy()
     resolved["track"] = np.maximum(played, 0)
-    steps[~padding] = resolved  # row by row, so in the order of sessions and positions
+    steps[~padding] = resolved  # in the order of sessions and positions, as the rows are
     made = {}
     for name, shape in schema.BRANCH_SHAPES.items():
         made[name] = np.empty((len(earlier), *shape), np.float32)
@@ -120,6 +116,7 @@ def branches(
         unknown[~padding] = played < 0
         made["previous_tracks"][unknown] = neutral
     made["last_track"][last < 0] = neutral
-    # What decodes takes the next track for the last one, by which it knows the positions.
+    # The decoder derives the positions from a length that ends with the next track, and writes this length
+    # into its column. The true length may be greater.
     made["session_log"][:, :, _LENGTH] = sessions.length[own, None] * ~padding
     return made

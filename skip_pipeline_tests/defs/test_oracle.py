@@ -18,7 +18,7 @@ from skip_pipeline import schema
 from skip_pipeline.definitions import defs
 from skip_pipeline.defs.launch import select
 from skip_pipeline.raw.csv_file import read_csv
-from skip_pipeline.serving.package import DESCRIPTION
+from skip_pipeline.serving.model_folder import DESCRIPTION
 from skip_pipeline.settings import ORACLE_FILE, DataLayout
 from skip_pipeline.storage import MANIFEST
 from skip_pipeline_tests.defs.conftest import Project

@@ -8,10 +8,11 @@ import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 from sklearn.linear_model import LogisticRegression
 
-from skip_pipeline import schema, serving
+from skip_pipeline import schema
 from skip_pipeline.bundles.gather import open_bundle
 from skip_pipeline.nightly.reference import write_reference
-from skip_pipeline.serving.package import SERVED_MODEL
+from skip_pipeline.serving.model_folder import SERVED_MODEL
+from skip_pipeline.serving.pack import pack
 from skip_pipeline.settings import ONNX_FILE, DataLayout
 
 _SEEN = 9  # outcomes before the last track that every session has
@@ -34,7 +35,7 @@ def train_linear(layout: DataLayout, *, wrong: bool = False) -> Path:
         _network(fitted.coef_[0, :_SEEN], _OF_TRACK * fitted.coef_[0, _SEEN:], fitted.intercept_)
     )
     folder = layout.model / SERVED_MODEL
-    serving.pack(folder, layout, network=network, calibration=None, preset="fast")
+    pack(folder, layout, network=network, calibration=None, preset="fast")
     write_reference(folder, layout)
     return folder
 

@@ -10,9 +10,10 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from skip_pipeline import schema, serving
+from skip_pipeline import schema
 from skip_pipeline.metrics.calibration import Calibration
-from skip_pipeline.serving.package import SERVED_MODEL
+from skip_pipeline.serving.model_folder import SERVED_MODEL
+from skip_pipeline.serving.pack import pack as pack_folder
 from skip_pipeline.settings import ONNX_FILE, DataLayout
 from skip_pipeline.stages import flow as stages
 from skip_pipeline.storage import write_json
@@ -105,7 +106,7 @@ def pack(layout: DataLayout, *, weight: float = 1.0, slope: float | None = None)
         calibration = layout.model / "fitted.json"
         write_json(calibration, Calibration(slope, 0.1, 0.5, 10).to_json())
     folder = layout.model / SERVED_MODEL
-    serving.pack(folder, layout, network=onnx_file, calibration=calibration, preset="fast")
+    pack_folder(folder, layout, network=onnx_file, calibration=calibration, preset="fast")
     return folder
 
 

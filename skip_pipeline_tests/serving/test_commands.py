@@ -1,8 +1,7 @@
 import io
 import json
-import os
-import subprocess
-import sys
+import shutil
+import socket
 from pathlib import Path
 
 import pandas as pd
@@ -14,8 +13,8 @@ from typer.testing import CliRunner, Result
 
 import skip_pipeline
 from skip_pipeline.cli.serving import _shown, register
-from skip_pipeline.serving import ServedModel, describe
-from skip_pipeline.serving.example import request_example
+from skip_pipeline.serving import ServedModel, read_description
+from skip_pipeline.serving.example import EXAMPLE
 from skip_pipeline.settings import TRACKING_URI_VARIABLE, DataLayout
 from skip_pipeline_tests.builders import assert_says, deliver, session
 from skip_pipeline_tests.serving.registry import Registry
@@ -41,7 +40,7 @@ def log(tmp_path: Path) -> Path:
     return deliver(tmp_path / "log.csv.gz", [row for rows in SESSIONS for row in rows])
 
 
-def test_a_log_a_request_and_a_pair_say_the_same(
+def test_a_log_and_a_request_give_the_same(
     layout: DataLayout, model: ServedModel, log: Path, tmp_path: Path
 ) -> None:
     records = [request(rows) for rows in SESSIONS]
@@ -61,12 +60,14 @@ def test_a_prehistory_is_read_with_its_input(layout: DataLayout, model: ServedMo
     assert found["p_skip"].tolist() == pytest.approx(expected.p_skip.tolist(), abs=1e-6)
 
 
-def test_the_model_trained_last_answers_where_there_is_no_champion(
+def test_the_model_trained_last_answers_where_there_is_no_registry(
     layout: DataLayout, folder: Path, log: Path
 ) -> None:
-    found = predict(layout, log)
-    assert set(found["model_version"]) == {describe(folder).fingerprint[:12]}
+    result = run("predict", log, "--data-dir", layout.root)
+    found = pd.read_csv(io.StringIO(result.stdout))
+    assert set(found["model_version"]) == {read_description(folder).fingerprint[:12]}
     assert set(found["data_source"]) == {"real"}
+    assert_says(result.stderr, "no version is champion", str(folder))
 
 
 def test_the_champion_answers_where_there_is_one(
@@ -76,9 +77,32 @@ def test_the_champion_answers_where_there_is_one(
     assert set(predict(layout, log)["model_version"]) == {"1"}
 
 
+@pytest.mark.parametrize("command", ["predict", "serve"])
+def test_a_registry_that_does_not_answer_is_refused(
+    layout: DataLayout, log: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        uri = f"http://127.0.0.1:{unused.getsockname()[1]}"
+    monkeypatch.setenv(TRACKING_URI_VARIABLE, uri)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    result = run(command, *([log] if command == "predict" else []), "--data-dir", layout.root)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert_says(result.stderr, uri, "champion", "--model")
+
+
+def test_a_damaged_registry_is_refused(layout: DataLayout, log: Path, tmp_path: Path) -> None:
+    data = Path(shutil.copytree(layout.root, tmp_path / "data"))
+    (data / "mlflow").mkdir()
+    (data / "mlflow" / "mlflow.db").write_bytes(b"no database" * 100)
+    result = run("predict", log, "--data-dir", data)
+    assert result.exit_code == 1
+    assert_says(result.stderr, "mlflow.db", "--model")
+
+
 def test_the_documented_request_is_the_example() -> None:
     text = (Path(skip_pipeline.__file__).parents[1] / "docs" / "request.json").read_text()
-    assert json.loads(text) == {"dataframe_records": request_example().to_dict("records")}
+    assert json.loads(text) == {"dataframe_records": [EXAMPLE]}
 
 
 @pytest.mark.parametrize("name", ["scores.csv", "scores.parquet"])
@@ -109,7 +133,7 @@ def test_scores_go_to_a_file(folder: Path, log: Path, tmp_path: Path, name: str)
         (("log.csv", "--model", "."), ("no served model",)),
     ],
 )
-def test_what_cannot_be_done_is_one_line(
+def test_a_refusal_is_one_line(
     layout: DataLayout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple, parts: tuple
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -128,7 +152,7 @@ def test_what_cannot_be_done_is_one_line(
     assert "Traceback" not in result.output
 
 
-def test_a_file_that_cannot_be_written_leaves_what_was_there(
+def test_a_file_that_cannot_be_written_stays_as_it_was(
     folder: Path, log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_arguments: object) -> None:
@@ -144,7 +168,7 @@ def test_a_file_that_cannot_be_written_leaves_what_was_there(
     assert {path.name for path in tmp_path.glob("*scores*")} == {"scores.csv"}
 
 
-def test_ids_are_shown_as_they_are_and_do_nothing_to_a_terminal() -> None:
+def test_ids_are_shown_without_markup_or_control_characters() -> None:
     table = pa.table(
         {"session_id": ["[/red]", "a\x1b[2Jb"], "p_skip": [0.5, 0.25], "track_id": [None, "[b]t"]}
     )
@@ -154,25 +178,6 @@ def test_ids_are_shown_as_they_are_and_do_nothing_to_a_terminal() -> None:
     text = console.file.getvalue()
     assert_says(text, "[/red]", "a\ufffd[2Jb", "0.250", "[b]t")
     assert "\x1b" not in text
-
-
-PROGRAM = """
-import sys, typer
-from skip_pipeline.cli.serving import register
-app = typer.Typer()
-register(app)
-app(sys.argv[1:], standalone_mode=False)
-print(*(name for name in ("tensorflow", "keras", "dagster") if name in sys.modules), file=sys.stderr)
-"""
-
-
-def test_the_champion_answers_without_tensorflow_or_dagster(
-    layout: DataLayout, log: Path, registry: Registry
-) -> None:
-    words = [sys.executable, "-c", PROGRAM, "predict", str(log), "--data-dir", str(layout.root)]
-    environment = os.environ | {TRACKING_URI_VARIABLE: registry.uri}
-    result = subprocess.run(words, capture_output=True, text=True, check=True, env=environment)
-    assert result.stderr.splitlines()[-1] == ""
 
 
 def test_serving_without_a_champion_is_refused(layout: DataLayout) -> None:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import mlflow
 import pandas as pd
@@ -20,11 +21,11 @@ from skip_pipeline import serving
 from skip_pipeline.defs.served_model import RegisteredModel
 from skip_pipeline.errors import MissingInputError
 from skip_pipeline.serving import ServedModel
-from skip_pipeline.serving.example import request_example
+from skip_pipeline.serving.example import EXAMPLE
 from skip_pipeline.serving.follow import Follower
 from skip_pipeline.settings import MODEL_NAME, DataLayout
 from skip_pipeline_tests.builders import TRACKS, assert_says, refusal
-from skip_pipeline_tests.serving.registry import Registry
+from skip_pipeline_tests.serving.registry import Registry, track_to
 from skip_pipeline_tests.serving.small_models import SESSIONS, pack, request
 from skip_pipeline_tests.serving.test_server import asked_all_along, eventually, running
 
@@ -33,7 +34,7 @@ URI = f"models:/{MODEL_NAME}@champion"
 
 @pytest.fixture(scope="module")
 def loaded(registry: Registry) -> Any:
-    mlflow.set_tracking_uri(registry.uri)
+    track_to(registry.uri)
     path = list(sys.path)
     yield mlflow.pyfunc.load_model(URI)
     sys.path[:] = path  # MLflow puts the code that travels with the model before all other
@@ -79,34 +80,29 @@ def test_the_signature_is_typed_and_the_example_fits_it(loaded: Any) -> None:
         ("known_track", "boolean"),
         ("data_source", "string"),
     ]
-    assert loaded.predict(request_example())["known_track"].tolist() == [False]
+    assert loaded.predict(pd.DataFrame([EXAMPLE]))["known_track"].tolist() == [False]
 
 
 @pytest.mark.parametrize(
-    ("changes", "reason"),
+    ("frame", "reason"),
     [
-        ({"history": []}, "history is a list of 0"),
-        ({"history": [{}]}, "history[0].session_position is missing"),
-        ({"history": "played"}, "list"),
-        ({"next_track_id": ""}, "next_track_id is ''"),
-        ({"next_track_id": 5}, "next_track_id"),
-        ({"next_track_id": None, "next_track": {"tempo": math.nan}}, "next_track.duration is missing"),
-        ({"next_track": {"tempo": 120.0}}, "next_track"),
-        ({"history": [*SESSIONS[0][:3], *SESSIONS[1][3:6]]}, "history[3].session_id is 's1', expected 's0'"),
+        (asked(history=[]), "history is a list of 0"),
+        (asked(history="played"), "list"),
+        (asked(next_track_id=5), "next_track_id"),
+        (asked(next_track_id=None, next_track={"tempo": math.nan}), "next_track.duration is missing"),
+        (
+            asked(history=[*SESSIONS[0][:3], *SESSIONS[1][3:6]]),
+            "history[3].session_id is 's1', expected 's0'",
+        ),
+        (asked().drop(columns="next_track_id"), "next_track_id"),
     ],
 )
-def test_a_bad_frame_is_an_invalid_parameter(loaded: Any, changes: dict, reason: str) -> None:
+def test_a_bad_frame_is_an_invalid_parameter(loaded: Any, frame: pd.DataFrame, reason: str) -> None:
     with pytest.raises(MlflowException) as caught:
-        loaded.predict(asked(**changes))
+        loaded.predict(frame)
     assert caught.value.error_code == "INVALID_PARAMETER_VALUE"
     assert caught.value.get_http_status_code() == 400
     assert reason in caught.value.message
-
-
-def test_a_missing_column_is_an_invalid_parameter(loaded: Any) -> None:
-    with pytest.raises(MlflowException, match="next_track_id") as caught:
-        loaded.predict(asked().drop(columns="next_track_id"))
-    assert caught.value.get_http_status_code() == 400
 
 
 NAMES = ("session_id", "history", "next_track_id")
@@ -155,11 +151,18 @@ def test_it_loads_without_tensorflow_and_with_its_own_code(registry: Registry, t
     assert lines[2].endswith("artifacts/code/skip_pipeline/__init__.py")
 
 
-def test_it_requires_neither_tensorflow_nor_dagster(registry: Registry) -> None:
-    mlflow.set_tracking_uri(registry.uri)
-    file = mlflow.pyfunc.get_model_dependencies(URI)
-    names = {line.split("==")[0] for line in Path(file).read_text().split()}
-    assert names == {"mlflow", "numpy", "pandas", "pyarrow", "scipy", "onnxruntime", "filelock"}
+def test_a_version_holds_what_serving_imports_and_nothing_else(registry: Registry, loaded: Any) -> None:
+    uri = registry.client.get_model_version_download_uri(MODEL_NAME, "1")
+    code = Path(unquote(urlsplit(uri).path)) / "code" / "skip_pipeline"
+    modules = {path.relative_to(code).as_posix() for path in code.rglob("*.py")}
+    assert {"__init__.py", "serving/pyfunc_model.py", "serving/requests.py", "schema.py"} < modules
+    folders = {name.partition("/")[0] for name in modules}
+    assert not folders & {"world", "report", "nightly", "defs", "cli", "networks", "baselines"}
+    required = {
+        line.split("==")[0] for line in Path(mlflow.pyfunc.get_model_dependencies(URI)).read_text().split()
+    }
+    assert {"mlflow", "onnxruntime", "pydantic"} < required
+    assert not required & {"tensorflow", "keras", "dagster", "fastapi"}
 
 
 def test_logging_leaves_the_search_path_alone(registry: Registry, folder: Path) -> None:
@@ -214,12 +217,15 @@ def test_no_request_fails_while_the_champion_goes_back_and_forth(
     assert set(seen) == {"1", other}
 
 
-def test_no_champion_is_said(registry: Registry) -> None:
+def test_no_champion_is_refused(registry: Registry) -> None:
+    assert RegisteredModel(registry.uri).exists()
+    assert not RegisteredModel(registry.uri, alias="nobody").exists()
+    assert not RegisteredModel(registry.uri, name="no_model").exists()
     message = refusal(MissingInputError, lambda: RegisteredModel(registry.uri, alias="nobody").current())
     assert_says(message, "no version of skip_model called nobody", registry.uri)
 
 
-def test_a_version_that_is_no_served_model_is_said(registry: Registry, tmp_path: Path) -> None:
+def test_a_version_without_a_served_model_is_refused(registry: Registry, tmp_path: Path) -> None:
     model = registry.client.create_model_version(MODEL_NAME, tmp_path.as_uri())
     source = RegisteredModel(registry.uri)
 
@@ -232,7 +238,7 @@ def test_a_version_that_is_no_served_model_is_said(registry: Registry, tmp_path:
     registry.client.delete_model_version(MODEL_NAME, str(model.version))
 
 
-def test_a_store_that_does_not_answer_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_that_does_not_answer_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     source = RegisteredModel("http://user:secret@127.0.0.1:9")
     message = refusal(MissingInputError, source.current)

@@ -11,7 +11,7 @@ from skip_pipeline.bundles.records import UNKNOWN, circumstances
 from skip_pipeline.errors import BadInputError
 from skip_pipeline.serving import ServedModel
 from skip_pipeline.serving.batch import prediction_table
-from skip_pipeline.serving.requests import USED, sessions_of_columns, sessions_of_records
+from skip_pipeline.serving.requests import USED, sessions_of_frame, sessions_of_records
 from skip_pipeline_tests.builders import TRACKS, assert_says, refusal, session
 from skip_pipeline_tests.serving.small_models import request
 
@@ -119,7 +119,12 @@ BAD = {
     "feature is true": (features(tempo=True), "next_track.tempo is True"),
     "feature beyond float32": (features(tempo=1e39), "next_track.tempo is 1e+39"),
     "key beyond its type": (features(key=128), "next_track.key is 128", "a whole number"),
+    "feature beyond any float": (features(tempo=10**400), "next_track.tempo is 1000", "a finite number"),
     "mode is a number": (features(mode=1), "next_track.mode is 1"),
+    "surrogate as a session": (asked(session_id="\ud800"), "session_id is '\\ud800'", "lone surrogates"),
+    "surrogate as a track": (asked(next_track_id="\udfff"), "next_track_id is '\\udfff'", "surrogates"),
+    "surrogate as a level": (row_changed(3, context_type="\ud800"), "context_type is '\\ud800'", "surrog"),
+    "surrogate in a name": (asked(**{"\ud800": 1}), "has '\\ud800', expected session_id, history and"),
 }
 
 
@@ -174,13 +179,13 @@ def test_whatever_a_field_holds_is_scored_or_refused(model: ServedModel, place: 
         ([asked(next_trak={})], "session 0 of the request has 'next_trak'"),
     ],
 )
-def test_a_request_that_is_no_list_of_sessions_is_refused(records: object, part: str) -> None:
+def test_a_request_that_is_not_a_list_of_sessions_is_refused(records: object, part: str) -> None:
     assert_says(refusal(BadInputError, lambda: sessions_of_records(records)), part, "Correct the request")
 
 
-def test_columns_without_sessions_are_refused() -> None:
+def test_a_frame_without_rows_is_refused() -> None:
     nothing: dict[str, list] = {"session_id": [], "history": [], "next_track_id": []}
-    assert_says(refusal(BadInputError, lambda: sessions_of_columns(nothing)), "no session")
+    assert_says(refusal(BadInputError, lambda: sessions_of_frame(nothing)), "holds []", "list of sessions")
 
 
 def test_the_session_and_row_at_fault_are_named_among_many() -> None:
@@ -200,7 +205,7 @@ def test_unknown_levels_are_all_zeros_and_counted(model: ServedModel) -> None:
     assert model.score(sessions).unknown_levels == 2
 
 
-def test_numbers_may_spell_flags_and_numpy_may_hold_values() -> None:
+def test_flags_may_be_numbers_and_a_frame_may_hold_numpy_values() -> None:
     plain = sessions_of_records([asked()])
     other = asked()
     for row in other["history"]:
@@ -211,10 +216,11 @@ def test_numbers_may_spell_flags_and_numpy_may_hold_values() -> None:
         row["hist_user_behavior_n_seekfwd"] = np.int64(row["hist_user_behavior_n_seekfwd"])
         row["session_position"] = np.int8(row["session_position"])
     other["history"] = np.array(other["history"])
-    np.testing.assert_array_equal(sessions_of_records([other]).rows, plain.rows)
+    frame = {name: [value] for name, value in other.items()}
+    np.testing.assert_array_equal(sessions_of_frame(frame).rows, plain.rows)
 
 
-def test_columns_that_the_network_does_not_see_are_not_looked_at() -> None:
+def test_columns_that_the_network_does_not_use_are_ignored() -> None:
     record = asked()
     for row in record["history"]:
         row |= {"hour_of_day": "noon", "date": None, "premium": 7, "mood": "good"}
@@ -228,7 +234,7 @@ def test_a_session_may_be_scored_with_several_next_tracks(model: ServedModel) ->
     assert scores.known_track.all()
 
 
-def test_whether_the_next_track_is_known_is_said(model: ServedModel) -> None:
+def test_known_track_is_true_for_tracks_in_the_table_and_for_given_features(model: ServedModel) -> None:
     records = [
         asked(next_track_id="t_01"),
         asked(next_track_id="t_new"),
@@ -239,7 +245,7 @@ def test_whether_the_next_track_is_known_is_said(model: ServedModel) -> None:
     assert model.score_records(records).known_track.tolist() == [True, False, True, True, False]
 
 
-def test_given_features_of_a_known_track_stand_as_that_track_but_for_its_code(model: ServedModel) -> None:
+def test_given_features_equal_those_of_the_table_except_for_the_code(model: ServedModel) -> None:
     known, given = (
         model.inputs(sessions_of_records([r]))["last_track"]
         for r in (asked(next_track_id="t_01"), features())
@@ -248,7 +254,7 @@ def test_given_features_of_a_known_track_stand_as_that_track_but_for_its_code(mo
     assert given[0, 0] == model.tracks.neutral[0]
 
 
-def test_only_an_id_that_was_given_comes_back(model: ServedModel) -> None:
+def test_a_prediction_has_the_next_tracks_id_or_none(model: ServedModel) -> None:
     sessions = sessions_of_records([asked(next_track_id="t_01"), features()])
     assert sessions.next_track_ids == ["t_01", None]
     table = prediction_table(sessions, model.score(sessions), "1")

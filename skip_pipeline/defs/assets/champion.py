@@ -28,7 +28,7 @@ from skip_pipeline.defs.tracking import MlflowTracker
 from skip_pipeline.defs.tracking_guard import LONGEST_REASON
 from skip_pipeline.errors import ContractError, MissingInputError, SkipPipelineError
 from skip_pipeline.nightly.promotion_record import PROMOTION_FILE, PROMOTION_PAGE, Promotion
-from skip_pipeline.serving.package import SERVED_MODEL
+from skip_pipeline.serving.model_folder import SERVED_MODEL
 from skip_pipeline.settings import OWNER, DataLayout
 from skip_pipeline.storage import Manifest, publish, read_manifest, write_json
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from skip_pipeline.bundles.gather import Bundle
     from skip_pipeline.nightly.promotion import Candidate, Decision, Parting, Unusable
     from skip_pipeline.report.html import RunLink
-    from skip_pipeline.serving.packed import PackedModel
+    from skip_pipeline.serving import ServedModel
 
 
 @dg.asset(
@@ -62,9 +62,9 @@ def champion_model(
         before = read_manifest(layout.bundles, made_by="tensor_bundles")
         describe.log_bundles(run, before, layout.bundles, context="promotion")
 
-        from skip_pipeline.serving.packed import PackedModel
+        from skip_pipeline.serving import load
 
-        model = PackedModel(layout.model / SERVED_MODEL)
+        model = load(layout.model / SERVED_MODEL)
         if model.bundles != before.fingerprint:
             raise ContractError(
                 f"{layout.model / SERVED_MODEL} was trained on other bundles than those in {layout.bundles}; "
@@ -117,7 +117,7 @@ def _registry(tracker: MlflowTracker) -> Registry:
 
 
 def _version(
-    tracker: MlflowTracker, run: TrackedMaterialization, layout: DataLayout, model: "PackedModel"
+    tracker: MlflowTracker, run: TrackedMaterialization, layout: DataLayout, model: "ServedModel"
 ) -> str:
     """Version of today's model."""
     if run.run_id is None:
@@ -133,7 +133,7 @@ def _version(
 
 
 def _promote(
-    registry: Registry, challenger: str, model: "PackedModel", layout: DataLayout, before: Manifest
+    registry: Registry, challenger: str, model: "ServedModel", layout: DataLayout, before: Manifest
 ) -> Promotion:
     """Judge a challenger and move the aliases; for one that was judged before, none is moved."""
     tags, aliases = registry.tags(challenger), registry.aliases()
@@ -167,17 +167,17 @@ def _judge(
     registry: Registry,
     challenger: str,
     opponent: str,
-    model: "PackedModel",
+    model: "ServedModel",
     layout: DataLayout,
     before: Manifest,
 ) -> "tuple[Decision, int]":
     """The decision, and on how many test sessions it was made."""
     from skip_pipeline.nightly.promotion import decide
-    from skip_pipeline.serving.packed import todays_track_ids
+    from skip_pipeline.serving.pack import track_table_ids
 
     bundles = open_bundles(layout.bundles)
     test = bundles["test"]
-    tracks = todays_track_ids(layout)
+    tracks = track_table_ids(layout)
     decision = decide(
         test.not_skipped,
         _candidate(f"version {challenger}", model, test, tracks),
@@ -188,10 +188,10 @@ def _judge(
     return decision, test.sessions
 
 
-def _candidate(name: str, model: "PackedModel", test: "Bundle", tracks: "np.ndarray") -> "Candidate":
+def _candidate(name: str, model: "ServedModel", test: "Bundle", tracks: "np.ndarray") -> "Candidate":
     from skip_pipeline.nightly.promotion import Candidate
 
-    return Candidate(name, model.data_source, model.predict(test, tracks), model.threshold)
+    return Candidate(name, model.data_source, model.predict_bundle(test, tracks), model.threshold)
 
 
 def _champion(
@@ -203,12 +203,12 @@ def _champion(
         MissingInputError: its store does not answer, which is no reason to replace it.
     """
     from skip_pipeline.nightly.promotion import Unusable
-    from skip_pipeline.serving.packed import PackedModel
+    from skip_pipeline.serving import load
 
     name = f"version {version}"
     try:
         with registry.fetched(version) as folder:
-            return _candidate(name, PackedModel(folder), test, tracks)
+            return _candidate(name, load(folder), test, tracks)
     except SkipPipelineError as refusal:
         registry.check_reachable(version)
         known = registry.tags(version).get(DATA_SOURCE)

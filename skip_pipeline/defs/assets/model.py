@@ -18,7 +18,8 @@ from skip_pipeline.defs.tracked_materialization import TrackedMaterialization
 from skip_pipeline.defs.tracking import MlflowTracker
 from skip_pipeline.nightly.reference import write_reference
 from skip_pipeline.nightly.window import shards_in_window
-from skip_pipeline.serving import package
+from skip_pipeline.serving.model_folder import DESCRIPTION, SERVED_MODEL
+from skip_pipeline.serving.pack import pack
 from skip_pipeline.settings import (
     CALIBRATION_FILE,
     DEFAULT_PRESET,
@@ -151,8 +152,8 @@ def trained_model(
             difference = export.check_exported(trained.network, p_validation, bundles["validation"])
             calibration = calibrate.fit(bundles["validation"].not_skipped, p_validation)
             write_json(staging.path(CALIBRATION_FILE), calibration.to_json())
-            served = staging.path(f"{package.SERVED_MODEL}/{package.DESCRIPTION}").parent
-            package.pack(
+            served = staging.path(f"{SERVED_MODEL}/{DESCRIPTION}").parent
+            pack(
                 served,
                 layout,
                 network=staging.path(ONNX_FILE),
@@ -181,7 +182,7 @@ def trained_model(
         run.artifact(layout.model / HISTORY_FILE)
         run.image(curves, "training_curves")
         _log_network(run, trained.network, settings, before.data_source)
-        _log_served_model(run, layout.model / package.SERVED_MODEL, settings)
+        _log_served_model(run, layout.model / SERVED_MODEL, settings)
     best = trained.history[trained.best_epoch - 1]
     metadata: describe.Metadata = {
         "preset": dg.MetadataValue.text(settings.preset),

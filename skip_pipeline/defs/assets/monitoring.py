@@ -83,7 +83,7 @@ def data_drift(
 def _night(registry: Registry, layout: DataLayout, source: DataSource) -> tuple[Night, str | None]:
     """The night, and the version that it was compared with."""
     from skip_pipeline.nightly.reference import read_reference
-    from skip_pipeline.serving.packed import PackedModel
+    from skip_pipeline.serving import load
 
     version = None
     try:
@@ -91,7 +91,7 @@ def _night(registry: Registry, layout: DataLayout, source: DataSource) -> tuple[
         if version is None:
             return not_compared("there is no champion yet", alarm=False), None
         with registry.fetched(version) as folder:
-            reference, champion = read_reference(folder), PackedModel(folder)
+            reference, champion = read_reference(folder), load(folder)
             if reference.data_source != source:
                 why = f"version {version} was trained on {reference.data_source} data, and this is {source}"
                 return not_compared(why, alarm=True), version

@@ -13,11 +13,10 @@ from skip_pipeline.defs.served_model import CHAMPION
 from skip_pipeline.defs.tracking import MlflowTracker
 from skip_pipeline.errors import RefusedError
 from skip_pipeline.raw.folder import data_source
-from skip_pipeline.serving import batch
-from skip_pipeline.serving import describe as describe_model
+from skip_pipeline.serving import batch, read_description
 from skip_pipeline.serving.follow import VERSION_LENGTH
 from skip_pipeline.serving.logs import log_pairs
-from skip_pipeline.serving.package import SERVED_MODEL
+from skip_pipeline.serving.model_folder import SERVED_MODEL
 from skip_pipeline.settings import OWNER, TEST_SET, DataLayout
 
 
@@ -80,11 +79,11 @@ def _model(registry: Registry, layout: DataLayout) -> Iterator[tuple[Path, str]]
     version = registry.aliases().get(CHAMPION)
     if version is not None:
         with registry.fetched(version) as champion:
-            if not real or describe_model(champion).data_source == "real":
+            if not real or read_description(champion).data_source == "real":
                 yield champion, version
                 return
     latest = layout.model / SERVED_MODEL
-    described = describe_model(latest)
+    described = read_description(latest)
     if real and described.data_source == "synthetic":
         raise RefusedError(
             f"{latest} was trained on synthetic data, expected a model of real data for the real sessions in "

@@ -8,7 +8,8 @@ import pytest
 
 from skip_pipeline import schema, serving
 from skip_pipeline.errors import ContractError, MissingInputError
-from skip_pipeline.serving.package import vocabulary
+from skip_pipeline.serving.model_folder import vocabulary
+from skip_pipeline.serving.pack import pack as pack_folder
 from skip_pipeline.settings import DataLayout
 from skip_pipeline.storage import read_json, write_json
 from skip_pipeline_tests.builders import assert_says, refusal
@@ -21,8 +22,8 @@ def own(folder: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(folder, tmp_path / "own"))
 
 
-def test_a_packed_model_is_plain_files_described(folder: Path) -> None:
-    described = serving.describe(folder)
+def test_a_packed_model_is_plain_files_with_a_description(folder: Path) -> None:
+    described = serving.read_description(folder)
     names = {record.name for record in described.files}
     assert {path.name for path in folder.iterdir()} == names | {"served_model.json"}
     assert {Path(name).suffix for name in names} == {".onnx", ".json", ".npy"}
@@ -39,11 +40,11 @@ def test_the_arrays_are_mapped(folder: Path) -> None:
 def test_equal_input_is_an_equal_model(layout: DataLayout, folder: Path, tmp_path: Path) -> None:
     onnx = tmp_path / "network.onnx"
     onnx.write_bytes(network())
-    again = serving.pack(tmp_path / "again", layout, network=onnx, calibration=None, preset="fast")
-    assert again.fingerprint == serving.describe(folder).fingerprint
+    again = pack_folder(tmp_path / "again", layout, network=onnx, calibration=None, preset="fast")
+    assert again.fingerprint == serving.read_description(folder).fingerprint
 
 
-def test_calibration_corrects_what_the_network_says(layout: DataLayout, tmp_path: Path) -> None:
+def test_calibration_corrects_the_networks_probabilities(layout: DataLayout, tmp_path: Path) -> None:
     own = DataLayout(Path(shutil.copytree(layout.root, tmp_path / "data")))
     records = [request(rows) for rows in SESSIONS]
     plain = 1 - serving.load(pack(own)).score_records(records).p_skip
@@ -100,7 +101,7 @@ def test_a_file_of_another_model_is_named(own: Path) -> None:
     content[-1] ^= 1
     (own / "tracks.npy").write_bytes(content)
     message = refusal(ContractError, lambda: serving.load(own))
-    assert_says(message, "tracks.npy", f"{len(content)} bytes and SHA-256", "as served_model.json says")
+    assert_says(message, "tracks.npy", f"{len(content)} bytes and SHA-256", "in served_model.json")
 
 
 def rewrite(own: Path, name: str, content: bytes) -> None:
@@ -159,10 +160,10 @@ def test_pickles_are_refused(own: Path, tmp_path: Path) -> None:
     assert_says(refusal(ContractError, lambda: serving.load(own)), "track_ids.npy is not a readable array")
 
 
-def test_a_network_that_is_none_is_not_packed(layout: DataLayout, tmp_path: Path) -> None:
+def test_a_damaged_network_is_not_packed(layout: DataLayout, tmp_path: Path) -> None:
     (tmp_path / "network.onnx").write_bytes(b"no network")
     with pytest.raises(ContractError, match="cannot be read as an ONNX model"):
-        serving.pack(
+        pack_folder(
             tmp_path / "made", layout, network=tmp_path / "network.onnx", calibration=None, preset="fast"
         )
     assert not (tmp_path / "made" / "served_model.json").exists()
