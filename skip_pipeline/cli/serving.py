@@ -53,8 +53,8 @@ def serve(
 ) -> None:
     """Serve the champion over HTTP until Ctrl-C, and change models when the alias moves.
 
-    Requests and answers are JSON as in MLflow's own scoring server: POST /invocations, GET /ping. GET /version
-    names the model, GET /docs shows the schema.
+    Requests and answers are JSON as in MLflow's own scoring server: POST /invocations, GET /ping. GET
+    /version names the model, GET /docs shows the schema.
     """
     from skip_pipeline.serving.bounds import ServerSettings
     from skip_pipeline.serving.follow import FolderSource, Follower

@@ -158,7 +158,7 @@ class Session(BaseModel):
         try:
             session = validate(record)
         except ValidationError as refused:
-            fault: str | None = _fault_of_value(refused.errors(include_url=False)[0])
+            fault: str | None = _fault_of_value(refused.errors(include_url=False)[0], record)
         else:
             fault = _next_track_fault(session, record) or _history_fault(session)
         if fault is not None:
@@ -176,9 +176,12 @@ def _wrong_names(record: Mapping[Any, Any]) -> str | None:
     return None if extra is None else f"has {_shown(extra)}"
 
 
-def _fault_of_value(error: ErrorDetails) -> str:
+def _fault_of_value(error: ErrorDetails, record: Mapping[str, Any]) -> str:
     """A fault from pydantic's error about one value."""
     place, value = error["loc"], None if error["type"] == "missing" else error["input"]
+    history = record["history"]
+    if place[0] == "history" and isinstance(history, list) and len(history) > schema.STEPS:
+        place, value = ("history",), history  # rather than the first wrong row of too many
     match place:
         case ("history", row, str(column), *_):
             field, expected = f"history[{row}].{column}", _COLUMNS[column].__metadata__[0].description
@@ -355,11 +358,16 @@ def sessions_of_frame(columns: Mapping[str, Sequence[Any]]) -> Sessions:
     return sessions_of_records([dict(zip(columns, row, strict=True)) for row in rows])
 
 
+_PLAIN: Final = frozenset((str, int, float, bool, type(None)))
+
+
 def _plain(value: Any) -> Any:
     """A value with Python's own numbers and lists in place of NumPy's."""
     if isinstance(value, np.ndarray | np.generic):
         value = value.tolist()
     if isinstance(value, Mapping):
+        if _PLAIN.issuperset(map(type, value.values())):
+            return value  # most rows; a call for each of their values would take four times as long
         return {name: _plain(inner) for name, inner in value.items()}
     return [_plain(inner) for inner in value] if isinstance(value, list | tuple) else value
 

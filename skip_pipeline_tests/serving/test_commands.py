@@ -1,7 +1,10 @@
 import io
 import json
+import os
 import shutil
+import signal
 import socket
+import threading
 from pathlib import Path
 
 import pandas as pd
@@ -19,6 +22,7 @@ from skip_pipeline.settings import TRACKING_URI_VARIABLE, DataLayout
 from skip_pipeline_tests.builders import assert_says, deliver, session
 from skip_pipeline_tests.serving.registry import Registry
 from skip_pipeline_tests.serving.small_models import SESSIONS, deliver_test_set, request
+from skip_pipeline_tests.serving.test_server import Client, eventually
 
 app = typer.Typer()
 register(app)
@@ -190,3 +194,34 @@ def test_serving_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
     result = run("serve", "--model", tmp_path)
     assert result.exit_code == 1
     assert_says(result.stderr, "holds no served model")
+
+
+def test_serve_answers_until_ctrl_c(folder: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    statuses: list[int] = []
+
+    def answers() -> bool:
+        client = Client(port)
+        try:
+            statuses.append(client.send("GET", "/ping")[0])
+        except OSError:
+            return False
+        client.close()
+        return True
+
+    def stop() -> None:
+        if eventually(answers):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=stop)
+    thread.start()
+    try:
+        result = run("serve", "--model", folder, "--port", port)
+    finally:
+        thread.join()
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    assert (result.exit_code, statuses) == (0, [200])
+    assert_says(result.stdout, "Serving version", "real data", f"http://127.0.0.1:{port}/invocations")

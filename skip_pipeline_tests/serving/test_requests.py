@@ -50,6 +50,7 @@ BAD = {
         "history is a list of 20",
         "1 to 19",
     ),
+    "50 wrong rows": (asked(history=[1] * 50), "history is a list of 50"),
     "history is text": (asked(history="played"), "history is 'played'"),
     "history is missing": (asked(history=None), "history is missing"),
     "no longer than its history": (
