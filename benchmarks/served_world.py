@@ -168,7 +168,7 @@ def cut_test_set(raw: Path, _folder: Path) -> Made:
 
 
 def register(data: Path, folder: Path) -> Made:
-    """Register a second version of the served model and an empty model; set the alias on version 1 of both."""
+    """Register a second version of the served model, and an empty model; point the aliases to version 1."""
     import mlflow
 
     from skip_pipeline.defs.served_model import CHAMPION, log_served_model
