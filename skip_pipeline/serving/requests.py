@@ -51,7 +51,10 @@ _REMEDY: Final = "Correct the request"
 
 # --- Values -------------------------------------------------------------------------------------------------
 
-_TEXT = "a text that is not empty"
+_TEXT: Final = "a text that is not empty"
+_HISTORY: Final = f"a list of 1 to {schema.STEPS} earlier tracks"
+_NEXT_TRACK_ID: Final = f"{_TEXT}, or the track's features as next_track"
+_NEXT_TRACK: Final = "an object with the features' columns"
 _Text = Annotated[str, Field(strict=True, min_length=1, description=_TEXT)]
 _Flag = Annotated[
     Annotated[bool, Field(strict=True)] | Annotated[int, Field(strict=True, ge=0, le=1)],
@@ -122,29 +125,17 @@ class Session(BaseModel):
     columns are ignored. The next track is given by its id, or by its raw features.
     """
 
-    model_config = ConfigDict(
-        json_schema_extra={"additionalProperties": False}
-    )  # `_wrong_names` refuses them
+    model_config = ConfigDict(json_schema_extra={"additionalProperties": False})
 
     session_id: _Text
     history: Annotated[
-        list[Play],
-        FailFast(),
-        Field(
-            min_length=1,
-            max_length=schema.STEPS,
-            description=f"a list of 1 to {schema.STEPS} earlier tracks",
-        ),
+        list[Play], FailFast(), Field(min_length=1, max_length=schema.STEPS, description=_HISTORY)
     ]
     next_track_id: Annotated[
-        _Text | None,
-        BeforeValidator(_none_for_nan),
-        Field(description=f"{_TEXT}, or the track's features as next_track"),
+        _Text | None, BeforeValidator(_none_for_nan), Field(description=_NEXT_TRACK_ID)
     ] = None
     next_track: Annotated[
-        TrackFeatures | None,
-        BeforeValidator(_none_for_nan),
-        Field(description="an object with the features' columns"),
+        TrackFeatures | None, BeforeValidator(_none_for_nan), Field(description=_NEXT_TRACK)
     ] = None
 
     @model_validator(mode="wrap")
@@ -201,8 +192,7 @@ def _next_track_fault(session: Session, record: Mapping[str, Any]) -> str | None
     if (session.next_track is None) != (session.next_track_id is None):
         return None
     if session.next_track is None:
-        expected = Session.model_fields["next_track_id"].description
-        return f"next_track_id is {_found(record.get('next_track_id'))}, expected {expected}"
+        return f"next_track_id is {_found(record.get('next_track_id'))}, expected {_NEXT_TRACK_ID}"
     return (
         f"next_track_id is {_shown(session.next_track_id)} beside next_track, expected either the id of a "
         "track, or its features as next_track"
