@@ -1,4 +1,4 @@
-"""A model that does nothing, as a file that MLflow runs: what its server costs by itself."""
+"""A model that does nothing, to measure what MLflow's server costs by itself."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from mlflow.pyfunc.model import PythonModel
 
 
 class EmptyModel(PythonModel):
-    """Says 0 of every row."""
+    """Gives 0 for every row."""
 
     def predict(self, context: Any, model_input: Any, params: dict[str, Any] | None = None) -> list[float]:  # noqa: ARG002 - MLflow's interface
         """See the class."""

@@ -1,8 +1,8 @@
-"""Requests at a fixed rate, whatever the server does, and how long each waited for its answer.
+"""A load generator: requests at a fixed rate, and the time until each was answered.
 
-Arrivals follow a schedule and do not wait for earlier answers (an open loop), and a request's time counts
-from the moment at which it was due, so that a server that falls behind is seen to. The generator is a process
-of its own; it shares the machine's cores with the server.
+Requests follow a schedule and do not wait for earlier answers (an open loop). The time of a request counts
+from the moment at which it was due, so that the delay of a server that falls behind is included. The
+generator is a process of its own; it shares the machine's cores with the server.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ FIGURES: Final = "load.json"
 
 @dataclass(frozen=True)
 class Load:
-    """What became of the requests of one run.
+    """Outcomes of the requests of one run.
 
     Attributes:
         rate: requests a second, as scheduled.
@@ -135,7 +135,7 @@ async def _offer(url: str, bodies: Sequence[bytes], rate: float, number: int) ->
 
 
 async def _warm(session: aiohttp.ClientSession, url: str, body: bytes) -> None:
-    """Open some connections, and have the server used to requests of this size."""
+    """Open some connections, and send requests before the clock starts."""
     for _ in range(3):
         await asyncio.gather(*(_post(session, url, body) for _ in range(8)), return_exceptions=True)
 
@@ -146,6 +146,6 @@ async def _post(session: aiohttp.ClientSession, url: str, body: bytes) -> None:
 
 
 def _version(content: bytes) -> str:
-    """The model version that an answer names; MLflow's own server names none."""
+    """The model version in an answer; empty for MLflow's own server, which names none."""
     rows: list[dict[str, Any]] = json.loads(content)["predictions"]
     return str(rows[0].get("model_version", ""))

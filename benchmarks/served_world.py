@@ -1,4 +1,4 @@
-"""What serving is measured on: a synthetic world, a model trained on it, a registry, and a test set.
+"""Data for the serving benchmark: a synthetic world, a model trained on it, a registry, and a test set.
 
     data/           a data directory: raw files, bundles, ``06_model``, and MLflow's store with two versions
                     of ``skip_model``, the first of them the champion, and an empty model
@@ -42,7 +42,7 @@ OTHERS_ENVIRONMENT: Final = (
     "SKIP_PIPELINE_STORAGE_URL",
     "SKIP_PIPELINE_DATA_DIR",
 )
-"""Variables that would lead to somebody's own store and files."""
+"""Variables that name the user's own store and files."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class ServedWorld:
 
 
 def environment(world: ServedWorld) -> dict[str, str]:
-    """Of processes that use the world's registry; MLflow starts ``uvicorn`` by its bare name."""
+    """Environment of processes that use the world's registry; MLflow starts ``uvicorn`` by its bare name."""
     kept = {name: value for name, value in os.environ.items() if name not in OTHERS_ENVIRONMENT}
     programs = f"{Path(sys.executable).parent}{os.pathsep}{kept.get('PATH', '')}"
     return kept | {
@@ -169,7 +169,7 @@ def cut_test_set(raw: Path, _folder: Path) -> Made:
 
 
 def register(data: Path, folder: Path) -> Made:
-    """A second version of the served model, the alias on the first, and a model that does nothing."""
+    """Register a second version of the served model, and an empty model; point the aliases to version 1."""
     import mlflow
 
     from skip_pipeline.defs.served_model import CHAMPION, log_served_model

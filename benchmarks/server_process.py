@@ -1,4 +1,4 @@
-"""A server as a process that is started, waited for, watched and stopped."""
+"""A server process: started, waited for, measured and stopped."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from benchmarks.measure import ChildFailedError
 from benchmarks.memory import TreeMemory
 
 START_SECONDS: Final = 180.0  # a server without an answer by then is given up; MLflow needs about 10
-STOP_SECONDS: Final = 30.0  # before it is killed
-LOOK_SECONDS: Final = 0.01  # between two attempts, by which the first answer may be seen too late
+STOP_SECONDS: Final = 30.0  # until it is killed
+LOOK_SECONDS: Final = 0.01  # between two attempts; the error of the start time
 ANSWER_SECONDS: Final = 60.0  # of the first answer, once the server has taken the request
 
 
 @dataclass(frozen=True)
 class Server:
-    """One that has answered.
+    """A server that has answered.
 
     Attributes:
         port: on 127.0.0.1.
@@ -113,7 +113,7 @@ def _wait(process: subprocess.Popen[bytes], port: int, body: bytes, started: flo
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    """End the tree: ask the group that was made for it, then kill what is left."""
+    """Stop the process group, then kill what is left of the tree."""
     left = _tree(process.pid)
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGTERM)

@@ -1,11 +1,11 @@
-"""What it costs to serve: start, memory, latency, requests a second, whole files, and changes of the model.
+"""The cost of serving: start, memory, latency, requests a second, whole files, and changes of the model.
 
     python -m benchmarks.serving
     python -m benchmarks.serving --seconds 5 --repetitions 1        # a quick look
 
-Everything is made for the occasion in a temporary folder: a synthetic world, a model trained on it with the
-default preset, an MLflow store with that model as champion. Servers listen on 127.0.0.1 and are stopped. The
-generator of requests is a process of its own on the same cores as the server.
+Everything is made in a temporary folder: a synthetic world, a model trained on it with the default preset,
+and an MLflow store with that model as champion. Servers listen on 127.0.0.1 and are stopped at the end. The
+load generator is a process of its own on the same cores as the server.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ LIMITS: Final[Mapping[str, tuple[str, float]]] = {
     "reload_p99_ms": ("below", 20),
     "batch_sessions_per_second": ("at least", 10_000),
 }
-"""What is demanded of figures; the others are stated."""
+"""Limits of figures; the others have none."""
 
 RATE: Final = 50.0  # requests a second at which latency is judged
 P99_MS: Final = 20.0  # of a rate that is held
 FIRST_STEP: Final = 100.0  # requests a second; doubled until it is not held, then the gap is halved
 HALVINGS: Final = 3  # so that the highest rate held is known to an eighth of it
 HIGHEST: Final = 6_400.0  # more than one generator can offer
-FOLLOW_SECONDS: Final = 60.0  # by which a server that looks every two seconds must have followed the alias
+FOLLOW_SECONDS: Final = 60.0  # in which a server that polls every two seconds must follow the alias
 
 STEPS: Final[Mapping[str, tuple[str, dict[str, Any]]]] = {
     "parse only (pyarrow)": ("parse", {}),
@@ -174,7 +174,7 @@ def _is_held(run: Load) -> bool:
 
 
 def highest_held(is_held: Callable[[float], bool]) -> float:
-    """The highest rate found for which ``is_held`` says yes; 0 if not even the first step is held."""
+    """The highest rate found for which ``is_held`` is true; 0 if the first step is not held."""
     low, high = 0.0, FIRST_STEP
     while high <= HIGHEST and is_held(high):
         low, high = high, high * 2
@@ -185,7 +185,7 @@ def highest_held(is_held: Callable[[float], bool]) -> float:
 
 
 def files(world: ServedWorld, *, repetitions: int) -> tuple[dict[str, Any], dict[str, Summary]]:
-    """Whole log files, in turns, and how the work of a core is spread over its parts.
+    """Whole log files, in turns, and the share of each part in the work of a core.
 
     Returns:
         Headline figures, and a summary of each contender.
@@ -244,7 +244,7 @@ def _own_server(world: ServedWorld) -> Callable[[int], list[str]]:
 
 
 def judged(headline: Mapping[str, float]) -> str:
-    """Each figure, a line each, with what is demanded of it and whether it is so."""
+    """A line for each figure, with its limit and whether it is kept."""
     rows = [(name, value, *_judgement(name, value)) for name, value in headline.items()]
     return "\n".join(
         f"{name:38}{value:>12,}" + (f"   {demand}: {verdict}" if demand else "")
@@ -253,7 +253,7 @@ def judged(headline: Mapping[str, float]) -> str:
 
 
 def page(result: Mapping[str, Any]) -> str:
-    """The same as a page in Markdown."""
+    """The same as Markdown."""
     environment = result["environment"]
     rows = [(name, value, *_judgement(name, value)) for name, value in result["headline"].items()]
     return "\n".join(
@@ -273,7 +273,7 @@ def page(result: Mapping[str, Any]) -> str:
 
 
 def _judgement(name: str, value: float) -> tuple[str, str]:
-    """What is demanded of a figure, and whether it is so; two empty texts where nothing is."""
+    """The limit of a figure and whether it is kept; two empty texts if there is none."""
     if name not in LIMITS:
         return "", ""
     relation, limit = LIMITS[name]

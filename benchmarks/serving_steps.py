@@ -1,6 +1,6 @@
-"""The served model at work in one process, as things to be measured: requests, log files, a moving alias.
+"""Steps that are measured, each in a process of its own: requests, log files, a moving alias.
 
-Each takes a folder to read and one to write to, as ``benchmarks.one_run`` calls them.
+``benchmarks.one_run`` calls each with a folder to read and a folder to write to.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ def _served_version(server: str) -> str:
 
 
 def parse(raw: Path, _folder: Path, **_model: str) -> Made:
-    """The limit: both files of every pair read by pyarrow to their final types, nothing looked at."""
+    """The limit: pyarrow reads both files of every pair to their final types, without any check."""
     tables = [
         pacsv.read_csv(
             path,
@@ -170,6 +170,6 @@ def published(raw: Path, folder: Path, *, model: str, engine: EngineKind = "in_p
 
 
 def start_worker(number: int) -> int:
-    """What a worker does before the clock starts; unpickling it has imported all that scoring needs."""
+    """Occupy a worker before the clock starts; unpickling this function imports what scoring needs."""
     time.sleep(0.3)  # so that the next one goes to, or starts, another worker
     return number

@@ -45,15 +45,16 @@ def serve(
     model: ModelFolder = None,
     host: Annotated[
         str | None,
-        typer.Option(help="Interface; any but loopback lets others in.", show_default="127.0.0.1"),
+        typer.Option(help="Interface; any but loopback is open to other machines.", show_default="127.0.0.1"),
     ] = None,
     port: Annotated[
-        int | None, typer.Option(help="0 for any that is free.", show_default="5001", min=0, max=65_535)
+        int | None, typer.Option(help="0 for any free port.", show_default="5001", min=0, max=65_535)
     ] = None,
 ) -> None:
     """Serve the champion over HTTP until Ctrl-C, and change models when the alias moves.
 
-    It speaks the JSON of MLflow's own scoring server: POST /invocations, GET /ping, GET /version.
+    Requests and answers are JSON as in MLflow's own scoring server: POST /invocations, GET /ping. GET
+    /version names the model, GET /docs shows the schema.
     """
     from skip_pipeline.serving.bounds import ServerSettings
     from skip_pipeline.serving.follow import FolderSource, Follower
@@ -85,8 +86,8 @@ def predict(
     file: Annotated[
         Path,
         typer.Argument(
-            help="JSON as the server takes it; or a log (CSV or parquet) whose sessions' last tracks are "
-            "predicted; or log_prehistory_….csv of the test set, with log_input_….csv beside it."
+            help="A request as JSON; or a log (CSV or parquet), for the last track of every session; "
+            "or log_prehistory_….csv of the test set, with log_input_….csv beside it."
         ),
     ],
     data_dir: DataDir = None,
@@ -94,7 +95,7 @@ def predict(
         Path | None,
         typer.Option(
             help="Folder of a served model.",
-            show_default="the registry's champion, or else the model trained last",
+            show_default="the registry's champion, or the model trained last if there is none",
         ),
     ] = None,
     out: Annotated[
@@ -104,7 +105,7 @@ def predict(
         ),
     ] = None,
 ) -> None:
-    """Say how likely each session's next track is to be skipped."""
+    """Predict how likely each session's next track is to be skipped."""
     from skip_pipeline.serving.batch import prediction_table
     from skip_pipeline.serving.follow import FolderSource, opened
     from skip_pipeline.serving.model import cores
@@ -146,7 +147,7 @@ def _read(file: Path) -> Sessions:
 
 
 def _check_target(out: Path) -> None:
-    """Refuse what cannot be written to, before any work is done for it."""
+    """Refuse a file that cannot be written, before the work is done."""
     if out.suffix not in (".csv", ".parquet"):
         raise RefusedError(f"{out} ends neither in .csv nor in .parquet; choose one of the two")
     if out.is_dir() or not out.parent.is_dir():
@@ -157,10 +158,10 @@ def _check_target(out: Path) -> None:
 
 
 def _write(table: pa.Table, out: Path | None, data_source: str) -> None:
-    """Write predictions, which say where the model's data are from also where they leave this machine.
+    """Write predictions to a file, to a terminal or, as CSV, to a pipe; each names the model's data source.
 
     Raises:
-        RefusedError: the file cannot be written; one that was there before stays.
+        RefusedError: the file cannot be written; an earlier one stays.
     """
     import pyarrow as pa
     import pyarrow.csv as pacsv

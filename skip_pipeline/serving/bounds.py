@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
-from typing import Any
 
 from fastapi import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
-
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-Application = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
 
 @dataclass(frozen=True)
@@ -34,15 +28,14 @@ class ServerSettings:
 class BoundedBodies:
     """ASGI middleware: refuses a body by its type, its size, or the time that it takes to arrive.
 
-    The checks run when the application reads the body, so a request to another path gets its own answer.
-    No more than the permitted bytes are kept.
+    The checks run when the application reads the body, so that an unknown path is still answered with 404.
     """
 
-    def __init__(self, application: Application, settings: ServerSettings) -> None:
+    def __init__(self, application: ASGIApp, settings: ServerSettings) -> None:
         self._application = application
         self._settings = settings
 
-    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the application with a bounded ``receive``."""
         if scope["type"] == "http":
             receive = self._bounded(dict(scope["headers"]), receive)

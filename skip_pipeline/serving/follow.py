@@ -40,14 +40,12 @@ class FolderSource:
     """The served model in a folder; its version is the start of its fingerprint.
 
     Later changes of the folder are ignored, because its files may be replaced one by one.
+
+    Raises:
+        MissingInputError, ContractError: see ``model_folder.read_description``.
     """
 
     def __init__(self, folder: Path) -> None:
-        """Read the model's description.
-
-        Raises:
-            MissingInputError, ContractError: see ``model_folder.read_description``.
-        """
         self._folder = folder
         self._version = read_description(folder).fingerprint[:VERSION_LENGTH]
 
@@ -76,9 +74,8 @@ def opened(source: Source, version: str) -> Served:
         SkipPipelineError, OSError: the version cannot be fetched or opened, or gives no probability.
     """
     with source.fetched(version) as folder:
-        # One thread: a server answers several requests at a time.
-        model = load(folder, threads=1)
-    (p_skip,) = model.score_records([dict(EXAMPLE)]).p_skip.tolist()
+        model = load(folder, threads=1)  # a server answers several requests at a time
+    (p_skip,) = model.score_records([EXAMPLE]).p_skip.tolist()
     if not 0 <= p_skip <= 1:
         raise ContractError(
             f"version {version} gives {p_skip} for the example, expected a probability; serve another "
@@ -94,44 +91,37 @@ class Follower:
 
     Attributes:
         served: replaced in one assignment; a request keeps the object that it has read.
+
+    Raises:
+        SkipPipelineError, OSError: see ``opened``.
     """
 
     def __init__(self, source: Source) -> None:
-        """Open the current version.
-
-        Raises:
-            SkipPipelineError, OSError: see ``opened``.
-        """
         self._source = source
-        self._refused = ("", -RETRY_SECONDS)
+        self._failed_version = ""
+        self._failed_at = 0.0
         self._reason = ""
         self.served = opened(source, source.current())
 
     def refresh(self) -> bool:
         """Exchange the model if another version is current; return whether it was exchanged.
 
-        If that version cannot be fetched or opened, the old one stays, and a warning is logged.
+        If that version cannot be fetched or opened, the old one stays, and a warning is logged, once for each
+        reason in a row.
         """
         try:
             version = self._source.current()
-            if version == self.served.version:
-                self._reason = ""
-                return False
-            refused, when = self._refused
-            if version == refused and time.monotonic() - when < RETRY_SECONDS:
-                return False
-            self._refused = (version, time.monotonic())
-            self.served = opened(self._source, version)
+            changed = version != self.served.version
+            if changed:
+                if version == self._failed_version and time.monotonic() - self._failed_at < RETRY_SECONDS:
+                    return False
+                self._failed_version, self._failed_at = version, time.monotonic()
+                self.served = opened(self._source, version)
+                _log.info("serving version %s", version)
         except (SkipPipelineError, OSError) as failure:
-            self._warn(str(failure))
+            if str(failure) != self._reason:
+                self._reason = str(failure)
+                _log.warning("still serving version %s: %s", self.served.version, failure)
             return False
-        self._refused = ("", -RETRY_SECONDS)
-        self._reason = ""
-        _log.info("serving version %s", version)
-        return True
-
-    def _warn(self, reason: str) -> None:
-        """Log a warning, once for each reason in a row."""
-        if reason != self._reason:
-            self._reason = reason
-            _log.warning("still serving version %s: %s", self.served.version, reason)
+        self._failed_version = self._reason = ""
+        return changed

@@ -1,7 +1,7 @@
-"""From log files to sessions, in one pass over their columns.
+"""Log files as sessions.
 
-Two kinds of files: whole logs, in which each session's last track is the one to predict, as in training; and
-the published test set's pairs, which lack the outcomes that are to be predicted:
+In a whole log the last track of each session is predicted, as in training. The published test set has pairs
+of files, without the outcomes to be predicted:
 
     log_prehistory_….csv   21 columns, the log of each session's first half
     log_input_….csv         4 columns, the tracks of its second half; the first of them is predicted
@@ -47,7 +47,7 @@ LOG_INPUT: Final = pa.schema(
         *(schema.SESSION_LOG.field(name) for name in (schema.POSITION, schema.LENGTH)),
     ]
 )
-"""Columns of a ``log_input`` file: tracks without what became of them."""
+"""Columns of a ``log_input`` file: tracks without their outcomes."""
 
 
 @dataclass(frozen=True)
@@ -62,10 +62,10 @@ class LogPair:
 
 
 def log_pairs(raw: Path) -> tuple[LogPair, ...]:
-    """Pairs of files in ``raw/test_set``, sorted by name; none where there is no such folder.
+    """Pairs of files in ``raw/test_set``, sorted by name; none if the folder does not exist.
 
     Raises:
-        MissingInputError: one of a pair is not there.
+        MissingInputError: one file of a pair is missing.
     """
     found = csv_files(raw / TEST_SET)
     logs = {path.name.removeprefix(PREHISTORY): path for path in found if path.name.startswith(PREHISTORY)}
@@ -80,15 +80,13 @@ def log_pairs(raw: Path) -> tuple[LogPair, ...]:
 
 
 def read_whole_log(path: Path) -> Sessions:
-    """Sessions of a log, a CSV or parquet file, whose last tracks are to be predicted.
-
-    What the log says of a last track but its id is not looked at.
+    """Sessions of a log, a CSV or parquet file. Their last tracks are predicted, from their ids alone.
 
     Raises:
-        MissingInputError, BadInputError: see ``session_log.read_session_log``; parquet without the log's
-            columns, or with values that they cannot hold.
-        BrokenSessionError: positions are not 1, 2, …, 2 to 20 of them, or not as many as ``session_length``
-            says, as where a file was cut.
+        MissingInputError, BadInputError: see ``session_log.read_session_log``; or a parquet file lacks
+            columns of the log, or has values that do not fit them.
+        BrokenSessionError: a session has fewer than 2 or more than 20 rows, its positions are not 1, 2, …, or
+            it has not as many rows as ``session_length``, as in a file that was cut.
     """
     log, _ = order_session_log(
         _read_parquet_log(path) if path.suffix == ".parquet" else read_session_log(path)
@@ -111,7 +109,7 @@ def read_whole_log(path: Path) -> Sessions:
 
 
 def _read_parquet_log(path: Path) -> pa.Table:
-    """A parquet file with the columns of a session log, of any types that hold their values."""
+    """A session log from a parquet file; its columns may have any types that hold their values."""
     names = schema.SESSION_LOG.names
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
@@ -151,11 +149,11 @@ def _read_parquet_log(path: Path) -> pa.Table:
 
 
 def read_log_pair(pair: LogPair) -> Sessions:
-    """Sessions of a pair of the test set, the first track of each one's second half to be predicted.
+    """Sessions of a pair of the test set. The first track of each session's second half is predicted.
 
     Raises:
-        MissingInputError, BadInputError: see ``raw_csv.read_csv``; a session is in one of the files only, or
-            has no track right after its prehistory, or is said to be no longer than that.
+        MissingInputError, BadInputError: see ``csv_file.read_csv``; or a session is in one of the files only,
+            has no track right after its prehistory, or a length that its prehistory has already reached.
         BrokenSessionError: positions of a prehistory are not 1, 2, …, at most 19.
     """
     log, _ = order_session_log(read_session_log(pair.prehistory))
@@ -177,7 +175,7 @@ def read_log_pair(pair: LogPair) -> Sessions:
 
 
 def _row_after(names: pa.Array, counts: np.ndarray, asked: pa.Table, pair: LogPair) -> np.ndarray:
-    """For each session, the row of the input file whose position follows its prehistory."""
+    """For each session, the row of the input file right after its prehistory: int64 (sessions,)."""
     text = dictionary_of(asked[schema.SESSION_ID])
     session_of = pc.index_in(text.dictionary, value_set=names).fill_null(-1).to_numpy()[codes_of(text)]
     if (strange := np.flatnonzero(session_of < 0)).size:
@@ -203,7 +201,7 @@ def _incomplete(pair: LogPair, session_id: str, what: str) -> BadInputError:
 
 
 def _sessions_of(log: pa.Table, name: str, *, least: int, most: int) -> tuple[np.ndarray, np.ndarray]:
-    """First row and number of rows of each session, int64; positions must be 1, 2, … without gaps."""
+    """First row and number of rows of each session, int64, after a check of the positions."""
     ids = dictionary_of(log[schema.SESSION_ID])
     starts = session_starts(codes_of(ids))
     counts = np.diff(np.append(starts, log.num_rows))
@@ -232,7 +230,7 @@ def _sessions(
     length: np.ndarray,
     next_ids: pa.Array,
 ) -> Sessions:
-    """Put columns into records."""
+    """Columns of a log as ``Sessions``."""
     played = rows[schema.LOG_TRACK_ID].cast(pa.string())
     tracks = (
         pa.chunked_array([*played.chunks, next_ids.cast(pa.string())]).combine_chunks().dictionary_encode()

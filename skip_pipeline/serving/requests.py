@@ -51,7 +51,10 @@ _REMEDY: Final = "Correct the request"
 
 # --- Values -------------------------------------------------------------------------------------------------
 
-_TEXT = "a text that is not empty"
+_TEXT: Final = "a text that is not empty"
+_HISTORY: Final = f"a list of 1 to {schema.STEPS} earlier tracks"
+_NEXT_TRACK_ID: Final = f"{_TEXT}, or the track's features as next_track"
+_NEXT_TRACK: Final = "an object with the features' columns"
 _Text = Annotated[str, Field(strict=True, min_length=1, description=_TEXT)]
 _Flag = Annotated[
     Annotated[bool, Field(strict=True)] | Annotated[int, Field(strict=True, ge=0, le=1)],
@@ -122,29 +125,17 @@ class Session(BaseModel):
     columns are ignored. The next track is given by its id, or by its raw features.
     """
 
-    model_config = ConfigDict(
-        json_schema_extra={"additionalProperties": False}
-    )  # `_wrong_names` refuses them
+    model_config = ConfigDict(json_schema_extra={"additionalProperties": False})
 
     session_id: _Text
     history: Annotated[
-        list[Play],
-        FailFast(),
-        Field(
-            min_length=1,
-            max_length=schema.STEPS,
-            description=f"a list of 1 to {schema.STEPS} earlier tracks",
-        ),
+        list[Play], FailFast(), Field(min_length=1, max_length=schema.STEPS, description=_HISTORY)
     ]
     next_track_id: Annotated[
-        _Text | None,
-        BeforeValidator(_none_for_nan),
-        Field(description=f"{_TEXT}, or the track's features as next_track"),
+        _Text | None, BeforeValidator(_none_for_nan), Field(description=_NEXT_TRACK_ID)
     ] = None
     next_track: Annotated[
-        TrackFeatures | None,
-        BeforeValidator(_none_for_nan),
-        Field(description="an object with the features' columns"),
+        TrackFeatures | None, BeforeValidator(_none_for_nan), Field(description=_NEXT_TRACK)
     ] = None
 
     @model_validator(mode="wrap")
@@ -158,7 +149,7 @@ class Session(BaseModel):
         try:
             session = validate(record)
         except ValidationError as refused:
-            fault: str | None = _fault_of_value(refused.errors(include_url=False)[0])
+            fault: str | None = _fault_of_value(refused.errors(include_url=False)[0], record)
         else:
             fault = _next_track_fault(session, record) or _history_fault(session)
         if fault is not None:
@@ -176,9 +167,12 @@ def _wrong_names(record: Mapping[Any, Any]) -> str | None:
     return None if extra is None else f"has {_shown(extra)}"
 
 
-def _fault_of_value(error: ErrorDetails) -> str:
+def _fault_of_value(error: ErrorDetails, record: Mapping[str, Any]) -> str:
     """A fault from pydantic's error about one value."""
     place, value = error["loc"], None if error["type"] == "missing" else error["input"]
+    history = record["history"]
+    if place[0] == "history" and isinstance(history, list) and len(history) > schema.STEPS:
+        place, value = ("history",), history  # rather than the first wrong row of too many
     match place:
         case ("history", row, str(column), *_):
             field, expected = f"history[{row}].{column}", _COLUMNS[column].__metadata__[0].description
@@ -198,8 +192,7 @@ def _next_track_fault(session: Session, record: Mapping[str, Any]) -> str | None
     if (session.next_track is None) != (session.next_track_id is None):
         return None
     if session.next_track is None:
-        expected = Session.model_fields["next_track_id"].description
-        return f"next_track_id is {_found(record.get('next_track_id'))}, expected {expected}"
+        return f"next_track_id is {_found(record.get('next_track_id'))}, expected {_NEXT_TRACK_ID}"
     return (
         f"next_track_id is {_shown(session.next_track_id)} beside next_track, expected either the id of a "
         "track, or its features as next_track"
@@ -355,11 +348,16 @@ def sessions_of_frame(columns: Mapping[str, Sequence[Any]]) -> Sessions:
     return sessions_of_records([dict(zip(columns, row, strict=True)) for row in rows])
 
 
+_PLAIN: Final = frozenset((str, int, float, bool, type(None)))
+
+
 def _plain(value: Any) -> Any:
     """A value with Python's own numbers and lists in place of NumPy's."""
     if isinstance(value, np.ndarray | np.generic):
         value = value.tolist()
     if isinstance(value, Mapping):
+        if _PLAIN.issuperset(map(type, value.values())):
+            return value  # most rows; a call for each of their values would take four times as long
         return {name: _plain(inner) for name, inner in value.items()}
     return [_plain(inner) for inner in value] if isinstance(value, list | tuple) else value
 

@@ -26,7 +26,7 @@ from fastapi import Body, FastAPI, Response
 from fastapi import Request as HttpRequest
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException as RoutingError
 
 from skip_pipeline.errors import RefusedError
@@ -45,8 +45,6 @@ _CODES: Final = {400: "INVALID_PARAMETER_VALUE", 404: "ENDPOINT_NOT_FOUND", 413:
 
 class Prediction(BaseModel):
     """The answer for one session."""
-
-    model_config = ConfigDict(protected_namespaces=())  # `model_version` is MLflow's word
 
     session_id: str
     p_skip: Annotated[float, Field(ge=0, le=1, description="probability that the next track is skipped")]
@@ -72,8 +70,6 @@ class Refusal(BaseModel):
 class Version(BaseModel):
     """Which model answers."""
 
-    model_config = ConfigDict(protected_namespaces=())
-
     model_version: str
     data_source: str
     fingerprint: str
@@ -88,10 +84,11 @@ def application(follower: Follower, settings: ServerSettings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         following.append(asyncio.create_task(_follow(follower, settings.poll_seconds)))
+        following[0].add_done_callback(_log_failure)
         yield
-        following[0].cancel()
-        with suppress(asyncio.CancelledError, Exception):
-            await following[0]
+        if following[0].cancel():
+            with suppress(asyncio.CancelledError):
+                await following[0]
         workers.shutdown()
 
     api = FastAPI(
@@ -106,13 +103,14 @@ def application(follower: Follower, settings: ServerSettings) -> FastAPI:
     api.exception_handler(RequestValidationError)(_invalid)
     api.exception_handler(RoutingError)(_refused)
 
-    @api.post("/invocations", responses={status: {"model": Refusal} for status in (400, 408, 413, 415)})
+    refusals: dict[int | str, dict[str, Any]] = {code: {"model": Refusal} for code in (400, 408, 413, 415)}
+
+    @api.post("/invocations", response_model=Answer, responses=refusals)
     async def invocations(
         body: Annotated[Request, Body(examples=[{"dataframe_records": [EXAMPLE]}])],
-    ) -> Answer:
+    ) -> Any:
         """How likely each session's next track is to be skipped."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(workers, answer, follower.served, body)
+        return await asyncio.get_running_loop().run_in_executor(workers, answer, follower.served, body)
 
     async def ping() -> Response:
         """200 while a model is served and followed, else 503."""
@@ -125,11 +123,11 @@ def application(follower: Follower, settings: ServerSettings) -> FastAPI:
 
     async def which() -> Version:
         """Which model answers."""
-        model = follower.served.model
+        served = follower.served
         return Version(
-            model_version=follower.served.version,
-            data_source=model.data_source,
-            fingerprint=model.fingerprint,
+            model_version=served.version,
+            data_source=served.model.data_source,
+            fingerprint=served.model.fingerprint,
             skip_pipeline=version("skip-pipeline"),
         )
 
@@ -143,31 +141,30 @@ def application(follower: Follower, settings: ServerSettings) -> FastAPI:
     return api
 
 
-def answer(served: Served, body: Request) -> Answer:
-    """Score a request."""
+def answer(served: Served, body: Request) -> dict[str, Any]:
+    """Score a request; the result becomes an ``Answer``."""
     sessions = arrays_of(body.sessions)
     scores = served.model.score(sessions)
     rows = zip(sessions.session_id, scores.p_skip.tolist(), scores.known_track.tolist(), strict=True)
-    return Answer.model_validate(
-        {
-            "predictions": [
-                {"session_id": name, "p_skip": p, "known_track": known, "model_version": served.version}
-                for name, p, known in rows
-            ],
-            "data_source": served.model.data_source,
-            "unknown_levels": scores.unknown_levels,
-        }
-    )
+    return {
+        "predictions": [
+            {"session_id": name, "p_skip": p, "known_track": known, "model_version": served.version}
+            for name, p, known in rows
+        ],
+        "data_source": served.model.data_source,
+        "unknown_levels": scores.unknown_levels,
+    }
 
 
 async def _follow(follower: Follower, poll_seconds: float) -> None:
-    try:
-        while True:
-            await asyncio.sleep(poll_seconds)
-            await asyncio.to_thread(follower.refresh)
-    except Exception:
-        _log.exception("no other version will be served until a restart")
-        raise
+    while True:
+        await asyncio.sleep(poll_seconds)
+        await asyncio.to_thread(follower.refresh)
+
+
+def _log_failure(following: asyncio.Task[None]) -> None:
+    if not following.cancelled() and (failure := following.exception()):
+        _log.error("no other version will be served until a restart", exc_info=failure)
 
 
 async def _invalid(_: HttpRequest, failure: RequestValidationError) -> Response:

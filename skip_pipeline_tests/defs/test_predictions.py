@@ -5,7 +5,6 @@ import socket
 from pathlib import Path
 
 import dagster as dg
-import mlflow
 import pyarrow.parquet as pq
 import pytest
 
@@ -13,32 +12,33 @@ from skip_pipeline import settings
 from skip_pipeline.definitions import mlflow_tracker
 from skip_pipeline.defs.assets.predictions import skip_predictions
 from skip_pipeline.defs.resources import DataDirectory, ShardEngine
-from skip_pipeline.defs.served_model import log_served_model
 from skip_pipeline.serving import batch, read_description
 from skip_pipeline.settings import DataLayout
+from skip_pipeline_tests.serving.registry import Registry
 from skip_pipeline_tests.serving.small_models import SESSIONS, data_directory, deliver_test_set, pack
 
 
+@pytest.fixture(scope="module")
+def bundled(tmp_path_factory: pytest.TempPathFactory, template: Path) -> Path:
+    """A data directory with bundles, to be copied."""
+    root = tmp_path_factory.mktemp("predictions") / "data"
+    shutil.copytree(template, root)
+    return data_directory(root).root
+
+
 @pytest.fixture
-def layout(tmp_path: Path, template: Path) -> DataLayout:
-    shutil.copytree(template, tmp_path / "data")
-    return data_directory(tmp_path / "data")
+def layout(tmp_path: Path, bundled: Path) -> DataLayout:
+    return DataLayout(Path(shutil.copytree(bundled, tmp_path / "data")))
 
 
-def register(layout: DataLayout, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have a served model be the registry's champion."""
-    uri = f"sqlite:///{layout.mlflow / 'mlflow.db'}"
-    monkeypatch.setenv(settings.TRACKING_URI_VARIABLE, "")  # so that undoing removes what MLflow sets
-    mlflow.set_tracking_uri(uri)
-    experiment = mlflow.create_experiment("other", (layout.mlflow / "artifacts").as_uri())
-    with mlflow.start_run(experiment_id=experiment):
-        log_served_model(mlflow, folder, params={}, tags={})
-    monkeypatch.undo()
-    mlflow.MlflowClient(tracking_uri=uri).set_registered_model_alias(settings.MODEL_NAME, "champion", "1")
+def register(layout: DataLayout, folder: Path) -> None:
+    """Make a served model the registry's champion."""
+    registry = Registry(layout.mlflow)
+    registry.promote(registry.register(folder))
 
 
 def call_synthetic(folder: Path) -> None:
-    """Have a served model say that it was trained on synthetic data."""
+    """Change a served model's description: trained on synthetic data."""
     path = folder / "served_model.json"
     path.write_text(path.read_text().replace('"data_source": "real"', '"data_source": "synthetic"'))
 
@@ -75,8 +75,8 @@ def test_every_session_of_the_test_set_is_scored(layout: DataLayout) -> None:
     assert set(table["model_version"].to_pylist()) == {facts["model_version"]}
 
 
-def test_the_champion_scores_and_not_what_was_trained_last(layout: DataLayout, monkeypatch) -> None:
-    register(layout, pack(layout, weight=3.0), monkeypatch)
+def test_the_champion_scores_and_not_the_model_trained_last(layout: DataLayout) -> None:
+    register(layout, pack(layout, weight=3.0))
     deliver_test_set(layout.raw, SESSIONS)
     result = materialize(layout)
     assert result.success
@@ -91,10 +91,10 @@ def test_the_champion_scores_and_not_what_was_trained_last(layout: DataLayout, m
     assert pq.read_table(next((layout.root / "08_predictions").glob("*.parquet"))).equals(before)
 
 
-def test_a_champion_of_synthetic_data_does_not_score_real_sessions(layout: DataLayout, monkeypatch) -> None:
+def test_a_champion_of_synthetic_data_does_not_score_real_sessions(layout: DataLayout) -> None:
     folder = pack(layout)
     call_synthetic(folder)
-    register(layout, folder, monkeypatch)
+    register(layout, folder)
     deliver_test_set(layout.raw, SESSIONS)
     refused = materialize(layout)
     shutil.rmtree(layout.model)
@@ -108,7 +108,7 @@ def test_a_champion_of_synthetic_data_does_not_score_real_sessions(layout: DataL
     assert metadata(scored)["data_source"] == "real"
 
 
-def test_a_registry_that_is_down_is_said_rather_than_another_model_taken(
+def test_a_registry_that_is_down_is_an_error_and_no_other_model_scores(
     layout: DataLayout, monkeypatch
 ) -> None:
     pack(layout)

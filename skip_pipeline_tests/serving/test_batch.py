@@ -2,6 +2,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
@@ -51,7 +52,7 @@ def test_every_session_gets_what_a_request_gets(raw: Path, folder: Path, model: 
     assert staging.manifest.details["values_of_unknown_level"] == expected.unknown_levels > 0
 
 
-def test_a_file_keeps_its_contract_and_says_where_it_is_from(raw: Path, folder: Path) -> None:
+def test_a_file_has_its_schema_and_its_data_source(raw: Path, folder: Path) -> None:
     deliver_test_set(raw, SESSIONS)
     (raw / "SYNTHETIC.json").write_text('{"files": {}}')
     assert score(raw, folder).manifest.data_source == "synthetic"
@@ -61,7 +62,7 @@ def test_a_file_keeps_its_contract_and_says_where_it_is_from(raw: Path, folder: 
     assert pq.read_schema(file).remove_metadata() == batch.SKIP_PREDICTIONS
 
 
-def test_an_unknown_track_is_scored_and_said(raw: Path, folder: Path) -> None:
+def test_an_unknown_track_is_scored_and_counted(raw: Path, folder: Path) -> None:
     deliver_test_set(raw, [session("s1", 10, track_id_clean=["t_01"] * 5 + ["t_new"] * 5)])
     staging = score(raw, folder)
     assert [row["known_track"] for row in published(raw).values()] == [False]
@@ -110,7 +111,7 @@ def test_no_test_set_is_no_row(raw: Path, folder: Path) -> None:
     assert score(raw, folder).manifest.rows == 0
 
 
-def test_no_model_is_said(raw: Path, tmp_path: Path) -> None:
+def test_no_model_is_refused(raw: Path, tmp_path: Path) -> None:
     deliver_test_set(raw, SESSIONS)
     assert_says(refusal(MissingInputError, lambda: score(raw, tmp_path)), "holds no served model")
 
@@ -157,7 +158,7 @@ def test_input_that_does_not_continue_the_prehistory_is_refused(
     assert_says(message, f"log_input_{PAIR}", *parts, "Deliver both files again")
 
 
-def test_a_session_that_is_said_to_have_ended_is_refused(raw: Path) -> None:
+def test_a_length_that_the_prehistory_has_reached_is_refused(raw: Path) -> None:
     ended = [row | {"session_length": 12} for row in session("s1", 13)]
     deliver(raw / "test_set" / f"log_prehistory_{PAIR}", ended[:12])
     deliver(raw / "test_set" / f"log_input_{PAIR}", inputs(ended[12:]))
@@ -181,7 +182,7 @@ def test_a_bad_value_is_named_by_column_and_row(raw: Path) -> None:
     assert_says(message, str(file), "session_position", "data row", "'seven'")
 
 
-def test_a_bad_pair_costs_that_pair_alone(raw: Path, folder: Path) -> None:
+def test_a_bad_pair_leaves_the_others_scored(raw: Path, folder: Path) -> None:
     deliver_test_set(raw, SESSIONS[:20])
     deliver_test_set(raw, SESSIONS[20:], "20180918_000000000000.csv")
     broken = raw / "test_set" / f"log_input_{PAIR}"
@@ -196,15 +197,18 @@ def test_a_bad_pair_costs_that_pair_alone(raw: Path, folder: Path) -> None:
 # --- Whole logs ---------------------------------------------------------------------------------------------
 
 
-def test_parquet_of_any_fitting_types_reads_as_the_csv_does(tmp_path: Path, model: ServedModel) -> None:
-    import pandas as pd
+def parquet(folder: Path, rows: list[Row], **options: str) -> Path:
+    path = folder / "log.parquet"
+    pd.DataFrame(rows).to_parquet(path, **options)
+    return path
 
+
+def test_parquet_of_any_fitting_types_reads_as_the_csv_does(tmp_path: Path, model: ServedModel) -> None:
     rows = [row for rows in SESSIONS for row in rows]
     csv = read_whole_log(deliver(tmp_path / "log.csv", rows))
-    pd.DataFrame(rows).to_parquet(tmp_path / "log.parquet")
-    parquet = read_whole_log(tmp_path / "log.parquet")
-    assert parquet.session_id == csv.session_id
-    np.testing.assert_array_equal(model.score(parquet).p_skip, model.score(csv).p_skip)
+    found = read_whole_log(parquet(tmp_path, rows))
+    assert found.session_id == csv.session_id
+    np.testing.assert_array_equal(model.score(found).p_skip, model.score(csv).p_skip)
 
 
 @pytest.mark.parametrize(
@@ -218,51 +222,33 @@ def test_parquet_of_any_fitting_types_reads_as_the_csv_does(tmp_path: Path, mode
     ],
 )
 def test_parquet_with_wrong_values_is_refused(tmp_path: Path, change: dict, parts: tuple) -> None:
-    import pandas as pd
-
-    pd.DataFrame([row | change for row in session("s1", 10)]).to_parquet(tmp_path / "log.parquet")
-    message = refusal(BadInputError, lambda: read_whole_log(tmp_path / "log.parquet"))
+    path = parquet(tmp_path, [row | change for row in session("s1", 10)])
+    message = refusal(BadInputError, lambda: read_whole_log(path))
     assert_says(message, "log.parquet", *parts)
 
 
 @pytest.mark.parametrize("keep", [0, 3, 20, -1, -400])
 def test_parquet_that_was_cut_is_refused(tmp_path: Path, keep: int) -> None:
-    import pandas as pd
-
-    path = tmp_path / "log.parquet"
-    pd.DataFrame(session("s1", 10)).to_parquet(path)
+    path = parquet(tmp_path, session("s1", 10))
     path.write_bytes(path.read_bytes()[:keep])
     message = refusal(BadInputError, lambda: read_whole_log(path))
-    assert_says(message, str(path), "a damaged one", "Write or copy the file again")
+    assert_says(message, str(path), "damaged", "copy the file again")
 
 
-def test_parquet_with_a_text_that_is_none_is_refused(tmp_path: Path) -> None:
-    import pandas as pd
-
-    path = tmp_path / "log.parquet"
-    pd.DataFrame(session("s1", 10, context_type="charts")).to_parquet(path, compression="none")
+def test_parquet_with_text_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
+    path = parquet(tmp_path, session("s1", 10, context_type="charts"), compression="none")
     content = path.read_bytes()
     assert b"charts" in content
     path.write_bytes(content.replace(b"charts", b"\xffharts"))
     assert_says(refusal(BadInputError, lambda: read_whole_log(path)), str(path), "UTF", "copy the file again")
 
 
-def test_parquet_without_a_column_is_refused(tmp_path: Path) -> None:
-    import pandas as pd
-
+def test_parquet_without_columns_or_rows_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "log.parquet"
-    pd.DataFrame(session("s1", 10)).drop(columns=["skip_1", "premium"]).to_parquet(path)
-    message = refusal(BadInputError, lambda: read_whole_log(path))
-    assert_says(
-        message, f"{path} lacks the columns skip_1, premium, expected all 21", "session_id, session_p"
-    )
-
-
-def test_parquet_without_rows_is_refused(tmp_path: Path) -> None:
-    import pandas as pd
-
-    path = tmp_path / "log.parquet"
-    pd.DataFrame(session("s1", 10)).iloc[:0].to_parquet(path)
+    frame = pd.DataFrame(session("s1", 10))
+    frame.drop(columns=["skip_1", "premium"]).to_parquet(path)
+    assert_says(refusal(BadInputError, lambda: read_whole_log(path)), str(path), "skip_1, premium", "21")
+    frame.iloc[:0].to_parquet(path)
     assert_says(refusal(BadInputError, lambda: read_whole_log(path)), str(path), "at least one")
 
 

@@ -1,7 +1,10 @@
 import io
 import json
+import os
 import shutil
+import signal
 import socket
+import threading
 from pathlib import Path
 
 import pandas as pd
@@ -19,6 +22,7 @@ from skip_pipeline.settings import TRACKING_URI_VARIABLE, DataLayout
 from skip_pipeline_tests.builders import assert_says, deliver, session
 from skip_pipeline_tests.serving.registry import Registry
 from skip_pipeline_tests.serving.small_models import SESSIONS, deliver_test_set, request
+from skip_pipeline_tests.serving.test_server import Client, eventually
 
 app = typer.Typer()
 register(app)
@@ -40,7 +44,7 @@ def log(tmp_path: Path) -> Path:
     return deliver(tmp_path / "log.csv.gz", [row for rows in SESSIONS for row in rows])
 
 
-def test_a_log_a_request_and_a_pair_say_the_same(
+def test_a_log_and_a_request_give_the_same(
     layout: DataLayout, model: ServedModel, log: Path, tmp_path: Path
 ) -> None:
     records = [request(rows) for rows in SESSIONS]
@@ -133,7 +137,7 @@ def test_scores_go_to_a_file(folder: Path, log: Path, tmp_path: Path, name: str)
         (("log.csv", "--model", "."), ("no served model",)),
     ],
 )
-def test_what_cannot_be_done_is_one_line(
+def test_a_refusal_is_one_line(
     layout: DataLayout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple, parts: tuple
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -152,7 +156,7 @@ def test_what_cannot_be_done_is_one_line(
     assert "Traceback" not in result.output
 
 
-def test_a_file_that_cannot_be_written_leaves_what_was_there(
+def test_a_file_that_cannot_be_written_stays_as_it_was(
     folder: Path, log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_arguments: object) -> None:
@@ -168,7 +172,7 @@ def test_a_file_that_cannot_be_written_leaves_what_was_there(
     assert {path.name for path in tmp_path.glob("*scores*")} == {"scores.csv"}
 
 
-def test_ids_are_shown_as_they_are_and_do_nothing_to_a_terminal() -> None:
+def test_ids_are_shown_without_markup_or_control_characters() -> None:
     table = pa.table(
         {"session_id": ["[/red]", "a\x1b[2Jb"], "p_skip": [0.5, 0.25], "track_id": [None, "[b]t"]}
     )
@@ -190,3 +194,34 @@ def test_serving_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
     result = run("serve", "--model", tmp_path)
     assert result.exit_code == 1
     assert_says(result.stderr, "holds no served model")
+
+
+def test_serve_answers_until_ctrl_c(folder: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    statuses: list[int] = []
+
+    def answers() -> bool:
+        client = Client(port)
+        try:
+            statuses.append(client.send("GET", "/ping")[0])
+        except OSError:
+            return False
+        client.close()
+        return True
+
+    def stop() -> None:
+        if eventually(answers):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=stop)
+    thread.start()
+    try:
+        result = run("serve", "--model", folder, "--port", port)
+    finally:
+        thread.join()
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    assert (result.exit_code, statuses) == (0, [200])
+    assert_says(result.stdout, "Serving version", "real data", f"http://127.0.0.1:{port}/invocations")

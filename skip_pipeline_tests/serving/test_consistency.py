@@ -24,7 +24,7 @@ from skip_pipeline.serving.pack import pack as pack_folder
 from skip_pipeline.settings import MODEL_NAME, PRESETS, DataLayout
 from skip_pipeline.storage import write_json
 from skip_pipeline_tests.conftest import forget_settings
-from skip_pipeline_tests.serving.registry import Registry
+from skip_pipeline_tests.serving.registry import Registry, track_to
 from skip_pipeline_tests.serving.small_models import SESSIONS, deliver_test_set, request
 from skip_pipeline_tests.serving.test_server import running
 
@@ -33,14 +33,14 @@ NAMES = [rows[0]["session_id"] for rows in SESSIONS]
 
 @dataclass(frozen=True)
 class Deployed:
-    """A network that was trained, packed and registered, and what it says of ``SESSIONS`` itself."""
+    """A network that was trained, packed and registered, and its own predictions for ``SESSIONS``."""
 
     folder: Path
     registry: Registry
     p_skip: np.ndarray
     p_skip_of: dict[str, np.ndarray]  # of each of a session's tracks, the first included
 
-    def assert_says_the_same(self, found: dict[str, float]) -> None:
+    def assert_equal(self, found: dict[str, float]) -> None:
         np.testing.assert_allclose([found[name] for name in NAMES], self.p_skip, rtol=0, atol=1e-5)
 
 
@@ -95,15 +95,15 @@ def test_the_network_tells_sessions_apart(deployed: Deployed) -> None:
     assert np.ptp(deployed.p_skip) > 1e-3  # a hundred times what they may differ by
 
 
-def test_batch_says_what_training_says(deployed: Deployed, tmp_path: Path) -> None:
+def test_batch_equals_training(deployed: Deployed, tmp_path: Path) -> None:
     deliver_test_set(tmp_path / "raw", SESSIONS, asked_for=1)  # the track that training predicts
     out = tmp_path / "08_predictions"
     batch.skip_predictions(tmp_path / "raw", out, model=deployed.folder, model_version="1")
     (file,) = out.glob("*.parquet")
-    deployed.assert_says_the_same({r["session_id"]: r["p_skip"] for r in pq.read_table(file).to_pylist()})
+    deployed.assert_equal({r["session_id"]: r["p_skip"] for r in pq.read_table(file).to_pylist()})
 
 
-def test_the_server_says_what_training_says(deployed: Deployed) -> None:
+def test_the_server_equals_training(deployed: Deployed) -> None:
     served = {}
     with running(Follower(RegisteredModel(deployed.registry.uri))) as port:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
@@ -113,25 +113,25 @@ def test_the_server_says_what_training_says(deployed: Deployed) -> None:
             (row,) = json.loads(connection.getresponse().read())["predictions"]
             served[row["session_id"]] = row["p_skip"]
         connection.close()
-    deployed.assert_says_the_same(served)
+    deployed.assert_equal(served)
 
 
-def test_pyfunc_says_what_training_says(deployed: Deployed) -> None:
-    mlflow.set_tracking_uri(deployed.registry.uri)
+def test_pyfunc_equals_training(deployed: Deployed) -> None:
+    track_to(deployed.registry.uri)
     path = list(sys.path)
     loaded = mlflow.pyfunc.load_model(f"models:/{MODEL_NAME}@champion")
     sys.path[:] = path  # MLflow puts the code that travels with the model before all other
     one_by_one = [loaded.predict(pd.DataFrame([request(rows)])) for rows in SESSIONS]
     together = loaded.predict(pd.DataFrame([request(rows) for rows in SESSIONS]))
     for answer in (pd.concat(one_by_one), together):
-        deployed.assert_says_the_same(dict(zip(answer["session_id"], answer["p_skip"], strict=True)))
+        deployed.assert_equal(dict(zip(answer["session_id"], answer["p_skip"], strict=True)))
 
 
 @pytest.mark.parametrize("earlier", [1, 5, 9])
-def test_a_session_that_goes_on_gets_what_the_network_says_of_that_track(
+def test_a_session_that_goes_on_gets_the_networks_output_for_that_track(
     deployed: Deployed, earlier: int
 ) -> None:
-    """Learning from every track, it has said so of the same track in the whole session."""
+    """The network also predicts every track of a whole session; a cut session must get the same."""
     own = serving.load(deployed.folder)
     found = own.score_records([request(rows, earlier) for rows in SESSIONS]).p_skip
     expected = [deployed.p_skip_of[name][earlier] for name in NAMES]

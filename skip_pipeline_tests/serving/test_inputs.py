@@ -1,4 +1,4 @@
-"""What a network is given when it serves equals, bit for bit, what it was given in training."""
+"""The network's inputs when it serves equal those in training, bit for bit."""
 
 from dataclasses import replace
 
@@ -43,20 +43,18 @@ def test_sessions_of_every_length_are_there() -> None:
     assert {len(rows) for rows in SESSIONS} == set(LENGTHS)
 
 
-def test_a_request_gives_what_the_bundles_gave(model: ServedModel, trained: dict[str, np.ndarray]) -> None:
+def test_inputs_of_a_request_equal_the_bundles(model: ServedModel, trained: dict[str, np.ndarray]) -> None:
     sessions = sessions_of_records([request(rows) for rows in SESSIONS])
     assert_same(model.inputs(sessions), trained)
 
 
-def test_sessions_of_a_request_do_not_touch_each_other(
-    model: ServedModel, trained: dict[str, np.ndarray]
-) -> None:
+def test_a_session_alone_gives_the_same_inputs(model: ServedModel, trained: dict[str, np.ndarray]) -> None:
     for i, rows in enumerate(SESSIONS):
         alone = model.inputs(sessions_of_records([request(rows)]))
         assert_same(alone, {name: trained[name][i : i + 1] for name in alone})
 
 
-def test_a_log_file_gives_what_the_bundles_gave(
+def test_inputs_of_a_log_file_equal_the_bundles(
     layout: DataLayout, model: ServedModel, trained: dict[str, np.ndarray]
 ) -> None:
     sessions = read_whole_log(layout.raw / "training_set" / "log_mini.csv")
@@ -83,7 +81,7 @@ def test_a_shorter_history_is_padded_as_a_bundle_pads(
 
 
 @pytest.mark.parametrize("earlier", [1, 9, schema.STEPS])
-def test_a_session_that_does_not_say_when_it_ends_goes_on(model: ServedModel, earlier: int) -> None:
+def test_a_session_without_a_length_gets_the_greatest_length(model: ServedModel, earlier: int) -> None:
     rows = next(rows for rows in SESSIONS if len(rows) == schema.MAX_SESSION_LENGTH)
     ended = request([row | {"session_length": earlier + 1} for row in rows], earlier)
     open_end = request([{k: v for k, v in row.items() if k != "session_length"} for row in rows], earlier)
@@ -97,7 +95,7 @@ def test_a_session_that_does_not_say_when_it_ends_goes_on(model: ServedModel, ea
     assert_same(of_null, inputs)
 
 
-def test_a_pair_of_the_test_set_gives_what_a_request_gives(model: ServedModel, tmp_path) -> None:
+def test_inputs_of_a_test_set_pair_equal_those_of_a_request(model: ServedModel, tmp_path) -> None:
     deliver_test_set(tmp_path, SESSIONS)
     (pair,) = log_pairs(tmp_path)
     sessions = read_log_pair(pair)
@@ -106,7 +104,7 @@ def test_a_pair_of_the_test_set_gives_what_a_request_gives(model: ServedModel, t
     assert_same(model.inputs(sessions), model.inputs(sessions_of_records(asked)))
 
 
-def test_an_unknown_track_is_neutral_wherever_it_stands(model: ServedModel) -> None:
+def test_an_unknown_track_is_neutral_as_earlier_and_as_next_track(model: ServedModel) -> None:
     rows = SESSIONS[0]
     asked = request(rows)
     asked["history"][3]["track_id_clean"] = "t_new"

@@ -2,14 +2,18 @@ import hashlib
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from skip_pipeline import schema, serving
+from skip_pipeline.bundles.gather import open_bundle
 from skip_pipeline.errors import ContractError, MissingInputError
+from skip_pipeline.serving.model import cores
 from skip_pipeline.serving.model_folder import vocabulary
 from skip_pipeline.serving.pack import pack as pack_folder
+from skip_pipeline.serving.pack import track_table_ids
 from skip_pipeline.settings import DataLayout
 from skip_pipeline.storage import read_json, write_json
 from skip_pipeline_tests.builders import assert_says, refusal
@@ -22,7 +26,7 @@ def own(folder: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(folder, tmp_path / "own"))
 
 
-def test_a_packed_model_is_plain_files_described(folder: Path) -> None:
+def test_a_packed_model_is_plain_files_with_a_description(folder: Path) -> None:
     described = serving.read_description(folder)
     names = {record.name for record in described.files}
     assert {path.name for path in folder.iterdir()} == names | {"served_model.json"}
@@ -44,7 +48,7 @@ def test_equal_input_is_an_equal_model(layout: DataLayout, folder: Path, tmp_pat
     assert again.fingerprint == serving.read_description(folder).fingerprint
 
 
-def test_calibration_corrects_what_the_network_says(layout: DataLayout, tmp_path: Path) -> None:
+def test_calibration_corrects_the_networks_probabilities(layout: DataLayout, tmp_path: Path) -> None:
     own = DataLayout(Path(shutil.copytree(layout.root, tmp_path / "data")))
     records = [request(rows) for rows in SESSIONS]
     plain = 1 - serving.load(pack(own)).score_records(records).p_skip
@@ -71,6 +75,43 @@ def test_threads_change_nothing(model: serving.ServedModel, monkeypatch: pytest.
     monkeypatch.setattr(module, "PREDICTION_BATCH_SIZE", 7)
     np.testing.assert_array_equal(model.score(sessions).p_skip, model.score(sessions, threads=3).p_skip)
     np.testing.assert_allclose(model.score(sessions).p_skip, whole.p_skip, atol=1e-6)
+
+
+@pytest.mark.parametrize("slope", [None, 2.0])
+def test_bundled_sessions_are_scored_as_requests_are(
+    layout: DataLayout, tmp_path: Path, slope: float | None
+) -> None:
+    own = DataLayout(Path(shutil.copytree(layout.root, tmp_path / "data")))
+    model = serving.load(pack(own, slope=slope))
+    train = open_bundle(own.bundles, "train")
+    numbers = {name: number for number, name in enumerate(train.session_id.tolist())}
+    chosen = [rows for rows in SESSIONS if rows[0]["session_id"] in numbers]
+    order = np.array([numbers[rows[0]["session_id"]] for rows in chosen])
+    expected = 1 - model.score_records([request(rows) for rows in chosen]).p_skip
+    np.testing.assert_allclose(model.predict_bundle(train, track_table_ids(own))[order], expected, rtol=1e-6)
+    np.testing.assert_allclose(
+        model.predict_bundle(train, track_table_ids(own), order[:3]), expected[:3], rtol=1e-6
+    )
+    assert model.threshold == 0.5
+
+
+def test_unknown_tracks_of_a_bundle_are_neutral(model: serving.ServedModel, layout: DataLayout) -> None:
+    ids = track_table_ids(layout)
+    ids[3] = b"new"
+    assert np.flatnonzero(model.tracks.rows_of_bytes(ids) < 0).tolist() == [3]
+    train = open_bundle(layout.bundles, "train")
+    changed = model.predict_bundle(train, ids) != model.predict_bundle(train, track_table_ids(layout))
+    has_track = (np.asarray(train.previous_tracks)[:, :, 0] == model.tracks.matrix[3, 0]).any(axis=1)
+    has_track |= np.asarray(train.last_track)[:, 0] == model.tracks.matrix[3, 0]
+    np.testing.assert_array_equal(changed, has_track)
+    assert 0 < changed.sum() < len(changed)
+
+
+def test_cores_are_counted_where_the_system_has_no_affinity(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert cores() >= 1
+    monkeypatch.delattr("os.sched_getaffinity", raising=False)
+    monkeypatch.setattr("os.cpu_count", lambda: 6)
+    assert cores() == 6
 
 
 # --- What cannot be packed or loaded -----------------------------------------------------------------------
@@ -148,19 +189,32 @@ def test_a_damaged_description_is_refused(own: Path) -> None:
     assert_says(refusal(ContractError, lambda: serving.load(own)), "served_model.json is damaged")
 
 
-def test_ids_that_do_not_fit_the_tracks_are_refused(own: Path, tmp_path: Path) -> None:
-    np.save(tmp_path / "ids.npy", np.array([b"t_01"]))
-    rewrite(own, "track_ids.npy", (tmp_path / "ids.npy").read_bytes())
-    assert_says(refusal(ContractError, lambda: serving.load(own)), "track_ids.npy", "not bytes (20,)")
+@pytest.mark.parametrize(
+    ("name", "array", "part"),
+    [
+        ("track_ids.npy", np.array([b"t_01"]), "not bytes (20,)"),
+        ("neutral_track.npy", np.zeros(3, np.float32), "not float32 (31,)"),
+        ("track_ids.npy", np.array([{"a": 1}], dtype=object), "is not a readable array"),  # a pickle
+    ],
+)
+def test_arrays_that_do_not_fit_are_refused(
+    own: Path, tmp_path: Path, name: str, array: Any, part: str
+) -> None:
+    np.save(tmp_path / "array.npy", array, allow_pickle=True)
+    rewrite(own, name, (tmp_path / "array.npy").read_bytes())
+    assert_says(refusal(ContractError, lambda: serving.load(own)), name, part)
 
 
-def test_pickles_are_refused(own: Path, tmp_path: Path) -> None:
-    np.save(tmp_path / "ids.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
-    rewrite(own, "track_ids.npy", (tmp_path / "ids.npy").read_bytes())
-    assert_says(refusal(ContractError, lambda: serving.load(own)), "track_ids.npy is not a readable array")
+def test_damaged_json_and_an_incomplete_description_are_refused(own: Path) -> None:
+    rewrite(own, "vocabulary.json", b"{")
+    assert_says(refusal(ContractError, lambda: serving.load(own)), "vocabulary.json is not readable JSON")
+    fields = read_json(own / "served_model.json")
+    fields["files"] = [record for record in fields["files"] if record["name"] != "vocabulary.json"]
+    write_json(own / "served_model.json", fields)
+    assert_says(refusal(ContractError, lambda: serving.load(own)), "names no vocabulary.json")
 
 
-def test_a_network_that_is_none_is_not_packed(layout: DataLayout, tmp_path: Path) -> None:
+def test_a_damaged_network_is_not_packed(layout: DataLayout, tmp_path: Path) -> None:
     (tmp_path / "network.onnx").write_bytes(b"no network")
     with pytest.raises(ContractError, match="cannot be read as an ONNX model"):
         pack_folder(

@@ -25,7 +25,7 @@ from skip_pipeline.serving.example import EXAMPLE
 from skip_pipeline.serving.follow import Follower
 from skip_pipeline.settings import MODEL_NAME, DataLayout
 from skip_pipeline_tests.builders import TRACKS, assert_says, refusal
-from skip_pipeline_tests.serving.registry import Registry
+from skip_pipeline_tests.serving.registry import Registry, track_to
 from skip_pipeline_tests.serving.small_models import SESSIONS, pack, request
 from skip_pipeline_tests.serving.test_server import asked_all_along, eventually, running
 
@@ -34,7 +34,7 @@ URI = f"models:/{MODEL_NAME}@champion"
 
 @pytest.fixture(scope="module")
 def loaded(registry: Registry) -> Any:
-    mlflow.set_tracking_uri(registry.uri)
+    track_to(registry.uri)
     path = list(sys.path)
     yield mlflow.pyfunc.load_model(URI)
     sys.path[:] = path  # MLflow puts the code that travels with the model before all other
@@ -225,7 +225,7 @@ def test_no_champion_is_refused(registry: Registry) -> None:
     assert_says(message, "no version of skip_model called nobody", registry.uri)
 
 
-def test_a_version_that_is_no_served_model_is_said(registry: Registry, tmp_path: Path) -> None:
+def test_a_version_without_a_served_model_is_refused(registry: Registry, tmp_path: Path) -> None:
     model = registry.client.create_model_version(MODEL_NAME, tmp_path.as_uri())
     source = RegisteredModel(registry.uri)
 
@@ -238,7 +238,7 @@ def test_a_version_that_is_no_served_model_is_said(registry: Registry, tmp_path:
     registry.client.delete_model_version(MODEL_NAME, str(model.version))
 
 
-def test_a_store_that_does_not_answer_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_that_does_not_answer_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     source = RegisteredModel("http://user:secret@127.0.0.1:9")
     message = refusal(MissingInputError, source.current)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skip_pipeline import schema
-from skip_pipeline.bundles.records import UNKNOWN, circumstances
+from skip_pipeline.bundles.records import SEEKS, UNKNOWN, circumstances
 from skip_pipeline.errors import BadInputError
 from skip_pipeline.serving import ServedModel
 from skip_pipeline.serving.batch import prediction_table
@@ -45,28 +45,21 @@ def features(**changes: Any) -> dict[str, Any]:
 
 BAD = {
     "empty history": (asked(history=[]), "history is a list of 0", "1 to 19 earlier tracks"),
-    "20 earlier tracks": (
-        asked(history=[row | {"session_position": 1} for row in session(length=20)]),
-        "history is a list of 20",
-        "1 to 19",
-    ),
+    "20 earlier tracks": (asked(history=session(length=20)), "history is a list of 20", "1 to 19"),
+    "50 wrong rows": (asked(history=[1] * 50), "history is a list of 50"),
     "history is text": (asked(history="played"), "history is 'played'"),
     "history is missing": (asked(history=None), "history is missing"),
-    "no longer than its history": (
+    "length already reached": (
         row_changed(0, session_length=10),
         "history[0].session_length is 10",
-        "a whole number from 11 to 20, the tracks of the whole session",
+        "11 to 20",
     ),
     "longer than any": (row_changed(0, session_length=21), "session_length is 21", "from 11 to 20"),
     "length is text": (row_changed(3, session_length="12"), "history[3].session_length is '12'"),
-    "lengths differ": (row_changed(3, session_length=12), "history[3].session_length is 12", "11 as in its"),
+    "lengths differ": (row_changed(3, session_length=12), "history[3].session_length is 12", "expected 11"),
     "a length is missing": (row_changed(3, session_length=...), "history[3].session_length is missing"),
     "row is no object": (asked(history=[7]), "history[0] is 7"),
-    "positions out of order": (
-        asked(history=[*reversed(session("s7", 3))]),
-        "history[0].session_position is 3",
-        "expected 1: positions count from 1",
-    ),
+    "order": (asked(history=[*reversed(session("s7", 3))]), "history[0].session_position is 3", "expected 1"),
     "repeated position": (
         row_changed(4, session_position=4),
         "history[4].session_position is 4",
@@ -75,28 +68,23 @@ BAD = {
     "position from 0": (row_changed(0, session_position=0), "history[0].session_position is 0"),
     "position is true": (row_changed(0, session_position=True), "session_position is True"),
     "text for a flag": (row_changed(2, skip_1="yes"), "history[2].skip_1 is 'yes'", "true or false"),
-    "text for a number": (
-        row_changed(2, hist_user_behavior_n_seekfwd="3"),
-        "history[2].hist_user_behavior_n_seekfwd is '3'",
-        "a whole number from 0",
-    ),
+    "1.0 for a flag": (row_changed(2, skip_1=1.0), "history[2].skip_1 is 1.0", "true or false"),
     "flag of 2": (row_changed(1, context_switch=2), "history[1].context_switch is 2"),
     "NaN": (row_changed(9, context_switch=math.nan), "history[9].context_switch is nan"),
-    "negative seeks": (
-        row_changed(0, hist_user_behavior_n_seekback=-1),
-        "history[0].hist_user_behavior_n_seekback is -1",
-    ),
-    "too many seeks": (row_changed(0, hist_user_behavior_n_seekback=2**70), "seekback is 11805916207"),
-    "fraction": (row_changed(0, hist_user_behavior_n_seekback=0.5), "seekback is 0.5"),
+    "text for a number": (row_changed(2, **{SEEKS[0]: "3"}), f"history[2].{SEEKS[0]} is '3'", "whole number"),
+    "true for a number": (row_changed(2, **{SEEKS[0]: True}), f"history[2].{SEEKS[0]} is True"),
+    "negative seeks": (row_changed(0, **{SEEKS[1]: -1}), f"history[0].{SEEKS[1]} is -1"),
+    "too many seeks": (row_changed(0, **{SEEKS[1]: 2**70}), f"{SEEKS[1]} is 11805916207"),
+    "fraction": (row_changed(0, **{SEEKS[1]: 0.5}), f"{SEEKS[1]} is 0.5"),
     "null": (row_changed(3, not_skipped=None), "history[3].not_skipped is missing"),
     "missing column": (row_changed(5, not_skipped=...), "history[5].not_skipped is missing", "true or false"),
     "level is a number": (row_changed(5, context_type=3), "history[5].context_type is 3", "a text"),
     "level is missing": (row_changed(5, context_type=...), "history[5].context_type is missing"),
     "track is empty": (row_changed(5, track_id_clean=""), "history[5].track_id_clean is ''"),
-    "a row of another session": (
+    "another session's row": (
         row_changed(6, session_id="s8"),
         "history[6].session_id is 's8'",
-        "expected 's7': a history is one session's",
+        "expected 's7'",
     ),
     "a row of no session": (row_changed(6, session_id=None), "history[6].session_id is missing"),
     "no next track": (asked(next_track_id=None), "next_track_id is missing", "or the track's features"),
@@ -106,7 +94,7 @@ BAD = {
     "id and features": (
         asked(next_track=FEATURES),
         "next_track_id is 't_11' beside next_track",
-        "either the id of a track, or its features",
+        "either the id",
     ),
     "empty session id": (asked(session_id=""), "session_id is ''", "not empty"),
     "session id is a number": (asked(session_id=5), "session_id is 5"),
@@ -118,8 +106,8 @@ BAD = {
     "feature is text": (features(tempo="fast"), "next_track.tempo is 'fast'"),
     "feature is true": (features(tempo=True), "next_track.tempo is True"),
     "feature beyond float32": (features(tempo=1e39), "next_track.tempo is 1e+39"),
-    "key beyond its type": (features(key=128), "next_track.key is 128", "a whole number"),
     "feature beyond any float": (features(tempo=10**400), "next_track.tempo is 1000", "a finite number"),
+    "key beyond its type": (features(key=128), "next_track.key is 128", "a whole number"),
     "mode is a number": (features(mode=1), "next_track.mode is 1"),
     "surrogate as a session": (asked(session_id="\ud800"), "session_id is '\\ud800'", "lone surrogates"),
     "surrogate as a track": (asked(next_track_id="\udfff"), "next_track_id is '\\udfff'", "surrogates"),
@@ -179,7 +167,7 @@ def test_whatever_a_field_holds_is_scored_or_refused(model: ServedModel, place: 
         ([asked(next_trak={})], "session 0 of the request has 'next_trak'"),
     ],
 )
-def test_a_request_that_is_no_list_of_sessions_is_refused(records: object, part: str) -> None:
+def test_a_request_that_is_not_a_list_of_sessions_is_refused(records: object, part: str) -> None:
     assert_says(refusal(BadInputError, lambda: sessions_of_records(records)), part, "Correct the request")
 
 
@@ -205,7 +193,7 @@ def test_unknown_levels_are_all_zeros_and_counted(model: ServedModel) -> None:
     assert model.score(sessions).unknown_levels == 2
 
 
-def test_numbers_may_spell_flags_and_numpy_may_hold_values() -> None:
+def test_flags_may_be_numbers_and_a_frame_may_hold_numpy_values() -> None:
     plain = sessions_of_records([asked()])
     other = asked()
     for row in other["history"]:
@@ -220,7 +208,7 @@ def test_numbers_may_spell_flags_and_numpy_may_hold_values() -> None:
     np.testing.assert_array_equal(sessions_of_frame(frame).rows, plain.rows)
 
 
-def test_columns_that_the_network_does_not_see_are_not_looked_at() -> None:
+def test_columns_that_the_network_does_not_use_are_ignored() -> None:
     record = asked()
     for row in record["history"]:
         row |= {"hour_of_day": "noon", "date": None, "premium": 7, "mood": "good"}
@@ -234,7 +222,7 @@ def test_a_session_may_be_scored_with_several_next_tracks(model: ServedModel) ->
     assert scores.known_track.all()
 
 
-def test_whether_the_next_track_is_known_is_said(model: ServedModel) -> None:
+def test_known_track_is_true_for_tracks_in_the_table_and_for_given_features(model: ServedModel) -> None:
     records = [
         asked(next_track_id="t_01"),
         asked(next_track_id="t_new"),
@@ -245,7 +233,7 @@ def test_whether_the_next_track_is_known_is_said(model: ServedModel) -> None:
     assert model.score_records(records).known_track.tolist() == [True, False, True, True, False]
 
 
-def test_given_features_of_a_known_track_stand_as_that_track_but_for_its_code(model: ServedModel) -> None:
+def test_given_features_equal_those_of_the_table_except_for_the_code(model: ServedModel) -> None:
     known, given = (
         model.inputs(sessions_of_records([r]))["last_track"]
         for r in (asked(next_track_id="t_01"), features())
@@ -254,7 +242,7 @@ def test_given_features_of_a_known_track_stand_as_that_track_but_for_its_code(mo
     assert given[0, 0] == model.tracks.neutral[0]
 
 
-def test_only_an_id_that_was_given_comes_back(model: ServedModel) -> None:
+def test_a_prediction_has_the_next_tracks_id_or_none(model: ServedModel) -> None:
     sessions = sessions_of_records([asked(next_track_id="t_01"), features()])
     assert sessions.next_track_ids == ["t_01", None]
     table = prediction_table(sessions, model.score(sessions), "1")

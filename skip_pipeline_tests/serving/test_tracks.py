@@ -24,7 +24,7 @@ def test_ids_are_found_in_the_order_of_their_bytes(known: KnownTracks) -> None:
 
 
 @pytest.mark.parametrize("text", ["b\0", "\0", "é" * 40, "ab" * 400, "𝄞x", ""])
-def test_what_only_resembles_an_id_is_unknown(known: KnownTracks, text: str) -> None:
+def test_a_text_that_resembles_an_id_is_unknown(known: KnownTracks, text: str) -> None:
     tracks = KnownTracks(
         sorted_ids(pa.chunked_array([IDS])), known.matrix[: len(IDS)], known.neutral, known.scaler
     )
