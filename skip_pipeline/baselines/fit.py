@@ -21,6 +21,7 @@ from skip_pipeline.baselines.features import feature_names, handmade_features, t
 from skip_pipeline.baselines.predictions import PREDICTED, BaselinePredictions
 from skip_pipeline.baselines.predictors import REGRESSION, TREES, fit_boosted_trees, fit_regression
 from skip_pipeline.errors import TrainingError
+from skip_pipeline.metrics.scores import need_both_outcomes
 from skip_pipeline.networks.listening import in_parts
 from skip_pipeline.networks.tastes import Tastes
 from skip_pipeline.settings import BASELINE_SEED, BASELINE_SESSIONS
@@ -48,20 +49,12 @@ def fit_baselines(
             fewer training sessions than features.
     """
     for split in schema.SPLITS:
-        _check_split(bundles[split], split)
+        labels = np.asarray(bundles[split][schema.LABEL])
+        if len(labels) == 0:
+            raise TrainingError(f"the {split} split holds no session, expected some; deliver more sessions")
+        if split != "test":
+            need_both_outcomes(labels, f"the {split} split")
     return (_majority(bundles), _last_outcome(bundles), *_models(bundles, seed, most_sessions))
-
-
-def _check_split(split: Split, name: str) -> None:
-    labels = np.asarray(split[schema.LABEL])
-    played = int(np.count_nonzero(labels))
-    if len(labels) == 0:
-        raise TrainingError(f"the {name} split holds no session, expected some; deliver more sessions")
-    if name != "test" and played in (0, len(labels)):
-        raise TrainingError(
-            f"all {len(labels)} {name} sessions end with a track that was "
-            f"{'played to its end' if played else 'skipped'}, expected both outcomes; deliver more sessions"
-        )
 
 
 # --- Rules --------------------------------------------------------------------------------------------

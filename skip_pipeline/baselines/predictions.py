@@ -93,7 +93,6 @@ def write_baselines(
         folder: gets ``settings.BASELINES_FILE`` and ``settings.BASELINE_FITS_FILE``.
         baselines: those of ``schema.BASELINES``, in that order.
         bundles: that they predict.
-        data_source: of the bundles.
 
     Returns:
         The number of sessions.
@@ -132,7 +131,6 @@ def read_baselines(folder: Path, bundles: Mapping[str, Mapping[str, Any]]) -> tu
     """Read the files of ``write_baselines``, in the order of ``schema.BASELINES``.
 
     Args:
-        folder: of the stage.
         bundles: to be scored; their sessions must be those of the file, in the same order.
 
     Raises:

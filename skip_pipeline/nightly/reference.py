@@ -127,7 +127,6 @@ def write_reference(folder: Path, layout: DataLayout, trained_on: Container[str]
 
     Args:
         folder: of the packed model.
-        layout: of the data directory.
         trained_on: names of the shards that it was trained on; None for all.
 
     Raises:

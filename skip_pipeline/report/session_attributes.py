@@ -53,8 +53,6 @@ def read_session_attributes(merged: Path, train: Bundle, test: Bundle) -> Sessio
 
     Args:
         merged: folder of the merged table that the bundles were made from.
-        train: the training sessions, for the tracks they play.
-        test: the test sessions.
 
     Raises:
         MissingInputError: a shard of the merged table is missing.

@@ -24,7 +24,9 @@ def layout(tmp_path_factory: pytest.TempPathFactory) -> DataLayout:
             row
             for i in range(SESSIONS)
             for row in session(
-                f"{shard}_{i}", date=dates[i % len(dates)], not_skipped=[True] * 4 + [False] * 5 + [i % 2 == 0]
+                f"{shard}_{i}",
+                date=dates[i % len(dates)],
+                not_skipped=[True] * 4 + [False] * 5 + [i % 2 == 0],
             )
         ]
         deliver(layout.raw / "training_set" / f"{shard}.csv", rows)
