@@ -19,7 +19,13 @@ import numpy as np
 from skip_pipeline import schema
 from skip_pipeline.baselines.features import feature_names, handmade_features, training_examples
 from skip_pipeline.baselines.predictions import PREDICTED, BaselinePredictions
-from skip_pipeline.baselines.predictors import REGRESSION, TREES, fit_boosted_trees, fit_regression
+from skip_pipeline.baselines.predictors import (
+    REGRESSION,
+    TREES,
+    coefficients,
+    fit_boosted_trees,
+    fit_regression,
+)
 from skip_pipeline.errors import TrainingError
 from skip_pipeline.metrics.scores import need_both_outcomes
 from skip_pipeline.networks.listening import in_parts
@@ -129,7 +135,10 @@ def _models(
     predicted: tuple[dict[str, np.ndarray], dict[str, np.ndarray]] = ({}, {})
     for split in PREDICTED:
         rows = (handmade_features(part, tastes)[0] for part in in_parts(bundles[split]))
-        answers = [(regression.p_not_skipped(part), trees.p_not_skipped(part)) for part in rows]
+        answers = [
+            (regression.predict_proba(part)[:, 1].astype(np.float64), trees.p_not_skipped(part))
+            for part in rows
+        ]
         for of_model, p in zip(predicted, zip(*answers, strict=True), strict=True):
             of_model[split] = np.concatenate(p)
     predicting = time.perf_counter() - started
@@ -139,7 +148,7 @@ def _models(
             "logistic_regression",
             predicted[0],
             seconds=by_regression + predicting,
-            parameters=regression.parameters,
+            parameters=coefficients(regression),
             sessions=sessions,
             settings={**REGRESSION, **limits},
             features=features,

@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics
 
@@ -54,6 +54,7 @@ def test_pseudovalues_of_the_roc_auc_come_from_placements() -> None:
     assert roc_auc_pseudovalues(LABELS, np.full(4, 0.4)).tolist() == [0.5] * 4
 
 
+@settings(max_examples=40)
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 5)), min_size=2, max_size=30))
 def test_the_mean_of_pseudovalues_is_the_roc_auc(sessions: list[tuple[bool, int]]) -> None:
     labels = np.array([int(played) for played, _ in sessions])
