@@ -19,8 +19,15 @@ import numpy as np
 from skip_pipeline import schema
 from skip_pipeline.baselines.features import feature_names, handmade_features, training_examples
 from skip_pipeline.baselines.predictions import PREDICTED, BaselinePredictions
-from skip_pipeline.baselines.predictors import REGRESSION, TREES, fit_boosted_trees, fit_regression
+from skip_pipeline.baselines.predictors import (
+    REGRESSION,
+    TREES,
+    coefficients,
+    fit_boosted_trees,
+    fit_regression,
+)
 from skip_pipeline.errors import TrainingError
+from skip_pipeline.metrics.scores import need_both_outcomes
 from skip_pipeline.networks.listening import in_parts
 from skip_pipeline.networks.tastes import Tastes
 from skip_pipeline.settings import BASELINE_SEED, BASELINE_SESSIONS
@@ -48,20 +55,12 @@ def fit_baselines(
             fewer training sessions than features.
     """
     for split in schema.SPLITS:
-        _check_split(bundles[split], split)
+        labels = np.asarray(bundles[split][schema.LABEL])
+        if len(labels) == 0:
+            raise TrainingError(f"the {split} split holds no session, expected some; deliver more sessions")
+        if split != "test":
+            need_both_outcomes(labels, f"the {split} split")
     return (_majority(bundles), _last_outcome(bundles), *_models(bundles, seed, most_sessions))
-
-
-def _check_split(split: Split, name: str) -> None:
-    labels = np.asarray(split[schema.LABEL])
-    played = int(np.count_nonzero(labels))
-    if len(labels) == 0:
-        raise TrainingError(f"the {name} split holds no session, expected some; deliver more sessions")
-    if name != "test" and played in (0, len(labels)):
-        raise TrainingError(
-            f"all {len(labels)} {name} sessions end with a track that was "
-            f"{'played to its end' if played else 'skipped'}, expected both outcomes; deliver more sessions"
-        )
 
 
 # --- Rules --------------------------------------------------------------------------------------------
@@ -136,7 +135,10 @@ def _models(
     predicted: tuple[dict[str, np.ndarray], dict[str, np.ndarray]] = ({}, {})
     for split in PREDICTED:
         rows = (handmade_features(part, tastes)[0] for part in in_parts(bundles[split]))
-        answers = [(regression.p_not_skipped(part), trees.p_not_skipped(part)) for part in rows]
+        answers = [
+            (regression.predict_proba(part)[:, 1].astype(np.float64), trees.p_not_skipped(part))
+            for part in rows
+        ]
         for of_model, p in zip(predicted, zip(*answers, strict=True), strict=True):
             of_model[split] = np.concatenate(p)
     predicting = time.perf_counter() - started
@@ -146,7 +148,7 @@ def _models(
             "logistic_regression",
             predicted[0],
             seconds=by_regression + predicting,
-            parameters=regression.parameters,
+            parameters=coefficients(regression),
             sessions=sessions,
             settings={**REGRESSION, **limits},
             features=features,

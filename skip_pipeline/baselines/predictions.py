@@ -93,7 +93,6 @@ def write_baselines(
         folder: gets ``settings.BASELINES_FILE`` and ``settings.BASELINE_FITS_FILE``.
         baselines: those of ``schema.BASELINES``, in that order.
         bundles: that they predict.
-        data_source: of the bundles.
 
     Returns:
         The number of sessions.

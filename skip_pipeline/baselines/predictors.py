@@ -43,22 +43,6 @@ TREES: Final[Mapping[str, Any]] = {
 
 
 @dataclass(frozen=True)
-class Regression:
-    """Logistic regression on standardised features."""
-
-    pipeline: Pipeline
-
-    def p_not_skipped(self, features: np.ndarray) -> np.ndarray:
-        """Probability that each track is played to its end: (n, F) to float64 (n,)."""
-        return np.asarray(self.pipeline.predict_proba(features)[:, 1], dtype=np.float64)
-
-    @property
-    def parameters(self) -> int:
-        """Number of coefficients, with the intercept."""
-        return int(self.pipeline[-1].coef_.size + 1)
-
-
-@dataclass(frozen=True)
 class BoostedTrees:
     """Gradient-boosted trees on features of more than two values, and on a regression's log-odds.
 
@@ -72,7 +56,7 @@ class BoostedTrees:
         trees: a fitted ``HistGradientBoostingClassifier``.
     """
 
-    regression: Regression
+    regression: Pipeline
     columns: np.ndarray
     trees: Any
 
@@ -90,22 +74,27 @@ class BoostedTrees:
     def parameters(self) -> int:
         """Number of thresholds and leaf values, with the regression's parameters."""
         leaves = sum(tree.get_n_leaf_nodes() for of_one in self.trees._predictors for tree in of_one)
-        return int(2 * leaves) - self.size + self.regression.parameters
+        return int(2 * leaves) - self.size + coefficients(self.regression)
 
 
-def fit_regression(training: Examples) -> Regression:
-    """Fit the logistic regression, which uses no random numbers.
+def fit_regression(training: Examples) -> Pipeline:
+    """Fit logistic regression on standardised features; it uses no random numbers.
 
     Raises:
         TrainingError: the examples have one outcome.
     """
     need_both_outcomes(training.not_skipped, "the training examples")
     pipeline = make_pipeline(StandardScaler(), LogisticRegression(**REGRESSION))
-    return Regression(pipeline.fit(training.features, training.not_skipped))
+    return pipeline.fit(training.features, training.not_skipped)
+
+
+def coefficients(regression: Pipeline) -> int:
+    """Number of coefficients, with the intercept."""
+    return int(regression[-1].coef_.size + 1)
 
 
 def fit_boosted_trees(
-    training: Examples, validation: Examples, regression: Regression, *, seed: int
+    training: Examples, validation: Examples, regression: Pipeline, *, seed: int
 ) -> BoostedTrees:
     """Fit the trees, until the validation loss stops falling.
 
@@ -141,6 +130,6 @@ def _of_many_values(features: np.ndarray) -> np.ndarray:
     return np.flatnonzero(((features != lowest) & (features != highest)).any(axis=0))
 
 
-def _tree_inputs(regression: Regression, columns: np.ndarray, features: np.ndarray) -> np.ndarray:
-    log_odds = regression.pipeline.decision_function(features).astype(np.float32)
+def _tree_inputs(regression: Pipeline, columns: np.ndarray, features: np.ndarray) -> np.ndarray:
+    log_odds = regression.decision_function(features).astype(np.float32)
     return np.column_stack([features[:, columns], log_odds])

@@ -88,7 +88,7 @@ def reliability_curve(
     if len(p_not_skipped) == 0:
         return ()
     edges = np.quantile(p_not_skipped, np.linspace(0, 1, bins + 1)[1:-1])  # (bins - 1,)
-    bin_of = np.searchsorted(edges, p_not_skipped, side="left")
+    bin_of = np.searchsorted(edges, p_not_skipped)
     return tuple(
         ReliabilityBin(
             sessions=int(np.count_nonzero(bin_of == b)),

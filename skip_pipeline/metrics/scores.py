@@ -74,23 +74,23 @@ def score(
     return SplitScores(
         sessions=len(not_skipped),
         accuracy=float(np.mean(correct(not_skipped, p_not_skipped, threshold))),
-        log_loss=float(metrics.log_loss(not_skipped, p_not_skipped, labels=[0, 1])),
+        log_loss=float(metrics.log_loss(not_skipped, p_not_skipped)),
         roc_auc=float(metrics.roc_auc_score(not_skipped, p_not_skipped)),
-        brier=float(metrics.brier_score_loss(not_skipped, p_not_skipped, pos_label=1)),
+        brier=float(metrics.brier_score_loss(not_skipped, p_not_skipped)),
     )
 
 
 def losses(not_skipped: np.ndarray, p_not_skipped: np.ndarray) -> np.ndarray:
     """Log-loss of each session, in nats: float64 (n,).
 
-    Probabilities are clipped by the float64 epsilon, as scikit-learn does, so that the loss is at most 36.04.
+    A probability is at least the float64 epsilon, as in scikit-learn, so that the loss is at most 36.04.
 
     >>> losses(np.array([1, 0]), np.array([0.5, 0.25])).round(4).tolist()
     [0.6931, 0.2877]
     """
     p = p_not_skipped.astype(np.float64)
     given = np.where(not_skipped == 1, p, 1 - p)
-    return np.asarray(-np.log(np.clip(given, _EPSILON, 1 - _EPSILON)))
+    return np.asarray(-np.log(np.maximum(given, _EPSILON)))
 
 
 def correct(

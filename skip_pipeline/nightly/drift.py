@@ -89,12 +89,7 @@ _OUTCOMES: Final = (PREDICTED_OUTCOME, EARLIER_OUTCOME)
 
 
 def compare(name: str, before: Distribution, now: Distribution, sampling: float) -> Drift:
-    """Compare one feature.
-
-    Args:
-        name: of the feature.
-        before, now: its distributions.
-        sampling: 1/n + 1/m of the numbers of sessions.
+    """Compare one feature; ``sampling`` is 1/n + 1/m of the numbers of sessions.
 
     Raises:
         ContractError: the levels differ.

@@ -107,12 +107,6 @@ def monitor(
 ) -> MonitoringReport:
     """Compare the shards delivered since the champion was trained with its training data.
 
-    Args:
-        layout: of the data directory.
-        reference: the champion's.
-        champion: scores the new sessions.
-        today: to compute the age of the newest data.
-
     Raises:
         MissingInputError, ContractError: a stage is missing, not readable, or of other features.
         TrainingError: there is no session.

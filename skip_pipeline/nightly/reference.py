@@ -105,7 +105,7 @@ def delivered_shards(layout: DataLayout) -> dict[str, DeliveredShard]:
         summary = manifest.shards[shard].summary
         if "dates" not in summary:
             raise ContractError(
-                f"{layout.merged} says nothing of the dates in {shard}; materialize merged_table again"
+                f"the manifest of {layout.merged} has no dates of {shard}; materialize merged_table again"
             )
         sha256, day = manifest.record(shard).sha256, _median_day(summary["dates"])
         found[Path(shard).stem] = DeliveredShard(sha256, summary["sessions"], day)
@@ -127,7 +127,6 @@ def write_reference(folder: Path, layout: DataLayout, trained_on: Container[str]
 
     Args:
         folder: of the packed model.
-        layout: of the data directory.
         trained_on: names of the shards that it was trained on; None for all.
 
     Raises:

@@ -49,16 +49,7 @@ class CalibrationReport:
 def measure_calibration(
     labels: Mapping[str, np.ndarray], p_not_skipped: Mapping[str, np.ndarray], calibration: Calibration
 ) -> CalibrationReport:
-    """Score both splits before and after.
-
-    Args:
-        labels: per split of ``SPLITS`` (n,), 0 or 1.
-        p_not_skipped: per split (n,), not calibrated.
-        calibration: fitted to the validation sessions.
-
-    Raises:
-        ContractError, TrainingError: see ``metrics.scores.score``.
-    """
+    """Score labels (n,) and the network's own probabilities (n,) of both splits, before and after."""
     effects = {}
     for split in SPLITS:
         before, after = p_not_skipped[split], calibration.apply(p_not_skipped[split])

@@ -120,15 +120,13 @@ class Evaluation:
         """Scores of the oracles and the distance to the one given the past; empty for real data."""
         if not self.best_possible:
             return {}
-        past, _ = self.best_possible.distances(self.scores["test"])
-        return {
-            "oracle_past_accuracy": self.best_possible.given_past.accuracy,
-            "oracle_past_log_loss": self.best_possible.given_past.log_loss,
-            "oracle_state_accuracy": self.best_possible.given_state.accuracy,
-            "oracle_state_log_loss": self.best_possible.given_state.log_loss,
-            "distance_to_oracle_accuracy": past.accuracy,
-            "distance_to_oracle_log_loss": past.log_loss,
-        }
+        past, state = self.best_possible.metrics(self.scores["test"]).values()
+        metrics = {}
+        for name in ("accuracy", "log_loss"):
+            metrics[f"oracle_past_{name}"] = past[name]
+            metrics[f"oracle_state_{name}"] = state[name]
+            metrics[f"distance_to_oracle_{name}"] = past["distance"][name]
+        return metrics
 
     @property
     def headline(self) -> str:
@@ -150,13 +148,7 @@ class Evaluation:
 
 
 def network_model(preset: str, *, parameters: int, seconds: float) -> Model:
-    """The entry of a trained network.
-
-    Args:
-        preset: its name.
-        parameters: their number.
-        seconds: of all its epochs.
-    """
+    """The model of a trained network, with the seconds of all its epochs."""
     description = "This pipeline's network, on the four branches."
     return Model(preset, f"{preset} network", description, "network", seconds=seconds, parameters=parameters)
 

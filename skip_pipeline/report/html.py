@@ -61,24 +61,16 @@ def render(template: str, **values: Any) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {
-        "percent": "{:.1%}".format,
-        "count": "{:,}".format,
-        "signed": signed,
-        "size": _size,
-        "data_uri": lambda png: f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}",
+    environment.filters.update(
+        percent="{:.1%}".format,
+        count="{:,}".format,
+        signed=signed,
+        data_uri=lambda png: f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}",
         # The width at which a plot's text has its intended size; a PNG's header has the pixels at 16..20.
-        "css_width": lambda png: int.from_bytes(png[16:20], "big") * _PAGE_DPI // DPI,
-        "web_address": _web_address,
-    }
+        css_width=lambda png: int.from_bytes(png[16:20], "big") * _PAGE_DPI // DPI,
+        web_address=_web_address,
+    )
     return environment.get_template(template).render(values)
-
-
-def _size(number_of_bytes: int) -> str:
-    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if number_of_bytes >= factor:
-            return f"{number_of_bytes / factor:.1f} {unit}"
-    return f"{number_of_bytes} B"
 
 
 def _web_address(url: str | None) -> str | None:

@@ -158,9 +158,6 @@ def permutation_importance(
         predict: the model; it is called once per group, and once with the sessions' own inputs.
         groups: to exchange, one at a time.
         seed: of the partners.
-
-    Raises:
-        ContractError: see ``metrics.scores.score``.
     """
     arrays = {name: np.asarray(inputs[name]) for name in schema.BRANCH_SHAPES}
     partner = partners(arrays["skip_sequence"], seed)
@@ -190,7 +187,6 @@ def partners(skip_sequence: np.ndarray, seed: int = IMPORTANCE_SEED) -> np.ndarr
 
     Args:
         skip_sequence: (n, 19, 1), whose padding gives the length.
-        seed: of the random order.
     """
     history = np.count_nonzero(skip_sequence[:, :, 0] != schema.SKIP_PADDING, axis=1)
     order = np.lexsort((np.random.default_rng(seed).random(len(history)), history))

@@ -171,9 +171,8 @@ def compare(not_skipped: np.ndarray, predictions: Mapping[Model, np.ndarray]) ->
         predictions: probabilities (n,) of each model, of which exactly one is of kind ``network``.
 
     Raises:
-        ContractError: there is no network or several, or two models have one name; see also
-            ``metrics.scores.score``.
-        TrainingError: see ``metrics.scores.score``.
+        ContractError: there is no network or several, or two models have one name.
+        ContractError, TrainingError: see ``metrics.scores.score``.
     """
     networks = [model for model in predictions if model.kind == "network"]
     if len(networks) != 1:

@@ -60,8 +60,6 @@ def worst_mistakes(
     Args:
         test: the test bundle; ids and earlier outcomes are gathered only for the sessions returned.
         p_not_skipped: probabilities (n,).
-        sessions: attributes of the same sessions.
-        most: number of sessions.
     """
     not_skipped = np.asarray(test[schema.LABEL]) == 1
     given = np.where(not_skipped, p_not_skipped, 1 - p_not_skipped)

@@ -42,13 +42,8 @@ _STYLES: Final[dict[Kind, dict[str, Any]]] = {
 
 
 def roc(entries: Sequence[Entry], data_source: DataSource) -> Plot:
-    """True positive rate against false positive rate of every model.
-
-    Args:
-        entries: the network among them, in the order of the legend.
-        data_source: of the sessions.
-    """
-    figure, axes = _square("a coin: 0.500")
+    """True positive rate against false positive rate of every model, in the order of the legend."""
+    figure, axes = _square("a constant: 0.500")
     for entry, line in zip(entries, _line_styles(entries), strict=True):
         curve = entry.roc
         label = f"{entry.model.title}: {curve.area:.3f}"
@@ -57,9 +52,9 @@ def roc(entries: Sequence[Entry], data_source: DataSource) -> Plot:
     _legend(axes, "lower right", title="area under the curve")
     caption = (
         f"Of one skipped and one played track taken at random, the network gives the played one the higher "
-        f"probability {_network(entries).roc.area:.1%} of the time; a coin would manage 50%."
+        f"probability {_network(entries).roc.area:.1%} of the time; by chance it would be 50%."
     )
-    return Plot("Who ranks sessions best?", caption, as_png(figure, data_source))
+    return Plot("ROC curves", caption, as_png(figure, data_source))
 
 
 def calibration(entries: Sequence[Entry], data_source: DataSource) -> Plot:
@@ -67,10 +62,6 @@ def calibration(entries: Sequence[Entry], data_source: DataSource) -> Plot:
 
     A band around the diagonal holds 95% of the network's points if its probabilities are right (normal
     approximation of the binomial distribution).
-
-    Args:
-        entries: the network among them, in the order of the legend.
-        data_source: of the sessions.
     """
     figure, axes = _square("right on average")
     network = _network(entries).reliability
@@ -90,16 +81,11 @@ def calibration(entries: Sequence[Entry], data_source: DataSource) -> Plot:
         f"off by {100 * expected_calibration_error(network):.1f} percentage points from the share that was "
         "not skipped. Points in the shaded band are off by no more than chance."
     )
-    return Plot("What is a probability worth?", caption, as_png(figure, data_source))
+    return Plot("Reliability of probabilities", caption, as_png(figure, data_source))
 
 
 def confusion_matrix(counts: np.ndarray, data_source: DataSource) -> Plot:
-    """Outcome against prediction: counts, and shares of each row.
-
-    Args:
-        counts: see ``metrics.curves.confusion_matrix``.
-        data_source: of the sessions.
-    """
+    """Counts of ``metrics.curves.confusion_matrix``, and shares of each row."""
     figure = new_figure(WIDTH * 0.72, 3.3)
     axes = figure.subplots()
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)

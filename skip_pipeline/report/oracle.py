@@ -35,14 +35,6 @@ _REMEDY: Final = (
 
 
 @dataclass(frozen=True)
-class Distance:
-    """A model's log-loss minus an oracle's, in nats, and an oracle's accuracy minus the model's."""
-
-    log_loss: float
-    accuracy: float
-
-
-@dataclass(frozen=True)
 class BestPossible:
     """Scores of the true probabilities on the test sessions; a model exceeds them only by chance.
 
@@ -54,20 +46,17 @@ class BestPossible:
     given_past: SplitScores
     given_state: SplitScores
 
-    def distances(self, model: SplitScores) -> tuple[Distance, Distance]:
-        """Distances of a model, scored on the same sessions, in the order of the attributes."""
-        past, state = (
-            Distance(model.log_loss - best.log_loss, best.accuracy - model.accuracy)
-            for best in (self.given_past, self.given_state)
-        )
-        return past, state
-
     def metrics(self, model: SplitScores) -> dict[str, Any]:
-        """Scores and distances as JSON values."""
-        past, state = self.distances(model)
+        """Scores, and a model's distances from them: its log-loss above, its accuracy below the oracle's."""
         return {
-            "given_past": asdict(self.given_past) | {"distance": asdict(past)},
-            "given_state": asdict(self.given_state) | {"distance": asdict(state)},
+            name: asdict(best)
+            | {
+                "distance": {
+                    "log_loss": model.log_loss - best.log_loss,
+                    "accuracy": best.accuracy - model.accuracy,
+                }
+            }
+            for name, best in (("given_past", self.given_past), ("given_state", self.given_state))
         }
 
 
@@ -78,12 +67,7 @@ def find_oracle(raw: Path) -> Path | None:
 
 
 def best_possible(path: Path, test: Mapping[str, np.ndarray]) -> BestPossible:
-    """Score both oracles on the ids (n,) and labels (n,) of the test bundle.
-
-    Raises:
-        BadInputError: see ``oracle_probabilities``.
-        ContractError, TrainingError: see ``metrics.scores.score``.
-    """
+    """Score both oracles on the ids (n,) and labels (n,) of the test bundle."""
     p = oracle_probabilities(path, np.asarray(test[schema.SESSION_ID]))
     return BestPossible(*(score(test[schema.LABEL], p[name]) for name in (GIVEN_PAST, GIVEN_STATE)))
 

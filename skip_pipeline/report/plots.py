@@ -50,7 +50,6 @@ def class_balance(balance: Mapping[str, tuple[int, int]], data_source: DataSourc
 
     Args:
         balance: per split, the number of sessions skipped and not skipped; train and test are drawn.
-        data_source: of the sessions.
     """
     figure = new_figure(WIDTH, 3.0)
     for axes, split in zip(figure.subplots(1, 2, sharey=True), ("train", "test"), strict=True):
@@ -73,7 +72,6 @@ def session_lengths(lengths: Mapping[int, int], data_source: DataSource) -> Plot
 
     Args:
         lengths: number of sessions of all splits by number of tracks, 10 to 20.
-        data_source: of the sessions.
     """
     figure = new_figure(WIDTH, 3.0)
     left, right = figure.subplots(1, 2)
@@ -142,9 +140,6 @@ def style(axes: Axes, *, title: str = "", x: str = "", y: str = "", percent: str
     """Set title and axis labels, and leave out lines and ticks that carry no number.
 
     Args:
-        axes: of one plot.
-        title: above the plot, on the left.
-        x, y: labels of the axes.
         percent: letters of the axes whose numbers are shares.
     """
     if title:

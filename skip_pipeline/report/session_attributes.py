@@ -54,8 +54,6 @@ def read_session_attributes(find: Callable[[str], Path], train: Bundle, test: Bu
 
     Args:
         find: gives the path of a shard of the merged table (``Manifest.path``).
-        train: the training sessions, for the tracks they play.
-        test: the test sessions.
 
     Raises:
         MissingInputError: a shard of the merged table is missing.

@@ -103,14 +103,7 @@ def score_slices(
 ) -> tuple[SliceTable, ...]:
     """Accuracy and log-loss of every slice, with intervals from the same resamples as the leaderboard's.
 
-    Args:
-        not_skipped: labels (n,), 0 or 1.
-        p_not_skipped: probabilities (n,).
-        slicings: of the same sessions.
-        threshold: a track is predicted as played from this probability on.
-
-    Raises:
-        ContractError, TrainingError: see ``metrics.scores.score``.
+    Arguments and errors are those of ``metrics.scores.score``.
     """
     scores.check_probabilities(not_skipped, p_not_skipped)
     scores.need_both_outcomes(not_skipped, "the test sessions")

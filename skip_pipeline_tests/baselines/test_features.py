@@ -8,7 +8,6 @@ from skip_pipeline.baselines.features import handmade_features, training_example
 from skip_pipeline.networks import listening
 from skip_pipeline.networks.tastes import Tastes
 from skip_pipeline_tests.networks.literal_sessions import Bundle, bundle, listeners_with_a_taste
-from skip_pipeline_tests.test_boundaries import loaded_after
 from skip_pipeline_tests.tiny_bundle import tiny_bundle
 
 
@@ -173,10 +172,3 @@ def test_no_sessions_have_no_features(tastes: Tastes) -> None:
     rows, names = handmade_features({name: a[:0] for name, a in bundle(["pp"]).items()}, tastes)
 
     assert rows.shape == (0, len(names))
-
-
-def test_features_and_models_load_neither_tensorflow_nor_dagster_nor_mlflow() -> None:
-    loaded = loaded_after("import skip_pipeline.baselines.features, skip_pipeline.baselines.predictors")
-
-    assert "sklearn" in loaded
-    assert loaded.isdisjoint({"tensorflow", "keras", "dagster", "mlflow"})

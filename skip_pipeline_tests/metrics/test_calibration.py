@@ -9,6 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
 from skip_pipeline.errors import ContractError, TrainingError
+from skip_pipeline.metrics import calibration as calibrations
 from skip_pipeline.metrics.calibration import Calibration, fit
 from skip_pipeline_tests.builders import assert_says, refusal
 
@@ -46,8 +47,17 @@ def test_the_fit_is_that_of_a_logistic_regression_on_the_log_odds() -> None:
     found = fit(labels, p)
     platt = LogisticRegression(C=np.inf, tol=1e-8).fit(np.log(p / (1 - p))[:, None], labels)
 
-    assert found.slope == pytest.approx(platt.coef_[0, 0], rel=1e-3)
-    assert found.offset == pytest.approx(platt.intercept_[0], rel=1e-3)
+    assert found.slope == pytest.approx(platt.coef_[0, 0], rel=1e-5)
+    assert found.offset == pytest.approx(platt.intercept_[0], rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("played", "offset"), [(59, 0.0), (60, np.log(60 / 40)), (41, 0.0), (40, np.log(40 / 60))]
+)
+def test_an_offset_needs_a_likelihood_ratio_above_chance(played: int, offset: float) -> None:
+    # 2 n (ln 2 - H(played / n)) is 3.26 for 59 of 100 and 4.03 for 60; chi-squared at 5% is 3.84.
+    found = fit((np.arange(100) < played).astype(float), np.full(100, 0.5))
+    assert found.offset == pytest.approx(offset, abs=1e-6)
 
 
 def test_other_sessions_are_predicted_better() -> None:
@@ -76,6 +86,20 @@ def test_the_threshold_moves_where_accuracy_gains_beyond_noise() -> None:
     assert moved.mean() > ((found.apply(p) >= 0.5) == played).mean()
 
 
+@pytest.mark.parametrize(("middling", "threshold"), [(6, 0.5), (7, 0.4), (100, 0.4)])
+def test_the_threshold_is_the_nearest_of_the_best_if_significant(middling: int, threshold: float) -> None:
+    # Played sessions of 0.42 are right up to a threshold of 0.42, so the window of five around 0.40 is
+    # the last of the best. McNemar's test needs won - lost > 2.58 sqrt(won + lost): 7 of 7, not 6 of 6.
+    p = np.repeat([0.2, 0.42, 0.8], [100, middling, 100])
+    assert calibrations._threshold((p > 0.3).astype(float), p) == threshold
+
+
+def test_a_probability_of_one_half_counts_as_played() -> None:
+    # Were 0.5 a skip, 10 sessions would be won by a lower threshold.
+    p = np.repeat([0.2, 0.5, 0.8], [100, 10, 100])
+    assert calibrations._threshold((p > 0.3).astype(float), p) == 0.5
+
+
 def test_the_threshold_stays_where_chance_alone_would_move_it() -> None:
     chosen = {fit(*sessions(300, seed=seed)).threshold for seed in range(20)}
 
@@ -92,6 +116,8 @@ def test_applying_keeps_shape_and_order_and_ends_short_of_certainty() -> None:
     assert (np.diff(applied.ravel()) > 0).all()
     assert ((applied > 0) & (applied < 1)).all()
     assert calibration.apply(np.empty(0)).shape == (0,)
+    steep = Calibration(slope=20.0, offset=0.0, threshold=0.5, sessions=10)
+    assert steep.apply(np.array([0.0, 1.0])).tolist() == [1e-6, 1 - 1e-6]
     assert applied[0, 1] == pytest.approx(expit(0.5 * np.log(0.25) + 0.2), rel=1e-5)
 
 
@@ -115,19 +141,21 @@ GOOD = {"slope": 1.0, "offset": 0.0, "threshold": 0.5, "sessions": 10}
 
 
 @pytest.mark.parametrize(
-    "damage",
+    ("damage", "fact"),
     [
-        {"slope": 0.0},
-        {"slope": float("nan")},
-        {"offset": float("inf")},
-        {"threshold": 1.0},
-        {"slope": "steep"},
-        {"sessions": None},
+        ({"slope": 0.0}, "slope 0.0"),
+        ({"slope": float("nan")}, "slope nan"),
+        ({"slope": float("inf")}, "slope inf"),
+        ({"offset": float("inf")}, "offset inf"),
+        ({"threshold": 0.0}, "threshold 0.0"),
+        ({"threshold": 1.0}, "threshold 1.0"),
+        ({"slope": "steep"}, "steep"),
+        ({"sessions": None}, "NoneType"),
     ],
 )
-def test_a_damaged_calibration_is_refused(damage: dict[str, object]) -> None:
+def test_a_damaged_calibration_is_refused(damage: dict[str, object], fact: str) -> None:
     message = refusal(ContractError, lambda: Calibration.from_json(GOOD | damage))
-    assert_says(message, "calibration is damaged", "materialize trained_model again")
+    assert_says(message, "calibration is damaged", fact, "materialize trained_model again")
 
 
 def test_a_calibration_that_lacks_a_value_is_refused() -> None:

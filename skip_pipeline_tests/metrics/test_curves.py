@@ -28,6 +28,10 @@ def test_confusion_counts_outcomes_by_row_and_predictions_by_column(threshold, c
     assert confusion_matrix(LABELS, P, threshold).tolist() == counts
 
 
+def test_confusion_of_one_outcome_keeps_both_rows() -> None:
+    assert confusion_matrix(np.zeros(2), np.array([0.1, 0.2])).tolist() == [[2, 0], [0, 0]]
+
+
 def test_the_roc_curve_goes_from_corner_to_corner() -> None:
     curve = roc_curve(LABELS, P)
 
@@ -70,7 +74,7 @@ def test_a_value_that_is_no_probability_is_refused(curve) -> None:
 
 
 def test_one_outcome_alone_has_no_roc_curve() -> None:
-    assert "both outcomes" in refusal(
+    assert "the scores: 0 of 3" in refusal(
         TrainingError, lambda: roc_curve(np.zeros(3), np.array([0.2, 0.4, 0.6]))
     )
 

@@ -1,81 +1,94 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from skip_pipeline.errors import ContractError, TrainingError
-from skip_pipeline.nightly.promotion import Candidate, Decision, Unusable, decide
+from skip_pipeline.metrics.intervals import Estimate
+from skip_pipeline.metrics.scores import Slicing
+from skip_pipeline.nightly.promotion import Candidate, Decision, SliceChange, Unusable, decide
+from skip_pipeline_tests.builders import assert_says, refusal
 
 N = 400
 LABELS = np.arange(N) % 2
 LAST = np.where(LABELS == 1, 0.55, 0.45)  # log-loss 0.598
-
-
-@dataclass(frozen=True)
-class Way:
-    name: str
-    labels: tuple[str, ...]
-    slice_of: np.ndarray
-
-
-HALVES = Way("half", ("first", "second"), (np.arange(N) >= N // 2).astype(int))
+HALVES = Slicing("half", "Half", ("first", "empty", "second"), np.where(np.arange(N) < N // 2, 0, 2))
 
 
 def sure(p: float, name: str = "version 2", source: str = "real") -> Candidate:
-    """A model that gives p to what happens."""
+    """A model that gives p to every outcome."""
     return Candidate(name, source, np.where(LABELS == 1, p, 1 - p))
+
+
+OLD = sure(0.7, "version 1")
 
 
 def judged(challenger: Candidate, champion: Candidate | Unusable | None, **rules) -> Decision:
     return decide(LABELS, challenger, champion, last_outcome=LAST, **{"slice_limits": {}, **rules})
 
 
-def test_the_first_model_is_promoted_when_it_beats_the_baseline():
-    decision = judged(sure(0.7), None)
+@pytest.mark.parametrize(
+    ("p", "promoted", "summary"),
+    [
+        (0.7, True, "Promoted: there is no champion yet; log-loss 0.3567, and 0.5978 by"),
+        (0.52, False, "Refused: log-loss 0.6539, and 0.5978 by"),
+        (0.55, False, "Refused: log-loss 0.5978, and 0.5978 by"),  # as good is not better
+    ],
+)
+def test_the_first_model_is_promoted_if_it_beats_the_baseline(p, promoted, summary):
+    decision = judged(sure(p), None)
 
-    assert decision.promoted
-    assert decision.summary == (
-        "Promoted: there is no champion yet; log-loss 0.3567, and 0.5978 by going by the last outcome"
-    )
-    assert decision.log_loss_difference is None
+    assert decision.promoted is promoted
+    assert decision.summary.startswith(summary)
+    assert [reason.rule for reason in decision.reasons] == [
+        "a champion to compare with",
+        "beats the last outcome",
+    ]
+    assert (decision.log_loss_difference, decision.slices) == (None, ())
 
 
-def test_the_first_model_is_refused_when_it_does_not():
-    decision = judged(sure(0.52), None)
-
-    assert not decision.promoted
-    assert decision.summary == "Refused: log-loss 0.6539, and 0.5978 by going by the last outcome"
+def test_a_model_worse_than_the_baseline_is_refused_however_bad_the_champion():
+    assert not judged(sure(0.54), sure(0.52, "version 1")).promoted
 
 
-def test_a_better_model_follows_the_champion():
-    decision = judged(sure(0.75), sure(0.7, "version 1"))
+def test_a_better_model_is_promoted():
+    decision = judged(sure(0.75), OLD)
 
     assert decision.promoted
     assert decision.log_loss_difference is not None
     assert decision.log_loss_difference.value == pytest.approx(np.log(0.7) - np.log(0.75))
-    assert "version 2 minus version 1: -0.0690" in decision.summary
+    assert_says(
+        decision.summary, "version 2 minus version 1: -0.0690 (95% interval -0.0690 to -0.0690", "+0.0100"
+    )
 
 
-def test_a_model_that_is_a_little_worse_is_within_the_margin_and_one_that_is_much_worse_is_not():
-    champion = sure(0.7, "version 1")
+@pytest.mark.parametrize(
+    ("p", "margin", "promoted"),
+    [(0.695, 0.01, True), (0.65, 0.01, False), (0.65, 0.1, True), (0.7, 0.0, True), (0.7, -0.001, False)],
+)
+def test_a_model_may_be_worse_by_the_margin(p, margin, promoted):
+    decision = judged(sure(p), OLD, margin=margin)
 
-    assert judged(sure(0.695), champion, margin=0.01).promoted
-    refused = judged(sure(0.65), champion, margin=0.01)
-    assert not refused.promoted
-    assert refused.summary.startswith("Refused: log-loss of version 2 minus version 1: +0.0741")
+    assert decision.promoted is promoted
+    assert decision.reasons[1].rule == "not worse than the champion"
+    assert decision.reasons[1].passed is promoted
+    assert decision.summary.startswith(
+        "Promoted: " if promoted else "Refused: log-loss of version 2 minus version 1"
+    )
+
+
+def test_the_default_margin_is_a_hundredth_of_a_nat():
+    assert judged(sure(0.6932), OLD).promoted  # worse by 0.0098
+    assert not judged(sure(0.6929), OLD).promoted  # by 0.0102
 
 
 def test_uncertainty_counts_against_the_challenger():
-    shaky = sure(0.7)
-    p = shaky.p_not_skipped.copy()
-    p[:20] = np.where(LABELS[:20] == 1, 0.05, 0.95)
-    p[20:] = np.where(LABELS[20:] == 1, 0.807, 0.193)
-    shaky = replace(shaky, p_not_skipped=p)
-
-    decision = judged(shaky, sure(0.7, "version 1"), margin=0.01)
+    given = np.where(np.arange(N) < 20, 0.05, 0.807)  # of each outcome: 20 sessions wrong, the others better
+    shaky = Candidate("version 2", "real", np.where(LABELS == 1, given, 1 - given))
+    decision = judged(shaky, OLD, margin=0.01)
 
     assert decision.log_loss_difference is not None
     assert decision.log_loss_difference.value < 0.01 < decision.log_loss_difference.high
@@ -84,96 +97,183 @@ def test_uncertainty_counts_against_the_challenger():
 
 def test_a_slice_may_not_pay_for_the_others():
     p = sure(0.9).p_not_skipped.copy()
-    p[N // 2 :][::5] = 1 - p[N // 2 :][::5]  # a fifth of the second half is now wrong
-    uneven = Candidate("version 2", "real", p)
-
+    p[N // 2 :][::5] = 1 - p[N // 2 :][::5]  # a fifth of the second half is wrong now
+    limits = {"half": 0.05}
     decision = judged(
-        uneven, sure(0.6, "version 1"), margin=1.0, slicings=[HALVES], slice_limits={"half": 0.05}
+        Candidate("version 2", "real", p), OLD, margin=1.0, slicings=[HALVES], slice_limits=limits
     )
 
     assert not decision.promoted
-    assert decision.summary == (
-        "Refused: accuracy by half falls for second by 20.0% of 200 sessions (allowed 5%)"
+    assert decision.reasons[-1].rule == "no fall in a slice of half"
+    assert_says(decision.summary, "Refused: accuracy by half falls for second by 20.0% of 200 sessions", "5%")
+    first, second = decision.slices  # the empty one is left out
+    assert (first.label, first.sessions, first.accuracy, first.limit) == (
+        "first",
+        200,
+        Estimate(0, 0, 0),
+        0.05,
     )
+    assert not first.fallen
+    assert second.accuracy.value == pytest.approx(-0.2)
+    assert second.accuracy.low < -0.2 < second.accuracy.high < 0
+    assert judged(
+        Candidate("version 2", "real", p), OLD, margin=1.0, slicings=[HALVES], slice_limits={"half": 0.21}
+    ).promoted
+
+
+@pytest.mark.parametrize(
+    ("value", "high", "limit", "fallen"),
+    [
+        (-0.06, -0.01, 0.05, True),
+        (-0.0625, -0.01, 0.0625, False),  # by the limit is allowed
+        (-0.06, 0.0, 0.05, False),  # may be chance
+        (0.06, 0.07, 0.05, False),
+    ],
+)
+def test_a_fall_is_beyond_the_limit_and_beyond_chance(value, high, limit, fallen):
+    assert SliceChange("half", "first", 100, Estimate(value, -0.2, high), limit).fallen is fallen
 
 
 def test_a_fall_within_chance_is_no_fall():
     p = sure(0.9).p_not_skipped.copy()
-    few = Way("few", ("most", "some"), (np.arange(N) >= N - 8).astype(int))
+    few = Slicing("few", "Few", ("most", "some"), (np.arange(N) >= N - 8).astype(int))
     p[N - 1] = 1 - p[N - 1]  # one of eight
-
-    decision = judged(
-        Candidate("version 2", "real", p),
-        sure(0.6, "version 1"),
-        slicings=[few],
-        slice_limits={"few": 0.05},
-    )
+    decision = judged(Candidate("version 2", "real", p), OLD, slicings=[few], slice_limits={"few": 0.05})
 
     assert decision.promoted
+    assert "nowhere beyond 5%" in decision.reasons[-1].facts
 
 
 def test_each_model_is_right_or_wrong_at_its_own_threshold():
     low = Candidate("version 2", "real", np.where(LABELS == 1, 0.4, 0.1), threshold=0.3)
-
-    decision = judged(low, sure(0.6, "version 1"), margin=1.0, slicings=[HALVES], slice_limits={"half": 0.0})
-
-    assert "falls nowhere" in decision.reasons[-1].facts
-
-
-def test_synthetic_and_real_are_never_compared():
-    onto_real = judged(sure(0.9, source="synthetic"), sure(0.6, "version 1", "real"))
-    onto_synthetic = judged(sure(0.7, source="real"), sure(0.9, "version 1", "synthetic"))
-
-    assert not onto_real.promoted
-    assert onto_real.summary == (
-        "Refused: the champion, version 1, was trained on real data, version 2 on synthetic data"
-    )
-    assert onto_synthetic.promoted
-    assert onto_synthetic.log_loss_difference is None
-    assert "is no measure for real data" in onto_synthetic.summary
+    for challenger, champion in ((low, OLD), (OLD, low)):
+        decision = judged(challenger, champion, margin=1.0, slicings=[HALVES], slice_limits={"half": 0.0})
+        assert [change.accuracy.value for change in decision.slices] == [0, 0]
 
 
-@pytest.mark.parametrize("source", ["real", "synthetic"])
-def test_a_champion_that_cannot_be_used_is_followed(source):
-    gone = Unusable("version 1", source, "its files are gone")
-
-    decision = judged(sure(0.7, source=source), gone)
-
-    assert decision.promoted
-    assert "version 1, cannot be used: its files are gone" in decision.summary
-
-
-@pytest.mark.parametrize("source", ["real", None])
-def test_a_synthetic_challenger_does_not_follow_an_unusable_champion_that_may_be_real(source):
-    assert not judged(sure(0.7, source="synthetic"), Unusable("version 1", source, "gone")).promoted
-
-
-def test_a_decision_is_json():
-    content = json.loads(json.dumps(judged(sure(0.75), sure(0.7, "version 1")).to_json()))
-
-    assert content["promoted"] is True
-    assert [reason["rule"] for reason in content["reasons"]] == [
-        "beats the last outcome",
-        "not worse than the champion",
+def test_by_default_slices_of_context_and_account_are_compared():
+    ways = [
+        Slicing("premium", "Account", ("free",), np.zeros(N, int)),
+        Slicing("context_type", "Context", ("radio",), np.zeros(N, int)),
+    ]
+    decision = decide(LABELS, sure(0.75), OLD, last_outcome=LAST, slicings=ways)
+    assert [(change.slicing, change.limit) for change in decision.slices] == [
+        ("context_type", 0.05),
+        ("premium", 0.03),
     ]
 
 
-def test_other_sessions_are_refused():
-    short = Candidate("version 2", "real", np.full(3, 0.5))
+@pytest.mark.parametrize(
+    ("source", "champion", "promoted", "compared", "fact"),
+    [
+        (
+            "synthetic",
+            sure(0.6, "version 1", "real"),
+            False,
+            False,
+            "on real data, version 2 on synthetic data",
+        ),
+        ("real", sure(0.9, "version 1", "synthetic"), True, False, "is no measure for real data"),
+        ("synthetic", sure(0.6, "version 1", "synthetic"), True, True, "version 2 minus version 1"),
+        (
+            "real",
+            Unusable("version 1", "real", "files gone"),
+            True,
+            False,
+            "version 1, cannot be used: files gone",
+        ),
+        (
+            "real",
+            Unusable("version 1", None, "files gone"),
+            True,
+            False,
+            "version 1, cannot be used: files gone",
+        ),
+        ("real", Unusable("version 1", "synthetic", "files gone"), True, False, "cannot be used: files gone"),
+        (
+            "synthetic",
+            Unusable("version 1", "synthetic", "files gone"),
+            True,
+            False,
+            "cannot be used: files gone",
+        ),
+        (
+            "synthetic",
+            Unusable("version 1", "real", "files gone"),
+            False,
+            False,
+            "version 1, was trained on real data",
+        ),
+        ("synthetic", Unusable("version 1", None, "files gone"), False, False, "on data of unknown source"),
+    ],
+)
+def test_synthetic_and_real_are_never_compared(source, champion, promoted, compared, fact):
+    decision = judged(sure(0.7, source=source), champion)
 
-    with pytest.raises(ContractError, match="version 2 has probabilities of shape"):
-        judged(short, None)
-    with pytest.raises(ContractError, match="version 1 has probabilities of shape"):
-        judged(sure(0.7), replace(short, name="version 1"))
-    with pytest.raises(ContractError, match="the baseline has"):
-        decide(LABELS, sure(0.7), None, last_outcome=np.full(3, 0.5))
+    assert decision.promoted is promoted
+    assert (decision.log_loss_difference is not None) is compared
+    assert fact in decision.summary
+    if not compared:
+        assert decision.reasons[0].rule == "a champion to compare with"
 
 
-def test_a_slicing_that_there_is_not_is_refused():
-    with pytest.raises(ContractError, match="no slicing"):
-        judged(sure(0.7), sure(0.7, "version 1"), slice_limits={"nonsense": 0.1})
+def test_every_slice_that_falls_is_named():
+    wrong = Candidate("version 2", "real", 1 - OLD.p_not_skipped)
+    decision = judged(wrong, OLD, margin=9.0, slicings=[HALVES], slice_limits={"half": 0.05})
+    assert "first by 100.0% of 200 sessions, second by 100.0% of 200 sessions" in decision.summary
+
+
+def test_a_decision_is_json():
+    decision = judged(sure(0.75), OLD, slicings=[HALVES], slice_limits={"half": 0.05})
+    content = json.loads(json.dumps(decision.to_json()))
+
+    assert content.keys() == {"promoted", "summary", "reasons", "log_loss_difference", "slices"}
+    assert content["promoted"] is True
+    assert content["summary"] == decision.summary
+    assert content["reasons"][0].keys() == {"rule", "passed", "facts"}
+    assert content["log_loss_difference"].keys() == {"value", "low", "high"}
+    assert content["slices"][0] == {
+        "way": "half",
+        "label": "first",
+        "sessions": 200,
+        "accuracy": {"value": 0.0, "low": 0.0, "high": 0.0},
+        "limit": 0.05,
+        "fallen": False,
+    }
+    assert judged(sure(0.75), None).to_json()["log_loss_difference"] is None
+
+
+SHORT = np.full(3, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("challenger", "champion", "last_outcome", "who"),
+    [
+        (replace(OLD, name="version 2", p_not_skipped=SHORT), None, LAST, "version 2"),
+        (sure(0.7), replace(OLD, p_not_skipped=SHORT), LAST, "version 1"),
+        (sure(0.7), None, SHORT, "the baseline"),
+    ],
+)
+def test_predictions_of_other_sessions_are_refused(challenger, champion, last_outcome, who):
+    message = refusal(
+        ContractError,
+        lambda: decide(LABELS, challenger, champion, last_outcome=last_outcome, slice_limits={}),
+    )
+    assert_says(message, f"{who} has probabilities of shape (3,)", "(400,)", "same test sessions")
+
+
+def test_a_champion_that_is_not_compared_may_have_other_sessions():
+    assert judged(sure(0.7), replace(OLD, data_source="synthetic", p_not_skipped=SHORT)).promoted
+
+
+def test_a_slicing_that_is_not_given_is_refused():
+    message = refusal(
+        ContractError, lambda: judged(sure(0.7), OLD, slicings=[HALVES], slice_limits={"nonsense": 0.1})
+    )
+    assert_says(message, "no slicing ['nonsense']", "choose of ['half']")
 
 
 def test_one_outcome_is_refused():
-    with pytest.raises(TrainingError, match="both outcomes"):
-        decide(np.ones(3), Candidate("v", "real", np.ones(3)), None, last_outcome=np.ones(3))
+    one = Candidate("v", "real", np.ones(3))
+    message = refusal(TrainingError, lambda: decide(np.ones(3), one, None, last_outcome=np.ones(3)))
+    assert_says(message, "the test sessions: 3 of 3", "both outcomes")

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from skip_pipeline.errors import ContractError, MissingInputError
+from skip_pipeline.nightly import reference
 from skip_pipeline.nightly.reference import (
     REFERENCE_FILE,
     DeliveredShard,
@@ -27,14 +29,14 @@ def folder(layout):
 
 
 def test_a_reference_describes_the_training_data_and_is_read_back(folder, layout):
-    reference = read_reference(folder)
+    found = read_reference(folder)
 
-    assert reference.to_json() == write_reference(folder, layout).to_json()
-    assert reference.data_source == "real"
-    assert reference.shards == delivered_shards(layout)
-    assert reference.newest_day == "2018-07-17"
-    assert 0 < reference.profile.sessions < 3 * SESSIONS
-    assert reference.scores.counts.sum() > 0
+    assert found.to_json() == write_reference(folder, layout).to_json()
+    assert found.data_source == "real"
+    assert found.shards == delivered_shards(layout)
+    assert found.newest_day == "2018-07-17"
+    assert 0 < found.profile.sessions < 3 * SESSIONS
+    assert found.scores.counts.sum() > 0
 
 
 def test_a_window_leaves_shards_out_of_the_profile_alone(folder, layout):
@@ -56,10 +58,18 @@ def test_a_shard_is_of_the_day_of_its_median_row(layout):
     assert {shard.sessions for shard in found.values()} == {SESSIONS}
 
 
+def test_a_merged_table_without_dates_is_refused(layout, monkeypatch):
+    manifest = reference.read_manifest(layout.merged, made_by="merged_table")
+    shards = {name: replace(shard, summary={"sessions": 1}) for name, shard in manifest.shards.items()}
+    monkeypatch.setattr(reference, "read_manifest", lambda *_, **__: replace(manifest, shards=shards))
+    message = refusal(ContractError, lambda: delivered_shards(layout))
+    assert_says(message, str(layout.merged), "no dates of log_0", "materialize merged_table again")
+
+
 def test_no_shard_or_none_with_a_date_has_no_newest_day(folder):
-    reference = read_reference(folder)
-    undated = Reference("real", reference.profile, {"a": DeliveredShard("", 1, "")}, reference.scores)
-    assert undated.newest_day == Reference("real", reference.profile, {}, reference.scores).newest_day == ""
+    found = read_reference(folder)
+    undated = Reference("real", found.profile, {"a": DeliveredShard("", 1, "")}, found.scores)
+    assert undated.newest_day == Reference("real", found.profile, {}, found.scores).newest_day == ""
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from skip_pipeline import schema
 from skip_pipeline.errors import ContractError
@@ -21,22 +23,27 @@ from skip_pipeline_tests.tiny_bundle import tiny_bundle
 BUNDLE = tiny_bundle(300)
 LABELS = BUNDLE[schema.LABEL]
 INPUTS = {name: BUNDLE[name] for name in schema.BRANCH_SHAPES}
-LENGTHS = np.count_nonzero(INPUTS["skip_sequence"][:, :, 0] != schema.SKIP_PADDING, axis=1)
 
 
-def test_sessions_of_equal_length_exchange_and_none_keeps_its_own() -> None:
-    partner = partners(INPUTS["skip_sequence"])
-    assert sorted(partner.tolist()) == list(range(300))
-    assert np.array_equal(LENGTHS[partner], LENGTHS)
-    assert not np.any(partner == np.arange(300))
-    assert np.array_equal(partner, partners(INPUTS["skip_sequence"]))
-    assert not np.array_equal(partner, partners(INPUTS["skip_sequence"], seed=9))
+@given(st.lists(st.integers(9, 19), min_size=1, max_size=40), st.integers(0, 3))
+def test_sessions_of_equal_length_exchange_and_only_one_alone_keeps_its_own(
+    history: list[int], seed: int
+) -> None:
+    skips = np.zeros((len(history), schema.STEPS, 1), np.float32)
+    for session, tracks in enumerate(history):
+        skips[session, : schema.STEPS - tracks] = schema.SKIP_PADDING
+    partner = partners(skips, seed)
+
+    assert sorted(partner.tolist()) == list(range(len(history)))
+    assert [history[at] for at in partner] == history
+    kept = [history[at] for at in np.flatnonzero(partner == np.arange(len(history)))]
+    assert sorted(kept) == sorted(length for length in set(history) if history.count(length) == 1)
 
 
-def test_a_session_alone_in_its_length_keeps_its_own() -> None:
-    skips = np.zeros((3, schema.STEPS, 1), np.float32)
-    skips[0, :5] = schema.SKIP_PADDING
-    assert partners(skips).tolist() == [0, 2, 1]
+def test_partners_depend_on_the_seed() -> None:
+    skips = INPUTS["skip_sequence"]
+    assert np.array_equal(partners(skips), partners(skips))
+    assert not np.array_equal(partners(skips), partners(skips, seed=9))
 
 
 def test_groups_part_all_columns_but_those_that_tell_the_length() -> None:

@@ -34,7 +34,7 @@ def lines(monkeypatch: pytest.MonkeyPatch) -> dict[str, Line2D]:
 def test_the_roc_curve_of_each_model_is_named_with_its_area(lines: dict[str, Line2D]) -> None:
     caption = model_plots.roc(ENTRIES, "real").caption
 
-    assert set(lines) == {"a coin: 0.500", "oracle: 0.800", "fast: 0.800", "constant: 0.500"}
+    assert set(lines) == {"a constant: 0.500", "oracle: 0.800", "fast: 0.800", "constant: 0.500"}
     assert list(lines["fast: 0.800"].get_ydata()) == [0.0, 0.8, 1.0]
     assert "80.0%" in caption
 

@@ -14,7 +14,7 @@ import pytest
 from skip_pipeline import schema
 from skip_pipeline.errors import BadInputError
 from skip_pipeline.metrics.scores import SplitScores
-from skip_pipeline.report.oracle import BestPossible, Distance, best_possible, find_oracle
+from skip_pipeline.report.oracle import BestPossible, best_possible, find_oracle
 
 # Labels 1, 0, 1, 0; the file has the sessions in another order, and one that is no test session.
 TEST = {
@@ -54,11 +54,12 @@ def test_the_distance_is_what_the_model_lacks() -> None:
     best = BestPossible(
         given_past=SplitScores(4, 0.8, 0.45, 0.9, 0.15), given_state=SplitScores(4, 0.85, 0.4, 0.95, 0.1)
     )
-    past, state = best.distances(SplitScores(4, 0.75, 0.5, 0.8, 0.2))
-    assert (past.log_loss, past.accuracy) == pytest.approx((0.05, 0.05))
-    assert (state.log_loss, state.accuracy) == pytest.approx((0.1, 0.1))
-    lucky, _ = best.distances(SplitScores(4, 0.9, 0.44, 0.9, 0.1))
-    assert lucky == Distance(pytest.approx(-0.01), pytest.approx(-0.1))
+    metrics = best.metrics(SplitScores(4, 0.75, 0.5, 0.8, 0.2))
+    assert metrics["given_past"]["accuracy"] == 0.8
+    assert metrics["given_past"]["distance"] == pytest.approx({"log_loss": 0.05, "accuracy": 0.05})
+    assert metrics["given_state"]["distance"] == pytest.approx({"log_loss": 0.1, "accuracy": 0.1})
+    lucky = best.metrics(SplitScores(4, 0.9, 0.44, 0.9, 0.1))
+    assert lucky["given_past"]["distance"] == pytest.approx({"log_loss": -0.01, "accuracy": -0.1})
 
 
 def test_an_oracle_is_found_beside_synthetic_data_only(tmp_path: Path) -> None:

@@ -260,12 +260,6 @@ def test_an_axis_holds_its_values_with_a_margin_and_ends_for_the_rest() -> None:
     assert Axis.over([Estimate(2.0, 2.0, 2.0)]).at(2.0) == 50
 
 
-@pytest.mark.parametrize(("size", "text"), [(999, "999 B"), (1_500, "1.5 kB"), (2.5e9, "2.5 GB")])
-def test_sizes_have_a_unit(size: float, text: str) -> None:
-    row = DataRow("02_merged", 1, 1, int(size), "")
-    assert f" {text} " in Page(rendered(data=(row,))).words
-
-
 def test_every_plot_of_the_report_is_drawn() -> None:
     drawn = draw_plots(
         EVALUATION, balance=BALANCE, lengths=LENGTHS, history=HISTORY, best_epoch=2, data_source="real"

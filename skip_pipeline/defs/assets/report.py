@@ -50,7 +50,7 @@ def evaluation_report(
 ) -> dg.MaterializeResult:
     """How good the model is, on test sessions that neither training nor early stopping has seen.
 
-    A leaderboard with every baseline, curves, slices, what the network listens to and its worst mistakes:
+    A leaderboard with every baseline, curves, slices, the importance of inputs and the worst predictions:
     metrics.json for programs, report.html for people. predictions.parquet has every test session's
     probability, calibrated on the validation sessions as are all of the network's here.
     """
