@@ -47,9 +47,8 @@ def on_this_machine(manifest: Manifest, *, evict: bool = True) -> Manifest:
     copied = replace(manifest, folder=home, files=tuple(replace(f, path=_name(f)) for f in manifest.files))
     _fetch(manifest, home)
     if evict:
-        for copy in {path for path in home.iterdir() if path.is_file()} - {
-            home / f.path for f in copied.files
-        }:
+        named = {home / file.path for file in copied.files}
+        for copy in {path for path in home.iterdir() if path.is_file()} - named:
             copy.unlink(missing_ok=True)
     return copied
 

@@ -11,6 +11,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -79,10 +80,14 @@ class Manifest:
         Raises:
             ContractError: the stage has no such file.
         """
-        for record in self.files:
-            if record.name == name:
-                return record
-        raise ContractError(f"{self.stage} holds no {name}; materialize {self.stage} again")
+        try:
+            return self._by_name[name]
+        except KeyError:
+            raise ContractError(f"{self.stage} holds no {name}; materialize {self.stage} again") from None
+
+    @cached_property
+    def _by_name(self) -> dict[str, StoredFile]:
+        return {record.name: record for record in self.files}
 
     def path(self, name: str) -> Path:
         """Where the file of a name is: the one of this generation, whatever is published later.
@@ -158,14 +163,13 @@ def newest_number(folder: Path) -> int:
     return max((int(Path(name).stem) for name, _ in files_below(folder / MANIFESTS)), default=0)
 
 
-def load_manifest(folder: Path) -> Manifest:
-    """The newest manifest.
+def load_manifest(folder: Path, number: int) -> Manifest:
+    """The manifest of a number.
 
     Raises:
         FileNotFoundError: there is none.
         ValueError, TypeError, KeyError: it is damaged.
     """
-    number = newest_number(folder)
     return Manifest.from_text(manifest_path(folder, number).read_text(encoding="utf-8"), folder, number)
 
 

@@ -110,10 +110,11 @@ class Staging:
         return None
 
     def _published(self, job: ShardJob) -> Built | None:
-        shard = self._earlier.shards.get(job.name) if self._earlier else None
-        if self._earlier is None or shard is None or shard.inputs != job.inputs:
+        if self._earlier is None or job.name not in self._earlier.shards:
             return None
-        return Built(tuple(map(self._earlier.record, shard.files)), shard.summary)
+        shard = self._earlier.shards[job.name]
+        files = tuple(map(self._earlier.record, shard.files))
+        return Built(files, shard.summary) if shard.inputs == job.inputs else None
 
     def _resumed(self, job: ShardJob) -> Built | None:
         name = _note(job)
