@@ -5,7 +5,7 @@
 The store is moto's server, a real process on 127.0.0.1. Each run makes the stages from session logs to tensor
 bundles, without Dagster, every shard anew, as code of a new version would. After each SIGKILL a run of the
 same version has to complete with the very files that the first run of all made; it takes over what the killed
-one had finished. Meanwhile a thread reads every stage again and again and compares each file with its manifest.
+one had finished. Meanwhile a thread reads every stage over and over and compares each file with its manifest.
 """
 
 from __future__ import annotations

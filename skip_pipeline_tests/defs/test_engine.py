@@ -4,8 +4,8 @@ import shutil
 
 import pytest
 
-from skip_pipeline.storage import MANIFEST
 from skip_pipeline.world.synthesize import synthesize
+from skip_pipeline_tests.storage.publishing import published
 
 FEATURES = "merged_table,encoded_table,scaled_table,tensor_bundles"
 
@@ -22,14 +22,9 @@ def config(**engine):
     return {"resources": {"engine": {"config": engine}}}
 
 
-def published(project):
-    folders = (project.layout.merged, project.layout.encoded, project.layout.scaled, project.layout.bundles)
-    return {
-        path.relative_to(project.layout.root): path.read_bytes()
-        for folder in folders
-        for path in folder.rglob("*")
-        if path.is_file() and path.name not in (MANIFEST, ".lock")
-    }
+def tables_and_bundles(project):
+    layout = project.layout
+    return [published(folder) for folder in (layout.merged, layout.encoded, layout.scaled, layout.bundles)]
 
 
 def test_results_are_the_same_wherever_shards_are_worked_on(sharded):
@@ -40,8 +35,8 @@ def test_results_are_the_same_wherever_shards_are_worked_on(sharded):
         shutil.rmtree(sharded.layout.bundles, ignore_errors=True)
         outcome = sharded.run(FEATURES, config(kind=kind, workers=2))
         assert outcome.success, outcome.failures
-        results.append(published(sharded))
-    assert len(results[0]) > 12
+        results.append(tables_and_bundles(sharded))
+    assert sum(map(len, results[0])) > 12
     assert results[0] == results[1] == results[2]
 
 

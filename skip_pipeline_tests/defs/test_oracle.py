@@ -20,7 +20,7 @@ from skip_pipeline.defs.launch import select
 from skip_pipeline.raw.csv_file import read_csv
 from skip_pipeline.serving.package import DESCRIPTION
 from skip_pipeline.settings import ORACLE_FILE, DataLayout
-from skip_pipeline.storage import MANIFEST
+from skip_pipeline.storage import read_manifest
 from skip_pipeline_tests.defs.conftest import Project
 
 PACKAGE = Path(skip_pipeline.__file__).parent
@@ -43,10 +43,9 @@ def _published(layout: DataLayout) -> dict[str, bytes]:
     """Every file that the assets before the report publish, but for manifests, which tell the time."""
     folders = (layout.merged, layout.encoded, layout.scaled, layout.bundles, layout.model)
     return {
-        path.relative_to(layout.root).as_posix(): _content(path)
+        f"{folder.name}/{file.name}": _content(folder / file.name)
         for folder in folders
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != MANIFEST
+        for file in read_manifest(folder, made_by="a stage").files
     }
 
 
