@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -24,8 +24,7 @@ from skip_pipeline.storage.stored_files import FILES, StoredFile, scratch_folder
 MANIFEST: Final = "_manifest.json"
 """Plain name of the newest manifest on a disk."""
 
-MANIFESTS: Final = "_manifests"
-_OF_THE_PLACE: Final = ("folder", "number")
+_MANIFESTS: Final = "_manifests"
 
 
 @dataclass(frozen=True)
@@ -121,11 +120,9 @@ class Manifest:
         return DatasetFacts(name=self.stage, digest=self.fingerprint, rows=self.rows, bytes=self.bytes)
 
     def to_text(self) -> str:
-        """The manifest as JSON."""
-        content = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in _OF_THE_PLACE}
-        content["files"] = [asdict(record) for record in self.files]
-        content["shards"] = {name: asdict(shard) for name, shard in self.shards.items()}
-        return json_text(content)
+        """The manifest as JSON, without its own place."""
+        content = asdict(replace(self, folder=Path()))
+        return json_text({name: content[name] for name in content if name not in ("folder", "number")})
 
     @classmethod
     def from_text(cls, text: str, folder: Path, number: int) -> Manifest:
@@ -151,7 +148,7 @@ def shard_names(manifest: Manifest) -> tuple[str, ...]:
 
 def manifest_path(folder: Path, number: int) -> Path:
     """Where the manifest of a number is."""
-    return folder / MANIFESTS / f"{number:08}.json"
+    return folder / _MANIFESTS / f"{number:08}.json"
 
 
 def newest_number(folder: Path) -> int:
@@ -160,7 +157,7 @@ def newest_number(folder: Path) -> int:
     Raises:
         FileNotFoundError: the bucket does not exist.
     """
-    return max((int(Path(name).stem) for name, _ in files_below(folder / MANIFESTS)), default=0)
+    return max((int(Path(name).stem) for name, _ in files_below(folder / _MANIFESTS)), default=0)
 
 
 def load_manifest(folder: Path, number: int) -> Manifest:

@@ -18,7 +18,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import Final
 
 from skip_pipeline.errors import BusyError, ContractError, MissingInputError
 from skip_pipeline.locations import file_system, files_below, is_local, key_of, location, make_folder
@@ -27,7 +26,6 @@ from skip_pipeline.storage.full_disk import saying_when_full
 from skip_pipeline.storage.lock import locked
 from skip_pipeline.storage.manifest import (
     MANIFEST,
-    MANIFESTS,
     Manifest,
     create_manifest,
     load_manifest,
@@ -37,9 +35,6 @@ from skip_pipeline.storage.manifest import (
 from skip_pipeline.storage.staging import MADE, Staging
 from skip_pipeline.storage.stored_files import FILES, SCRATCH, scratch_folder, writing
 from skip_pipeline.storage.view import is_shown, show
-
-PRIVATE: Final = (FILES, MANIFESTS, MADE, SCRATCH)
-"""Folders of a stage that hold no plain names; parquet readers skip names with an underscore."""
 
 
 @contextmanager

@@ -10,7 +10,6 @@ from typing import Any
 from skip_pipeline.locations import files_below
 from skip_pipeline.storage import MANIFEST, Made, Manifest, ShardJob, digest_of, publish, read_manifest
 from skip_pipeline.storage.manifest import manifest_path, newest_number
-from skip_pipeline.storage.publication import PRIVATE
 
 FIRST = {"kept.txt": "1", "sub/kept.txt": "1", "dropped.txt": "1", "sub/dropped.txt": "1"}
 SECOND = {"kept.txt": "2", "sub/kept.txt": "2", "new.txt": "2", "other/new.txt": "2"}
@@ -67,10 +66,11 @@ def contents(folder: Path) -> dict[str, str]:
 
 def plain(folder: Path) -> dict[str, str]:
     """The files under their plain names on a disk."""
+    private = {"_files", "_manifests", "_made", "_scratch"}
     return {
         name: path.read_text()
         for name, path in files_below(folder)
-        if name.split("/")[0] not in PRIVATE and name not in (".lock", MANIFEST)
+        if name.split("/")[0] not in private and name not in (".lock", MANIFEST)
     }
 
 
