@@ -73,7 +73,7 @@ def mark(path: Path) -> str:
     Raises:
         MissingInputError: the file is not there.
     """
-    size, stamp, _ = _look(path)
+    size, stamp, _ = _facts(path)
     return f"{size} {stamp}" if stamp else f"unknown at {time.time_ns()}"
 
 
@@ -81,10 +81,10 @@ def _is_known(path: Path, known: Mapping[str, Delivered]) -> bool:
     before = known.get(path.name)
     if before is None or before.stamp is None:
         return False
-    return _look(path)[:2] == (before.record.bytes, before.stamp)
+    return _facts(path)[:2] == (before.record.bytes, before.stamp)
 
 
-def _look(path: Path) -> tuple[int, Stamp | None, float | None]:
+def _facts(path: Path) -> tuple[int, Stamp | None, float | None]:
     """Size and stamp of a file; for a stamp that is a time, also that time, in seconds since 1970.
 
     Raises:
@@ -111,7 +111,7 @@ def _look(path: Path) -> tuple[int, Stamp | None, float | None]:
 def _read(path: Path) -> Delivered | SkipPipelineError:
     """Size and digest of a file; a refusal comes back as a value, so that the other files are read."""
     try:
-        _, stamp, written = _look(path)  # before reading: a change while it is read shows next time
+        _, stamp, written = _facts(path)  # before reading: a change while it is read shows next time
         record = record_file(path, path.name)
     except SkipPipelineError as refusal:
         return refusal

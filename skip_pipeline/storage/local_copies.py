@@ -89,7 +89,7 @@ def _fetch(manifest: Manifest, home: Path) -> None:
             if found.sha256 != file.sha256:
                 raise ContractError(
                     f"{file.name} in {manifest.folder} ({file.path}) has {found.bytes} bytes and SHA-256 "
-                    f"{found.sha256}, not {file.bytes} and {file.sha256} as its manifest says; materialize "
+                    f"{found.sha256}, not {file.bytes} and {file.sha256} as in its manifest; materialize "
                     f"{manifest.stage} again"
                 )
             copy.replace(home / copy.name)
