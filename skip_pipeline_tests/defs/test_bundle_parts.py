@@ -12,8 +12,10 @@ from skip_pipeline.defs.checks import tensor_bundles_checks
 from skip_pipeline.defs.launch import prepare_home
 from skip_pipeline.defs.resources import DataDirectory, ShardEngine
 from skip_pipeline.settings import DataLayout
+from skip_pipeline.storage import read_manifest
 from skip_pipeline.world.synthesize import synthesize
 from skip_pipeline_tests.defs.conftest import Project, lasting_project
+from skip_pipeline_tests.storage.publishing import published
 
 TABLES = "merged_table,encoded_table,scaled_table"
 
@@ -53,8 +55,14 @@ def bundled(project):
 
 
 def contents(project):
-    folder = project.layout.bundles
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*.npy")}
+    return {name: data for name, data in published(project.layout.bundles).items() if name.endswith(".npy")}
+
+
+def first_part(project, name):
+    """Name of the first part, and one of its files as it is opened."""
+    manifest = read_manifest(project.layout.bundles, made_by="tensor_bundles")
+    found = next(file.name for file in manifest.files if file.name.endswith(f"/{name}"))
+    return found.split("/")[0], manifest.path(found)
 
 
 def test_nothing_new_makes_no_part(nights):
@@ -84,12 +92,12 @@ def test_a_night_comes_and_another_goes(nights):
 
 
 def test_a_part_that_is_damaged_is_made_again(nights):
-    path = next(nights.layout.bundles.glob("*/rows.npy"))
-    content = path.read_bytes()
-    path.write_bytes(content[:-20])
+    before = contents(nights)
+    _, path = first_part(nights, "rows.npy")
+    path.write_bytes(path.read_bytes()[:-20])
     assert nights.run("tensor_bundles").success
     assert bundled(nights) == (1, 3)
-    assert path.read_bytes() == content
+    assert contents(nights) == before
 
 
 def test_tables_that_do_not_belong_together_are_refused(nights):
@@ -117,26 +125,28 @@ def test_the_checks_pass_on_what_has_been_published(nights):
 
 
 def test_the_check_finds_records_that_are_not_those_of_the_table(nights):
-    path = next(nights.layout.bundles.glob("*/rows.npy"))
+    part, path = first_part(nights, "rows.npy")
     rows = np.load(path)
     rows["flags"][5] ^= 1
-    np.save(path, rows)
+    with path.open("wb") as handle:
+        np.save(handle, rows)
     outcomes, facts = judged(nights)
     assert outcomes == {"bundle_shapes": True, "each_session_in_one_split": True, "no_label_leak": False}
-    assert facts[f"{path.parent.name}.parquet"].value == "session_log"
+    assert facts[f"{part}.parquet"].value == "session_log"
 
 
 def test_the_check_finds_a_session_twice(nights):
-    path = next(nights.layout.bundles.glob("*/session_id.npy"))
+    _, path = first_part(nights, "session_id.npy")
     ids = np.load(path)
     ids[0] = ids[1]
-    np.save(path, ids)
+    with path.open("wb") as handle:
+        np.save(handle, ids)
     outcomes, _ = judged(nights)
     assert outcomes == {"bundle_shapes": True, "each_session_in_one_split": False, "no_label_leak": True}
 
 
 def test_the_check_says_what_could_not_be_opened(nights):
-    path = next(nights.layout.bundles.glob("*/rows.npy"))
+    _, path = first_part(nights, "rows.npy")
     path.write_bytes(b"half a file")
     outcomes, facts = judged(nights)
     assert outcomes == {"bundle_shapes": False, "each_session_in_one_split": False, "no_label_leak": False}

@@ -15,8 +15,9 @@ from filelock import FileLock
 from skip_pipeline.settings import DataLayout
 from skip_pipeline.stages import flow as stages
 from skip_pipeline.stages import shards as shard_work
-from skip_pipeline.storage import MANIFEST, lock
+from skip_pipeline.storage import is_published, lock
 from skip_pipeline.world.synthesize import synthesize
+from skip_pipeline_tests.storage.publishing import published
 
 FOREVER = 60.0  # s; a test that waits it out fails
 
@@ -35,15 +36,7 @@ def undisturbed(tmp_path_factory, shards):
     layout = DataLayout(tmp_path_factory.mktemp("undisturbed"))
     shutil.copytree(shards, layout.raw)
     stages.merged_table(layout)
-    return published(layout)
-
-
-def published(layout):
-    return {
-        path.relative_to(layout.merged): path.read_bytes()
-        for path in layout.merged.rglob("*")
-        if path.is_file() and path.name not in (MANIFEST, ".lock")
-    }
+    return published(layout.merged)
 
 
 def config(kind):
@@ -93,7 +86,7 @@ def test_a_run_whose_worker_is_killed_with_a_shard_in_hand_completes_like_any_ot
     record = sharded.instance().get_run_by_id(outcome.run_id)
     assert record.status == dg.DagsterRunStatus.SUCCESS
     assert sharded.mlflow_runs(outcome.run_id)["merged_table"].info.status == "FINISHED"
-    assert published(sharded.layout) == undisturbed
+    assert published(sharded.layout.merged) == undisturbed
 
 
 def test_a_run_on_a_full_disk_says_so_and_the_next_one_completes(sharded, undisturbed, monkeypatch):
@@ -115,9 +108,9 @@ def test_a_run_on_a_full_disk_says_so_and_the_next_one_completes(sharded, undist
     [message] = outcome.failures
     assert message.startswith("merged_table: ")
     assert os.strerror(errno.EFBIG) in message
-    assert not (sharded.layout.merged / MANIFEST).exists()
+    assert not is_published(sharded.layout.merged)
     assert sharded.run("merged_table").success
-    assert published(sharded.layout) == undisturbed
+    assert published(sharded.layout.merged) == undisturbed
 
 
 def test_a_run_beside_another_one_fails_with_the_reason(sharded, monkeypatch):
