@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from skip_pipeline import schema
 from skip_pipeline.bundles.parts import Part, plays
-from skip_pipeline.bundles.records import CATEGORIES, FLAGS, SEEKS, SHUFFLE, circumstances, flag
+from skip_pipeline.bundles.records import CATEGORIES, FLAGS, SEEKS, SHUFFLE, flag, level_codes
 from skip_pipeline.errors import ContractError, TrainingError
 
 BINS: Final = 10
@@ -102,7 +102,7 @@ def profile(parts: Iterable[Part], tracks: pa.Table, *, like: Profile | None = N
     """Count the sessions of some parts of a bundle.
 
     Args:
-        parts: of one bundle, each of all splits or of one.
+        parts: of one bundle.
         tracks: the track table (``schema.TRACK_FEATURES``) in the order of the bundle's track matrix.
         like: profile whose bins are used; without one, bins of equally many plays are made.
 
@@ -116,7 +116,7 @@ def profile(parts: Iterable[Part], tracks: pa.Table, *, like: Profile | None = N
     sessions = 0
     for part in parts:
         sessions += len(part.sessions)
-        for name, codes in _codes(part, part.own_rows):
+        for name, codes in _codes(part):
             counts[name] += np.bincount(codes, minlength=len(counts[name]))
     if not sessions:
         raise TrainingError(
@@ -140,15 +140,16 @@ _LEVELS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 
 
-def _codes(part: Part, rows: np.ndarray) -> Iterable[tuple[str, np.ndarray]]:
+def _codes(part: Part) -> Iterable[tuple[str, np.ndarray]]:
     """Index of each row's or session's level, by feature of ``_LEVELS``."""
     yield PREDICTED_OUTCOME, part.sessions[schema.LABEL]
     yield LENGTHS, part.sessions["length"] - schema.MIN_SESSION_LENGTH
-    for name in FLAGS:
-        yield EARLIER_OUTCOME if name == schema.LABEL else name, flag(rows, name)
+    for name in (*FLAGS, SHUFFLE):
+        yield EARLIER_OUTCOME if name == schema.LABEL else name, flag(part.rows, name)
     for name in SEEKS:
-        yield name, np.minimum(rows[name], len(_SEEK_LEVELS) - 1)
-    yield from circumstances(rows).items()
+        yield name, np.minimum(part.rows[name], len(_SEEK_LEVELS) - 1)
+    for name in CATEGORIES:
+        yield name, level_codes(part.rows, name)
 
 
 def _by_level(column: pa.ChunkedArray, plays: np.ndarray) -> Distribution:

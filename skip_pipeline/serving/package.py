@@ -136,7 +136,7 @@ def pack(
                 f"{len(matrix)}; materialize encoded_table and all that follows it again"
             )
         write_array(folder / TRACKS, matrix)
-        write_array(folder / NEUTRAL_TRACK, neutral_track(matrix, parts))
+        write_array(folder / NEUTRAL_TRACK, neutral_track(matrix, parts["train"]))
     write_array(folder / TRACK_IDS, ids)
     scaler = Scaler.from_json(read_json(layout.scaled / SCALER_FILE))
     write_json(folder / SCALER_FILE, scaler.to_json())

@@ -26,15 +26,15 @@ from skip_pipeline import schema
 from skip_pipeline.bundles.records import (
     CATEGORIES,
     FLAGS,
+    ROW,
     SEEKS,
     SHUFFLE,
-    UNKNOWN,
-    circumstances_of,
-    flags_of,
+    indicators,
+    pack,
 )
 from skip_pipeline.errors import BadInputError
 from skip_pipeline.raw.diagnosis import shown_value
-from skip_pipeline.serving.sessions import LEVEL_CODES, ROW, Sessions
+from skip_pipeline.serving.sessions import LEVEL_CODES, Sessions
 
 HISTORY: Final = "history"
 NEXT_TRACK_ID: Final = "next_track_id"
@@ -166,16 +166,15 @@ def _rows(objects: Sequence[Mapping[str, Any]], place: _Place) -> np.ndarray:
     if (wrong := np.flatnonzero(positions != place.positions)).size:
         expected = f"{place.positions[wrong[0]]}: positions count from 1, in order and without gaps"
         place.refuse(int(wrong[0]), schema.POSITION, int(positions[wrong[0]]), expected)
-    rows["flags"] = flags_of({name: _integers(name, columns[name], place) for name in FLAGS})
+    flags = {name: _integers(name, columns[name], place) for name in (*FLAGS, SHUFFLE)}
     for name in SEEKS:
         rows[name] = _integers(name, columns[name], place)
     for name in (schema.LOG_TRACK_ID, *CATEGORIES):
         _check_texts(name, columns[name], place)
     codes = {
-        name: np.array([LEVEL_CODES[name].get(level, UNKNOWN[name]) for level in columns[name]], np.uint16)
-        for name in CATEGORIES
+        name: np.array([LEVEL_CODES[name].get(level, -1) for level in columns[name]]) for name in CATEGORIES
     }
-    rows["circumstances"] = circumstances_of(_integers(SHUFFLE, columns[SHUFFLE], place), codes)
+    rows["binary"] = pack(flags | indicators(codes))
     return rows
 
 

@@ -14,26 +14,13 @@ from typing import Any, Final
 import numpy as np
 
 from skip_pipeline import schema
-from skip_pipeline.bundles.decode import DECODERS
-from skip_pipeline.bundles.records import (
-    CATEGORIES,
-    SESSION,
-    UNKNOWN,
-    WIDEST_ROW,
-    circumstances,
-    padding_record,
-)
-
-ROW: Final = WIDEST_ROW
-"""Record of one earlier track, in the type that holds any track and any number of seeks."""
-
-_PADDING: Final = padding_record(ROW)
-_LENGTH: Final = schema.SESSION_LOG_BRANCH.index(schema.LENGTH)
+from skip_pipeline.bundles.decode import Steps, decode, padding_of
+from skip_pipeline.bundles.records import CATEGORIES, ROW, level_codes
 
 LEVEL_CODES: Final[Mapping[str, Mapping[str, int]]] = {
     name: {level: code for code, level in enumerate(schema.LEVELS[name])} for name in CATEGORIES
 }
-"""Code of each level of a row's categories; any other level is ``UNKNOWN``."""
+"""Code of each level of a row's categories; any other level is unknown."""
 
 
 @dataclass(frozen=True)
@@ -81,8 +68,7 @@ class Sessions:
     @property
     def unknown_levels(self) -> int:
         """Values outside the vocabulary; their indicators are all zero, as in training."""
-        codes = circumstances(self.rows)
-        return sum(int(np.count_nonzero(codes[name] == UNKNOWN[name])) for name in CATEGORIES)
+        return sum(int(np.sum(level_codes(self.rows, n) == len(schema.LEVELS[n]))) for n in CATEGORIES)
 
 
 def branches(
@@ -103,23 +89,19 @@ def branches(
     rows = sessions.rows[slice(*sessions.bounds[[own.start, own.stop]])]
     last = track_rows[sessions.next_track[own]]
     played = track_rows[rows["track"]]
-    records = np.zeros(len(earlier), SESSION)
-    records["length"] = earlier + 1
-    records["last_track"] = np.maximum(last, 0)
-    padding = np.arange(schema.STEPS) < (schema.STEPS - earlier)[:, None]
-    steps = np.full(padding.shape, _PADDING, ROW)
+    padding = padding_of(earlier)
     resolved = rows.copy()
     resolved["track"] = np.maximum(played, 0)
-    steps[~padding] = resolved  # row by row, so in the order of sessions and positions
+    padded = np.zeros(padding.shape, ROW)
+    padded[~padding] = resolved  # in the order of sessions and positions
+    steps = Steps(padded, padding, sessions.length[own], np.maximum(last, 0))
     made = {}
     for name, shape in schema.BRANCH_SHAPES.items():
         made[name] = np.empty((len(earlier), *shape), np.float32)
-        DECODERS[name](tracks, records, steps, padding, made[name])
+        decode(name, steps, tracks, made[name])
     if (played < 0).any():
         unknown = np.zeros(padding.shape, bool)
         unknown[~padding] = played < 0
         made["previous_tracks"][unknown] = neutral
     made["last_track"][last < 0] = neutral
-    # What decodes takes the next track for the last one, by which it knows the positions.
-    made["session_log"][:, :, _LENGTH] = sessions.length[own, None] * ~padding
     return made

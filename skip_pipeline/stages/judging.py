@@ -107,11 +107,11 @@ def find_bundle_leaks(layout: DataLayout, *, apply: Apply = in_turn) -> Mapping[
 def _find_leaks(shard: str, *, scaled: Path, bundles: Path, record: PartRecord) -> Made:
     with on_this_machine(bundles, made_by="tensor_bundles") as here:
         tracks = open_tracks(here / TRACKS)
-        part = open_part(here, record, tracks)
+        parts = open_part(here, record, len(tracks))
     leaks = find_leaks(
         read_table(scaled / shard, schema.SCALED),
         read_table(scaled / SESSIONS_FOLDER / shard, schema.SESSIONS),
-        {split: Bundle(tracks, [part.of_split(split)]) for split in schema.SPLITS},
+        {split: Bundle(tracks, [parts[split]]) for split in schema.SPLITS},
     )
     return Made((), asdict(leaks))
 
