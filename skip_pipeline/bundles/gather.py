@@ -46,22 +46,8 @@ class Gathered:
         self.shape = (bundle.sessions, *schema.BRANCH_SHAPES.get(name, ()))
         self.dtype = dtype
 
-    @property
-    def ndim(self) -> int:
-        """Number of axes."""
-        return len(self.shape)
-
-    @property
-    def size(self) -> int:
-        """Number of elements."""
-        return int(np.prod(self.shape))
-
     def __len__(self) -> int:
         return self.shape[0]
-
-    def __iter__(self) -> Iterator[Any]:
-        for start in range(0, len(self), _AT_ONCE):
-            yield from self[start : start + _AT_ONCE]
 
     def __getitem__(self, key: Any) -> Any:
         first, *rest = key if isinstance(key, tuple) else (key,)
@@ -81,9 +67,6 @@ class Gathered:
     def tolist(self) -> list[Any]:
         """Everything, as numpy's ``tolist``."""
         return list(np.asarray(self).tolist())
-
-    def __repr__(self) -> str:
-        return f"<{self._name}: {self.dtype} {self.shape}, gathered when indexed>"
 
 
 class Bundle(Mapping[str, Any]):

@@ -46,13 +46,11 @@ class PartRecord:
     Attributes:
         name: of the shard and of its folder.
         sessions: number per split, in the order of ``schema.SPLITS``.
-        rows: tracks before each session's last, per split.
         tracks: rows of the track matrix that the shard's track numbers are for.
     """
 
     name: str
     sessions: Mapping[str, int]
-    rows: Mapping[str, int]
     tracks: int
 
 
@@ -105,7 +103,6 @@ def write_part(bundles_dir: Path, parts: Mapping[str, Part]) -> PartRecord:
     return PartRecord(
         name=ordered[0].name,
         sessions={split: len(parts[split].sessions) for split in schema.SPLITS},
-        rows={split: len(parts[split].rows) for split in schema.SPLITS},
         tracks=ordered[0].tracks,
     )
 
@@ -128,8 +125,8 @@ def write_parts(bundles_dir: Path, parts: Iterable[PartRecord]) -> None:
 
 def record_from_json(content: Mapping[str, Any]) -> PartRecord:
     """Inverse of ``dataclasses.asdict``, after JSON."""
-    by_split = {name: {s: int(content[name][s]) for s in schema.SPLITS} for name in ("sessions", "rows")}
-    return PartRecord(str(content["name"]), tracks=int(content["tracks"]), **by_split)
+    sessions = {split: content["sessions"][split] for split in schema.SPLITS}
+    return PartRecord(**{**content, "sessions": sessions})
 
 
 def read_parts(bundles_dir: Path) -> tuple[PartRecord, ...]:
@@ -190,32 +187,22 @@ def open_part(bundles_dir: Path, record: PartRecord, tracks: int) -> dict[str, P
         raise ContractError(
             f"{folder} was made for {record.tracks} tracks, and {bundles_dir / TRACKS} has {tracks}; {_AGAIN}"
         )
-    track = track_type(tracks)
-    wanted = (
-        (record.sessions, [session_record(track)]),
-        (record.rows, [row_record(track, seeks) for seeks in SEEK_TYPES]),
-        (record.sessions, None),
-    )
-    shares = []
-    for file, (counts, dtypes) in zip(PART_FILES, wanted, strict=True):
-        array, count = open_array(folder / file), sum(counts.values())
-        fits = array.dtype.kind == "S" if dtypes is None else array.dtype in dtypes
-        if not fits or array.shape != (count,):
-            expected = "bytes" if dtypes is None else f"records of {', '.join(dtypes[0].names or ())}"
-            raise _unlike(folder / file, array, f"{count} {expected}")
-        shares.append(np.split(array, np.cumsum(list(counts.values()))[:-1]))
-    parts = {
-        split: Part(record.name, sessions, rows, ids, tracks)
-        for split, sessions, rows, ids in zip(schema.SPLITS, *shares, strict=True)
+    track, n = track_type(tracks), sum(record.sessions.values())
+    sessions, rows, ids = [open_array(folder / file) for file in PART_FILES]
+    row_records = [row_record(track, seeks) for seeks in SEEK_TYPES]
+    if sessions.dtype != session_record(track) or sessions.shape != (n,):
+        raise _unlike(folder / PART_FILES[0], sessions, f"{n} records of a session")
+    ends = np.concatenate([[0], np.cumsum(sessions["length"].astype(np.int64) - 1)])
+    if rows.dtype not in row_records or rows.shape != (ends[-1],):
+        raise _unlike(folder / PART_FILES[1], rows, f"{ends[-1]} records of a track")
+    if ids.dtype.kind != "S" or ids.shape != (n,):
+        raise _unlike(folder / PART_FILES[2], ids, f"{n} ids as bytes")
+    cuts = np.cumsum(list(record.sessions.values()))[:-1]
+    shares = (np.split(sessions, cuts), np.split(rows, ends[cuts]), np.split(ids, cuts))
+    return {
+        split: Part(record.name, *arrays, tracks)
+        for split, arrays in zip(schema.SPLITS, zip(*shares, strict=True), strict=True)
     }
-    for split, part in parts.items():
-        earlier = int(part.sessions["length"].sum(dtype=np.int64)) - len(part.sessions)
-        if earlier != len(part.rows):
-            raise ContractError(
-                f"{folder / PART_FILES[0]} has {earlier} earlier tracks in {split}, not {len(part.rows)} as "
-                f"{PARTS}; {_AGAIN}"
-            )
-    return parts
 
 
 def _unlike(path: Path, array: np.ndarray, wanted: str) -> ContractError:

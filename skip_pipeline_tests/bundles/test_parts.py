@@ -25,12 +25,13 @@ def bundles(tmp_path):
 
 def test_what_each_shard_holds_of_every_split(bundles):
     sessions = {"train": 2, "validation": 1, "test": 1}
-    rows = {"train": 21, "validation": 10, "test": 11}
-    assert read_parts(bundles) == (PartRecord("log", sessions, rows, tracks=40),)
+    assert read_parts(bundles) == (PartRecord("log", sessions, tracks=40),)
     tracks, parts = open_parts(bundles)
     assert np.array_equal(tracks, TRACKS)
     assert {split: [len(part.rows) for part in of] for split, of in parts.items()} == {
-        split: [n] for split, n in rows.items()
+        "train": [21],
+        "validation": [10],
+        "test": [11],
     }
 
 
@@ -77,11 +78,11 @@ def test_a_pickle_is_not_opened(bundles, name):
     [
         ("tracks.npy", np.zeros((40, 30), np.float32), "is float32 (40, 30), not float32 (tracks, 31)"),
         ("tracks.npy", np.zeros((40, 31)), "is float64 (40, 31), not float32"),
-        ("log/sessions.npy", np.zeros(4), "is float64 (4,), not 4 records of last_track"),
-        ("log/rows.npy", np.zeros(42, ROW), "not 42 records of track, binary"),  # of four bytes a track
+        ("log/sessions.npy", np.zeros(4), "is float64 (4,), not 4 records of a session"),
+        ("log/rows.npy", np.zeros(42, ROW), "not 42 records of a track"),  # track numbers take a byte here
         ("log/rows.npy", np.zeros((42, 11), np.uint8), "is uint8 (42, 11), not 42 records"),
-        ("log/session_id.npy", np.array(["a"] * 4), "is <U1 (4,), not 4 bytes"),
-        ("log/session_id.npy", np.array([b"a"] * 3), "is |S1 (3,), not 4 bytes"),
+        ("log/session_id.npy", np.array(["a"] * 4), "is <U1 (4,), not 4 ids as bytes"),
+        ("log/session_id.npy", np.array([b"a"] * 3), "is |S1 (3,), not 4 ids"),
     ],
 )
 def test_an_array_of_another_shape_or_dtype_is_named(bundles, name, array, fault):
@@ -96,11 +97,11 @@ def test_a_file_of_another_shard_is_named(bundles, tmp_path, name):
     assert_says(refusal(ContractError, lambda: open_parts(bundles)), str(bundles / name), AGAIN)
 
 
-def test_sessions_of_other_lengths_are_named(bundles, tmp_path):
-    write(tmp_path / "other", log=shard([10, 12, 11, 13], ["train", "validation", "test", "train"]))
+def test_lengths_that_do_not_add_up_to_the_rows_are_noticed(bundles, tmp_path):
+    write(tmp_path / "other", log=shard([10, 12, 12, 13], ["train", "validation", "test", "train"]))
     shutil.copy(tmp_path / "other/log/sessions.npy", bundles / "log/sessions.npy")
     message = refusal(ContractError, lambda: open_parts(bundles))
-    assert_says(message, str(bundles / "log/sessions.npy"), "11 earlier tracks in validation, not 10", AGAIN)
+    assert_says(message, str(bundles / "log/rows.npy"), "(42,), not 43 records of a track", AGAIN)
 
 
 def test_a_matrix_of_other_tracks_is_noticed(bundles):

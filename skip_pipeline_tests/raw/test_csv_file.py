@@ -206,8 +206,8 @@ def test_a_folder_in_place_of_a_file_is_refused(tmp_path, name):
         ("id,n,b,g", "columns missing f; unexpected 'g'.", "rename or remove the others"),
         ("id,n,b,f,n", "columns more than once: n.", "remove the repetition"),
         ("id, n,B,f", "columns missing n, b; unexpected ' n', 'B'.", "spelled differently. Rename them"),
-        ("id;n;b;f", "columns missing id, n, b, f; unexpected 'id;n;b;f'.", "looks separated by ';'"),
-        ("id\tn\tb\tf", "columns missing id, n, b, f; unexpected 'id\\tn", "looks separated by tabs"),
+        ("id;n;b;f", "columns missing id, n, b, f; unexpected 'id;n;b;f'.", "separated by ';'"),
+        ("id\tn\tb\tf", "columns missing id, n, b, f; unexpected 'id\\tn", "separated by tabs"),
         ("x,1,true,0.5", "columns missing id, n, b, f; unexpected 'x'", "the first line is no header, or"),
     ],
     ids=["missing", "two missing", "extra", "two extra", "renamed", "twice", "spelling", ";", "tab", "none"],
@@ -222,7 +222,16 @@ def test_only_the_first_columns_are_listed_and_the_others_counted(refused):
     assert "columns unexpected 'u', 'v', 'w', 'x', 'y' and 1 more. " in message
 
 
-@pytest.mark.parametrize("header", [b"id,n,b,f\xe9", "id,n,b,f".encode("utf-16")])
+@pytest.mark.parametrize("header", ['"id,n,b,f', 'id,"n"x,b,f', 'id,n,"b\n",f'])
+def test_a_header_with_an_open_quote_is_refused(refused, header):
+    assert_says(
+        refused(f"{header}\n{ROW}"), "header line has a quote that is not closed", "Correct the quotes"
+    )
+
+
+@pytest.mark.parametrize(
+    "header", [b"id,n,b,f\xe9", "id,n,b,f".encode("utf-16"), "id,n,b,f".encode("utf-16-le"), b"PK\x03\0"]
+)
 def test_a_header_that_is_not_utf_8_is_refused(refused, header):
     assert_says(
         refused(header + b"\n" + ROW.encode()), "header line is not UTF-8 text", "Save the file as UTF-8"
@@ -356,6 +365,18 @@ def test_a_row_with_more_or_fewer_values_than_columns_is_named(refused, row, fou
         "expected 4 separated by commas",
         "stray comma or quote",
     )
+
+
+@pytest.mark.parametrize("name", ["log.csv", "log.csv.gz"])
+def test_a_lone_carriage_return_is_a_line_break(read, refused, name):
+    def file(text):
+        content = text.encode()
+        return gzip.compress(content) if name.endswith(".gz") else content
+
+    assert read(file((HEADER + ROW * 2).replace("\n", "\r")), name).to_pylist() == ONE_ROW * 2
+    assert "in data row 2 (2 values)" in refused(file(f"{HEADER}{ROW}x,1\n".replace("\n", "\r")), name)
+    broken = refused(file(f"{HEADER}x,1\rtrue,0.5\n{ROW}"), name)
+    assert "in data rows 1 (2 values), 2 (2 values)" in broken
 
 
 def test_blank_lines_are_not_counted_as_rows(refused):
