@@ -239,22 +239,27 @@ def _diagnose(
     if "Empty CSV file" in str(refusal):
         return _header_only(path)
     try:
-        raw = _parse(path, {name: pa.binary() for name in contract.names})
-        for column in contract:
-            field = column.with_type(_value_type(column.type))
-            rows = refused_rows(raw[field.name], field.type)
-            if len(rows):
-                advice = "save the file as UTF-8" if pa.types.is_string(field.type) else remedy.correct
-                expected = expected_text(field, ranges)
-                return _wrong(path, field.name, expected, rows, raw[field.name], advice)
-    except pa.ArrowInvalid:
-        with _open(path) as stream:
-            lines = io.TextIOWrapper(stream, encoding="latin-1")  # any byte is a character
-            if fault := malformed_rows(lines, header):
-                return BadInputError(f"{path}: {fault}")
+        try:
+            raw = _parse(path, {name: pa.binary() for name in contract.names})
+        except pa.ArrowInvalid:
+            return _malformed(path, header, refusal)
     except OSError as failure:
         return unreadable(path, failure)
+    for column in contract:
+        field = column.with_type(_value_type(column.type))
+        rows = refused_rows(raw[field.name], field.type)
+        if len(rows):
+            advice = "save the file as UTF-8" if pa.types.is_string(field.type) else remedy.correct
+            return _wrong(path, field.name, expected_text(field, ranges), rows, raw[field.name], advice)
     return not_well_formed(path, refusal)
+
+
+def _malformed(path: Path, header: Sequence[str], refusal: pa.ArrowInvalid) -> BadInputError:
+    with _open(path) as stream:
+        fault = malformed_rows(
+            io.TextIOWrapper(stream, encoding="latin-1"), header
+        )  # any byte is a character
+    return BadInputError(f"{path}: {fault}") if fault else not_well_formed(path, refusal)
 
 
 def _header_only(path: Path) -> BadInputError:

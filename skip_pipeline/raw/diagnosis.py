@@ -31,6 +31,7 @@ _VALUE: Final = re.compile(r'"(?:[^"]|"")*"(?=,|$)|(?!")[^,]*')  # one value of 
 _EXPECTED: Final = {"bool": "true or false", "float": "a number", "string": "UTF-8 text"}
 _SEPARATORS: Final = {";": "';'", "\t": "tabs", "|": "'|'"}
 
+_LONGEST_ROW: Final = 1 << 20  # bytes: the blocks that the parser reads, each of whole rows
 _LONGEST_SHOWN: Final = 60  # characters of one offending value in a message: a line, not a page
 _LONGEST_REFUSAL: Final = 300  # of the parser's own words, which quote the whole row
 
@@ -213,7 +214,7 @@ def malformed_rows(lines: Iterable[str], header: Sequence[str]) -> str | None:
         header: names of the columns.
     """
     rows = islice(filter(None, (line.rstrip("\n") for line in lines)), 1, None)  # blank lines are no rows
-    broken = {row: line for row, line in enumerate(rows) if not _splits_into(len(header), line)}
+    broken = {row: line for row, line in enumerate(rows) if not _splits_into(header, line)}
     if not broken:
         return None
     shown = list(broken)[:EXAMPLES_SHOWN]
@@ -224,14 +225,16 @@ def malformed_rows(lines: Iterable[str], header: Sequence[str]) -> str | None:
     )
 
 
-def _splits_into(columns: int, line: str) -> bool:
+def _splits_into(header: Sequence[str], line: str) -> bool:
     try:
-        return len(next(csv.reader([line], strict=True))) == columns
-    except csv.Error:
-        return False
+        return len(next(csv.reader([line], strict=True))) == len(header)
+    except csv.Error:  # a stray quote, or a value longer than the module's limit
+        return _row_fault(line, header) == f"{len(header)} values"
 
 
 def _row_fault(line: str, header: Sequence[str]) -> str:
+    if len(line) >= _LONGEST_ROW:
+        return f"{len(line):,} characters, too long to parse"
     text = line.encode("latin-1").decode(errors="replace")
     values = start = 0
     while start <= len(text):
