@@ -26,12 +26,14 @@ from skip_pipeline import schema
 from skip_pipeline.bundles.records import SEEK_TYPES, row_record, session_record, track_type
 from skip_pipeline.errors import ContractError, MissingInputError
 from skip_pipeline.locations import make_folder
-from skip_pipeline.settings import EXAMPLES_SHOWN
 from skip_pipeline.storage import map_array, read_json, write_array, write_json
 
 TRACKS: Final = "tracks.npy"
 PARTS: Final = "parts.json"
-PART_FILES: Final = ("sessions.npy", "rows.npy", "session_id.npy")
+SESSIONS: Final = "sessions.npy"
+ROWS: Final = "rows.npy"
+IDS: Final = "session_id.npy"
+PART_FILES: Final = (SESSIONS, ROWS, IDS)
 
 FORMAT: Final = 3
 """Number of this layout, in ``parts.json``; it rises with every change of a file's contents."""
@@ -96,10 +98,9 @@ def write_part(bundles_dir: Path, parts: Mapping[str, Part]) -> PartRecord:
     ordered = [parts[split] for split in schema.SPLITS]
     folder = bundles_dir / ordered[0].name
     make_folder(folder)
-    for file, arrays in zip(
-        PART_FILES, zip(*((p.sessions, p.rows, p.ids) for p in ordered), strict=True), strict=True
-    ):
-        write_array(folder / file, np.concatenate(arrays))
+    write_array(folder / SESSIONS, np.concatenate([part.sessions for part in ordered]))
+    write_array(folder / ROWS, np.concatenate([part.rows for part in ordered]))
+    write_array(folder / IDS, np.concatenate([part.ids for part in ordered]))
     return PartRecord(
         name=ordered[0].name,
         sessions={split: len(parts[split].sessions) for split in schema.SPLITS},
@@ -108,16 +109,9 @@ def write_part(bundles_dir: Path, parts: Mapping[str, Part]) -> PartRecord:
 
 
 def write_parts(bundles_dir: Path, parts: Iterable[PartRecord]) -> None:
-    """Write ``parts.json``, the list of the bundle's shards by name.
-
-    Raises:
-        ContractError: two shards have one name.
-    """
-    records = sorted(parts, key=lambda part: part.name)
-    names = [part.name for part in records]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise ContractError(f"parts {twice[:EXAMPLES_SHOWN]} come twice; give every shard a name of its own")
-    write_json(bundles_dir / PARTS, {"format": FORMAT, "parts": [asdict(part) for part in records]})
+    """Write ``parts.json``, the list of the bundle's shards by name."""
+    records = [asdict(part) for part in sorted(parts, key=lambda part: part.name)]
+    write_json(bundles_dir / PARTS, {"format": FORMAT, "parts": records})
 
 
 # --- Opening --------------------------------------------------------------------------------------------
@@ -191,12 +185,12 @@ def open_part(bundles_dir: Path, record: PartRecord, tracks: int) -> dict[str, P
     sessions, rows, ids = [open_array(folder / file) for file in PART_FILES]
     row_records = [row_record(track, seeks) for seeks in SEEK_TYPES]
     if sessions.dtype != session_record(track) or sessions.shape != (n,):
-        raise _unlike(folder / PART_FILES[0], sessions, f"{n} records of a session")
+        raise _unlike(folder / SESSIONS, sessions, f"{n} records of a session")
     ends = np.concatenate([[0], np.cumsum(sessions["length"].astype(np.int64) - 1)])
     if rows.dtype not in row_records or rows.shape != (ends[-1],):
-        raise _unlike(folder / PART_FILES[1], rows, f"{ends[-1]} records of a track")
+        raise _unlike(folder / ROWS, rows, f"{ends[-1]} records of a track")
     if ids.dtype.kind != "S" or ids.shape != (n,):
-        raise _unlike(folder / PART_FILES[2], ids, f"{n} ids as bytes")
+        raise _unlike(folder / IDS, ids, f"{n} ids as bytes")
     cuts = np.cumsum(list(record.sessions.values()))[:-1]
     shares = (np.split(sessions, cuts), np.split(rows, ends[cuts]), np.split(ids, cuts))
     return {
@@ -227,7 +221,7 @@ def open_array(path: Path) -> np.ndarray:
 
 
 def _allow_open_files(more: int) -> None:
-    """Raise this process's own limit of open files: a mapped file stays open, and 1,024 are soon used up."""
+    """Raise this process's limit of open files: a mapped file stays open, and the usual limit is 1,024."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = soft + more
     if soft != resource.RLIM_INFINITY and more > soft // 4:

@@ -14,7 +14,15 @@ import pyarrow as pa
 from skip_pipeline import schema
 from skip_pipeline.bundles.gather import open_bundles
 from skip_pipeline.bundles.parts import Part
-from skip_pipeline.bundles.records import BINARY, SEEKS, pack, row_record, session_record, track_type
+from skip_pipeline.bundles.records import (
+    BINARY,
+    CATEGORIES,
+    SEEKS,
+    pack,
+    row_record,
+    session_record,
+    track_type,
+)
 from skip_pipeline.errors import ContractError
 from skip_pipeline.settings import EXAMPLES_SHOWN
 
@@ -44,7 +52,8 @@ def bundle_shard(
 
     Raises:
         ContractError: positions do not run from 1 to the length, a flag or indicator is neither 0 nor 1, a
-            count is negative, or a row's scaled features are not those of its track.
+            row has two levels of a category, a count is negative, or a row's scaled features are not those
+            of its track.
     """
     track_of = np.asarray(track_rows)
     lengths = _lengths(name, scaled, sessions.num_rows)
@@ -119,6 +128,14 @@ def _rows(name: str, scaled: pa.Table, track_of: np.ndarray, track: np.dtype) ->
             expected = "counts from 0" if column in SEEKS else "0 or 1"
             raise ContractError(
                 f"{name}: {column} is {values[row]} in row {row}, expected {expected}; {_SCALED_AGAIN}"
+            )
+    for category in CATEGORIES:
+        levels = np.sum([binary[column] for column in schema.indicators(category)], axis=0)
+        if levels.max(initial=0) > 1:
+            row = int(levels.argmax())
+            raise ContractError(
+                f"{name}: row {row} has {levels[row]} levels of {category}, expected at most one; "
+                f"{_SCALED_AGAIN}"
             )
     most = max(int(values.max(initial=0)) for values in seeks.values())
     rows = np.empty(scaled.num_rows, row_record(track, np.min_scalar_type(most)))

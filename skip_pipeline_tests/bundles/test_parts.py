@@ -6,8 +6,9 @@ import shutil
 import numpy as np
 import pytest
 
-from skip_pipeline.bundles.parts import PartRecord, open_parts, read_parts, write_parts
-from skip_pipeline.bundles.records import ROW
+from skip_pipeline import schema
+from skip_pipeline.bundles.parts import PartRecord, open_parts, plays, read_parts
+from skip_pipeline.bundles.records import ROW, flag, level_codes
 from skip_pipeline.errors import ContractError, MissingInputError
 from skip_pipeline_tests.builders import assert_says, refusal
 from skip_pipeline_tests.stages.shard_builders import TRACKS, shard, write
@@ -133,15 +134,26 @@ def test_parts_that_the_list_does_not_name_are_not_there(bundles):
     assert open_parts(bundles)[1] == {"train": [], "validation": [], "test": []}
 
 
-def test_two_shards_of_one_name_are_refused(bundles):
-    [record] = read_parts(bundles)
-    message = refusal(ContractError, lambda: write_parts(bundles, [record, record]))
-    assert_says(message, "parts ['log'] come twice", "give every shard a name of its own")
-
-
 def test_many_shards_raise_the_limit_of_open_files(bundles, monkeypatch):
     limits = []
     monkeypatch.setattr("resource.getrlimit", lambda _: (8, 10))
     monkeypatch.setattr("resource.setrlimit", lambda _, limit: limits.append(limit))
     open_parts(bundles)
     assert limits == [(10, 10)]
+
+
+def test_plays_count_earlier_and_predicted_tracks():
+    made = shard([10, 12])
+    [part] = [part for part in made.parts().values() if len(part.ids)]
+    expected = np.bincount(made.track_rows, minlength=40)
+    assert plays([part, part], 40).tolist() == (2 * expected).tolist()
+
+
+def test_columns_of_a_record_are_those_of_its_row():
+    made = shard([20] * 9)
+    rows, earlier = made.parts()["train"].rows, np.delete(np.arange(180), np.arange(19, 180, 20))
+    assert flag(rows, "skip_2").tolist() == made.scaled["skip_2"].to_numpy()[earlier].tolist()
+    levels = np.stack([made.scaled[n].to_numpy()[earlier] for n in schema.indicators("context_type")])
+    expected = [of.tolist().index(1) if 1 in of else len(of) for of in levels.T]
+    assert level_codes(rows, "context_type").tolist() == expected
+    assert {*expected} == {*range(7)}

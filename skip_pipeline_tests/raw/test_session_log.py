@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 
@@ -6,6 +8,7 @@ from skip_pipeline.errors import BadInputError, BrokenSessionError
 from skip_pipeline.raw import session_log
 from skip_pipeline.raw.session_log import (
     SESSION_LOG,
+    SessionLogSummary,
     combine,
     load_session_log,
     order_session_log,
@@ -238,6 +241,12 @@ def test_summaries_of_files_add_up(raw, load_all):
     assert summary.junk_dates == {"1969-12-31": 20}
     assert summary.unknown_levels == {"context_type": {"car": 12, "smart_speaker": 10}}
     assert summary.reordered
+
+
+def test_a_summary_survives_json(load):
+    _, summary = load(session("s1", context_type="car", date="soon") + session("s2", 12))
+    content = json.loads(json.dumps(summary.to_json()))
+    assert SessionLogSummary.from_json(content, summary.session_hashes) == summary
 
 
 @pytest.mark.parametrize("cut", [1, 4, 9])

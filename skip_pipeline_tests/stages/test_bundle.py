@@ -169,11 +169,12 @@ def test_a_table_that_records_cannot_hold_is_refused(flaw):
     assert_says(refusal(ContractError, made.parts), words, "aterialize", "scaled_table again")
 
 
-def test_a_row_of_two_levels_is_kept_as_it_is():
+def test_a_row_of_two_levels_is_refused():
     made = shard([10])
     for name in schema.indicators("hist_user_behavior_reason_end")[:2]:
         made = made._replace(scaled=changed(made.scaled, name, 7, 1))
-    assert same(made.bundle(), made.wide()["train"])
+    message = refusal(ContractError, made.parts)
+    assert_says(message, "row 7 has", "levels of hist_user_behavior_reason_end", "at most one", "again")
 
 
 def test_a_session_of_more_tracks_than_there_are_steps_is_refused():
