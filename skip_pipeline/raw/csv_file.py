@@ -25,7 +25,6 @@ from skip_pipeline.raw.diagnosis import (
     GZIP_MAGIC,
     ROWS,
     Ranges,
-    Remedy,
     expected_text,
     header_fault,
     is_gzip_name,
@@ -35,6 +34,7 @@ from skip_pipeline.raw.diagnosis import (
     rows_text,
     unreadable,
 )
+from skip_pipeline.raw.text_columns import dictionary_of
 
 _CONTROL: Final = r"[\x00-\x1f\x7f]"
 """Line breaks and other control characters: in text almost always the rows that an unclosed quote spans."""
@@ -45,7 +45,7 @@ _HEADER_BYTES: Final = 1 << 16  # far longer than a published header line
 
 
 def read_csv(
-    path: Path, contract: pa.Schema, ranges: Ranges, *, ids: Collection[str] = (), remedy: Remedy = ROWS
+    path: Path, contract: pa.Schema, ranges: Ranges, *, ids: Collection[str] = (), remedy: str = ROWS
 ) -> pa.Table:
     """Parse a CSV (RFC 4180, UTF-8, header line, gzip if the name ends in ``.gz``) to a contract.
 
@@ -58,7 +58,7 @@ def read_csv(
         contract: names and dtypes.
         ranges: bounds of integer columns.
         ids: text columns in which an empty value is refused.
-        remedy: what messages advise about rows with wrong values.
+        remedy: what messages advise about rows with wrong values, ``ROWS`` or ``WHOLE_SESSIONS``.
 
     Raises:
         MissingInputError: the file is not there.
@@ -78,7 +78,9 @@ def read_csv(
         raise unreadable(path, failure) from failure
     if table.num_rows == 0:
         raise _header_only(path)
-    table = _with_whole_dictionaries(table)
+    # The parser makes a dictionary per block.
+    columns = [dictionary_of(c) if pa.types.is_dictionary(c.type) else c for c in table.columns]
+    table = pa.Table.from_arrays(columns, schema=table.schema)
     _check_values(path, table, ranges, ids, remedy)
     return table
 
@@ -100,20 +102,18 @@ def _header(path: Path) -> list[str]:
         raise BadInputError(
             f"{path} is empty; expected a header line and rows. Deliver the file again, or remove it"
         )
-    if b"\0" not in lines[0]:  # text of two bytes a character holds zero bytes
-        try:
-            return next(csv.reader([lines[0].decode()], strict=True))
-        except csv.Error as refusal:
-            raise BadInputError(
-                f"{path}: the header line has a quote that is not closed, or text after a closed one; "
-                "expected the published column names in one line. Correct the quotes"
-            ) from refusal
-        except UnicodeDecodeError:
-            pass
-    raise BadInputError(
-        f"{path}: the header line is not UTF-8 text; expected the published column names. "
-        "Save the file as UTF-8"
-    )
+    try:
+        return next(csv.reader([lines[0].decode()], strict=True))
+    except csv.Error as refusal:
+        raise BadInputError(
+            f"{path}: the header line has a quote that is not closed, or text after a closed one; "
+            "expected the published column names in one line. Correct the quotes"
+        ) from refusal
+    except UnicodeDecodeError as refusal:
+        raise BadInputError(
+            f"{path}: the header line is not UTF-8 text; expected the published column names. "
+            "Save the file as UTF-8"
+        ) from refusal
 
 
 def _open(path: Path) -> pa.NativeFile:
@@ -146,26 +146,17 @@ def _may_hold_quotes(path: Path) -> bool:
         return contents.find(b'"') >= 0
 
 
-def _with_whole_dictionaries(table: pa.Table) -> pa.Table:
-    """Each dictionary column as one array: the parser makes a dictionary per block."""
-    columns = (
-        column.combine_chunks() if pa.types.is_dictionary(column.type) else column
-        for column in table.unify_dictionaries().columns
-    )
-    return pa.Table.from_arrays(list(columns), schema=table.schema)
-
-
 # --- Values that parse, and are wrong all the same ---------------------------------------------------------
 
 
-def _check_values(path: Path, table: pa.Table, ranges: Ranges, ids: Collection[str], remedy: Remedy) -> None:
+def _check_values(path: Path, table: pa.Table, ranges: Ranges, ids: Collection[str], remedy: str) -> None:
     for field, column in zip(table.schema, table.columns, strict=True):
         name = field.name
         if column.null_count:
             rows = np.flatnonzero(column.is_null().to_numpy())
             raise BadInputError(
                 f"{path}: column {name} has no value in {rows_text(rows)}; every column must be filled. "
-                f"{remedy.fill}"
+                f"Fill in {remedy}"
             )
         if pa.types.is_string(_value_type(field.type)):
             _check_text(path, name, column)
@@ -174,18 +165,19 @@ def _check_values(path: Path, table: pa.Table, ranges: Ranges, ids: Collection[s
             if not finite.all():
                 as_written = _parse(path, {name: pa.binary()})[name]
                 wanted = f"a finite {field.type.bit_width}-bit number"
-                raise _wrong(path, name, wanted, np.flatnonzero(~finite), as_written, remedy.correct)
+                raise _wrong(path, name, wanted, np.flatnonzero(~finite), as_written, f"correct {remedy}")
         elif name in ranges:
             low, high = ranges[name]
             values = column.to_numpy()
             if values.min() < low or values.max() > high:
                 rows = np.flatnonzero((values < low) | (values > high))
-                raise _wrong(path, name, expected_text(field, ranges), rows, column, remedy.correct)
+                raise _wrong(path, name, expected_text(field, ranges), rows, column, f"correct {remedy}")
     for name in ids:
         if any(pc.any(pc.equal(values, "")).as_py() for values in _parsed_values(table[name])):
             empty = np.flatnonzero(pc.equal(table[name], "").to_numpy())
             raise BadInputError(
-                f"{path}: column {name} is empty in {rows_text(empty)}; every row needs an id. {remedy.fill}"
+                f"{path}: column {name} is empty in {rows_text(empty)}; every row needs an id. "
+                f"Fill in {remedy}"
             )
 
 
@@ -231,7 +223,7 @@ def _diagnose(
     path: Path,
     contract: pa.Schema,
     ranges: Ranges,
-    remedy: Remedy,
+    remedy: str,
     header: Sequence[str],
     refusal: pa.ArrowInvalid,
 ) -> BadInputError:
@@ -249,7 +241,7 @@ def _diagnose(
         field = column.with_type(_value_type(column.type))
         rows = refused_rows(raw[field.name], field.type)
         if len(rows):
-            advice = "save the file as UTF-8" if pa.types.is_string(field.type) else remedy.correct
+            advice = "save the file as UTF-8" if pa.types.is_string(field.type) else f"correct {remedy}"
             return _wrong(path, field.name, expected_text(field, ranges), rows, raw[field.name], advice)
     return not_well_formed(path, refusal)
 

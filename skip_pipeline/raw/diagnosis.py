@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
@@ -39,19 +38,9 @@ _LONGEST_REFUSAL: Final = 300  # of the parser's own words, which quote the whol
 # --- Words --------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Remedy:
-    """What can be done about rows with wrong and with missing values."""
-
-    correct: str
-    fill: str
-
-
-ROWS: Final = Remedy("correct or remove those rows", "Fill in or remove those rows")
-WHOLE_SESSIONS: Final = Remedy(  # a session with a row removed would have a gap
-    "correct those values, or remove the whole sessions",
-    "Fill in those values, or remove the whole sessions",
-)
+# What can be done about rows with wrong or missing values, after "correct" or "Fill in".
+ROWS: Final = "or remove those rows"
+WHOLE_SESSIONS: Final = "those values, or remove the whole sessions"  # a row less would leave a gap
 
 
 def rows_text(indices: np.ndarray, values: pa.Array | pa.ChunkedArray | None = None) -> str:
@@ -176,6 +165,8 @@ def header_fault(found: Sequence[str], published: Sequence[str]) -> str | None:
 def _header_remedy(
     found: Sequence[str], published: Sequence[str], missing: Sequence[str], extra: Sequence[str]
 ) -> str:
+    if any("\0" in name for name in found):
+        return "the header holds zero bytes, as UTF-16 and binary files do. Save the file as UTF-8 text"
     if len(found) == 1:
         for separator, name in _SEPARATORS.items():
             if separator in found[0]:

@@ -145,7 +145,7 @@ def _read_parquet_log(path: Path) -> pa.Table:
             expected = "a value" if low is None else f"a whole number from {low} to {high}"
             raise BadInputError(
                 f"{path}: column {name} is not {expected} in {rows_text(rows, log[name])}; "
-                f"{WHOLE_SESSIONS.correct}"
+                f"correct {WHOLE_SESSIONS}"
             )
     return log
 
@@ -154,7 +154,7 @@ def read_log_pair(pair: LogPair) -> Sessions:
     """Sessions of a pair of the test set, the first track of each one's second half to be predicted.
 
     Raises:
-        MissingInputError, BadInputError: see ``raw_csv.read_csv``; a session is in one of the files only, or
+        MissingInputError, BadInputError: see ``csv_file.read_csv``; a session is in one of the files only, or
             has no track right after its prehistory, or is said to be no longer than that.
         BrokenSessionError: positions of a prehistory are not 1, 2, …, at most 19.
     """

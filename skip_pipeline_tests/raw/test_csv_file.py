@@ -187,6 +187,8 @@ def test_a_folder_in_place_of_a_file_is_refused(tmp_path, name):
         ("\ufeff\ufeffid,n,b,f", r"missing id; unexpected '\ufeffid'.", "spelled differently. Rename them"),
         ("id;n;b;f", "missing id, n, b, f; unexpected 'id;n;b;f'.", "separated by ';'"),
         ("id\tn\tb\tf", "missing id, n, b, f; unexpected 'id\\tn", "separated by tabs"),
+        ("PK\x03\x04\0\0", "missing id, n, b, f; unexpected 'PK", "Save the file as UTF-8 text"),
+        ("id,n,b\0,f", r"missing b; unexpected 'b\x00'", "Save the file as UTF-8 text"),
         ("x,1,true,0.5", "missing id, n, b, f; unexpected 'x'", "the first line is no header, or"),
         ("data", "missing id, n, b, f; unexpected 'data'.", "or the file belongs in the other folder"),
     ],
@@ -203,9 +205,7 @@ def test_a_header_with_an_open_quote_is_refused(refused, header):
     )
 
 
-@pytest.mark.parametrize(
-    "header", [b"id,n,b,f\xe9", "id,n,b,f".encode("utf-16"), "id,n,b,f".encode("utf-16-le"), b"PK\x03\0"]
-)
+@pytest.mark.parametrize("header", [b"id,n,b,f\xe9", "id,n,b,f".encode("utf-16")])
 def test_a_header_that_is_not_utf_8_is_refused(refused, header):
     message = refused(header + b"\n" + ROW.encode())
     assert_says(message, "header line is not UTF-8 text", "Save the file as UTF-8")
