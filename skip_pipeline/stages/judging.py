@@ -101,11 +101,11 @@ def find_bundle_leaks(layout: DataLayout, *, apply: Apply = in_turn) -> Mapping[
 def _find_leaks(record: PartRecord, *, table: Path, sessions: Path, bundles: Manifest, out: Path) -> Made:  # noqa: ARG001
     here = on_this_machine(bundles, evict=False)
     tracks = open_tracks(here.path(TRACKS))
-    part = open_part(bundles.folder, here.path, record, tracks)
+    parts = open_part(bundles.folder, here.path, record, len(tracks))
     leaks = find_leaks(
         read_table(table, schema.SCALED),
         read_table(sessions, schema.SESSIONS),
-        {split: Bundle(tracks, [part.of_split(split)]) for split in schema.SPLITS},
+        {split: Bundle(tracks, [parts[split]]) for split in schema.SPLITS},
     )
     return Made((), asdict(leaks))
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from skip_pipeline import schema
 from skip_pipeline.errors import ContractError, TrainingError
@@ -116,6 +117,29 @@ def scale_features(
     if clipped:
         np.clip(out, 0.0, 1.0, out=out)
     return clipped
+
+
+def scale_tracks(tracks: pa.Table, scaler: Scaler) -> np.ndarray:
+    """The track matrix: each track's features, bit for bit those of its rows in the scaled table.
+
+    Args:
+        tracks: the track table (``schema.TRACK_FEATURES``), in the order of the tracks' codes.
+
+    Returns:
+        float32 (tracks, 31), ``schema.TRACK_BRANCH``.
+    """
+    matrix = np.empty((tracks.num_rows, len(schema.TRACK_BRANCH)), np.float32)
+    wide = np.empty(tracks.num_rows)
+    for i, name in enumerate(schema.TRACK_BRANCH):
+        if name in schema.SCALED_FEATURES:
+            codes = name == schema.LOG_TRACK_ID
+            values = np.arange(tracks.num_rows) if codes else tracks[name].to_numpy()
+            feature = schema.SCALED_FEATURES.index(name)
+            scale_features(values, scaler.low[feature], scaler.high[feature], out=wide)
+            matrix[:, i] = wide
+    for level, name in zip(schema.LEVELS["mode"], schema.indicators("mode"), strict=True):
+        matrix[:, schema.TRACK_BRANCH.index(name)] = pc.equal(tracks["mode"], level).to_numpy()
+    return matrix
 
 
 def feature_range(encoded: pa.Table, sessions: pa.Table) -> FeatureRange:

@@ -17,8 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from skip_pipeline import schema
-from skip_pipeline.bundles import tracks as bundle_tracks
-from skip_pipeline.bundles.parts import PART_FILES, TRACKS, open_tracks
+from skip_pipeline.bundles.parts import PART_FILES, TRACKS, open_tracks, write_part, write_tracks
 from skip_pipeline.raw.folder import shard_name
 from skip_pipeline.raw.oddities import unknown_levels
 from skip_pipeline.raw.session_log import SessionLogSummary, load_session_log
@@ -174,8 +173,8 @@ def track_matrix(*, tracks: Path, scaler: Path, out: Path) -> Made:
         out: folder that gets the matrix.
     """
     fitted = Scaler.from_json(read_json(scaler))
-    matrix = bundle_tracks.track_matrix(read_table(tracks, schema.TRACK_FEATURES), fitted)
-    bundle_tracks.write_tracks(out, matrix)
+    matrix = scale.scale_tracks(read_table(tracks, schema.TRACK_FEATURES), fitted)
+    write_tracks(out, matrix)
     return Made((TRACKS,), {"tracks": len(matrix)})
 
 
@@ -194,15 +193,15 @@ def bundle_shard(shard: str, *, encoded: Path, scaled: Path, sessions: Path, mat
         ContractError, MissingInputError: see ``bundle.bundle_shard`` and ``storage.read_table``.
     """
     codes = read_table(encoded, schema.ENCODED, columns=[schema.LOG_TRACK_ID])
-    part = bundle.bundle_shard(
+    parts = bundle.bundle_shard(
         Path(shard).stem,
         read_table(scaled, schema.SCALED),
         read_table(sessions, schema.SESSIONS),
         track_rows=codes[schema.LOG_TRACK_ID],
         tracks=_matrix(matrix),
     )
-    record = bundle.write_part(out, part)
-    return Made(tuple(f"{part.name}/{name}" for name in PART_FILES), asdict(record))
+    record = write_part(out, parts)
+    return Made(tuple(f"{record.name}/{name}" for name in PART_FILES), asdict(record))
 
 
 def _tracks(path: Path, columns: list[str]) -> pa.Table:

@@ -119,7 +119,7 @@ def test_the_checks_pass_on_what_has_been_published(nights):
 def test_the_check_finds_records_that_are_not_those_of_the_table(nights):
     path = next(nights.layout.bundles.glob("*/rows.npy"))
     rows = np.load(path)
-    rows["flags"][5] ^= 1
+    rows["binary"][5, 0] ^= 1
     np.save(path, rows)
     outcomes, facts = judged(nights)
     assert outcomes == {"bundle_shapes": True, "each_session_in_one_split": True, "no_label_leak": False}

@@ -39,7 +39,7 @@ class Champion:
         self.scored: list[int] = []
 
     @property
-    def tracks(self) -> "Champion":
+    def tracks(self) -> Champion:
         return self
 
     def rows_of_bytes(self, track_ids: np.ndarray) -> np.ndarray:

@@ -120,7 +120,7 @@ def test_a_part_that_was_touched_is_looked_at_again_alone(layout: DataLayout) ->
     leaks(layout)
     path = layout.bundles / "log_1" / "rows.npy"
     rows = np.load(path)
-    rows["flags"][5] ^= 1
+    rows["binary"][5, 0] ^= 1
     np.save(path, rows)
 
     assert leaks(layout) == (["log_1.parquet"], {"log_0.parquet": (), "log_1.parquet": ("session_log",)})
