@@ -27,6 +27,7 @@ from skip_pipeline.raw.track_features import read_track_features
 from skip_pipeline.settings import DataLayout, EngineKind, EngineSettings
 from skip_pipeline.stages import bundle, encode, merge, scale
 from skip_pipeline.stages import flow as stages
+from skip_pipeline.stages.ranges import feature_range
 from skip_pipeline.storage import Apply, Staging, in_turn, read_manifest
 
 T = TypeVar("T")
@@ -87,7 +88,7 @@ def bundled(raw: Path) -> tuple[dict[str, Bundle], int]:
     """A bundle per split, in memory; and how many log rows there are."""
     tracks = read_track_features(raw_folder.find_track_features(raw))
     shards = list(encoded_shards(raw, tracks))
-    scaler = scale.fit_scaler(scale.feature_range(encoded, sessions) for _, encoded, sessions in shards)
+    scaler = scale.fit_scaler(feature_range(encoded, sessions) for _, encoded, sessions in shards)
     matrix = track_matrix(tracks, scaler)
     parts = [
         bundle.bundle_shard(

@@ -15,7 +15,8 @@ from skip_pipeline import schema
 from skip_pipeline.errors import SkipPipelineError
 from skip_pipeline.stages.encode import encode, sessions
 from skip_pipeline.stages.merge import merge
-from skip_pipeline.stages.scale import feature_range, fit_scaler
+from skip_pipeline.stages.ranges import feature_range
+from skip_pipeline.stages.scale import fit_scaler
 
 Row = dict[str, Any]
 

@@ -7,6 +7,8 @@ before the predicted one. Of the predicted position only its track and the label
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -16,7 +18,7 @@ import pyarrow.compute as pc
 
 from skip_pipeline import schema
 from skip_pipeline.bundles.gather import open_bundles
-from skip_pipeline.bundles.parts import PART_FILES, Part, PartRecord
+from skip_pipeline.bundles.parts import PART_FILES, TRACKS, Part, PartRecord, open_tracks
 from skip_pipeline.bundles.records import (
     CATEGORIES,
     FLAGS,
@@ -31,10 +33,11 @@ from skip_pipeline.bundles.records import (
     row_type,
     smallest,
 )
+from skip_pipeline.bundles.tracks import RowScaler, track_matrix, write_tracks
 from skip_pipeline.errors import ContractError
-from skip_pipeline.locations import make_folder
-from skip_pipeline.settings import EXAMPLES_SHOWN
-from skip_pipeline.storage import write_array
+from skip_pipeline.locations import make_folder, version_of
+from skip_pipeline.settings import EXAMPLES_SHOWN, SESSIONS_FOLDER
+from skip_pipeline.storage import Made, read_table, write_array
 
 _ROWS_AT_ONCE: Final = 8_192  # compared with the track matrix in 1 MB, which a core's own cache holds
 
@@ -90,6 +93,50 @@ def write_part(bundles_dir: Path, part: Part) -> PartRecord:
     for file, array in zip(PART_FILES, (part.sessions, part.rows, part.ids), strict=True):
         write_array(folder / file, array)
     return part.record
+
+
+def make_part(shard: str, *, encoded: Path, scaled: Path, matrix: Path, out: Path) -> Made:
+    """Make the part of one scaled shard.
+
+    Args:
+        shard: its name.
+        encoded: folder of the encoded table, which holds each row's track.
+        scaled: folder of the scaled table.
+        matrix: the track matrix.
+        out: folder that gets the part, whose record (``parts.record_from_json``) is the summary.
+
+    Raises:
+        ContractError, MissingInputError: see ``bundle_shard`` and ``storage.read_table``.
+    """
+    codes = read_table(encoded / shard, schema.ENCODED, columns=[schema.LOG_TRACK_ID])
+    part = bundle_shard(
+        Path(shard).stem,
+        read_table(scaled / shard, schema.SCALED),
+        read_table(scaled / SESSIONS_FOLDER / shard, schema.SESSIONS),
+        track_rows=codes[schema.LOG_TRACK_ID],
+        tracks=_matrix(matrix, version_of(matrix)),
+    )
+    record = write_part(out, part)
+    return Made(tuple(f"{part.name}/{name}" for name in PART_FILES), asdict(record))
+
+
+def make_matrix(*, tracks: Path, scaler: RowScaler, out: Path) -> Made:
+    """Scale every track once.
+
+    Args:
+        tracks: the track table, sorted by id.
+        scaler: the one that has scaled the table.
+        out: folder that gets the matrix.
+    """
+    matrix = track_matrix(read_table(tracks, schema.TRACK_FEATURES), scaler)
+    write_tracks(out, matrix)
+    return Made((TRACKS,), {"tracks": len(matrix)})
+
+
+@lru_cache(maxsize=1)
+def _matrix(path: Path, _version: str) -> np.ndarray:
+    """The track matrix, opened once for all shards that a process works on."""
+    return open_tracks(path)
 
 
 def _sessions_of(name: str, scaled: pa.Table, n: int) -> tuple[np.ndarray, np.ndarray]:

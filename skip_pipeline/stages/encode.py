@@ -5,6 +5,7 @@ Also where sessions are told apart for good: each one's split is fixed here, by 
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -13,8 +14,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from skip_pipeline import schema
-from skip_pipeline.raw.text_columns import codes_of, dictionary_of
-from skip_pipeline.settings import SPLIT_HASH_KEY, SPLIT_SHARES
+from skip_pipeline.locations import make_folder
+from skip_pipeline.raw.oddities import unknown_levels
+from skip_pipeline.raw.text_columns import codes_of, dictionary_of, text_of
+from skip_pipeline.settings import SESSIONS_FOLDER, SPLIT_HASH_KEY, SPLIT_SHARES, DataSource
+from skip_pipeline.stages.ranges import feature_range
+from skip_pipeline.stages.track_table import track_columns
+from skip_pipeline.storage import Made, read_table, write_table
 
 _HASH_RANGE: Final = 2.0**64
 
@@ -90,3 +96,31 @@ def _indicators(values: pa.ChunkedArray, column: str) -> dict[str, pa.Array]:
     return {
         name: pa.array((codes == code).view(np.int8)) for code, name in enumerate(schema.indicators(column))
     }
+
+
+# --- One shard ------------------------------------------------------------------------------------------
+
+
+def encode_shard(shard: str, *, merged: Path, tracks: Path, out: Path, data_source: DataSource) -> Made:
+    """Encode one merged shard, list its sessions, and take the range of its features in training.
+
+    Args:
+        shard: its name.
+        merged: folder of the merged table.
+        tracks: the track table, sorted by id.
+        out: folder that gets the shard and its sessions.
+    """
+    columns = [name for name in schema.MERGED.names if name != schema.DATE]
+    table = read_table(merged / shard, schema.MERGED, columns=columns, dictionaries=text_of(schema.MERGED))
+    encoded = encode(table, track_columns(tracks, schema.TRACK_ID)[schema.TRACK_ID])
+    own_sessions = sessions(table)
+    write_table(encoded, out / shard, schema.ENCODED, data_source=data_source)
+    make_folder(out / SESSIONS_FOLDER)
+    write_table(own_sessions, out / SESSIONS_FOLDER / shard, schema.SESSIONS, data_source=data_source)
+    unknown = sum(sum(counts.values()) for counts in unknown_levels(table).values())
+    summary = {
+        "rows": encoded.num_rows,
+        "values_of_unknown_level": unknown,
+        "training_range": feature_range(encoded, own_sessions).to_json(),
+    }
+    return Made((shard, f"{SESSIONS_FOLDER}/{shard}"), summary)

@@ -1,8 +1,15 @@
-"""What the delivered session logs and track features say of their contract: findings, one a check."""
+"""Delivered session logs and track features: each read and judged against its contract.
+
+Raw files are never written to. A session log leaves its summary and the hashes of its session ids, the track
+feature files one track table.
+"""
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
@@ -10,25 +17,57 @@ import pyarrow as pa
 from skip_pipeline import schema
 from skip_pipeline.raw.diagnosis import shown_value
 from skip_pipeline.raw.oddities import unknown_levels
-from skip_pipeline.raw.session_log import SessionLogSummary
-from skip_pipeline.settings import EXAMPLES_SHOWN
-from skip_pipeline.stages import contracts
-from skip_pipeline.stages.contracts import Finding
+from skip_pipeline.raw.session_log import SessionLogSummary, load_session_log
+from skip_pipeline.raw.track_features import read_track_features
+from skip_pipeline.settings import EXAMPLES_SHOWN, TRACK_TABLE, DataSource
+from skip_pipeline.stages import findings
+from skip_pipeline.stages.findings import Finding
+from skip_pipeline.stages.shards import table_file, write_hashes
+from skip_pipeline.storage import Made, write_table
 
 LOG_FINDINGS: Final = (
-    contracts.COLUMNS,
-    contracts.SESSIONS_WHOLE,
-    contracts.LENGTHS,
-    contracts.LEVELS_KNOWN,
-    contracts.DATES_PLAUSIBLE,
-    contracts.MARKER_FITS,
+    findings.COLUMNS,
+    findings.SESSIONS_WHOLE,
+    findings.LENGTHS,
+    findings.LEVELS_KNOWN,
+    findings.DATES_PLAUSIBLE,
+    findings.MARKER_FITS,
 )
 TRACK_FINDINGS: Final = (
-    contracts.COLUMNS,
-    contracts.TRACKS_UNIQUE,
-    contracts.COMPLETE,
-    contracts.LEVELS_KNOWN,
+    findings.COLUMNS,
+    findings.TRACKS_UNIQUE,
+    findings.COMPLETE,
+    findings.LEVELS_KNOWN,
 )
+
+
+def judge_log(raw: Path, *, among: tuple[Path, ...], today: dt.date, out: Path) -> Made:
+    """Judge one session log; its summary and the hashes of its session ids are kept.
+
+    Args:
+        raw: the log.
+        among: all session logs, to name the file that holds the rest of a broken session.
+        today: see ``raw.session_log.load_session_log``.
+        out: folder that gets the hashes.
+
+    Raises:
+        BadInputError, MissingInputError: see ``raw.session_log.load_session_log``.
+    """
+    _, summary = load_session_log(raw, among=among, today=today)
+    return Made((write_hashes(out, table_file(raw), summary),), summary.to_json())
+
+
+def judge_tracks(raw: tuple[Path, ...]) -> Made:
+    """Judge all track feature files together; see ``track_findings``."""
+    tracks = read_track_features(raw)
+    return Made((), {"rows": tracks.num_rows, "findings": [asdict(f) for f in track_findings(tracks)]})
+
+
+def track_table(raw: tuple[Path, ...], *, out: Path, data_source: DataSource) -> Made:
+    """Write all track feature files as one table, sorted by id; see ``raw.track_features``."""
+    tracks = read_track_features(raw)
+    write_table(tracks, out / TRACK_TABLE, schema.TRACK_FEATURES, data_source=data_source)
+    return Made((TRACK_TABLE,), {"rows": tracks.num_rows})
 
 
 def log_findings(summary: SessionLogSummary, doubt: str) -> tuple[Finding, ...]:
@@ -41,14 +80,14 @@ def log_findings(summary: SessionLogSummary, doubt: str) -> tuple[Finding, ...]:
     """
     counted = {"sessions": summary.sessions, "rows": summary.rows}
     return (
-        Finding(contracts.COLUMNS, True, {"columns": len(schema.SESSION_LOG)}),
-        Finding(contracts.SESSIONS_WHOLE, True, counted),
-        Finding(contracts.LENGTHS, True, {str(length): n for length, n in summary.lengths.items()}),
-        Finding(contracts.LEVELS_KNOWN, not summary.unknown_levels, _oddities(summary.unknown_levels)),
+        Finding(findings.COLUMNS, True, {"columns": len(schema.SESSION_LOG)}),
+        Finding(findings.SESSIONS_WHOLE, True, counted),
+        Finding(findings.LENGTHS, True, {str(length): n for length, n in summary.lengths.items()}),
+        Finding(findings.LEVELS_KNOWN, not summary.unknown_levels, _oddities(summary.unknown_levels)),
         Finding(
-            contracts.DATES_PLAUSIBLE, not summary.junk_dates, _oddities({schema.DATE: summary.junk_dates})
+            findings.DATES_PLAUSIBLE, not summary.junk_dates, _oddities({schema.DATE: summary.junk_dates})
         ),
-        Finding(contracts.MARKER_FITS, not doubt, {"doubt": doubt} if doubt else {}),
+        Finding(findings.MARKER_FITS, not doubt, {"doubt": doubt} if doubt else {}),
     )
 
 
@@ -57,10 +96,10 @@ def track_findings(tracks: pa.Table) -> tuple[Finding, ...]:
     unknown = unknown_levels(tracks)
     counted = {"tracks": tracks.num_rows}
     return (
-        Finding(contracts.COLUMNS, True, {"columns": len(schema.TRACK_FEATURES)}),
-        Finding(contracts.TRACKS_UNIQUE, True, counted),
-        Finding(contracts.COMPLETE, True, counted),
-        Finding(contracts.LEVELS_KNOWN, not unknown, _oddities(unknown)),
+        Finding(findings.COLUMNS, True, {"columns": len(schema.TRACK_FEATURES)}),
+        Finding(findings.TRACKS_UNIQUE, True, counted),
+        Finding(findings.COMPLETE, True, counted),
+        Finding(findings.LEVELS_KNOWN, not unknown, _oddities(unknown)),
     )
 
 

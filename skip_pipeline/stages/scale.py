@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,33 +15,10 @@ import pyarrow as pa
 
 from skip_pipeline import schema
 from skip_pipeline.errors import ContractError, TrainingError
-
-
-@dataclass(frozen=True)
-class FeatureRange:
-    """Smallest and largest value of each scaled feature over some rows.
-
-    Attributes:
-        low, high: float64 (29,), in the order of ``schema.SCALED_FEATURES``; +inf and -inf where there
-            were no rows.
-    """
-
-    low: np.ndarray
-    high: np.ndarray
-
-    def to_json(self) -> dict[str, Any] | None:
-        """Lows and highs as JSON values, which hold no infinity: None where there were no rows."""
-        if not np.all(np.isfinite(self.low)):
-            return None
-        return {"low": self.low.tolist(), "high": self.high.tolist()}
-
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any] | None) -> FeatureRange:
-        """Inverse of ``to_json``."""
-        if content is None:
-            nothing = np.full(len(schema.SCALED_FEATURES), np.inf)
-            return cls(low=nothing, high=-nothing)
-        return cls(low=np.array(content["low"], np.float64), high=np.array(content["high"], np.float64))
+from skip_pipeline.locations import make_folder
+from skip_pipeline.settings import SESSIONS_FOLDER, DataSource
+from skip_pipeline.stages.ranges import FeatureRange
+from skip_pipeline.storage import Made, read_table, write_table
 
 
 @dataclass(frozen=True)
@@ -118,24 +96,6 @@ def scale_features(
     return clipped
 
 
-def feature_range(encoded: pa.Table, sessions: pa.Table) -> FeatureRange:
-    """Range of each feature over one shard's rows of training sessions.
-
-    Args:
-        encoded: 69 columns (``schema.ENCODED``).
-        sessions: the shard's ``schema.SESSIONS``, one row per session code.
-    """
-    training = sessions["split"].to_numpy() == "train"
-    rows = training[encoded[schema.SESSION_ID].to_numpy()]
-    low = np.full(len(schema.SCALED_FEATURES), np.inf)
-    high = np.full(len(schema.SCALED_FEATURES), -np.inf)
-    if rows.any():
-        for i, name in enumerate(schema.SCALED_FEATURES):
-            values = encoded[name].to_numpy()[rows]
-            low[i], high[i] = values.min(), values.max()
-    return FeatureRange(low=low, high=high)
-
-
 def fit_scaler(ranges: Iterable[FeatureRange]) -> Scaler:
     """The scaler of all shards.
 
@@ -151,3 +111,20 @@ def fit_scaler(ranges: Iterable[FeatureRange]) -> Scaler:
             "deliver more sessions (about seven in ten are for training)"
         )
     return Scaler(low=low, high=high)
+
+
+def scale_shard(shard: str, *, encoded: Path, scaler: Scaler, out: Path, data_source: DataSource) -> Made:
+    """Scale one encoded shard, and copy its sessions.
+
+    Args:
+        shard: its name.
+        encoded: folder of the encoded table.
+        scaler: fitted on all shards.
+        out: folder that gets the shard and its sessions.
+    """
+    table, clipped = scaler.apply(read_table(encoded / shard, schema.ENCODED))
+    write_table(table, out / shard, schema.SCALED, data_source=data_source)
+    sessions = read_table(encoded / SESSIONS_FOLDER / shard, schema.SESSIONS)
+    make_folder(out / SESSIONS_FOLDER)
+    write_table(sessions, out / SESSIONS_FOLDER / shard, schema.SESSIONS, data_source=data_source)
+    return Made((shard, f"{SESSIONS_FOLDER}/{shard}"), {"rows": table.num_rows, "values_clipped": clipped})

@@ -12,7 +12,8 @@ from skip_pipeline.bundles.tracks import track_matrix
 from skip_pipeline.errors import ContractError, MissingInputError
 from skip_pipeline.report.circumstances import read_circumstances
 from skip_pipeline.stages.encode import encode, sessions
-from skip_pipeline.stages.scale import feature_range, fit_scaler
+from skip_pipeline.stages.ranges import feature_range
+from skip_pipeline.stages.scale import fit_scaler
 from skip_pipeline.storage import write_table
 from skip_pipeline_tests import builders
 from skip_pipeline_tests.builders import TEST, TRAIN, assert_says, refusal, session

@@ -6,9 +6,9 @@ import pytest
 from skip_pipeline import schema
 from skip_pipeline.errors import ContractError, MissingInputError
 from skip_pipeline.settings import DataLayout
-from skip_pipeline.stages import contracts
-from skip_pipeline.stages.contracts import Finding, judge_bundles
-from skip_pipeline.stages.judging import judge_table
+from skip_pipeline.stages import checks as contracts
+from skip_pipeline.stages.checks import judge_bundles, judge_table
+from skip_pipeline.stages.findings import Finding
 from skip_pipeline.storage import publish, write_table
 from skip_pipeline_tests.builders import (
     TEST,

@@ -14,10 +14,10 @@ import pytest
 
 from skip_pipeline.errors import ContractError, MissingInputError
 from skip_pipeline.settings import DataLayout
-from skip_pipeline.stages import contracts
+from skip_pipeline.stages import checks as contracts
 from skip_pipeline.stages import flow as stages
+from skip_pipeline.stages.checks import find_bundle_leaks, judge_table
 from skip_pipeline.stages.encode import split_of
-from skip_pipeline.stages.judging import find_bundle_leaks, judge_table
 from skip_pipeline_tests.builders import TRACKS, assert_says, deliver, refusal, session
 
 _NAMES = np.array([f"s{i}" for i in range(60)], object)

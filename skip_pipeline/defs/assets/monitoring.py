@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from skip_pipeline.code_version import asset_version
 from skip_pipeline.defs import describe
 from skip_pipeline.defs.registry import Registry
 from skip_pipeline.defs.resources import DataDirectory
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     group_name="monitoring",
     kinds={"parquet", "mlflow"},
     owners=[OWNER],
-    code_version="2",
+    code_version=asset_version("data_drift"),
     deps=["tensor_bundles", "merged_table"],
     check_specs=[
         dg.AssetCheckSpec(name, asset="data_drift", description=text) for name, text in SIGNALS.items()
