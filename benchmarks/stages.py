@@ -27,7 +27,7 @@ from skip_pipeline.raw.track_features import read_track_features
 from skip_pipeline.settings import DataLayout, EngineKind, EngineSettings
 from skip_pipeline.stages import bundle, encode, merge, scale
 from skip_pipeline.stages import flow as stages
-from skip_pipeline.stages.ranges import feature_range
+from skip_pipeline.stages.encode import feature_range
 from skip_pipeline.storage import Apply, Staging, in_turn, read_manifest
 
 T = TypeVar("T")

@@ -238,7 +238,7 @@ def _level_codes(name: str, scaled: pa.Table, category: str) -> np.ndarray:
     return codes
 
 
-# --- What a person would rather look at ----------------------------------------------------------------
+# --- Figures for charts ---------------------------------------------------------------------------------
 
 
 def class_balance(bundles_dir: Path) -> dict[str, tuple[int, int]]:

@@ -1,12 +1,12 @@
-"""Numbers for words: categories as 0/1 indicators, ids as ordinal codes, booleans as 0/1; 69 columns.
+"""Encoding: categories as 0/1 indicators, ids as ordinal codes, booleans as 0/1; 69 columns.
 
-Also where sessions are told apart for good: each one's split is fixed here, by a hash of its id.
+A hash of each session's id decides its split here, for good.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -18,7 +18,6 @@ from skip_pipeline.locations import make_folder
 from skip_pipeline.raw.oddities import unknown_levels
 from skip_pipeline.raw.text_columns import codes_of, dictionary_of, text_of
 from skip_pipeline.settings import SESSIONS_FOLDER, SPLIT_HASH_KEY, SPLIT_SHARES, DataSource
-from skip_pipeline.stages.ranges import feature_range
 from skip_pipeline.stages.track_table import track_columns
 from skip_pipeline.storage import Made, read_table, write_table
 
@@ -98,6 +97,25 @@ def _indicators(values: pa.ChunkedArray, column: str) -> dict[str, pa.Array]:
     }
 
 
+def feature_range(encoded: pa.Table, sessions: pa.Table) -> dict[str, Any] | None:
+    """Smallest and largest value of each scaled feature over one shard's rows of training sessions.
+
+    Args:
+        encoded: 69 columns (``schema.ENCODED``).
+        sessions: the shard's ``schema.SESSIONS``, one row per session code.
+
+    Returns:
+        ``low`` and ``high``, floats in the order of ``schema.SCALED_FEATURES``, as JSON values; None where no
+        session is for training.
+    """
+    training = sessions["split"].to_numpy() == "train"
+    rows = training[encoded[schema.SESSION_ID].to_numpy()]
+    if not rows.any():
+        return None
+    values = [encoded[name].to_numpy()[rows] for name in schema.SCALED_FEATURES]
+    return {"low": [float(of.min()) for of in values], "high": [float(of.max()) for of in values]}
+
+
 # --- One shard ------------------------------------------------------------------------------------------
 
 
@@ -121,6 +139,6 @@ def encode_shard(shard: str, *, merged: Path, tracks: Path, out: Path, data_sour
     summary = {
         "rows": encoded.num_rows,
         "values_of_unknown_level": unknown,
-        "training_range": feature_range(encoded, own_sessions).to_json(),
+        "training_range": feature_range(encoded, own_sessions),
     }
     return Made((shard, f"{SESSIONS_FOLDER}/{shard}"), summary)

@@ -24,7 +24,6 @@ from skip_pipeline.raw.session_log import SessionLogSummary, combine
 from skip_pipeline.settings import SCALER_FILE, TRACK_TABLE, DataLayout
 from skip_pipeline.stages import bundle, encode, ingest, merge, scale, track_table
 from skip_pipeline.stages.findings import Finding
-from skip_pipeline.stages.ranges import FeatureRange
 from skip_pipeline.stages.shards import hashes_file, summary_of, table_file
 from skip_pipeline.storage import (
     Apply,
@@ -286,8 +285,8 @@ def scaled_table(layout: DataLayout, *, apply: Apply = in_turn, started: float |
     """
     before = read_manifest(layout.encoded, made_by="encoded_table")
     source = before.data_source
-    summaries = (before.shards[shard].summary for shard in shard_names(before))
-    scaler = scale.fit_scaler(FeatureRange.from_json(found["training_range"]) for found in summaries)
+    shards = shard_names(before)
+    scaler = scale.fit_scaler(before.shards[shard].summary["training_range"] for shard in shards)
     with publish(layout.scaled, stage="scaled_table", data_source=source, started=started) as staging:
         make = partial(
             scale.scale_shard, encoded=layout.encoded, scaler=scaler, out=staging.folder, data_source=source

@@ -71,12 +71,12 @@ def track_table(raw: tuple[Path, ...], *, out: Path, data_source: DataSource) ->
 
 
 def log_findings(summary: SessionLogSummary, doubt: str) -> tuple[Finding, ...]:
-    """What session logs that could be read say of their contract, in the order of ``LOG_FINDINGS``.
+    """Findings on session logs that could be read, in the order of ``LOG_FINDINGS``.
 
-    The last three are oddities to warn of; what the others name would have been refused while reading.
+    The last three are oddities to warn of; reading refuses a log that breaks one of the others.
 
     Args:
-        doubt: as ``marker_doubt`` says.
+        doubt: from ``raw.folder.marker_doubt``.
     """
     counted = {"sessions": summary.sessions, "rows": summary.rows}
     return (
@@ -92,7 +92,7 @@ def log_findings(summary: SessionLogSummary, doubt: str) -> tuple[Finding, ...]:
 
 
 def track_findings(tracks: pa.Table) -> tuple[Finding, ...]:
-    """What track features that could be read say of their contract, in the order of ``TRACK_FINDINGS``."""
+    """Findings on track features that could be read, in the order of ``TRACK_FINDINGS``."""
     unknown = unknown_levels(tracks)
     counted = {"tracks": tracks.num_rows}
     return (

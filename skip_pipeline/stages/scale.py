@@ -1,6 +1,6 @@
-"""Track features mapped to [0, 1], by ranges learnt on training sessions alone.
+"""Scaling: track features mapped to [0, 1], by their ranges over training sessions alone.
 
-Ranges of shards merge, so a table larger than memory is scaled in two passes over its shards.
+The ranges of shards merge, so a table larger than memory is scaled in two passes over its shards.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from skip_pipeline import schema
 from skip_pipeline.errors import ContractError, TrainingError
 from skip_pipeline.locations import make_folder
 from skip_pipeline.settings import SESSIONS_FOLDER, DataSource
-from skip_pipeline.stages.ranges import FeatureRange
 from skip_pipeline.storage import Made, read_table, write_table
 
 
@@ -25,8 +24,11 @@ from skip_pipeline.storage import Made, read_table, write_table
 class Scaler:
     """``x' = clip((x - low) / (high - low), 0, 1)``, per feature; the divisor is 1 where high equals low.
 
-    The min-max formula of scikit-learn's ``MinMaxScaler(clip=True)``. Clipping concerns rows outside
-    training only: their features may lie beyond anything training has seen.
+    The min-max formula of scikit-learn's ``MinMaxScaler(clip=True)``. Only values of validation and test rows
+    are clipped: no value of a training row is beyond the range.
+
+    Attributes:
+        low, high: float64 (29,), in the order of ``schema.SCALED_FEATURES``.
     """
 
     low: np.ndarray
@@ -96,21 +98,23 @@ def scale_features(
     return clipped
 
 
-def fit_scaler(ranges: Iterable[FeatureRange]) -> Scaler:
+def fit_scaler(ranges: Iterable[Mapping[str, Any] | None]) -> Scaler:
     """The scaler of all shards.
+
+    Args:
+        ranges: of each shard, as ``encode.feature_range`` gives them.
 
     Raises:
         TrainingError: no shard has a training session.
     """
-    parts = list(ranges)
-    low = np.min([part.low for part in parts], axis=0)
-    high = np.max([part.high for part in parts], axis=0)
-    if not np.all(np.isfinite(low)):
+    found = [each for each in ranges if each is not None]
+    if not found:
         raise TrainingError(
             "no session falls into the training split, so there is nothing to fit the scaler on; "
             "deliver more sessions (about seven in ten are for training)"
         )
-    return Scaler(low=low, high=high)
+    low = np.min([each["low"] for each in found], axis=0)
+    return Scaler(low=low, high=np.max([each["high"] for each in found], axis=0))
 
 
 def scale_shard(shard: str, *, encoded: Path, scaler: Scaler, out: Path, data_source: DataSource) -> Made:

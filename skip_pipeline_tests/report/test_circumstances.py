@@ -11,8 +11,7 @@ from skip_pipeline.bundles.gather import Bundle, open_bundle
 from skip_pipeline.bundles.tracks import track_matrix
 from skip_pipeline.errors import ContractError, MissingInputError
 from skip_pipeline.report.circumstances import read_circumstances
-from skip_pipeline.stages.encode import encode, sessions
-from skip_pipeline.stages.ranges import feature_range
+from skip_pipeline.stages.encode import encode, feature_range, sessions
 from skip_pipeline.stages.scale import fit_scaler
 from skip_pipeline.storage import write_table
 from skip_pipeline_tests import builders

@@ -12,7 +12,7 @@ from skip_pipeline.bundles.records import circumstances
 from skip_pipeline.bundles.tracks import track_matrix
 from skip_pipeline.errors import ContractError
 from skip_pipeline.stages.bundle import bundle_shard, class_balance, session_lengths
-from skip_pipeline.stages.ranges import feature_range
+from skip_pipeline.stages.encode import feature_range
 from skip_pipeline.stages.scale import fit_scaler
 from skip_pipeline_tests.builders import (
     TEST,
