@@ -1,16 +1,15 @@
 """Version of the code that makes a result, for shards, for Dagster's assets and for the nightly gate.
 
-The version of a module is a digest of three things:
+The version of a module is a digest of:
 
-- the source of every module of this package that it imports, directly or through others, in functions too,
-  and of the templates that they name;
-- of ``settings``, which every room imports, the values of the names that these modules import, so that a new
-  length of a list in the report does not change the version of a table;
+- the sources of all modules of this package that it imports, directly or through others, in functions too,
+  and of the templates that these name. A name that a package's ``__init__`` re-exports counts as imported
+  from the module that defines it;
+- the values of the names that these modules import from ``settings``, a class by its name alone. Every room
+  imports ``settings``: its source would tie a table to the length of a list in the report;
 - the versions of the libraries among their imports that decide results.
 
-Imports are found by a regular expression: parsing the whole package takes half a second, this a few
-milliseconds. A name that a package's ``__init__`` re-exports counts as imported from the module that
-defines it.
+A regular expression finds the imports: parsing the package takes half a second, this a few milliseconds.
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ ASSETS: Final[Mapping[str, tuple[str, ...]]] = {
     "tensor_bundles": ("stages.bundle",),
     "baseline_models": ("baselines",),
     "trained_model": ("training", "nightly.reference", "serving.package"),
-    "evaluation_report": ("report.evaluation", "report.page", "report.pictures"),
+    "evaluation_report": ("report",),
     "data_drift": ("nightly.signals",),
     "champion_model": ("nightly.promotion", "report.promotion_page"),
     "skip_predictions": ("serving.batch",),
@@ -116,7 +115,7 @@ def _sources() -> dict[str, str]:
 
 @cache
 def _imports_by_module() -> dict[str, set[str]]:
-    """For each source what it depends on directly: sources, settings and libraries by name."""
+    """By source, the names of the sources, settings and libraries that it imports itself."""
     sources = _sources()
     named = {name: _names_in(source) for name, source in sources.items()}
     return {
@@ -126,7 +125,7 @@ def _imports_by_module() -> dict[str, set[str]]:
 
 
 def _names_in(source: str) -> list[str]:
-    """Full names of what a source imports, modules or names in modules, and of the templates it names."""
+    """Full names of the modules, and of the names in modules, that a source imports; and its templates."""
     found = _TEMPLATE.findall(source) if ".j2" in source else []
     for origin, names, modules in _IMPORT.findall(source):
         listed = _NAME.findall(_COMMENT.sub("", names or modules))
@@ -135,7 +134,7 @@ def _names_in(source: str) -> list[str]:
 
 
 def _resolved(imported: str, sources: Mapping[str, str], named: Mapping[str, list[str]]) -> list[str]:
-    """Sources, a setting or a library behind an imported name; none where it decides no result."""
+    """The source, setting or library behind an imported name; none for a library that decides no result."""
     if imported in sources:
         return [imported]
     top = imported.partition(".")[0]
@@ -149,7 +148,7 @@ def _resolved(imported: str, sources: Mapping[str, str], named: Mapping[str, lis
 
 
 def _members(module: str, sources: Mapping[str, str]) -> list[str]:
-    """The module, and where it is a package all modules below it."""
+    """The module, and all modules below it where it is a package."""
     sources[module]
     return [module, *(name for name in sources if name.startswith(f"{module}."))]
 

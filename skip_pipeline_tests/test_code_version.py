@@ -135,6 +135,13 @@ def test_an_asset_depends_on_the_libraries_that_decide_its_result(asset, librari
     assert libraries <= found.keys()
 
 
+def test_no_setting_counts_by_an_address_in_memory():
+    found = [name for asset in ASSETS for name in (f"skip_pipeline.{module}" for module in ASSETS[asset])]
+    values = {n: v for n, v in dependencies(*found).items() if n.startswith("skip_pipeline.settings.")}
+    assert len(values) > 20
+    assert not [name for name, value in values.items() if " at 0x" in value]
+
+
 def test_every_asset_has_a_version_of_its_own():
     versions = {asset: asset_version(asset) for asset in ASSETS}
     assert versions["session_logs"] == versions["track_features"]  # one module reads both
