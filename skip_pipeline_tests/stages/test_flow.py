@@ -218,6 +218,21 @@ def test_a_log_that_changes_with_the_tracks_gets_the_new_features(of_two_kinds: 
     assert results(layout) == from_nothing(layout)
 
 
+def test_shards_of_a_failed_run_are_not_taken_over_with_the_features_of_its_tracks(
+    of_two_kinds: DataLayout,
+) -> None:
+    layout = of_two_kinds
+    deliver(raw(layout, "log_0"), log("log_0"))
+    whole = raw(layout, "log_2").read_bytes()
+    for tempo, log_2 in ((7.5, b"not,a,log\n"), (8.5, whole)):
+        deliver_tracks(layout, *(t | {"tempo": tempo} if t["track_id"] == "t_07" else t for t in TRACKS))
+        deliver(raw(layout, "log_2"), log_2)
+        if log_2 != whole:
+            refusal(BadInputError, lambda: stages.merged_table(layout))
+    run(layout)
+    assert results(layout) == from_nothing(layout)
+
+
 def test_where_the_published_track_table_is_damaged_everything_is_made_again(layout: DataLayout) -> None:
     run(layout)
     (layout.merged / "_tracks.parquet").write_bytes(b"half a file")
