@@ -26,6 +26,8 @@ from skip_pipeline.raw.track_features import read_track_features
 from skip_pipeline.settings import DataLayout, EngineKind, EngineSettings
 from skip_pipeline.stages import bundle, encode, merge, scale
 from skip_pipeline.stages import flow as stages
+from skip_pipeline.stages.encode import feature_range
+from skip_pipeline.stages.track_matrix import scale_tracks
 from skip_pipeline.storage import Apply, Staging, in_turn, read_manifest
 
 T = TypeVar("T")
@@ -86,8 +88,8 @@ def bundled(raw: Path) -> tuple[dict[str, Bundle], int]:
     """A bundle per split, in memory; and how many log rows there are."""
     tracks = read_track_features(raw_folder.find_track_features(raw))
     shards = list(encoded_shards(raw, tracks))
-    scaler = scale.fit_scaler(scale.feature_range(encoded, sessions) for _, encoded, sessions in shards)
-    matrix = scale.scale_tracks(tracks, scaler)
+    scaler = scale.fit_scaler(feature_range(encoded, sessions) for _, encoded, sessions in shards)
+    matrix = scale_tracks(tracks, scaler)
     parts = [
         bundle.bundle_shard(
             Path(name).stem,

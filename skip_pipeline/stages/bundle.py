@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -13,7 +15,7 @@ import pyarrow as pa
 
 from skip_pipeline import schema
 from skip_pipeline.bundles.gather import open_bundles
-from skip_pipeline.bundles.parts import Part
+from skip_pipeline.bundles.parts import PART_FILES, Part, open_tracks, write_part
 from skip_pipeline.bundles.records import (
     BINARY,
     CATEGORIES,
@@ -24,8 +26,8 @@ from skip_pipeline.bundles.records import (
     track_type,
 )
 from skip_pipeline.errors import ContractError
-from skip_pipeline.settings import EXAMPLES_SHOWN
-from skip_pipeline.storage import Manifest
+from skip_pipeline.settings import EXAMPLES_SHOWN, SESSIONS_FOLDER
+from skip_pipeline.storage import Made, Manifest, read_table
 
 _ROWS_AT_ONCE: Final = 8_192  # compared with the track matrix in 1 MB, which a core's own cache holds
 
@@ -74,6 +76,37 @@ def bundle_shard(
         earlier[last] = False
         parts[split] = Part(name, records[own], rows[earlier], ids[own], len(tracks))
     return parts
+
+
+def make_part(shard: str, scaled: Manifest, encoded: Manifest, *, matrix: Path, out: Path) -> Made:
+    """Make the part of one scaled shard.
+
+    Args:
+        shard: its name.
+        scaled: the scaled table.
+        encoded: the encoded table, which holds each row's track.
+        matrix: the track matrix.
+        out: folder that gets the part, whose record (``parts.record_from_json``) is the summary.
+
+    Raises:
+        ContractError, MissingInputError: see ``bundle_shard`` and ``storage.read_table``.
+    """
+    codes = read_table(encoded.path(shard), schema.ENCODED, columns=[schema.LOG_TRACK_ID])
+    parts = bundle_shard(
+        Path(shard).stem,
+        read_table(scaled.path(shard), schema.SCALED),
+        read_table(scaled.path(f"{SESSIONS_FOLDER}/{shard}"), schema.SESSIONS),
+        track_rows=codes[schema.LOG_TRACK_ID],
+        tracks=_matrix(matrix),
+    )
+    record = write_part(out, parts)
+    return Made(tuple(f"{record.name}/{name}" for name in PART_FILES), asdict(record))
+
+
+@lru_cache(maxsize=1)
+def _matrix(path: Path) -> np.ndarray:
+    """The track matrix, opened once for all shards that a process works on."""
+    return open_tracks(path)
 
 
 def _lengths(name: str, scaled: pa.Table, n: int) -> np.ndarray:

@@ -12,11 +12,10 @@ from pathlib import Path
 import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
 import sklearn.ensemble  # noqa: F401
 
-from skip_pipeline import settings
+from skip_pipeline import code_version, settings
 from skip_pipeline.definitions import defs
 from skip_pipeline.defs.launch import HOME_VARIABLE, materialize
 from skip_pipeline.settings import DataLayout
-from skip_pipeline.stages import code_version
 
 
 def run(asset, fatal, root, log):
@@ -40,7 +39,7 @@ def run(asset, fatal, root, log):
 
     Path.rename, Path.replace = dying(Path.rename), dying(Path.replace)
     # Code that no run before had: nothing is kept, everything is made and moved.
-    code_version.stages_version = lambda: str(os.getpid())
+    code_version._library_version = lambda _distribution: str(os.getpid())
 
     quick = {"preset": "single_input", "max_epochs": 1, "batch_size": 16, "seed": 3}
     config = {"ops": {"trained_model": {"config": quick}}}

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from skip_pipeline.storage import MANIFEST
+from skip_pipeline.storage import read_manifest
 from skip_pipeline.world.synthesize import synthesize
 
 FEATURES = "merged_table,encoded_table,scaled_table,tensor_bundles"
@@ -25,10 +25,9 @@ def config(**engine):
 def published(project):
     folders = (project.layout.merged, project.layout.encoded, project.layout.scaled, project.layout.bundles)
     return {
-        path.relative_to(project.layout.root): path.read_bytes()
+        (folder.name, record.name): (folder / record.name).read_bytes()
         for folder in folders
-        for path in folder.rglob("*")
-        if path.is_file() and path.name not in (MANIFEST, ".lock")
+        for record in read_manifest(folder, made_by="a stage").files
     }
 
 

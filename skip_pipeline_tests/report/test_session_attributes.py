@@ -11,8 +11,9 @@ from skip_pipeline import schema
 from skip_pipeline.bundles.gather import Bundle, open_bundle
 from skip_pipeline.errors import ContractError, MissingInputError
 from skip_pipeline.report.session_attributes import read_session_attributes
-from skip_pipeline.stages.encode import encode, sessions
-from skip_pipeline.stages.scale import feature_range, fit_scaler, scale_tracks
+from skip_pipeline.stages.encode import encode, feature_range, sessions
+from skip_pipeline.stages.scale import fit_scaler
+from skip_pipeline.stages.track_matrix import scale_tracks
 from skip_pipeline.storage import write_table
 from skip_pipeline_tests import builders
 from skip_pipeline_tests.builders import TEST, TRAIN, assert_says, refusal, session

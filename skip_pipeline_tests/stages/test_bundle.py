@@ -11,7 +11,9 @@ from skip_pipeline.bundles.leak import wide_form
 from skip_pipeline.bundles.records import level_codes, row_record, session_record, track_type
 from skip_pipeline.errors import ContractError
 from skip_pipeline.stages.bundle import bundle_shard, class_balance, session_lengths
-from skip_pipeline.stages.scale import feature_range, fit_scaler, scale_tracks
+from skip_pipeline.stages.encode import feature_range
+from skip_pipeline.stages.scale import fit_scaler
+from skip_pipeline.stages.track_matrix import scale_tracks
 from skip_pipeline_tests.builders import (
     TEST,
     TRAIN,
