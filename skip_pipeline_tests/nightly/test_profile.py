@@ -126,7 +126,7 @@ def test_bins_of_another_version_are_refused(features):
 def test_seeks_are_counted_up_to_two_and_flags_by_row():
     some = part([PLAYED])
     some.rows["hist_user_behavior_n_seekfwd"][:3] = [1, 2, 9]
-    some.rows["flags"][:4] |= 1  # skip_1
+    some.rows["binary"][:4, 0] |= 0x80  # skip_1
     found = profile_sessions([some], track_table())
 
     assert found.features["hist_user_behavior_n_seekfwd"].counts.tolist() == [6, 1, 2]
