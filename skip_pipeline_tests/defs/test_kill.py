@@ -12,10 +12,9 @@ import dagster as dg
 import mlflow
 import pytest
 
-from skip_pipeline import settings
+from skip_pipeline import code_version, settings
 from skip_pipeline.defs.launch import HOME_VARIABLE
 from skip_pipeline.settings import DataLayout
-from skip_pipeline.stages import flow
 from skip_pipeline.storage import publication, read_manifest, record_file
 from skip_pipeline_tests.defs import dying
 from skip_pipeline_tests.defs.conftest import Project
@@ -85,7 +84,7 @@ def unfinished(layout):
 def test_a_failure_on_either_side_of_the_manifest_leaves_the_stage_whole(layout, monkeypatch, asset):
     folder = getattr(layout, STAGES[asset])
     before = read_manifest(folder, made_by=asset)
-    monkeypatch.setattr(flow, "stages_version", lambda: f"a version that makes {asset} anew")
+    monkeypatch.setattr(code_version, "_library_version", lambda _library: "anew")
 
     def fails(*_args):
         raise OSError("the disk is out of order")
