@@ -17,8 +17,8 @@ import pyarrow.compute as pc
 
 from skip_pipeline import schema
 from skip_pipeline.errors import ContractError, MissingInputError
-from skip_pipeline.settings import BASELINE_FITS_FILE, BASELINES_FILE, DataSource
-from skip_pipeline.storage import read_json, read_table, write_json, write_table
+from skip_pipeline.settings import BASELINE_FITS_FILE, BASELINES_FILE, DataLayout, DataSource
+from skip_pipeline.storage import Manifest, read_json, read_manifest, read_table, write_json, write_table
 
 PREDICTED: Final = ("validation", "test")
 """Splits that are predicted, in the order of the file."""
@@ -151,6 +151,28 @@ def read_baselines(folder: Path, bundles: Mapping[str, Mapping[str, Any]]) -> tu
         )
         for name in schema.BASELINES
     )
+
+
+def published_baselines(
+    layout: DataLayout, bundles: Mapping[str, Mapping[str, Any]]
+) -> tuple[Manifest, tuple[BaselinePredictions, ...]]:
+    """The published baselines of today's bundles, with their manifest.
+
+    Args:
+        layout: of the data directory.
+        bundles: its bundles, every split.
+
+    Raises:
+        MissingInputError: no baselines have been published.
+        ContractError: they are not readable, or were made from other bundles.
+    """
+    manifest = read_manifest(layout.baselines, made_by="baseline_models")
+    if manifest.details["bundles"] != read_manifest(layout.bundles, made_by="tensor_bundles").fingerprint:
+        raise ContractError(
+            f"{layout.baselines} was made from other bundles than those in {layout.bundles}; expected "
+            "predictions of the same sessions. Materialize baseline_models again"
+        )
+    return manifest, read_baselines(layout.baselines, bundles)
 
 
 def _read_fits(path: Path) -> dict[str, dict[str, Any]]:

@@ -1,115 +1,94 @@
-"""Blocking checks over what the assets have published, one step per asset, from the files on disk.
+"""Blocking checks of what the assets have published, one step per asset, from the files on disk.
 
-What holds while a file is being read is checked by the ingest assets themselves. Every property below
-comes from ``contracts``, and most of those from ``schema``; a failed one stops everything downstream.
+The ingest assets check the delivered files while they read them. A failed check stops everything downstream.
+A check of shards keeps its judgement of each shard in ``01_summaries``, a cache, so that a night judges only
+new shards.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 
 import dagster as dg
 
 from skip_pipeline.bundles.gather import open_bundles
-from skip_pipeline.defs import describe
+from skip_pipeline.defs.metadata import check_results, check_specs
 from skip_pipeline.defs.resources import DataDirectory, ShardEngine
 from skip_pipeline.errors import ContractError
 from skip_pipeline.settings import METRICS_FILE, SESSIONS_FOLDER, DataLayout
 from skip_pipeline.stages import contracts, judging
 from skip_pipeline.stages import flow as stages
-from skip_pipeline.stages.contracts import Finding, TableContract
-from skip_pipeline.storage import read_columns, read_json, read_manifest, shard_names
+from skip_pipeline.stages.contracts import Finding
+from skip_pipeline.storage import Apply, read_columns, read_json, read_manifest, shard_names
+
+Judge = Callable[[DataLayout, Apply], Sequence[Finding]]
 
 
-def _results(asset: str, findings: Sequence[Finding]) -> Iterator[dg.AssetCheckResult]:
-    for finding in findings:
-        yield describe.check_result(finding, asset, severity=dg.AssetCheckSeverity.ERROR)
+def _checks(asset: str, names: Sequence[str], judge: Judge) -> dg.AssetChecksDefinition:
+    """The checks of one asset, as one step.
 
+    Args:
+        asset: to check.
+        names: of the findings.
+        judge: gives the findings.
+    """
 
-def _rows_delivered(layout: DataLayout) -> int:
-    return stages.session_logs(layout).summary.rows  # reads only what has not been judged as it is now
-
-
-def _rows_merged(layout: DataLayout) -> int:
-    return read_manifest(layout.merged, made_by="merged_table").rows
-
-
-def _rows_encoded(layout: DataLayout) -> int:
-    return read_manifest(layout.encoded, made_by="encoded_table").rows
-
-
-def _table_checks(
-    contract: TableContract,
-    folder: Callable[[DataLayout], Path],
-    rows_before: Callable[[DataLayout], int],
-) -> dg.AssetChecksDefinition:
-    """The checks of one table, whose rows must be as many as those of the stage before."""
-
-    @dg.multi_asset_check(
-        name=f"{contract.asset}_checks", specs=describe.check_specs(contract.asset, contract.findings)
-    )
+    @dg.multi_asset_check(name=f"{asset}_checks", specs=check_specs(asset, names))
     def checks(data: DataDirectory, engine: ShardEngine) -> Iterator[dg.AssetCheckResult]:
-        layout = data.layout()
-        with engine.applying(f"{contract.asset}_checks") as apply:
-            findings = judging.judge_table(
-                layout, folder(layout), contract, expected_rows=rows_before(layout), apply=apply
-            )
-        yield from _results(contract.asset, findings)
+        with engine.applying(f"{asset}_checks") as apply:
+            findings = judge(data.layout(), apply)
+        yield from check_results(asset, findings)
 
     return checks
 
 
-@dg.multi_asset_check(
-    specs=describe.check_specs(
-        "tensor_bundles", (contracts.SHAPES, contracts.SESSIONS_ONCE, contracts.NO_LEAK)
-    )
-)
-def tensor_bundles_checks(data: DataDirectory, engine: ShardEngine) -> Iterator[dg.AssetCheckResult]:
-    """Shapes, sessions that add up, and no way for the label to reach an input."""
-    layout = data.layout()
+def _merged(layout: DataLayout, apply: Apply) -> Sequence[Finding]:
+    delivered = stages.session_logs(layout).summary.rows  # reads only logs that have changed since the ingest
+    return judging.judge_table(layout, layout.merged, contracts.MERGED, expected_rows=delivered, apply=apply)
+
+
+def _encoded(layout: DataLayout, apply: Apply) -> Sequence[Finding]:
+    rows = read_manifest(layout.merged, made_by="merged_table").rows
+    return judging.judge_table(layout, layout.encoded, contracts.ENCODED, expected_rows=rows, apply=apply)
+
+
+def _scaled(layout: DataLayout, apply: Apply) -> Sequence[Finding]:
+    rows = read_manifest(layout.encoded, made_by="encoded_table").rows
+    return judging.judge_table(layout, layout.scaled, contracts.SCALED, expected_rows=rows, apply=apply)
+
+
+def _bundles(layout: DataLayout, apply: Apply) -> Sequence[Finding]:
+    """Shapes, sessions that add up, and no label in any input."""
     shards = shard_names(read_manifest(layout.scaled, made_by="scaled_table"))
-    tables = {name: layout.scaled / SESSIONS_FOLDER / name for name in shards}
+    sessions = sum(read_columns(layout.scaled / SESSIONS_FOLDER / shard)[1] for shard in shards)
     try:
-        bundles, fault = open_bundles(layout.bundles), ""
+        bundles = open_bundles(layout.bundles)
     except ContractError as broken:
-        bundles, fault = {}, str(broken)
-    yield from _results(
-        "tensor_bundles",
-        contracts.judge_bundles(
-            bundles, fault, expected_sessions=sum(read_columns(path)[1] for path in tables.values())
-        ),
-    )
-    if fault:
-        yield from _results(
-            "tensor_bundles",
-            [Finding(contracts.NO_LEAK, False, {"not judged": f"{contracts.SHAPES} must pass first"})],
-        )
-        return
-    with engine.applying("tensor_bundles_checks") as apply:
-        leaks = judging.find_bundle_leaks(layout, apply=apply)
+        unknown = Finding(contracts.NO_LEAK, False, {"not judged": f"{contracts.SHAPES} must pass first"})
+        return *contracts.judge_bundles({}, str(broken), expected_sessions=sessions), unknown
+    leaks = judging.find_bundle_leaks(layout, apply=apply)
     leaking = {name: ", ".join(report.leaking) for name, report in leaks.items() if report.leaking}
     tried = sum(report.sessions for report in leaks.values())
-    yield from _results(
-        "tensor_bundles", [Finding(contracts.NO_LEAK, not leaking, {"sessions tried": tried, **leaking})]
+    return (
+        *contracts.judge_bundles(bundles, "", expected_sessions=sessions),
+        Finding(contracts.NO_LEAK, not leaking, {"sessions tried": tried, **leaking}),
     )
 
 
-@dg.multi_asset_check(
-    specs=describe.check_specs("evaluation_report", (contracts.BEATS_MAJORITY,)),
-)
-def evaluation_report_checks(data: DataDirectory) -> Iterator[dg.AssetCheckResult]:
-    """A model that does not beat always giving the commoner answer is not worth reporting."""
-    layout = data.layout()
+def _report(layout: DataLayout, _apply: Apply) -> Sequence[Finding]:
+    """The model beats always predicting the commoner outcome."""
     read_manifest(layout.report, made_by="evaluation_report")
     metrics = read_json(layout.report / METRICS_FILE)
     accuracy, majority = metrics["test"]["accuracy"], metrics["baselines"]["majority"]["accuracy"]
     facts = {"test accuracy": accuracy, "majority class": majority}
-    yield from _results("evaluation_report", [Finding(contracts.BEATS_MAJORITY, accuracy > majority, facts)])
+    return (Finding(contracts.BEATS_MAJORITY, accuracy > majority, facts),)
 
 
+tensor_bundles_checks = _checks(
+    "tensor_bundles", (contracts.SHAPES, contracts.SESSIONS_ONCE, contracts.NO_LEAK), _bundles
+)
 ALL_CHECKS = (
-    _table_checks(contracts.MERGED, lambda layout: layout.merged, _rows_delivered),
-    _table_checks(contracts.ENCODED, lambda layout: layout.encoded, _rows_merged),
-    _table_checks(contracts.SCALED, lambda layout: layout.scaled, _rows_encoded),
+    _checks("merged_table", contracts.MERGED.findings, _merged),
+    _checks("encoded_table", contracts.ENCODED.findings, _encoded),
+    _checks("scaled_table", contracts.SCALED.findings, _scaled),
     tensor_bundles_checks,
-    evaluation_report_checks,
+    _checks("evaluation_report", (contracts.BEATS_MAJORITY,), _report),
 )

@@ -3,7 +3,6 @@
 Imports neither Dagster nor, before something is asked of it, MLflow.
 """
 
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,14 +13,13 @@ from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
 from skip_pipeline import schema
-from skip_pipeline.defs.tracking_guard import without_credentials
-from skip_pipeline.errors import MissingInputError
+from skip_pipeline.defs.mlflow_client import mlflow_client
+from skip_pipeline.defs.tracking_guard import is_outage, without_credentials
+from skip_pipeline.errors import MissingInputError, UnreachableError
+from skip_pipeline.nightly.promotion_record import CHAMPION
 from skip_pipeline.serving.example import request_example
 from skip_pipeline.serving.package import DESCRIPTION, SERVED_MODEL, describe
-from skip_pipeline.settings import MODEL_NAME, TRACKING_ENVIRONMENT
-
-CHAMPION: Final = "champion"
-"""Alias of the registered version that is served."""
+from skip_pipeline.settings import MODEL_NAME
 
 _PACKAGE: Final = Path(__file__).parents[1]
 _REQUIREMENTS: Final = ("mlflow", "numpy", "pandas", "pyarrow", "scipy", "onnxruntime", "filelock")
@@ -142,11 +140,7 @@ class RegisteredModel:
             yield descriptions[0].parent
 
     def _client(self) -> Any:
-        for variable, value in TRACKING_ENVIRONMENT.items():
-            os.environ.setdefault(variable, value)  # MLflow reads some of them while it is imported
-        from mlflow import MlflowClient
-
-        return MlflowClient(tracking_uri=self._uri, registry_uri=self._uri)
+        return mlflow_client(self._uri)
 
     @contextmanager
     def _asking(self) -> Iterator[None]:
@@ -155,7 +149,7 @@ class RegisteredModel:
         try:
             yield
         except MlflowException as failure:
-            raise MissingInputError(
+            raise (UnreachableError if is_outage(failure) else MissingInputError)(
                 f"no version of {self.name} called {self.alias} could be had from "
                 f"{without_credentials(self._uri)} ({without_credentials(failure.message)}); expected the "
                 "alias on a version that is to be served. Set it in MLflow, or serve a folder instead"

@@ -128,6 +128,11 @@ class Decision:
         return all(reason.passed for reason in self.reasons)
 
     @property
+    def word(self) -> str:
+        """``promoted`` or ``refused``."""
+        return "promoted" if self.promoted else "refused"
+
+    @property
     def summary(self) -> str:
         """One sentence: what was decided, and why."""
         failed = [reason.facts for reason in self.reasons if not reason.passed]

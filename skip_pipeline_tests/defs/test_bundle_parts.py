@@ -13,7 +13,7 @@ from skip_pipeline.defs.launch import prepare_home
 from skip_pipeline.defs.resources import DataDirectory, ShardEngine
 from skip_pipeline.settings import DataLayout
 from skip_pipeline.world.synthesize import synthesize
-from skip_pipeline_tests.defs.conftest import Project, lasting_project
+from skip_pipeline_tests.projects import Project, lasting_project
 
 TABLES = "merged_table,encoded_table,scaled_table"
 

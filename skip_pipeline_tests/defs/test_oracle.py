@@ -21,7 +21,7 @@ from skip_pipeline.raw.csv_file import read_csv
 from skip_pipeline.serving.package import DESCRIPTION
 from skip_pipeline.settings import ORACLE_FILE, DataLayout
 from skip_pipeline.storage import MANIFEST
-from skip_pipeline_tests.defs.conftest import Project
+from skip_pipeline_tests.projects import Project
 
 PACKAGE = Path(skip_pipeline.__file__).parent
 REPORT = "evaluation_report"
@@ -108,7 +108,7 @@ def test_only_the_report_imports_its_reader() -> None:
         for path in PACKAGE.rglob("*.py")
         if "report.oracle" in path.read_text() and path.name != "oracle.py"
     }
-    assert importing == {"report/evaluation.py", "defs/assets/report.py"}
+    assert importing == {"report/evaluation.py", "report/make.py"}
 
 
 def test_the_report_shows_the_distance_to_the_best_possible(finished) -> None:

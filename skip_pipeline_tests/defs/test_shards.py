@@ -9,7 +9,7 @@ import pytest
 from skip_pipeline.stages import code_version
 from skip_pipeline.stages import flow as stages
 from skip_pipeline.world.synthesize import synthesize
-from skip_pipeline_tests.defs.conftest import Project, lasting_project
+from skip_pipeline_tests.projects import Project, lasting_project
 
 TABLES = ("merged_table", "encoded_table", "scaled_table")
 SELECTION = "session_logs,track_features,merged_table,encoded_table,scaled_table"
