@@ -5,7 +5,7 @@ import os
 import re
 import shutil
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -139,35 +139,40 @@ def materialize(
         run_config={**run_config, "loggers": {"watch": {}}},
         raise_on_error=False,
     )
-    events = result.all_events
-    materialized = tuple(
-        event.asset_key.to_user_string()
-        for event in events
-        if event.event_type == dg.DagsterEventType.ASSET_MATERIALIZATION and event.asset_key
-    )
+    made = [event.asset_key for event in result.get_asset_materialization_events()]
     return Outcome(
         run_id=result.run_id,
         success=result.success,
-        materialized=materialized,
-        failures=_failures(events),
+        materialized=tuple(key.to_user_string() for key in made if key),
+        failures=tuple(_failures(result)),
     )
 
 
-def _failures(events: Sequence[dg.DagsterEvent]) -> tuple[str, ...]:
-    """One message per failed step or check; the run's own message if it failed outside any step."""
-    of_steps = tuple(message for event in events if (message := _failure(event)))
-    of_run = tuple(
-        _innermost(event.job_failure_data.error)
-        for event in events
-        if event.event_type == dg.DagsterEventType.RUN_FAILURE and event.job_failure_data.error
-    )
-    return of_steps or of_run
+def _failures(result: dg.ExecuteInProcessResult) -> list[str]:
+    """One message per failed check or step; the run's own message if it failed outside any step."""
+    checks = [
+        f"{check.asset_key.to_user_string()}: {check_facts(check)}"
+        for check in result.get_asset_check_evaluations()
+        if not check.passed and check.severity == dg.AssetCheckSeverity.ERROR
+    ]
+    errors_of = {e.step_key: e.step_failure_data.error for e in result.all_events if e.is_step_failure}
+    steps = [
+        f"{step}: {_message(error)}"
+        for step, error in errors_of.items()
+        if error and error.cls_name != "DagsterAssetCheckFailedError"  # the check itself is listed above
+    ]
+    runs = [event.job_failure_data.error for event in result.all_events if event.is_run_failure]
+    return checks + steps or [_innermost(error).message.strip() for error in runs if error]
 
 
-def _innermost(error: "SerializableErrorInfo") -> str:
-    while error.cause:
-        error = error.cause
-    return error.message.strip()
+def _message(error: "SerializableErrorInfo") -> str:
+    """Message of the exception that a step raised, which Dagster wraps; its causes are for the log."""
+    raised = error.cause or error
+    return raised.message.strip().removeprefix(f"{errors.__name__}.{raised.cls_name}: ")
+
+
+def _innermost(error: "SerializableErrorInfo") -> "SerializableErrorInfo":
+    return _innermost(error.cause) if error.cause else error
 
 
 def check_facts(evaluation: dg.AssetCheckEvaluation) -> str:
@@ -176,41 +181,18 @@ def check_facts(evaluation: dg.AssetCheckEvaluation) -> str:
     return f"check {evaluation.check_name} failed ({facts})"
 
 
-def _failure(event: dg.DagsterEvent) -> str | None:
-    """Message of a failed step or blocking check, from the innermost exception."""
-    if event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
-        evaluation = event.asset_check_evaluation_data
-        if evaluation.passed or evaluation.severity != dg.AssetCheckSeverity.ERROR:
-            return None
-        return f"{evaluation.asset_key.to_user_string()}: {check_facts(evaluation)}"
-    if event.event_type == dg.DagsterEventType.STEP_FAILURE:
-        error = event.step_failure_data.error
-        if error is None or error.cls_name == "DagsterAssetCheckFailedError":
-            return None  # the evaluation of the check has the message
-        # Dagster wraps the exception of a step; causes of that exception are for the log.
-        raised = error.cause or error
-        own = f"{errors.__name__}.{raised.cls_name}: "
-        return f"{event.step_key}: {raised.message.strip().removeprefix(own)}"
-    return None
-
-
-class _Watcher(logging.Handler):
-    def __init__(self, on_event: OnEvent) -> None:
-        super().__init__()
-        self._on_event = on_event
-
-    def emit(self, record: logging.LogRecord) -> None:
-        event = getattr(record, "dagster_meta", {}).get("dagster_event")
-        if event is not None:
-            self._on_event(event)
-
-
 def _watching(on_event: OnEvent) -> dg.LoggerDefinition:
     """A Dagster logger that passes events on and prints nothing."""
 
+    def pass_on(record: logging.LogRecord) -> bool:
+        event = getattr(record, "dagster_meta", {}).get("dagster_event")
+        if event is not None:
+            on_event(event)
+        return False
+
     def watch(_context: dg.InitLoggerContext) -> logging.Logger:
         logger = logging.Logger("skip_pipeline.watch", logging.DEBUG)
-        logger.addHandler(_Watcher(on_event))
+        logger.addFilter(pass_on)
         return logger
 
     return dg.LoggerDefinition(watch, description="Shows a run in the terminal")
