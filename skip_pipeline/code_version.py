@@ -47,9 +47,9 @@ ASSETS: Final[Mapping[str, tuple[str, ...]]] = {
     "baseline_models": ("baselines",),
     "trained_model": ("training", "nightly.reference", "serving.pack"),
     "evaluation_report": ("report",),
-    "data_drift": ("nightly.monitoring",),
-    "champion_model": ("nightly.promotion", "report.promotion_page"),
-    "skip_predictions": ("serving.batch",),
+    "data_drift": ("nightly.champion",),
+    "champion_model": ("nightly.champion", "report.promotion_page", "report.slices"),
+    "skip_predictions": ("nightly.champion", "serving.batch"),
 }
 """Modules below ``skip_pipeline`` that make each asset's result; a package stands for all its modules."""
 

@@ -17,8 +17,8 @@ import pyarrow.compute as pc
 
 from skip_pipeline import schema
 from skip_pipeline.errors import ContractError, MissingInputError
-from skip_pipeline.settings import BASELINE_FITS_FILE, BASELINES_FILE, DataSource
-from skip_pipeline.storage import read_json, read_table, write_json, write_table
+from skip_pipeline.settings import BASELINE_FITS_FILE, BASELINES_FILE, DataLayout, DataSource
+from skip_pipeline.storage import Manifest, read_json, read_manifest, read_table, write_json, write_table
 
 PREDICTED: Final = ("validation", "test")
 """Splits that are predicted, in the order of the file."""
@@ -172,6 +172,29 @@ def read_baselines(
             f"{fits_path} is damaged or of another version ({damage!r}); {_REMEDY}"
         ) from damage
     return tuple(baselines)
+
+
+def published_baselines(
+    layout: DataLayout, before: Manifest, bundles: Mapping[str, Mapping[str, Any]]
+) -> tuple[Manifest, tuple[BaselinePredictions, ...]]:
+    """The published baselines of some bundles, with their manifest.
+
+    Args:
+        layout: of the data directory.
+        before: manifest of the bundles.
+        bundles: every split.
+
+    Raises:
+        MissingInputError: no baselines have been published.
+        ContractError: they are not readable, or were made from other bundles.
+    """
+    manifest = read_manifest(layout.baselines, made_by="baseline_models")
+    if manifest.details["bundles"] != before.fingerprint:
+        raise ContractError(
+            f"{layout.baselines} was made from other bundles than those in {layout.bundles}; expected "
+            "predictions of the same sessions. Materialize baseline_models again"
+        )
+    return manifest, read_baselines(manifest.path, bundles)
 
 
 def _keys(bundles: Mapping[str, Mapping[str, Any]]) -> pa.Table:

@@ -3,7 +3,6 @@
 Imports no Dagster, and MLflow only when a function needs it.
 """
 
-import os
 import shutil
 import sys
 from collections.abc import Iterator
@@ -18,14 +17,13 @@ from urllib.parse import unquote, urlsplit
 import pandas as pd
 
 from skip_pipeline import schema
-from skip_pipeline.defs.tracking_guard import without_credentials
-from skip_pipeline.errors import MissingInputError
+from skip_pipeline.defs.mlflow_client import mlflow_client
+from skip_pipeline.defs.tracking_guard import is_outage, without_credentials
+from skip_pipeline.errors import MissingInputError, UnreachableError
+from skip_pipeline.nightly.promotion_record import CHAMPION
 from skip_pipeline.serving.example import EXAMPLE
 from skip_pipeline.serving.model_folder import DESCRIPTION, SERVED_MODEL, read_description
-from skip_pipeline.settings import MODEL_NAME, TRACKING_ENVIRONMENT
-
-CHAMPION: Final = "champion"
-"""Alias of the registered version that is served."""
+from skip_pipeline.settings import MODEL_NAME
 
 _PACKAGE: Final = Path(__file__).parents[1]
 _MODEL_CODE: Final = _PACKAGE / "serving" / "pyfunc_model.py"
@@ -178,11 +176,7 @@ class RegisteredModel:
             yield descriptions[0].parent
 
     def _client(self) -> Any:
-        for variable, value in TRACKING_ENVIRONMENT.items():
-            os.environ.setdefault(variable, value)  # MLflow reads some of them while it is imported
-        from mlflow import MlflowClient
-
-        return MlflowClient(tracking_uri=self._uri, registry_uri=self._uri)
+        return mlflow_client(self._uri)
 
     @contextmanager
     def _asking(self) -> Iterator[None]:
@@ -192,7 +186,7 @@ class RegisteredModel:
         try:
             yield
         except (MlflowException, SQLAlchemyError) as failure:
-            raise MissingInputError(
+            raise (UnreachableError if is_outage(failure) else MissingInputError)(
                 f"no version of {self.name} called {self.alias} could be had from "
                 f"{without_credentials(self._uri)} ({without_credentials(str(failure))}); expected the "
                 "alias on a version that is to be served. Set the alias in MLflow, or name the folder of a "

@@ -10,7 +10,6 @@ from typing import Final
 
 import numpy as np
 from scipy.stats import rankdata
-from sklearn import metrics
 
 from skip_pipeline import schema
 from skip_pipeline.errors import ContractError, TrainingError
@@ -69,6 +68,8 @@ def score(
         ContractError: lengths differ, a label is neither 0 nor 1, or a probability is outside [0, 1].
         TrainingError: there is no session, or all have one outcome, so that ROC AUC is undefined.
     """
+    from sklearn import metrics  # takes a second to import; a server needs only the checks below
+
     check_probabilities(not_skipped, p_not_skipped)
     need_both_outcomes(not_skipped, "the scores")
     return SplitScores(

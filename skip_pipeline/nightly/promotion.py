@@ -109,6 +109,11 @@ class Decision:
         return all(reason.passed for reason in self.reasons)
 
     @property
+    def word(self) -> str:
+        """``promoted`` or ``refused``."""
+        return "promoted" if self.promoted else "refused"
+
+    @property
     def summary(self) -> str:
         """The decision and its reasons in one sentence."""
         decisive = [reason.facts for reason in self.reasons if reason.passed == self.promoted]

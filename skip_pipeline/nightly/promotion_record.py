@@ -14,6 +14,28 @@ if TYPE_CHECKING:  # it imports scikit-learn, which the commands that need only 
 PROMOTION_FILE: Final = "promotion.json"
 PROMOTION_PAGE: Final = "promotion.html"
 
+CHAMPION: Final = "champion"
+"""Alias of the version that is served."""
+
+CHALLENGER: Final = "challenger"
+"""Alias of the version that was judged last."""
+
+PREVIOUS_CHAMPION: Final = "previous_champion"
+"""Alias of the version that served before the champion; a rollback makes it the champion again."""
+
+OPPONENT: Final = "promotion.opponent"
+"""Tag of a version: the version it was judged against. Written before anything is decided, so that judging
+again after a crash, or after a rollback, compares the same two."""
+
+DECISION: Final = "promotion.decision"
+"""Tag of a version: ``promoted`` or ``refused``. Written last, when the aliases have been moved."""
+
+REASONS: Final = "promotion.reasons"
+DATA_SOURCE: Final = "data_source"
+FINGERPRINT: Final = "fingerprint"
+NO_VERSION: Final = "none"  # MLflow takes no empty tag
+LONGEST_TAG: Final = 2_000  # characters: a whole message of ours; MLflow cuts tags at 8,000
+
 
 @dataclass(frozen=True)
 class JudgedVersion:

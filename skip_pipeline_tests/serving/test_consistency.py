@@ -23,7 +23,7 @@ from skip_pipeline.serving.follow import Follower
 from skip_pipeline.serving.pack import pack as pack_folder
 from skip_pipeline.settings import MODEL_NAME, PRESETS, DataLayout
 from skip_pipeline.storage import write_json
-from skip_pipeline_tests.conftest import forget_settings
+from skip_pipeline_tests.environment import forget_settings
 from skip_pipeline_tests.serving.registry import Registry, track_to
 from skip_pipeline_tests.serving.small_models import SESSIONS, deliver_test_set, request
 from skip_pipeline_tests.serving.test_server import running

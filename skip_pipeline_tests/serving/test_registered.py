@@ -19,7 +19,7 @@ from mlflow.pyfunc.scoring_server import invocations
 
 from skip_pipeline import serving
 from skip_pipeline.defs.served_model import RegisteredModel
-from skip_pipeline.errors import MissingInputError
+from skip_pipeline.errors import MissingInputError, UnreachableError
 from skip_pipeline.serving import ServedModel
 from skip_pipeline.serving.example import EXAMPLE
 from skip_pipeline.serving.follow import Follower
@@ -241,6 +241,6 @@ def test_a_version_without_a_served_model_is_refused(registry: Registry, tmp_pat
 def test_a_store_that_does_not_answer_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     source = RegisteredModel("http://user:secret@127.0.0.1:9")
-    message = refusal(MissingInputError, source.current)
+    message = refusal(UnreachableError, source.current)
     assert_says(message, "http://127.0.0.1:9", "skip_model", "champion")
     assert "secret" not in message
