@@ -42,16 +42,14 @@ class Engine:
     def map(self, function: Callable[[T], R], shards: Sequence[T], *, label: str) -> Iterator[R]:
         """Apply a function to every shard and give the results in the order of the shards.
 
-        No shard is sent before the first result is asked for, and few are sent ahead of the result in use, so
-        memory does not grow with their number. When the loop ends early, shards not yet begun are cancelled.
-        What the function raises for a shard gets a note with ``label`` and ``str(shard)``.
+        Few shards are sent ahead of the result in use, so memory does not grow with their number. When the
+        loop ends early, shards not yet begun are cancelled. What the function raises for a shard gets a note
+        with ``label`` (e.g. ``encoded_table``) and ``str(shard)``.
 
         Args:
             function: gives a small result and writes bulk data to storage. It must be idempotent, since it is
                 repeated after the death of a worker. Libraries have one thread in a worker; a function whose
                 last bits depend on the number of threads (matrix products, Arrow's sums) has to set it.
-            shards: anything that can be pickled.
-            label: names the work, e.g. ``encoded_table``.
 
         Raises:
             EngineError: workers died on a shard again and again, or the cluster was lost.
@@ -116,7 +114,7 @@ def open_engine(settings: EngineSettings) -> AbstractContextManager[Engine]:
 
     Raises:
         RefusedError: the settings contradict one another or are out of range.
-        EngineError: the Dask cluster does not start or answer, has no worker, or differs from this process.
+        EngineError: there is no Dask cluster, or it differs from this process.
     """
     if settings.kind not in get_args(EngineKind):
         raise RefusedError(f"There is no engine {settings.kind!r}; choose in_process, processes or dask")

@@ -40,7 +40,8 @@ def dask_cluster(settings: EngineSettings) -> Iterator[Engine]:
         client = stack.enter_context(_client(address, settings.connect_seconds))
         _refuse_different_workers(client, address, settings.connect_seconds)
         submit = partial(client.submit, pure=False)  # False: equal shards are not one task
-        yield Engine(submit, sum(client.nthreads().values()), settings.shards_ahead, _LOSSES, retries=0)
+        workers = max(1, sum(client.nthreads().values()))  # the last one may have left by now
+        yield Engine(submit, workers, settings.shards_ahead, _LOSSES, retries=0)
 
 
 def _local_cluster(settings: EngineSettings) -> LocalCluster:
