@@ -17,6 +17,8 @@ from skip_pipeline.errors import BadInputError, EngineError, RefusedError
 from skip_pipeline.settings import SINGLE_THREADED, EngineKind, EngineSettings
 from skip_pipeline_tests.engine import work
 
+pytestmark = pytest.mark.slow
+
 KINDS: tuple[EngineKind, ...] = ("in_process", "processes", "dask")
 
 
