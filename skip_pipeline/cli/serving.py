@@ -106,9 +106,10 @@ def predict(
     ] = None,
 ) -> None:
     """Predict how likely each session's next track is to be skipped."""
+    import loky
+
     from skip_pipeline.serving.batch import prediction_table
     from skip_pipeline.serving.follow import FolderSource, opened
-    from skip_pipeline.serving.model import cores
 
     def go() -> None:
         if out is not None:
@@ -116,7 +117,7 @@ def predict(
         sessions = _read(file)
         source = _champion_or_latest(_layout(data_dir)) if model is None else FolderSource(model)
         served = opened(source, source.current())
-        scores = served.model.score(sessions, threads=cores())
+        scores = served.model.score(sessions, threads=loky.cpu_count())
         table = prediction_table(sessions, scores, served.version)
         _write(table, out, served.model.data_source)
         unknown = int((~scores.known_track).sum())

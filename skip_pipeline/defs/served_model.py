@@ -20,8 +20,8 @@ import pandas as pd
 from skip_pipeline import schema
 from skip_pipeline.defs.tracking_guard import without_credentials
 from skip_pipeline.errors import MissingInputError
-from skip_pipeline.serving.example import EXAMPLE
 from skip_pipeline.serving.model_folder import DESCRIPTION, SERVED_MODEL, read_description
+from skip_pipeline.serving.requests import EXAMPLE
 from skip_pipeline.settings import MODEL_NAME, TRACKING_ENVIRONMENT
 
 CHAMPION: Final = "champion"

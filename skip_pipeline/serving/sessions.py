@@ -1,8 +1,4 @@
-"""Sessions as arrays, and the network's inputs made of them.
-
-Requests and log files both become ``Sessions``. The code that makes the inputs for training,
-``bundles.decode``, makes them here too.
-"""
+"""Sessions as arrays, and the network's inputs made of them by the decoder that training uses."""
 
 from __future__ import annotations
 
@@ -17,23 +13,19 @@ from skip_pipeline import schema
 from skip_pipeline.bundles.decode import DECODERS
 from skip_pipeline.bundles.records import (
     CATEGORIES,
+    SEEKS,
     SESSION,
+    SHUFFLE,
     UNKNOWN,
     WIDEST_ROW,
     circumstances,
+    circumstances_of,
+    flags_of,
     padding_record,
 )
 
-ROW: Final = WIDEST_ROW
-"""Record of one earlier track; wide enough for any number of tracks and seeks."""
-
-_PADDING: Final = padding_record(ROW)
+_PADDING: Final = padding_record(WIDEST_ROW)
 _LENGTH: Final = schema.SESSION_LOG_BRANCH.index(schema.LENGTH)
-
-LEVEL_CODES: Final[Mapping[str, Mapping[str, int]]] = {
-    name: {level: code for code, level in enumerate(schema.LEVELS[name])} for name in CATEGORIES
-}
-"""Code of each level of a row's categories; the code of any other level is ``UNKNOWN``."""
 
 
 @dataclass(frozen=True)
@@ -45,23 +37,15 @@ class Sessions:
     not known it is set to the greatest one, so that the next track is an ordinary one. On 2,046 synthetic
     test sessions cut in half the log-loss is 0.461 with the true length, 0.462 with the greatest length, and
     0.663 if the next track is taken to be the last one (``benchmarks.midway``).
-
-    Attributes:
-        session_id: m texts; the answer repeats them.
-        earlier: int64 (m,), number of earlier tracks, 1 to 19.
-        length: int64 (m,), number of tracks in all, more than ``earlier`` and up to 20.
-        rows: ``ROW`` (sum of ``earlier``,), session after session; ``track`` indexes ``track_ids``.
-        next_track: int64 (m,), indexes ``track_ids``.
-        track_ids: texts; an id may occur several times.
-        next_features: raw features of the next track (``schema.TRACK_ATTRIBUTES``), by number of the session.
     """
 
     session_id: Sequence[str]
-    earlier: np.ndarray
-    length: np.ndarray
-    rows: np.ndarray
-    next_track: np.ndarray
-    track_ids: Sequence[str]
+    earlier: np.ndarray  # int64 (m,), number of earlier tracks, 1 to 19
+    length: np.ndarray  # int64 (m,), number of tracks in all, more than `earlier` and up to 20
+    rows: np.ndarray  # WIDEST_ROW (sum of `earlier`,), session after session; "track" indexes `track_ids`
+    next_track: np.ndarray  # int64 (m,), indexes `track_ids`
+    track_ids: Sequence[str]  # an id may occur several times
+    # Raw features of the next track (`schema.TRACK_ATTRIBUTES`), by number of the session.
     next_features: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -84,6 +68,19 @@ class Sessions:
         return sum(int(np.count_nonzero(codes[name] == UNKNOWN[name])) for name in CATEGORIES)
 
 
+def row_records(
+    tracks: np.ndarray, columns: Mapping[str, np.ndarray], codes: Mapping[str, np.ndarray]
+) -> np.ndarray:
+    """``WIDEST_ROW`` (rows,) of the values of ``FLAGS``, ``SHUFFLE`` and ``SEEKS``, and codes of levels."""
+    records = np.zeros(len(tracks), WIDEST_ROW)
+    records["track"] = tracks
+    records["flags"] = flags_of(columns)
+    records["circumstances"] = circumstances_of(columns[SHUFFLE], codes)
+    for name in SEEKS:
+        records[name] = columns[name]
+    return records
+
+
 def branches(
     sessions: Sessions, own: slice, track_rows: np.ndarray, tracks: np.ndarray, neutral: np.ndarray
 ) -> dict[str, np.ndarray]:
@@ -96,17 +93,16 @@ def branches(
         neutral: float32 (31,), features of a track without a row.
     """
     earlier = sessions.earlier[own]
-    rows = sessions.rows[slice(*sessions.bounds[[own.start, own.stop]])]
+    rows = sessions.rows[slice(*sessions.bounds[[own.start, own.stop]])].copy()
     last = track_rows[sessions.next_track[own]]
     played = track_rows[rows["track"]]
     records = np.zeros(len(earlier), SESSION)
     records["length"] = earlier + 1
     records["last_track"] = np.maximum(last, 0)
+    rows["track"] = np.maximum(played, 0)
     padding = np.arange(schema.STEPS) < (schema.STEPS - earlier)[:, None]
-    steps = np.full(padding.shape, _PADDING, ROW)
-    resolved = rows.copy()
-    resolved["track"] = np.maximum(played, 0)
-    steps[~padding] = resolved  # in the order of sessions and positions, as the rows are
+    steps = np.full(padding.shape, _PADDING, WIDEST_ROW)
+    steps[~padding] = rows  # in the order of sessions and positions
     made = {}
     for name, shape in schema.BRANCH_SHAPES.items():
         made[name] = np.empty((len(earlier), *shape), np.float32)

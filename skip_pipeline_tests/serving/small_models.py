@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from skip_pipeline import schema
 from skip_pipeline.metrics.calibration import Calibration
 from skip_pipeline.serving.model_folder import SERVED_MODEL
-from skip_pipeline.serving.pack import pack as pack_folder
+from skip_pipeline.serving.model_folder import pack as pack_folder
 from skip_pipeline.settings import ONNX_FILE, DataLayout
 from skip_pipeline.stages import flow as stages
 from skip_pipeline.storage import write_json

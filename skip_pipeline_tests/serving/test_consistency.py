@@ -20,7 +20,7 @@ from skip_pipeline.defs.served_model import RegisteredModel
 from skip_pipeline.metrics.calibration import Calibration
 from skip_pipeline.serving import batch
 from skip_pipeline.serving.follow import Follower
-from skip_pipeline.serving.pack import pack as pack_folder
+from skip_pipeline.serving.model_folder import pack as pack_folder
 from skip_pipeline.settings import MODEL_NAME, PRESETS, DataLayout
 from skip_pipeline.storage import write_json
 from skip_pipeline_tests.conftest import forget_settings

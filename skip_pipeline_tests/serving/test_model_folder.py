@@ -10,10 +10,8 @@ import pytest
 from skip_pipeline import schema, serving
 from skip_pipeline.bundles.gather import open_bundle
 from skip_pipeline.errors import ContractError, MissingInputError
-from skip_pipeline.serving.model import cores
-from skip_pipeline.serving.model_folder import vocabulary
-from skip_pipeline.serving.pack import pack as pack_folder
-from skip_pipeline.serving.pack import track_table_ids
+from skip_pipeline.serving.model_folder import pack as pack_folder
+from skip_pipeline.serving.model_folder import track_table_ids, vocabulary
 from skip_pipeline.settings import DataLayout
 from skip_pipeline.storage import read_json, write_json
 from skip_pipeline_tests.builders import assert_says, refusal
@@ -105,13 +103,6 @@ def test_unknown_tracks_of_a_bundle_are_neutral(model: serving.ServedModel, layo
     has_track |= np.asarray(train.last_track)[:, 0] == model.tracks.matrix[3, 0]
     np.testing.assert_array_equal(changed, has_track)
     assert 0 < changed.sum() < len(changed)
-
-
-def test_cores_are_counted_where_the_system_has_no_affinity(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert cores() >= 1
-    monkeypatch.delattr("os.sched_getaffinity", raising=False)
-    monkeypatch.setattr("os.cpu_count", lambda: 6)
-    assert cores() == 6
 
 
 # --- What cannot be packed or loaded -----------------------------------------------------------------------

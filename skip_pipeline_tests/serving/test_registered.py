@@ -21,8 +21,8 @@ from skip_pipeline import serving
 from skip_pipeline.defs.served_model import RegisteredModel
 from skip_pipeline.errors import MissingInputError
 from skip_pipeline.serving import ServedModel
-from skip_pipeline.serving.example import EXAMPLE
 from skip_pipeline.serving.follow import Follower
+from skip_pipeline.serving.requests import EXAMPLE
 from skip_pipeline.settings import MODEL_NAME, DataLayout
 from skip_pipeline_tests.builders import TRACKS, assert_says, refusal
 from skip_pipeline_tests.serving.registry import Registry, track_to

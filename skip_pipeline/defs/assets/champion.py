@@ -174,7 +174,7 @@ def _judge(
 ) -> "tuple[Decision, int]":
     """The decision, and on how many test sessions it was made."""
     from skip_pipeline.nightly.promotion import decide
-    from skip_pipeline.serving.pack import track_table_ids
+    from skip_pipeline.serving.model_folder import track_table_ids
 
     bundles = open_bundles(before)
     test = bundles["test"]
