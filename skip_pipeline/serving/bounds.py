@@ -12,10 +12,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 @dataclass(frozen=True)
 class ServerSettings:
-    """Address and bounds of the server; the reasons stand beside the values."""
+    """Bounds of the server; the reasons stand beside the values."""
 
-    host: str = "127.0.0.1"  # the server has no log-in: whoever can reach it can use it
-    port: int = 5001  # beside the 5000 of MLflow's own pages
     max_body_bytes: int = 4 * 2**20  # 400 sessions of the longest kind; more is work for `predict`
     max_head_bytes: int = 16 * 2**10  # what browsers send is below 8 KiB
     body_seconds: float = 30.0  # 4 MiB over a slow mobile network

@@ -298,7 +298,7 @@ def sessions_of_json(body: bytes) -> Sessions:
         content = json.loads(body)
     except (ValueError, RecursionError) as refused:  # not UTF-8, not JSON, a number too long, or too deep
         raise BadInputError(
-            f"the request is not JSON ({refused}), expected {_ONE_FORM}. Send that"
+            f"the request is not JSON ({refused if body else 'it is empty'}), expected {_ONE_FORM}. Send that"
         ) from refused
     return _arrays(lambda: Request.model_validate(content).sessions)
 

@@ -121,17 +121,17 @@ def application(follower: Follower, settings: ServerSettings) -> FastAPI:
         body = await bounded_body(request, settings)
         return await asyncio.get_running_loop().run_in_executor(workers, _answer, follower.served, body)
 
-    @api.get("/ping", response_class=Response)
-    @api.get("/health", response_class=Response)
     @api.head("/ping", include_in_schema=False)
     @api.head("/health", include_in_schema=False)
+    @api.get("/ping", response_class=Response)
+    @api.get("/health", response_class=Response)
     async def ping() -> Response:
         """200 while a model is served and followed, else 503."""
         alive = following is not None and not following.done()
         return Response("\n", status_code=200 if alive else 503, media_type="application/json")
 
-    @api.get("/version")
     @api.head("/version", include_in_schema=False)
+    @api.get("/version")
     async def which() -> dict[str, str]:
         """Which model answers."""
         served = follower.served
@@ -201,7 +201,7 @@ def configuration(follower: Follower, settings: ServerSettings) -> uvicorn.Confi
     )
 
 
-def serve(follower: Follower, settings: ServerSettings, started: Callable[[str], None]) -> None:
+def serve(follower: Follower, host: str, port: int, started: Callable[[str], None]) -> None:
     """Serve until Ctrl-C or SIGTERM. Requests in progress are answered first.
 
     Args:
@@ -210,16 +210,16 @@ def serve(follower: Follower, settings: ServerSettings, started: Callable[[str],
     Raises:
         RefusedError: the address cannot be bound.
     """
+    settings = ServerSettings()
     try:
-        bound = socket.create_server((settings.host, settings.port), backlog=settings.connections)
+        bound = socket.create_server((host, port), backlog=settings.connections)
     except OSError as failure:
         raise RefusedError(
-            f"{settings.host}:{settings.port} cannot be served on ({failure}); expected a free port of this "
-            "machine. Choose another with --port"
+            f"{host}:{port} cannot be served on ({failure}); expected a free port of this machine. Choose "
+            "another with --port"
         ) from failure
     for stop in (signal.SIGINT, signal.SIGTERM):  # uvicorn stops on both, then raises them again
         signal.signal(stop, signal.default_int_handler)
     with bound, suppress(KeyboardInterrupt):
-        host, port = bound.getsockname()[:2]
-        started(f"http://{host}:{port}")
+        started("http://{}:{}".format(*bound.getsockname()[:2]))
         uvicorn.Server(configuration(follower, settings)).run(sockets=[bound])

@@ -20,9 +20,9 @@ from skip_pipeline.serving import ServedModel, read_description
 from skip_pipeline.serving.requests import EXAMPLE
 from skip_pipeline.settings import TRACKING_URI_VARIABLE, DataLayout
 from skip_pipeline_tests.builders import assert_says, deliver, session
+from skip_pipeline_tests.serving.asking import Client, eventually
 from skip_pipeline_tests.serving.registry import Registry
 from skip_pipeline_tests.serving.small_models import SESSIONS, deliver_test_set, request
-from skip_pipeline_tests.serving.test_server import Client, eventually
 
 app = typer.Typer()
 register(app)
