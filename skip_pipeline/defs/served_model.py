@@ -87,8 +87,8 @@ def _signature() -> Any:
     from mlflow.models import ModelSignature
 
     inputs = [
-        {"name": schema.SESSION_ID, "type": "string"},
-        {"name": "history", "type": "array", "items": {"type": "any"}},
+        {"name": schema.SESSION_ID, "type": "string", "required": True},
+        {"name": "history", "type": "array", "items": {"type": "any"}, "required": True},
         # One of the two, row by row. A map would refuse the NaN that pandas puts for a missing value.
         {"name": "next_track_id", "type": "string", "required": False},
         {"name": "next_track", "type": "any", "required": False},

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from skip_pipeline import schema
-from skip_pipeline.bundles.records import CATEGORIES, FLAGS, SEEKS, SHUFFLE, UNKNOWN
+from skip_pipeline.bundles.records import CATEGORIES, FLAGS, SEEKS, SHUFFLE
 from skip_pipeline.errors import BadInputError, BrokenSessionError, MissingInputError
 from skip_pipeline.raw.csv_file import read_csv
 from skip_pipeline.raw.diagnosis import WHOLE_SESSIONS, expected_text, rows_text, shown_value
@@ -135,7 +135,7 @@ def _read_parquet_log(path: Path) -> pa.Table:
         if (rows := np.flatnonzero(wrong.to_numpy())).size:
             raise BadInputError(
                 f"{path}: column {field.name} is not {expected} in {rows_text(rows, column)}; "
-                f"{WHOLE_SESSIONS.correct}"
+                f"correct {WHOLE_SESSIONS}"
             )
     return log
 
@@ -226,7 +226,7 @@ def _sessions(
     for name in CATEGORIES:
         text = dictionary_of(rows[name])
         levels = pc.index_in(text.dictionary, value_set=pa.array(schema.LEVELS[name]))
-        codes[name] = levels.fill_null(UNKNOWN[name]).to_numpy()[codes_of(text)]
+        codes[name] = levels.fill_null(-1).to_numpy()[codes_of(text)]
     return Sessions(
         session_id=names.to_pylist(),
         earlier=earlier,

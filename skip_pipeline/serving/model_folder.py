@@ -115,7 +115,7 @@ def pack(
             f"{len(matrix)}; materialize encoded_table and all that follows it again"
         )
     storage.write_array(folder / TRACKS, matrix)
-    storage.write_array(folder / _NEUTRAL_TRACK, neutral_track(matrix, parts))
+    storage.write_array(folder / _NEUTRAL_TRACK, neutral_track(matrix, parts["train"]))
     storage.write_array(folder / _TRACK_IDS, ids)
     scaled = storage.read_manifest(layout.scaled, made_by="scaled_table")
     storage.write_json(

@@ -28,7 +28,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from typing_extensions import NotRequired, TypedDict  # noqa: UP035 - pydantic takes typing's from Python 3.12 on
 
 from skip_pipeline import schema
-from skip_pipeline.bundles.records import CATEGORIES, FLAGS, SEEKS, SHUFFLE, UNKNOWN
+from skip_pipeline.bundles.records import CATEGORIES, FLAGS, SEEKS, SHUFFLE
 from skip_pipeline.errors import BadInputError
 from skip_pipeline.raw.diagnosis import shown_value
 from skip_pipeline.serving.sessions import Sessions, row_records
@@ -344,10 +344,7 @@ def _arrays(validate: Callable[[], list[Session]]) -> Sessions:
         raise BadInputError(message) from refused
     rows = [row for session in requested for row in session.history]
     columns = {name: np.array([row[name] for row in rows], np.int64) for name in (*FLAGS, SHUFFLE, *SEEKS)}
-    codes = {
-        name: np.array([_LEVEL_CODES[name].get(row[name], UNKNOWN[name]) for row in rows], np.uint16)
-        for name in CATEGORIES
-    }
+    codes = {name: np.array([_LEVEL_CODES[name].get(row[name], -1) for row in rows]) for name in CATEGORIES}
     lengths = [session.history[0].get(schema.LENGTH) or schema.MAX_SESSION_LENGTH for session in requested]
     next_ids = [session.next_track_id or "" for session in requested]
     return Sessions(

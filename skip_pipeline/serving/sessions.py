@@ -5,27 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
 from skip_pipeline import schema
-from skip_pipeline.bundles.decode import DECODERS
-from skip_pipeline.bundles.records import (
-    CATEGORIES,
-    SEEKS,
-    SESSION,
-    SHUFFLE,
-    UNKNOWN,
-    WIDEST_ROW,
-    circumstances,
-    circumstances_of,
-    flags_of,
-    padding_record,
-)
-
-_PADDING: Final = padding_record(WIDEST_ROW)
-_LENGTH: Final = schema.SESSION_LOG_BRANCH.index(schema.LENGTH)
+from skip_pipeline.bundles.decode import Steps, decode, padding_of
+from skip_pipeline.bundles.records import CATEGORIES, ROW, SEEKS, indicators, level_codes, pack
 
 
 @dataclass(frozen=True)
@@ -42,7 +28,7 @@ class Sessions:
     session_id: Sequence[str]
     earlier: np.ndarray  # int64 (m,), number of earlier tracks, 1 to 19
     length: np.ndarray  # int64 (m,), number of tracks in all, more than `earlier` and up to 20
-    rows: np.ndarray  # WIDEST_ROW (sum of `earlier`,), session after session; "track" indexes `track_ids`
+    rows: np.ndarray  # ROW (sum of `earlier`,), session after session; "track" indexes `track_ids`
     next_track: np.ndarray  # int64 (m,), indexes `track_ids`
     track_ids: Sequence[str]  # an id may occur several times
     # Raw features of the next track (`schema.TRACK_ATTRIBUTES`), by number of the session.
@@ -64,18 +50,16 @@ class Sessions:
     @property
     def unknown_levels(self) -> int:
         """Number of values outside the vocabulary; all their indicators are zero, as in training."""
-        codes = circumstances(self.rows)
-        return sum(int(np.count_nonzero(codes[name] == UNKNOWN[name])) for name in CATEGORIES)
+        return sum(int(np.sum(level_codes(self.rows, n) == len(schema.LEVELS[n]))) for n in CATEGORIES)
 
 
 def row_records(
     tracks: np.ndarray, columns: Mapping[str, np.ndarray], codes: Mapping[str, np.ndarray]
 ) -> np.ndarray:
-    """``WIDEST_ROW`` (rows,) of the values of ``FLAGS``, ``SHUFFLE`` and ``SEEKS``, and codes of levels."""
-    records = np.zeros(len(tracks), WIDEST_ROW)
+    """``ROW`` (rows,) from ``FLAGS``, ``SHUFFLE`` and ``SEEKS``, and the codes of levels, -1 if unknown."""
+    records = np.zeros(len(tracks), ROW)
     records["track"] = tracks
-    records["flags"] = flags_of(columns)
-    records["circumstances"] = circumstances_of(columns[SHUFFLE], codes)
+    records["binary"] = pack({**columns, **indicators(codes)})
     for name in SEEKS:
         records[name] = columns[name]
     return records
@@ -96,23 +80,18 @@ def branches(
     rows = sessions.rows[slice(*sessions.bounds[[own.start, own.stop]])].copy()
     last = track_rows[sessions.next_track[own]]
     played = track_rows[rows["track"]]
-    records = np.zeros(len(earlier), SESSION)
-    records["length"] = earlier + 1
-    records["last_track"] = np.maximum(last, 0)
+    padding = padding_of(earlier)
     rows["track"] = np.maximum(played, 0)
-    padding = np.arange(schema.STEPS) < (schema.STEPS - earlier)[:, None]
-    steps = np.full(padding.shape, _PADDING, WIDEST_ROW)
-    steps[~padding] = rows  # in the order of sessions and positions
+    padded = np.zeros(padding.shape, ROW)
+    padded[~padding] = rows  # in the order of sessions and positions
+    steps = Steps(padded, padding, sessions.length[own], np.maximum(last, 0))
     made = {}
     for name, shape in schema.BRANCH_SHAPES.items():
         made[name] = np.empty((len(earlier), *shape), np.float32)
-        DECODERS[name](tracks, records, steps, padding, made[name])
+        decode(name, steps, tracks, made[name])
     if (played < 0).any():
         unknown = np.zeros(padding.shape, bool)
         unknown[~padding] = played < 0
         made["previous_tracks"][unknown] = neutral
     made["last_track"][last < 0] = neutral
-    # The decoder derives the positions from a length that ends with the next track, and writes this length
-    # into its column. The true length may be greater.
-    made["session_log"][:, :, _LENGTH] = sessions.length[own, None] * ~padding
     return made

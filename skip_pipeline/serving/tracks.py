@@ -76,7 +76,7 @@ def neutral_track(matrix: np.ndarray, parts: Sequence[Part]) -> np.ndarray:
     from 0.533 to 0.546 with this mean, to 0.549 with the median over plays, to 0.551 with the mean over the
     catalogue and to 0.559 with zeros.
     """
-    counts = plays([part.of_split("train") for part in parts], len(matrix))
+    counts = plays(parts, len(matrix))
     played = np.flatnonzero(counts)
     weights = counts[played] / counts.sum()
     total = np.zeros(matrix.shape[1])

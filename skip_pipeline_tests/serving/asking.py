@@ -27,7 +27,9 @@ class Client:
     def __init__(self, port: int) -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
 
-    def send(self, method: str, path: str, body: Any = None, headers: dict | None = None) -> tuple[int, Any]:
+    def send(
+        self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
+    ) -> tuple[int, Any]:
         content = body if body is None or isinstance(body, str | bytes) else json.dumps(body)
         self._connection.request(method, path, content, JSON if headers is None else headers)
         response = self._connection.getresponse()

@@ -56,7 +56,8 @@ def deployed(layout: DataLayout, tmp_path_factory: pytest.TempPathFactory) -> It
         layer = network.get_layer(name)
         layer.set_weights([random.normal(scale=0.3, size=weights.shape) for weights in layer.get_weights()])
     calibration = Calibration(slope=0.8, offset=0.2, threshold=0.5, sessions=1)
-    p_skip, p_skip_of = {}, {}
+    p_skip: dict[str, float] = {}
+    p_skip_of: dict[str, np.ndarray] = {}
     for bundle in bundles.values():
         inputs = {name: np.asarray(bundle[name]) for name in schema.BRANCH_SHAPES}
         ids = bundle.session_id.tolist()

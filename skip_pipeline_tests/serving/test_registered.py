@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -106,7 +107,7 @@ def test_a_bad_frame_is_an_invalid_parameter(loaded: Any, frame: pd.DataFrame, r
     assert reason in caught.value.message
 
 
-FORMS: dict[str, Callable[[list], object]] = {
+FORMS: dict[str, Callable[[list[dict[str, Any]]], object]] = {
     "dataframe_records": lambda records: records,
     "dataframe_split": lambda records: {
         "columns": list(records[0]),
@@ -229,6 +230,10 @@ def asked_all_along(port: int, models: dict[str, ServedModel]) -> Iterator[tuple
             thread.join(20)
 
 
+def was_last_seen(seen: list[str], version: str) -> bool:
+    return seen[-8:] == [version] * 8
+
+
 def test_no_request_fails_while_the_champion_goes_back_and_forth(
     registry: Registry, other: str, other_folder: Path, model: ServedModel
 ) -> None:
@@ -239,7 +244,7 @@ def test_no_request_fails_while_the_champion_goes_back_and_forth(
     ):
         for version in (other, "1", other, "1"):
             registry.promote(version)
-            assert eventually(lambda version=version: seen[-8:] == [version] * 8)
+            assert eventually(partial(was_last_seen, seen, version))
     assert failures == []
     assert set(seen) == {"1", other}
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skip_pipeline import schema
-from skip_pipeline.bundles.records import SEEKS, UNKNOWN, circumstances
+from skip_pipeline.bundles.records import SEEKS, level_codes
 from skip_pipeline.errors import BadInputError
 from skip_pipeline.serving import ServedModel
 from skip_pipeline.serving.batch import prediction_table
@@ -115,7 +115,7 @@ BODIES = [
     (b"{", "not JSON"),
     (b'{"dataframe_records": "\xff"}', "not JSON"),
     (b"[" * 90_000, "not JSON"),
-    (b"[" * 940 + b"]" * 940, "nested too deeply to show, expected an object with one of"),
+    (b"[" * 940 + b"]" * 940, "expected an object with one of"),
     (b'{"dataframe_records": ' + b"9" * 5_000 + b"}", "not JSON"),
     (b"[]", "one of dataframe_records, dataframe_split, inputs"),
     (b'{"instances": []}', "one of dataframe_records, dataframe_split, inputs"),
@@ -155,7 +155,9 @@ PLACES = [
 
 @settings(max_examples=300, deadline=None, derandomize=True)
 @given(place=st.sampled_from(PLACES), value=ANYTHING)
-def test_whatever_a_field_holds_is_scored_or_refused(model: ServedModel, place: tuple, value: object) -> None:
+def test_whatever_a_field_holds_is_scored_or_refused(
+    model: ServedModel, place: tuple[Any, ...], value: object
+) -> None:
     record = features() if place[0] == "next_track" else asked()
     target: Any = record
     for step in place[:-1]:
@@ -174,8 +176,16 @@ def test_a_request_that_is_not_a_list_of_sessions_is_refused(records: object) ->
     assert_says(message, f"holds {records}", "a list of sessions", "Correct the request")
 
 
+def test_a_record_that_is_nested_too_deeply_is_refused() -> None:
+    record: list[Any] = []
+    for _ in range(2_000):
+        record = [record]
+    message = refusal(BadInputError, lambda: sessions_of_records([record]))
+    assert_says(message, "session 0 of the request is a value nested too deeply to show, expected an object")
+
+
 def test_a_frame_without_rows_is_refused() -> None:
-    nothing: dict[str, list] = {"session_id": [], "history": [], "next_track_id": []}
+    nothing: dict[str, list[Any]] = {"session_id": [], "history": [], "next_track_id": []}
     assert_says(refusal(BadInputError, lambda: sessions_of_frame(nothing)), "holds []", "list of sessions")
 
 
@@ -190,7 +200,7 @@ def test_unknown_levels_are_all_zeros_and_counted(model: ServedModel) -> None:
     sessions = sessions_of_records(
         [changed(2, context_type="unheard_of", hist_user_behavior_reason_end="popup")]
     )
-    assert circumstances(sessions.rows)["context_type"][2] == UNKNOWN["context_type"]
+    assert level_codes(sessions.rows, "context_type")[2] == len(schema.LEVELS["context_type"])
     log = model.inputs(sessions)["session_log"][0, schema.STEPS - 10 + 2]
     levels = [i for i, c in enumerate(schema.SESSION_LOG_BRANCH) if c.startswith("context_type_")]
     assert log[levels].tolist() == [0] * 6
