@@ -34,7 +34,7 @@ ASSETS: Final[Mapping[str, tuple[str, ...]]] = {
     "scaled_table": ("stages.scale",),
     "tensor_bundles": ("stages.bundle", "stages.track_matrix"),
     "baseline_models": ("baselines",),
-    "trained_model": ("training", "nightly.reference", "serving.pack"),
+    "trained_model": ("training", "nightly.reference", "serving.model_folder"),
     "evaluation_report": ("report",),
     "data_drift": ("nightly.champion",),
     "champion_model": ("nightly.champion", "report.promotion_page", "report.slices"),

@@ -34,8 +34,7 @@ from skip_pipeline.nightly.reference import read_reference
 from skip_pipeline.raw.folder import data_source
 from skip_pipeline.serving import ServedModel, load, read_description
 from skip_pipeline.serving.follow import VERSION_LENGTH
-from skip_pipeline.serving.model_folder import SERVED_MODEL
-from skip_pipeline.serving.pack import track_table_ids
+from skip_pipeline.serving.model_folder import SERVED_MODEL, track_table_ids
 from skip_pipeline.settings import MODEL_NAME, TEST_SET, DataLayout, DataSource
 from skip_pipeline.storage import Manifest, read_manifest
 

@@ -17,8 +17,7 @@ from skip_pipeline.defs.served_model import log_served_model
 from skip_pipeline.defs.tracking import MlflowTracker
 from skip_pipeline.nightly.reference import write_reference
 from skip_pipeline.nightly.window import shards_in_window
-from skip_pipeline.serving.model_folder import SERVED_MODEL
-from skip_pipeline.serving.pack import pack
+from skip_pipeline.serving.model_folder import SERVED_MODEL, pack
 from skip_pipeline.settings import (
     CALIBRATION_FILE,
     DEFAULT_PRESET,
