@@ -35,7 +35,7 @@ from benchmarks.one_run import Made
 from benchmarks.raw_sets import absolute
 from benchmarks.summary import Summary
 from skip_pipeline import schema
-from skip_pipeline.bundles.gather import Bundle, Gathered, open_bundle, positions
+from skip_pipeline.bundles.gather import Bundle, Gathered, open_bundle
 from skip_pipeline.settings import DEFAULT_PRESET, PRESETS, DataLayout
 
 SETTINGS: Final = PRESETS[DEFAULT_PRESET]
@@ -109,7 +109,7 @@ class Spread(Bundle):
 
     def batch(self, index: Any) -> dict[str, np.ndarray]:
         """See ``Bundle.batch``."""
-        return self._whole.batch(self._order[positions(index, self._sessions)])
+        return self._whole.batch(self._order[self.numbers(index)])
 
     def gather(self, name: str, chosen: np.ndarray) -> np.ndarray:
         """See ``Bundle.gather``."""

@@ -19,7 +19,6 @@ import pyarrow.csv as pacsv
 from benchmarks.one_run import Made
 from skip_pipeline import schema
 from skip_pipeline.bundles.gather import ARRAYS, Bundle
-from skip_pipeline.bundles.tracks import track_matrix
 from skip_pipeline.engine import open_engine
 from skip_pipeline.raw import folder as raw_folder
 from skip_pipeline.raw.session_log import combine, load_session_log
@@ -27,6 +26,8 @@ from skip_pipeline.raw.track_features import read_track_features
 from skip_pipeline.settings import DataLayout, EngineKind, EngineSettings
 from skip_pipeline.stages import bundle, encode, merge, scale
 from skip_pipeline.stages import flow as stages
+from skip_pipeline.stages.encode import feature_range
+from skip_pipeline.stages.track_matrix import scale_tracks
 from skip_pipeline.storage import Apply, Staging, in_turn, read_manifest
 
 T = TypeVar("T")
@@ -87,8 +88,8 @@ def bundled(raw: Path) -> tuple[dict[str, Bundle], int]:
     """A bundle per split, in memory; and how many log rows there are."""
     tracks = read_track_features(raw_folder.find_track_features(raw))
     shards = list(encoded_shards(raw, tracks))
-    scaler = scale.fit_scaler(scale.feature_range(encoded, sessions) for _, encoded, sessions in shards)
-    matrix = track_matrix(tracks, scaler)
+    scaler = scale.fit_scaler(feature_range(encoded, sessions) for _, encoded, sessions in shards)
+    matrix = scale_tracks(tracks, scaler)
     parts = [
         bundle.bundle_shard(
             Path(name).stem,
@@ -99,7 +100,7 @@ def bundled(raw: Path) -> tuple[dict[str, Bundle], int]:
         )
         for name, encoded, sessions in shards
     ]
-    bundles = {split: Bundle(matrix, [part.of_split(split) for part in parts]) for split in schema.SPLITS}
+    bundles = {split: Bundle(matrix, [part[split] for part in parts]) for split in schema.SPLITS}
     return bundles, sum(encoded.num_rows for _, encoded, _ in shards)
 
 

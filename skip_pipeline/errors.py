@@ -1,4 +1,4 @@
-"""Everything this package raises on purpose.
+"""The errors that this package raises on purpose.
 
     SkipPipelineError
     ├── MissingInputError   a file, folder or earlier stage that a step needs is not there
@@ -6,8 +6,8 @@
     │   └── BrokenSessionError  a session's rows are not positions 1 to its length
     ├── ContractError       a table or bundle made here does not have the shape the next stage expects
     ├── BusyError           another process is writing the same folder
-    ├── FullDiskError       storage does not take what is being written
-    ├── RefusedError        what was asked for would overwrite or make no sense
+    ├── FullDiskError       there is no space for what is being written
+    ├── RefusedError        the request would overwrite something, or its arguments are impossible
     ├── TrainingError       training cannot start, or has produced a model that must not be used
     └── EngineError         workers cannot be reached, differ from this process, or died on a shard
 
@@ -18,7 +18,7 @@ from __future__ import annotations
 
 
 class SkipPipelineError(Exception):
-    """Base of the tree: catch this to tell a refusal of ours from a defect."""
+    """Base of the tree; any other exception is a defect of this package."""
 
 
 class MissingInputError(SkipPipelineError):
@@ -42,7 +42,7 @@ class BusyError(SkipPipelineError):
 
 
 class FullDiskError(SkipPipelineError):
-    """Raised when a file cannot be written whole for lack of space; what was published before stays."""
+    """Raised when a file cannot be written whole for lack of space; the published files stay."""
 
 
 class RefusedError(SkipPipelineError):
@@ -54,4 +54,4 @@ class TrainingError(SkipPipelineError):
 
 
 class EngineError(SkipPipelineError):
-    """Raised when the workers cannot do what they were asked, whatever the work is."""
+    """Raised when the workers fail for a reason that is not the work itself."""

@@ -1,9 +1,8 @@
-"""Where files lie: in a folder of this machine, or under a URL in an object store (S3, GCS and the like).
+"""Places of files: a path of this machine, or a URL of an object store (S3, GCS and others).
 
-A place on this machine is a ``pathlib.Path``. A place in an object store is a path of the library
-``universal-pathlib``, which answers to the same names and goes through ``fsspec``; it is told by
-``is_local`` where the two have to be treated differently, and annotated as ``Path`` like the other. The
-library is imported only when a URL is given.
+A path of this machine is a ``pathlib.Path``. A URL is a path of the library ``universal-pathlib``, which has
+the same methods, uses ``fsspec``, and is imported only for a URL. Both are annotated as ``Path``, and
+``is_local`` tells them apart.
 """
 
 from __future__ import annotations
@@ -20,24 +19,24 @@ _FILE: Final = "file"
 _UNUSABLE: Final = re.compile(r"[*?\[#]|::")
 
 CHANGE_MARKS: Final = ("ETag", "etag", "generation", "md5Hash", "content_md5")
-"""What object stores call the mark of an object that another content cannot have, as fsspec passes it on."""
+"""Names, in fsspec's facts of an object, of a value that changes with its contents."""
 
 
 def is_url(text: str) -> bool:
-    """Whether a place is named by a URL, and not by a path of this machine."""
+    """Whether a text is a URL, and not a path of this machine."""
     return "://" in text
 
 
 def location(text: str) -> Path:
-    """The place of a path or URL; nothing is looked up there.
+    """The place of a path or URL; nothing is opened.
 
     Args:
         text: a path of this machine, which may be spelt ``file://``; or an fsspec URL such as
             ``s3://bucket/prefix``.
 
     Raises:
-        RefusedError: the URL holds a password or a character that means something else there, or nothing
-            that is installed can open it.
+        RefusedError: the URL holds a password or a character with another meaning to fsspec, or no
+            installed package can open it.
     """
     if not is_url(text):
         return Path(text)
@@ -73,35 +72,35 @@ def _in_object_store(url: str, scheme: str) -> Path:
             f"{url} cannot be opened ({unknown}); expected a path of this machine, or a URL of an object "
             "store that fsspec knows, such as s3://bucket/prefix"
         ) from unknown
-    # Others write there too, so no listing may be remembered, as the asynchronous kinds would.
+    # Other machines write there too, so listings must not be cached, as asynchronous file systems would.
     options: dict[str, Any] = {"use_listings_cache": False} if kind.async_impl else {}
-    # No subclass of Path, though it has the methods; here alone it is called one.
+    # UPath has the methods of Path and does not inherit from it.
     return cast(Path, UPath(url.rstrip("/"), **options))
 
 
 def is_local(path: Path) -> bool:
-    """Whether a place is on this machine, so that it can be mapped, renamed and locked by its system."""
+    """Whether a place is on this machine, where files can be mapped, renamed and locked."""
     return isinstance(path, PurePath)
 
 
 def file_system(path: Path) -> Any:
-    """The fsspec file system of a place that is not local; it takes the place as ``key_of`` spells it."""
+    """The fsspec file system of a place that is not local; its methods take ``key_of`` of the place."""
     return cast(Any, path).fs
 
 
 def key_of(path: Path) -> str:
-    """A place that is not local, as its file system spells it: bucket and key, without the protocol."""
+    """Bucket and key of a place that is not local."""
     return str(cast(Any, path).path)
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and those above it; an object store has none, and needs none."""
+    """Make a folder and its parents; an object store has no folders to make."""
     if is_local(folder):
         folder.mkdir(parents=True, exist_ok=True)
 
 
 def files_below(folder: Path) -> list[tuple[str, Path]]:
-    """Every file below a folder with its relative name, sorted; none where there is no such folder."""
+    """Relative name and path of every file below a folder, sorted; none if there is no such folder."""
     if is_local(folder):
         paths = sorted(path for path in folder.rglob("*") if path.is_file())
         return [(path.relative_to(folder).as_posix(), path) for path in paths]

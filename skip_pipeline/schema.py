@@ -1,6 +1,6 @@
-"""Every column, level, dtype and branch of the flow: the one home of its contracts.
+"""Columns, levels, dtypes and shapes of every table and of a network's inputs.
 
-Stages do not import one another; they agree on the tables below. Nothing here reads a file or
+Stages do not import one another; these tables are what they have in common. Nothing here reads a file or
 computes on data. Source of columns and shapes: the public Spotify sequential skip prediction data
 (Brost, Mehrotra and Jehan, 2019) and the four-branch network published for its mini set.
 
@@ -33,7 +33,7 @@ SESSION_LOG: Final = pa.schema(
         ("hist_user_behavior_n_seekback", pa.int32()),
         ("hist_user_behavior_is_shuffle", pa.bool_()),
         ("hour_of_day", pa.int8()),
-        # Text, not a date: the full data holds junk dates, which must pass through to be counted.
+        # Text, not a date: the full data holds values that are no dates, and these are counted, not refused.
         ("date", pa.string()),
         ("premium", pa.bool_()),
         ("context_type", pa.string()),
@@ -89,7 +89,7 @@ MAX_SESSION_LENGTH: Final = 20
 STEPS: Final = MAX_SESSION_LENGTH - 1
 """Time steps of every sequence: all positions of the longest session but the predicted one."""
 
-# Inclusive value ranges that the published data keeps; a value outside is a defect of the file.
+# Inclusive ranges of values in the published data; a value outside is a defect of the file.
 RAW_RANGES: Final[dict[str, tuple[int, int]]] = {
     POSITION: (1, MAX_SESSION_LENGTH),
     LENGTH: (MIN_SESSION_LENGTH, MAX_SESSION_LENGTH),
@@ -138,16 +138,20 @@ LEVELS: Final[dict[str, tuple[str, ...]]] = {
     ),
     "mode": ("major", "minor"),
 }
-"""A level outside its tuple becomes all zeros, is counted and reported; it never adds a column."""
+"""A level outside its tuple is counted and reported; its indicators are all zero, and it adds no column."""
 
 
 def indicator(column: str, level: str) -> str:
-    """Name of the 0/1 column for one level, as scikit-learn's ``get_feature_names_out`` spells it."""
+    """Name of the 0/1 column of one level, spelled as by scikit-learn's ``get_feature_names_out``."""
     return f"{column}_{level}"
 
 
 def indicators(column: str) -> tuple[str, ...]:
-    """Names of all indicator columns of one categorical column, in vocabulary order."""
+    """Names of all indicator columns of one categorical column, in vocabulary order.
+
+    >>> indicators("mode")
+    ('mode_major', 'mode_minor')
+    """
     return tuple(indicator(column, level) for level in LEVELS[column])
 
 
@@ -180,7 +184,7 @@ ENCODED: Final = pa.schema(
 )
 
 SCALED_FEATURES: Final[tuple[str, ...]] = (LOG_TRACK_ID, *NUMERIC_TRACK_FEATURES)
-"""The columns that the scaler maps to [0, 1]; the two mode indicators are there already."""
+"""The columns that the scaler maps to [0, 1]; the two indicators of the mode are 0 or 1 already."""
 
 SCALED: Final = pa.schema(
     [pa.field(field.name, pa.float32()) if field.name in SCALED_FEATURES else field for field in ENCODED]
@@ -261,4 +265,4 @@ ORACLE: Final = pa.schema(
     ]
 )
 """True probabilities that the last track is played to its end, one row per session of synthetic data: given
-the listener's hidden state, and given what the log shows before it (see `world.oracle`)."""
+the listener's hidden state, and given the earlier rows of the log (see ``world.oracle``)."""

@@ -13,9 +13,9 @@ import pytest
 
 from skip_pipeline import schema
 from skip_pipeline.errors import SkipPipelineError
-from skip_pipeline.stages.encode import encode, sessions
+from skip_pipeline.stages.encode import encode, feature_range, sessions
 from skip_pipeline.stages.merge import merge
-from skip_pipeline.stages.scale import feature_range, fit_scaler
+from skip_pipeline.stages.scale import fit_scaler
 
 Row = dict[str, Any]
 

@@ -61,7 +61,7 @@ def _made(made: dict[str, Inputs]) -> Made:
 
 
 def arrays(raw: Path, per_session: PerSession | None = None) -> dict[str, Inputs]:
-    """Per split the arrays of ``stages.bundle.Bundle``, by name.
+    """Per split the arrays of ``bundles.Bundle``, by name.
 
     Args:
         per_session: gives some columns of each session; ``select_in_loop`` by default.

@@ -1,86 +1,74 @@
-"""From a bundle's small records to the four float32 inputs of a network, and the label.
-
-Each function fills one array of m sessions. All take the track matrix (tracks, 31), the session records (m,),
-the records of the steps (m, 19), which of those are padding (m, 19), and the array to fill.
-"""
+"""From records to the four float32 inputs of a network."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
 from skip_pipeline import schema
-from skip_pipeline.bundles.records import CATEGORIES, CIRCUMSTANCE_SIZES, FLAGS, SEEKS, SHUFFLE, flag
+from skip_pipeline.bundles.records import FLAGS, SEEKS, flag, unpack
 
 _COLUMN: Final = {name: i for i, name in enumerate(schema.SESSION_LOG_BRANCH)}
-_FLAG_COLUMNS: Final = slice(_COLUMN[FLAGS[0]], _COLUMN[FLAGS[0]] + len(FLAGS))  # side by side in the branch
+_FLAGS: Final = slice(_COLUMN[FLAGS[0]], _COLUMN[SEEKS[0]])
+_OTHER_BINARY: Final = slice(_COLUMN[SEEKS[-1]] + 1, None)
 
 
-def _flag_table() -> np.ndarray:
-    """Columns of the eight flags for every value of their bits: float32 (256, 8)."""
-    bits = np.arange(2 ** len(FLAGS))[:, None] >> np.arange(len(FLAGS))
-    return (bits & 1).astype(np.float32)
+@dataclass(frozen=True)
+class Steps:
+    """m sessions as ``schema.STEPS`` steps each, padded in front.
 
-
-def _circumstance_table() -> np.ndarray:
-    """Rows of the log branch for shuffle and every combination of levels, 0 in all other columns.
-
-    The last code of each category is the unknown level. Small enough for a processor's cache, so that 23
-    columns take one look-up.
+    Attributes:
+        rows: ``records.ROW`` (m, 19), zero in the padding.
+        padding: bool (m, 19).
+        length: int (m,), tracks of the session, the predicted one included.
+        last_track: int (m,), row of the track matrix.
     """
-    shuffle, *codes = np.unravel_index(np.arange(np.prod(CIRCUMSTANCE_SIZES)), CIRCUMSTANCE_SIZES)
-    table = np.zeros((len(shuffle), len(_COLUMN)), np.float32)
-    table[:, _COLUMN[SHUFFLE]] = shuffle
-    for name, code in zip(CATEGORIES, codes, strict=True):
-        for level, column in enumerate(schema.indicators(name)):
-            table[:, _COLUMN[column]] = code == level
-    return table
+
+    rows: np.ndarray
+    padding: np.ndarray
+    length: np.ndarray
+    last_track: np.ndarray
 
 
-_FLAG_TABLE: Final = _flag_table()
-_CIRCUMSTANCES: Final = _circumstance_table()
+def padding_of(earlier: np.ndarray) -> np.ndarray:
+    """Which steps are padding, where so many tracks precede the predicted one: bool (m, 19).
+
+    >>> padding_of(np.array([17, 19])).sum(axis=1)
+    array([2, 0])
+    """
+    return np.arange(schema.STEPS) < schema.STEPS - earlier[:, None]
 
 
-def _session_log(
-    _: np.ndarray, sessions: np.ndarray, rows: np.ndarray, pad: np.ndarray, out: np.ndarray
-) -> None:
-    np.take(_CIRCUMSTANCES, rows["circumstances"], axis=0, out=out, mode="clip")
-    out[:, :, _FLAG_COLUMNS] = _FLAG_TABLE[rows["flags"]]
-    length = sessions["length"].astype(np.float32)[:, None]
-    position = np.arange(schema.STEPS, dtype=np.float32) + 1 - (schema.MAX_SESSION_LENGTH - length)
-    out[:, :, _COLUMN[schema.POSITION]] = np.maximum(position, 0)
-    out[:, :, _COLUMN[schema.LENGTH]] = length * ~pad
+def decode(name: str, steps: Steps, tracks: np.ndarray, out: np.ndarray) -> None:
+    """Fill one input.
+
+    Args:
+        name: of ``schema.BRANCH_SHAPES``.
+        steps: m sessions.
+        tracks: float32 (tracks, 31), the track matrix.
+        out: float32 (m, …), gets the input.
+    """
+    if name == "session_log":
+        _session_log(steps, out)
+    elif name == "skip_sequence":
+        out[:, :, 0] = flag(steps.rows, schema.LABEL)
+        out[steps.padding] = schema.SKIP_PADDING
+    elif name == "previous_tracks":
+        # Numbers of tracks were compared with the matrix when they were written: "clip" is the fastest mode.
+        np.take(tracks, steps.rows["track"].astype(np.int64), axis=0, out=out, mode="clip")
+        out[steps.padding] = 0
+    else:
+        np.take(tracks, steps.last_track.astype(np.int64), axis=0, out=out, mode="clip")
+
+
+def _session_log(steps: Steps, out: np.ndarray) -> None:
+    real = ~steps.padding
+    out[:, :, _COLUMN[schema.POSITION]] = np.cumsum(real, axis=1)
+    out[:, :, _COLUMN[schema.LENGTH]] = steps.length[:, None] * real
     for name in SEEKS:
-        out[:, :, _COLUMN[name]] = rows[name]
-
-
-def _previous_tracks(
-    tracks: np.ndarray, _: np.ndarray, rows: np.ndarray, pad: np.ndarray, out: np.ndarray
-) -> None:
-    np.take(tracks, rows["track"].astype(np.int64), axis=0, out=out, mode="clip")
-    out[pad] = 0
-
-
-def _skip_sequence(_: np.ndarray, __: np.ndarray, rows: np.ndarray, pad: np.ndarray, out: np.ndarray) -> None:
-    out[:, :, 0] = flag(rows, schema.LABEL)
-    out[pad] = schema.SKIP_PADDING
-
-
-def _last_track(
-    tracks: np.ndarray, sessions: np.ndarray, _: np.ndarray, __: np.ndarray, out: np.ndarray
-) -> None:
-    np.take(tracks, sessions["last_track"].astype(np.int64), axis=0, out=out, mode="clip")
-
-
-def _label(_: np.ndarray, sessions: np.ndarray, __: np.ndarray, ___: np.ndarray, out: np.ndarray) -> None:
-    out[:] = sessions[schema.LABEL]
-
-
-DECODERS: Final = {
-    "session_log": _session_log,
-    "previous_tracks": _previous_tracks,
-    "skip_sequence": _skip_sequence,
-    "last_track": _last_track,
-    schema.LABEL: _label,
-}
+        out[:, :, _COLUMN[name]] = steps.rows[name]
+    binary = unpack(steps.rows)
+    out[:, :, _FLAGS] = binary[:, :, : len(FLAGS)]
+    out[:, :, _OTHER_BINARY] = binary[:, :, len(FLAGS) :]

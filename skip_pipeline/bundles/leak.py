@@ -1,7 +1,7 @@
-"""Whether a bundle has seen what no model may see: found by changing it and building the inputs again.
+"""Whether a bundle holds what no model may see: the log is changed there, and the inputs built again.
 
-The inputs are built here the plain way, as whole float32 arrays (``wide_form``). It shares no code with the
-records that a bundle keeps on disk, so it is also what those are measured against.
+The inputs are built here as whole float32 arrays (``wide_form``). That code shares nothing with the records
+of a bundle, so it is also the reference that bundles are compared with.
 """
 
 from __future__ import annotations
@@ -20,28 +20,20 @@ _AT_ONCE: Final = 4096
 
 
 def wide_form(scaled: pa.Table, sessions: pa.Table) -> dict[str, dict[str, np.ndarray]]:
-    """Arrange one shard's rows as the inputs of its sessions, whole and in memory, 5.4 kB a session.
+    """Arrange one shard's rows as the inputs of its sessions, in memory, 5.4 kB a session.
 
     Args:
         scaled: 69 columns (``schema.SCALED``), rows ordered by session code and position.
         sessions: the shard's ``schema.SESSIONS``, one row per session code.
 
     Returns:
-        Per split, some perhaps of no sessions, the arrays of a ``Bundle``.
+        Per split the arrays of a ``Bundle``.
     """
-    whole = _arrange(scaled, sessions[schema.SESSION_ID].to_numpy())
-    splits = sessions["split"].to_numpy()
-    return {
-        name: {array: values[splits == name] for array, values in whole.items()} for name in schema.SPLITS
-    }
-
-
-def _arrange(scaled: pa.Table, ids: np.ndarray) -> dict[str, np.ndarray]:
     codes = scaled[schema.SESSION_ID].to_numpy()
     positions = scaled[schema.POSITION].to_numpy().astype(np.int64)
-    n = len(ids)
-    rows_per_session = np.bincount(codes, minlength=n)
-    last = np.cumsum(rows_per_session) - 1
+    n = sessions.num_rows
+    lengths = np.bincount(codes, minlength=n)
+    last = np.cumsum(lengths) - 1
     label = scaled[schema.LABEL].to_numpy().astype(np.float32)
     log = _matrix(scaled, schema.SESSION_LOG_BRANCH)  # (rows, 35)
     tracks = _matrix(scaled, schema.TRACK_BRANCH)  # (rows, 31)
@@ -49,22 +41,21 @@ def _arrange(scaled: pa.Table, ids: np.ndarray) -> dict[str, np.ndarray]:
     earlier = np.ones(len(codes), bool)
     earlier[last] = False
     session = codes[earlier]
-    # The track before the predicted one, position L - 1, goes to the last step.
-    step = schema.STEPS - 1 - (rows_per_session[session] - 1 - positions[earlier])
-
-    session_log = np.zeros((n, *schema.BRANCH_SHAPES["session_log"]), np.float32)
-    previous_tracks = np.zeros((n, *schema.BRANCH_SHAPES["previous_tracks"]), np.float32)
-    skip_sequence = np.full((n, *schema.BRANCH_SHAPES["skip_sequence"]), schema.SKIP_PADDING, np.float32)
-    session_log[session, step] = log[earlier]
-    previous_tracks[session, step] = tracks[earlier]
-    skip_sequence[session, step, 0] = label[earlier]
-    return {
-        "session_log": session_log,
-        "previous_tracks": previous_tracks,
-        "skip_sequence": skip_sequence,
+    # Position length - 1, the track before the predicted one, goes to the last step.
+    step = schema.STEPS - lengths[session] + positions[earlier]
+    padding = {name: schema.SKIP_PADDING if name == "skip_sequence" else 0 for name in schema.BRANCH_SHAPES}
+    whole = {name: np.full((n, *schema.BRANCH_SHAPES[name]), padding[name], np.float32) for name in padding}
+    whole["session_log"][session, step] = log[earlier]
+    whole["previous_tracks"][session, step] = tracks[earlier]
+    whole["skip_sequence"][session, step, 0] = label[earlier]
+    whole |= {
         "last_track": tracks[last],
         schema.LABEL: label[last],
-        schema.SESSION_ID: ids.astype(str),
+        schema.SESSION_ID: sessions[schema.SESSION_ID].to_numpy().astype(str),
+    }
+    splits = sessions["split"].to_numpy()
+    return {
+        split: {name: values[splits == split] for name, values in whole.items()} for split in schema.SPLITS
     }
 
 
@@ -78,7 +69,7 @@ def _matrix(table: pa.Table, columns: tuple[str, ...]) -> np.ndarray:
 
 @dataclass(frozen=True)
 class LeakReport:
-    """Which arrays changed when values that no model may see were changed."""
+    """Which inputs change when values are changed that no model may see."""
 
     sessions: int
     leaking: tuple[str, ...]
@@ -87,19 +78,17 @@ class LeakReport:
 def find_leaks(
     scaled: pa.Table, sessions: pa.Table, published: Mapping[str, Mapping[str, Any]]
 ) -> LeakReport:
-    """Overwrite everything at each predicted position but its track, and compare with what was published.
+    """Change everything at each predicted position but its track, and compare with the published inputs.
 
-    The session code and the two columns that say where a row stands are left, since they are the row's
-    address and not an observation of it. Memory is bounded by ``_AT_ONCE`` sessions beside the table.
+    The session code, the position and the length stay, since they are the row's address.
 
     Args:
         scaled: 69 columns (``schema.SCALED``) of one shard.
         sessions: the shard's ``schema.SESSIONS``.
-        published: the shard's part of the bundles, per split.
+        published: the shard's arrays of the bundles, per split.
 
     Returns:
-        The inputs that are not the same without those values: they have seen one, or come from another
-        table.
+        The inputs that differ: they contain a changed value, or were made from another table.
     """
     counts = np.bincount(scaled[schema.SESSION_ID].to_numpy(), minlength=sessions.num_rows)
     ends = np.concatenate([[0], np.cumsum(counts)])
@@ -118,13 +107,11 @@ def find_leaks(
             }
     for split, count in compared.items():
         differing |= {n for n in schema.BRANCH_SHAPES if len(published[split][n]) != count}
-    return LeakReport(
-        sessions=sessions.num_rows, leaking=tuple(n for n in schema.BRANCH_SHAPES if n in differing)
-    )
+    return LeakReport(sessions.num_rows, tuple(n for n in schema.BRANCH_SHAPES if n in differing))
 
 
 def _tampered(rows: pa.Table, first_code: int, last: np.ndarray) -> pa.Table:
-    """Some sessions' rows, counted from code 0, with other values in their last rows."""
+    """Some sessions' rows, their codes counted from 0, with other values in their last rows."""
     untouched = {schema.POSITION, schema.LENGTH, *schema.TRACK_BRANCH}
     for i, field in enumerate(schema.SCALED):
         if field.name in untouched:

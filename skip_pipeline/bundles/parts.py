@@ -1,32 +1,32 @@
-"""The files of a bundle: what each holds, and opening them in place.
+"""The files of a bundle: what each holds, writing them, and opening them in place.
 
-    tracks.npy                 float32 (tracks, 31), every track's scaled features; one for all shards
-    parts.json                 which parts there are, and how much is in each
-    <shard>/sessions.npy       a SESSION record per session, ordered by split, within it as in the shard
-    <shard>/rows.npy           a row record per log row but each session's last, ordered as in the shard
-    <shard>/session_id.npy     UTF-8 bytes (sessions,), in the order of sessions.npy
+    tracks.npy                 float32 (tracks, 31), the scaled features of every track, for all shards
+    parts.json                 the shards, and how much each holds of every split
+    <shard>/sessions.npy       records (sessions,): the number of the last track, the length, the label
+    <shard>/rows.npy           records (rows,), one for each track before a session's last: its number, 31
+                               columns of zeros and ones as 4 bytes, two counts of seeks
+    <shard>/session_id.npy     UTF-8 bytes (sessions,)
 
-A shard's folder is a part. It depends on its own shard and on which track stands in which row of
-``tracks.npy``, so a shard is added, replaced or dropped without touching the others. Of the predicted
-position a part holds the track and the label and nothing else: what no model may see is not on disk.
+Sessions are ordered by split, within a split as in the shard; rows lie in the order of the sessions. A
+shard's folder depends on the shard and on the order of the tracks, so a shard is added, replaced or removed
+without touching the others. Nothing of the predicted position is on disk but its track and the label.
 """
 
 from __future__ import annotations
 
 import resource
-from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
 from skip_pipeline import schema
-from skip_pipeline.bundles.records import ROW_TYPES, SESSION
+from skip_pipeline.bundles.records import SEEK_TYPES, row_record, session_record, track_type
 from skip_pipeline.errors import ContractError, MissingInputError
-from skip_pipeline.settings import EXAMPLES_SHOWN
-from skip_pipeline.storage import map_array, read_json, write_json
+from skip_pipeline.locations import make_folder
+from skip_pipeline.storage import map_array, read_json, write_array, write_json
 
 TRACKS: Final = "tracks.npy"
 PARTS: Final = "parts.json"
@@ -36,94 +36,92 @@ IDS: Final = "session_id.npy"
 PART_FILES: Final = (SESSIONS, ROWS, IDS)
 
 Find = Callable[[str], Path]
+"""Gives the file of a plain name: ``Manifest.path``, or ``bundles_dir.joinpath``."""
 
-FORMAT: Final = 2
-"""Number of this layout, in ``parts.json``; another number is another layout."""
+FORMAT: Final = 3
+"""Number of this layout, in ``parts.json``; it rises with every change of a file's contents."""
+
+_AGAIN: Final = "materialize tensor_bundles again"
 
 
 @dataclass(frozen=True)
 class PartRecord:
-    """What ``parts.json`` says of one part.
+    """What ``parts.json`` holds of one shard.
 
     Attributes:
-        name: of the shard and of the part's folder.
-        sessions: number per split.
-        rows: log rows without each session's last.
-        tracks: rows of the track matrix that the part was made for.
+        name: of the shard and of its folder.
+        sessions: number per split, in the order of ``schema.SPLITS``.
+        tracks: rows of the track matrix that the shard's track numbers are for.
     """
 
     name: str
     sessions: Mapping[str, int]
-    rows: int
     tracks: int
 
 
 @dataclass(frozen=True)
 class Part:
-    """One shard's share of a bundle, in memory or mapped and read-only.
+    """One shard's sessions of one split, in memory or mapped read-only.
 
     Attributes:
         name: of the shard.
-        sessions: ``SESSION`` (n,), ordered by split.
-        ids: bytes (n,).
-        rows: one of ``records.ROW_TYPES`` (rows,), of all splits.
-        tracks: rows of the track matrix that it was made for.
+        sessions: ``records.session_record`` (n,).
+        rows: ``records.row_record`` (rows,), in the order of the sessions.
+        ids: UTF-8 bytes (n,).
+        tracks: rows of the track matrix that the track numbers are for.
     """
 
     name: str
     sessions: np.ndarray
-    ids: np.ndarray
     rows: np.ndarray
+    ids: np.ndarray
     tracks: int
-
-    def of_split(self, split: str) -> Part:
-        """The sessions of one split."""
-        # By bisection, so that a large file is not read for it.
-        splits, code = self.sessions["split"], schema.SPLITS.index(split)
-        own = slice(bisect_left(splits, code), bisect_right(splits, code))
-        return replace(self, sessions=self.sessions[own], ids=self.ids[own])
-
-    @property
-    def own_rows(self) -> np.ndarray:
-        """The rows of its sessions, in their order: fewer than ``rows`` where it is one split of a shard."""
-        history = self.sessions["length"].astype(np.int64) - 1
-        if history.sum() == len(self.rows):
-            return self.rows
-        starts = np.repeat(self.sessions["first_row"] - (np.cumsum(history) - history), history)
-        own: np.ndarray = self.rows[starts + np.arange(history.sum())]
-        return own
-
-    @property
-    def record(self) -> PartRecord:
-        """What ``parts.json`` says of it."""
-        sessions = {split: len(self.of_split(split).sessions) for split in schema.SPLITS}
-        return PartRecord(self.name, sessions, len(self.rows), self.tracks)
 
 
 def plays(parts: Iterable[Part], tracks: int) -> np.ndarray:
-    """Plays of each of so many tracks in the parts' sessions, earlier and predicted: int64 (tracks,)."""
+    """Plays of each track in the parts' sessions, the predicted ones included: int64 (tracks,)."""
     counts = np.zeros(tracks, np.int64)
     for part in parts:
-        counts += np.bincount(part.own_rows["track"], minlength=tracks)
+        counts += np.bincount(part.rows["track"], minlength=tracks)
         counts += np.bincount(part.sessions["last_track"], minlength=tracks)
     return counts
 
 
-def write_parts(bundles_dir: Path, parts: Iterable[PartRecord]) -> None:
-    """Write ``parts.json``, which makes parts a bundle; in order of name, whatever the order given.
+# --- Writing --------------------------------------------------------------------------------------------
 
-    Raises:
-        ContractError: two parts have one name.
-    """
-    records = sorted(parts, key=lambda part: part.name)
-    names = [part.name for part in records]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise ContractError(f"parts {twice[:EXAMPLES_SHOWN]} come twice; give every shard a name of its own")
-    write_json(bundles_dir / PARTS, {"format": FORMAT, "parts": [asdict(part) for part in records]})
+
+def write_tracks(bundles_dir: Path, tracks: np.ndarray) -> None:
+    """Write the track matrix, float32 (tracks, 31); makes the folder."""
+    make_folder(bundles_dir)
+    write_array(bundles_dir / TRACKS, tracks)
+
+
+def write_part(bundles_dir: Path, parts: Mapping[str, Part]) -> PartRecord:
+    """Write one shard's three files, from its part of each split; ``write_parts`` adds it to the bundle."""
+    ordered = [parts[split] for split in schema.SPLITS]
+    folder = bundles_dir / ordered[0].name
+    make_folder(folder)
+    write_array(folder / SESSIONS, np.concatenate([part.sessions for part in ordered]))
+    write_array(folder / ROWS, np.concatenate([part.rows for part in ordered]))
+    write_array(folder / IDS, np.concatenate([part.ids for part in ordered]))
+    return PartRecord(
+        name=ordered[0].name,
+        sessions={split: len(parts[split].sessions) for split in schema.SPLITS},
+        tracks=ordered[0].tracks,
+    )
+
+
+def write_parts(bundles_dir: Path, parts: Iterable[PartRecord]) -> None:
+    """Write ``parts.json``, the list of the bundle's shards by name."""
+    records = [asdict(part) for part in sorted(parts, key=lambda part: part.name)]
+    write_json(bundles_dir / PARTS, {"format": FORMAT, "parts": records})
+
+
+# --- Opening --------------------------------------------------------------------------------------------
 
 
 def record_from_json(content: Mapping[str, Any]) -> PartRecord:
-    """A record from its JSON values (``dataclasses.asdict``), splits in the schema's order."""
+    """Inverse of ``dataclasses.asdict``, after JSON."""
     sessions = {split: content["sessions"][split] for split in schema.SPLITS}
     return PartRecord(**{**content, "sessions": sessions})
 
@@ -144,20 +142,18 @@ def read_parts(bundles_dir: Path, find: Find) -> tuple[PartRecord, ...]:
     except FileNotFoundError:
         raise MissingInputError(f"{bundles_dir} holds no {PARTS}; materialize tensor_bundles first") from None
     except (ValueError, TypeError, KeyError) as damage:
-        raise ContractError(
-            f"{path} is damaged or of another version ({damage!r}); materialize tensor_bundles again"
-        ) from damage
+        raise ContractError(f"{path} is damaged or of another version ({damage!r}); {_AGAIN}") from damage
 
 
-def open_parts(bundles_dir: Path, find: Find) -> tuple[np.ndarray, tuple[Part, ...]]:
-    """Map the track matrix and every part's files, and compare them with one another.
+def open_parts(bundles_dir: Path, find: Find) -> tuple[np.ndarray, dict[str, list[Part]]]:
+    """Map the track matrix and the files of every shard.
 
     Args:
         bundles_dir: for messages.
-        find: where the file of each plain name is (``Manifest.path``, or ``bundles_dir.joinpath``).
+        find: see ``Find``.
 
     Returns:
-        float32 (tracks, 31), and the parts.
+        float32 (tracks, 31), and the parts of each split.
 
     Raises:
         MissingInputError: a file is not there.
@@ -166,56 +162,52 @@ def open_parts(bundles_dir: Path, find: Find) -> tuple[np.ndarray, tuple[Part, .
     records = read_parts(bundles_dir, find)
     _allow_open_files(len(PART_FILES) * len(records))
     tracks = open_tracks(find(TRACKS))
-    return tracks, tuple(open_part(bundles_dir, find, record, tracks) for record in records)
+    opened = [open_part(bundles_dir, find, record, len(tracks)) for record in records]
+    return tracks, {split: [parts[split] for parts in opened] for split in schema.SPLITS}
 
 
 def open_tracks(path: Path) -> np.ndarray:
-    """Map the track matrix.
-
-    Raises:
-        MissingInputError, ContractError: see ``open_parts``.
-    """
+    """Map the track matrix; raises as ``open_parts``."""
     tracks = open_array(path)
     if tracks.dtype != np.float32 or tracks.shape[1:] != (len(schema.TRACK_BRANCH),):
         raise _unlike(path, tracks, f"float32 (tracks, {len(schema.TRACK_BRANCH)})")
     return tracks
 
 
-def open_part(bundles_dir: Path, find: Find, record: PartRecord, matrix: np.ndarray) -> Part:
-    """Map one part's files, and compare them with its record and the track matrix.
+def open_part(bundles_dir: Path, find: Find, record: PartRecord, tracks: int) -> dict[str, Part]:
+    """Map the files of one shard, and compare them with its record and the number of tracks.
+
+    Returns:
+        Its part of each split.
 
     Raises:
         MissingInputError, ContractError: see ``open_parts``.
     """
-    tracks = len(matrix)
     folder = bundles_dir / record.name
     if record.tracks != tracks:
         raise ContractError(
-            f"{folder} was made for {record.tracks} tracks, and {bundles_dir / TRACKS} has {tracks}; "
-            "materialize tensor_bundles again"
+            f"{folder} was made for {record.tracks} tracks, and {bundles_dir / TRACKS} has {tracks}; {_AGAIN}"
         )
-    sessions, rows, ids = (open_array(find(f"{record.name}/{name}")) for name in PART_FILES)
-    n = sum(record.sessions.values())
-    if sessions.dtype != SESSION or sessions.shape != (n,):
-        raise _unlike(folder / SESSIONS, sessions, f"{n} records of {', '.join(SESSION.names or ())}")
-    if rows.dtype not in ROW_TYPES or rows.shape != (record.rows,):
-        names = ", ".join(ROW_TYPES[0].names or ())
-        raise _unlike(folder / ROWS, rows, f"{record.rows} records of {names}")
+    track, n = track_type(tracks), sum(record.sessions.values())
+    sessions, rows, ids = [open_array(find(f"{record.name}/{file}")) for file in PART_FILES]
+    row_records = [row_record(track, seeks) for seeks in SEEK_TYPES]
+    if sessions.dtype != session_record(track) or sessions.shape != (n,):
+        raise _unlike(folder / SESSIONS, sessions, f"{n} records of a session")
+    ends = np.concatenate([[0], np.cumsum(sessions["length"].astype(np.int64) - 1)])
+    if rows.dtype not in row_records or rows.shape != (ends[-1],):
+        raise _unlike(folder / ROWS, rows, f"{ends[-1]} records of a track")
     if ids.dtype.kind != "S" or ids.shape != (n,):
-        raise _unlike(folder / IDS, ids, f"bytes ({n},)")
-    part = Part(record.name, sessions, ids, rows, tracks)
-    if part.record != record:
-        raise ContractError(
-            f"{folder / SESSIONS} holds {part.record.sessions}, not {record.sessions} as {PARTS} says; "
-            "materialize tensor_bundles again"
-        )
-    return part
+        raise _unlike(folder / IDS, ids, f"{n} ids as bytes")
+    cuts = np.cumsum(list(record.sessions.values()))[:-1]
+    shares = (np.split(sessions, cuts), np.split(rows, ends[cuts]), np.split(ids, cuts))
+    return {
+        split: Part(record.name, *arrays, tracks)
+        for split, arrays in zip(schema.SPLITS, zip(*shares, strict=True), strict=True)
+    }
 
 
 def _unlike(path: Path, array: np.ndarray, wanted: str) -> ContractError:
-    return ContractError(
-        f"{path} is {array.dtype} {array.shape}, not {wanted}; materialize tensor_bundles again"
-    )
+    return ContractError(f"{path} is {array.dtype} {array.shape}, not {wanted}; {_AGAIN}")
 
 
 def open_array(path: Path) -> np.ndarray:
@@ -232,13 +224,11 @@ def open_array(path: Path) -> np.ndarray:
             f"{path.parent} holds no {path.name}; materialize tensor_bundles first"
         ) from None
     except (ValueError, EOFError) as refusal:
-        raise ContractError(
-            f"{path} is not a readable array ({refusal}); materialize tensor_bundles again"
-        ) from refusal
+        raise ContractError(f"{path} is not a readable array ({refusal}); {_AGAIN}") from refusal
 
 
 def _allow_open_files(more: int) -> None:
-    """Raise this process's own limit of open files: a mapped file stays open, and 1,024 are soon used up."""
+    """Raise this process's limit of open files: a mapped file stays open, and the usual limit is 1,024."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = soft + more
     if soft != resource.RLIM_INFINITY and more > soft // 4:

@@ -1,8 +1,4 @@
-"""One session and one log row as a bundle holds them: small records, and how values get in and out.
-
-A row's circumstances, of which there are few combinations, are one number: a table in a processor's cache
-(``bundles.decode``) turns it into 23 columns at once.
-"""
+"""The numpy records of a bundle: one per session, and one per track before the predicted one."""
 
 from __future__ import annotations
 
@@ -10,110 +6,89 @@ from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from skip_pipeline import schema
 
-FLAGS: Final = (
-    "skip_1",
-    "skip_2",
-    "skip_3",
-    schema.LABEL,
-    "context_switch",
-    "no_pause_before_play",
-    "short_pause_before_play",
-    "long_pause_before_play",
-)
-"""Columns of zeros and ones; flag i is bit i of a row's ``flags``."""
-
+SEEKS: Final = ("hist_user_behavior_n_seekfwd", "hist_user_behavior_n_seekback")
 SHUFFLE: Final = "hist_user_behavior_is_shuffle"
 
-SEEKS: Final = ("hist_user_behavior_n_seekfwd", "hist_user_behavior_n_seekback")
-
-CATEGORIES: Final = tuple(
-    name for name in schema.LEVELS if schema.indicators(name)[0] in schema.SESSION_LOG_BRANCH
+BINARY: Final = tuple(
+    name for name in schema.SESSION_LOG_BRANCH if name not in (schema.POSITION, schema.LENGTH, *SEEKS)
 )
-"""Categories of a log row; a track's own, ``mode``, is in the track matrix."""
+"""The 31 columns of the log branch that hold 0 or 1, in its order."""
 
-UNKNOWN: Final[Mapping[str, int]] = {name: len(schema.LEVELS[name]) for name in CATEGORIES}
-"""Per category the code of a level outside the vocabulary, whose indicators are all zero: the one after the
-last level's."""
+FLAGS: Final = BINARY[: BINARY.index(SHUFFLE)]
+"""The eight of them that precede the seeks."""
 
-CIRCUMSTANCE_SIZES: Final = (2, *(unknown + 1 for unknown in UNKNOWN.values()))
-"""Values of ``SHUFFLE`` and of each of ``CATEGORIES``: a row's ``circumstances`` is the flat index of its
-combination."""
+CATEGORIES: Final = tuple(name for name in schema.LEVELS if schema.indicators(name)[0] in BINARY)
+"""Categorical columns of the log; a track's ``mode`` is in the track matrix."""
 
-SESSION: Final = np.dtype(
-    [
-        ("first_row", "<u4"),  # of the part's rows; length - 1 rows belong to the session
-        ("last_track", "<u4"),  # row of tracks.npy
-        ("length", "u1"),  # tracks, the predicted one included
-        ("split", "u1"),  # index into schema.SPLITS
-        (schema.LABEL, "u1"),
-    ]
-)
-"""One session: 11 bytes."""
-
-SEEK_TYPES: Final = (np.dtype("u1"), np.dtype("<u2"), np.dtype("<u4"))
-"""Types that a part may count seeks in; the widest holds every value of the raw contract's int32."""
-
-TRACK_TYPES: Final = (np.dtype("<u2"), np.dtype("<u4"))
-"""Types that a part may number tracks in; the mini set's 50,704 fit into the first."""
+SEEK_TYPES: Final = ("u1", "<u2", "<u4")
+"""Types that a shard may count seeks in; the widest holds every value of the raw contract."""
 
 
-def smallest(types: tuple[np.dtype, ...], largest: int) -> np.dtype:
-    """The first of some unsigned types that holds a number; the last where none is said to."""
-    return next((t for t in types if largest <= np.iinfo(t).max), types[-1])
+def session_record(track: DTypeLike) -> np.dtype:
+    """Record of one session, 4 bytes where the track number takes 2."""
+    return np.dtype([("last_track", track), ("length", "u1"), (schema.LABEL, "u1")])
 
 
-def row_type(seeks: np.dtype, track: np.dtype) -> np.dtype:
-    """Record of one log row: 7 bytes with the smallest of ``SEEK_TYPES`` and ``TRACK_TYPES``, 15 at most."""
-    return np.dtype(
-        [
-            ("track", track),  # row of tracks.npy
-            ("flags", "u1"),
-            ("circumstances", "<u2"),
-            *((name, seeks) for name in SEEKS),
-        ]
-    )
+def row_record(track: DTypeLike, seeks: DTypeLike) -> np.dtype:
+    """Record of one earlier track, 8 bytes where the track number takes 2 and either count of seeks 1."""
+    return np.dtype([("track", track), ("binary", "u1", -(-len(BINARY) // 8)), *((s, seeks) for s in SEEKS)])
 
 
-ROW_TYPES: Final = tuple(row_type(seeks, track) for track in TRACK_TYPES for seeks in SEEK_TYPES)
-"""Every record that a part's rows may be."""
+SESSION: Final = session_record("<u4")
+"""A session of any bundle."""
 
-WIDEST_ROW: Final = ROW_TYPES[-1]
-
-
-def flags_of(values: Mapping[str, np.ndarray]) -> np.ndarray:
-    """A row's ``flags`` from the values, 0 or 1, of each of ``FLAGS``: uint8 (rows,)."""
-    flags = np.zeros(len(values[FLAGS[0]]), np.uint8)
-    for bit, name in enumerate(FLAGS):
-        flags |= values[name].astype(np.uint8) << np.uint8(bit)
-    return flags
+ROW: Final = row_record("<u4", "<u4")
+"""An earlier track of any bundle."""
 
 
-def circumstances_of(shuffle: np.ndarray, codes: Mapping[str, np.ndarray]) -> np.ndarray:
-    """A row's ``circumstances`` from shuffle, 0 or 1, and its code in each of ``CATEGORIES``: uint16."""
-    combination = shuffle.astype(np.uint16)
-    for name in CATEGORIES:
-        combination = combination * np.uint16(UNKNOWN[name] + 1) + codes[name].astype(np.uint16)
-    return combination
+def track_type(tracks: int) -> np.dtype:
+    """The smallest type that numbers so many tracks.
+
+    >>> track_type(50_704)
+    dtype('uint16')
+    """
+    return np.min_scalar_type(max(0, tracks - 1))
+
+
+def pack(columns: Mapping[str, np.ndarray]) -> np.ndarray:
+    """The field ``binary`` of some rows, 8 columns a byte: uint8 (rows, 4).
+
+    Args:
+        columns: (rows,) of zeros and ones, for each of ``BINARY``.
+    """
+    return np.packbits(np.stack([columns[name] for name in BINARY]).astype(np.uint8), axis=0).T
+
+
+def indicators(codes: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The indicator columns of some rows, bool (rows,), from their codes of each of ``CATEGORIES``.
+
+    Args:
+        codes: int (rows,), index of a row's level in ``schema.LEVELS``; any other number if it is unknown.
+    """
+    return {
+        column: codes[name] == code
+        for name in CATEGORIES
+        for code, column in enumerate(schema.indicators(name))
+    }
+
+
+def unpack(rows: np.ndarray) -> np.ndarray:
+    """The columns ``BINARY`` of some records: uint8 (…, 31) of zeros and ones."""
+    return np.unpackbits(rows["binary"], axis=-1, count=len(BINARY))
 
 
 def flag(rows: np.ndarray, name: str) -> np.ndarray:
-    """One of ``FLAGS`` of some rows, 0 or 1: uint8 (rows,)."""
-    bit: np.ndarray = rows["flags"] >> np.uint8(FLAGS.index(name)) & np.uint8(1)
-    return bit
+    """One column of ``BINARY`` of some records: uint8 (…) of zeros and ones."""
+    return unpack(rows)[..., BINARY.index(name)]
 
 
-def circumstances(rows: np.ndarray) -> dict[str, np.ndarray]:
-    """``SHUFFLE``, 0 or 1, and the code in each of ``CATEGORIES`` of some rows: int64 (rows,) each."""
-    values = np.unravel_index(rows["circumstances"].astype(np.int64), CIRCUMSTANCE_SIZES)
-    return dict(zip((SHUFFLE, *CATEGORIES), values, strict=True))
-
-
-def padding_record(dtype: np.dtype) -> np.ndarray:
-    """The record that stands for no track: no flag, no seek, no level."""
-    record = np.zeros((), dtype)
-    zero = np.zeros(1, np.uint16)
-    record["circumstances"] = circumstances_of(zero, {name: zero + UNKNOWN[name] for name in CATEGORIES})[0]
-    return record
+def level_codes(rows: np.ndarray, category: str) -> np.ndarray:
+    """Index of each row's level in ``schema.LEVELS``, one more than the last for an unknown one: int64."""
+    first = BINARY.index(schema.indicators(category)[0])
+    levels = unpack(rows)[..., first : first + len(schema.LEVELS[category])]
+    codes: np.ndarray = np.where(levels.any(axis=-1), levels.argmax(axis=-1), levels.shape[-1])
+    return codes

@@ -1,7 +1,7 @@
 """Blocking checks over what the assets have published, one step per asset, from the files on disk.
 
 What holds while a file is being read is checked by the ingest assets themselves. Every property below
-comes from ``contracts``, and most of those from ``schema``; a failed one stops everything downstream.
+comes from ``stages.checks``, and most of those from ``schema``; a failed one stops everything downstream.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -14,9 +14,11 @@ from skip_pipeline.defs import describe
 from skip_pipeline.defs.resources import DataDirectory, ShardEngine
 from skip_pipeline.errors import ContractError
 from skip_pipeline.settings import METRICS_FILE, SESSIONS_FOLDER, DataLayout
-from skip_pipeline.stages import contracts, judging
+from skip_pipeline.stages import checks as judging
+from skip_pipeline.stages import findings as named
 from skip_pipeline.stages import flow as stages
-from skip_pipeline.stages.contracts import Finding, TableContract
+from skip_pipeline.stages.checks import TableContract
+from skip_pipeline.stages.findings import Finding
 from skip_pipeline.storage import read_columns, read_json, read_manifest, shard_names
 
 
@@ -59,9 +61,7 @@ def _table_checks(
 
 
 @dg.multi_asset_check(
-    specs=describe.check_specs(
-        "tensor_bundles", (contracts.SHAPES, contracts.SESSIONS_ONCE, contracts.NO_LEAK)
-    )
+    specs=describe.check_specs("tensor_bundles", (named.SHAPES, named.SESSIONS_ONCE, named.NO_LEAK))
 )
 def tensor_bundles_checks(data: DataDirectory, engine: ShardEngine) -> Iterator[dg.AssetCheckResult]:
     """Shapes, sessions that add up, and no way for the label to reach an input."""
@@ -74,14 +74,14 @@ def tensor_bundles_checks(data: DataDirectory, engine: ShardEngine) -> Iterator[
         bundles, fault = {}, str(broken)
     yield from _results(
         "tensor_bundles",
-        contracts.judge_bundles(
+        judging.judge_bundles(
             bundles, fault, expected_sessions=sum(read_columns(path)[1] for path in tables)
         ),
     )
     if fault:
         yield from _results(
             "tensor_bundles",
-            [Finding(contracts.NO_LEAK, False, {"not judged": f"{contracts.SHAPES} must pass first"})],
+            [Finding(named.NO_LEAK, False, {"not judged": f"{named.SHAPES} must pass first"})],
         )
         return
     with engine.applying("tensor_bundles_checks") as apply:
@@ -89,12 +89,12 @@ def tensor_bundles_checks(data: DataDirectory, engine: ShardEngine) -> Iterator[
     leaking = {name: ", ".join(report.leaking) for name, report in leaks.items() if report.leaking}
     tried = sum(report.sessions for report in leaks.values())
     yield from _results(
-        "tensor_bundles", [Finding(contracts.NO_LEAK, not leaking, {"sessions tried": tried, **leaking})]
+        "tensor_bundles", [Finding(named.NO_LEAK, not leaking, {"sessions tried": tried, **leaking})]
     )
 
 
 @dg.multi_asset_check(
-    specs=describe.check_specs("evaluation_report", (contracts.BEATS_MAJORITY,)),
+    specs=describe.check_specs("evaluation_report", (named.BEATS_MAJORITY,)),
 )
 def evaluation_report_checks(data: DataDirectory) -> Iterator[dg.AssetCheckResult]:
     """A model that does not beat always giving the commoner answer is not worth reporting."""
@@ -102,13 +102,13 @@ def evaluation_report_checks(data: DataDirectory) -> Iterator[dg.AssetCheckResul
     metrics = read_json(read_manifest(layout.report, made_by="evaluation_report").path(METRICS_FILE))
     accuracy, majority = metrics["test"]["accuracy"], metrics["baselines"]["majority"]["accuracy"]
     facts = {"test accuracy": accuracy, "majority class": majority}
-    yield from _results("evaluation_report", [Finding(contracts.BEATS_MAJORITY, accuracy > majority, facts)])
+    yield from _results("evaluation_report", [Finding(named.BEATS_MAJORITY, accuracy > majority, facts)])
 
 
 ALL_CHECKS = (
-    _table_checks(contracts.MERGED, lambda layout: layout.merged, _rows_delivered),
-    _table_checks(contracts.ENCODED, lambda layout: layout.encoded, _rows_merged),
-    _table_checks(contracts.SCALED, lambda layout: layout.scaled, _rows_encoded),
+    _table_checks(judging.MERGED, lambda layout: layout.merged, _rows_delivered),
+    _table_checks(judging.ENCODED, lambda layout: layout.encoded, _rows_merged),
+    _table_checks(judging.SCALED, lambda layout: layout.scaled, _rows_encoded),
     tensor_bundles_checks,
     evaluation_report_checks,
 )

@@ -13,7 +13,7 @@ from skip_pipeline import schema
 from skip_pipeline.defs.tracked_materialization import TrackedMaterialization
 from skip_pipeline.defs.tracking import MlflowTracker
 from skip_pipeline.settings import FILES_SHOWN
-from skip_pipeline.stages.contracts import Finding
+from skip_pipeline.stages.findings import Finding
 from skip_pipeline.storage import DatasetFacts, FileRecord, Manifest, Staging, fingerprint
 from skip_pipeline.training.history import EpochReport
 

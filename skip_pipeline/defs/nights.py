@@ -14,9 +14,9 @@ from typing import Any, Final
 import dagster as dg
 from dagster import DagsterRunStatus
 
+from skip_pipeline.code_version import ASSETS, asset_version
 from skip_pipeline.raw.folder import delivered_csvs
 from skip_pipeline.settings import SYNTHETIC_MARKER, TRAINING_SET, DataLayout
-from skip_pipeline.stages.code_version import stages_version
 from skip_pipeline.storage import digest_of, mark
 
 STATE: Final = "skip_pipeline/state"
@@ -146,11 +146,9 @@ def _date_in(name: str) -> str:
     return day.isoformat()
 
 
-@functools.cache
 def _code_version() -> str:
-    """Of every source of the package, and of what the stages depend on; a running process keeps its own."""
-    sources = sorted(_PACKAGE.rglob("*.py"))
-    return digest_of(stages_version(), *(path.read_text(encoding="utf-8") for path in sources))
+    """Versions of all assets together, as one digest."""
+    return digest_of(*map(asset_version, ASSETS))
 
 
 @functools.cache

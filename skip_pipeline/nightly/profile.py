@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from skip_pipeline import schema
 from skip_pipeline.bundles.parts import Part, plays
-from skip_pipeline.bundles.records import CATEGORIES, FLAGS, SEEKS, SHUFFLE, circumstances, flag
+from skip_pipeline.bundles.records import CATEGORIES, FLAGS, SEEKS, SHUFFLE, flag, level_codes
 from skip_pipeline.errors import ContractError, TrainingError
 
 BINS: Final = 10
@@ -114,7 +114,7 @@ def profile_sessions(parts: Iterable[Part], tracks: pa.Table, *, bins_of: Profil
     """Count the sessions of some parts of a bundle.
 
     Args:
-        parts: of one bundle, each of one split or of all.
+        parts: of one bundle.
         tracks: the track table (``schema.TRACK_FEATURES``) in the order of the bundle's track matrix.
         bins_of: profile whose bins are used; without one, bins of equally many plays are made.
 
@@ -145,14 +145,14 @@ def profile_sessions(parts: Iterable[Part], tracks: pa.Table, *, bins_of: Profil
 
 def _codes(part: Part) -> Iterator[tuple[str, np.ndarray]]:
     """Index of each row's or session's level, by feature of ``_LEVELS``."""
-    rows = part.own_rows
     yield PREDICTED_OUTCOME, part.sessions[schema.LABEL]
     yield schema.LENGTH, part.sessions["length"] - schema.MIN_SESSION_LENGTH
-    for name in FLAGS:
-        yield EARLIER_OUTCOME if name == schema.LABEL else name, flag(rows, name)
+    for name in (*FLAGS, SHUFFLE):
+        yield EARLIER_OUTCOME if name == schema.LABEL else name, flag(part.rows, name)
     for name in SEEKS:
-        yield name, np.minimum(rows[name], len(_SEEK_LEVELS) - 1)
-    yield from circumstances(rows).items()
+        yield name, np.minimum(part.rows[name], len(_SEEK_LEVELS) - 1)
+    for name in CATEGORIES:
+        yield name, level_codes(part.rows, name)
 
 
 def _mode(modes: np.ndarray, played: np.ndarray) -> Distribution:

@@ -1,14 +1,10 @@
-"""What is wrong with a delivered CSV that could not be read, and the words to say it with.
-
-Only a file that is being refused comes here, so nothing need be fast. Reading is ``raw_csv``'s.
-"""
+"""What is wrong with a delivered CSV that could not be read, and the words of the message."""
 
 from __future__ import annotations
 
 import csv
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
@@ -34,6 +30,7 @@ _VALUE: Final = re.compile(r'"(?:[^"]|"")*"(?=,|$)|(?!")[^,]*')  # one value of 
 _EXPECTED: Final = {"bool": "true or false", "float": "a number", "string": "UTF-8 text"}
 _SEPARATORS: Final = {";": "';'", "\t": "tabs", "|": "'|'"}
 
+_LONGEST_ROW: Final = 1 << 20  # bytes: the blocks that the parser reads, each of whole rows
 _LONGEST_SHOWN: Final = 60  # characters of one offending value in a message: a line, not a page
 _LONGEST_REFUSAL: Final = 300  # of the parser's own words, which quote the whole row
 
@@ -41,25 +38,18 @@ _LONGEST_REFUSAL: Final = 300  # of the parser's own words, which quote the whol
 # --- Words --------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Remedy:
-    """What can be done about rows with wrong and with missing values."""
-
-    correct: str
-    fill: str
-
-
-ROWS: Final = Remedy("correct or remove those rows", "Fill in or remove those rows")
-WHOLE_SESSIONS: Final = Remedy(  # a row less would leave a gap
-    "correct those values, or remove the whole sessions",
-    "Fill in those values, or remove the whole sessions",
-)
+# What can be done about rows with wrong or missing values, after "correct" or "Fill in".
+ROWS: Final = "or remove those rows"
+WHOLE_SESSIONS: Final = "those values, or remove the whole sessions"  # a row less would leave a gap
 
 
 def rows_text(indices: np.ndarray, values: pa.Array | pa.ChunkedArray | None = None) -> str:
-    """Words for the first offending rows, ``data rows 3 ('x'), 9 ('y') and 12 more``.
+    """Name the first offending rows, with their values; data row 1 follows the header.
 
-    Data row 1 follows the header.
+    >>> rows_text(np.array([2, 8]))
+    'data rows 3, 9'
+    >>> rows_text(np.array([1]), pa.array(["x", "y"]))
+    "data row 2 ('y')"
     """
     shown = [int(i) for i in indices[:EXAMPLES_SHOWN]]
     notes = None if values is None else [shown_value(values[i].as_py()) for i in shown]
@@ -70,27 +60,37 @@ def _rows_text(shown: Sequence[int], notes: Sequence[str] | None, *, total: int)
     parts = [str(i + 1) for i in shown]
     if notes is not None:
         parts = [f"{part} ({note})" for part, note in zip(parts, notes, strict=True)]
-    more = total - len(shown)
-    label = "data row" if total == 1 else "data rows"
-    return f"{label} {', '.join(parts)}" + (f" and {more} more" if more else "")
+    more = f" and {total - len(shown)} more" if total > len(shown) else ""
+    return f"data row{'' if total == 1 else 's'} {', '.join(parts)}{more}"
 
 
 def shown_value(value: object) -> str:
-    """A value as a message shows it, cut where it is long."""
-    # Bytes show up only in files that are being refused; those that are not UTF-8 stay spelt as bytes.
+    r"""A value as a message shows it, cut where it is long; bytes as text if they are UTF-8.
+
+    >>> shown_value(b"caf\xc3\xa9"), shown_value(b"\xe9")
+    ("'café'", "b'\\xe9'")
+    """
     text = repr(value.decode() if isinstance(value, bytes) and _is_utf8(value) else value)
     return text if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN - 1] + "…"
 
 
 def listed(things: Iterable[Any]) -> str:
-    """The first things, as they come, and how many more there are."""
+    """The first things, and how many more there are.
+
+    >>> listed(range(1, 8))
+    '1, 2, 3, 4, 5 and 2 more'
+    """
     texts = [str(thing) for thing in things]
     more = len(texts) - EXAMPLES_SHOWN
     return ", ".join(texts[:EXAMPLES_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def expected_text(field: pa.Field, ranges: Ranges) -> str:
-    """What a column's values must be."""
+    """What a column's values must be.
+
+    >>> expected_text(pa.field("hour_of_day", pa.int8()), {"hour_of_day": (0, 23)})
+    'a whole number from 0 to 23'
+    """
     if pa.types.is_integer(field.type):
         bounds = np.iinfo(field.type.to_pandas_dtype())
         low, high = ranges.get(field.name, (bounds.min, bounds.max))
@@ -102,12 +102,16 @@ def expected_text(field: pa.Field, ranges: Ranges) -> str:
 
 
 def is_gzip_name(path: Path) -> bool:
-    """Whether the file is gzipped, by its name."""
+    """Whether the file's name is that of a gzipped one.
+
+    >>> is_gzip_name(Path("LOG.CSV.GZ"))
+    True
+    """
     return path.suffix.lower() == ".gz"
 
 
 def unreadable(path: Path, failure: OSError) -> BadInputError:
-    """Why a file could not be read: by the system, which gives a number, or as gzip."""
+    """Why a file could not be read: a failure of the system has a number, one of gzip has none."""
     if failure.errno is not None or not is_gzip_name(path) or not path.is_file():
         return BadInputError(f"{path} cannot be read ({failure}); check the disk and the file's permissions")
     with path.open("rb") as file:
@@ -123,8 +127,8 @@ def unreadable(path: Path, failure: OSError) -> BadInputError:
     )
 
 
-def parser_says(path: Path, refusal: pa.ArrowInvalid) -> BadInputError:
-    """The parser's own words, where nothing better is known."""
+def not_well_formed(path: Path, refusal: pa.ArrowInvalid) -> BadInputError:
+    """Refuse a file in the parser's own words, where nothing better is known."""
     fact = str(refusal)
     if len(fact) > _LONGEST_REFUSAL:
         fact = fact[:_LONGEST_REFUSAL] + "…"
@@ -135,7 +139,11 @@ def parser_says(path: Path, refusal: pa.ArrowInvalid) -> BadInputError:
 
 
 def header_fault(found: Sequence[str], published: Sequence[str]) -> str | None:
-    """How the names found differ from the published ones, why perhaps, and what to do; None if they agree."""
+    """How the names found differ from the published ones, and what to do; None if they agree.
+
+    >>> header_fault(["id", "n", "m"], ["id", "n"])
+    "columns unexpected 'm'. Expected the 2 published columns, in any order; remove the other"
+    """
     missing = [name for name in published if name not in found]
     extra = [name for name in found if name not in published]
     twice = sorted({name for name in found if found.count(name) > 1 and name in published})
@@ -157,11 +165,13 @@ def header_fault(found: Sequence[str], published: Sequence[str]) -> str | None:
 def _header_remedy(
     found: Sequence[str], published: Sequence[str], missing: Sequence[str], extra: Sequence[str]
 ) -> str:
+    if any("\0" in name for name in found):
+        return "the header holds zero bytes, as UTF-16 and binary files do. Save the file as UTF-8 text"
     if len(found) == 1:
         for separator, name in _SEPARATORS.items():
             if separator in found[0]:
-                return f"this file looks separated by {name}. Separate the values by commas"
-    if missing and set(missing) <= {name.strip().lower() for name in extra}:
+                return f"the values seem to be separated by {name}. Separate the values by commas"
+    if missing and set(missing) <= {_plain(name) for name in extra}:
         return "the missing names are there, spelled differently. Rename them"
     if len(missing) == len(published):
         return (
@@ -177,36 +187,46 @@ def _header_remedy(
     return "remove the repetition"
 
 
+def _plain(name: str) -> str:
+    """A name in lower case, without what is not printed: spaces, a second byte order mark."""
+    return "".join(c for c in name.lower() if c.isprintable() and not c.isspace())
+
+
 # --- Rows ---------------------------------------------------------------------------------------------
 
 
-def malformed_rows(lines: Iterable[bytes], header: Sequence[str]) -> str | None:
+def malformed_rows(lines: Iterable[str], header: Sequence[str]) -> str | None:
     """Name the lines that do not hold one value per column, or leave a quote open; None if there are none.
 
-    No value may hold a line break, so a line is a row, and the row in which a quote stays open is named,
-    not the many rows after it that the quote swallows.
+    No value may hold a line break, so a line is a row: of a quote that stays open its own row is named.
+
+    Args:
+        lines: of the file, bytes decoded as Latin-1.
+        header: names of the columns.
     """
-    rows = islice(filter(None, (line.rstrip(b"\r\n") for line in lines)), 1, None)  # blank lines are no rows
-    broken = {row: line for row, line in enumerate(rows) if not _splits_into(len(header), line)}
+    rows = islice(filter(None, (line.rstrip("\n") for line in lines)), 1, None)  # blank lines are no rows
+    broken = {row: line for row, line in enumerate(rows) if not _splits_into(header, line)}
     if not broken:
         return None
     shown = list(broken)[:EXAMPLES_SHOWN]
     where = _rows_text(shown, [_row_fault(broken[row], header) for row in shown], total=len(broken))
     return (
         f"not one value per column in {where}; expected {len(header)} separated by commas, and every quote "
-        "closed. Look for a missing or stray comma or quote there"
+        "closed. Look for a missing or stray comma or quote, or a line break, there"
     )
 
 
-def _splits_into(columns: int, line: bytes) -> bool:
+def _splits_into(header: Sequence[str], line: str) -> bool:
     try:
-        return len(next(csv.reader([line.decode("latin-1")], strict=True))) == columns
-    except csv.Error:
-        return False
+        return len(next(csv.reader([line], strict=True))) == len(header)
+    except csv.Error:  # a stray quote, or a value longer than the module's limit
+        return _row_fault(line, header) == f"{len(header)} values"
 
 
-def _row_fault(line: bytes, header: Sequence[str]) -> str:
-    text = line.decode(errors="replace")
+def _row_fault(line: str, header: Sequence[str]) -> str:
+    if len(line) >= _LONGEST_ROW:
+        return f"{len(line):,} characters, too long to parse"
+    text = line.encode("latin-1").decode(errors="replace")
     values = start = 0
     while start <= len(text):
         value = _VALUE.match(text, start)
@@ -223,27 +243,18 @@ def _row_fault(line: bytes, header: Sequence[str]) -> str:
 
 def refused_rows(values: pa.ChunkedArray, kind: pa.DataType) -> np.ndarray:
     """Indices of the values (bytes) that do not parse as ``kind``; empty ones are not among them."""
-    text, broken = _decode(values)
+    array = values.combine_chunks()
+    broken = np.flatnonzero([not _is_utf8(value) for value in array.to_pylist()])
     if len(broken) or pa.types.is_string(kind):
         return broken
+    text = array.cast(pa.string())
     if pa.types.is_boolean(kind):
         good = pc.match_substring_regex(text, _BOOLEAN)
     elif pa.types.is_integer(kind):
         good = _fits(text, kind)
     else:
         good = pc.match_substring_regex(text, _NUMBER)
-    empty = pc.equal(text, "")
-    return np.flatnonzero(~pc.or_(good, empty).to_numpy(zero_copy_only=False))
-
-
-def _decode(values: pa.ChunkedArray) -> tuple[pa.Array, np.ndarray]:
-    """UTF-8 text of byte values, and the indices of those that are not UTF-8 (then no text)."""
-    array = values.combine_chunks()
-    try:
-        return array.cast(pa.string()), np.empty(0, np.int64)
-    except pa.ArrowInvalid:
-        broken = [i for i, value in enumerate(array.to_pylist()) if not _is_utf8(value)]
-        return pa.array([], pa.string()), np.array(broken, np.int64)
+    return np.flatnonzero(~pc.or_(good, pc.equal(text, "")).to_numpy(zero_copy_only=False))
 
 
 def _is_utf8(value: bytes) -> bool:

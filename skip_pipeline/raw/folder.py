@@ -1,4 +1,4 @@
-"""What lies in a raw folder: its CSV files, and the marker that calls some of them synthetic."""
+"""The files of a raw folder: its CSVs, and the marker that lists the synthetic ones."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Final
 
 from skip_pipeline.errors import BadInputError, MissingInputError
 from skip_pipeline.locations import is_local
-from skip_pipeline.raw.diagnosis import listed
+from skip_pipeline.raw.diagnosis import listed, shown_value
 from skip_pipeline.settings import (
     SYNTHETIC_MARKER,
     TEST_SET,
@@ -23,21 +23,31 @@ from skip_pipeline.settings import (
 
 RAW_FOLDERS: Final = (TRAINING_SET, TRACK_FEATURES, TEST_SET)
 CSV_SUFFIX: Final = re.compile(r"\.csv(\.gz)?$", re.IGNORECASE)
+_LONE_SURROGATE: Final = re.compile(r"[\ud800-\udfff]")  # how Python reads a byte that is not UTF-8
 
 
 def csv_files(folder: Path) -> list[Path]:
-    """Whatever is called ``.csv`` or ``.csv.gz``, in upper or lower case, sorted by name.
+    """Paths that end in ``.csv`` or ``.csv.gz``, in any case, sorted; none if the folder is not there.
 
-    Hidden names are left out; a folder that is not there holds none.
+    Hidden files are left out.
+
+    Raises:
+        BadInputError: a name is not UTF-8, so that no manifest or message can hold it.
     """
     if not folder.is_dir():
         return []
-    return sorted(p for p in folder.iterdir() if CSV_SUFFIX.search(p.name) and p.name[0] != ".")
+    found = sorted(p for p in folder.iterdir() if CSV_SUFFIX.search(p.name) and p.name[0] != ".")
+    for path in found:
+        if _LONE_SURROGATE.search(path.name):
+            raise BadInputError(
+                f"{folder} holds {shown_value(path.name)}; expected a file name in UTF-8. Rename the file"
+            )
+    return found
 
 
 @dataclass(frozen=True)
 class ListedFile:
-    """What the marker says of a synthetic file, so that another of the same name is told from it."""
+    """Size and digest of a synthetic file, by which another file of its name is noticed."""
 
     bytes: int
     sha256: str
@@ -49,7 +59,7 @@ def delivered_csvs(raw: Path) -> list[Path]:
 
 
 def synthetic_files(raw: Path) -> dict[str, ListedFile] | None:
-    """Files that the marker in ``raw`` calls synthetic, by name relative to ``raw``; None without a marker.
+    """Files that the marker in ``raw`` lists, by name relative to ``raw``; None without a marker.
 
     Raises:
         BadInputError: the marker is not the JSON that this package writes.
@@ -59,12 +69,12 @@ def synthetic_files(raw: Path) -> dict[str, ListedFile] | None:
         content = json.loads(marker.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, ValueError) as failure:
+    except (OSError, ValueError, RecursionError) as failure:
         raise _not_a_marker(marker, str(failure)) from failure
     try:
         files = content["files"].items()
         return {name: ListedFile(int(file["bytes"]), str(file["sha256"])) for name, file in files}
-    except (AttributeError, KeyError, TypeError, ValueError) as failure:
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as failure:
         raise _not_a_marker(marker, 'no "files" in it with the bytes and sha256 of each') from failure
 
 
@@ -81,7 +91,7 @@ def find_session_logs(raw: Path) -> tuple[Path, ...]:
 
     Raises:
         MissingInputError: no such folder, or no CSV in it.
-        BadInputError: a name that cannot be used, or a second folder of session logs.
+        BadInputError: a path that cannot be used, or a second folder of session logs.
     """
     return _find(raw, TRAINING_SET, "session logs, such as log_mini.csv")
 
@@ -90,8 +100,7 @@ def find_track_features(raw: Path) -> tuple[Path, ...]:
     """CSV files of ``raw/track_features``, sorted by name; together they are one table.
 
     Raises:
-        MissingInputError: no such folder, or no CSV in it.
-        BadInputError: a name that cannot be used, or a second folder of track features.
+        MissingInputError, BadInputError: see ``find_session_logs``.
     """
     return _find(raw, TRACK_FEATURES, "track features, such as tf_mini.csv")
 
@@ -135,7 +144,6 @@ def _check_names(place: Path, files: Sequence[Path]) -> None:
                 f"{path} is a {fact}; expected a file, as its name says. Rename it, or remove it"
             )
         if path.name[0] == "_":
-            # As the name of a shard it would be taken for a lookup and left out of the table.
             raise BadInputError(
                 f"{place} holds {path.name}; expected no name with a leading underscore, which parquet "
                 "readers skip. Rename it, or remove it"
@@ -150,21 +158,25 @@ def _check_names(place: Path, files: Sequence[Path]) -> None:
 
 
 def shard_name(path: Path) -> str:
-    """File name without ``.csv`` or ``.csv.gz``: the name of the shard in every later folder."""
+    """File name without ``.csv`` or ``.csv.gz``: the name of the shard in every later folder.
+
+    >>> shard_name(Path("log_0_20180715.CSV.Gz"))
+    'log_0_20180715'
+    """
     return CSV_SUFFIX.sub("", path.name)
 
 
 def data_source(raw: Path) -> DataSource:
     """``synthetic`` if the generator's marker lies beside the raw folders, else ``real``.
 
-    In doubt the marker wins: calling real data synthetic costs a warning (``marker_doubt``), calling
-    synthetic data real would be a false claim.
+    A marker counts even where it does not fit the files: to call real data synthetic costs a warning
+    (``marker_doubt``), to call synthetic data real is a false claim.
     """
     return "synthetic" if (raw / SYNTHETIC_MARKER).exists() else "real"
 
 
 def marker_doubt(raw: Path) -> str:
-    """Why the marker of synthetic data may not fit what lies beside it; the empty string when it does."""
+    """How the marker of synthetic data differs from the files beside it; the empty string if it fits."""
     try:
         synthetic = synthetic_files(raw)
     except BadInputError as damage:
@@ -178,7 +190,7 @@ def marker_doubt(raw: Path) -> str:
     changed = [
         path
         for shard, path in found.items()
-        # A file that was gzipped or unzipped later is the same shard, and of another size.
+        # A file that was zipped or unzipped later is the same shard, and differs in size.
         if path == raw / expected.get(shard, "") and path.stat().st_size != synthetic[expected[shard]].bytes
     ]
     marker = raw / SYNTHETIC_MARKER

@@ -1,16 +1,14 @@
-"""Reading and judging one session log, and adding up what is known of all of them.
+"""Reading one session log, checking the rules between its rows, and adding up all logs.
 
-What a single value must look like is checked while reading (``raw_csv``); here stand the rules between
-rows and between files. Nothing is written: raw data stays as delivered.
+The rules for single values are checked while reading (``raw.csv_file``). Raw files stay as delivered.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,25 +20,23 @@ import pyarrow.compute as pc
 from skip_pipeline import schema
 from skip_pipeline.errors import BadInputError, BrokenSessionError
 from skip_pipeline.raw.csv_file import read_csv
-from skip_pipeline.raw.diagnosis import WHOLE_SESSIONS, listed, rows_text
+from skip_pipeline.raw.diagnosis import WHOLE_SESSIONS, listed, rows_text, shown_value
 from skip_pipeline.raw.oddities import junk_dates, unknown_levels
 from skip_pipeline.raw.text_columns import (
     codes_of,
     dictionary_of,
     dictionary_text,
-    ranks,
     take_rows,
     value_counts,
 )
 
 SESSION_LOG: Final = dictionary_text(schema.SESSION_LOG, plain=(schema.LOG_TRACK_ID,))
-"""``schema.SESSION_LOG`` in memory. Track ids stay strings: nearly every block of a file plays tracks that
-the others do not, and the track table gives each its number without a dictionary."""
+"""``schema.SESSION_LOG`` in memory. Track ids stay strings: a dictionary of them would be nearly as long."""
 
 
 @dataclass(frozen=True)
 class SessionLogSummary:
-    """What one or more session logs hold; summaries of shards add up with ``combine``.
+    """What one or more session logs hold; ``combine`` adds summaries up.
 
     Attributes:
         rows: log rows.
@@ -63,20 +59,12 @@ class SessionLogSummary:
     session_hashes: np.ndarray = field(repr=False, compare=False)
 
     def to_json(self) -> dict[str, Any]:
-        """All but the hashes, as JSON values."""
-        return {
-            "rows": self.rows,
-            "sessions": self.sessions,
-            "lengths": {str(length): count for length, count in self.lengths.items()},
-            "unknown_levels": {column: dict(counts) for column, counts in self.unknown_levels.items()},
-            "junk_dates": dict(self.junk_dates),
-            "dates": dict(self.dates),
-            "reordered": self.reordered,
-        }
+        """All but the hashes, for JSON."""
+        return {name: value for name, value in vars(self).items() if name != "session_hashes"}
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any], session_hashes: np.ndarray) -> SessionLogSummary:
-        """Inverse of ``to_json``."""
+        """Inverse of ``to_json``, after JSON has made texts of the lengths."""
         lengths = {int(length): count for length, count in content["lengths"].items()}
         return cls(**{**content, "lengths": lengths}, session_hashes=session_hashes)
 
@@ -88,19 +76,16 @@ def read_session_log(path: Path) -> pa.Table:
     """Read one session log as delivered: 21 columns (``SESSION_LOG``), rows in file order.
 
     Raises:
-        MissingInputError, BadInputError: see ``raw_csv.read_csv``; an empty session or track id.
+        MissingInputError, BadInputError: see ``csv_file.read_csv``; an empty session or track id.
     """
     ids = (schema.SESSION_ID, schema.LOG_TRACK_ID)
     return read_csv(path, SESSION_LOG, schema.RAW_RANGES, ids=ids, remedy=WHOLE_SESSIONS)
 
 
 def order_session_log(log: pa.Table) -> tuple[pa.Table, bool]:
-    """Rows sorted by session id and position, and whether that changed anything.
-
-    The published files are sorted already, so the usual cost is one comparison of neighbours.
-    """
+    """Rows sorted by session id, as UTF-8 bytes, and position; and whether that changed anything."""
     ids = dictionary_of(log[schema.SESSION_ID])
-    keys = ranks(ids.dictionary)[codes_of(ids)]
+    keys = pc.rank(ids.dictionary).to_numpy()[codes_of(ids)]
     positions = log[schema.POSITION].to_numpy()
     rising, same = keys[1:] > keys[:-1], keys[1:] == keys[:-1]
     if np.all(rising | (same & (positions[1:] >= positions[:-1]))):
@@ -137,19 +122,11 @@ def load_session_log(
         if elsewhere:
             raise BadInputError(_split_message(name, path, elsewhere[0], 0))
         more = f" and {len(broken) - 1} more" if len(broken) > 1 else ""
-        raise BrokenSessionError(f"{path}: session {name!r}{more}: {_what_is_broken(delivered, name)}")
-    return log, _summarize(
-        log, ids.dictionary.take(pa.array(codes[starts])), starts, today=today, reordered=reordered
-    )
-
-
-def _summarize(
-    log: pa.Table, sessions: pa.StringArray, starts: np.ndarray, *, today: dt.date, reordered: bool
-) -> SessionLogSummary:
-    """Count what a log holds, and what is odd in it without being wrong."""
-    lengths, counts = np.unique(np.diff(np.append(starts, log.num_rows)), return_counts=True)
+        fault = _what_is_broken(delivered, name)
+        raise BrokenSessionError(f"{path}: session {shown_value(name)}{more}: {fault}")
+    lengths, counts = np.unique_counts(np.diff(np.append(starts, log.num_rows)))
     junk = junk_dates(log[schema.DATE], today=today)
-    return SessionLogSummary(
+    return log, SessionLogSummary(
         rows=log.num_rows,
         sessions=len(starts),
         lengths=dict(zip(lengths.tolist(), counts.tolist(), strict=True)),
@@ -157,18 +134,22 @@ def _summarize(
         junk_dates=junk,
         dates={date: rows for date, rows in value_counts(log[schema.DATE]).items() if date not in junk},
         reordered=reordered,
-        session_hashes=_hashes(sessions),
+        session_hashes=_hashes(ids.dictionary.take(pa.array(codes[starts]))),
     )
 
 
 def _hashes(session_ids: pa.StringArray) -> np.ndarray:
     """A 64-bit hash of each id, uint64 (ids,)."""
-    # Factorizing first would only find out that the ids differ.
+    # Ids differ, so categorize=True would factorize them in vain.
     return pd.util.hash_array(session_ids.to_numpy(zero_copy_only=False), categorize=False)
 
 
 def session_starts(codes: np.ndarray) -> np.ndarray:
-    """Row index (int64) at which each session begins, from the session codes of ordered rows."""
+    """First row of each session, int64 (sessions,), from the session codes of ordered rows.
+
+    >>> session_starts(np.array([4, 4, 0, 0, 0])).tolist()
+    [0, 2]
+    """
     return np.concatenate([[0], np.flatnonzero(codes[1:] != codes[:-1]) + 1]).astype(np.int64)
 
 
@@ -178,10 +159,7 @@ def _broken_sessions(log: pa.Table, starts: np.ndarray) -> np.ndarray:
     positions = log[schema.POSITION].to_numpy().astype(np.int64)
     lengths = log[schema.LENGTH].to_numpy().astype(np.int64)
     expected = np.arange(log.num_rows) - np.repeat(starts, counts) + 1
-    gaps = positions != expected
-    uneven = lengths != np.repeat(lengths[starts], counts)
-    short = np.repeat(counts != lengths[starts], counts)
-    wrong = np.flatnonzero(uneven | gaps | short)
+    wrong = np.flatnonzero((positions != expected) | (lengths != np.repeat(counts, counts)))
     return np.unique(np.searchsorted(starts, wrong, side="right") - 1)
 
 
@@ -221,65 +199,60 @@ def _what_is_broken(delivered: pa.Table, session_id: str) -> str:
 
 
 def combine(summaries: Mapping[Path, SessionLogSummary]) -> SessionLogSummary:
-    """One summary of all shards, without the hashes, which are looked at a share at a time.
+    """Add up the summaries of all logs; the hashes are compared, and left out.
 
     Raises:
         BadInputError: a session has rows in two files.
     """
-    if shared := _shared_session(summaries):
-        raise BadInputError(shared)
+    _refuse_shared_sessions({path: summary.session_hashes for path, summary in summaries.items()})
     parts = list(summaries.values())
-    lengths = sum((Counter(dict(s.lengths)) for s in parts), Counter[int]())
-    junk = sum((Counter(dict(s.junk_dates)) for s in parts), Counter[str]())
-    dates = sum((Counter(dict(s.dates)) for s in parts), Counter[str]())
-    unknown: dict[str, Counter[str]] = {}
-    for summary in parts:
-        for column, counts in summary.unknown_levels.items():
-            unknown.setdefault(column, Counter()).update(counts)
+    columns = dict.fromkeys(column for s in parts for column in s.unknown_levels)
     return SessionLogSummary(
         rows=sum(s.rows for s in parts),
         sessions=sum(s.sessions for s in parts),
-        lengths=dict(sorted(lengths.items())),
-        unknown_levels={column: dict(sorted(counts.items())) for column, counts in unknown.items()},
-        junk_dates=dict(sorted(junk.items())),
-        dates=dict(sorted(dates.items())),
+        lengths=_added(s.lengths for s in parts),
+        unknown_levels={name: _added(s.unknown_levels.get(name, {}) for s in parts) for name in columns},
+        junk_dates=_added(s.junk_dates for s in parts),
+        dates=_added(s.dates for s in parts),
         reordered=any(s.reordered for s in parts),
         session_hashes=np.empty(0, np.uint64),
     )
+
+
+def _added(counts: Iterable[Mapping[Any, int]]) -> dict[Any, int]:
+    """Counts by key, added up, in the order of the keys."""
+    total = Counter[Any]()
+    for each in counts:
+        total.update(each)
+    return dict(sorted(total.items()))
 
 
 _HASHES_AT_ONCE: Final = 4_000_000
 """Hashes compared together, in 32 MB and as much again to sort them, however many sessions there are."""
 
 
-def _shared_session(summaries: Mapping[Path, SessionLogSummary]) -> str:
-    """What to say of the sessions that lie in two files; the empty string where none does."""
-    shares = -(-sum(len(s.session_hashes) for s in summaries.values()) // _HASHES_AT_ONCE)
+def _refuse_shared_sessions(hashes: Mapping[Path, np.ndarray]) -> None:
+    shares = -(-sum(map(len, hashes.values())) // _HASHES_AT_ONCE)
     for share in range(shares):
-        own = {path: s.session_hashes[s.session_hashes % shares == share] for path, s in summaries.items()}
-        found = np.sort(np.concatenate(list(own.values())))
-        repeated = found[1:][found[1:] == found[:-1]]
-        if len(repeated) and (
-            message := _split_sessions({path: h[np.isin(h, repeated)] for path, h in own.items()})
-        ):
-            return message
-    return ""
-
-
-def _split_sessions(hashes: Mapping[Path, np.ndarray]) -> str:
-    """Look up which sessions the repeated hashes of each file are; two ids may share a hash by chance."""
-    names = {path: _names_of(path, found) for path, found in hashes.items() if len(found)}
-    for first, second in combinations(names, 2):
-        if shared := [name for name in names[first] if name in set(names[second])]:
-            return _split_message(shared[0], first, second, len(shared) - 1)
-    return ""
+        own = {path: found[found % shares == share] for path, found in hashes.items()}
+        every = np.sort(np.concatenate(list(own.values())))
+        repeated = every[1:][every[1:] == every[:-1]]
+        # Two ids may have one hash, so the ids are read again.
+        places: dict[str, list[Path]] = {}
+        for path, found in own.items():
+            if len(wanted := found[np.isin(found, repeated)]):
+                for name in _names_of(path, wanted):
+                    places.setdefault(name, []).append(path)
+        shared = {name: paths for name, paths in places.items() if len(paths) > 1}
+        for name, (first, second, *_) in shared.items():
+            raise BadInputError(_split_message(name, first, second, len(shared) - 1))
 
 
 def _split_message(session_id: str, first: Path, second: Path, others: int) -> str:
     more = f", and so have {others} more" if others else ""
     places = [f"{path} ({rows_text(_rows_of(path, session_id))})" for path in (first, second)]
     return (
-        f"session {session_id!r} (column {schema.SESSION_ID}) has rows in both {places[0]} and "
+        f"session {shown_value(session_id)} (column {schema.SESSION_ID}) has rows in both {places[0]} and "
         f"{places[1]}{more}; expected every session whole in one file. Remove the copy, or join its rows "
         "in one file"
     )
@@ -291,7 +264,7 @@ def _rows_of(path: Path, session_id: str) -> np.ndarray:
 
 
 def _names_of(path: Path, hashes: np.ndarray) -> list[str]:
-    """Ids of the sessions with these hashes, in the hashes' order."""
+    """Ids of the sessions with these hashes, in the order of the hashes."""
     ids = dictionary_of(read_session_log(path)[schema.SESSION_ID]).dictionary
     of_ids = _hashes(ids)
     chosen = np.flatnonzero(np.isin(of_ids, hashes))

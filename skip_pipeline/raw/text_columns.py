@@ -1,8 +1,7 @@
 """Text columns as dictionaries: every value once, and a code per row.
 
-A shard's text repeats: twenty rows of a session, a handful of levels. Held as a dictionary from the parse
-to the file and back, whatever concerns values is done once per value, and rows are compared as numbers.
-Parquet stores text the same way, and its readers see plain strings.
+Most text repeats, such as a session's id in its twenty rows. A value of a dictionary is checked once, and
+rows are compared as numbers. Parquet stores text the same way, and its readers see plain strings.
 """
 
 from __future__ import annotations
@@ -12,13 +11,12 @@ from typing import Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 DICTIONARY: Final = pa.dictionary(pa.int32(), pa.string())
 
 
 def dictionary_text(contract: pa.Schema, *, plain: Collection[str] = ()) -> pa.Schema:
-    """A contract as it is held in memory: its text columns as dictionaries, save those in ``plain``."""
+    """A contract with its text columns as dictionaries, save those in ``plain``."""
     return pa.schema(
         field.with_type(DICTIONARY) if pa.types.is_string(field.type) and field.name not in plain else field
         for field in contract
@@ -31,9 +29,9 @@ def text_of(contract: pa.Schema) -> list[str]:
 
 
 def dictionary_of(column: pa.ChunkedArray) -> pa.DictionaryArray:
-    """A text column as one dictionary array, whether it comes as strings or as dictionaries.
+    """A text column, strings or dictionaries, as one dictionary array.
 
-    Its values are distinct. Some may belong to no row, and their order means nothing.
+    Its values are distinct, in any order; some may belong to no row.
     """
     if pa.types.is_dictionary(column.type):
         return column.unify_dictionaries().combine_chunks()
@@ -46,7 +44,11 @@ def codes_of(column: pa.DictionaryArray) -> np.ndarray:
 
 
 def value_counts(column: pa.ChunkedArray) -> dict[str, int]:
-    """Rows by value, in the values' order; values that belong to no row are left out."""
+    """Rows by value, sorted by value; values that belong to no row are left out.
+
+    >>> value_counts(pa.chunked_array([["b", "a", "b"]]))
+    {'a': 1, 'b': 2}
+    """
     text = dictionary_of(column)
     counts = np.bincount(codes_of(text), minlength=len(text.dictionary)).tolist()
     by_value = zip(text.dictionary.to_pylist(), counts, strict=True)
@@ -54,10 +56,7 @@ def value_counts(column: pa.ChunkedArray) -> dict[str, int]:
 
 
 def take_rows(table: pa.Table, rows: np.ndarray) -> pa.Table:
-    """Rows of a table in another order, as if they had been read so.
-
-    A dictionary gets the values that its rows have, in order of first appearance.
-    """
+    """Rows of a table; a dictionary gets the values of those rows, in order of first appearance."""
     taken = table.take(pa.array(rows))
     columns = [
         column.cast(column.type.value_type).combine_chunks().dictionary_encode()
@@ -66,10 +65,3 @@ def take_rows(table: pa.Table, rows: np.ndarray) -> pa.Table:
         for column in taken.columns
     ]
     return pa.Table.from_arrays(columns, schema=table.schema)
-
-
-def ranks(values: pa.StringArray) -> np.ndarray:
-    """Place of each distinct value among the sorted ones, int64 (values,); sorted as UTF-8 bytes."""
-    if pc.all(pc.less(values[:-1], values[1:]), min_count=0).as_py():
-        return np.arange(len(values))
-    return np.argsort(pc.array_sort_indices(values).to_numpy())

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from skip_pipeline import schema
 from skip_pipeline.errors import BadInputError
 from skip_pipeline.raw.csv_file import read_csv
-from skip_pipeline.raw.diagnosis import ROWS, rows_text
+from skip_pipeline.raw.diagnosis import ROWS, rows_text, shown_value
 from skip_pipeline.raw.text_columns import dictionary_text, take_rows
 
 TRACK_FEATURES: Final = dictionary_text(schema.TRACK_FEATURES, plain=(schema.TRACK_ID,))
@@ -26,7 +26,7 @@ def read_track_features(paths: Sequence[Path]) -> pa.Table:
     A track's row number in it is the track's ordinal code.
 
     Raises:
-        MissingInputError, BadInputError: see ``raw_csv.read_csv``; an empty id; a track listed twice.
+        MissingInputError, BadInputError: see ``csv_file.read_csv``; an empty id; a track listed twice.
     """
     tables = [read_csv(path, TRACK_FEATURES, {}, ids=(schema.TRACK_ID,), remedy=ROWS) for path in paths]
     everything = pa.concat_tables(tables).unify_dictionaries().combine_chunks()
@@ -42,7 +42,7 @@ def read_track_features(paths: Sequence[Path]) -> pa.Table:
 
 
 def _listed_twice(paths: Sequence[Path], tables: Sequence[pa.Table], repeated: pa.Array) -> str:
-    name = repeated[0]
+    name = repeated[0].as_py()
     places = []
     for path, table in zip(paths, tables, strict=True):
         rows = np.flatnonzero(pc.equal(table[schema.TRACK_ID], name).to_numpy())
@@ -51,6 +51,6 @@ def _listed_twice(paths: Sequence[Path], tables: Sequence[pa.Table], repeated: p
     others = len(pc.unique(repeated)) - 1
     more = f", and {others} other track{'' if others == 1 else 's'}" if others else ""
     return (
-        f"column {schema.TRACK_ID} lists {name.as_py()!r} more than once ({'; '.join(places)}){more}; "
+        f"column {schema.TRACK_ID} lists {shown_value(name)} more than once ({'; '.join(places)}){more}; "
         "expected each track once. Remove the repeated rows"
     )

@@ -9,13 +9,13 @@ from typing import Final
 import pyarrow as pa
 
 from skip_pipeline import schema
+from skip_pipeline.code_version import code_version
 from skip_pipeline.raw.folder import data_source, shard_name
 from skip_pipeline.serving.logs import PREHISTORY, LogPair, log_pairs, read_log_pair
 from skip_pipeline.serving.model import Scores, ServedModel
 from skip_pipeline.serving.model_folder import load, read_description
 from skip_pipeline.serving.sessions import Sessions
 from skip_pipeline.settings import DataSource
-from skip_pipeline.stages.code_version import stages_version
 from skip_pipeline.storage import (
     Apply,
     Made,
@@ -90,7 +90,7 @@ def skip_predictions(
     pairs = log_pairs(raw)
     logs = identify([pair.prehistory for pair in pairs], {}, apply)
     asked = identify([pair.input for pair in pairs], {}, apply)
-    decisive = digest_of(stages_version(), described.fingerprint, model_version)
+    decisive = digest_of(code_version(__name__), described.fingerprint, model_version)
     with publish(folder, stage=STAGE, data_source=source, started=started) as staging:
         make = partial(score_pair, model=model, model_version=model_version, data_source=source)
         jobs = [

@@ -22,11 +22,11 @@ from skip_pipeline import schema
 from skip_pipeline.bundles.records import (
     CATEGORIES,
     FLAGS,
+    ROW,
     SEEKS,
     SHUFFLE,
-    UNKNOWN,
-    circumstances_of,
-    flags_of,
+    indicators,
+    pack,
 )
 from skip_pipeline.errors import BadInputError, BrokenSessionError, MissingInputError
 from skip_pipeline.raw.csv_file import read_csv
@@ -34,7 +34,7 @@ from skip_pipeline.raw.diagnosis import WHOLE_SESSIONS, rows_text, shown_value
 from skip_pipeline.raw.folder import csv_files
 from skip_pipeline.raw.session_log import order_session_log, read_session_log, session_starts
 from skip_pipeline.raw.text_columns import DICTIONARY, codes_of, dictionary_of
-from skip_pipeline.serving.sessions import ROW, Sessions
+from skip_pipeline.serving.sessions import Sessions
 from skip_pipeline.settings import TEST_SET
 
 PREHISTORY: Final = "log_prehistory_"
@@ -143,7 +143,7 @@ def _read_parquet_log(path: Path) -> pa.Table:
             expected = "a value" if low is None else f"a whole number from {low} to {high}"
             raise BadInputError(
                 f"{path}: column {name} is not {expected} in {rows_text(rows, log[name])}; "
-                f"{WHOLE_SESSIONS.correct}"
+                f"correct {WHOLE_SESSIONS}"
             )
     return log
 
@@ -251,13 +251,12 @@ def _records(rows: pa.Table, tracks: np.ndarray) -> np.ndarray:
     records = np.zeros(rows.num_rows, ROW)
     records["track"] = tracks
     bits = {name: rows[name].cast(pa.uint8()).to_numpy() for name in (*FLAGS, SHUFFLE)}
-    records["flags"] = flags_of(bits)
     for name in SEEKS:
         records[name] = rows[name].to_numpy()
     codes = {}
     for name in CATEGORIES:
         text = dictionary_of(rows[name])
         levels = pc.index_in(text.dictionary, value_set=pa.array(schema.LEVELS[name]))
-        codes[name] = levels.fill_null(UNKNOWN[name]).to_numpy()[codes_of(text)]
-    records["circumstances"] = circumstances_of(bits[SHUFFLE], codes)
+        codes[name] = levels.fill_null(-1).to_numpy()[codes_of(text)]
+    records["binary"] = pack(bits | indicators(codes))
     return records

@@ -63,7 +63,7 @@ def pack(
             f"{len(matrix)}; materialize encoded_table and all that follows it again"
         )
     write_array(folder / TRACKS, matrix)
-    write_array(folder / NEUTRAL_TRACK, neutral_track(matrix, parts))
+    write_array(folder / NEUTRAL_TRACK, neutral_track(matrix, parts["train"]))
     write_array(folder / TRACK_IDS, ids)
     scaled = read_manifest(layout.scaled, made_by="scaled_table")
     write_json(folder / SCALER_FILE, Scaler.from_json(read_json(scaled.path(SCALER_FILE))).to_json())

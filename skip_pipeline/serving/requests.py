@@ -31,15 +31,15 @@ from skip_pipeline import schema
 from skip_pipeline.bundles.records import (
     CATEGORIES,
     FLAGS,
+    ROW,
     SEEKS,
     SHUFFLE,
-    UNKNOWN,
-    circumstances_of,
-    flags_of,
+    indicators,
+    pack,
 )
 from skip_pipeline.errors import BadInputError
 from skip_pipeline.raw.diagnosis import shown_value
-from skip_pipeline.serving.sessions import LEVEL_CODES, ROW, Sessions
+from skip_pipeline.serving.sessions import LEVEL_CODES, Sessions
 
 USED: Final = (schema.POSITION, schema.LOG_TRACK_ID, *FLAGS, SHUFFLE, *SEEKS, *CATEGORIES)
 """Columns of a log row that reach the network."""
@@ -373,14 +373,10 @@ def arrays_of(requested: Sequence[Session]) -> Sessions:
     """Validated sessions as arrays."""
     rows = [row for session in requested for row in session.history]
     columns = {name: np.array([row[name] for row in rows], np.int64) for name in (*FLAGS, SHUFFLE, *SEEKS)}
-    codes = {
-        name: np.array([LEVEL_CODES[name].get(row[name], UNKNOWN[name]) for row in rows], np.uint16)
-        for name in CATEGORIES
-    }
+    codes = {name: np.array([LEVEL_CODES[name].get(row[name], -1) for row in rows]) for name in CATEGORIES}
     records = np.zeros(len(rows), ROW)
     records["track"] = np.arange(len(rows))
-    records["flags"] = flags_of(columns)
-    records["circumstances"] = circumstances_of(columns[SHUFFLE], codes)
+    records["binary"] = pack(columns | indicators(codes))
     for name in SEEKS:
         records[name] = columns[name]
     lengths = [session.history[0].get(schema.LENGTH) or schema.MAX_SESSION_LENGTH for session in requested]

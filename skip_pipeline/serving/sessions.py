@@ -14,26 +14,13 @@ from typing import Any, Final
 import numpy as np
 
 from skip_pipeline import schema
-from skip_pipeline.bundles.decode import DECODERS
-from skip_pipeline.bundles.records import (
-    CATEGORIES,
-    SESSION,
-    UNKNOWN,
-    WIDEST_ROW,
-    circumstances,
-    padding_record,
-)
-
-ROW: Final = WIDEST_ROW
-"""Record of one earlier track; wide enough for any number of tracks and seeks."""
-
-_PADDING: Final = padding_record(ROW)
-_LENGTH: Final = schema.SESSION_LOG_BRANCH.index(schema.LENGTH)
+from skip_pipeline.bundles.decode import Steps, decode, padding_of
+from skip_pipeline.bundles.records import CATEGORIES, ROW, level_codes
 
 LEVEL_CODES: Final[Mapping[str, Mapping[str, int]]] = {
     name: {level: code for code, level in enumerate(schema.LEVELS[name])} for name in CATEGORIES
 }
-"""Code of each level of a row's categories; the code of any other level is ``UNKNOWN``."""
+"""Code of each level of a row's categories; any other level is unknown."""
 
 
 @dataclass(frozen=True)
@@ -80,8 +67,7 @@ class Sessions:
     @property
     def unknown_levels(self) -> int:
         """Number of values outside the vocabulary; all their indicators are zero, as in training."""
-        codes = circumstances(self.rows)
-        return sum(int(np.count_nonzero(codes[name] == UNKNOWN[name])) for name in CATEGORIES)
+        return sum(int(np.sum(level_codes(self.rows, n) == len(schema.LEVELS[n]))) for n in CATEGORIES)
 
 
 def branches(
@@ -99,24 +85,19 @@ def branches(
     rows = sessions.rows[slice(*sessions.bounds[[own.start, own.stop]])]
     last = track_rows[sessions.next_track[own]]
     played = track_rows[rows["track"]]
-    records = np.zeros(len(earlier), SESSION)
-    records["length"] = earlier + 1
-    records["last_track"] = np.maximum(last, 0)
-    padding = np.arange(schema.STEPS) < (schema.STEPS - earlier)[:, None]
-    steps = np.full(padding.shape, _PADDING, ROW)
+    padding = padding_of(earlier)
     resolved = rows.copy()
     resolved["track"] = np.maximum(played, 0)
-    steps[~padding] = resolved  # in the order of sessions and positions, as the rows are
+    padded = np.zeros(padding.shape, ROW)
+    padded[~padding] = resolved  # in the order of sessions and positions
+    steps = Steps(padded, padding, sessions.length[own], np.maximum(last, 0))
     made = {}
     for name, shape in schema.BRANCH_SHAPES.items():
         made[name] = np.empty((len(earlier), *shape), np.float32)
-        DECODERS[name](tracks, records, steps, padding, made[name])
+        decode(name, steps, tracks, made[name])
     if (played < 0).any():
         unknown = np.zeros(padding.shape, bool)
         unknown[~padding] = played < 0
         made["previous_tracks"][unknown] = neutral
     made["last_track"][last < 0] = neutral
-    # The decoder derives the positions from a length that ends with the next track, and writes this length
-    # into its column. The true length may be greater.
-    made["session_log"][:, :, _LENGTH] = sessions.length[own, None] * ~padding
     return made

@@ -93,9 +93,9 @@ def neutral_track(matrix: np.ndarray, parts: Sequence[Part]) -> np.ndarray:
 
     Args:
         matrix: float32 (tracks, 31).
-        parts: of the bundles that the network was trained on.
+        parts: the sessions that the network was trained on.
     """
-    counts = plays([part.of_split("train") for part in parts], len(matrix))
+    counts = plays(parts, len(matrix))
     played = np.flatnonzero(counts)
     weights = counts[played] / counts.sum()
     total = np.zeros(matrix.shape[1])

@@ -1,45 +1,38 @@
-"""The model's inputs, written small: one part per shard, and one matrix of scaled tracks for all of them.
+"""From one shard's scaled table to its share of the bundles: records of sessions and of earlier tracks.
 
-``bundles.parts`` says what the files hold, ``bundles.gather`` how float32 inputs come from them. Sequences
-are padded in front, so that step t is the same track in every branch and the last step is always the track
-before the predicted one. Of the predicted position only its track and the label get in.
+``bundles.parts`` describes the files. Of the predicted position only its track and the label are taken.
 """
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from skip_pipeline import schema
 from skip_pipeline.bundles.gather import open_bundles
-from skip_pipeline.bundles.parts import PART_FILES, Part, PartRecord
+from skip_pipeline.bundles.parts import PART_FILES, Part, open_tracks, write_part
 from skip_pipeline.bundles.records import (
+    BINARY,
     CATEGORIES,
-    FLAGS,
-    SEEK_TYPES,
     SEEKS,
-    SESSION,
-    SHUFFLE,
-    TRACK_TYPES,
-    UNKNOWN,
-    circumstances_of,
-    flags_of,
-    row_type,
-    smallest,
+    pack,
+    row_record,
+    session_record,
+    track_type,
 )
 from skip_pipeline.errors import ContractError
-from skip_pipeline.locations import make_folder
-from skip_pipeline.settings import EXAMPLES_SHOWN
-from skip_pipeline.storage import Manifest, write_array
+from skip_pipeline.settings import EXAMPLES_SHOWN, SESSIONS_FOLDER
+from skip_pipeline.storage import Made, Manifest, read_table
 
 _ROWS_AT_ONCE: Final = 8_192  # compared with the track matrix in 1 MB, which a core's own cache holds
 
-
-# --- Parts ----------------------------------------------------------------------------------------------
+_SCALED_AGAIN: Final = "materialize scaled_table again"
+_TABLES_AGAIN: Final = "Materialize merged_table, encoded_table and scaled_table again"
 
 
 def bundle_shard(
@@ -49,72 +42,95 @@ def bundle_shard(
     *,
     track_rows: pa.ChunkedArray | np.ndarray,
     tracks: np.ndarray,
-) -> Part:
-    """Arrange one shard as a part of a bundle.
+) -> dict[str, Part]:
+    """Arrange one shard as a part of each split.
 
     Args:
-        name: of the part.
+        name: of the shard.
         scaled: 69 columns (``schema.SCALED``), rows ordered by session code and position.
         sessions: the shard's ``schema.SESSIONS``, one row per session code.
-        track_rows: int32 (rows,), row of the track matrix for each row of ``scaled``: the encoded table's
+        track_rows: int (rows,), row of the track matrix for each row of ``scaled``: the encoded table's
             ``track_id_clean``.
-        tracks: float32 (tracks, 31), ``track_matrix``.
+        tracks: float32 (tracks, 31), the track matrix.
 
     Raises:
         ContractError: positions do not run from 1 to the length, a flag or indicator is neither 0 nor 1, a
-            count is negative, or a row's scaled features are not those of its track.
+            row has two levels of a category, a count is negative, or a row's scaled features are not those
+            of its track.
     """
-    track_of = np.asarray(track_rows).astype(np.int64)
-    starts, lengths = _sessions_of(name, scaled, sessions.num_rows)
+    track_of = np.asarray(track_rows)
+    lengths = _lengths(name, scaled, sessions.num_rows)
     _check_tracks(name, scaled, track_of, tracks)
-    last = starts + lengths - 1
-    earlier = np.ones(scaled.num_rows, bool)
-    earlier[last] = False
-    split = pc.index_in(sessions["split"].cast(pa.string()), pa.array(schema.SPLITS)).to_numpy()
-    order = np.argsort(split, kind="stable")
-
-    records = np.zeros(len(order), SESSION)
-    records["first_row"] = (starts - np.arange(len(starts)))[order]
-    records["length"] = lengths[order]
-    records["last_track"] = track_of[last][order]
-    records["split"] = split[order]
-    records[schema.LABEL] = _flag(name, scaled, schema.LABEL)[last][order]
-    ids = sessions[schema.SESSION_ID].cast(pa.binary()).to_numpy()[order].astype("S")
-    return Part(name, records, ids, _rows(name, scaled, track_of, len(tracks))[earlier], len(tracks))
-
-
-def write_part(bundles_dir: Path, part: Part) -> PartRecord:
-    """Write a part's three files. It is in the bundle once ``write_parts`` has been given its record."""
-    folder = bundles_dir / part.name
-    make_folder(folder)
-    for file, array in zip(PART_FILES, (part.sessions, part.rows, part.ids), strict=True):
-        write_array(folder / file, array)
-    return part.record
+    rows = _rows(name, scaled, track_of, track_type(len(tracks)))
+    last = np.cumsum(lengths) - 1
+    records = np.empty(len(lengths), session_record(track_type(len(tracks))))
+    records["last_track"] = track_of[last]
+    records["length"] = lengths
+    records[schema.LABEL] = scaled[schema.LABEL].to_numpy()[last]
+    ids = sessions[schema.SESSION_ID].cast(pa.binary()).to_numpy().astype("S")
+    splits = sessions["split"].to_numpy()
+    parts = {}
+    for split in schema.SPLITS:
+        own = splits == split
+        earlier = np.repeat(own, lengths)
+        earlier[last] = False
+        parts[split] = Part(name, records[own], rows[earlier], ids[own], len(tracks))
+    return parts
 
 
-def _sessions_of(name: str, scaled: pa.Table, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """First row and length of each session, int64 (n,)."""
+def make_part(shard: str, scaled: Manifest, encoded: Manifest, *, matrix: Path, out: Path) -> Made:
+    """Make the part of one scaled shard.
+
+    Args:
+        shard: its name.
+        scaled: the scaled table.
+        encoded: the encoded table, which holds each row's track.
+        matrix: the track matrix.
+        out: folder that gets the part, whose record (``parts.record_from_json``) is the summary.
+
+    Raises:
+        ContractError, MissingInputError: see ``bundle_shard`` and ``storage.read_table``.
+    """
+    codes = read_table(encoded.path(shard), schema.ENCODED, columns=[schema.LOG_TRACK_ID])
+    parts = bundle_shard(
+        Path(shard).stem,
+        read_table(scaled.path(shard), schema.SCALED),
+        read_table(scaled.path(f"{SESSIONS_FOLDER}/{shard}"), schema.SESSIONS),
+        track_rows=codes[schema.LOG_TRACK_ID],
+        tracks=_matrix(matrix),
+    )
+    record = write_part(out, parts)
+    return Made(tuple(f"{record.name}/{name}" for name in PART_FILES), asdict(record))
+
+
+@lru_cache(maxsize=1)
+def _matrix(path: Path) -> np.ndarray:
+    """The track matrix, opened once for all shards that a process works on."""
+    return open_tracks(path)
+
+
+def _lengths(name: str, scaled: pa.Table, n: int) -> np.ndarray:
+    """Rows of each session, int64 (n,)."""
     codes = scaled[schema.SESSION_ID].to_numpy()
     counts = np.bincount(codes, minlength=n)
-    starts = np.cumsum(counts) - counts
+    first = np.repeat(np.cumsum(counts) - counts, counts)
     positions, lengths = (scaled[c].to_numpy().astype(np.int64) for c in (schema.POSITION, schema.LENGTH))
-    wrong = len(counts) != n or not (
+    in_order = len(counts) == n and (
         np.array_equal(codes, np.repeat(np.arange(n), counts))
-        and np.array_equal(positions, np.arange(len(codes)) - np.repeat(starts, counts) + 1)
+        and np.array_equal(positions, np.arange(len(codes)) - first + 1)
         and np.array_equal(lengths, np.repeat(counts, counts))
         and np.all((counts >= schema.MIN_SESSION_LENGTH) & (counts <= schema.MAX_SESSION_LENGTH))
     )
-    if wrong:
+    if not in_order:
         raise ContractError(
             f"{name}: the rows of its {n} sessions do not lie one session after another, positions 1 to the "
-            f"session's length, {schema.MIN_SESSION_LENGTH} to {schema.MAX_SESSION_LENGTH}; "
-            "materialize scaled_table again"
+            f"session's length, {schema.MIN_SESSION_LENGTH} to {schema.MAX_SESSION_LENGTH}; {_SCALED_AGAIN}"
         )
-    return starts, counts
+    return counts
 
 
 def _check_tracks(name: str, scaled: pa.Table, track_of: np.ndarray, tracks: np.ndarray) -> None:
-    """Refuse rows whose features are not bit for bit those of their track, which a bundle keeps instead."""
+    """Refuse rows whose features are not bit for bit those of their track, which the bundle keeps instead."""
     if len(track_of) != scaled.num_rows or np.any((track_of < 0) | (track_of >= len(tracks))):
         raise ContractError(
             f"{name}: {scaled.num_rows} rows play {len(track_of)} tracks, numbers up to "
@@ -125,88 +141,56 @@ def _check_tracks(name: str, scaled: pa.Table, track_of: np.ndarray, tracks: np.
         own = slice(start, start + _ROWS_AT_ONCE)
         expected = tracks.take(track_of[own], axis=0).view(np.uint32)
         for i, column in enumerate(schema.TRACK_BRANCH):
-            wrong = features[i][own].view(np.uint32) != expected[:, i]
-            if wrong.any():
-                differs = np.flatnonzero(wrong)
-                shown = (differs[:EXAMPLES_SHOWN] + start).tolist()
+            wrong = np.flatnonzero(features[i][own].view(np.uint32) != expected[:, i])
+            if len(wrong):
                 raise ContractError(
-                    f"{name}: {column} is not that of the row's track in {len(differs)} of "
-                    f"{len(wrong)} rows, first {shown}; expected equal values bit for bit. {_TABLES_AGAIN}"
+                    f"{name}: {column} is not that of the row's track in {len(wrong)} of {len(expected)} "
+                    f"rows, first {(wrong[:EXAMPLES_SHOWN] + start).tolist()}; expected equal values bit for "
+                    f"bit. {_TABLES_AGAIN}"
                 )
 
 
-_TABLES_AGAIN: Final = "Materialize merged_table, encoded_table and scaled_table again"
-
-
-def _rows(name: str, scaled: pa.Table, track_of: np.ndarray, tracks: int) -> np.ndarray:
-    """A record per row, in the smallest type that holds all tracks and seeks."""
+def _rows(name: str, scaled: pa.Table, track_of: np.ndarray, track: np.dtype) -> np.ndarray:
+    """A record per row, with the smallest type that holds the counts of seeks."""
     seeks = {column: scaled[column].to_numpy() for column in SEEKS}
-    for column, values in seeks.items():
-        if values.min(initial=0) < 0:
+    binary = {column: scaled[column].to_numpy() for column in BINARY}
+    for column, values in (seeks | binary).items():
+        # Read as unsigned, a negative number is a large one.
+        wrong = values < 0 if column in SEEKS else values.view(np.uint8) > 1
+        if wrong.any():
+            row = int(wrong.argmax())
+            expected = "counts from 0" if column in SEEKS else "0 or 1"
             raise ContractError(
-                f"{name}: {column} is {values.min()} in row {values.argmin()}, expected counts from 0; "
-                "materialize scaled_table again"
+                f"{name}: {column} is {values[row]} in row {row}, expected {expected}; {_SCALED_AGAIN}"
+            )
+    for category in CATEGORIES:
+        levels = np.sum([binary[column] for column in schema.indicators(category)], axis=0)
+        if levels.max(initial=0) > 1:
+            row = int(levels.argmax())
+            raise ContractError(
+                f"{name}: row {row} has {levels[row]} levels of {category}, expected at most one; "
+                f"{_SCALED_AGAIN}"
             )
     most = max(int(values.max(initial=0)) for values in seeks.values())
-    rows = np.zeros(
-        scaled.num_rows, row_type(smallest(SEEK_TYPES, most), smallest(TRACK_TYPES, max(0, tracks - 1)))
-    )
+    rows = np.empty(scaled.num_rows, row_record(track, np.min_scalar_type(most)))
     rows["track"] = track_of
-    rows["flags"] = flags_of({column: _flag(name, scaled, column) for column in FLAGS})
-    rows["circumstances"] = circumstances_of(
-        _flag(name, scaled, SHUFFLE), {column: _level_codes(name, scaled, column) for column in CATEGORIES}
-    )
+    rows["binary"] = pack(binary)
     for column, values in seeks.items():
         rows[column] = values
     return rows
 
 
-def _flag(name: str, scaled: pa.Table, column: str) -> np.ndarray:
-    """A column of zeros and ones as uint8."""
-    values = scaled[column].to_numpy()
-    flags = np.asarray(values.view(np.uint8))  # a negative number becomes a large one
-    if flags.max(initial=0) > 1:
-        row = int(np.flatnonzero(flags > 1)[0])
-        raise ContractError(
-            f"{name}: {column} is {values[row]} in row {row}, expected 0 or 1; materialize scaled_table again"
-        )
-    return flags
-
-
-def _level_codes(name: str, scaled: pa.Table, category: str) -> np.ndarray:
-    """Index of each row's level in the vocabulary, ``UNKNOWN`` where no indicator is 1: uint8 (rows,)."""
-    codes = np.zeros(scaled.num_rows, np.uint8)
-    levels = np.zeros(scaled.num_rows, np.uint8)
-    for code, column in enumerate(schema.indicators(category)):
-        values = _flag(name, scaled, column)
-        codes += values * np.uint8(code)
-        levels += values
-    codes[levels == 0] = UNKNOWN[category]
-    if levels.max(initial=0) > 1:
-        row = int(levels.argmax())
-        raise ContractError(
-            f"{name}: row {row} has {levels[row]} levels of {category}, expected at most one; "
-            "materialize scaled_table again"
-        )
-    return codes
-
-
-# --- What a person would rather look at ----------------------------------------------------------------
+# --- What charts show of a bundle -----------------------------------------------------------------------
 
 
 def class_balance(bundles: Path | Manifest) -> dict[str, tuple[int, int]]:
     """Per split, how many last tracks were skipped and how many were not."""
-    balance = {}
-    for split, bundle in open_bundles(bundles).items():
-        not_skipped = sum(int(np.count_nonzero(part.sessions[schema.LABEL])) for part in bundle.parts)
-        balance[split] = (bundle.sessions - not_skipped, not_skipped)
-    return balance
+    labels = {split: bundle.not_skipped for split, bundle in open_bundles(bundles).items()}
+    return {split: (int(np.sum(of == 0)), int(np.sum(of == 1))) for split, of in labels.items()}
 
 
 def session_lengths(bundles: Path | Manifest) -> dict[int, int]:
     """Sessions of all splits by length."""
-    counts = np.zeros(schema.MAX_SESSION_LENGTH + 1, np.int64)
-    for bundle in open_bundles(bundles).values():
-        for part in bundle.parts:
-            counts += np.bincount(part.sessions["length"], minlength=len(counts))
-    return {int(length): int(counts[length]) for length in np.flatnonzero(counts)}
+    parts = [part for bundle in open_bundles(bundles).values() for part in bundle.parts]
+    lengths, counts = np.unique_counts(np.concatenate([part.sessions["length"] for part in parts]))
+    return dict(zip(lengths.tolist(), counts.tolist(), strict=True))

@@ -1,11 +1,12 @@
-"""Numbers for words: categories as 0/1 indicators, ids as ordinal codes, booleans as 0/1; 69 columns.
+"""Encoding: categories as 0/1 indicators, ids as ordinal codes, booleans as 0/1; 69 columns.
 
-Also where sessions are told apart for good: each one's split is fixed here, by a hash of its id.
+A hash of each session's id decides its split here, for good.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -13,8 +14,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from skip_pipeline import schema
-from skip_pipeline.raw.text_columns import codes_of, dictionary_of
-from skip_pipeline.settings import SPLIT_HASH_KEY, SPLIT_SHARES
+from skip_pipeline.raw.oddities import unknown_levels
+from skip_pipeline.raw.text_columns import codes_of, dictionary_of, text_of
+from skip_pipeline.settings import SESSIONS_FOLDER, SPLIT_HASH_KEY, SPLIT_SHARES, DataSource
+from skip_pipeline.stages.track_table import track_columns
+from skip_pipeline.storage import Made, Manifest, read_table, write_table
 
 _HASH_RANGE: Final = 2.0**64
 
@@ -90,3 +94,51 @@ def _indicators(values: pa.ChunkedArray, column: str) -> dict[str, pa.Array]:
     return {
         name: pa.array((codes == code).view(np.int8)) for code, name in enumerate(schema.indicators(column))
     }
+
+
+def feature_range(encoded: pa.Table, sessions: pa.Table) -> dict[str, Any] | None:
+    """Smallest and largest value of each scaled feature over one shard's rows of training sessions.
+
+    Args:
+        encoded: 69 columns (``schema.ENCODED``).
+        sessions: the shard's ``schema.SESSIONS``, one row per session code.
+
+    Returns:
+        ``low`` and ``high``, floats in the order of ``schema.SCALED_FEATURES``, as JSON values; None where no
+        session is for training.
+    """
+    training = sessions["split"].to_numpy() == "train"
+    rows = training[encoded[schema.SESSION_ID].to_numpy()]
+    if not rows.any():
+        return None
+    values = [encoded[name].to_numpy()[rows] for name in schema.SCALED_FEATURES]
+    return {"low": [float(of.min()) for of in values], "high": [float(of.max()) for of in values]}
+
+
+# --- One shard ------------------------------------------------------------------------------------------
+
+
+def encode_shard(shard: str, merged: Manifest, *, tracks: Path, out: Path, data_source: DataSource) -> Made:
+    """Encode one merged shard, list its sessions, and take the range of its features in training.
+
+    Args:
+        shard: its name.
+        merged: the merged table.
+        tracks: the track table, sorted by id.
+        out: folder that gets the shard and its sessions.
+    """
+    columns = [name for name in schema.MERGED.names if name != schema.DATE]
+    text = text_of(schema.MERGED)
+    table = read_table(merged.path(shard), schema.MERGED, columns=columns, dictionaries=text)
+    encoded = encode(table, track_columns(tracks, schema.TRACK_ID)[schema.TRACK_ID])
+    own_sessions = sessions(table)
+    write_table(encoded, out / shard, schema.ENCODED, data_source=data_source)
+    (out / SESSIONS_FOLDER).mkdir()
+    write_table(own_sessions, out / SESSIONS_FOLDER / shard, schema.SESSIONS, data_source=data_source)
+    unknown = sum(sum(counts.values()) for counts in unknown_levels(table).values())
+    summary = {
+        "rows": encoded.num_rows,
+        "values_of_unknown_level": unknown,
+        "training_range": feature_range(encoded, own_sessions),
+    }
+    return Made((shard, f"{SESSIONS_FOLDER}/{shard}"), summary)

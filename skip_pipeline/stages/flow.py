@@ -1,7 +1,8 @@
 """The stages from raw files to tensors: which shards there are, what decides each, and how they add up.
 
-Each function makes one stage of a data directory whole and publishes it. What happens to a single shard is
-in ``shard_work``; where that happens is the caller's choice (``Apply``), and so is who is told about it.
+Each function makes one stage of a data directory whole and publishes it. A shard is made again only if the
+digest of its inputs has changed: the files it is made from, and the code that makes it. What happens to a
+single shard is in the module of the stage; ``apply`` decides where that happens.
 """
 
 from __future__ import annotations
@@ -16,13 +17,14 @@ from typing import Any, Final
 
 from skip_pipeline import schema
 from skip_pipeline.bundles.parts import TRACKS, record_from_json, write_parts
+from skip_pipeline.code_version import code_version
 from skip_pipeline.errors import ContractError, MissingInputError
 from skip_pipeline.raw import folder as raw_folder
 from skip_pipeline.raw.session_log import SessionLogSummary, combine
 from skip_pipeline.settings import SCALER_FILE, TRACK_TABLE, DataLayout
-from skip_pipeline.stages import shards as shard_work
-from skip_pipeline.stages.code_version import stages_version
-from skip_pipeline.stages.contracts import Finding
+from skip_pipeline.stages import bundle, encode, ingest, merge, scale, track_matrix, track_table
+from skip_pipeline.stages.findings import Finding
+from skip_pipeline.stages.shards import hashes_file, summary_of, table_file
 from skip_pipeline.storage import (
     Apply,
     Delivered,
@@ -41,7 +43,9 @@ from skip_pipeline.storage import (
     write_json,
 )
 
-_DELIVERED: Final = "delivered"  # in the summaries' manifests: each raw file as it was found
+# Details of manifests.
+_DELIVERED: Final = "delivered"  # of the summaries: each raw file as it was found
+_TRACK_TABLES: Final = "track_tables"  # of the merged table: see _track_tables
 
 
 # --- Delivered files ----------------------------------------------------------------------------------
@@ -57,7 +61,7 @@ class SessionLogs:
 
 
 def session_logs(layout: DataLayout, *, apply: Apply = in_turn, started: float | None = None) -> SessionLogs:
-    """Judge every session log; one that has been judged as it is now is not read again.
+    """Judge every session log that is new or has changed.
 
     Raises:
         MissingInputError, BadInputError, BrokenSessionError: see ``raw.session_log.load_session_log`` and
@@ -65,20 +69,21 @@ def session_logs(layout: DataLayout, *, apply: Apply = in_turn, started: float |
     """
     paths = raw_folder.find_session_logs(layout.raw)
     folder = layout.session_log_summaries
-    delivered = identify(paths, _known(folder), apply)
+    delivered = _identified(paths, folder, apply)
     source = raw_folder.data_source(layout.raw)
     with publish(folder, stage="session_logs", data_source=source, started=started) as staging:
-        judge = partial(shard_work.judge_log, among=paths, today=_today())
-        made = staging.make_shards(_jobs(judge, paths, delivered, stages_version()), apply)
+        make = partial(ingest.judge_log, among=paths, today=_today())
+        decided = _decided(ingest.__name__, paths, delivered)
+        made = staging.make_shards(_log_jobs(make, paths, decided), apply)
         summary = _combined(paths, made, staging)
         staging.rows = summary.rows
         staging.details |= {_DELIVERED: [file.to_json() for file in delivered], "sessions": summary.sessions}
-    return SessionLogs(tuple(file.record for file in delivered), summary, staging)
+    return SessionLogs(_records(delivered), summary, staging)
 
 
 @dataclass(frozen=True)
 class TrackFeatures:
-    """The track features as delivered: files, what they say of their contract, and how that was published."""
+    """The track features as delivered: files, findings on their contract, and how these were published."""
 
     files: tuple[FileRecord, ...]
     findings: tuple[Finding, ...]
@@ -88,53 +93,42 @@ class TrackFeatures:
 def track_features(
     layout: DataLayout, *, apply: Apply = in_turn, started: float | None = None
 ) -> TrackFeatures:
-    """Judge all track features together; files that have been judged as they are now are not read again.
+    """Judge all track features together, if a file is new or has changed.
 
     Raises:
         MissingInputError, BadInputError: see ``raw.track_features.read_track_features``.
     """
     paths = raw_folder.find_track_features(layout.raw)
     folder = layout.track_feature_summaries
-    delivered = identify(paths, _known(folder), apply)
-    records = tuple(file.record for file in delivered)
+    delivered = _identified(paths, folder, apply)
     source = raw_folder.data_source(layout.raw)
     with publish(folder, stage="track_features", data_source=source, started=started) as staging:
-        judge = partial(shard_work.judge_tracks, paths)
-        inputs = digest_of(stages_version(), fingerprint(records))
-        made = staging.make_shards([ShardJob(TRACK_TABLE, inputs, judge)])[TRACK_TABLE]
+        inputs = digest_of(code_version(ingest.__name__), fingerprint(_records(delivered)))
+        made = _make_one(staging, TRACK_TABLE, inputs, partial(ingest.judge_tracks, paths))
         staging.rows = made["rows"]
         staging.details[_DELIVERED] = [file.to_json() for file in delivered]
-    return TrackFeatures(records, tuple(Finding(**finding) for finding in made["findings"]), staging)
-
-
-def _jobs(
-    make: Callable[..., Made], paths: Sequence[Path], files: Sequence[Delivered], inputs: str
-) -> list[ShardJob]:
-    """A shard for each session log, decided by the log's contents and by ``inputs``."""
-    return [
-        ShardJob(shard_work.table_file(path), digest_of(inputs, file.record.sha256), partial(make, path))
-        for path, file in zip(paths, files, strict=True)
-    ]
-
-
-def _known(folder: Path) -> dict[str, Delivered]:
-    """Raw files by name as they were when they were judged; none where nothing has been."""
-    try:
-        files = read_manifest(folder, made_by="session_logs").details[_DELIVERED]
-    except (MissingInputError, ContractError, KeyError):
-        return {}
-    return {file["record"]["name"]: Delivered.from_json(file) for file in files}
-
-
-def _combined(
-    paths: Sequence[Path], made: Mapping[str, Mapping[str, Any]], staging: Staging
-) -> SessionLogSummary:
-    return combine(
-        {
-            path: shard_work.summary_of(summary, staging.find(shard_work.hashes_file(shard)))
-            for path, (shard, summary) in zip(paths, made.items(), strict=True)
-        }
+    return TrackFeatures(
+        _records(delivered), tuple(Finding(**finding) for finding in made["findings"]), staging
     )
+
+
+def _identified(paths: Sequence[Path], summaries: Path, apply: Apply) -> tuple[Delivered, ...]:
+    """Size and digest of raw files; those that are as they were when they were judged are not read again."""
+    judged = _earlier(summaries)
+    known = judged.details.get(_DELIVERED, []) if judged else []
+    return identify(paths, {file["record"]["name"]: Delivered.from_json(file) for file in known}, apply)
+
+
+def _earlier(folder: Path) -> Manifest | None:
+    """What a folder holds; None where that is nothing, or not readable."""
+    try:
+        return read_manifest(folder, made_by="an earlier run")
+    except (MissingInputError, ContractError):
+        return None
+
+
+def _records(delivered: Iterable[Delivered]) -> tuple[FileRecord, ...]:
+    return tuple(file.record for file in delivered)
 
 
 def _today() -> dt.date:
@@ -157,38 +151,106 @@ class MergedTable:
 def merged_table(layout: DataLayout, *, apply: Apply = in_turn, started: float | None = None) -> MergedTable:
     """Every log row with the features of its track, and the track table.
 
+    New track files make those shards again that play a track which they change.
+
     Raises:
-        MissingInputError, BadInputError, BrokenSessionError: see ``shard_work.merge_shard`` and
+        MissingInputError, BadInputError, BrokenSessionError: see ``merge.merge_shard`` and
             ``raw.session_log.combine``.
     """
     paths = raw_folder.find_session_logs(layout.raw)
     track_paths = raw_folder.find_track_features(layout.raw)
-    logs = identify(paths, _known(layout.session_log_summaries), apply)
-    track_files = identify(track_paths, _known(layout.track_feature_summaries), apply)
+    logs = _identified(paths, layout.session_log_summaries, apply)
+    track_files = _records(_identified(track_paths, layout.track_feature_summaries, apply))
     source = raw_folder.data_source(layout.raw)
     with publish(layout.merged, stage="merged_table", data_source=source, started=started) as staging:
-        inputs = digest_of(stages_version(), fingerprint(tuple(file.record for file in track_files)))
-        make_tracks = partial(shard_work.track_table, track_paths, data_source=source)
-        tracks = staging.make_shards([ShardJob(TRACK_TABLE, inputs, make_tracks)])[TRACK_TABLE]
+        current = digest_of(code_version(ingest.__name__), fingerprint(track_files))
+        make_tracks = partial(ingest.track_table, track_paths, data_source=source)
+        tracks = _make_one(staging, TRACK_TABLE, current, make_tracks)
+        decided = _decided(merge.__name__, paths, logs)
+        tables = _track_tables(decided, layout.merged, current, staging.find(TRACK_TABLE))
         make = partial(
-            shard_work.merge_shard,
+            merge.merge_shard,
             among=paths,
             tracks=staging.find(TRACK_TABLE),
             today=_today(),
             data_source=source,
         )
-        made = staging.make_shards(_jobs(make, paths, logs, inputs), apply)
+        made = staging.make_shards(_log_jobs(make, paths, decided, tables), apply)
         staging.rows = _combined(paths, made, staging).rows
-    return MergedTable(
-        tuple(file.record for file in logs),
-        tuple(file.record for file in track_files),
-        tracks["rows"],
-        staging,
+        staging.details[_TRACK_TABLES] = tables
+    return MergedTable(_records(logs), track_files, tracks["rows"], staging)
+
+
+def _track_tables(decided: Mapping[str, str], folder: Path, current: str, table: Path) -> dict[str, str]:
+    """By shard of the merged table, the track table that decides it, as the digest of that table's inputs.
+
+    This is the current one, except for a published shard whose tracks all have the same features in the
+    current table: it keeps the table that it was made with, so its inputs and the shard stay as they are.
+
+    Args:
+        decided: by shard, digest of everything else that decides it.
+        folder: of the merged table.
+        current: inputs of the current track table.
+        table: that table.
+    """
+    earlier = _earlier(folder)
+    if earlier is None:
+        return dict.fromkeys(decided, current)
+    kept = {
+        shard: before
+        for shard, before in earlier.details.get(_TRACK_TABLES, {}).items()
+        if shard in decided and earlier.shards[shard].inputs == digest_of(decided[shard], before)
+    }
+    if kept and earlier.shards[TRACK_TABLE].inputs != current:
+        try:
+            changed = track_table.changed_tracks(earlier.path(TRACK_TABLE), table)
+            if len(changed):
+                plays = {shard: merge.plays_any(earlier.path(shard), changed) for shard in kept}
+                kept = {shard: before for shard, before in kept.items() if not plays[shard]}
+        except (MissingInputError, ContractError):
+            kept = {}  # a published file is damaged: everything is made again
+    return dict.fromkeys(decided, current) | kept
+
+
+def _decided(stage: str, paths: Sequence[Path], logs: Sequence[Delivered]) -> dict[str, str]:
+    """By shard, digest of its session log and of the code of a stage."""
+    version = code_version(stage)
+    return {
+        table_file(path): digest_of(version, log.record.sha256) for path, log in zip(paths, logs, strict=True)
+    }
+
+
+def _log_jobs(
+    make: Callable[..., Made], paths: Iterable[Path], *decided: Mapping[str, str]
+) -> list[ShardJob]:
+    """A job for each session log, decided by what is given for its shard."""
+    return [
+        ShardJob(shard, digest_of(*(each[shard] for each in decided)), partial(make, path))
+        for path, shard in ((path, table_file(path)) for path in paths)
+    ]
+
+
+def _combined(
+    paths: Sequence[Path], made: Mapping[str, Mapping[str, Any]], staging: Staging
+) -> SessionLogSummary:
+    return combine(
+        {
+            path: summary_of(summary, staging.find(hashes_file(shard)))
+            for path, (shard, summary) in zip(paths, made.items(), strict=True)
+        }
     )
+
+
+def _make_one(staging: Staging, name: str, inputs: str, make: Callable[..., Made]) -> Mapping[str, Any]:
+    """Make what all shards share, which is a shard of its own."""
+    return staging.make_shards([ShardJob(name, inputs, make)])[name]
 
 
 def encoded_table(layout: DataLayout, *, apply: Apply = in_turn, started: float | None = None) -> Staging:
     """The merged table in numbers, and its sessions with their splits.
+
+    A track's code is its row number in the track table, sorted by id. So a new track, which moves the tracks
+    after it by one, makes every shard again; a track with new features only those that play it.
 
     Details: ``values_of_unknown_level``.
 
@@ -196,22 +258,11 @@ def encoded_table(layout: DataLayout, *, apply: Apply = in_turn, started: float 
         MissingInputError, ContractError: the merged table is not there, or not readable.
     """
     before = read_manifest(layout.merged, made_by="merged_table")
-    tracks = before.record(TRACK_TABLE).sha256
-    with publish(
-        layout.encoded, stage="encoded_table", data_source=before.data_source, started=started
-    ) as staging:
-        make = partial(
-            shard_work.encode_shard, tracks=before.path(TRACK_TABLE), data_source=before.data_source
-        )
-        jobs = [
-            ShardJob(
-                shard,
-                digest_of(stages_version(), tracks, before.record(shard).sha256),
-                partial(make, shard, merged=before.path(shard)),
-            )
-            for shard in shard_names(before)
-        ]
-        made = staging.make_shards(jobs, apply).values()
+    tracks, source = before.path(TRACK_TABLE), before.data_source
+    with publish(layout.encoded, stage="encoded_table", data_source=source, started=started) as staging:
+        make = partial(encode.encode_shard, tracks=tracks, data_source=source)
+        decided = digest_of(code_version(encode.__name__), track_table.codes_digest(tracks))
+        made = staging.make_shards(_table_jobs(make, decided, before), apply).values()
         staging.rows = _sum_of("rows", made)
         staging.details["values_of_unknown_level"] = _sum_of("values_of_unknown_level", made)
     return staging
@@ -220,7 +271,8 @@ def encoded_table(layout: DataLayout, *, apply: Apply = in_turn, started: float 
 def scaled_table(layout: DataLayout, *, apply: Apply = in_turn, started: float | None = None) -> Staging:
     """The encoded table with its track features in [0, 1], and the scaler.
 
-    A shard that widens the range seen in training moves every value, and every shard is made again.
+    A shard that widens the range of a feature in training changes every scaled value, and every shard is made
+    again.
 
     Details: ``values_clipped``.
 
@@ -229,33 +281,38 @@ def scaled_table(layout: DataLayout, *, apply: Apply = in_turn, started: float |
         MissingInputError, ContractError: the encoded table is not there, or not readable.
     """
     before = read_manifest(layout.encoded, made_by="encoded_table")
+    source = before.data_source
     shards = shard_names(before)
-    scaler = shard_work.fit_scaler(before.shards[shard].summary for shard in shards)
-    fitted = json.dumps(scaler.to_json())
-    with publish(
-        layout.scaled, stage="scaled_table", data_source=before.data_source, started=started
-    ) as staging:
-        make = partial(shard_work.scale_shard, scaler=scaler, data_source=before.data_source)
-        jobs = [
-            ShardJob(
-                shard,
-                digest_of(
-                    stages_version(), fitted, *_digests(before, shard, shard_work.sessions_file(shard))
-                ),
-                partial(
-                    make,
-                    shard,
-                    encoded=before.path(shard),
-                    sessions=before.path(shard_work.sessions_file(shard)),
-                ),
-            )
-            for shard in shards
-        ]
-        made = staging.make_shards(jobs, apply).values()
+    scaler = scale.fit_scaler(before.shards[shard].summary["training_range"] for shard in shards)
+    with publish(layout.scaled, stage="scaled_table", data_source=source, started=started) as staging:
+        make = partial(scale.scale_shard, scaler=scaler, data_source=source)
+        decided = digest_of(code_version(scale.__name__), json.dumps(scaler.to_json()))
+        made = staging.make_shards(_table_jobs(make, decided, before), apply).values()
         staging.rows = _sum_of("rows", made)
-        write_json(staging.path(SCALER_FILE), scaler.to_json())
         staging.details["values_clipped"] = _sum_of("values_clipped", made)
+        write_json(staging.path(SCALER_FILE), scaler.to_json())
     return staging
+
+
+def _table_jobs(make: Callable[..., Made], decided: str, *tables: Manifest) -> list[ShardJob]:
+    """A job for each shard of the first table, made from, and decided by, its files in each of the tables.
+
+    Raises:
+        ContractError: a table has no such shard.
+    """
+    jobs = []
+    for shard in shard_names(tables[0]):
+        own = [
+            table.only(*(table.shards[shard].files if shard in table.shards else (shard,)))
+            for table in tables
+        ]
+        digests = (file.sha256 for table in own for file in table.files)
+        jobs.append(ShardJob(shard, digest_of(decided, *digests), partial(make, shard, *own)))
+    return jobs
+
+
+def _sum_of(name: str, summaries: Iterable[Mapping[str, Any]]) -> int:
+    return sum(summary[name] for summary in summaries)
 
 
 # --- Tensors ------------------------------------------------------------------------------------------
@@ -269,51 +326,23 @@ def tensor_bundles(layout: DataLayout, *, apply: Apply = in_turn, started: float
     Raises:
         MissingInputError, ContractError: a table is not there, not readable, or does not fit the others.
     """
-    before = read_manifest(layout.scaled, made_by="scaled_table")
+    scaled = read_manifest(layout.scaled, made_by="scaled_table")
     encoded = read_manifest(layout.encoded, made_by="encoded_table")
     merged = read_manifest(layout.merged, made_by="merged_table")
-    tracks = merged.record(TRACK_TABLE).sha256
-    with publish(
-        layout.bundles, stage="tensor_bundles", data_source=before.data_source, started=started
-    ) as staging:
+    tracks, fitted, source = merged.record(TRACK_TABLE), scaled.record(SCALER_FILE), scaled.data_source
+    with publish(layout.bundles, stage="tensor_bundles", data_source=source, started=started) as staging:
         make_matrix = partial(
-            shard_work.track_matrix,
-            tracks=merged.path(TRACK_TABLE),
-            scaler=before.path(SCALER_FILE),
+            track_matrix.make_matrix, tracks=merged.path(TRACK_TABLE), scaler=scaled.path(SCALER_FILE)
         )
-        matrix_inputs = digest_of(stages_version(), tracks, before.record(SCALER_FILE).sha256)
-        staging.make_shards([ShardJob("_tracks", matrix_inputs, make_matrix)])
-        make = partial(shard_work.bundle_shard, matrix=staging.find(TRACKS))
-        jobs = [
-            ShardJob(
-                shard,
-                digest_of(
-                    stages_version(),
-                    tracks,
-                    encoded.record(shard).sha256,
-                    *_digests(before, shard, shard_work.sessions_file(shard)),
-                ),
-                partial(
-                    make,
-                    shard,
-                    encoded=encoded.path(shard),
-                    scaled=before.path(shard),
-                    sessions=before.path(shard_work.sessions_file(shard)),
-                ),
-            )
-            for shard in shard_names(before)
-        ]
-        parts = [record_from_json(summary) for summary in staging.make_shards(jobs, apply).values()]
+        inputs = digest_of(code_version(track_matrix.__name__), tracks.sha256, fitted.sha256)
+        _make_one(staging, "_tracks", inputs, make_matrix)
+        make = partial(bundle.make_part, matrix=staging.find(TRACKS))
+        codes = track_table.codes_digest(merged.path(TRACK_TABLE))
+        decided = digest_of(code_version(bundle.__name__), codes)
+        made = staging.make_shards(_table_jobs(make, decided, scaled, encoded), apply).values()
+        parts = [record_from_json(summary) for summary in made]
         write_parts(staging.folder, parts)
         sessions = {split: sum(part.sessions[split] for part in parts) for split in schema.SPLITS}
         staging.rows = sum(sessions.values())
         staging.details["sessions"] = sessions
     return staging
-
-
-def _digests(manifest: Manifest, *names: str) -> tuple[str, ...]:
-    return tuple(manifest.record(name).sha256 for name in names)
-
-
-def _sum_of(name: str, summaries: Iterable[Mapping[str, Any]]) -> int:
-    return sum(summary[name] for summary in summaries)

@@ -1,8 +1,15 @@
-"""What the delivered session logs and track features say of their contract: findings, one a check."""
+"""Delivered session logs and track features: each read and judged against its contract.
+
+Raw files are never written to. A session log leaves its summary and the hashes of its session ids, the track
+feature files one track table.
+"""
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
@@ -10,57 +17,84 @@ import pyarrow as pa
 from skip_pipeline import schema
 from skip_pipeline.raw.diagnosis import shown_value
 from skip_pipeline.raw.oddities import unknown_levels
-from skip_pipeline.raw.session_log import SessionLogSummary
-from skip_pipeline.settings import EXAMPLES_SHOWN
-from skip_pipeline.stages import contracts
-from skip_pipeline.stages.contracts import Finding
+from skip_pipeline.raw.session_log import SessionLogSummary, load_session_log
+from skip_pipeline.raw.track_features import read_track_features
+from skip_pipeline.settings import EXAMPLES_SHOWN, TRACK_TABLE, DataSource
+from skip_pipeline.stages.findings import (
+    COLUMNS,
+    COMPLETE,
+    DATES_PLAUSIBLE,
+    LENGTHS,
+    LEVELS_KNOWN,
+    MARKER_FITS,
+    SESSIONS_WHOLE,
+    TRACKS_UNIQUE,
+    Finding,
+)
+from skip_pipeline.stages.shards import table_file, write_hashes
+from skip_pipeline.storage import Made, write_table
 
-LOG_FINDINGS: Final = (
-    contracts.COLUMNS,
-    contracts.SESSIONS_WHOLE,
-    contracts.LENGTHS,
-    contracts.LEVELS_KNOWN,
-    contracts.DATES_PLAUSIBLE,
-    contracts.MARKER_FITS,
-)
-TRACK_FINDINGS: Final = (
-    contracts.COLUMNS,
-    contracts.TRACKS_UNIQUE,
-    contracts.COMPLETE,
-    contracts.LEVELS_KNOWN,
-)
+LOG_FINDINGS: Final = (COLUMNS, SESSIONS_WHOLE, LENGTHS, LEVELS_KNOWN, DATES_PLAUSIBLE, MARKER_FITS)
+TRACK_FINDINGS: Final = (COLUMNS, TRACKS_UNIQUE, COMPLETE, LEVELS_KNOWN)
+
+
+def judge_log(raw: Path, *, among: tuple[Path, ...], today: dt.date, out: Path) -> Made:
+    """Judge one session log; its summary and the hashes of its session ids are kept.
+
+    Args:
+        raw: the log.
+        among: all session logs, to name the file that holds the rest of a broken session.
+        today: see ``raw.session_log.load_session_log``.
+        out: folder that gets the hashes.
+
+    Raises:
+        BadInputError, MissingInputError: see ``raw.session_log.load_session_log``.
+    """
+    _, summary = load_session_log(raw, among=among, today=today)
+    return Made((write_hashes(out, table_file(raw), summary),), summary.to_json())
+
+
+def judge_tracks(raw: tuple[Path, ...], *, out: Path) -> Made:  # noqa: ARG001
+    """Judge all track feature files together; see ``track_findings``."""
+    tracks = read_track_features(raw)
+    return Made((), {"rows": tracks.num_rows, "findings": [asdict(f) for f in track_findings(tracks)]})
+
+
+def track_table(raw: tuple[Path, ...], *, out: Path, data_source: DataSource) -> Made:
+    """Write all track feature files as one table, sorted by id; see ``raw.track_features``."""
+    tracks = read_track_features(raw)
+    write_table(tracks, out / TRACK_TABLE, schema.TRACK_FEATURES, data_source=data_source)
+    return Made((TRACK_TABLE,), {"rows": tracks.num_rows})
 
 
 def log_findings(summary: SessionLogSummary, doubt: str) -> tuple[Finding, ...]:
-    """What session logs that could be read say of their contract, in the order of ``LOG_FINDINGS``.
+    """Findings on session logs that could be read, in the order of ``LOG_FINDINGS``.
 
-    The last three are oddities to warn of; what the others name would have been refused while reading.
+    The last three are oddities to warn of; reading refuses a log that breaks one of the others.
 
     Args:
-        doubt: as ``marker_doubt`` says.
+        doubt: from ``raw.folder.marker_doubt``.
     """
     counted = {"sessions": summary.sessions, "rows": summary.rows}
     return (
-        Finding(contracts.COLUMNS, True, {"columns": len(schema.SESSION_LOG)}),
-        Finding(contracts.SESSIONS_WHOLE, True, counted),
-        Finding(contracts.LENGTHS, True, {str(length): n for length, n in summary.lengths.items()}),
-        Finding(contracts.LEVELS_KNOWN, not summary.unknown_levels, _oddities(summary.unknown_levels)),
-        Finding(
-            contracts.DATES_PLAUSIBLE, not summary.junk_dates, _oddities({schema.DATE: summary.junk_dates})
-        ),
-        Finding(contracts.MARKER_FITS, not doubt, {"doubt": doubt} if doubt else {}),
+        Finding(COLUMNS, True, {"columns": len(schema.SESSION_LOG)}),
+        Finding(SESSIONS_WHOLE, True, counted),
+        Finding(LENGTHS, True, {str(length): n for length, n in summary.lengths.items()}),
+        Finding(LEVELS_KNOWN, not summary.unknown_levels, _oddities(summary.unknown_levels)),
+        Finding(DATES_PLAUSIBLE, not summary.junk_dates, _oddities({schema.DATE: summary.junk_dates})),
+        Finding(MARKER_FITS, not doubt, {"doubt": doubt} if doubt else {}),
     )
 
 
 def track_findings(tracks: pa.Table) -> tuple[Finding, ...]:
-    """What track features that could be read say of their contract, in the order of ``TRACK_FINDINGS``."""
+    """Findings on track features that could be read, in the order of ``TRACK_FINDINGS``."""
     unknown = unknown_levels(tracks)
     counted = {"tracks": tracks.num_rows}
     return (
-        Finding(contracts.COLUMNS, True, {"columns": len(schema.TRACK_FEATURES)}),
-        Finding(contracts.TRACKS_UNIQUE, True, counted),
-        Finding(contracts.COMPLETE, True, counted),
-        Finding(contracts.LEVELS_KNOWN, not unknown, _oddities(unknown)),
+        Finding(COLUMNS, True, {"columns": len(schema.TRACK_FEATURES)}),
+        Finding(TRACKS_UNIQUE, True, counted),
+        Finding(COMPLETE, True, counted),
+        Finding(LEVELS_KNOWN, not unknown, _oddities(unknown)),
     )
 
 

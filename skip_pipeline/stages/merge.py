@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -11,8 +13,12 @@ import pyarrow.compute as pc
 from skip_pipeline import schema
 from skip_pipeline.errors import BadInputError
 from skip_pipeline.raw.diagnosis import rows_text
+from skip_pipeline.raw.session_log import load_session_log
 from skip_pipeline.raw.text_columns import dictionary_of, dictionary_text, text_of
-from skip_pipeline.settings import TRACK_FEATURES
+from skip_pipeline.settings import TRACK_FEATURES, DataSource
+from skip_pipeline.stages.shards import table_file, write_hashes
+from skip_pipeline.stages.track_table import track_columns
+from skip_pipeline.storage import Made, read_table, write_table
 
 MERGED: Final = dictionary_text(schema.MERGED)
 """``schema.MERGED`` in memory."""
@@ -69,3 +75,35 @@ def _without_features(ids: pa.ChunkedArray, orphaned: pa.ChunkedArray, shard: st
         f"{rows_text(first, ids)} (in order of session and position). Expected every track in a file of the "
         f"folder {TRACK_FEATURES}; deliver what is missing there, or remove those sessions"
     )
+
+
+# --- One shard ------------------------------------------------------------------------------------------
+
+
+def merge_shard(
+    raw: Path, *, among: tuple[Path, ...], tracks: Path, out: Path, today: dt.date, data_source: DataSource
+) -> Made:
+    """Read, judge and merge one session log.
+
+    Args:
+        raw: the log.
+        among: all session logs, to name the file that holds the rest of a broken session.
+        tracks: the track table, sorted by id.
+        out: folder that gets the shard and its session hashes.
+        today: see ``raw.session_log.load_session_log``.
+
+    Raises:
+        BadInputError, MissingInputError: see ``raw.session_log.load_session_log`` and ``merge``.
+    """
+    log, summary = load_session_log(raw, among=among, today=today)
+    name = table_file(raw)
+    merged = merge(log, track_columns(tracks, *schema.TRACK_FEATURES.names), shard=str(raw))
+    write_table(merged, out / name, schema.MERGED, data_source=data_source)
+    return Made((name, write_hashes(out, name, summary)), summary.to_json())
+
+
+def plays_any(shard: Path, tracks: pa.Array) -> bool:
+    """Whether a merged shard holds a row of any of these tracks."""
+    name = schema.LOG_TRACK_ID
+    played = read_table(shard, schema.MERGED, columns=[name], dictionaries=[name])[name]
+    return bool(pc.any(pc.is_in(dictionary_of(played).dictionary, value_set=tracks)).as_py())

@@ -1,12 +1,13 @@
-"""Track features mapped to [0, 1], by ranges learnt on training sessions alone.
+"""Scaling: track features mapped to [0, 1], by their ranges over training sessions alone.
 
-Ranges of shards merge, so a table larger than memory is scaled in two passes over its shards.
+The ranges of shards merge, so a table larger than memory is scaled in two passes over its shards.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,41 +15,19 @@ import pyarrow as pa
 
 from skip_pipeline import schema
 from skip_pipeline.errors import ContractError, TrainingError
-
-
-@dataclass(frozen=True)
-class FeatureRange:
-    """Smallest and largest value of each scaled feature over some rows.
-
-    Attributes:
-        low, high: float64 (29,), in the order of ``schema.SCALED_FEATURES``; +inf and -inf where there
-            were no rows.
-    """
-
-    low: np.ndarray
-    high: np.ndarray
-
-    def to_json(self) -> dict[str, Any] | None:
-        """Lows and highs as JSON values, which hold no infinity: None where there were no rows."""
-        if not np.all(np.isfinite(self.low)):
-            return None
-        return {"low": self.low.tolist(), "high": self.high.tolist()}
-
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any] | None) -> FeatureRange:
-        """Inverse of ``to_json``."""
-        if content is None:
-            nothing = np.full(len(schema.SCALED_FEATURES), np.inf)
-            return cls(low=nothing, high=-nothing)
-        return cls(low=np.array(content["low"], np.float64), high=np.array(content["high"], np.float64))
+from skip_pipeline.settings import SESSIONS_FOLDER, DataSource
+from skip_pipeline.storage import Made, Manifest, read_table, write_table
 
 
 @dataclass(frozen=True)
 class Scaler:
     """``x' = clip((x - low) / (high - low), 0, 1)``, per feature; the divisor is 1 where high equals low.
 
-    The min-max formula of scikit-learn's ``MinMaxScaler(clip=True)``. Clipping concerns rows outside
-    training only: their features may lie beyond anything training has seen.
+    The min-max formula of scikit-learn's ``MinMaxScaler(clip=True)``. Only values of validation and test rows
+    are clipped: no value of a training row is beyond the range.
+
+    Attributes:
+        low, high: float64 (29,), in the order of ``schema.SCALED_FEATURES``.
     """
 
     low: np.ndarray
@@ -118,36 +97,37 @@ def scale_features(
     return clipped
 
 
-def feature_range(encoded: pa.Table, sessions: pa.Table) -> FeatureRange:
-    """Range of each feature over one shard's rows of training sessions.
+def fit_scaler(ranges: Iterable[Mapping[str, Any] | None]) -> Scaler:
+    """The scaler of all shards.
 
     Args:
-        encoded: 69 columns (``schema.ENCODED``).
-        sessions: the shard's ``schema.SESSIONS``, one row per session code.
-    """
-    training = sessions["split"].to_numpy() == "train"
-    rows = training[encoded[schema.SESSION_ID].to_numpy()]
-    low = np.full(len(schema.SCALED_FEATURES), np.inf)
-    high = np.full(len(schema.SCALED_FEATURES), -np.inf)
-    if rows.any():
-        for i, name in enumerate(schema.SCALED_FEATURES):
-            values = encoded[name].to_numpy()[rows]
-            low[i], high[i] = values.min(), values.max()
-    return FeatureRange(low=low, high=high)
-
-
-def fit_scaler(ranges: Iterable[FeatureRange]) -> Scaler:
-    """The scaler of all shards.
+        ranges: of each shard, as ``encode.feature_range`` gives them.
 
     Raises:
         TrainingError: no shard has a training session.
     """
-    parts = list(ranges)
-    low = np.min([part.low for part in parts], axis=0)
-    high = np.max([part.high for part in parts], axis=0)
-    if not np.all(np.isfinite(low)):
+    found = [each for each in ranges if each is not None]
+    if not found:
         raise TrainingError(
             "no session falls into the training split, so there is nothing to fit the scaler on; "
             "deliver more sessions (about seven in ten are for training)"
         )
-    return Scaler(low=low, high=high)
+    low = np.min([each["low"] for each in found], axis=0)
+    return Scaler(low=low, high=np.max([each["high"] for each in found], axis=0))
+
+
+def scale_shard(shard: str, encoded: Manifest, *, scaler: Scaler, out: Path, data_source: DataSource) -> Made:
+    """Scale one encoded shard, and copy its sessions.
+
+    Args:
+        shard: its name.
+        encoded: the encoded table.
+        scaler: fitted on all shards.
+        out: folder that gets the shard and its sessions.
+    """
+    table, clipped = scaler.apply(read_table(encoded.path(shard), schema.ENCODED))
+    write_table(table, out / shard, schema.SCALED, data_source=data_source)
+    sessions = read_table(encoded.path(f"{SESSIONS_FOLDER}/{shard}"), schema.SESSIONS)
+    (out / SESSIONS_FOLDER).mkdir()
+    write_table(sessions, out / SESSIONS_FOLDER / shard, schema.SESSIONS, data_source=data_source)
+    return Made((shard, f"{SESSIONS_FOLDER}/{shard}"), {"rows": table.num_rows, "values_clipped": clipped})

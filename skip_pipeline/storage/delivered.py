@@ -1,4 +1,4 @@
-"""Delivered files, identified without reading again those that have been read before."""
+"""Which delivered files have changed; those that have not are not read again."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from skip_pipeline.storage.files import FileRecord, record_file
 from skip_pipeline.storage.shards import Apply, in_turn
 
 _SETTLED_SECONDS: Final = 2.0
-"""A file touched later than this before it is read may be written once more within the same tick of the
-file system's clock (2 s on FAT, 1 s on some network file systems), and would look unchanged."""
+"""A file that changed less than this before it is read may change again within the same tick of the file
+system's clock (2 s on FAT, 1 s on some network file systems), and keep its stamp."""
 
 Stamp = tuple[int | str, ...]
 
 
 @dataclass(frozen=True)
 class Delivered:
-    """A file as it was found: size, digest, and what the file system says of it.
+    """A file as it was read: size, digest, and the file system's facts that change with its contents.
 
     Attributes:
         record: name, size and SHA-256.
-        stamp: on this machine inode, modification and change time in ns; the change time moves with every
-            write and cannot be set, so an equal stamp is an equal file. In an object store the kind and
-            value of its mark (an ETag, say), or else the time of the last write. None where that time had
-            only just passed, or nothing is known.
+        stamp: on this machine inode, modification and change time in ns; every write changes the change
+            time, which cannot be set, so an equal stamp is an equal file. In an object store the kind and
+            value of its mark (an ETag, say), or else the time of the last write. None where that time was
+            less than ``_SETTLED_SECONDS`` ago, or nothing is known.
     """
 
     record: FileRecord
@@ -46,30 +46,21 @@ class Delivered:
         return cls(FileRecord(**content["record"]), tuple(stamp) if stamp else None)
 
 
-@dataclass(frozen=True)
-class _Seen:
-    """Size and stamp of a file now, and when it was last written (s since 1970), if that matters."""
-
-    bytes: int
-    stamp: Stamp | None
-    written: float | None
-
-
 def identify(
     paths: Sequence[Path], known: Mapping[str, Delivered], apply: Apply = in_turn
 ) -> tuple[Delivered, ...]:
-    """Size and digest of each file, in order; only those that are new or were touched are read.
+    """Size and digest of each file, in order; only files that are new or have changed are read.
 
     Args:
-        known: by name, as they were found before.
-        apply: like the built-in ``map``; may read the files elsewhere, where they can be seen.
+        known: by name, as they were before.
+        apply: see ``storage.Apply``.
 
     Raises:
-        MissingInputError: a file has gone.
+        MissingInputError: a file is not there.
     """
     found = {path: known[path.name] for path in paths if _is_known(path, known)}
     unread = [path for path in paths if path not in found]
-    for path, outcome in zip(unread, apply(_look, unread), strict=True):
+    for path, outcome in zip(unread, apply(_read, unread), strict=True):
         if isinstance(outcome, SkipPipelineError):
             raise outcome
         found[path] = outcome
@@ -77,59 +68,52 @@ def identify(
 
 
 def mark(path: Path) -> str:
-    """A text that stays the same only as long as the file is certainly the same.
+    """A string that changes whenever the file is written again; where nothing shows that, with every call.
 
     Raises:
-        MissingInputError: the file has gone.
+        MissingInputError: the file is not there.
     """
-    seen = _see(path)
-    return f"{seen.bytes} {seen.stamp}" if seen.stamp else f"unknown at {time.time_ns()}"
+    size, stamp, _ = _facts(path)
+    return f"{size} {stamp}" if stamp else f"unknown at {time.time_ns()}"
 
 
 def _is_known(path: Path, known: Mapping[str, Delivered]) -> bool:
     before = known.get(path.name)
     if before is None or before.stamp is None:
         return False
-    now = _see(path)
-    return (now.bytes, now.stamp) == (before.record.bytes, before.stamp)
+    return _facts(path)[:2] == (before.record.bytes, before.stamp)
 
 
-def _see(path: Path) -> _Seen:
-    """How a file looks from outside.
+def _facts(path: Path) -> tuple[int, Stamp | None, float | None]:
+    """Size and stamp of a file; for a stamp that is a time, also that time, in seconds since 1970.
 
     Raises:
-        MissingInputError: the file has gone.
+        MissingInputError: the file is not there.
     """
     try:
-        return _see_here(path) if is_local(path) else _see_object(path)
+        if is_local(path):
+            now = path.stat()
+            return now.st_size, (now.st_ino, now.st_mtime_ns, now.st_ctime_ns), now.st_ctime_ns / 1e9
+        store, key = file_system(path), key_of(path)
+        facts = store.info(key)
+        for kind in CHANGE_MARKS:
+            if facts.get(kind):
+                return facts["size"], (kind, str(facts[kind])), None
+        try:
+            written = store.modified(key)
+        except NotImplementedError:
+            return facts["size"], None, None
+        return facts["size"], ("modified", written.isoformat()), written.timestamp()
     except FileNotFoundError:
         raise MissingInputError(f"{path} has gone; put it back and run again") from None
 
 
-def _see_here(path: Path) -> _Seen:
-    now = path.stat()
-    return _Seen(now.st_size, (now.st_ino, now.st_mtime_ns, now.st_ctime_ns), now.st_ctime_ns / 1e9)
-
-
-def _see_object(path: Path) -> _Seen:
-    store, key = file_system(path), key_of(path)
-    facts = store.info(key)
-    for mark in CHANGE_MARKS:
-        if facts.get(mark):
-            return _Seen(facts["size"], (mark, str(facts[mark])), None)
+def _read(path: Path) -> Delivered | SkipPipelineError:
+    """Size and digest of a file; a refusal comes back as a value, so that the other files are read."""
     try:
-        written = store.modified(key)
-    except NotImplementedError:
-        return _Seen(facts["size"], None, None)
-    return _Seen(facts["size"], ("modified", written.isoformat()), written.timestamp())
-
-
-def _look(path: Path) -> Delivered | SkipPipelineError:
-    """Read a file; a refusal comes back as a value, as from ``shards.build``."""
-    try:
-        seen = _see(path)  # before reading: a write in between shows next time
+        _, stamp, written = _facts(path)  # before reading: a change while it is read shows next time
         record = record_file(path, path.name)
     except SkipPipelineError as refusal:
         return refusal
-    settled = seen.written is None or time.time() - seen.written > _SETTLED_SECONDS
-    return Delivered(record, seen.stamp if settled else None)
+    settled = written is None or time.time() - written > _SETTLED_SECONDS
+    return Delivered(record, stamp if settled else None)

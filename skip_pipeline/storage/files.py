@@ -48,7 +48,7 @@ def record_files(paths: Iterable[Path]) -> tuple[FileRecord, ...]:
 
 
 def fingerprint(files: tuple[FileRecord, ...]) -> str:
-    """SHA-256 over sorted ``name`` and ``sha256`` pairs: equal for equal contents, whatever the times."""
+    """SHA-256 over sorted pairs of ``name`` and ``sha256``."""
     digest = hashlib.sha256()
     for record in sorted(files, key=lambda r: r.name):
         digest.update(f"{record.name}\0{record.sha256}\n".encode())
@@ -68,7 +68,7 @@ def digest_of(*parts: str) -> str:
 
 
 def json_text(content: Mapping[str, Any]) -> str:
-    """A mapping as sorted, indented JSON; NaN is refused because no JSON reader has to take it."""
+    """A mapping as sorted, indented JSON; NaN is refused because JSON has no spelling for it."""
     return json.dumps(content, indent=1, sort_keys=True, allow_nan=False) + "\n"
 
 

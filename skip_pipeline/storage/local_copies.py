@@ -47,9 +47,8 @@ def on_this_machine(manifest: Manifest, *, evict: bool = True) -> Manifest:
     copied = replace(manifest, folder=home, files=tuple(replace(f, path=_name(f)) for f in manifest.files))
     _fetch(manifest, home)
     if evict:
-        for copy in {path for path in home.iterdir() if path.is_file()} - {
-            home / f.path for f in copied.files
-        }:
+        named = {home / file.path for file in copied.files}
+        for copy in {path for path in home.iterdir() if path.is_file()} - named:
             copy.unlink(missing_ok=True)
     return copied
 
@@ -90,7 +89,7 @@ def _fetch(manifest: Manifest, home: Path) -> None:
             if found.sha256 != file.sha256:
                 raise ContractError(
                     f"{file.name} in {manifest.folder} ({file.path}) has {found.bytes} bytes and SHA-256 "
-                    f"{found.sha256}, not {file.bytes} and {file.sha256} as its manifest says; materialize "
+                    f"{found.sha256}, not {file.bytes} and {file.sha256} as in its manifest; materialize "
                     f"{manifest.stage} again"
                 )
             copy.replace(home / copy.name)

@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,8 +24,7 @@ from skip_pipeline.storage.stored_files import FILES, StoredFile, scratch_folder
 MANIFEST: Final = "_manifest.json"
 """Plain name of the newest manifest on a disk."""
 
-MANIFESTS: Final = "_manifests"
-_OF_THE_PLACE: Final = ("folder", "number")
+_MANIFESTS: Final = "_manifests"
 
 
 @dataclass(frozen=True)
@@ -79,10 +79,14 @@ class Manifest:
         Raises:
             ContractError: the stage has no such file.
         """
-        for record in self.files:
-            if record.name == name:
-                return record
-        raise ContractError(f"{self.stage} holds no {name}; materialize {self.stage} again")
+        try:
+            return self._by_name[name]
+        except KeyError:
+            raise ContractError(f"{self.stage} holds no {name}; materialize {self.stage} again") from None
+
+    @cached_property
+    def _by_name(self) -> dict[str, StoredFile]:
+        return {record.name: record for record in self.files}
 
     def path(self, name: str) -> Path:
         """Where the file of a name is: the one of this generation, whatever is published later.
@@ -116,11 +120,9 @@ class Manifest:
         return DatasetFacts(name=self.stage, digest=self.fingerprint, rows=self.rows, bytes=self.bytes)
 
     def to_text(self) -> str:
-        """The manifest as JSON."""
-        content = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in _OF_THE_PLACE}
-        content["files"] = [asdict(record) for record in self.files]
-        content["shards"] = {name: asdict(shard) for name, shard in self.shards.items()}
-        return json_text(content)
+        """The manifest as JSON, without its own place."""
+        content = asdict(replace(self, folder=Path()))
+        return json_text({name: content[name] for name in content if name not in ("folder", "number")})
 
     @classmethod
     def from_text(cls, text: str, folder: Path, number: int) -> Manifest:
@@ -146,7 +148,7 @@ def shard_names(manifest: Manifest) -> tuple[str, ...]:
 
 def manifest_path(folder: Path, number: int) -> Path:
     """Where the manifest of a number is."""
-    return folder / MANIFESTS / f"{number:08}.json"
+    return folder / _MANIFESTS / f"{number:08}.json"
 
 
 def newest_number(folder: Path) -> int:
@@ -155,17 +157,16 @@ def newest_number(folder: Path) -> int:
     Raises:
         FileNotFoundError: the bucket does not exist.
     """
-    return max((int(Path(name).stem) for name, _ in files_below(folder / MANIFESTS)), default=0)
+    return max((int(Path(name).stem) for name, _ in files_below(folder / _MANIFESTS)), default=0)
 
 
-def load_manifest(folder: Path) -> Manifest:
-    """The newest manifest.
+def load_manifest(folder: Path, number: int) -> Manifest:
+    """The manifest of a number.
 
     Raises:
         FileNotFoundError: there is none.
         ValueError, TypeError, KeyError: it is damaged.
     """
-    number = newest_number(folder)
     return Manifest.from_text(manifest_path(folder, number).read_text(encoding="utf-8"), folder, number)
 
 

@@ -1,14 +1,14 @@
 """How a stage's files reach their folder: all of them or none.
 
-    _files/<SHA-256>-…       every file, written once and never changed
-    _manifests/00000017.json one per publication; the newest is the stage
-    _made/00000018/          notes on shards that a publication under way, or cut short, has completed
-    log_mini.parquet, …      on a disk: the newest generation under its plain names (``view``)
+    _files/<digest>-…         every file, written once and never changed
+    _manifests/00000017.json  one per publication; the newest is the stage
+    _made/00000018-real/      notes on shards that a publication under way, or cut short, has completed
+    log_mini.parquet, …       on a disk: the newest generation under its plain names (``view``)
 
 A publication stores its files, then creates the manifest with the next number. A process killed at any moment
 leaves the earlier generation or the new one. A reader takes the manifest that it begins with, and the files
-that it names stay until the publication after the next. All this is the same on a disk and in an object
-store. Nothing here knows what the files mean.
+that this names stay until the publication after the next. A disk and an object store differ in how a file is
+moved and a number taken, and in nothing else.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import Final
 
 from skip_pipeline.errors import BusyError, ContractError, MissingInputError
 from skip_pipeline.locations import file_system, files_below, is_local, key_of, location, make_folder
@@ -27,7 +26,6 @@ from skip_pipeline.storage.full_disk import saying_when_full
 from skip_pipeline.storage.lock import locked
 from skip_pipeline.storage.manifest import (
     MANIFEST,
-    MANIFESTS,
     Manifest,
     create_manifest,
     load_manifest,
@@ -37,9 +35,6 @@ from skip_pipeline.storage.manifest import (
 from skip_pipeline.storage.staging import MADE, Staging
 from skip_pipeline.storage.stored_files import FILES, SCRATCH, scratch_folder, writing
 from skip_pipeline.storage.view import is_shown, show
-
-PRIVATE: Final = (FILES, MANIFESTS, MADE, SCRATCH)
-"""Folders of a stage that hold no plain names; parquet readers skip names with an underscore."""
 
 
 @contextmanager
@@ -98,7 +93,7 @@ def read_manifest(folder: Path, *, made_by: str) -> Manifest:
         ContractError: its manifest cannot be read.
     """
     try:
-        manifest = load_manifest(folder)
+        manifest = load_manifest(folder, newest_number(folder))
     except FileNotFoundError:
         raise MissingInputError(
             f"{folder} holds no finished {made_by} (no {MANIFEST}); materialize {made_by} first"
@@ -111,7 +106,7 @@ def read_manifest(folder: Path, *, made_by: str) -> Manifest:
     if is_local(folder) and not is_shown(manifest):
         # A publication under way does it itself, and readers who may not write here need no plain names.
         with suppress(BusyError, OSError), locked(folder, patience=0.0):
-            show(load_manifest(folder))
+            show(load_manifest(folder, newest_number(folder)))
     return manifest
 
 
@@ -137,18 +132,18 @@ def table_files(folder: Path | str) -> list[str]:
 
 
 def _begin(folder: Path) -> tuple[int, Manifest | None]:
-    """Number and contents of the newest manifest, None where it cannot be read, after a kill's traces."""
+    """Clear up after a kill; number of the newest manifest, and its contents unless they cannot be read."""
     if is_local(folder):
         shutil.rmtree(folder / SCRATCH, ignore_errors=True)
     with writing(folder):
         number = newest_number(folder)
     try:
-        earlier = load_manifest(folder)
+        earlier = load_manifest(folder, number)
     except (FileNotFoundError, ValueError, TypeError, KeyError):
         return number, None
     if is_local(folder) and not is_shown(earlier):
         show(earlier)
-    return earlier.number, earlier
+    return number, earlier
 
 
 def _unnamed(manifest: Manifest, earlier: Manifest | None) -> list[Path]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
-from functools import partial
+from dataclasses import asdict, dataclass, field
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,6 +32,7 @@ class Built:
     summary: Mapping[str, Any]
 
 
+@dataclass
 class Staging:
     """The unpublished files of one stage: write below ``folder``, fill in ``rows`` and ``details``.
 
@@ -39,33 +40,30 @@ class Staging:
     cut short, is not made again, unless a file of it is damaged.
 
     Attributes:
-        folder: on this machine.
+        folder: on this machine, for files that are not made shard by shard.
+        stage: the stage folder.
+        notes: of this publication, see ``MADE``.
+        earlier: what the stage holds, if that may be kept.
         rows, details: for the manifest.
         shards: what was made of each, now or before.
         files: the stored files of the shards, by plain name.
         made: names of the shards made now.
     """
 
-    def __init__(self, folder: Path, stage: Path, notes: Path, earlier: Manifest | None) -> None:
-        """Begin without files.
+    folder: Path
+    stage: Path
+    notes: Path
+    earlier: Manifest | None
+    rows: int = 0
+    details: dict[str, Any] = field(default_factory=dict)
+    shards: dict[str, ShardRecord] = field(default_factory=dict)
+    files: dict[str, StoredFile] = field(default_factory=dict)
+    made: list[str] = field(default_factory=list)
+    _manifest: Manifest | None = None
 
-        Args:
-            folder: for files that are not made shard by shard.
-            stage: the stage folder.
-            notes: of this publication, see ``MADE``.
-            earlier: what the stage holds, if that may be kept.
-        """
-        self.folder = folder
-        self.rows = 0
-        self.details: dict[str, Any] = {}
-        self.shards: dict[str, ShardRecord] = {}
-        self.files: dict[str, StoredFile] = {}
-        self.made: list[str] = []
-        self._stage = stage
-        self._notes = notes
-        self._noted = {name for name, _ in files_below(notes)}
-        self._earlier = earlier
-        self._manifest: Manifest | None = None
+    @cached_property
+    def _noted(self) -> set[str]:
+        return {name for name, _ in files_below(self.notes)}
 
     def make_shards(self, jobs: Sequence[ShardJob], apply: Apply = in_turn) -> dict[str, Mapping[str, Any]]:
         """Summaries of all shards by name; those whose inputs are unchanged are kept, the others made.
@@ -84,7 +82,7 @@ class Staging:
             kept = dict(zip((job.name for job in jobs), threads.map(self._kept, jobs), strict=True))
         new = [job for job in jobs if kept[job.name] is None]
         failures: dict[str, SkipPipelineError] = {}
-        for job, outcome in zip(new, apply(partial(build, self._stage, self._notes), new), strict=True):
+        for job, outcome in zip(new, apply(partial(build, self.stage, self.notes), new), strict=True):
             if isinstance(outcome, SkipPipelineError):
                 failures[job.name] = outcome
             else:
@@ -105,22 +103,23 @@ class Staging:
     def _kept(self, job: ShardJob) -> Built | None:
         """What was made of a shard from the same inputs before, if every file of it is intact."""
         built = self._published(job) or self._resumed(job)
-        if built and all(is_intact(file, self._stage) for file in built.files):
+        if built and all(is_intact(file, self.stage) for file in built.files):
             return built
         return None
 
     def _published(self, job: ShardJob) -> Built | None:
-        shard = self._earlier.shards.get(job.name) if self._earlier else None
-        if self._earlier is None or shard is None or shard.inputs != job.inputs:
+        if self.earlier is None or job.name not in self.earlier.shards:
             return None
-        return Built(tuple(map(self._earlier.record, shard.files)), shard.summary)
+        shard = self.earlier.shards[job.name]
+        files = tuple(map(self.earlier.record, shard.files))
+        return Built(files, shard.summary) if shard.inputs == job.inputs else None
 
     def _resumed(self, job: ShardJob) -> Built | None:
         name = _note(job)
         if name not in self._noted:
             return None
         try:
-            content = read_json(self._notes / name)
+            content = read_json(self.notes / name)
             return Built(tuple(StoredFile(**file) for file in content["files"]), content["summary"])
         except (FileNotFoundError, ValueError, TypeError, KeyError):  # of another version, or damaged
             return None
@@ -128,7 +127,7 @@ class Staging:
     def find(self, name: str) -> Path:
         """Where the file ``name`` is now: in the stage if it belongs to a shard, else in ``folder``."""
         if name in self.files:
-            return self._stage / self.files[name].path
+            return self.stage / self.files[name].path
         return self.folder / name
 
     def path(self, name: str) -> Path:
@@ -139,14 +138,14 @@ class Staging:
 
     def store(self) -> tuple[StoredFile, ...]:
         """Move the files below ``folder`` into the stage; all files of the publication, sorted by name."""
-        own = {n: store(path, self._stage, n, durable=True) for n, path in files_below(self.folder)}
+        own = {n: store(path, self.stage, n, durable=True) for n, path in files_below(self.folder)}
         return tuple(file for _, file in sorted((self.files | own).items()))
 
     @property
     def manifest(self) -> Manifest:
         """The manifest as published; only after the ``publish`` block has ended without an error."""
         if self._manifest is None:
-            raise ContractError(f"{self._stage} is not published yet; leave the publish block first")
+            raise ContractError(f"{self.stage} is not published yet; leave the publish block first")
         return self._manifest
 
 

@@ -2,7 +2,7 @@
 
 A finished file moves to ``_files/<digest>-<random>-<plain name>``: 16 digits of its SHA-256, 8 random ones.
 The random ones give every publication file names of its own, so that removing what an old manifest names
-never removes what a new one names. The plain name is for whoever reads an error message.
+never removes what a new one names. The plain name is for error messages.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from benchmarks.peers import duckdb_merge, pandas_notebook, polars_merge
 from skip_pipeline import schema
 from skip_pipeline.bundles.gather import open_bundle
 from skip_pipeline.settings import DataLayout
+from skip_pipeline.storage import MANIFEST
 from skip_pipeline_tests.benchmarks.conftest import SESSIONS, Answering
 
 Arrays = dict[str, dict[str, np.ndarray]]
@@ -68,7 +69,9 @@ def test_persisted_is_what_the_assets_do_and_says_how_much_it_left(
     made = stages.persisted(sharded, tmp_path, engine=engine, workers=2)
 
     layout = DataLayout(tmp_path)
-    sizes = {path: path.stat().st_size for path in tmp_path.rglob("*") if path.is_file()}
+    private = {"_files", "_manifests"}
+    files = [path for path in tmp_path.rglob("*") if path.is_file() and not private & set(path.parts)]
+    sizes = {path: path.stat().st_size for path in files if path.name not in (MANIFEST, ".lock")}
     bundle_sizes = [size for path, size in sizes.items() if layout.bundles in path.parents]
     assert made.sessions == SESSIONS
     assert made.bundle_bytes == sum(bundle_sizes) > 0

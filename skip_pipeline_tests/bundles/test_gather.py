@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from skip_pipeline import schema
-from skip_pipeline.bundles import gather
-from skip_pipeline.bundles.gather import ARRAYS, Bundle, open_bundle
+from skip_pipeline.bundles import gather, open_bundle
+from skip_pipeline.bundles.gather import ARRAYS, Bundle
 from skip_pipeline.errors import RefusedError
 from skip_pipeline.storage import publish
 from skip_pipeline_tests.builders import assert_says, refusal
@@ -75,46 +75,41 @@ def test_the_other_axes_are_indexed_as_well(bundle, index):
     assert np.array_equal(bundle.skip_sequence[index], WIDE["skip_sequence"][index])
 
 
-@pytest.mark.parametrize(
-    ("index", "words"),
-    [
-        (7, "indices from 7 to 7 for 7 sessions"),
-        (-8, "from -8 to -8"),
-        ([0, 7], "from 0 to 7"),
-        (np.ones(6, bool), "a mask of 6 for 7 sessions"),
-        (np.ones((7, 19), bool), "not by bool (7, 19)"),
-        (np.zeros((2, 2), int), "one-dimensional array of integers"),
-        (1.0, "not by float64"),
-        ("a", "chosen by an integer"),
-        (True, "not by bool ()"),
-        (np.s_[:, [0, 1]], "takes integers and slices after the first axis"),
-        (np.s_[:, 0, 0, 0], "has 3 axes, but 4 were indexed"),
-        (np.s_[:, 19], "out of bounds"),
-    ],
-)
-def test_an_index_that_selects_nothing_is_refused(bundle, index, words):
-    with pytest.raises(IndexError) as caught:
+UNUSABLE = {
+    "beyond the end": 7,
+    "before the first": -8,
+    "one of a list beyond the end": [0, 7],
+    "a mask of another length": np.ones(6, bool),
+    "a mask of other axes": np.ones((7, 19), bool),
+    "a table of numbers": np.zeros((2, 2), int),
+    "a fraction": 1.0,
+    "a text": "a",
+    "a boolean": True,
+    "nothing": None,
+    "a list on a later axis": np.s_[:, [0, 1]],
+    "an axis too many": np.s_[:, 0, 0, 0],
+    "beyond a later axis": np.s_[:, 19],
+}
+
+
+@pytest.mark.parametrize("index", UNUSABLE.values(), ids=UNUSABLE)
+def test_an_index_that_selects_no_sessions_is_refused(bundle, index):
+    with pytest.raises(IndexError):
         bundle.session_log[index]
-    assert words in str(caught.value)
 
 
 @pytest.mark.parametrize("name", INPUTS)
-def test_an_array_says_what_it_is_without_being_gathered(bundle, name, monkeypatch):
-    monkeypatch.setattr(Bundle, "_records", lambda *_: pytest.fail("gathered"))
+def test_shape_and_dtype_are_known_without_gathering(bundle, name, monkeypatch):
+    monkeypatch.setattr(Bundle, "_steps", lambda *_: pytest.fail("gathered"))
     assert bundle[name].shape == WIDE[name].shape
     assert bundle[name].dtype == np.float32
-    assert bundle[name].ndim == WIDE[name].ndim
-    assert bundle[name].size == WIDE[name].size
     assert len(bundle[name]) == 7
-    assert repr(bundle[name]).startswith(f"<{name}: float32 (7, ")
 
 
 def test_only_the_sessions_asked_for_are_gathered(bundle, monkeypatch):
     asked = []
-    records = Bundle._records
-    monkeypatch.setattr(
-        Bundle, "_records", lambda self, chosen: asked.extend(chosen) or records(self, chosen)
-    )
+    steps = Bundle._steps
+    monkeypatch.setattr(Bundle, "_steps", lambda self, chosen: asked.extend(chosen) or steps(self, chosen))
     _ = bundle.session_log[3], bundle.last_track[5:]
     assert asked == [3, 5, 6]
 
@@ -175,6 +170,13 @@ def owner(array):
     while isinstance(array, np.ndarray):
         array = array.base
     return array
+
+
+def test_the_sessions_of_some_shards(bundle):
+    some = bundle.of_shards({"a", "c"})
+    assert same(some, joined(FIRST.wide()["train"], THIRD.wide()["train"]))
+    assert bundle.of_shards(None) is bundle
+    assert bundle.of_shards(()).batch(slice(None))["session_log"].shape == (0, 19, 35)
 
 
 def test_a_folder_may_be_given_as_text(tmp_path):

@@ -217,11 +217,12 @@ def test_a_planted_leak_is_found(name):
 
 def test_every_column_that_no_input_may_see_is_tampered_with(monkeypatch):
     seen = []
-    arrange = leak._arrange
-    monkeypatch.setattr(leak, "_arrange", lambda scaled, ids: seen.append(scaled) or arrange(scaled, ids))
+    arrange = leak.wide_form
+    monkeypatch.setattr(leak, "wide_form", lambda scaled, own: seen.append(scaled) or arrange(scaled, own))
     made = shard([10, 13])
     find_leaks(made.scaled, made.sessions, made.wide())
-    before, after = seen
+    [after] = seen
+    before = made.scaled
     moved = {name for name in before.column_names if not before[name].equals(after[name])}
     assert moved == set(UNSEEN) - {"session_position", "session_length"}
     assert {i for n in moved for i in np.flatnonzero(before[n].to_numpy() != after[n].to_numpy())} == {9, 22}

@@ -6,8 +6,9 @@ import shutil
 import numpy as np
 import pytest
 
-from skip_pipeline.bundles.parts import PartRecord, open_parts, read_parts
-from skip_pipeline.bundles.records import ROW_TYPES
+from skip_pipeline import schema
+from skip_pipeline.bundles.parts import PartRecord, open_parts, plays, read_parts
+from skip_pipeline.bundles.records import ROW, flag, level_codes
 from skip_pipeline.errors import ContractError, MissingInputError
 from skip_pipeline_tests.builders import assert_says, refusal
 from skip_pipeline_tests.stages.shard_builders import TRACKS, shard, write
@@ -23,9 +24,16 @@ def bundles(tmp_path):
     return tmp_path
 
 
-def test_the_parts_are_told_with_what_is_in_them(bundles):
+def test_what_each_shard_holds_of_every_split(bundles):
     sessions = {"train": 2, "validation": 1, "test": 1}
-    assert read_parts(bundles, bundles.joinpath) == (PartRecord("log", sessions, rows=42, tracks=40),)
+    assert read_parts(bundles, bundles.joinpath) == (PartRecord("log", sessions, tracks=40),)
+    tracks, parts = open_parts(bundles, bundles.joinpath)
+    assert np.array_equal(tracks, TRACKS)
+    assert {split: [len(part.rows) for part in of] for split, of in parts.items()} == {
+        "train": [21],
+        "validation": [10],
+        "test": [11],
+    }
 
 
 def test_a_bundle_that_was_never_made_is_asked_for(tmp_path):
@@ -75,11 +83,11 @@ def test_a_pickle_is_not_opened(bundles, name):
     [
         ("tracks.npy", np.zeros((40, 30), np.float32), "is float32 (40, 30), not float32 (tracks, 31)"),
         ("tracks.npy", np.zeros((40, 31)), "is float64 (40, 31), not float32"),
-        ("log/sessions.npy", np.zeros(4), "is float64 (4,), not 4 records of first_row"),
-        ("log/rows.npy", np.zeros(41, ROW_TYPES[0]), "(41,), not 42 records of track, flags"),
+        ("log/sessions.npy", np.zeros(4), "is float64 (4,), not 4 records of a session"),
+        ("log/rows.npy", np.zeros(42, ROW), "not 42 records of a track"),  # track numbers take a byte here
         ("log/rows.npy", np.zeros((42, 11), np.uint8), "is uint8 (42, 11), not 42 records"),
-        ("log/session_id.npy", np.array(["a"] * 4), "is <U1 (4,), not bytes (4,)"),
-        ("log/session_id.npy", np.array([b"a"] * 3), "is |S1 (3,), not bytes (4,)"),
+        ("log/session_id.npy", np.array(["a"] * 4), "is <U1 (4,), not 4 ids as bytes"),
+        ("log/session_id.npy", np.array([b"a"] * 3), "is |S1 (3,), not 4 ids"),
     ],
 )
 def test_an_array_of_another_shape_or_dtype_is_named(bundles, name, array, fault):
@@ -101,13 +109,11 @@ def test_a_file_of_another_shard_is_named(bundles, tmp_path, name):
     )
 
 
-def test_sessions_of_other_splits_than_told_are_named(bundles, tmp_path):
-    write(tmp_path / "other", log=shard([10, 11, 12, 13], ["train", "train", "test", "train"]))
+def test_lengths_that_do_not_add_up_to_the_rows_are_noticed(bundles, tmp_path):
+    write(tmp_path / "other", log=shard([10, 12, 12, 13], ["train", "validation", "test", "train"]))
     shutil.copy(tmp_path / "other/log/sessions.npy", bundles / "log/sessions.npy")
     message = refusal(ContractError, lambda: open_parts(bundles, bundles.joinpath))
-    assert_says(
-        message, str(bundles / "log/sessions.npy"), "'train': 3", "not {'train': 2", "parts.json", AGAIN
-    )
+    assert_says(message, str(bundles / "log/rows.npy"), "(42,), not 43 records of a track", AGAIN)
 
 
 def test_a_matrix_of_other_tracks_is_noticed(bundles):
@@ -122,9 +128,9 @@ def test_a_matrix_of_other_tracks_is_noticed(bundles):
         "",
         "[]",
         "{}",
-        '{"format": 0, "parts": []}',
-        '{"format": 1, "parts": [{"name": "log"}]}',
-        '{"format": 1}',
+        '{"format": 2, "parts": [{"name": "log", "sessions": {"train": 1}, "rows": 9, "tracks": 1}]}',
+        '{"format": 3, "parts": [{"name": "log"}]}',
+        '{"format": 3}',
     ],
 )
 def test_a_list_of_parts_that_is_none_is_named(bundles, text):
@@ -136,4 +142,29 @@ def test_a_list_of_parts_that_is_none_is_named(bundles, text):
 def test_parts_that_the_list_does_not_name_are_not_there(bundles):
     content = json.loads((bundles / "parts.json").read_text())
     (bundles / "parts.json").write_text(json.dumps(content | {"parts": []}))
-    assert open_parts(bundles, bundles.joinpath)[1] == ()
+    assert open_parts(bundles, bundles.joinpath)[1] == {"train": [], "validation": [], "test": []}
+
+
+def test_many_shards_raise_the_limit_of_open_files(bundles, monkeypatch):
+    limits = []
+    monkeypatch.setattr("resource.getrlimit", lambda _: (8, 10))
+    monkeypatch.setattr("resource.setrlimit", lambda _, limit: limits.append(limit))
+    open_parts(bundles, bundles.joinpath)
+    assert limits == [(10, 10)]
+
+
+def test_plays_count_earlier_and_predicted_tracks():
+    made = shard([10, 12])
+    [part] = [part for part in made.parts().values() if len(part.ids)]
+    expected = np.bincount(made.track_rows, minlength=40)
+    assert plays([part, part], 40).tolist() == (2 * expected).tolist()
+
+
+def test_columns_of_a_record_are_those_of_its_row():
+    made = shard([20] * 9)
+    rows, earlier = made.parts()["train"].rows, np.delete(np.arange(180), np.arange(19, 180, 20))
+    assert flag(rows, "skip_2").tolist() == made.scaled["skip_2"].to_numpy()[earlier].tolist()
+    levels = np.stack([made.scaled[n].to_numpy()[earlier] for n in schema.indicators("context_type")])
+    expected = [of.tolist().index(1) if 1 in of else len(of) for of in levels.T]
+    assert level_codes(rows, "context_type").tolist() == expected
+    assert {*expected} == {*range(7)}

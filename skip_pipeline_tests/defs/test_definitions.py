@@ -9,7 +9,7 @@ import yaml
 from skip_pipeline.definitions import defs, nightly_config
 from skip_pipeline.errors import RefusedError
 from skip_pipeline.nightly.monitoring import SIGNALS
-from skip_pipeline.stages import contracts
+from skip_pipeline.stages import findings as contracts
 
 UPSTREAM = {
     "session_logs": set(),

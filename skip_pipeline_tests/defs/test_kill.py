@@ -1,7 +1,7 @@
-"""A process killed at any moment of any stage leaves results that are whole, and a run that can go on.
+"""A run that dies leaves results that are whole, the next one completes, and damage is healed.
 
-A real process is killed with SIGKILL, by itself, at its n-th move of a file: the moments between which a
-stage's files could be told apart. Before its first move nothing is published yet.
+``storage/test_kill`` dies at every change of a file. Here one real process is killed with SIGKILL, after its
+manifest and before its plain names, and what assets publish fails on either side of the manifest.
 """
 
 import multiprocessing
@@ -12,45 +12,15 @@ import dagster as dg
 import mlflow
 import pytest
 
+from skip_pipeline import code_version, settings
+from skip_pipeline.defs.launch import HOME_VARIABLE
 from skip_pipeline.settings import DataLayout
-from skip_pipeline.storage import MANIFEST, read_manifest, record_file
+from skip_pipeline.storage import publication, read_manifest, record_file
 from skip_pipeline_tests.defs import dying
+from skip_pipeline_tests.defs.conftest import Project
 
-# Moves in one stage: the staging folder to .commit, each file into place, the manifest last. So these are
-# the moment before anything is published, and the one where the new file and old files lie side by side.
-KILLED_AT = [1, 3]
-
-STAGES = {
-    "merged_table": "merged",
-    "encoded_table": "encoded",
-    "scaled_table": "scaled",
-    "tensor_bundles": "bundles",
-    "baseline_models": "baselines",
-    "trained_model": "model",
-    "evaluation_report": "report",
-}
-
-
-@pytest.fixture(scope="module")
-def run(materialized, tmp_path_factory):
-    """Materializes an asset in a process of its own; gives its exit status and what it complained of."""
-    processes = multiprocessing.get_context("forkserver")
-    processes.set_forkserver_preload([dying.__name__])
-    log = tmp_path_factory.mktemp("complaints") / "log"
-
-    def run(asset, fatal):
-        process = processes.Process(target=dying.run, args=(asset, fatal, materialized, log))
-        process.start()
-        process.join()
-        return process.exitcode, log.read_text()
-
-    return run
-
-
-def whole(folder):
-    """Whether each file of a stage is the very one that its manifest names."""
-    manifest = read_manifest(folder, made_by="the stage")
-    return all(record_file(folder / r.name, r.name) == r for r in manifest.files)
+STAGES = {"tensor_bundles": "bundles", "baseline_models": "baselines"}
+"""A stage made shard by shard, and one made whole; the others publish by the same functions."""
 
 
 @pytest.fixture(scope="module")
@@ -62,29 +32,42 @@ def materialized(tmp_path_factory, first_run):
     return copy
 
 
-@pytest.mark.parametrize("asset", STAGES)
-def test_kills_leave_the_stage_whole_and_the_next_run_completes(materialized, run, monkeypatch, asset):
+@pytest.fixture
+def layout(materialized, monkeypatch):
     layout = DataLayout(materialized)
-    folder = getattr(layout, STAGES[asset])
-    monkeypatch.setenv("SKIP_PIPELINE_DATA_DIR", str(materialized))
-    monkeypatch.setenv("DAGSTER_HOME", str(layout.dagster))
-    before = read_manifest(folder, made_by=asset)
+    monkeypatch.setenv(settings.DATA_DIR_VARIABLE, str(materialized))
+    monkeypatch.setenv(HOME_VARIABLE, str(layout.dagster))
+    return layout
 
-    for fatal in KILLED_AT:
-        status, complaints = run(asset, fatal)
-        assert status == -signal.SIGKILL, complaints
-        assert (folder / MANIFEST).is_file()
-        assert whole(folder)
 
-    status, complaints = run(asset, 0)
-    assert status == 0, complaints
-    assert whole(folder)
-    assert not (folder / ".commit").exists()
-    assert not (folder / ".staging").exists()
-    after = read_manifest(folder, made_by=asset)
-    assert after.stage == asset
-    if asset not in ("baseline_models", "trained_model", "evaluation_report"):  # they record seconds
-        assert after.fingerprint == before.fingerprint
+def is_whole(folder):
+    """Whether each file is the very one that the newest manifest names, also under its plain name."""
+    manifest = read_manifest(folder, made_by="the stage")
+    return all(
+        record_file(path, file.name).sha256 == file.sha256
+        for file in manifest.files
+        for path in (manifest.path(file.name), folder / file.name)
+    )
+
+
+def test_a_killed_run_leaves_a_whole_stage_and_the_next_run_closes_it(layout, tmp_path):
+    before = read_manifest(layout.merged, made_by="merged_table")
+    log = tmp_path / "complaints"
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload([dying.__name__])
+    fatal = layout.merged / "log_mini.parquet"
+    process = processes.Process(target=dying.run, args=("merged_table", fatal, layout.root, log))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL, log.read_text()
+
+    assert is_whole(layout.merged)
+    after = read_manifest(layout.merged, made_by="merged_table")
+    assert (after.number, after.fingerprint) == (before.number + 1, before.fingerprint)
+    assert len(unfinished(layout)) > 0
+
+    assert Project(layout).run("merged_table").success
+    assert is_whole(layout.merged)
     assert unfinished(layout) == []
 
 
@@ -95,3 +78,43 @@ def unfinished(layout):
     experiment = client.get_experiment_by_name("skip_pipeline").experiment_id
     open_runs = client.search_runs([experiment], "attributes.status = 'RUNNING'")
     return [*dg.DagsterInstance.get().get_runs(begun), *open_runs]
+
+
+@pytest.mark.parametrize("asset", STAGES)
+def test_a_failure_on_either_side_of_the_manifest_leaves_the_stage_whole(layout, monkeypatch, asset):
+    folder = getattr(layout, STAGES[asset])
+    before = read_manifest(folder, made_by=asset)
+    monkeypatch.setattr(code_version, "_library_version", lambda _library: "anew")
+
+    def fails(*_args):
+        raise OSError("the disk is out of order")
+
+    for step, published in (("create_manifest", 0), ("show", 1)):
+        with monkeypatch.context() as patch:
+            patch.setattr(publication, step, fails)
+            assert not Project(layout).run(asset).success
+        assert is_whole(folder)
+        assert read_manifest(folder, made_by=asset).number == before.number + published
+
+    assert Project(layout).run(asset).success
+    assert is_whole(folder)
+    after = read_manifest(folder, made_by=asset)
+    if asset != "baseline_models":  # whose files hold seconds
+        assert after.fingerprint == before.fingerprint
+
+
+@pytest.mark.parametrize("how", ["changed in place", "replaced"])
+def test_materializing_again_heals_a_shard_that_was_damaged_without_changing_its_size(layout, how):
+    path = layout.merged / "log_mini.parquet"
+    good = path.read_bytes()
+    bad = bytearray(good)
+    bad[len(bad) // 2] ^= 1
+    if how == "replaced":
+        path.unlink()
+    with path.open("wb" if how == "replaced" else "r+b") as handle:
+        handle.write(bad)
+    assert not is_whole(layout.merged)
+
+    assert Project(layout).run("merged_table").success
+    assert is_whole(layout.merged)
+    assert path.read_bytes() == good

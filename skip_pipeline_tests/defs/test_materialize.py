@@ -14,8 +14,8 @@ from skip_pipeline.bundles.gather import open_bundle
 from skip_pipeline.cli.run import headline
 from skip_pipeline.metrics.scores import score
 from skip_pipeline.settings import DataLayout
-from skip_pipeline.storage import MANIFEST
 from skip_pipeline_tests.defs.conftest import SESSIONS, Project
+from skip_pipeline_tests.storage.publishing import newest_manifest
 
 STAGES = {
     "merged_table": ("merged", 50),
@@ -164,7 +164,7 @@ def test_the_report_sets_the_network_beside_every_baseline(finished, metadata):
 def test_baselines_of_other_bundles_are_not_reported_on(first_run, project):
     for name in ("merged", "encoded", "scaled", "bundles", "model", "baselines"):
         shutil.copytree(getattr(DataLayout(first_run[0]), name), getattr(project.layout, name))
-    manifest = project.layout.baselines / MANIFEST
+    manifest = newest_manifest(project.layout.baselines)
     content = json.loads(manifest.read_text())
     content["details"]["bundles"] = "0" * 64
     manifest.write_text(json.dumps(content))
@@ -239,7 +239,7 @@ def test_running_again_gives_the_same_bundles_and_the_same_metrics(first_run, pr
 def test_a_model_of_other_bundles_is_not_reported_on(first_run, project):
     shutil.copytree(DataLayout(first_run[0]).model, project.layout.model)
     shutil.copytree(DataLayout(first_run[0]).bundles, project.layout.bundles)
-    manifest = project.layout.bundles / MANIFEST
+    manifest = newest_manifest(project.layout.bundles)
     content = json.loads(manifest.read_text())
     content["files"][0]["sha256"] = "0" * 64
     manifest.write_text(json.dumps(content))

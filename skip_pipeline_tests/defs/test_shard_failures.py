@@ -1,8 +1,6 @@
-"""Runs of Dagster in which a worker is killed, the disk fills, or another run is at work."""
+"""A run of Dagster in which a worker process is killed."""
 
-import errno
 import os
-import resource
 import shutil
 import signal
 import threading
@@ -10,12 +8,11 @@ import time
 
 import dagster as dg
 import pytest
-from filelock import FileLock
 
 from skip_pipeline.settings import DataLayout
 from skip_pipeline.stages import flow as stages
-from skip_pipeline.stages import shards as shard_work
-from skip_pipeline.storage import MANIFEST, lock
+from skip_pipeline.stages import merge
+from skip_pipeline.storage import read_manifest
 from skip_pipeline.world.synthesize import synthesize
 
 FOREVER = 60.0  # s; a test that waits it out fails
@@ -31,7 +28,7 @@ def shards(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory, shards):
-    """What the merged table comes to, by file."""
+    """The merged table of a run in which nothing happens, by file."""
     layout = DataLayout(tmp_path_factory.mktemp("undisturbed"))
     shutil.copytree(shards, layout.raw)
     stages.merged_table(layout)
@@ -40,22 +37,18 @@ def undisturbed(tmp_path_factory, shards):
 
 def published(layout):
     return {
-        path.relative_to(layout.merged): path.read_bytes()
-        for path in layout.merged.rglob("*")
-        if path.is_file() and path.name not in (MANIFEST, ".lock")
+        record.name: (layout.merged / record.name).read_bytes()
+        for record in read_manifest(layout.merged, made_by="merged_table").files
     }
-
-
-def config(kind):
-    return {"resources": {"engine": {"config": {"kind": kind, "workers": 2}}}}
 
 
 @pytest.fixture
 def hanging(sharded, tmp_path, monkeypatch):
     """The second shard's work hangs the first time it is done; gives the file that gets its process's id."""
-    whole, victim, pid = shard_work.merge_shard, log(sharded, 1), tmp_path / "pid"
+    whole, pid = merge.merge_shard, tmp_path / "pid"
+    victim = sorted((sharded.layout.raw / "training_set").glob("*.csv"))[1]
 
-    # Inside a function, and so pickled by value: it reaches workers of either kind.
+    # Inside a function, and so pickled by value: it reaches the workers.
     def merge_shard(raw, **arguments):
         if raw == victim and not pid.exists():
             written = pid.with_suffix(".part")
@@ -64,18 +57,11 @@ def hanging(sharded, tmp_path, monkeypatch):
             time.sleep(FOREVER)
         return whole(raw, **arguments)
 
-    monkeypatch.setattr(shard_work, "merge_shard", merge_shard)
+    monkeypatch.setattr(merge, "merge_shard", merge_shard)
     return pid
 
 
-def log(project, number):
-    return sorted((project.layout.raw / "training_set").glob("*.csv"))[number]
-
-
-@pytest.mark.parametrize("kind", ["processes", "dask"])
-def test_a_run_whose_worker_is_killed_with_a_shard_in_hand_completes_like_any_other(
-    sharded, hanging, undisturbed, kind
-):
+def test_a_run_whose_worker_is_killed_at_work_completes_like_any_other(sharded, hanging, undisturbed):
     def kill():
         while not hanging.exists():
             time.sleep(0.01)
@@ -84,46 +70,14 @@ def test_a_run_whose_worker_is_killed_with_a_shard_in_hand_completes_like_any_ot
     killer = threading.Thread(target=kill, daemon=True)
     killer.start()
 
-    outcome = sharded.run("merged_table", config(kind))
+    outcome = sharded.run(
+        "merged_table", {"resources": {"engine": {"config": {"kind": "processes", "workers": 2}}}}
+    )
 
     killer.join()
     assert int(hanging.read_text()) != os.getpid()
     assert outcome.success, outcome.failures
-    assert outcome.failures == ()
     record = sharded.instance().get_run_by_id(outcome.run_id)
     assert record.status == dg.DagsterRunStatus.SUCCESS
     assert sharded.mlflow_runs(outcome.run_id)["merged_table"].info.status == "FINISHED"
     assert published(sharded.layout) == undisturbed
-
-
-def test_a_run_on_a_full_disk_says_so_and_the_next_one_completes(sharded, undisturbed, monkeypatch):
-    whole, victim = shard_work.merge_shard, log(sharded, 1)
-
-    def merge_shard(raw, **arguments):
-        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-        # A write beyond the limit fails as one on a full disk does, in the middle of the file.
-        resource.setrlimit(resource.RLIMIT_FSIZE, (4096 if raw == victim else soft, hard))
-        try:
-            return whole(raw, **arguments)
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-    with monkeypatch.context() as while_full:
-        while_full.setattr(shard_work, "merge_shard", merge_shard)
-        outcome = sharded.run("merged_table")
-
-    [message] = outcome.failures
-    assert message.startswith("merged_table: ")
-    assert os.strerror(errno.EFBIG) in message
-    assert not (sharded.layout.merged / MANIFEST).exists()
-    assert sharded.run("merged_table").success
-    assert published(sharded.layout) == undisturbed
-
-
-def test_a_run_beside_another_one_fails_with_the_reason(sharded, monkeypatch):
-    monkeypatch.setattr(lock, "_LOCK_SECONDS", 0.1)
-    sharded.layout.merged.mkdir()
-    with FileLock(sharded.layout.merged / ".lock"):
-        [message] = sharded.run("merged_table").failures
-    assert message.startswith("merged_table: another process is writing")
-    assert str(sharded.layout.merged) in message

@@ -7,12 +7,10 @@ import pyarrow as pa
 
 from skip_pipeline import schema
 from skip_pipeline.bundles.parts import Part
-from skip_pipeline.bundles.records import CATEGORIES, FLAGS, ROW_TYPES, SESSION, circumstances_of
+from skip_pipeline.bundles.records import BINARY, CATEGORIES, ROW, SESSION, indicators, pack
 
 
-def part(
-    outcomes: list[list[int]], *, tracks: list[list[int]] | None = None, context: int = 0, split: int = 0
-) -> Part:
+def part(outcomes: list[list[int]], *, tracks: list[list[int]] | None = None, context: int = 0) -> Part:
     """A part of sessions given by the outcomes of all their tracks, 1 played to the end; tracks count from 0.
 
     Args:
@@ -21,21 +19,18 @@ def part(
         context: code of the context of every row.
     """
     tracks = tracks or [list(range(len(session))) for session in outcomes]
-    history = [len(session) - 1 for session in outcomes]
     sessions = np.zeros(len(outcomes), SESSION)
-    sessions["first_row"] = np.cumsum([0, *history[:-1]])
     sessions["length"] = [len(session) for session in outcomes]
     sessions["last_track"] = [of[-1] for of in tracks]
-    sessions["split"] = split
     sessions[schema.LABEL] = [session[-1] for session in outcomes]
-    rows = np.zeros(sum(history), ROW_TYPES[0])
+    rows = np.zeros(sum(len(session) - 1 for session in outcomes), ROW)
     rows["track"] = np.concatenate([of[:-1] for of in tracks])
-    rows["flags"] = np.concatenate([session[:-1] for session in outcomes]) << FLAGS.index(schema.LABEL)
-    zero = np.zeros(len(rows), np.uint16)
+    zero = np.zeros(len(rows), np.uint8)
     codes = dict.fromkeys(CATEGORIES, zero) | {"context_type": zero + context}
-    rows["circumstances"] = circumstances_of(zero, codes)
+    played = np.concatenate([session[:-1] for session in outcomes])
+    rows["binary"] = pack(dict.fromkeys(BINARY, zero) | {schema.LABEL: played} | indicators(codes))
     ids = np.array([f"s{i}" for i in range(len(outcomes))], "S8")
-    return Part("log_0", sessions, ids, rows, 20)
+    return Part("log_0", sessions, rows, ids, 20)
 
 
 def track_table(n: int = 20, **columns: list[object]) -> pa.Table:

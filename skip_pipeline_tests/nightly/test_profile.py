@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from skip_pipeline import schema
-from skip_pipeline.bundles.records import UNKNOWN
 from skip_pipeline.errors import ContractError, TrainingError
 from skip_pipeline.nightly.profile import (
     EARLIER_OUTCOME,
@@ -36,18 +35,8 @@ def test_parts_add_up():
     assert both.to_json() == profile_sessions([part([PLAYED, SKIPPED])], track_table()).to_json()
 
 
-def test_one_split_of_a_shard_counts_its_own_rows_alone():
-    whole = part([PLAYED, SKIPPED])
-    whole.sessions["split"] = [0, 2]
-
-    found = profile_sessions([whole.of_split("test")], track_table())
-
-    assert (found.sessions, found.plays) == (1, 11)
-    assert found.features[EARLIER_OUTCOME].counts.tolist() == [10, 0]
-
-
 def test_a_level_outside_the_vocabulary_is_counted_as_unknown():
-    found = profile_sessions([part([PLAYED], context=UNKNOWN["context_type"])], track_table())
+    found = profile_sessions([part([PLAYED], context=len(schema.LEVELS["context_type"]))], track_table())
 
     context = found.features["context_type"]
     assert dict(zip(context.levels, context.counts.tolist(), strict=True))["unknown"] == 9
@@ -137,7 +126,7 @@ def test_bins_of_another_version_are_refused(features):
 def test_seeks_are_counted_up_to_two_and_flags_by_row():
     some = part([PLAYED])
     some.rows["hist_user_behavior_n_seekfwd"][:3] = [1, 2, 9]
-    some.rows["flags"][:4] |= 1  # skip_1
+    some.rows["binary"][:4, 0] |= 0x80  # skip_1
     found = profile_sessions([some], track_table())
 
     assert found.features["hist_user_behavior_n_seekfwd"].counts.tolist() == [6, 1, 2]

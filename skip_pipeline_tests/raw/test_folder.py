@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 
 import pytest
 
@@ -75,15 +76,21 @@ class TestFinding:
         message = refusal(BadInputError, lambda: find(raw))
         assert_says(message, str(raw / folder), "holds both a.csv and a.csv.gz", "expected one", "Remove")
 
+    def test_a_name_that_is_not_utf_8_is_refused(self, raw, find, folder):
+        deliver(raw / folder / "a\udcff.csv", b"any")
+        message = refusal(BadInputError, lambda: find(raw))
+        assert_says(message, str(raw / folder), r"'a\udcff.csv'", "expected a file name in UTF-8", "Rename")
+
+    def test_a_special_file_is_refused(self, raw, find, folder):
+        (raw / folder).mkdir(parents=True)
+        os.mkfifo(raw / folder / "a.csv")
+        message = refusal(BadInputError, lambda: find(raw))
+        assert_says(message, f"{raw / folder / 'a.csv'} is a special file", "expected a file")
+
     def test_a_name_that_parquet_readers_would_skip_is_refused(self, raw, find, folder):
         deliver(raw / folder / "_a.csv", b"any")
         message = refusal(BadInputError, lambda: find(raw))
         assert_says(message, str(raw / folder), "holds _a.csv", "expected no name", "Rename it")
-
-
-@pytest.mark.parametrize("name", ["log_0_20180715.csv", "log_0_20180715.csv.gz", "log_0_20180715.CSV.Gz"])
-def test_a_shard_is_called_after_its_file(tmp_path, name):
-    assert raw_folder.shard_name(tmp_path / name) == "log_0_20180715"
 
 
 def test_a_marker_beside_the_raw_folders_makes_the_data_synthetic(tmp_path):
@@ -144,7 +151,19 @@ def test_without_a_marker_there_is_no_doubt(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"{", b"[]", b"{}", b'{"files": 3}', b'{"files": ["a"]}', b"\xff", None]
+    "content",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"{}",
+        b'{"files": 3}',
+        b'{"files": ["a"]}',
+        b'{"files": {"a.csv": {"bytes": 1e400, "sha256": ""}}}',
+        b"[" * 100_000,
+        b"\xff",
+        None,
+    ],
 )
 def test_a_marker_that_says_nothing_makes_synthetic_and_is_doubted(tmp_path, content):
     marker = tmp_path / "SYNTHETIC.json"

@@ -7,7 +7,6 @@ from skip_pipeline.raw.text_columns import (
     codes_of,
     dictionary_of,
     dictionary_text,
-    ranks,
     take_rows,
     text_of,
     value_counts,
@@ -54,17 +53,3 @@ def test_rows_taken_in_another_order_look_as_if_read_so(column):
     assert taken.to_pylist() == [{"id": "a", "n": 2}, {"id": "b", "n": 3}, {"id": "b", "n": 1}]
     if pa.types.is_dictionary(column.type):
         assert taken["id"].chunk(0).dictionary.to_pylist() == ["a", "b"]
-
-
-@pytest.mark.parametrize(
-    ("values", "expected"),
-    [
-        (["a", "b"], [0, 1]),
-        (["b", "a"], [1, 0]),
-        (["s10", "é", "Z", "s9"], [1, 3, 0, 2]),
-        (["a"], [0]),
-        ([], []),
-    ],
-)
-def test_ranks_are_places_in_the_order_of_bytes(values, expected):
-    assert ranks(pa.array(values, pa.string())).tolist() == expected

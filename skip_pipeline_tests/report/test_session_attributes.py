@@ -9,15 +9,15 @@ import pytest
 
 from skip_pipeline import schema
 from skip_pipeline.bundles.gather import Bundle, open_bundle
-from skip_pipeline.bundles.tracks import track_matrix
 from skip_pipeline.errors import ContractError, MissingInputError
 from skip_pipeline.report.session_attributes import read_session_attributes
-from skip_pipeline.stages.encode import encode, sessions
-from skip_pipeline.stages.scale import feature_range, fit_scaler
+from skip_pipeline.stages.encode import encode, feature_range, sessions
+from skip_pipeline.stages.scale import fit_scaler
+from skip_pipeline.stages.track_matrix import scale_tracks
 from skip_pipeline.storage import write_table
 from skip_pipeline_tests import builders
 from skip_pipeline_tests.builders import TEST, TRAIN, assert_says, refusal, session
-from skip_pipeline_tests.bundle_writer import BundleWriter
+from skip_pipeline_tests.stages import shard_builders
 
 OTHER_TEST = "s12"
 """In the test split like ``TEST``."""
@@ -30,12 +30,13 @@ def _write(folder: Path, **shards: list[Iterable[builders.Row]]) -> None:
     encoded = {name: encode(table, builders.track_table()["track_id"]) for name, table in merged.items()}
     own = {name: sessions(table) for name, table in merged.items()}
     scaler = fit_scaler([feature_range(encoded[name], own[name]) for name in merged])
-    writer = BundleWriter(folder / "bundles", track_matrix(builders.track_table(), scaler))
+    made = {}
     for name, table in merged.items():
         write_table(table, folder / "merged" / f"{name}.parquet", schema.MERGED, data_source="real")
         scaled, _ = scaler.apply(encoded[name])
-        writer.add(name, scaled, own[name], encoded[name][schema.LOG_TRACK_ID])
-    writer.close()
+        made[name] = shard_builders.Shard(scaled, own[name], encoded[name][schema.LOG_TRACK_ID])
+    tracks = scale_tracks(builders.track_table(), scaler)
+    shard_builders.write(folder / "bundles", tracks=tracks, **made)
 
 
 def _open(folder: Path) -> tuple[Bundle, Bundle]:

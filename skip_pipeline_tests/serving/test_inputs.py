@@ -71,11 +71,13 @@ def test_a_shorter_history_is_padded_as_a_bundle_pads(
     split, number = trained_on(layout)[rows[0]["session_id"]]
     whole = open_bundle(layout.bundles, split)
     (part,) = whole.parts
+    first = int((part.sessions["length"][:number].astype(int) - 1).sum())
     cut = part.sessions[[number]].copy()  # as if the session had ended after `earlier` tracks
     if earlier < schema.STEPS:
-        cut["last_track"] = part.rows["track"][int(cut["first_row"][0]) + earlier]
+        cut["last_track"] = part.rows["track"][first + earlier]
     cut["length"] = earlier + 1
-    bundle = Bundle(whole._tracks, [replace(part, sessions=cut, ids=part.ids[[number]])])
+    own = part.rows[first : first + earlier]
+    bundle = Bundle(whole._tracks, [replace(part, sessions=cut, rows=own, ids=part.ids[[number]])])
     ended = [row | {"session_length": earlier + 1} for row in rows]
     assert_same(model.inputs(sessions_of_records([request(ended, earlier)])), bundle.batch([0]))
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skip_pipeline import schema
-from skip_pipeline.bundles.records import SEEKS, UNKNOWN, circumstances
+from skip_pipeline.bundles.records import SEEKS, level_codes
 from skip_pipeline.errors import BadInputError
 from skip_pipeline.serving import ServedModel
 from skip_pipeline.serving.batch import prediction_table
@@ -186,7 +186,7 @@ def test_the_session_and_row_at_fault_are_named_among_many() -> None:
 def test_unknown_levels_are_all_zeros_and_counted(model: ServedModel) -> None:
     record = row_changed(2, context_type="unheard_of", hist_user_behavior_reason_end="popup")
     sessions = sessions_of_records([record])
-    assert circumstances(sessions.rows)["context_type"][2] == UNKNOWN["context_type"]
+    assert level_codes(sessions.rows, "context_type")[2] == len(schema.LEVELS["context_type"])
     log = model.inputs(sessions)["session_log"][0, schema.STEPS - 10 + 2]
     levels = [i for i, c in enumerate(schema.SESSION_LOG_BRANCH) if c.startswith("context_type_")]
     assert log[levels].tolist() == [0] * 6

@@ -12,10 +12,9 @@ import pyarrow as pa
 from skip_pipeline import schema
 from skip_pipeline.bundles.gather import ARRAYS, Bundle
 from skip_pipeline.bundles.leak import wide_form
-from skip_pipeline.bundles.parts import Part
+from skip_pipeline.bundles.parts import Part, write_part, write_parts, write_tracks
 from skip_pipeline.bundles.records import CATEGORIES, SEEKS
 from skip_pipeline.stages.bundle import bundle_shard
-from skip_pipeline_tests.bundle_writer import BundleWriter
 
 TRACKS = np.random.default_rng(7).random((40, 31), dtype=np.float32)
 """The scaled features of forty tracks: no two values alike, and a mode each, but for the last."""
@@ -30,14 +29,14 @@ class Shard(NamedTuple):
     sessions: pa.Table
     track_rows: np.ndarray
 
-    def part(self, name: str = "log") -> Part:
+    def parts(self, name: str = "log") -> dict[str, Part]:
         return bundle_shard(name, self.scaled, self.sessions, track_rows=self.track_rows, tracks=TRACKS)
 
     def wide(self) -> dict[str, dict[str, np.ndarray]]:
         return wide_form(self.scaled, self.sessions)
 
     def bundle(self, split: str = "train") -> Bundle:
-        return Bundle(TRACKS, [self.part().of_split(split)])
+        return Bundle(TRACKS, [self.parts()[split]])
 
 
 def shard(
@@ -85,13 +84,14 @@ def sessions_table(n: int, splits: Sequence[str] | None, ids: Sequence[str] | No
     )
 
 
-def write(folder: Path, **shards: Shard) -> BundleWriter:
-    """Write shards by name as one bundle."""
-    writer = BundleWriter(folder, TRACKS)
-    for name, made in shards.items():
-        writer.add(name, *made)
-    writer.close()
-    return writer
+def write(folder: Path, *, tracks: np.ndarray = TRACKS, **shards: Shard) -> None:
+    """Write shards by name as one bundle, with the matrix of the tracks that they play."""
+    write_tracks(folder, tracks)
+    made = (
+        bundle_shard(name, scaled, own, track_rows=track_rows, tracks=tracks)
+        for name, (scaled, own, track_rows) in shards.items()
+    )
+    write_parts(folder, [write_part(folder, parts) for parts in made])
 
 
 def same(one: Mapping[str, Any], other: Mapping[str, Any], names: Sequence[str] = ARRAYS) -> bool:

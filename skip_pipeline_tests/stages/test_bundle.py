@@ -6,13 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skip_pipeline import schema
-from skip_pipeline.bundles.gather import Bundle, open_bundle
+from skip_pipeline.bundles import Bundle, open_bundle
 from skip_pipeline.bundles.leak import wide_form
-from skip_pipeline.bundles.records import circumstances
-from skip_pipeline.bundles.tracks import track_matrix
+from skip_pipeline.bundles.records import level_codes, row_record, session_record, track_type
 from skip_pipeline.errors import ContractError
 from skip_pipeline.stages.bundle import bundle_shard, class_balance, session_lengths
-from skip_pipeline.stages.scale import feature_range, fit_scaler
+from skip_pipeline.stages.encode import feature_range
+from skip_pipeline.stages.scale import fit_scaler
+from skip_pipeline.stages.track_matrix import scale_tracks
 from skip_pipeline_tests.builders import (
     TEST,
     TRAIN,
@@ -63,7 +64,7 @@ def test_any_shard_gives_its_wide_form(lengths, splits, most_seeks, seed):
 def test_seeks_are_kept_in_the_smallest_type_that_holds_them(most, size):
     made = shard([10])
     made = made._replace(scaled=changed(made.scaled, "hist_user_behavior_n_seekback", 4, most))
-    part = made.part()
+    part = made.parts()["train"]
     assert part.rows.dtype["hist_user_behavior_n_seekfwd"].itemsize == size
     assert part.rows["hist_user_behavior_n_seekback"][4] == most
     assert same(made.bundle(), made.wide()["train"])
@@ -75,22 +76,15 @@ def test_the_level_of_a_row_is_its_code_and_the_one_after_the_last_if_it_is_unkn
         made = made._replace(
             scaled=replace_column(made.scaled, name, [int(name.endswith("radio"))] + [0] * 9)
         )
-    assert circumstances(made.part().rows)["context_type"].tolist() == [4] + [6] * 8
+    assert level_codes(made.parts()["train"].rows, "context_type").tolist() == [4] + [6] * 8
     assert same(made.bundle(), made.wide()["train"])
 
 
 def test_shards_follow_one_another_whatever_their_seeks(tmp_path):
     few = shard([10, 20, 13], ["test", "train", "train"], seed=1)
     many = shard([12, 15], ["train", "validation"], seed=2, most_seeks=100_000)
-    writer = write(tmp_path, b=many, a=few)
-    assert writer.sessions == {"train": 3, "validation": 1, "test": 1}
+    write(tmp_path, b=many, a=few)
     assert same(open_bundle(tmp_path, "train"), joined(few.wide()["train"], many.wide()["train"]))
-
-
-def test_one_session_alone(tmp_path):
-    made = shard([17])
-    write(tmp_path, log=made)
-    assert same(open_bundle(tmp_path, "train"), made.wide()["train"])
 
 
 def test_a_split_without_sessions_has_the_right_shapes(tmp_path):
@@ -120,16 +114,16 @@ def test_of_the_predicted_position_only_the_track_and_the_label_are_kept():
     unseen = set(schema.SCALED.names) - set(schema.TRACK_BRANCH)
     for name in unseen - {"session_id", "session_position", "session_length", "not_skipped"}:
         scaled = changed(scaled, name, 22, 0)
-    first, second = made.part(), made._replace(scaled=scaled).part()
+    first, second = made.parts()["train"], made._replace(scaled=scaled).parts()["train"]
     assert first.rows.tobytes() == second.rows.tobytes()
     assert first.sessions.tobytes() == second.sessions.tobytes()
     assert len(first.rows) == 9 + 12
     assert first.sessions["last_track"].tolist() == track_rows[[9, 22]].tolist()
 
 
-def test_a_log_row_takes_7_bytes_and_a_session_11_beside_its_id():
-    part = shard(EVERY_LENGTH).part()
-    assert (part.rows.itemsize, part.sessions.itemsize, part.ids.itemsize) == (7, 11, 1)
+def test_a_log_row_takes_8_bytes_and_a_session_4_beside_its_id():
+    records = row_record(track_type(50_704), "u1"), session_record(track_type(50_704))
+    assert [record.itemsize for record in records] == [8, 4]
 
 
 def test_the_same_shards_give_the_same_bytes(tmp_path):
@@ -174,19 +168,19 @@ def test_a_table_that_records_cannot_hold_is_refused(flaw):
     column, row, value, words = FLAWS[flaw]
     made = shard([10, 13])
     made = made._replace(scaled=changed(made.scaled, column, row, value))
-    assert_says(refusal(ContractError, made.part), words, "aterialize", "scaled_table again")
+    assert_says(refusal(ContractError, made.parts), words, "aterialize", "scaled_table again")
 
 
 def test_a_row_of_two_levels_is_refused():
     made = shard([10])
     for name in schema.indicators("hist_user_behavior_reason_end")[:2]:
         made = made._replace(scaled=changed(made.scaled, name, 7, 1))
-    message = refusal(ContractError, made.part)
-    assert_says(message, "row 7 has", "levels of hist_user_behavior_reason_end, expected at most one")
+    message = refusal(ContractError, made.parts)
+    assert_says(message, "row 7 has", "levels of hist_user_behavior_reason_end", "at most one", "again")
 
 
 def test_a_session_of_more_tracks_than_there_are_steps_is_refused():
-    assert_says(refusal(ContractError, shard([10, 21]).part), "10 to 20", "materialize scaled_table again")
+    assert_says(refusal(ContractError, shard([10, 21]).parts), "10 to 20", "materialize scaled_table again")
 
 
 @pytest.mark.parametrize("number", [-1, 40])
@@ -194,7 +188,7 @@ def test_a_track_that_the_matrix_does_not_have_is_refused(number):
     made = shard([10])
     track_rows = made.track_rows.copy()
     track_rows[2] = number
-    message = refusal(ContractError, made._replace(track_rows=track_rows).part)
+    message = refusal(ContractError, made._replace(track_rows=track_rows).parts)
     assert_says(
         message, "log: ", "out of 40", "Materialize merged_table, encoded_table and scaled_table again"
     )
@@ -203,7 +197,7 @@ def test_a_track_that_the_matrix_does_not_have_is_refused(number):
 def test_tracks_of_another_shard_are_refused():
     made, other = shard([10]), shard([11])
     assert_says(
-        refusal(ContractError, made._replace(track_rows=other.track_rows).part), "10 rows play 11 tracks"
+        refusal(ContractError, made._replace(track_rows=other.track_rows).parts), "10 rows play 11 tracks"
     )
 
 
@@ -219,12 +213,6 @@ def test_a_zero_of_another_sign_is_not_the_same():
     assert_says(message, f"{schema.TRACK_BRANCH[3]} is not that of the row's track in 10 of 10 rows")
 
 
-def test_two_parts_of_one_name_are_refused(tmp_path):
-    writer = write(tmp_path, a=shard([10]))
-    writer.add("a", *shard([11]))
-    assert_says(refusal(ContractError, writer.close), "parts ['a'] come twice")
-
-
 # --- Tracks ---------------------------------------------------------------------------------------------
 
 
@@ -237,30 +225,23 @@ def real():
 
 def test_the_matrix_has_the_scaled_features_of_each_track_bit_for_bit(real):
     encoded, sessions, scaler = real
-    tracks = track_matrix(track_table(), scaler)
+    tracks = scale_tracks(track_table(), scaler)
     scaled, clipped = scaler.apply(encoded)
     assert tracks.dtype == np.float32
     assert tracks.shape == (20, 31)
     assert clipped > 0  # tracks 11 to 20 are heard outside training only
-    part = bundle_shard("log", scaled, sessions, track_rows=encoded["track_id_clean"], tracks=tracks)
+    parts = bundle_shard("log", scaled, sessions, track_rows=encoded["track_id_clean"], tracks=tracks)
     for split in schema.SPLITS:
-        assert same(Bundle(tracks, [part.of_split(split)]), wide_form(scaled, sessions)[split])
-
-
-def test_many_tracks_are_scaled_some_at_a_time(real, monkeypatch):
-    *_, scaler = real
-    whole = track_matrix(track_table(), scaler)
-    monkeypatch.setattr("skip_pipeline.bundles.tracks._TRACKS_AT_ONCE", 7)
-    assert np.array_equal(track_matrix(track_table(), scaler), whole)
+        assert same(Bundle(tracks, [parts[split]]), wide_form(scaled, sessions)[split])
 
 
 def test_a_track_of_an_unknown_mode_has_neither_indicator(real):
     *_, scaler = real
-    tracks = track_matrix(track_table(*FEATURES[:-1], track("t_20", mode="dorian")), scaler)
+    tracks = scale_tracks(track_table(*FEATURES[:-1], track("t_20", mode="dorian")), scaler)
     assert tracks[-2:, -2:].tolist() == [[1, 0], [0, 0]]
 
 
-# --- What a person would rather look at -----------------------------------------------------------------
+# --- What charts show -----------------------------------------------------------------------------------
 
 
 def test_the_class_balance_counts_skipped_and_played_last_tracks(tmp_path):

@@ -13,13 +13,14 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from skip_pipeline import code_version, settings
 from skip_pipeline.bundles.gather import open_bundle
 from skip_pipeline.errors import BadInputError, BusyError, FullDiskError, MissingInputError
 from skip_pipeline.settings import DataLayout
 from skip_pipeline.stages import flow as stages
 from skip_pipeline.stages.encode import split_of
 from skip_pipeline.storage import MANIFEST, Apply, ShardJob, Staging, in_turn, lock, read_manifest
-from skip_pipeline_tests.builders import TRACKS, Row, assert_says, deliver, refusal, session
+from skip_pipeline_tests.builders import TRACKS, Row, assert_says, deliver, refusal, session, track
 
 LOGS = ("log_0", "log_1", "log_2", "log_3")
 STAGES: dict[str, Callable[..., Any]] = {
@@ -152,6 +153,154 @@ def test_a_log_that_is_removed_goes_from_every_stage(layout: DataLayout) -> None
     assert run(layout) == everywhere()
     assert named(layout, "log_2") == set()
     assert results(layout) == from_nothing(layout)
+
+
+# --- Tracks that come and change ------------------------------------------------------------------------
+
+
+def deliver_tracks(layout: DataLayout, *rows: Row, file: str = "tf.csv") -> None:
+    deliver(layout.root / "01_raw" / "track_features" / file, rows)
+
+
+@pytest.fixture
+def of_two_kinds(layout: DataLayout) -> DataLayout:
+    """Log 1 alone plays track t_07, which is in the middle of every range; all stages have been made."""
+    for name in ("log_0", "log_2"):
+        deliver(
+            raw(layout, name),
+            log(name, track_id_clean=[f"t_{i:02}" if i != 7 else "t_08" for i in range(1, 21)], sessions=1),
+        )
+    run(layout)
+    return layout
+
+
+def test_new_tracks_that_no_log_plays_make_no_merged_shard_again(layout: DataLayout) -> None:
+    run(layout)
+    before = (layout.merged / "log_1.parquet").read_bytes()
+    deliver_tracks(layout, track("t_00"), track("t_99"), file="more.csv")
+    made = run(layout)
+    assert made["merged_table"] == []
+    assert (layout.merged / "log_1.parquet").read_bytes() == before
+    # A code is a row number in the sorted track table, and t_00 has moved them all.
+    assert made["encoded_table"] == list(LOGS[:-1])
+    assert results(layout) == from_nothing(layout)
+
+
+def test_a_changed_track_makes_the_shards_again_that_play_it(of_two_kinds: DataLayout) -> None:
+    layout = of_two_kinds
+    deliver_tracks(layout, *(t | {"tempo": 7.5} if t["track_id"] == "t_07" else t for t in TRACKS))
+    assert run(layout) == {**everywhere("log_1"), "session_logs": []}
+    assert results(layout) == from_nothing(layout)
+
+
+def test_a_track_that_changes_back_makes_its_shards_again(of_two_kinds: DataLayout) -> None:
+    layout = of_two_kinds
+    before = results(layout)
+    for tempo in (7.5, 8.5):
+        deliver_tracks(layout, *(t | {"tempo": tempo} if t["track_id"] == "t_07" else t for t in TRACKS))
+        assert run(layout)["merged_table"] == ["log_1"]
+    deliver_tracks(layout, *TRACKS)
+    assert run(layout)["merged_table"] == ["log_1"]
+    assert results(layout) == before
+
+
+def test_a_track_that_is_gone_is_missed_by_the_shards_that_play_it(of_two_kinds: DataLayout) -> None:
+    deliver_tracks(of_two_kinds, *(t for t in TRACKS if t["track_id"] != "t_07"))
+    message = refusal(BadInputError, lambda: stages.merged_table(of_two_kinds))
+    assert_says(message, "log_1.csv", "1 track without features", "'t_07'")
+    assert "more failed" not in message
+
+
+def test_a_log_that_changes_with_the_tracks_gets_the_new_features(of_two_kinds: DataLayout) -> None:
+    layout = of_two_kinds
+    deliver_tracks(layout, *(t | {"tempo": 7.5} if t["track_id"] == "t_07" else t for t in TRACKS))
+    deliver(raw(layout, "log_0"), log("log_0"))
+    assert run(layout)["merged_table"] == ["log_0", "log_1"]
+    assert results(layout) == from_nothing(layout)
+
+
+def test_shards_of_a_failed_run_are_not_taken_over_with_the_features_of_its_tracks(
+    of_two_kinds: DataLayout,
+) -> None:
+    layout = of_two_kinds
+    deliver(raw(layout, "log_0"), log("log_0"))
+    whole = raw(layout, "log_2").read_bytes()
+    for tempo, log_2 in ((7.5, b"not,a,log\n"), (8.5, whole)):
+        deliver_tracks(layout, *(t | {"tempo": tempo} if t["track_id"] == "t_07" else t for t in TRACKS))
+        deliver(raw(layout, "log_2"), log_2)
+        if log_2 != whole:
+            refusal(BadInputError, lambda: stages.merged_table(layout))
+    run(layout)
+    assert results(layout) == from_nothing(layout)
+
+
+def test_where_the_published_track_table_is_damaged_everything_is_made_again(layout: DataLayout) -> None:
+    run(layout)
+    (layout.merged / "_tracks.parquet").write_bytes(b"half a file")
+    deliver_tracks(layout, track("t_99"), file="more.csv")
+    assert run(layout)["merged_table"] == list(LOGS[:-1])
+    assert results(layout) == from_nothing(layout)
+
+
+# --- Code that changes ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def edit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """Changes a module in a copy of the package, of which versions are taken."""
+    package = tmp_path / "skip_pipeline"
+    shutil.copytree(code_version._FOLDER, package, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(code_version, "_FOLDER", package)
+
+    def forget() -> None:
+        code_version._sources.cache_clear()
+        code_version._imports_by_module.cache_clear()
+
+    def edit(module: str) -> None:
+        with (package / module).open("a") as file:
+            file.write("# edited\n")
+        forget()
+
+    forget()
+    yield edit
+    forget()
+
+
+def test_code_that_no_shard_depends_on_makes_no_shard_again(
+    layout: DataLayout, edit: Callable[[str], None]
+) -> None:
+    run(layout)
+    for module in ("report/plots", "training/train", "stages/flow", "stages/checks", "settings"):
+        edit(f"{module}.py")
+        assert run(layout) == everywhere(), module
+
+
+def test_code_of_a_stage_makes_its_shards_again_and_no_others(
+    layout: DataLayout, edit: Callable[[str], None]
+) -> None:
+    run(layout)
+    before = results(layout)
+    for module, made in {
+        "stages/merge": {"merged_table"},
+        "stages/encode": {"encoded_table"},
+        "stages/scale": {"scaled_table"},
+        "stages/bundle": {"tensor_bundles"},
+        "raw/csv_file": {"session_logs", "merged_table"},
+        "schema": set(BY_SHARD),
+    }.items():
+        edit(f"{module}.py")
+        assert {stage for stage, logs in run(layout).items() if logs} == made, module
+        assert results(layout) == before
+
+
+def test_a_setting_makes_the_shards_again_that_it_decides(
+    layout: DataLayout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(layout)
+    monkeypatch.setattr(settings, "MISTAKES_SHOWN", 11)
+    assert run(layout) == everywhere()
+    monkeypatch.setattr(settings, "SPLIT_SHARES", settings.SPLIT_SHARES | {"test": 0.21})
+    assert run(layout) == {**everywhere(), "encoded_table": list(LOGS[:-1])}
 
 
 # --- Logs that cannot be read ---------------------------------------------------------------------------

@@ -108,6 +108,8 @@ def test_two_processes_share_an_s3_store(tmp_path, nights, local, s3_bucket):
     with open_engine(EngineSettings(kind="processes", workers=2)) as engine:
         run(layout, lambda function, shards: engine.map(function, shards, label="shared"))
     assert_same(layout, local)
+    found = pd.concat(map(pd.read_parquet, table_files(str(layout.merged))))
+    assert len(found) == pq.read_table(local.merged).num_rows
 
 
 def test_storage_may_be_shared_by_a_path(tmp_path, nights, local):

@@ -1,5 +1,5 @@
 from skip_pipeline.stages import ingest
-from skip_pipeline.stages.contracts import Finding
+from skip_pipeline.stages.findings import Finding
 from skip_pipeline_tests.builders import session, track
 
 

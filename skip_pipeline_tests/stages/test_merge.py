@@ -9,65 +9,12 @@ from skip_pipeline_tests.builders import assert_says, log_table, refusal, sessio
 
 
 def test_a_row_gets_the_attributes_of_its_track():
-    log = log_table(session("s1", 10, track_id_clean="t_07")[:1])
-    tracks = track_table(track("t_05"), track("t_07", energy=0.5, key=11, mode="minor"), track("t_09"))
+    [row, *_] = session("s1", 10, track_id_clean="t_07")
+    played = track("t_07", energy=0.5, key=11, mode="minor")
 
-    merged = merge(log, tracks, shard="log.csv")
+    merged = merge(log_table([row]), track_table(track("t_05"), played, track("t_09")), shard="log.csv")
 
-    assert merged.to_pylist() == [
-        {
-            "session_id": "s1",
-            "session_position": 1,
-            "session_length": 10,
-            "track_id_clean": "t_07",
-            "skip_1": False,
-            "skip_2": False,
-            "skip_3": False,
-            "not_skipped": True,
-            "context_switch": 0,
-            "no_pause_before_play": 1,
-            "short_pause_before_play": 0,
-            "long_pause_before_play": 0,
-            "hist_user_behavior_n_seekfwd": 0,
-            "hist_user_behavior_n_seekback": 0,
-            "hist_user_behavior_is_shuffle": True,
-            "hour_of_day": 16,
-            "date": "2018-07-15",
-            "premium": True,
-            "context_type": "radio",
-            "hist_user_behavior_reason_start": "trackdone",
-            "hist_user_behavior_reason_end": "fwdbtn",
-            "duration": 7.25,
-            "release_year": 1957,
-            "us_popularity_estimate": 7.25,
-            "acousticness": 7.25,
-            "beat_strength": 7.25,
-            "bounciness": 7.25,
-            "danceability": 7.25,
-            "dyn_range_mean": 7.25,
-            "energy": 0.5,
-            "flatness": 7.25,
-            "instrumentalness": 7.25,
-            "key": 11,
-            "liveness": 7.25,
-            "loudness": 7.25,
-            "mechanism": 7.25,
-            "mode": "minor",
-            "organism": 7.25,
-            "speechiness": 7.25,
-            "tempo": 7.25,
-            "time_signature": 4,
-            "valence": 7.25,
-            "acoustic_vector_0": 7.25,
-            "acoustic_vector_1": 7.25,
-            "acoustic_vector_2": 7.25,
-            "acoustic_vector_3": 7.25,
-            "acoustic_vector_4": 7.25,
-            "acoustic_vector_5": 7.25,
-            "acoustic_vector_6": 7.25,
-            "acoustic_vector_7": 7.25,
-        }
-    ]
+    assert merged.to_pylist() == [row | {name: played[name] for name in played if name != "track_id"}]
     assert merged.schema.equals(MERGED)
 
 

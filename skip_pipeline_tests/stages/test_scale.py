@@ -7,7 +7,8 @@ from sklearn.preprocessing import MinMaxScaler
 
 from skip_pipeline import schema
 from skip_pipeline.errors import ContractError, TrainingError
-from skip_pipeline.stages.scale import Scaler, feature_range, fit_scaler
+from skip_pipeline.stages.encode import feature_range
+from skip_pipeline.stages.scale import Scaler, fit_scaler
 from skip_pipeline_tests.builders import (
     TEST,
     TRAIN,

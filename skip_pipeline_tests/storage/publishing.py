@@ -9,7 +9,7 @@ from typing import Any
 
 from skip_pipeline.locations import files_below
 from skip_pipeline.storage import MANIFEST, Made, Manifest, ShardJob, digest_of, publish, read_manifest
-from skip_pipeline.storage.publication import PRIVATE
+from skip_pipeline.storage.manifest import manifest_path, newest_number
 
 FIRST = {"kept.txt": "1", "sub/kept.txt": "1", "dropped.txt": "1", "sub/dropped.txt": "1"}
 SECOND = {"kept.txt": "2", "sub/kept.txt": "2", "new.txt": "2", "other/new.txt": "2"}
@@ -66,11 +66,23 @@ def contents(folder: Path) -> dict[str, str]:
 
 def plain(folder: Path) -> dict[str, str]:
     """The files under their plain names on a disk."""
+    private = {"_files", "_manifests", "_made", "_scratch"}
     return {
         name: path.read_text()
         for name, path in files_below(folder)
-        if name.split("/")[0] not in PRIVATE and name not in (".lock", MANIFEST)
+        if name.split("/")[0] not in private and name not in (".lock", MANIFEST)
     }
+
+
+def published(folder: Path) -> dict[str, bytes]:
+    """Every file of a stage, by plain name."""
+    manifest = read_manifest(folder, made_by="a stage")
+    return {record.name: manifest.path(record.name).read_bytes() for record in manifest.files}
+
+
+def newest_manifest(folder: Path) -> Path:
+    """The file of the newest manifest."""
+    return manifest_path(folder, newest_number(folder))
 
 
 def listed(folder: Path) -> set[str]:

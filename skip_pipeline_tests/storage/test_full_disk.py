@@ -1,4 +1,4 @@
-"""A disk that is full, as the system says it."""
+"""The error for a disk that is full."""
 
 from __future__ import annotations
 

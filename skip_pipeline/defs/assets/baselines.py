@@ -8,6 +8,7 @@ import dagster as dg
 
 from skip_pipeline import schema
 from skip_pipeline.bundles.gather import open_bundles
+from skip_pipeline.code_version import asset_version
 from skip_pipeline.defs import describe
 from skip_pipeline.defs.resources import DataDirectory
 from skip_pipeline.defs.tracking import MlflowTracker
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     group_name="model",
     kinds={"sklearn", "parquet"},
     owners=[OWNER],
-    code_version="1",
+    code_version=asset_version("baseline_models"),
     deps=["tensor_bundles"],
 )
 def baseline_models(

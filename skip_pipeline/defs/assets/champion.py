@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from skip_pipeline.bundles.gather import open_bundles
+from skip_pipeline.code_version import asset_version
 from skip_pipeline.defs import describe
 from skip_pipeline.defs.assets.baselines import published_baselines
 from skip_pipeline.defs.registry import (
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     group_name="model",
     kinds={"mlflow", "onnx"},
     owners=[OWNER],
-    code_version="1",
+    code_version=asset_version("champion_model"),
     deps=["trained_model", "evaluation_report", "baseline_models", "tensor_bundles", "data_drift"],
 )
 def champion_model(

@@ -3,6 +3,7 @@
 import dagster as dg
 
 from skip_pipeline import schema
+from skip_pipeline.code_version import asset_version
 from skip_pipeline.defs import describe
 from skip_pipeline.defs.resources import DataDirectory, ShardEngine
 from skip_pipeline.defs.tracking import MlflowTracker
@@ -16,7 +17,7 @@ from skip_pipeline.storage import read_json, read_manifest
     group_name="features",
     kinds={"pyarrow", "parquet"},
     owners=[OWNER],
-    code_version="1",
+    code_version=asset_version("merged_table"),
     deps=["session_logs", "track_features"],
 )
 def merged_table(
@@ -52,7 +53,7 @@ def merged_table(
     group_name="features",
     kinds={"pyarrow", "parquet"},
     owners=[OWNER],
-    code_version="1",
+    code_version=asset_version("encoded_table"),
     deps=["merged_table"],
 )
 def encoded_table(
@@ -81,7 +82,7 @@ def encoded_table(
     group_name="features",
     kinds={"pyarrow", "parquet"},
     owners=[OWNER],
-    code_version="1",
+    code_version=asset_version("scaled_table"),
     deps=["encoded_table"],
 )
 def scaled_table(
@@ -111,7 +112,7 @@ def scaled_table(
     group_name="features",
     kinds={"numpy"},
     owners=[OWNER],
-    code_version="2",
+    code_version=asset_version("tensor_bundles"),
     deps=["merged_table", "encoded_table", "scaled_table"],
 )
 def tensor_bundles(

@@ -9,6 +9,7 @@ import dagster as dg
 import pyarrow as pa
 
 from skip_pipeline import schema
+from skip_pipeline.code_version import asset_version
 from skip_pipeline.defs import describe
 from skip_pipeline.defs.resources import DataDirectory, ShardEngine
 from skip_pipeline.defs.tracked_materialization import TrackedMaterialization
@@ -21,20 +22,21 @@ from skip_pipeline.settings import (
     TRACK_FEATURES,
     TRAINING_SET,
 )
-from skip_pipeline.stages import contracts, ingest
+from skip_pipeline.stages import findings as named
 from skip_pipeline.stages import flow as stages
-from skip_pipeline.stages.contracts import Finding
+from skip_pipeline.stages import ingest
+from skip_pipeline.stages.findings import Finding
 from skip_pipeline.storage import FileRecord, Staging, fingerprint
 
 # Oddities of the data that are counted and shown, while the night goes on.
-_WARNINGS = {contracts.LEVELS_KNOWN, contracts.DATES_PLAUSIBLE, contracts.MARKER_FITS}
+_WARNINGS = {named.LEVELS_KNOWN, named.DATES_PLAUSIBLE, named.MARKER_FITS}
 
 
 @dg.asset(
     group_name="ingest",
     kinds={"csv", "pyarrow"},
     owners=[OWNER],
-    code_version="1",
+    code_version=asset_version("session_logs"),
     check_specs=describe.check_specs("session_logs", ingest.LOG_FINDINGS),
     # A night on which nothing has come is left out, and nothing after this asset grows old by that. What is
     # overdue then is a delivery, so that is what Dagster shows.
@@ -75,7 +77,7 @@ def session_logs(
     group_name="ingest",
     kinds={"csv", "pyarrow"},
     owners=[OWNER],
-    code_version="1",
+    code_version=asset_version("track_features"),
     check_specs=describe.check_specs("track_features", ingest.TRACK_FINDINGS),
 )
 def track_features(

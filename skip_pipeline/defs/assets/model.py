@@ -11,6 +11,7 @@ from pydantic import Field
 
 from skip_pipeline import schema
 from skip_pipeline.bundles.gather import open_bundles
+from skip_pipeline.code_version import asset_version
 from skip_pipeline.defs import describe
 from skip_pipeline.defs.resources import DataDirectory
 from skip_pipeline.defs.served_model import log_served_model
@@ -96,7 +97,7 @@ class TrainingConfig(dg.Config):
     group_name="model",
     kinds={"keras", "tensorflow"},
     owners=[OWNER],
-    code_version="3",
+    code_version=asset_version("trained_model"),
     deps=["tensor_bundles"],
 )
 def trained_model(

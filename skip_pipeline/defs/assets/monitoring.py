@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
+from skip_pipeline.code_version import asset_version
 from skip_pipeline.defs import describe
 from skip_pipeline.defs.registry import Registry
 from skip_pipeline.defs.resources import DataDirectory
@@ -19,7 +20,7 @@ from skip_pipeline.storage import publish, read_manifest, write_json
     group_name="monitoring",
     kinds={"parquet", "mlflow"},
     owners=[OWNER],
-    code_version="2",
+    code_version=asset_version("data_drift"),
     deps=["tensor_bundles", "merged_table"],
     check_specs=[
         dg.AssetCheckSpec(name, asset="data_drift", description=text) for name, text in SIGNALS.items()

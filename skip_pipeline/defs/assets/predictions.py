@@ -6,6 +6,7 @@ from pathlib import Path
 
 import dagster as dg
 
+from skip_pipeline.code_version import asset_version
 from skip_pipeline.defs import describe
 from skip_pipeline.defs.registry import Registry
 from skip_pipeline.defs.resources import DataDirectory, ShardEngine
@@ -24,7 +25,7 @@ from skip_pipeline.settings import OWNER, TEST_SET, DataLayout
     group_name="serving",
     kinds={"onnx", "parquet"},
     owners=[OWNER],
-    code_version="3",
+    code_version=asset_version("skip_predictions"),
     deps=["champion_model", "trained_model"],
 )
 def skip_predictions(

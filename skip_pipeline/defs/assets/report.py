@@ -9,6 +9,7 @@ import dagster as dg
 
 from skip_pipeline import schema
 from skip_pipeline.bundles.gather import open_bundles
+from skip_pipeline.code_version import asset_version
 from skip_pipeline.defs import describe
 from skip_pipeline.defs.assets.baselines import published_baselines
 from skip_pipeline.defs.resources import DataDirectory
@@ -42,7 +43,7 @@ _SHOWN_PLOTS = ("calibration", "roc", "confusion_matrix")
     group_name="report",
     kinds={"sklearn", "html"},
     owners=[OWNER],
-    code_version="3",
+    code_version=asset_version("evaluation_report"),
     deps=["trained_model", "baseline_models", "tensor_bundles", "merged_table"],
 )
 def evaluation_report(

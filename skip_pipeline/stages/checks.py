@@ -1,0 +1,318 @@
+"""Checks of published tables and bundles: each shard is judged from its files on disk, and judgements add up.
+
+A stage refuses to publish what breaks its contract; these checks judge later what lies on disk, whoever wrote
+it. A judgement is kept and made again when the file system reports a change of one of its files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from skip_pipeline import schema
+from skip_pipeline.bundles.gather import Bundle
+from skip_pipeline.bundles.leak import LeakReport, find_leaks
+from skip_pipeline.bundles.parts import PART_FILES, TRACKS, PartRecord, open_part, open_tracks, read_parts
+from skip_pipeline.code_version import code_version
+from skip_pipeline.errors import ContractError, MissingInputError
+from skip_pipeline.settings import EXAMPLES_SHOWN, SESSIONS_FOLDER, DataLayout
+from skip_pipeline.stages.findings import (
+    COLUMNS,
+    COMPLETE,
+    INDICATORS,
+    LENGTHS,
+    POSITIONS,
+    ROWS,
+    SESSIONS_ONCE,
+    SHAPES,
+    UNIT_INTERVAL,
+    Finding,
+)
+from skip_pipeline.storage import (
+    Apply,
+    Made,
+    Manifest,
+    ShardJob,
+    digest_of,
+    in_turn,
+    mark,
+    on_this_machine,
+    publish,
+    read_columns,
+    read_manifest,
+    read_table,
+    schema_difference,
+    shard_names,
+)
+
+# --- Tables -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class TableContract:
+    """What one published table must be.
+
+    Attributes:
+        asset: name of the asset that fills the folder.
+        columns: names, order and dtypes.
+        unit_interval: columns whose values must lie in [0, 1].
+    """
+
+    asset: str
+    columns: pa.Schema
+    unit_interval: tuple[str, ...] = ()
+
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """Names of the findings that ``judge_table`` returns for this contract, in order."""
+        names = [COLUMNS, ROWS, COMPLETE, POSITIONS, LENGTHS]
+        if self.encoded_levels:
+            names.append(INDICATORS)
+        if self.unit_interval:
+            names.append(UNIT_INTERVAL)
+        return tuple(names)
+
+    @property
+    def encoded_levels(self) -> list[str]:
+        """Categories that the table holds as indicators."""
+        return [name for name in schema.LEVELS if schema.indicators(name)[0] in self.columns.names]
+
+
+MERGED: Final = TableContract("merged_table", schema.MERGED)
+ENCODED: Final = TableContract("encoded_table", schema.ENCODED)
+SCALED: Final = TableContract("scaled_table", schema.SCALED, unit_interval=schema.TRACK_BRANCH)
+
+
+def judge_table(
+    layout: DataLayout,
+    folder: Path,
+    contract: TableContract,
+    *,
+    expected_rows: int,
+    apply: Apply = in_turn,
+) -> tuple[Finding, ...]:
+    """Judge a published table.
+
+    Args:
+        folder: of the table.
+        expected_rows: rows of the stage before, each of which must be in the table.
+        apply: see ``storage.Apply``.
+
+    Raises:
+        MissingInputError: the folder holds no published table, or a file of it is gone.
+        ContractError: a file of it is not readable.
+    """
+    manifest = read_manifest(folder, made_by=contract.asset)
+    jobs = {
+        name: ([manifest.path(name)], partial(_judge_shard, manifest.path(name), contract))
+        for name in shard_names(manifest)
+    }
+    shards = _judged(layout.judgements(contract.asset), manifest, jobs, apply)
+    differences = {name: shard["difference"] for name, shard in shards.items() if shard["difference"]}
+    rows = sum(shard["rows"] for shard in shards.values())
+    counted = {"columns": len(contract.columns), "shards": len(shards)}
+    columns = Finding(COLUMNS, bool(shards) and not differences, counted | differences)
+    conserved = Finding(ROWS, rows == expected_rows, {"rows": rows, "expected": expected_rows})
+    others = contract.findings[2:]
+    if not columns.passed:
+        unknown = {"not judged": f"{COLUMNS} must pass first"}
+        return (columns, conserved, *(Finding(name, False, unknown) for name in others))
+    flaws = {
+        finding: {
+            f"{name}: {flaw}": count
+            for name, shard in shards.items()
+            for flaw, count in shard["flaws"][finding].items()
+        }
+        for finding in others
+    }
+    return (columns, conserved, *(Finding(name, not found, _first(found)) for name, found in flaws.items()))
+
+
+def _first(flaws: Mapping[str, int]) -> dict[str, int]:
+    shown = dict(list(flaws.items())[:EXAMPLES_SHOWN])
+    more = len(flaws) - len(shown)
+    return shown | ({"and more": more} if more else {})
+
+
+def _judge_shard(path: Path, contract: TableContract, *, out: Path) -> Made:  # noqa: ARG001
+    """Judge one shard of a table.
+
+    The summary holds its ``rows``, the ``difference`` of its columns from the contract's in words, and, where
+    there is none, per finding its ``flaws``: in how many places what is wrong.
+    """
+    found, rows = read_columns(path)
+    difference = schema_difference(found, contract.columns)
+    flaws = {} if difference else dict(_flaws(path, contract))
+    return Made((), {"rows": rows, "difference": difference, "flaws": flaws})
+
+
+def _flaws(path: Path, contract: TableContract) -> Iterator[tuple[str, dict[str, int]]]:
+    levels = [f.name for f in contract.columns if pa.types.is_string(f.type) and f.name != schema.SESSION_ID]
+    table = read_table(path, contract.columns, dictionaries=levels)
+    yield COMPLETE, _counted({name: _incomplete(table[name]) for name in table.column_names})
+    gaps, odd_lengths = _session_flaws(table)
+    low, high = schema.MIN_SESSION_LENGTH, schema.MAX_SESSION_LENGTH
+    yield POSITIONS, _counted({"sessions": gaps})
+    yield LENGTHS, _counted({f"sessions outside {low} to {high}": odd_lengths})
+    yield INDICATORS, _counted({name: _several_levels(table, name) for name in contract.encoded_levels})
+    yield UNIT_INTERVAL, _counted({name: _outside(table[name]) for name in contract.unit_interval})
+
+
+def _counted(counts: Mapping[str, int]) -> dict[str, int]:
+    return {name: count for name, count in counts.items() if count}
+
+
+def _incomplete(column: pa.ChunkedArray) -> int:
+    """Values that are null or not finite."""
+    if pa.types.is_floating(column.type):
+        return int(np.count_nonzero(~np.isfinite(column.to_numpy())))
+    return int(column.null_count)
+
+
+def _session_flaws(table: pa.Table) -> tuple[int, int]:
+    """Sessions whose rows are not positions 1, 2, … length in one run; and sessions of other lengths."""
+    encoded = table[schema.SESSION_ID].combine_chunks().dictionary_encode(null_encoding="encode")
+    ids = encoded.indices.to_numpy()
+    positions = table[schema.POSITION].fill_null(0).to_numpy().astype(np.int64)
+    lengths = table[schema.LENGTH].fill_null(0).to_numpy()
+    starts = np.concatenate([[0], np.flatnonzero(np.diff(ids)) + 1])
+    counts = np.diff(np.append(starts, len(ids)))
+    expected = np.arange(len(ids)) - np.repeat(starts, counts) + 1
+    wrong_rows = (positions != expected) | (lengths != np.repeat(counts, counts))
+    scattered = np.flatnonzero(np.bincount(ids[starts]) > 1)
+    odd = (counts < schema.MIN_SESSION_LENGTH) | (counts > schema.MAX_SESSION_LENGTH)
+    return len(np.union1d(ids[wrong_rows], scattered)), int(np.count_nonzero(odd))
+
+
+def _several_levels(table: pa.Table, category: str) -> int:
+    """Rows with more than one level of a category, or an indicator that is not 0 or 1."""
+    values = np.column_stack([table[name].to_numpy() for name in schema.indicators(category)])
+    wrong = (values.sum(axis=1) > 1) | ((values != 0) & (values != 1)).any(axis=1)
+    return int(np.count_nonzero(wrong))
+
+
+def _outside(column: pa.ChunkedArray) -> int:
+    """Values outside [0, 1], NaN among them."""
+    values = column.to_numpy()
+    return int(np.count_nonzero(~((values >= 0) & (values <= 1))))
+
+
+# --- Bundles ------------------------------------------------------------------------------------------
+
+_IDS_AT_ONCE: Final = 65_536  # 15 MB as text
+
+
+def judge_bundles(
+    bundles: Mapping[str, Mapping[str, Any]], shape_fault: str, *, expected_sessions: int
+) -> tuple[Finding, ...]:
+    """Judge the arrays of all splits together.
+
+    Args:
+        bundles: per split, the label and the session ids by name; empty where they could not be opened.
+        shape_fault: why they could not be opened, or the empty string.
+        expected_sessions: sessions of the scaled table, each of which must be in one split.
+    """
+    if shape_fault:
+        unknown = {"not judged": f"{SHAPES} must pass first"}
+        return Finding(SHAPES, False, {"fault": shape_fault}), Finding(SESSIONS_ONCE, False, unknown)
+    sessions = {split: len(arrays[schema.LABEL]) for split, arrays in bundles.items()}
+    hashes = np.concatenate([_hashes(arrays[schema.SESSION_ID]) for arrays in bundles.values()])
+    distinct = len(np.unique(hashes))
+    facts = {**sessions, "distinct": distinct, "expected": expected_sessions}
+    return (
+        Finding(SHAPES, True, sessions),
+        Finding(SESSIONS_ONCE, distinct == len(hashes) == expected_sessions, facts),
+    )
+
+
+def _hashes(ids: Any) -> np.ndarray:
+    """A 64-bit hash of each session id, uint64 (n,), so that all fit into memory at once.
+
+    Two of a million ids share a hash once in 37 million data sets.
+    """
+    parts = [np.empty(0, np.uint64)]
+    for start in range(0, len(ids), _IDS_AT_ONCE):
+        some = np.asarray(ids[start : start + _IDS_AT_ONCE], dtype=object)
+        parts.append(pd.util.hash_array(some, categorize=False))
+    return np.concatenate(parts)
+
+
+def find_bundle_leaks(layout: DataLayout, *, apply: Apply = in_turn) -> Mapping[str, LeakReport]:
+    """Per shard, whether a bundle's inputs hold values that no model may see (``bundles.leak``).
+
+    Raises:
+        MissingInputError, ContractError: a table or a part of the bundles is not there, is not readable, or
+            the two are not of the same shards.
+    """
+    scaled = read_manifest(layout.scaled, made_by="scaled_table")
+    shards = shard_names(scaled)
+    bundles = read_manifest(layout.bundles, made_by="tensor_bundles")
+    parts = {f"{part.name}.parquet": part for part in read_parts(layout.bundles, bundles.path)}
+    if set(parts) != set(shards):
+        raise ContractError(
+            f"the bundles hold the parts {sorted(parts)}, expected {sorted(shards)}; "
+            "materialize tensor_bundles again"
+        )
+    jobs = {}
+    for shard, part in parts.items():
+        table, sessions = scaled.path(shard), scaled.path(f"{SESSIONS_FOLDER}/{shard}")
+        files = [TRACKS, *(f"{part.name}/{name}" for name in PART_FILES)]
+        find = partial(_find_leaks, part, table=table, sessions=sessions, bundles=bundles.only(*files))
+        jobs[shard] = [table, sessions, *map(bundles.path, files)], find
+    found = _judged(layout.judgements("tensor_bundles"), bundles, jobs, apply)
+    return {
+        shard: LeakReport(sessions=leaks["sessions"], leaking=tuple(leaks["leaking"]))
+        for shard, leaks in found.items()
+    }
+
+
+def _find_leaks(record: PartRecord, *, table: Path, sessions: Path, bundles: Manifest, out: Path) -> Made:  # noqa: ARG001
+    here = on_this_machine(bundles, evict=False)
+    tracks = open_tracks(here.path(TRACKS))
+    parts = open_part(bundles.folder, here.path, record, len(tracks))
+    leaks = find_leaks(
+        read_table(table, schema.SCALED),
+        read_table(sessions, schema.SESSIONS),
+        {split: Bundle(tracks, [parts[split]]) for split in schema.SPLITS},
+    )
+    return Made((), asdict(leaks))
+
+
+# --- Judgements that are kept ---------------------------------------------------------------------------
+
+
+def _judged(
+    folder: Path,
+    published: Manifest,
+    jobs: Mapping[str, tuple[Iterable[Path], Callable[..., Made]]],
+    apply: Apply,
+) -> Mapping[str, Mapping[str, Any]]:
+    """Judgements by shard, from ``folder`` or made anew.
+
+    Args:
+        published: the stage that is judged.
+        jobs: per shard, the files that decide its judgement, and the function that judges it.
+    """
+    version = code_version(__name__)
+    shard_jobs = [
+        ShardJob(name, digest_of(version, *(_mark(path, published.stage) for path in paths)), make)
+        for name, (paths, make) in jobs.items()
+    ]
+    with publish(folder, stage=f"{published.stage}_judged", data_source=published.data_source) as staging:
+        found = staging.make_shards(shard_jobs, apply)
+        staging.rows = published.rows
+    return found
+
+
+def _mark(path: Path, asset: str) -> str:
+    try:
+        return mark(path)
+    except MissingInputError:
+        raise MissingInputError(f"{path} is missing; materialize {asset} again") from None

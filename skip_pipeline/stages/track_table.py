@@ -1,0 +1,47 @@
+"""The track table as the stages use it: its columns, what identifies its codes, what a new one changes."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from skip_pipeline import schema
+from skip_pipeline.storage import digest_of, read_table
+
+
+@lru_cache(maxsize=1)
+def track_columns(path: Path, *columns: str) -> pa.Table:
+    """Columns of the track table, read once for all shards that a process works on."""
+    return read_table(path, schema.TRACK_FEATURES, columns=list(columns), dictionaries=["mode"])
+
+
+def codes_digest(path: Path) -> str:
+    """Digest of the ids in their order, and so of every track's code, its row number in the table."""
+    ids = _column(path, schema.TRACK_ID)
+    return digest_of(pc.binary_join(pa.ListArray.from_arrays([0, len(ids)], ids), "\n")[0].as_py())
+
+
+def changed_tracks(before: Path, after: Path) -> pa.Array:
+    """Ids of the tracks of one track table that are not in another, or have other features there.
+
+    One column of both tables is in memory at a time.
+
+    Args:
+        before, after: the track tables, each id once.
+    """
+    ids = _column(before, schema.TRACK_ID)
+    rows = pc.index_in(ids, value_set=_column(after, schema.TRACK_ID))
+    same = rows.is_valid()
+    for name in schema.TRACK_FEATURES.names:
+        old, new = _column(before, name), _column(after, name).take(rows)
+        same = pc.and_(same, pc.equal(old, new).fill_null(False))
+    return ids.filter(pc.invert(same))
+
+
+def _column(path: Path, name: str) -> pa.Array:
+    column = read_table(path, schema.TRACK_FEATURES, columns=[name])[name].combine_chunks()
+    # As integers, 0.0 and -0.0 differ.
+    return column.view(pa.int32()) if pa.types.is_float32(column.type) else column
