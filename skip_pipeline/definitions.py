@@ -1,8 +1,4 @@
-"""Entry point of Dagster: the module that ``workspace.yaml`` and ``dg`` load.
-
-It reads the environment (data directory, tracking server, time zone, training window) for the resources and
-the schedule of ``defs``, and sets the executor.
-"""
+"""Entry point of Dagster: resources, schedule and executor, with the settings that the environment has."""
 
 import os
 from pathlib import Path
@@ -26,9 +22,6 @@ def data_layout() -> DataLayout:
     """The data directory: ``SKIP_PIPELINE_DATA_DIR``, else ``data`` below the working directory.
 
     If ``SKIP_PIPELINE_STORAGE_URL`` names a path or URL, ``01_raw`` to ``05_bundles`` are there.
-
-    Raises:
-        RefusedError: see ``locations.location``.
     """
     root = Path(os.environ.get(settings.DATA_DIR_VARIABLE) or settings.DEFAULT_DATA_DIR).resolve()
     named = os.environ.get(settings.STORAGE_VARIABLE)
@@ -48,11 +41,7 @@ def mlflow_tracker(layout: DataLayout) -> MlflowTracker:
 
 
 def time_zone() -> str:
-    """``SKIP_PIPELINE_TIMEZONE``, else UTC.
-
-    Raises:
-        RefusedError: it names no time zone.
-    """
+    """``SKIP_PIPELINE_TIMEZONE``, else UTC."""
     name = os.environ.get(settings.TIME_ZONE_VARIABLE) or settings.DEFAULT_TIME_ZONE
     try:
         return ZoneInfo(name).key
@@ -64,11 +53,7 @@ def time_zone() -> str:
 
 
 def nightly_config() -> dict[str, Any]:
-    """Run config of the night: the window of ``SKIP_PIPELINE_TRAIN_DAYS``, if it is set.
-
-    Raises:
-        RefusedError: it is not a whole number of at least 1.
-    """
+    """Run config of the night: the window of ``SKIP_PIPELINE_TRAIN_DAYS``, if it is set."""
     days = os.environ.get(settings.TRAIN_DAYS_VARIABLE)
     if not days:
         return {}

@@ -39,7 +39,7 @@ class Project:
     def tracking_uri(self) -> str:
         return f"sqlite:///{self.layout.mlflow / 'mlflow.db'}"
 
-    def run(self, selection: str | None = None, config: dict | None = None) -> Outcome:
+    def run(self, selection: str | None = None, config: dict[str, Any] | None = None) -> Outcome:
         """Materialize as the command line does, but with two epochs of training."""
         definitions = defs()
         assets = select(definitions, selection)
@@ -52,6 +52,8 @@ class Project:
     def metadata(self, asset: str) -> dict[str, Any]:
         """Values of the latest materialization of an asset, by name."""
         event = self.instance().get_latest_materialization_event(dg.AssetKey(asset))
+        assert event is not None
+        assert event.asset_materialization is not None
         return {name: value.value for name, value in event.asset_materialization.metadata.items()}
 
     def mlflow_client(self):
@@ -59,7 +61,7 @@ class Project:
 
         return mlflow.MlflowClient(tracking_uri=self.tracking_uri)
 
-    def mlflow_runs(self, dagster_run_id: str) -> dict:
+    def mlflow_runs(self, dagster_run_id: str) -> dict[str, Any]:
         """Runs of one Dagster run by asset key; the parent by the empty string."""
         client = self.mlflow_client()
         experiment = client.get_experiment_by_name("skip_pipeline")

@@ -11,9 +11,9 @@ from typing import Annotated
 import typer
 
 from skip_pipeline import settings
-from skip_pipeline.cli import rollback as rollback_command
 from skip_pipeline.cli import serving as serving_commands
-from skip_pipeline.cli.options import ERR, OUT, DataDir, guarded, use
+from skip_pipeline.cli.options import OUT, DataDir, refusals, use
+from skip_pipeline.errors import MissingInputError
 from skip_pipeline.locations import is_url
 
 app = typer.Typer(
@@ -22,7 +22,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 serving_commands.register(app)
-rollback_command.register(app)
 
 
 _ENGINE = settings.EngineSettings()
@@ -87,8 +86,8 @@ def synthesize(
     from skip_pipeline.world.drift import Drift
     from skip_pipeline.world.synthesize import synthesize as write
 
-    summary = guarded(
-        lambda: write(
+    with refusals():
+        summary = write(
             out,
             sessions=sessions,
             tracks=tracks,
@@ -99,7 +98,6 @@ def synthesize(
             drifts=[Drift.parse(text) for text in drift or ()],
             test_sessions=test_sessions,
         )
-    )
     OUT.print(
         f"Wrote {summary.sessions:,} synthetic sessions, {summary.rows:,} log rows and {summary.tracks:,} "
         f"tracks to {out} in {summary.seconds:.1f} s"
@@ -142,17 +140,12 @@ def run(
     layout = use(data_dir)
 
     from skip_pipeline.cli.run import run as run_assets
-    from skip_pipeline.cli.run import training_config, ui_command
 
     chosen = {"kind": engine, "workers": workers, "address": scheduler}
     changed = {name: value for name, value in chosen.items() if value != getattr(_ENGINE, name)}
-    training = training_config(preset, seed, train_days=train_days, batch_size=batch_size)
-    outcome = guarded(lambda: run_assets(layout, training, select, OUT, changed))
-    if not outcome.success:
-        for failure in outcome.failures:
-            ERR.print(f"error: {failure}", style="red", markup=False)
-        ERR.print(f"Run {outcome.run_id} failed; its steps are shown by: {ui_command(layout)}", markup=False)
-        raise typer.Exit(1)
+    training = {"preset": preset, "seed": seed, "train_days": train_days, "batch_size": batch_size}
+    with refusals():
+        run_assets(layout, select, training, changed)
 
 
 @app.command()
@@ -174,26 +167,25 @@ def train_worker(
 
     from skip_pipeline.training.cluster import several_workers
 
-    if guarded(several_workers).worker == 0:
+    with refusals():
+        first = several_workers().worker == 0
+    if first:
         run(data_dir=data_dir, preset=preset, select="trained_model", seed=seed, train_days=train_days)
         return
-    epochs = guarded(lambda: _take_part(layout, train_days))
-    OUT.print(f"Took part in {epochs} epochs; worker 0 keeps the network", markup=False)
 
-
-def _take_part(layout: settings.DataLayout, train_days: int | None) -> int:
     from skip_pipeline.bundles.gather import open_bundles
     from skip_pipeline.nightly.window import shards_in_window
     from skip_pipeline.training.train import train
 
-    bundles = open_bundles(layout.bundles)
-    trained = train(
-        bundles["train"].of_shards(shards_in_window(layout, train_days)),
-        bundles["validation"],
-        settings.PRESETS[settings.DEFAULT_PRESET],  # worker 0's take their place
-        lambda epoch: OUT.print(str(epoch), markup=False),
-    )
-    return len(trained.history)
+    with refusals():
+        bundles = open_bundles(layout.bundles)
+        trained = train(
+            bundles["train"].of_shards(shards_in_window(layout, train_days)),
+            bundles["validation"],
+            settings.PRESETS[settings.DEFAULT_PRESET],  # worker 0's take their place
+            lambda epoch: OUT.print(str(epoch), markup=False),
+        )
+    OUT.print(f"Took part in {len(trained.history)} epochs; worker 0 keeps the network", markup=False)
 
 
 @app.command()
@@ -205,6 +197,29 @@ def ui(
     """Serve Dagster (with the nightly schedule) and MLflow on this machine until Ctrl-C."""
     layout = use(data_dir)
 
-    from skip_pipeline.cli import ui as servers
+    from skip_pipeline.cli.ui import serve
 
-    guarded(lambda: servers.serve(layout, dagster_port, mlflow_port, OUT))
+    with refusals():
+        serve(layout, dagster_port, mlflow_port)
+
+
+@app.command()
+def rollback(data_dir: DataDir = None) -> None:
+    """Let the previous champion serve again; a second rollback undoes the first."""
+    layout = use(data_dir)
+
+    from skip_pipeline.definitions import mlflow_tracker
+    from skip_pipeline.nightly.champion import roll_back
+
+    with refusals():
+        tracker = mlflow_tracker(layout)
+        if tracker.is_embedded and not tracker.database.is_file():
+            raise MissingInputError(
+                f"{layout.mlflow} holds no record of any model; expected a registered {settings.MODEL_NAME}. "
+                "Name another data directory with --data-dir"
+            )
+        withdrawn, serving = roll_back(tracker.registry())
+    OUT.print(
+        f"{settings.MODEL_NAME}: version {serving} is the champion again"
+        + (f"; version {withdrawn} is withdrawn, and is now previous_champion" if withdrawn else "")
+    )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Final, TypeVar
+from typing import Annotated, Final
 
 import typer
 from rich.console import Console
@@ -25,8 +26,6 @@ DataDir = Annotated[
     ),
 ]
 
-Result = TypeVar("Result")
-
 
 def use(data_dir: Path | None) -> settings.DataLayout:
     """Make ``data_dir`` the data directory of this process and its children."""
@@ -35,13 +34,15 @@ def use(data_dir: Path | None) -> settings.DataLayout:
 
     from skip_pipeline.definitions import data_layout  # imports Dagster, which some commands do not need
 
-    return guarded(data_layout)
+    with refusals():
+        return data_layout()
 
 
-def guarded(command: Callable[[], Result]) -> Result:
-    """Call a command; an error of this package becomes one line and exit status 1, without a traceback."""
+@contextmanager
+def refusals() -> Iterator[None]:
+    """An error of this package in the block becomes one line and exit status 1, without a traceback."""
     try:
-        return command()
+        yield
     except SkipPipelineError as refusal:
         ERR.print(f"error: {refusal}", style="red", markup=False)
         raise typer.Exit(1) from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -12,8 +12,7 @@ from rich.text import Text
 
 from skip_pipeline.training.history import EpochReport
 
-if TYPE_CHECKING:
-    from types import TracebackType
+_log = logging.getLogger("skip_pipeline")
 
 
 class RunProgress(logging.Handler):
@@ -41,22 +40,15 @@ class RunProgress(logging.Handler):
     def __enter__(self) -> Self:
         """Show the bar and receive the training log."""
         self._bar.start()
-        logger = logging.getLogger("skip_pipeline")
-        logger.addHandler(self)
-        self._level = logger.level
-        logger.setLevel(logging.INFO)
+        _log.addHandler(self)
+        self._level = _log.level
+        _log.setLevel(logging.INFO)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        failure: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_failure: object) -> None:
         """Remove the bar."""
-        logger = logging.getLogger("skip_pipeline")
-        logger.removeHandler(self)
-        logger.setLevel(self._level)
+        _log.removeHandler(self)
+        _log.setLevel(self._level)
         self._bar.stop()
 
     def started(self, step: str) -> None:
@@ -82,12 +74,8 @@ class RunProgress(logging.Handler):
         """Show an epoch of training."""
         epoch: EpochReport | None = getattr(record, "epoch_report", None)
         if epoch is not None:
-            self._bar.update(self._task, detail=epoch_line(epoch))
-
-
-def epoch_line(epoch: EpochReport) -> str:
-    """One epoch in a line."""
-    return (
-        f"epoch {epoch.epoch} of at most {epoch.max_epochs}, loss {epoch.loss:.4f}, "
-        f"validation {epoch.validation_loss:.4f}, at most {epoch.seconds_left_at_most:.0f} s left"
-    )
+            detail = (
+                f"epoch {epoch.epoch} of at most {epoch.max_epochs}, loss {epoch.loss:.4f}, "
+                f"validation {epoch.validation_loss:.4f}, at most {epoch.seconds_left_at_most:.0f} s left"
+            )
+            self._bar.update(self._task, detail=detail)

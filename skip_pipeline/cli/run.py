@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import dagster as dg
-from rich.console import Console
+import typer
 
+from skip_pipeline.cli.options import ERR, OUT
 from skip_pipeline.cli.progress import RunProgress
 from skip_pipeline.definitions import defs
-from skip_pipeline.defs.launch import Outcome, check_facts, materialize, prepare_home, select
+from skip_pipeline.defs.launch import check_facts, materialize, prepare_home, select
 from skip_pipeline.nightly.promotion_record import PROMOTION_FILE
 from skip_pipeline.settings import DEFAULT_DATA_DIR, METRICS_FILE, REPORT_FILE, DataLayout
 from skip_pipeline.storage import read_json
@@ -25,35 +26,32 @@ _STDERR: Final = 2  # the file descriptor, because native code does not write th
 
 
 def run(
-    layout: DataLayout,
-    training: Mapping[str, Any],
-    selection: str | None,
-    console: Console,
-    engine: Mapping[str, Any] | None = None,
-) -> Outcome:
-    """Materialize the selected assets; print a line for each finished asset and the headline at the end.
+    layout: DataLayout, selection: str | None, training: Mapping[str, Any], engine: Mapping[str, Any]
+) -> None:
+    """Materialize assets; print a line for each finished asset, and the headline or the failures.
 
     Args:
         layout: of the data directory.
-        training: run config of trained_model (``training_config``); ignored unless that asset is selected.
         selection: see ``launch.select``; None for all assets.
-        console: to print to.
+        training: config of trained_model, ignored unless that asset is selected; a value of None is left out.
         engine: settings of ``ShardEngine`` that differ from its defaults.
-
-    Raises:
-        RefusedError: the selection selects nothing.
     """
     home = prepare_home(layout)
     definitions = defs()
     assets = select(definitions, selection)
-    config = dict(training) if "trained_model" in assets else {}
-    if engine:
-        config["resources"] = {"engine": {"config": dict(engine)}}
-    with quiet_libraries(home / LIBRARY_LOG), RunProgress(console, assets) as progress:
+    config: dict[str, Any] = {"resources": {"engine": {"config": dict(engine)}}} if engine else {}
+    if "trained_model" in assets:
+        given = {name: value for name, value in training.items() if value is not None}
+        config["ops"] = {"trained_model": {"config": given}}
+    with quiet_libraries(home / LIBRARY_LOG), RunProgress(OUT, assets) as progress:
         outcome = materialize(definitions, assets, config, lambda event: _show(event, progress))
-    if outcome.success and "evaluation_report" in assets:
-        console.print(headline(layout, promotion="champion_model" in assets), markup=False)
-    return outcome
+    if not outcome.success:
+        for failure in outcome.failures:
+            ERR.print(f"error: {failure}", style="red", markup=False)
+        ERR.print(f"Run {outcome.run_id} failed; its steps are shown by: {ui_command(layout)}", markup=False)
+        raise typer.Exit(1)
+    if "evaluation_report" in assets:
+        OUT.print(headline(layout, promotion="champion_model" in assets), markup=False)
 
 
 @contextmanager
@@ -75,12 +73,6 @@ def quiet_libraries(log: Path) -> Iterator[None]:
         os.close(kept)
 
 
-def training_config(preset: str, seed: int, **more: int | None) -> dict[str, Any]:
-    """Run config of trained_model; a value of None is left out."""
-    given = {name: value for name, value in more.items() if value is not None}
-    return {"ops": {"trained_model": {"config": {"preset": preset, "seed": seed, **given}}}}
-
-
 def _show(event: dg.DagsterEvent, progress: RunProgress) -> None:
     step = event.step_key or ""
     if event.event_type == dg.DagsterEventType.STEP_START:
@@ -89,7 +81,8 @@ def _show(event: dg.DagsterEvent, progress: RunProgress) -> None:
         progress.failed(step)
     elif event.event_type == dg.DagsterEventType.ASSET_MATERIALIZATION:
         metadata = event.step_materialization_data.materialization.metadata
-        progress.finished(step, _facts(metadata))
+        seconds, rows = metadata["seconds"].value, metadata["dagster/row_count"].value
+        progress.finished(step, f"{seconds:>6.1f} s  {rows:>9,} rows")
         for name in ("mlflow_run", "mlflow_run_incomplete"):
             if name in metadata and not isinstance(metadata[name], dg.UrlMetadataValue):
                 progress.warned(f"{name}: {metadata[name].value}")
@@ -99,29 +92,15 @@ def _show(event: dg.DagsterEvent, progress: RunProgress) -> None:
             progress.warned(f"{evaluation.asset_key.to_user_string()}, {check_facts(evaluation)}")
 
 
-def _facts(metadata: Mapping[str, dg.MetadataValue]) -> str:
-    rows = metadata["dagster/row_count"].value
-    seconds = metadata["seconds"].value
-    return f"{seconds:>6.1f} s  {rows:>9,} rows"
-
-
 def ui_command(layout: DataLayout) -> str:
     """The command that shows this data directory's runs."""
-    default = DEFAULT_DATA_DIR.resolve()
-    return (
-        "make ui"
-        if layout.root == default
-        else f"skip-pipeline ui --data-dir {shlex.quote(str(layout.root))}"
-    )
+    if layout.root == DEFAULT_DATA_DIR.resolve():
+        return "make ui"
+    return f"skip-pipeline ui --data-dir {shlex.quote(str(layout.root))}"
 
 
 def headline(layout: DataLayout, *, promotion: bool = False) -> str:
-    """The result in a few lines, and where the report is.
-
-    Args:
-        layout: of the data directory.
-        promotion: whether to add which version serves from now on, and why.
-    """
+    """The result in a few lines, with ``promotion`` also which version serves and why."""
     metrics = read_json(layout.report / METRICS_FILE)
     test, baselines, source = metrics["test"], metrics["baselines"], metrics["data_source"]
     return "\n".join(

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from skip_pipeline import settings
-from skip_pipeline.cli.options import ERR, OUT, DataDir, guarded
+from skip_pipeline.cli.options import ERR, OUT, DataDir, refusals
 from skip_pipeline.errors import BadInputError, MissingInputError, RefusedError
 from skip_pipeline.settings import DataLayout
 
@@ -55,13 +55,11 @@ def serve(
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING)
     logging.getLogger("skip_pipeline").setLevel(logging.INFO)
 
-    def go() -> None:
+    with refusals():
         follower = Follower(_source(model, data_dir, latest_will_do=False))
         served = follower.served
         what = f"Serving version {served.version} ({served.model.data_source} data) on"
         run(follower, host, port, lambda url: OUT.print(f"{what} {url}/invocations"))
-
-    guarded(go)
 
 
 def predict(
@@ -93,7 +91,7 @@ def predict(
     from skip_pipeline.serving.batch import prediction_table
     from skip_pipeline.serving.follow import opened
 
-    def go() -> None:
+    with refusals():
         if out is not None:
             _check_target(out)
         sessions = _read(file)
@@ -108,8 +106,6 @@ def predict(
             f"{served.model.data_source} data; {unknown:,} next tracks unknown to it, "
             f"{scores.unknown_levels:,} values of unknown level"
         )
-
-    guarded(go)
 
 
 def _read(file: Path) -> Sessions:
@@ -189,7 +185,8 @@ def _source(model: Path | None, data_dir: Path | None, *, latest_will_do: bool) 
 
     A registry that does not answer is an error, because there may be a champion.
     """
-    from skip_pipeline.defs.served_model import RegisteredModel
+    from skip_pipeline.defs.registry import Registry
+    from skip_pipeline.nightly.promotion_record import CHAMPION
     from skip_pipeline.serving.follow import FolderSource
     from skip_pipeline.serving.model_folder import SERVED_MODEL
 
@@ -200,8 +197,8 @@ def _source(model: Path | None, data_dir: Path | None, *, latest_will_do: bool) 
     database = layout.mlflow / "mlflow.db"  # as `definitions.mlflow_tracker` has it
     uri = os.environ.get(settings.TRACKING_URI_VARIABLE)
     if uri or database.is_file():
-        registry = RegisteredModel(uri or f"sqlite:///{database}")
-        if not latest_will_do or registry.exists():
+        registry = Registry(uri or f"sqlite:///{database}")
+        if not latest_will_do or CHAMPION in registry.aliases():
             return registry
     elif not latest_will_do:
         raise MissingInputError(

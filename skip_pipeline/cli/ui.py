@@ -10,10 +10,10 @@ import time
 from typing import Final
 
 import dagster as dg
-from rich.console import Console
 
 from skip_pipeline import settings
-from skip_pipeline.definitions import data_layout, mlflow_tracker
+from skip_pipeline.cli.options import OUT
+from skip_pipeline.definitions import mlflow_tracker
 from skip_pipeline.defs.dead_runs import close_dead_runs
 from skip_pipeline.defs.launch import prepare_home
 from skip_pipeline.errors import RefusedError
@@ -37,7 +37,7 @@ def commands(layout: DataLayout, dagster_port: int, mlflow_port: int) -> dict[st
     ]  # fmt: skip
     served = {"Dagster": dagster}
     tracker = mlflow_tracker(layout)
-    if not tracker.tracking_uri.startswith(("http://", "https://")):
+    if not tracker.is_server:
         served["MLflow"] = [
             *python, "mlflow", "server", "--backend-store-uri", tracker.tracking_uri,
             "--host", _HOST, "--port", str(mlflow_port), "--workers", "1",
@@ -46,12 +46,8 @@ def commands(layout: DataLayout, dagster_port: int, mlflow_port: int) -> dict[st
     return served
 
 
-def serve(layout: DataLayout, dagster_port: int, mlflow_port: int, console: Console) -> None:
-    """Run the servers until Ctrl-C or until one of them ends, then stop the others.
-
-    Raises:
-        RefusedError: a server ended by itself, for example because its port is taken.
-    """
+def serve(layout: DataLayout, dagster_port: int, mlflow_port: int) -> None:
+    """Run the servers until Ctrl-C or until one of them ends, then stop the others."""
     for stop in (signal.SIGINT, signal.SIGTERM):  # a shell's background job starts with Ctrl-C ignored
         signal.signal(stop, signal.default_int_handler)
     prepare_home(layout)
@@ -61,21 +57,15 @@ def serve(layout: DataLayout, dagster_port: int, mlflow_port: int, console: Cons
     if "MLflow" in wanted:
         addresses["MLflow"] = f"http://{_HOST}:{mlflow_port}"
         mlflow_tracker(layout).client()  # creates the store, so that server and first run do not race to it
+    environment = settings.TRACKING_ENVIRONMENT | os.environ
     # The links between the two must use these addresses.
-    environment = (
-        settings.TRACKING_ENVIRONMENT
-        | os.environ
-        | {
-            settings.DAGSTER_URL_VARIABLE: addresses["Dagster"],
-            settings.MLFLOW_URL_VARIABLE: addresses.get("MLflow") or mlflow_tracker(layout).mlflow_url,
-            settings.DATA_DIR_VARIABLE: str(data_layout().root),
-        }
-    )
+    environment[settings.DAGSTER_URL_VARIABLE] = addresses["Dagster"]
+    environment[settings.MLFLOW_URL_VARIABLE] = addresses.get("MLflow") or mlflow_tracker(layout).mlflow_url
     running: dict[str, subprocess.Popen[bytes]] = {}
     try:
         for name, command in wanted.items():
             running[name] = subprocess.Popen(command, env=environment)  # noqa: S603 - a fixed command, no shell
-            console.print(f"{name}: {addresses[name]}{_PAGES[name]}")
+            OUT.print(f"{name}: {addresses[name]}{_PAGES[name]}")
         while all(server.poll() is None for server in running.values()):
             time.sleep(_POLL_SECONDS)
         ended = [name for name, server in running.items() if server.poll() not in (None, *_WANTED_ENDS)]

@@ -1,8 +1,7 @@
 """Blocking checks of what the assets have published, one step per asset, from the files on disk.
 
 The ingest assets check the delivered files while they read them. A failed check stops everything downstream.
-A check of shards keeps its judgement of each shard in ``01_summaries``, a cache, so that a night judges only
-new shards.
+A check of shards keeps its judgement of each shard in ``01_summaries``, so that a night judges only new ones.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -23,13 +22,7 @@ Judge = Callable[[DataLayout, Apply], Sequence[Finding]]
 
 
 def _checks(asset: str, names: Sequence[str], judge: Judge) -> dg.AssetChecksDefinition:
-    """The checks of one asset, as one step.
-
-    Args:
-        asset: to check.
-        names: of the findings.
-        judge: gives the findings.
-    """
+    """The checks of one asset, as one step; the judge gives a finding for each name."""
 
     @dg.multi_asset_check(name=f"{asset}_checks", specs=check_specs(asset, names))
     def asset_checks(data: DataDirectory, engine: ShardEngine) -> Iterator[dg.AssetCheckResult]:

@@ -2,8 +2,8 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
-from mlflow.data.dataset_source import DatasetSource
 from mlflow.data.dataset_source_registry import resolve_dataset_source
 from mlflow.data.meta_dataset import MetaDataset
 from mlflow.data.sources import LocalArtifactDatasetSource  # type: ignore[attr-defined]  # made at import
@@ -17,19 +17,12 @@ _DIGEST_LENGTH = 36  # MLflow's limit for a dataset digest; the full one is a ta
 
 
 class FingerprintedDataset(MetaDataset):
-    """Place, columns, size and digest of a published stage, without reading its files.
+    """Place, columns (MLflow's type by name), size and digest of a stage, without reading its files.
 
     ``mlflow.data.from_pandas`` would read them, and make a digest of its own.
     """
 
     def __init__(self, facts: DatasetFacts, folder: Path, columns: dict[str, str]) -> None:
-        """Describe a stage.
-
-        Args:
-            facts: name, digest, rows and bytes.
-            folder: where its files are.
-            columns: MLflow's type by column name.
-        """
         self._facts = facts
         super().__init__(
             source=_source_of(folder),
@@ -48,12 +41,11 @@ class FingerprintedDataset(MetaDataset):
         return super().to_dict() | {"profile": json.dumps(self.profile)}
 
 
-def _source_of(folder: Path) -> DatasetSource:
+def _source_of(folder: Path) -> Any:
     """Place of a folder as MLflow names it; for object stores that MLflow does not know, the plain URL."""
     if not is_local(folder):
         try:
             return resolve_dataset_source(str(folder))
         except MlflowException:
             pass
-    source: DatasetSource = LocalArtifactDatasetSource(uri=str(folder))
-    return source
+    return LocalArtifactDatasetSource(uri=str(folder))

@@ -23,10 +23,8 @@ def sign(instance: dg.DagsterInstance, run_id: str) -> None:
     step would be taken for the end of the run.
     """
     process = os.getpid()
-    started = _start_of(process)
-    instance.add_run_tags(
-        run_id, {HOST: socket.gethostname(), PROCESS: str(process), PROCESS_STARTED: started}
-    )
+    tags = {HOST: socket.gethostname(), PROCESS: str(process), PROCESS_STARTED: _start_of(process)}
+    instance.add_run_tags(run_id, tags)
 
 
 def close_dead_runs(instance: dg.DagsterInstance) -> int:

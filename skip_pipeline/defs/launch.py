@@ -30,37 +30,25 @@ OnEvent = Callable[[dg.DagsterEvent], None]
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended.
+    """How a run ended."""
 
-    Attributes:
-        run_id: Dagster's.
-        success: every selected asset is materialized and every check has passed.
-        materialized: names of the materialized assets, in order.
-        failures: one message per failed step.
-    """
-
-    run_id: str
-    success: bool
-    materialized: tuple[str, ...]
-    failures: tuple[str, ...]
+    run_id: str  # Dagster's
+    success: bool  # every selected asset is materialized and every check has passed
+    materialized: tuple[str, ...]  # assets, in order
+    failures: tuple[str, ...]  # one message per failed step
 
 
 def prepare_home(layout: DataLayout) -> Path:
     """Dagster's home: ``DAGSTER_HOME`` if set, else ``dagster`` in the data directory, made on first use.
 
     Sets ``DAGSTER_HOME`` for this process and its children.
-
-    Raises:
-        RefusedError: the data directory is not a folder, cannot be written, or has a name that cannot be
-            part of a database's URL; or ``DAGSTER_HOME`` is not a folder.
     """
     if _UNUSABLE.search(str(layout.root)):
         raise RefusedError(
             f"{layout.root} has a ? or a % code in its path, which the URLs of the databases below it cannot "
             f"hold; choose another with --data-dir or ${DATA_DIR_VARIABLE}"
         )
-    named = os.environ.get(HOME_VARIABLE)
-    if named:
+    if named := os.environ.get(HOME_VARIABLE):
         home = Path(named)
         if not (home.is_absolute() and home.is_dir()):
             raise RefusedError(
@@ -87,31 +75,25 @@ def prepare_home(layout: DataLayout) -> Path:
 def select(definitions: dg.Definitions, text: str | None) -> tuple[str, ...]:
     """Names of the assets that ``text`` selects, in the order of the stages; all assets for None.
 
-    Args:
-        definitions: hold the assets.
-        text: names separated by commas or spaces, or Dagster's selection syntax, such as
-            ``trained_model+`` or ``group:"features"``.
-
-    Raises:
-        RefusedError: the text selects nothing, or is not understood.
+    The text holds names separated by commas or spaces, or Dagster's selection syntax, such as
+    ``trained_model+`` or ``group:"features"``.
     """
     graph = definitions.resolve_asset_graph()
     everything = tuple(key.to_user_string() for key in graph.toposorted_asset_keys)
     if text is None:
         return everything
     names = text.replace(",", " ").split()
-    if names and all(name.isidentifier() for name in names):
-        unknown = [name for name in names if name not in everything]
-        chosen, reason = set(names), f"there is no {', '.join(unknown)}" if unknown else ""
-    else:
-        try:
-            with warnings.catch_warnings():  # Dagster's parser warns of its own use of a beta parameter
-                warnings.simplefilter("ignore", dg.BetaWarning)
-                keys = dg.AssetSelection.from_string(text).resolve(graph)
-            chosen, reason = {key.to_user_string() for key in keys}, "" if keys else "nothing matches"
-        except dg.DagsterError as refusal:
-            chosen, reason = set(), str(refusal)
-    if reason:
+    are_names = names and all(name.isidentifier() for name in names)
+    chosen: set[str] = set()
+    reason = "nothing matches"
+    try:
+        with warnings.catch_warnings():  # Dagster's parser warns of its own use of a beta parameter
+            warnings.simplefilter("ignore", dg.BetaWarning)
+            wanted = dg.AssetSelection.assets(*names) if are_names else dg.AssetSelection.from_string(text)
+        chosen = {key.to_user_string() for key in wanted.resolve(graph)}
+    except dg.DagsterError as refusal:
+        reason = str(refusal)
+    if not chosen:
         raise RefusedError(
             f"--select {text!r} selects no assets ({reason}); name some of {', '.join(everything)}, or use "
             "Dagster's selection syntax, such as 'trained_model+'"
@@ -124,15 +106,12 @@ def materialize(
 ) -> Outcome:
     """Materialize assets and run their checks; failures are in the outcome and are not raised.
 
-    Args:
-        definitions: hold the assets.
-        assets: names.
-        run_config: of Dagster's run.
-        on_event: called with every event of Dagster's as it happens.
+    ``on_event`` is called with every event of Dagster's as it happens.
     """
     instance = dg.DagsterInstance.get()
     close_dead_runs(instance)
-    watched = dg.Definitions.merge(definitions, dg.Definitions(loggers={"watch": _watching(on_event)}))
+    watch = dg.LoggerDefinition(lambda _context: _Watch(on_event), description="Shows a run in the terminal")
+    watched = dg.Definitions.merge(definitions, dg.Definitions(loggers={"watch": watch}))
     result = watched.resolve_implicit_global_asset_job_def().execute_in_process(
         instance=instance,
         asset_selection=[dg.AssetKey(name) for name in assets],
@@ -156,19 +135,14 @@ def _failures(result: dg.ExecuteInProcessResult) -> list[str]:
         if not check.passed and check.severity == dg.AssetCheckSeverity.ERROR
     ]
     errors_of = {e.step_key: e.step_failure_data.error for e in result.all_events if e.is_step_failure}
-    steps = [
-        f"{step}: {_message(error)}"
-        for step, error in errors_of.items()
-        if error and error.cls_name != "DagsterAssetCheckFailedError"  # the check itself is listed above
-    ]
+    steps = []
+    for step, error in errors_of.items():
+        if error and error.cls_name != "DagsterAssetCheckFailedError":  # the check itself is listed above
+            raised = error.cause or error  # Dagster wraps what a step has raised
+            message = raised.message.strip().removeprefix(f"{errors.__name__}.{raised.cls_name}: ")
+            steps.append(f"{step}: {message}")
     runs = [event.job_failure_data.error for event in result.all_events if event.is_run_failure]
     return checks + steps or [_innermost(error).message.strip() for error in runs if error]
-
-
-def _message(error: "SerializableErrorInfo") -> str:
-    """Message of the exception that a step raised, which Dagster wraps; its causes are for the log."""
-    raised = error.cause or error
-    return raised.message.strip().removeprefix(f"{errors.__name__}.{raised.cls_name}: ")
 
 
 def _innermost(error: "SerializableErrorInfo") -> "SerializableErrorInfo":
@@ -181,18 +155,14 @@ def check_facts(evaluation: dg.AssetCheckEvaluation) -> str:
     return f"check {evaluation.check_name} failed ({facts})"
 
 
-def _watching(on_event: OnEvent) -> dg.LoggerDefinition:
-    """A Dagster logger that passes events on and prints nothing."""
+class _Watch(logging.Logger):
+    """Passes Dagster's events on and prints nothing."""
 
-    def pass_on(record: logging.LogRecord) -> bool:
+    def __init__(self, on_event: OnEvent) -> None:
+        super().__init__("skip_pipeline.watch", logging.DEBUG)
+        self._on_event = on_event
+
+    def handle(self, record: logging.LogRecord) -> None:
         event = getattr(record, "dagster_meta", {}).get("dagster_event")
         if event is not None:
-            on_event(event)
-        return False
-
-    def watch(_context: dg.InitLoggerContext) -> logging.Logger:
-        logger = logging.Logger("skip_pipeline.watch", logging.DEBUG)
-        logger.addFilter(pass_on)
-        return logger
-
-    return dg.LoggerDefinition(watch, description="Shows a run in the terminal")
+            self._on_event(event)

@@ -1,4 +1,4 @@
-"""Values as Dagster metadata: tables, column schemas, pictures, and the results of checks."""
+"""Values as Dagster metadata: tables and pictures; and findings as the results of checks."""
 
 import base64
 import io
@@ -6,43 +6,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
-import pyarrow as pa
 
-from skip_pipeline.settings import FILES_SHOWN
 from skip_pipeline.stages.findings import Finding
-from skip_pipeline.storage import FileRecord
 
 _COLOURS = 128  # of a picture in Dagster's event log; a plot has fewer, apart from the edges of its letters
 
 
 def table(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, str] | None = None) -> dg.MetadataValue:
-    """Rows as a table; Dagster infers the columns' types from the first row unless they are given.
-
-    Args:
-        rows: values by column.
-        columns: type by name of the columns to show, such as ``float``; None for all.
-    """
+    """Rows as a table of the columns to show, by name and type; None for all, typed by the first row."""
     if columns is None:
         return dg.MetadataValue.table([dg.TableRecord(dict(row)) for row in rows])
     return dg.MetadataValue.table(
         [dg.TableRecord({name: row[name] for name in columns}) for row in rows],
         schema=dg.TableSchema(columns=[dg.TableColumn(name, type=type_) for name, type_ in columns.items()]),
-    )
-
-
-def file_table(records: Sequence[FileRecord]) -> dg.MetadataValue:
-    """Name, bytes and SHA-256 of the first files; the manifest beside the files has all."""
-    return table(
-        ({"file": r.name, "bytes": r.bytes, "sha256": r.sha256} for r in records[:FILES_SHOWN]),
-        {"file": "string", "bytes": "int", "sha256": "string"},
-    )
-
-
-def column_schema(columns: pa.Schema) -> dg.TableSchema:
-    """Arrow columns, none of which may hold nulls."""
-    required = dg.TableColumnConstraints(nullable=False)
-    return dg.TableSchema(
-        columns=[dg.TableColumn(c.name, type=str(c.type), constraints=required) for c in columns]
     )
 
 
@@ -62,15 +38,9 @@ def check_specs(asset: str, names: Iterable[str]) -> list[dg.AssetCheckSpec]:
 
 
 def check_results(
-    asset: str, findings: Iterable[Finding], *, warnings: Iterable[str] = ()
+    asset: str, findings: Iterable[Finding], *, warnings: Sequence[str] = ()
 ) -> list[dg.AssetCheckResult]:
-    """Each finding as the result of the check of its name.
-
-    Args:
-        asset: that was checked.
-        findings: what was found.
-        warnings: names of the checks that stop nothing.
-    """
+    """Each finding as the result of the check of its name; those among ``warnings`` stop nothing."""
     return [
         dg.AssetCheckResult(
             asset_key=asset,

@@ -1,7 +1,4 @@
-"""The record of one materialization: its MLflow run, and its metadata in Dagster.
-
-Without an MLflow run every method still collects metadata, and records nothing.
-"""
+"""The record of one materialization: its MLflow run, and its metadata in Dagster."""
 
 import io
 import time
@@ -14,49 +11,40 @@ import pyarrow as pa
 
 from skip_pipeline import schema
 from skip_pipeline.defs import metadata
-from skip_pipeline.defs.tracking_guard import Guard
-from skip_pipeline.settings import DataLayout
+from skip_pipeline.defs.mlflow_store import Guard
+from skip_pipeline.settings import FILES_SHOWN, DataLayout
 from skip_pipeline.storage import Manifest, Staging, read_manifest
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
-_MLFLOW_TYPES: Mapping[str, str] = {
-    "string": "string",
-    "bool": "boolean",
-    "int8": "integer",
-    "int16": "integer",
-    "int32": "integer",
-    "float": "float",
-    "double": "double",
-}
-"""MLflow's type of an Arrow column."""
+# MLflow's types of Arrow columns that have another name there.
+_MLFLOW_TYPES = {"bool": "boolean", "int8": "integer", "int16": "integer", "int32": "integer"}
 
-BUNDLES = pa.schema([(name, pa.float32()) for name in (*schema.BRANCH_SHAPES, schema.LABEL)])
-"""Columns of the bundles as MLflow records them; a branch counts as one."""
+# Asset and columns of the stages that others read, by folder; a branch of the bundles counts as one column.
+_STAGES = {
+    "merged": ("merged_table", schema.MERGED),
+    "encoded": ("encoded_table", schema.ENCODED),
+    "scaled": ("scaled_table", schema.SCALED),
+    "bundles": (
+        "tensor_bundles",
+        pa.schema([(name, pa.float32()) for name in (*schema.BRANCH_SHAPES, schema.LABEL)]),
+    ),
+}
 
 
 class Record:
-    """What one materialization records.
-
-    Attributes:
-        started: ``time.perf_counter()`` at which the materialization began.
-        link: address of the run in MLflow's UI; None if there is no run.
-        metadata: what Dagster shows, in the order in which it was recorded.
-    """
+    """What one materialization records; without an MLflow run, only ``metadata`` for Dagster."""
 
     def __init__(self, run: "Run | None", link: str | None, guard: Guard) -> None:
         self._run = run
         self._guard = guard
         self._lost_before = len(guard.lost)
-        self.link = link
+        self.link = link  # to the run in MLflow's UI
+        self.run_id = run.info.run_id if run else None
+        self._parent_run_id = run.data.tags["mlflow.parentRunId"] if run else None
         self.started = time.perf_counter()
         self.metadata: dict[str, Any] = {}
-
-    @property
-    def run_id(self) -> str | None:
-        """Id of the MLflow run; None if there is none."""
-        return self._run.info.run_id if self._run else None
 
     # --- In MLflow and in Dagster ---------------------------------------------------------------------
 
@@ -64,6 +52,7 @@ class Record:
         """Record the files of a stage: rows, bytes, seconds, digest, source and columns."""
         self.tags({"data_source": manifest.data_source, "sha256": manifest.fingerprint})
         self.metrics({"rows": manifest.rows, "bytes": manifest.bytes, "seconds": manifest.seconds})
+        files = [{"file": f.name, "bytes": f.bytes, "sha256": f.sha256} for f in manifest.files[:FILES_SHOWN]]
         self.show(
             {
                 "dagster/row_count": manifest.rows,
@@ -73,22 +62,21 @@ class Record:
                 "bytes": manifest.bytes,
                 "seconds": float(manifest.seconds),
                 "data_source": manifest.data_source,
-                "files": metadata.file_table(manifest.files),
+                "files": metadata.table(files, {"file": "string", "bytes": "int", "sha256": "string"}),
             }
         )
         if columns is not None:
-            self.json({column.name: str(column.type) for column in columns}, "schema.json")
-            self.show({"dagster/column_schema": metadata.column_schema(columns)})
+            types = {column.name: str(column.type) for column in columns}
+            self.json(types, "schema.json")
+            required = dg.TableColumnConstraints(nullable=False)
+            shown = [dg.TableColumn(name, type_, constraints=required) for name, type_ in types.items()]
+            self.show({"dagster/column_schema": dg.TableSchema(columns=shown)})
 
     def shards(self, staging: Staging) -> None:
         """Record how many shards a stage has, and how many of them were made in this run."""
+        counted = {"shards": staging.shards, "shards_made": staging.made}
         # A name with a leading underscore is a lookup table, not a shard.
-        self.numbers(
-            {
-                "shards": sum(not name.startswith("_") for name in staging.shards),
-                "shards_made": sum(not name.startswith("_") for name in staging.made),
-            }
-        )
+        self.numbers({key: sum(not n.startswith("_") for n in names) for key, names in counted.items()})
 
     def numbers(self, values: Mapping[str, float]) -> None:
         """Record numbers."""
@@ -103,10 +91,17 @@ class Record:
             lambda mlflow: mlflow.log_metrics(dict(values), run_id=self._parent_run_id),
         )
 
-    def picture(self, name: str, png: bytes, title: str = "") -> None:
-        """Record a PNG; in MLflow under ``plots/``."""
-        self.image(name, png)
-        self.show({name: metadata.picture(png, title or name.replace("_", " "))})
+    def picture(self, name: str, png: bytes, title: str = "", *, shown: bool = True) -> None:
+        """Record a PNG, in MLflow under ``plots/``; in Dagster only if ``shown``."""
+
+        def log(mlflow: Any) -> None:
+            from PIL import Image
+
+            mlflow.log_image(Image.open(io.BytesIO(png)), f"plots/{name}.png")
+
+        self.attempt(f"picture {name}", log)
+        if shown:
+            self.show({name: metadata.picture(png, title or name.replace("_", " "))})
 
     # --- In Dagster -----------------------------------------------------------------------------------
 
@@ -162,28 +157,9 @@ class Record:
         """Store a mapping among the run's artifacts, as a JSON file."""
         self.attempt(f"artifact {name}", lambda mlflow: mlflow.log_dict(dict(content), name))
 
-    def image(self, name: str, png: bytes) -> None:
-        """Store a PNG among the run's artifacts, under ``plots/``."""
-
-        def log(mlflow: Any) -> None:
-            from PIL import Image
-
-            mlflow.log_image(Image.open(io.BytesIO(png)), f"plots/{name}.png")
-
-        self.attempt(f"picture {name}", log)
-
-    def read(
-        self, manifest: Manifest, folder: Path, columns: pa.Schema = BUNDLES, context: str = "input"
-    ) -> None:
-        """Record which data the run read.
-
-        Args:
-            manifest: of the data.
-            folder: of the files.
-            columns: of the data.
-            context: what the run used them for, such as ``training``.
-        """
-        types = {column.name: _MLFLOW_TYPES[str(column.type)] for column in columns}
+    def read(self, manifest: Manifest, folder: Path, columns: pa.Schema, context: str = "input") -> None:
+        """Record which data the run read, and what for, such as ``training``."""
+        types = {c.name: _MLFLOW_TYPES.get(str(c.type), str(c.type)) for c in columns}
 
         def log(mlflow: Any) -> None:
             from skip_pipeline.defs.dataset import FingerprintedDataset
@@ -192,14 +168,11 @@ class Record:
 
         self.attempt(f"input {manifest.stage}", log)
 
-    def read_bundles(self, layout: DataLayout, context: str) -> Manifest:
-        """Record that the run read the bundles, whose manifest is returned.
-
-        Raises:
-            MissingInputError, ContractError: see ``storage.read_manifest``.
-        """
-        manifest = read_manifest(layout.bundles, made_by="tensor_bundles")
-        self.read(manifest, layout.bundles, context=context)
+    def read_stage(self, layout: DataLayout, folder: str, context: str = "input") -> Manifest:
+        """Record that the run read a published stage (a field of the layout); returns its manifest."""
+        asset, columns = _STAGES[folder]
+        manifest = read_manifest(getattr(layout, folder), made_by=asset)
+        self.read(manifest, getattr(layout, folder), columns, context)
         return manifest
 
     def attempt(self, record: str, log: Callable[[Any], object]) -> None:
@@ -210,7 +183,3 @@ class Record:
 
         with self._guard.may_lose(record):
             log(mlflow)
-
-    @property
-    def _parent_run_id(self) -> str | None:
-        return self._run.data.tags["mlflow.parentRunId"] if self._run else None

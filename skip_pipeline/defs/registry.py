@@ -1,7 +1,7 @@
-"""The registered versions of the model in MLflow: aliases, tags and files, for promotion and rollback.
+"""The registered versions of the model in MLflow: aliases, tags and files, for promotion and serving.
 
 Unlike a lost record, a registry that does not answer is an error here: a decision that is not written down
-is no decision.
+is no decision. This module imports no Dagster, and MLflow only when a method needs it.
 """
 
 from collections.abc import Iterator, Mapping
@@ -9,14 +9,15 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
 
-from skip_pipeline.defs.mlflow_client import mlflow_client
-from skip_pipeline.defs.record import Record
-from skip_pipeline.defs.served_model import RegisteredModel, log_served_model
-from skip_pipeline.defs.tracking_guard import is_outage, without_credentials
+from skip_pipeline.defs.mlflow_store import is_outage, mlflow_client, without_credentials
+from skip_pipeline.defs.served_model import log_served_model
 from skip_pipeline.errors import MissingInputError, UnreachableError
 from skip_pipeline.nightly.promotion_record import (
+    CHAMPION,
     DATA_SOURCE,
     DECISION,
     FINGERPRINT,
@@ -25,7 +26,7 @@ from skip_pipeline.nightly.promotion_record import (
     REASONS,
     JudgedVersion,
 )
-from skip_pipeline.serving import read_description
+from skip_pipeline.serving.model_folder import DESCRIPTION, read_description
 from skip_pipeline.settings import MODEL_NAME, VERSIONS_SHOWN
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 
 class Registry:
-    """Versions of one registered model (``nightly.champion.VersionRegistry``).
+    """Versions of one registered model (``nightly.champion.VersionRegistry``, ``serving.follow.Source``).
 
     Every method raises ``UnreachableError`` if the registry does not answer, and ``MissingInputError`` if it
     refuses.
@@ -57,17 +58,20 @@ class Registry:
 
     def aliases(self) -> dict[str, str]:
         """Version by alias; empty if there is no such model."""
-        from mlflow.exceptions import MlflowException
-        from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
-
         with self._asking():
-            try:
-                model = self._client.get_registered_model(self.name)
-            except MlflowException as refusal:
-                if refusal.error_code == ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
-                    return {}
-                raise
-        return {alias: str(version) for alias, version in model.aliases.items()}
+            found = self._client.search_registered_models(f"name = '{self.name}'")
+        return {alias: str(version) for model in found for alias, version in model.aliases.items()}
+
+    def current(self) -> str:
+        """The champion's version."""
+        version = self.aliases().get(CHAMPION)
+        if version is None:
+            raise MissingInputError(
+                f"there is no version of {self.name} called {CHAMPION} at {without_credentials(self._uri)}; "
+                "expected the alias on a version that is to be served. Set the alias in MLflow, or name the "
+                "folder of a served model with --model"
+            )
+        return version
 
     def point(self, alias: str, version: str) -> None:
         """Set an alias."""
@@ -114,11 +118,29 @@ class Registry:
     def fetched(self, version: str) -> Iterator[Path]:
         """Folder of a version's served model; files opened in the block stay readable after it.
 
+        A version on another machine is downloaded, and deleted afterwards.
+
         Raises:
             MissingInputError: the version holds no served model.
         """
-        with RegisteredModel(self._uri, name=self.name).fetched(version) as folder:
-            yield folder
+        from mlflow.artifacts import download_artifacts
+
+        with TemporaryDirectory() as here:
+            with self._asking():
+                uri = self._client.get_model_version_download_uri(self.name, version)
+                place = urlsplit(uri)
+                model = Path(
+                    unquote(place.path)
+                    if place.scheme == "file"
+                    else download_artifacts(artifact_uri=uri, dst_path=here, tracking_uri=self._uri)
+                )
+            descriptions = list((model / "artifacts").glob(f"*/{DESCRIPTION}"))
+            if not descriptions:
+                raise MissingInputError(
+                    f"version {version} of {self.name} holds no served model (no {DESCRIPTION} among its "
+                    "artifacts); expected one that trained_model has logged. Set the alias on another version"
+                )
+            yield descriptions[0].parent
 
     def check_reachable(self, version: str) -> None:
         """Raise ``UnreachableError`` if the store of a version's files does not answer.
@@ -132,11 +154,11 @@ class Registry:
             if not uri.startswith("file:"):
                 list_artifacts(artifact_uri=uri, tracking_uri=self._uri)
 
-    def registered(self, record: Record, folder: Path, fingerprint: str) -> str:
-        """Version of the served model in a folder, which is registered now if it is not the newest version.
+    def registered(self, run_id: str | None, folder: Path, fingerprint: str) -> str:
+        """Version of the served model in a folder; registers it unless it is the newest version.
 
         Training registers what it has made; a model that it could not register, because the store was down,
-        is registered here.
+        is registered here, in the open run ``run_id``.
 
         Raises:
             MissingInputError: the model has to be registered, and there is no run to log it into.
@@ -146,7 +168,7 @@ class Registry:
         newest = self.newest()
         if newest is not None and self._fingerprint(newest) == fingerprint:
             return newest
-        if record.run_id is None:
+        if run_id is None:
             raise MissingInputError(
                 f"the model in {folder} is not registered, and no MLflow run could be opened to register it "
                 "(Dagster's log of this run has the reason); expected a tracking store that takes runs. The "
@@ -183,5 +205,6 @@ class Registry:
                 f"the model registry at {without_credentials(self._uri)} "
                 f"{'did not answer' if down else 'refused'} ({without_credentials(str(failure))}); expected "
                 f"to read and set versions of {self.name}. The model is kept: when the registry answers, "
-                "materialize champion_model, or wait for the next night"
+                "materialize champion_model, or wait for the next night; to serve without the registry, name "
+                "the folder of a served model with --model"
             ) from failure

@@ -28,11 +28,7 @@ class DataDirectory(dg.ConfigurableResource):
     )
 
     def layout(self) -> DataLayout:
-        """The numbered folders below it.
-
-        Raises:
-            RefusedError: see ``locations.location``.
-        """
+        """The numbered folders below it."""
         return DataLayout(Path(self.path), location(self.shared) if self.shared else None)
 
 
@@ -56,11 +52,7 @@ class ShardEngine(dg.ConfigurableResource):
 
     @contextmanager
     def applying(self, label: str) -> Iterator[Apply]:
-        """A function that applies another function to every shard, for use in the block.
-
-        Args:
-            label: asset of the shards, for errors and a cluster's own pages.
-        """
+        """A function that applies another function to every shard; errors name the ``label`` (an asset)."""
         kind = cast(EngineKind, self.kind)  # Dagster's config has no Literal; open_engine refuses others
         settings = EngineSettings(kind=kind, workers=self.workers, address=self.address)
         with open_engine(settings) as engine:

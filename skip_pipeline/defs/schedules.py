@@ -1,6 +1,6 @@
 """The retraining job, its nightly schedule, and the sensors that clean up after a crash."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -26,13 +26,7 @@ retrain = dg.define_asset_job(
 def nightly_retraining(
     time_zone: str, run_config: Mapping[str, Any] = MappingProxyType({}), *, cron: str = NIGHTLY_CRON
 ) -> dg.ScheduleDefinition:
-    """The schedule of ``retrain``, switched on as soon as the daemon runs.
-
-    Args:
-        time_zone: of the cron schedule.
-        run_config: of ``retrain``.
-        cron: times at which to check whether there is anything to do.
-    """
+    """The schedule of ``retrain``, which checks at the times of ``cron`` whether there is anything to do."""
 
     @dg.schedule(
         name="nightly_retraining",
@@ -54,14 +48,16 @@ def nightly_retraining(
 
 def _plan(instance: dg.DagsterInstance, state: State) -> Run | Skip:
     """Plan a night with what the instance knows of past runs."""
-    job = retrain.name
-    under_way = instance.get_runs(dg.RunsFilter(job_name=job, statuses=_UNDER_WAY), limit=1)
-    succeeded = instance.get_runs(dg.RunsFilter(job_name=job, statuses=[Status.SUCCESS]), limit=_LOOK_BACK)
+
+    def runs(limit: int | None = None, **wanted: Any) -> Sequence[dg.DagsterRun]:
+        return instance.get_runs(dg.RunsFilter(job_name=retrain.name, **wanted), limit=limit)
+
+    succeeded = runs(_LOOK_BACK, statuses=[Status.SUCCESS])
     return plan_night(
         state,
-        under_way=under_way[0].run_id if under_way else None,
+        under_way=next((run.run_id for run in runs(1, statuses=_UNDER_WAY)), None),
         last=next((PastNight(run.run_id, run.tags) for run in succeeded if STATE in run.tags), None),
-        attempts=len(instance.get_runs(dg.RunsFilter(job_name=job, tags={STATE: state.digest}))),
+        attempts=len(runs(tags={STATE: state.digest})),
     )
 
 

@@ -1,28 +1,18 @@
-"""The served model in MLflow: logging it, and finding the version that an alias points to.
-
-Imports no Dagster, and MLflow only when a function needs it.
-"""
+"""Log the served model in MLflow. This module imports MLflow only when a function needs it."""
 
 import json
 import shutil
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.metadata import version
 from modulefinder import ModuleFinder
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
-from urllib.parse import unquote, urlsplit
 
 import pandas as pd
 
 from skip_pipeline import schema
-from skip_pipeline.defs.mlflow_client import mlflow_client
-from skip_pipeline.defs.tracking_guard import is_outage, without_credentials
-from skip_pipeline.errors import MissingInputError, UnreachableError
-from skip_pipeline.nightly.promotion_record import CHAMPION
-from skip_pipeline.serving.model_folder import DESCRIPTION, SERVED_MODEL, read_description
+from skip_pipeline.serving.model_folder import SERVED_MODEL, read_description
 from skip_pipeline.serving.requests import EXAMPLE
 from skip_pipeline.settings import MODEL_NAME
 
@@ -98,71 +88,3 @@ def _signature() -> Any:
         {"name": "data_source", "type": "string"},
     ]
     return ModelSignature.from_dict({"inputs": json.dumps(inputs), "outputs": json.dumps(outputs)})
-
-
-class RegisteredModel:
-    """The champion among the versions of a registered model (``serving.follow.Source``).
-
-    Every method raises ``MissingInputError`` where the registry does not answer.
-    """
-
-    def __init__(self, tracking_uri: str, *, name: str = MODEL_NAME) -> None:
-        """Store the names; the registry is not asked yet."""
-        self._uri = tracking_uri
-        self.name = name
-
-    def exists(self) -> bool:
-        """Whether there is a champion."""
-        with self._asking():
-            found = self._client().search_registered_models(f"name = '{self.name}'")
-        return any(CHAMPION in model.aliases for model in found)
-
-    def current(self) -> str:
-        """The champion's number; ``MissingInputError`` if there is none."""
-        with self._asking():
-            return str(self._client().get_model_version_by_alias(self.name, CHAMPION).version)
-
-    @contextmanager
-    def fetched(self, version: str) -> Iterator[Path]:
-        """Folder of a version's served model, while its files are being opened.
-
-        A version on another machine is downloaded, and deleted afterwards: mapped files stay readable.
-
-        Raises:
-            MissingInputError: the version is not a served model.
-        """
-        with TemporaryDirectory() as here:
-            with self._asking():
-                uri = self._client().get_model_version_download_uri(self.name, version)
-                place = urlsplit(uri)
-                if place.scheme == "file":
-                    model = Path(unquote(place.path))
-                else:
-                    from mlflow.artifacts import download_artifacts
-
-                    model = Path(download_artifacts(artifact_uri=uri, dst_path=here, tracking_uri=self._uri))
-            descriptions = list((model / "artifacts").glob(f"*/{DESCRIPTION}"))
-            if not descriptions:
-                raise MissingInputError(
-                    f"version {version} of {self.name} holds no served model (no {DESCRIPTION} among its "
-                    "artifacts); expected one that trained_model has logged. Set the alias on another version"
-                )
-            yield descriptions[0].parent
-
-    def _client(self) -> Any:
-        return mlflow_client(self._uri)
-
-    @contextmanager
-    def _asking(self) -> Iterator[None]:
-        from mlflow.exceptions import MlflowException
-        from sqlalchemy.exc import SQLAlchemyError  # MLflow does not wrap what a damaged database raises
-
-        try:
-            yield
-        except (MlflowException, SQLAlchemyError) as failure:
-            raise (UnreachableError if is_outage(failure) else MissingInputError)(
-                f"no version of {self.name} called {CHAMPION} could be had from "
-                f"{without_credentials(self._uri)} ({without_credentials(str(failure))}); expected the "
-                "alias on a version that is to be served. Set the alias in MLflow, or name the folder of a "
-                "served model with --model"
-            ) from failure

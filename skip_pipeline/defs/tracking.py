@@ -17,10 +17,9 @@ from filelock import FileLock
 from pydantic import Field, PrivateAttr
 
 from skip_pipeline.defs.dead_runs import sign
-from skip_pipeline.defs.mlflow_client import mlflow_client
+from skip_pipeline.defs.mlflow_store import Guard, mlflow_client, without_credentials
 from skip_pipeline.defs.record import Record
 from skip_pipeline.defs.registry import Registry
-from skip_pipeline.defs.tracking_guard import Guard, without_credentials
 from skip_pipeline.nightly.promotion_record import LONGEST_TAG
 from skip_pipeline.settings import (
     DEFAULT_MLFLOW_URL,
@@ -36,19 +35,16 @@ if TYPE_CHECKING:
 
     from skip_pipeline.report.html import RunLink
 
+# Tags of MLflow's runs.
 DAGSTER_RUN = "dagster.run_id"
 DAGSTER_ASSET = "dagster.asset_key"
-DAGSTER_URL = "dagster.run_url"
-DAGSTER_JOB = "dagster.job_name"
-CODE_VERSION = "dagster.code_version"
 
 
 class MlflowTracker(dg.ConfigurableResource):
     """Opens and closes MLflow runs around materializations.
 
-    Dagster sets a resource up once per process of a run and tears it down at the end. With the in-process
-    executor, the parent run is open for as long as the resource is. ``schedules.close_tracking`` or the next
-    run closes what a killed process left open.
+    The parent run is open for as long as the resource is set up: once per process of a run. What a killed
+    process left open, ``schedules.close_tracking`` or the next run closes.
 
     The address of the store is read from ``MLFLOW_TRACKING_URI`` when it is needed. It is no field, because
     Dagster shows and stores fields, and the address may hold a password.
@@ -72,13 +68,17 @@ class MlflowTracker(dg.ConfigurableResource):
         return self.tracking_uri == self.embedded_uri
 
     @property
+    def is_server(self) -> bool:
+        """Whether that is a running MLflow server."""
+        return self.tracking_uri.startswith(("http://", "https://"))
+
+    @property
     def mlflow_url(self) -> str:
         """Address of the MLflow UI, without credentials."""
         named = os.environ.get(MLFLOW_URL_VARIABLE)
         if named:
             return named.rstrip("/")
-        is_server = self.tracking_uri.startswith(("http://", "https://"))
-        return without_credentials(self.tracking_uri).rstrip("/") if is_server else DEFAULT_MLFLOW_URL
+        return without_credentials(self.tracking_uri).rstrip("/") if self.is_server else DEFAULT_MLFLOW_URL
 
     @property
     def database(self) -> Path:
@@ -114,10 +114,14 @@ class MlflowTracker(dg.ConfigurableResource):
         """Close the parent if no step of the Dagster run is left to do."""
         if self._parent is None or context.run is None or context.instance is None:
             return
-        status = _status_of_steps(context.instance, context.run)
-        if status is not None:
+        steps = context.instance.get_run_step_stats(context.run.run_id)
+        status = {step.step_key: step.status.name for step in steps if step.status}
+        ended = {step for step, found in status.items() if found != "IN_PROGRESS"}
+        failed = "FAILURE" in status.values()
+        if failed or ended.issuperset(context.run.step_keys_to_execute or ()):
             with self._guarding(context.log).may_lose("the end of the parent run"):
-                self.client().set_terminated(self._parent.info.run_id, status=status)
+                end = "FAILED" if failed else "FINISHED"
+                self.client().set_terminated(self._parent.info.run_id, status=end)
 
     def client(self) -> "MlflowClient":
         """A client of the tracking store, which is created on first use."""
@@ -133,12 +137,9 @@ class MlflowTracker(dg.ConfigurableResource):
     def materialization(self, context: dg.AssetExecutionContext) -> Iterator[Record]:
         """A nested run named for the asset: FINISHED when the block ends, FAILED when it raises."""
         guard = self._guarding(context.log)
-        run = self._open_nested(context, guard)
-        link = (
-            f"{self.mlflow_url}/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
-            if run
-            else None
-        )
+        run, link = self._open_nested(context, guard), None
+        if run is not None:
+            link = f"{self.mlflow_url}/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
         record = Record(run, link, guard)
         status = "FAILED"
         try:
@@ -148,7 +149,12 @@ class MlflowTracker(dg.ConfigurableResource):
             record.tags({"failure": f"{type(failure).__name__}: {failure}"[:LONGEST_TAG]})
             raise
         finally:
-            _close(run, status, guard)
+            if run is not None:
+                import mlflow
+
+                # Tried even if the store was down, because no later call will end the run.
+                with guard.may_lose("the end of the run"):
+                    mlflow.end_run(status)
 
     def close_finished(self, instance: dg.DagsterInstance) -> str:
         """Close the MLflow runs that ended Dagster runs have left open; returns what was done, in words."""
@@ -165,39 +171,32 @@ class MlflowTracker(dg.ConfigurableResource):
         from mlflow.exceptions import MlflowException
 
         found = client.get_experiment_by_name(EXPERIMENT)
-        if found is not None:
-            return str(found.experiment_id)
-        artifacts = self.embedded_artifacts if self.is_embedded else None  # a server has its own place
-        try:
-            return str(client.create_experiment(EXPERIMENT, artifacts, tags=EXPERIMENT_TAGS))
-        except MlflowException:
-            # Another process has created it in the meantime.
-            found = client.get_experiment_by_name(EXPERIMENT)
-            if found is None:
-                raise
-            return str(found.experiment_id)
+        if found is None:
+            artifacts = self.embedded_artifacts if self.is_embedded else None  # a server has its own place
+            try:
+                return str(client.create_experiment(EXPERIMENT, artifacts, tags=EXPERIMENT_TAGS))
+            except MlflowException:
+                found = client.get_experiment_by_name(EXPERIMENT)
+                if found is None:  # else another process has created it in the meantime
+                    raise
+        return str(found.experiment_id)
 
     def _parent_of(self, client: "MlflowClient", experiment: str, dagster_run: dg.DagsterRun) -> "Run":
         """The parent run of a Dagster run, which is opened unless an earlier process has opened it."""
-        found = client.search_runs(
-            [experiment],
-            f"tags.`{DAGSTER_RUN}` = '{dagster_run.run_id}'",
-            order_by=["attributes.start_time ASC"],
-        )
-        for run in found:
+        of_this = f"tags.`{DAGSTER_RUN}` = '{dagster_run.run_id}'"
+        for run in client.search_runs([experiment], of_this, order_by=["attributes.start_time ASC"]):
             if DAGSTER_ASSET not in run.data.tags:
                 return run
         job = "materialize" if dagster_run.job_name.startswith("__") else dagster_run.job_name
         tags = {
             DAGSTER_RUN: dagster_run.run_id,
-            DAGSTER_URL: self.run_url(dagster_run.run_id),
-            DAGSTER_JOB: dagster_run.job_name,
+            "dagster.run_url": self.run_url(dagster_run.run_id),
+            "dagster.job_name": dagster_run.job_name,
             "mlflow.source.name": "skip_pipeline.definitions",
             "mlflow.source.type": "JOB",
         }
-        return client.create_run(
-            experiment, run_name=f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} {job}", tags=tags
-        )
+        name = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} {job}"
+        return client.create_run(experiment, run_name=name, tags=tags)
 
     def _open_nested(self, context: dg.AssetExecutionContext, guard: Guard) -> "Run | None":
         if self._parent is None or guard.suspended:
@@ -207,9 +206,9 @@ class MlflowTracker(dg.ConfigurableResource):
         asset = context.asset_key.to_user_string()
         tags = {
             DAGSTER_RUN: context.run.run_id,
-            DAGSTER_URL: self.run_url(context.run.run_id),
+            "dagster.run_url": self.run_url(context.run.run_id),
             DAGSTER_ASSET: asset,
-            CODE_VERSION: str(context.assets_def.code_versions_by_key[context.asset_key]),
+            "dagster.code_version": str(context.assets_def.code_versions_by_key[context.asset_key]),
         }
         with guard.may_lose(f"the run of {asset}"):
             # The fluent API, because the model flavours log into the run that it holds open.
@@ -223,14 +222,13 @@ class MlflowTracker(dg.ConfigurableResource):
 
     def _guarding(self, log: Any) -> Guard:
         """The guard of this process; a store that did not answer once is not asked again."""
-        if self._guard is None:
-            store = without_credentials(self.tracking_uri)
-            self._guard = Guard(
-                lambda lost: log.warning(
-                    f"MLflow at {store} lost a record ({lost}). The result is kept. If the store is down, "
-                    f"start it, or unset {TRACKING_URI_VARIABLE}, before the next run"
-                )
+        store = without_credentials(self.tracking_uri)
+        self._guard = self._guard or Guard(
+            lambda lost: log.warning(
+                f"MLflow at {store} lost a record ({lost}). The result is kept. If the store is down, "
+                f"start it, or unset {TRACKING_URI_VARIABLE}, before the next run"
             )
+        )
         return self._guard
 
     @contextmanager
@@ -242,15 +240,6 @@ class MlflowTracker(dg.ConfigurableResource):
         self.database.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(self.database.with_suffix(".lock")):
             yield
-
-
-def _close(run: "Run | None", status: str, guard: Guard) -> None:
-    """End the open run; tried even if the store was down, because no later call will end it."""
-    if run is not None:
-        import mlflow
-
-        with guard.may_lose("the end of the run"):
-            mlflow.end_run(status)
 
 
 def close_finished(client: "MlflowClient", experiment: str, instance: dg.DagsterInstance) -> int:
@@ -267,13 +256,3 @@ def close_finished(client: "MlflowClient", experiment: str, instance: dg.Dagster
         client.set_terminated(run.info.run_id, status="FINISHED" if succeeded else "KILLED")
         closed += 1
     return closed
-
-
-def _status_of_steps(instance: dg.DagsterInstance, dagster_run: dg.DagsterRun) -> str | None:
-    """``FAILED`` once a step has failed, ``FINISHED`` once all have ended, None while some have not."""
-    steps = instance.get_run_step_stats(dagster_run.run_id)
-    status = {step.step_key: step.status.name for step in steps if step.status}
-    if "FAILURE" in status.values():
-        return "FAILED"
-    ended = {step for step, found in status.items() if found in ("SUCCESS", "SKIPPED")}
-    return "FINISHED" if ended.issuperset(dagster_run.step_keys_to_execute or ()) else None

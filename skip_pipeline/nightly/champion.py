@@ -40,7 +40,7 @@ from skip_pipeline.storage import Manifest, read_manifest
 
 if TYPE_CHECKING:  # scikit-learn, which only a decision needs
     from skip_pipeline.metrics.scores import Slicing
-    from skip_pipeline.nightly.promotion import Candidate, Decision, Unusable
+    from skip_pipeline.nightly.promotion import Candidate, Unusable
 
 
 class VersionRegistry(Protocol):
@@ -65,11 +65,7 @@ class VersionRegistry(Protocol):
         """Set tags of a version."""
 
     def fetched(self, version: str) -> AbstractContextManager[Path]:
-        """Folder of a version's served model; files opened in the block stay readable after it.
-
-        Raises:
-            MissingInputError: the version holds no served model.
-        """
+        """Folder of a version's served model; files opened in the block stay readable after it."""
 
     def check_reachable(self, version: str) -> None:
         """Raise ``UnreachableError`` if the store of a version's files does not answer."""
@@ -79,10 +75,10 @@ class VersionRegistry(Protocol):
 
 
 def challenger_of(layout: DataLayout, bundles: Manifest) -> ServedModel:
-    """The model that was trained last.
+    """The model that was trained last, on these bundles.
 
     Raises:
-        MissingInputError, ContractError: there is none, it is damaged, or it was trained on other bundles.
+        ContractError: it is damaged, or it was trained on other bundles.
     """
     folder = layout.model / SERVED_MODEL
     model = load(folder)
@@ -112,70 +108,51 @@ def promote(
         model: the challenger.
         layout: its bundles hold the test sessions.
         slicings: of the test sessions (``report.slices.slicings``).
-
-    Raises:
-        UnreachableError: the registry does not answer.
-        MissingInputError, ContractError: a stage is missing or not readable.
     """
+    from skip_pipeline.nightly.promotion import decide
+
     before = read_manifest(layout.bundles, made_by="tensor_bundles")
     tags, aliases = registry.tags(challenger), registry.aliases()
     again = DECISION in tags
-    opponent = tags.get(OPPONENT) or aliases.get(CHAMPION, NO_VERSION)
-    registry.tag(
-        challenger, {OPPONENT: opponent, FINGERPRINT: model.fingerprint, DATA_SOURCE: model.data_source}
+    named = tags.get(OPPONENT) or aliases.get(CHAMPION, NO_VERSION)
+    opponent = None if named == NO_VERSION else named
+    known = {OPPONENT: named, FINGERPRINT: model.fingerprint, DATA_SOURCE: model.data_source}
+    registry.tag(challenger, known)
+
+    bundles = open_bundles(before)
+    test, tracks = bundles["test"], track_table_ids(layout)
+    _, baselines = published_baselines(layout, before, bundles)
+    decision = decide(
+        test.not_skipped,
+        _candidate(challenger, model, test, tracks),
+        _champion(registry, opponent, test, tracks) if opponent else None,
+        last_outcome={made.name: made for made in baselines}["last_outcome"].p_not_skipped["test"],
+        slicings=slicings,
     )
-    decision, sessions = _judge(registry, challenger, opponent, model, layout, before, slicings)
     if not again:
         registry.point(CHALLENGER, challenger)
         if decision.promoted:
-            if opponent != NO_VERSION:
+            if opponent:
                 registry.point(PREVIOUS_CHAMPION, opponent)
             registry.point(CHAMPION, challenger)
         registry.tag(challenger, {REASONS: decision.summary[:LONGEST_TAG], DECISION: decision.word})
     return Promotion(
         decision=decision,
         challenger=challenger,
-        opponent=None if opponent == NO_VERSION else opponent,
+        opponent=opponent,
         champion=registry.aliases().get(CHAMPION),
-        test_sessions=sessions,
+        test_sessions=test.sessions,
         data_source=before.data_source,
         bundles=before.fingerprint,
         again=again,
     )
 
 
-def _judge(
-    registry: VersionRegistry,
-    challenger: str,
-    opponent: str,
-    model: ServedModel,
-    layout: DataLayout,
-    before: Manifest,
-    slicings: Sequence[Slicing],
-) -> tuple[Decision, int]:
-    """The decision, and the number of test sessions it was made on."""
-    from skip_pipeline.nightly.promotion import decide
-
-    bundles = open_bundles(before)
-    test, tracks = bundles["test"], track_table_ids(layout)
-    _, baselines = published_baselines(layout, before, bundles)
-    (last_outcome,) = [baseline for baseline in baselines if baseline.name == "last_outcome"]
-    decision = decide(
-        test.not_skipped,
-        _candidate(challenger, model, test, tracks),
-        None if opponent == NO_VERSION else _champion(registry, opponent, test, tracks),
-        last_outcome=last_outcome.p_not_skipped["test"],
-        slicings=slicings,
-    )
-    return decision, test.sessions
-
-
 def _candidate(version: str, model: ServedModel, test: Bundle, tracks: np.ndarray) -> Candidate:
     from skip_pipeline.nightly.promotion import Candidate
 
-    return Candidate(
-        f"version {version}", model.data_source, model.predict_bundle(test, tracks), model.threshold
-    )
+    probabilities = model.predict_bundle(test, tracks)
+    return Candidate(f"version {version}", model.data_source, probabilities, model.threshold)
 
 
 def _champion(
@@ -183,10 +160,8 @@ def _champion(
 ) -> Candidate | Unusable:
     """The champion's probabilities of today's test sessions; or why its package cannot give them.
 
-    The challenger has been scored on the same sessions before, so a failure here is the package's.
-
-    Raises:
-        UnreachableError: the registry does not answer, which is no reason to replace the champion.
+    The challenger has been scored on the same sessions before, so a failure here is the package's. A registry
+    that does not answer is no reason to replace the champion.
     """
     from skip_pipeline.nightly.promotion import Unusable
 
@@ -207,10 +182,6 @@ def roll_back(registry: VersionRegistry) -> tuple[str | None, str]:
 
     Returns:
         The version that served until now, if any, and the version that serves from now on.
-
-    Raises:
-        RefusedError: there is no previous champion.
-        UnreachableError: the registry does not answer.
     """
     aliases = registry.aliases()
     champion, previous = aliases.get(CHAMPION), aliases.get(PREVIOUS_CHAMPION)
@@ -252,8 +223,8 @@ def compare_data(
                 return not_compared(why, alarm=True), version
             return monitor(layout, reference, champion, today=today), version
     except (MissingInputError, ContractError) as refusal:
-        why = str(refusal) if version is None else f"version {version}: {refusal}"
-        return not_compared(why, alarm=True), version
+        prefix = f"version {version}: " if version else ""
+        return not_compared(f"{prefix}{refusal}", alarm=True), version
 
 
 @contextmanager
@@ -262,11 +233,6 @@ def scoring_model(registry: VersionRegistry, layout: DataLayout) -> Iterator[tup
 
     Yields:
         The folder of its served model, and its version.
-
-    Raises:
-        MissingInputError: the registry does not answer, its champion holds no served model, or there is no
-            model at all.
-        RefusedError: the sessions are real, and every model was trained on synthetic data.
     """
     real = data_source(layout.raw) == "real"
     version = registry.aliases().get(CHAMPION)

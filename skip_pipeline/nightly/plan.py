@@ -18,19 +18,13 @@ from skip_pipeline.raw.folder import delivered_csvs
 from skip_pipeline.settings import SYNTHETIC_MARKER, TRAINING_SET, DataLayout
 from skip_pipeline.storage import digest_of, mark
 
-STATE: Final = "skip_pipeline/state"
-"""Tag of a night's run: the digest of everything that decides its result."""
-
-PARTS: Final[Mapping[str, str]] = {
+# Tags of a night's run.
+STATE: Final = "skip_pipeline/state"  # the digest of everything that decides its result
+PARTS: Final[Mapping[str, str]] = {  # of that state, by the part's name
     "raw input": "skip_pipeline/raw",
     "code": "skip_pipeline/code",
     "configuration": "skip_pipeline/config",
 }
-"""Tag of each part of that state, by the part's name."""
-
-DATA_DATE: Final = "skip_pipeline/data_date"
-COMMIT: Final = "skip_pipeline/git_commit"
-SHARDS: Final = "skip_pipeline/shards"
 BECAUSE: Final = "skip_pipeline/because"
 
 _PACKAGE: Final = Path(__file__).parents[1]
@@ -38,19 +32,12 @@ _PACKAGE: Final = Path(__file__).parents[1]
 
 @dataclass(frozen=True)
 class State:
-    """Everything that decides a night's result, as digests, with figures for people.
+    """Everything that decides a night's result, as digests, with figures for people."""
 
-    Attributes:
-        parts: digest by name of ``PARTS``.
-        shards: number of delivered session logs.
-        data_date: newest date in the names of the session logs, YYYY-MM-DD; empty if no name has one.
-        commit: git commit of the code; empty if the code is in no repository.
-    """
-
-    parts: Mapping[str, str]
-    shards: int
-    data_date: str
-    commit: str
+    parts: Mapping[str, str]  # digest by name of ``PARTS``
+    shards: int  # delivered session logs
+    data_date: str  # newest date in their names, YYYY-MM-DD; empty if no name has one
+    commit: str  # git commit of the code; empty if the code is in no repository
 
     @property
     def digest(self) -> str:
@@ -60,12 +47,10 @@ class State:
     @property
     def tags(self) -> dict[str, str]:
         """Tags of a run on this state; an empty value gets no tag."""
-        figures = {
-            DATA_DATE: self.data_date, COMMIT: self.commit, SHARDS: str(self.shards), STATE: self.digest
-        }  # fmt: skip
-        return {PARTS[name]: digest for name, digest in self.parts.items()} | {
-            tag: value for tag, value in figures.items() if value
-        }
+        shown = {"data_date": self.data_date, "git_commit": self.commit, "shards": str(self.shards)}
+        figures = {f"skip_pipeline/{name}": value for name, value in shown.items() if value}
+        parts = {PARTS[name]: digest for name, digest in self.parts.items()}
+        return parts | figures | {STATE: self.digest}
 
 
 @dataclass(frozen=True)
@@ -92,11 +77,7 @@ class Skip:
 
 
 def state_of(layout: DataLayout, run_config: Mapping[str, Any]) -> State:
-    """The state now. No raw file is read: a changed size, inode or time counts as a changed file.
-
-    Raises:
-        MissingInputError: a raw file was removed during the call.
-    """
+    """The state now. No raw file is read: a changed size, inode or time counts as a changed file."""
     files = delivered_csvs(layout.raw)
     marker = layout.raw / SYNTHETIC_MARKER
     considered = [*files, marker] if marker.exists() else files
@@ -104,7 +85,7 @@ def state_of(layout: DataLayout, run_config: Mapping[str, Any]) -> State:
     return State(
         parts={
             "raw input": digest_of(*(f"{path.parent.name}/{path.name} {mark(path)}" for path in considered)),
-            "code": _code_version(),
+            "code": digest_of(*map(asset_version, ASSETS)),
             "configuration": digest_of(json.dumps(dict(run_config), sort_keys=True)),
         },
         shards=len(logs),
@@ -121,13 +102,10 @@ def plan_night(state: State, *, under_way: str | None, last: PastNight | None, a
 
     Args:
         state: the state now.
-        under_way: id of a night's run that has not ended; None if there is none.
-        last: the last night that succeeded; None if none has.
-        attempts: number of earlier runs on this very state.
-
-    Returns:
-        A ``Run`` whose key is the same for two calls with the same arguments, so that a tick which is
-        evaluated twice starts one run.
+        under_way: id of a night's run that has not ended.
+        last: the last night that succeeded.
+        attempts: number of earlier runs on this very state; part of the run's key, so that a tick which is
+            evaluated twice starts one run.
     """
     if not state.shards:
         return Skip("no session log has been delivered; put some into the raw folder")
@@ -156,11 +134,6 @@ def date_in(name: str) -> str:
         return datetime.strptime(found[1], "%Y%m%d").date().isoformat() if found else ""
     except ValueError:
         return ""
-
-
-def _code_version() -> str:
-    """Versions of all assets together, as one digest."""
-    return digest_of(*map(asset_version, ASSETS))
 
 
 @functools.cache

@@ -58,15 +58,8 @@ def make_report(
 ) -> MadeReport:
     """Evaluate the trained model on the test sessions and publish metrics, predictions and page.
 
-    Args:
-        layout: of the data directory.
-        links: runs that the page links to.
-        runs: ids of those runs, for the metrics file.
-        started: ``time.perf_counter()`` at which the report was begun.
-
-    Raises:
-        MissingInputError: a stage has not been published.
-        ContractError: a stage is not readable, or model or baselines were made from other bundles.
+    The page links to ``links``, and the metrics file names their ids (``runs``). The report was begun at
+    ``started`` (``time.perf_counter()``). Model and baselines have to be made from the published bundles.
     """
     before = read_manifest(layout.bundles, made_by="tensor_bundles")
     model = read_manifest(layout.model, made_by="trained_model")
@@ -78,24 +71,18 @@ def make_report(
     bundles = open_bundles(before)
     rivals, baselines = published_baselines(layout, before, bundles)
     merged = read_manifest(layout.merged, made_by="merged_table")
-    tables = (
-        merged,
-        read_manifest(layout.encoded, made_by="encoded_table"),
-        read_manifest(layout.scaled, made_by="scaled_table"),
-    )
-    manifests = (*tables, before, model, rivals)
+    encoded = read_manifest(layout.encoded, made_by="encoded_table")
+    scaled = read_manifest(layout.scaled, made_by="scaled_table")
+    manifests = (merged, encoded, scaled, before, model, rivals)
     history, best_epoch = history_from_json(read_json(model.path(HISTORY_FILE)))
     settings = read_json(model.path(TRAINING_FILE))
     network = open_onnx(model.path(ONNX_FILE))  # the network that is served
+    seconds = sum(epoch.seconds for epoch in history)
     evaluation = evaluate_model(
         bundles,
         {split: predict_onnx(network, bundles[split]) for split in schema.SPLITS},
         lambda inputs: predict_onnx(network, inputs),
-        network_model(
-            settings["preset"],
-            parameters=model.details["parameters"],
-            seconds=sum(epoch.seconds for epoch in history),
-        ),
+        network_model(settings["preset"], parameters=model.details["parameters"], seconds=seconds),
         read_session_attributes(merged.path, bundles["train"], bundles["test"]),
         baselines=baselines,
         calibration=Calibration.from_json(read_json(model.path(CALIBRATION_FILE))),

@@ -33,20 +33,9 @@ def train_and_export(
 ) -> tuple[Trained, float]:
     """Train on the split ``train``; stop and calibrate by ``validation``; write every file of the network.
 
-    Args:
-        bundles: every split.
-        settings: hyper-parameters.
-        on_epoch: called after each epoch.
-        folder: receives the Keras network, the ONNX network, calibration, history and settings.
-
     Returns:
         What was trained, and the largest difference between a probability of the Keras network and of the
         ONNX network on the validation sessions.
-
-    Raises:
-        TrainingError: a split has no session, all sessions of a split end alike, training fails, or
-            ``TF_CONFIG`` makes this process a worker that does not publish.
-        ContractError: the ONNX network differs from the Keras network.
     """
     check_publishes()
     for split, bundle in bundles.items():  # before training, so that no training is wasted

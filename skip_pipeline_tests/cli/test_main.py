@@ -12,11 +12,10 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from skip_pipeline import settings
-from skip_pipeline.cli import ui
+from skip_pipeline.cli import run, ui
 from skip_pipeline.cli.main import app
 from skip_pipeline.cli.progress import RunProgress
-from skip_pipeline.cli.run import training_config
-from skip_pipeline.defs.launch import prepare_home
+from skip_pipeline.defs.launch import Outcome, prepare_home
 from skip_pipeline.errors import RefusedError
 from skip_pipeline.settings import DataLayout
 from skip_pipeline.training.history import EpochReport
@@ -37,6 +36,7 @@ def cli(tmp_path, monkeypatch):
     return invoke
 
 
+@pytest.mark.slow
 def test_a_process_of_its_own_refuses_in_one_line(tmp_path):
     code = "from skip_pipeline.cli.main import app; app()"
     answer = subprocess.run(
@@ -51,6 +51,7 @@ def test_a_process_of_its_own_refuses_in_one_line(tmp_path):
     assert "Traceback" not in answer.stderr
 
 
+@pytest.mark.slow
 def test_a_run_without_raw_files_fails_and_says_what_to_do(cli, template, tmp_path, monkeypatch):
     root = shutil.copytree(template, tmp_path / "elsewhere")
     monkeypatch.setenv("SKIP_PIPELINE_DATA_DIR", str(root))
@@ -107,21 +108,15 @@ def test_a_rollback_where_no_model_has_been_recorded_is_refused(cli, tmp_path):
     assert not (tmp_path / "mlflow").exists()
 
 
+@pytest.mark.slow
 def test_run_materializes_and_shows_every_asset_and_what_it_has_counted_as_odd(cli, template, tmp_path):
     root = shutil.copytree(template, tmp_path / "data")
     assert cli("synthesize", "--out", root / "01_raw", *SMALL).exit_code == 0
     log = root / "01_raw" / "training_set" / "log_mini.csv"
     log.write_text(log.read_text().replace("catalog", "smart_speaker").replace("2018-07-15", "1969-12-31"))
 
-    selected = (
-        "--select",
-        "session_logs, track_features, merged_table",
-        "--engine",
-        "processes",
-        "--workers",
-        "1",
-    )
-    answer = cli("run", "--data-dir", root, *selected)
+    engine = ("--engine", "processes", "--workers", "1")
+    answer = cli("run", "--data-dir", root, "--select", "session_logs, track_features, merged_table", *engine)
 
     assert answer.exit_code == 0, answer.output
     for asset in ("session_logs", "track_features", "merged_table"):
@@ -174,9 +169,23 @@ def test_an_instance_of_the_users_own_has_to_be_there(tmp_path, monkeypatch):
     assert list((tmp_path / "mine").iterdir()) == []
 
 
-def test_a_window_is_run_config_of_the_training_only_where_it_is_given():
-    assert training_config("fast", 1) == {"ops": {"trained_model": {"config": {"preset": "fast", "seed": 1}}}}
-    assert training_config("fast", 1, train_days=30)["ops"]["trained_model"]["config"]["train_days"] == 30
+def test_the_training_is_configured_where_it_is_selected(tmp_path, monkeypatch):
+    configs = []
+
+    def materialize(_definitions, _assets, config, _on_event):
+        configs.append(config)
+        return Outcome("1", True, (), ())
+
+    monkeypatch.setattr(run, "materialize", materialize)
+    monkeypatch.setattr(run, "prepare_home", lambda _layout: tmp_path)
+    training = {"preset": "fast", "seed": 1, "train_days": None, "batch_size": 64}
+    for selection in ("trained_model", "tensor_bundles"):
+        run.run(DataLayout(tmp_path), selection, training, {})
+
+    assert configs == [
+        {"ops": {"trained_model": {"config": {"preset": "fast", "seed": 1, "batch_size": 64}}}},
+        {},
+    ]
 
 
 def test_an_epoch_is_shown_beside_the_bar():
@@ -210,10 +219,11 @@ def quick_ui(template, tmp_path, monkeypatch):
     layout = DataLayout(shutil.copytree(template, tmp_path / "data"))
     monkeypatch.setenv(settings.DATA_DIR_VARIABLE, str(layout.root))
     console = Console(record=True, width=200)
+    monkeypatch.setattr(ui, "OUT", console)
 
     def serve(**servers):
         monkeypatch.setattr(ui, "commands", lambda *_: servers)
-        ui.serve(layout, 3001, 5001, console)
+        ui.serve(layout, 3001, 5001)
         return console.export_text()
 
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -222,11 +232,13 @@ def quick_ui(template, tmp_path, monkeypatch):
         signal.signal(number, handler)
 
 
+@pytest.mark.slow
 def test_the_ui_ends_both_servers_when_one_ends_by_itself(quick_ui):
     with pytest.raises(RefusedError, match=r"Dagster ended by itself.*--dagster-port"):
         quick_ui(Dagster=sleeping(0, 3), MLflow=sleeping(60))
 
 
+@pytest.mark.slow
 def test_the_ui_ends_on_ctrl_c(quick_ui, monkeypatch):
     def interrupted(_seconds):
         raise KeyboardInterrupt
@@ -238,14 +250,11 @@ def test_the_ui_ends_on_ctrl_c(quick_ui, monkeypatch):
     assert "MLflow: http://127.0.0.1:5001/#/experiments" in shown
 
 
+@pytest.mark.slow
 def test_a_server_that_does_not_end_is_killed(quick_ui, monkeypatch):
     monkeypatch.setattr(ui, "_STOP_SECONDS", 0.1)
-    stubborn = [
-        sys.executable,
-        "-S",
-        "-c",
-        "import signal, time; signal.signal(2, lambda *_: 0); time.sleep(60)",
-    ]
+    code = "import signal, time; signal.signal(2, lambda *_: 0); time.sleep(60)"
+    stubborn = [sys.executable, "-S", "-c", code]
     with pytest.raises(RefusedError, match="MLflow ended by itself"):
         quick_ui(Dagster=stubborn, MLflow=sleeping(0, 1))
 

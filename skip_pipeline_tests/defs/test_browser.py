@@ -19,6 +19,8 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 from skip_pipeline.settings import DataLayout
 
+pytestmark = pytest.mark.slow
+
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 START_SECONDS = 120

@@ -4,11 +4,12 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-import yaml
+import yaml  # type: ignore[import-untyped]
 
-from skip_pipeline.definitions import defs, nightly_config
+from skip_pipeline.definitions import defs, mlflow_tracker, nightly_config
 from skip_pipeline.errors import RefusedError
 from skip_pipeline.nightly.monitoring import SIGNALS
+from skip_pipeline.settings import DataLayout
 
 STAGES = (
     "session_logs", "merged_table", "encoded_table", "scaled_table", "tensor_bundles", "trained_model",
@@ -98,11 +99,10 @@ def test_the_workspace_file_names_the_definitions():
 def test_the_environment_names_the_tracking_store(
     monkeypatch, variables, tracking_uri, is_embedded, mlflow_url
 ):
-    monkeypatch.setenv("SKIP_PIPELINE_DATA_DIR", "/data")
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
 
-    tracker = defs().resources["tracker"]
+    tracker = mlflow_tracker(DataLayout(Path("/data")))
 
     assert tracker.tracking_uri == tracking_uri
     assert tracker.is_embedded is is_embedded
@@ -114,7 +114,8 @@ def test_shared_storage_is_a_path_or_a_url(monkeypatch, tmp_path):
     monkeypatch.setenv("SKIP_PIPELINE_DATA_DIR", "/data")
     for named in (str(tmp_path), "memory://bucket"):
         monkeypatch.setenv("SKIP_PIPELINE_STORAGE_URL", named)
-        layout = defs().resources["data"].layout()
+        data = (defs().resources or {})["data"]
+        layout = data.layout()
         assert str(layout.root) == "/data"
         assert str(layout.tables).rstrip("/") == named
 

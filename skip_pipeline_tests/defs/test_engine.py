@@ -8,6 +8,8 @@ from skip_pipeline.defs.resources import ShardEngine
 from skip_pipeline.errors import EngineError, RefusedError
 from skip_pipeline.world.synthesize import synthesize
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def shards(tmp_path_factory):

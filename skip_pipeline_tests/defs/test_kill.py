@@ -19,6 +19,8 @@ from skip_pipeline.storage import publication, read_manifest, record_file
 from skip_pipeline_tests.defs import dying
 from skip_pipeline_tests.projects import Project
 
+pytestmark = pytest.mark.slow
+
 STAGES = {"tensor_bundles": "bundles", "baseline_models": "baselines"}
 """A stage made shard by shard, and one made whole; the others publish by the same functions."""
 
@@ -75,8 +77,9 @@ def unfinished(layout):
     """Runs that Dagster or MLflow still take to be under way."""
     begun = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING])
     client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{layout.mlflow / 'mlflow.db'}")
-    experiment = client.get_experiment_by_name("skip_pipeline").experiment_id
-    open_runs = client.search_runs([experiment], "attributes.status = 'RUNNING'")
+    experiment = client.get_experiment_by_name("skip_pipeline")
+    assert experiment is not None
+    open_runs = client.search_runs([experiment.experiment_id], "attributes.status = 'RUNNING'")
     return [*dg.DagsterInstance.get().get_runs(begun), *open_runs]
 
 

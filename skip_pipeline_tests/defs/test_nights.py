@@ -6,7 +6,9 @@ What a night decides is tested in ``nightly/test_champion.py``.
 import json
 import shutil
 import socket
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import mlflow
@@ -27,6 +29,8 @@ from skip_pipeline.world.drift import Drift
 from skip_pipeline.world.synthesize import synthesize
 from skip_pipeline_tests.environment import forget_settings
 from skip_pipeline_tests.nightly.linear_models import train_linear
+
+pytestmark = pytest.mark.slow
 
 DAYS = 3
 DRIFT = "context_type@2018-07-17"
@@ -69,7 +73,7 @@ class Nights:
         return {alias: str(version) for alias, version in found.items()}
 
 
-def metadata(result: dg.ExecuteInProcessResult, asset: str) -> dict[str, object]:
+def metadata(result: dg.ExecuteInProcessResult, asset: str) -> dict[str, Any]:
     (event,) = result.asset_materializations_for_node(asset)
     return {name: value.value for name, value in event.metadata.items()}
 
@@ -100,7 +104,7 @@ def two_nights(tmp_path_factory, template):
 
 
 @pytest.fixture
-def nights(two_nights, monkeypatch) -> Nights:
+def nights(two_nights, monkeypatch) -> Iterator[Nights]:
     """The same nights, to be changed: every test puts the aliases back."""
     nights, _ = two_nights
     before = nights.aliases

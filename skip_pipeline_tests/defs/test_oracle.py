@@ -14,6 +14,8 @@ import skip_pipeline
 from skip_pipeline.settings import ORACLE_FILE, DataLayout
 from skip_pipeline_tests.projects import Project
 
+pytestmark = pytest.mark.slow
+
 PACKAGE = Path(skip_pipeline.__file__).parent
 READERS = {"settings.py", "report/oracle.py"}
 """Modules outside the world that name the file: the one that defines the name, and the reader."""

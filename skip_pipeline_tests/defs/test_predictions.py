@@ -18,6 +18,8 @@ from skip_pipeline.settings import DataLayout
 from skip_pipeline_tests.serving.registry import Registry
 from skip_pipeline_tests.serving.small_models import SESSIONS, data_directory, deliver_test_set, pack
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def bundled(tmp_path_factory: pytest.TempPathFactory, template: Path) -> Path:

@@ -5,11 +5,16 @@ from datetime import UTC, datetime
 import dagster as dg
 import pytest
 
-from skip_pipeline.definitions import defs
+from skip_pipeline.definitions import defs, mlflow_tracker
 from skip_pipeline.defs.resources import DataDirectory
 from skip_pipeline.defs.schedules import close_tracking, dead_runs, nightly_retraining, retrain
 
 TWO_OCLOCK = datetime(2018, 7, 16, 2, tzinfo=UTC)
+
+
+def skip_message(result: object) -> str | None:
+    assert isinstance(result, dg.SkipReason)
+    return result.skip_message
 
 
 @pytest.fixture
@@ -78,11 +83,11 @@ def test_the_sensors_are_switched_on_and_report_what_they_closed(project):
     run = instance.create_run_for_job(defs().resolve_job_def("retrain"))
     assert {s.default_status for s in (dead_runs, close_tracking)} == {dg.DefaultSensorStatus.RUNNING}
     with dg.build_sensor_context(instance=instance) as context:
-        assert dead_runs(context).skip_message == "closed 0 dead runs"
+        assert skip_message(dead_runs(context)) == "closed 0 dead runs"
 
     failed = dg.DagsterEvent(dg.DagsterEventType.RUN_FAILURE.value, job_name="retrain")
-    resources = {"tracker": defs().resources["tracker"]}
+    resources = {"tracker": mlflow_tracker(project.layout)}
     with dg.build_run_status_sensor_context(
         "close_tracking", failed, instance, run, resources=resources
     ) as context:
-        assert close_tracking(context).skip_message == "closed 0 MLflow runs"
+        assert skip_message(close_tracking(context)) == "closed 0 MLflow runs"

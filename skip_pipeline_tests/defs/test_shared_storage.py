@@ -17,6 +17,8 @@ from skip_pipeline.settings import DataLayout
 from skip_pipeline.storage import read_manifest
 from skip_pipeline_tests.builders import assert_says, refusal
 
+pytestmark = pytest.mark.slow
+
 SELECTION = "session_logs,track_features,merged_table,encoded_table,scaled_table,tensor_bundles"
 SHARED = ("raw", "session_log_summaries", "track_feature_summaries", "merged", "encoded", "scaled", "bundles")
 OWN = ("model", "report", "mlflow", "dagster")
@@ -58,7 +60,7 @@ def test_the_variable_names_a_url_or_a_path(tmp_path, monkeypatch):
 
 def test_it_reaches_the_assets_as_a_resource(monkeypatch):
     monkeypatch.setenv(settings.STORAGE_VARIABLE, "memory://bucket/prefix")
-    data = defs().resources["data"]
+    data = (defs().resources or {})["data"]
     assert data.shared == "memory://bucket/prefix"
     assert data.layout() == data_layout()
 

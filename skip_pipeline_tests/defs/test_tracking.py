@@ -25,6 +25,8 @@ from skip_pipeline.settings import KERAS_MODEL_NAME
 from skip_pipeline.storage import DatasetFacts, read_json
 from skip_pipeline_tests.defs.test_materialize import ASSETS
 
+pytestmark = pytest.mark.slow
+
 INPUTS = {
     "merged_table": {"session_logs", "track_features"},
     "encoded_table": {"merged_table"},
@@ -262,12 +264,12 @@ def test_runs_that_a_dead_dagster_run_left_open_are_closed(project):
     assert client.get_run(foreign.info.run_id).info.status == "RUNNING"
 
 
-def test_an_experiment_that_another_process_creates_at_the_same_time_is_used(project):
+def test_an_experiment_that_another_process_creates_at_the_same_time_is_used(project, monkeypatch):
     tracker = mlflow_tracker(project.layout)
     client = tracker.client()
     created = client.get_experiment(client.create_experiment("skip_pipeline"))
     found = iter([None, created])  # not yet there, then created by the other process
-    client.get_experiment_by_name = lambda _name: next(found)
+    monkeypatch.setattr(client, "get_experiment_by_name", lambda _name: next(found))
 
     assert tracker._experiment_id(client) == created.experiment_id
 

@@ -16,6 +16,8 @@ from skip_pipeline.world.synthesize import synthesize
 from skip_pipeline_tests.builders import assert_says
 from skip_pipeline_tests.projects import lasting_project
 
+pytestmark = pytest.mark.slow
+
 DAYS = ("log_0_20180715_000000000000", "log_0_20180716_000000000000", "log_0_20180717_000000000000")
 BEFORE = "session_logs,track_features,merged_table,encoded_table,scaled_table,tensor_bundles"
 

@@ -25,7 +25,7 @@ def planned(layout, *, last=None, config=None, under_way=None, attempts=0):
 
 
 def because(layout, last, config=None) -> str:
-    return planned(layout, last=last, config=config).tags["skip_pipeline/because"]
+    return str(planned(layout, last=last, config=config).tags["skip_pipeline/because"])
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_days_that_came_during_an_outage_are_one_run(layout, last):
 
 def test_other_configuration_and_other_code_are_reasons(layout, last, monkeypatch):
     assert because(layout, last, {"ops": {}}).endswith(": configuration")
-    monkeypatch.setattr(plan, "_code_version", lambda: "other")
+    monkeypatch.setattr(plan, "asset_version", lambda _asset: "other")
     assert because(layout, last).endswith(": code")
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from skip_pipeline import schema, serving
 from skip_pipeline.bundles.gather import open_bundles
-from skip_pipeline.defs.served_model import RegisteredModel
+from skip_pipeline.defs.registry import Registry as ModelRegistry
 from skip_pipeline.metrics.calibration import Calibration
 from skip_pipeline.serving import batch
 from skip_pipeline.serving.follow import Follower
@@ -95,7 +95,7 @@ def test_batch_equals_keras(deployed: Deployed, tmp_path: Path) -> None:
 
 def test_the_server_equals_keras(deployed: Deployed) -> None:
     served = {}
-    with running(Follower(RegisteredModel(deployed.registry.uri))) as port:
+    with running(Follower(ModelRegistry(deployed.registry.uri))) as port:
         client = Client(port)
         for rows in SESSIONS:  # one a request
             (row,) = client.ask(request(rows))[1]["predictions"]

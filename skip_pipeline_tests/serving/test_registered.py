@@ -20,7 +20,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.pyfunc.scoring_server import invocations
 
 from skip_pipeline import serving
-from skip_pipeline.defs.served_model import RegisteredModel
+from skip_pipeline.defs.registry import Registry as ModelRegistry
 from skip_pipeline.errors import MissingInputError, UnreachableError
 from skip_pipeline.serving import ServedModel
 from skip_pipeline.serving.follow import Follower
@@ -183,7 +183,7 @@ def other(registry: Registry, second: str) -> Iterator[str]:
 
 
 def test_promotion_and_rollback_are_followed(registry: Registry, other: str) -> None:
-    follower = Follower(RegisteredModel(registry.uri))
+    follower = Follower(ModelRegistry(registry.uri))
     assert (follower.served.version, follower.refresh()) == ("1", False)
     scores = [follower.served.model.score_records(RECORDS[:5]).p_skip.tolist()]
     for version in (other, "1"):
@@ -239,7 +239,7 @@ def test_no_request_fails_while_the_champion_goes_back_and_forth(
 ) -> None:
     models = {"1": model, other: serving.load(other_folder)}
     with (
-        running(Follower(RegisteredModel(registry.uri))) as port,
+        running(Follower(ModelRegistry(registry.uri))) as port,
         asked_all_along(port, models) as (failures, seen),
     ):
         for version in (other, "1", other, "1"):
@@ -250,11 +250,11 @@ def test_no_request_fails_while_the_champion_goes_back_and_forth(
 
 
 def test_no_champion_is_refused(registry: Registry) -> None:
-    assert RegisteredModel(registry.uri).exists()
-    nameless = RegisteredModel(registry.uri, name="no_model")
-    assert not nameless.exists()
+    assert "champion" in ModelRegistry(registry.uri).aliases()
+    nameless = ModelRegistry(registry.uri, name="no_model")
+    assert nameless.aliases() == {}
     registry.client.create_registered_model("no_model")
-    assert not nameless.exists()
+    assert nameless.aliases() == {}
     assert_says(
         refusal(MissingInputError, nameless.current), "no version of no_model called champion", registry.uri
     )
@@ -264,7 +264,7 @@ def test_a_version_without_a_served_model_is_refused(registry: Registry, tmp_pat
     version = str(registry.client.create_model_version(MODEL_NAME, tmp_path.as_uri()).version)
 
     def open_it() -> None:
-        with RegisteredModel(registry.uri).fetched(version):
+        with ModelRegistry(registry.uri).fetched(version):
             pass
 
     message = refusal(MissingInputError, open_it)
@@ -274,7 +274,7 @@ def test_a_version_without_a_served_model_is_refused(registry: Registry, tmp_pat
 
 def test_a_store_that_does_not_answer_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    source = RegisteredModel("http://user:secret@127.0.0.1:9")
+    source = ModelRegistry("http://user:secret@127.0.0.1:9")
     message = refusal(UnreachableError, source.current)
     assert_says(message, "http://127.0.0.1:9", "skip_model", "champion")
     assert "secret" not in message

@@ -6,19 +6,17 @@ import dagster as dg
 
 from skip_pipeline import schema
 from skip_pipeline.bundles.gather import open_bundles
-from skip_pipeline.code_version import asset_version
 from skip_pipeline.defs import metadata
+from skip_pipeline.defs.assets.pipeline_asset import pipeline_asset
 from skip_pipeline.defs.resources import DataDirectory
 from skip_pipeline.defs.tracking import MlflowTracker
-from skip_pipeline.settings import BASELINE_FITS_FILE, BASELINE_SEED, BASELINE_SESSIONS, OWNER
+from skip_pipeline.settings import BASELINE_FITS_FILE, BASELINE_SEED, BASELINE_SESSIONS
 from skip_pipeline.storage import publish
 
 
-@dg.asset(
-    group_name="model",
+@pipeline_asset(
+    "model",
     kinds={"sklearn", "parquet"},
-    owners=[OWNER],
-    code_version=asset_version("baseline_models"),
     deps=["tensor_bundles"],
 )
 def baseline_models(
@@ -31,7 +29,7 @@ def baseline_models(
     """
     layout = data.layout()
     with tracker.materialization(context) as record:
-        before = record.read_bundles(layout, "training")
+        before = record.read_stage(layout, "bundles", "training")
         record.params({"seed": BASELINE_SEED, "most_sessions": BASELINE_SESSIONS})
         bundles = open_bundles(before)
 
@@ -50,18 +48,14 @@ def baseline_models(
                 "training_sessions": {baseline.name: baseline.sessions for baseline in baselines},
             }
         rows = []
-        for baseline in baselines:
-            of_validation = score(bundles["validation"].not_skipped, baseline.p_not_skipped["validation"])
+        for made in baselines:
+            of_validation = score(bundles["validation"].not_skipped, made.p_not_skipped["validation"])
             scores = {f"validation_{k}": v for k, v in asdict(of_validation).items() if k != "sessions"}
-            measured = scores | {"seconds": baseline.seconds}
-            record.metrics({f"{baseline.name}_{name}": value for name, value in measured.items()})
-            record.show({f"{baseline.name}_validation_log_loss": scores["validation_log_loss"]})
-            sizes = {
-                "training_sessions": baseline.sessions or 0,
-                "parameters": baseline.parameters or 0,
-                "seconds": round(baseline.seconds, 3),
-            }
-            rows.append({"baseline": baseline.title} | scores | sizes)
+            measured = scores | {"seconds": made.seconds}
+            record.metrics({f"{made.name}_{name}": value for name, value in measured.items()})
+            record.show({f"{made.name}_validation_log_loss": scores["validation_log_loss"]})
+            sizes = {"training_sessions": made.sessions or 0, "parameters": made.parameters or 0}
+            rows.append({"baseline": made.title} | scores | sizes | {"seconds": round(made.seconds, 3)})
         record.show({"validation_scores": metadata.table(rows), "most_training_sessions": BASELINE_SESSIONS})
         record.made(staging.manifest, layout.baselines, schema.BASELINE_PREDICTIONS)
         record.artifact(layout.baselines / BASELINE_FITS_FILE)

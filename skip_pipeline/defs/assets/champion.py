@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from skip_pipeline.bundles.gather import open_bundles
-from skip_pipeline.code_version import asset_version
 from skip_pipeline.defs import metadata
+from skip_pipeline.defs.assets.pipeline_asset import pipeline_asset
 from skip_pipeline.defs.resources import DataDirectory
 from skip_pipeline.defs.tracking import MlflowTracker
 from skip_pipeline.nightly.promotion_record import (
@@ -19,15 +19,12 @@ from skip_pipeline.nightly.promotion_record import (
     PROMOTION_PAGE,
 )
 from skip_pipeline.serving.model_folder import SERVED_MODEL
-from skip_pipeline.settings import OWNER
 from skip_pipeline.storage import publish, read_manifest, write_json
 
 
-@dg.asset(
-    group_name="model",
+@pipeline_asset(
+    "model",
     kinds={"mlflow", "onnx"},
-    owners=[OWNER],
-    code_version=asset_version("champion_model"),
     deps=["trained_model", "evaluation_report", "baseline_models", "tensor_bundles", "data_drift"],
 )
 def champion_model(
@@ -41,7 +38,7 @@ def champion_model(
     """
     layout, registry = data.layout(), tracker.registry()
     with tracker.materialization(context) as record:
-        before = record.read_bundles(layout, "promotion")
+        before = record.read_stage(layout, "bundles", "promotion")
 
         # scikit-learn and matplotlib take seconds to import.
         from skip_pipeline.nightly.champion import challenger_of, promote
@@ -50,18 +47,15 @@ def champion_model(
         from skip_pipeline.report.slices import slicings
 
         model = challenger_of(layout, before)
-        version = registry.registered(record, layout.model / SERVED_MODEL, model.fingerprint)
+        version = registry.registered(record.run_id, layout.model / SERVED_MODEL, model.fingerprint)
         bundles = open_bundles(before)
         merged = read_manifest(layout.merged, made_by="merged_table")
         attributes = read_session_attributes(merged.path, bundles["train"], bundles["test"])
         promotion = promote(registry, version, model, layout, slicings(attributes))
         decision, folder = promotion.decision, layout.promotion
-        page = render_promotion(
-            promotion,
-            made_at=f"{datetime.now(UTC):%-d %B %Y, %H:%M} UTC",
-            history=registry.history(),
-            runs=tracker.run_links(context, record),
-        )
+        made_at = f"{datetime.now(UTC):%-d %B %Y, %H:%M} UTC"
+        links = tracker.run_links(context, record)
+        page = render_promotion(promotion, made_at=made_at, history=registry.history(), runs=links)
         with publish(
             folder, stage="champion_model", data_source=before.data_source, started=record.started
         ) as staging:
@@ -84,12 +78,11 @@ def champion_model(
             }
             | versions
         )
-        found = decision.log_loss_difference
-        name = "champion_log_loss_difference"
-        difference = (
-            {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high} if found else {}
-        )
-        record.headline(difference | {"promoted": float(decision.promoted)})
+        headline = {"promoted": float(decision.promoted)}
+        if found := decision.log_loss_difference:
+            values = {"": found.value, "_low": found.low, "_high": found.high}
+            headline |= {f"champion_log_loss_difference{end}": value for end, value in values.items()}
+        record.headline(headline)
         record.json(promotion.to_json(), "decision.json")
         record.made(staging.manifest, folder)
         for file in (PROMOTION_PAGE, PROMOTION_FILE):

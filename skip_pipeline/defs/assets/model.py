@@ -11,7 +11,7 @@ from pydantic import Field
 
 from skip_pipeline import schema
 from skip_pipeline.bundles.gather import open_bundles
-from skip_pipeline.code_version import asset_version
+from skip_pipeline.defs.assets.pipeline_asset import pipeline_asset
 from skip_pipeline.defs.resources import DataDirectory
 from skip_pipeline.defs.served_model import log_served_model
 from skip_pipeline.defs.tracking import MlflowTracker
@@ -24,7 +24,6 @@ from skip_pipeline.settings import (
     HISTORY_FILE,
     KERAS_MODEL_NAME,
     ONNX_FILE,
-    OWNER,
     PRESETS,
     TrainingSettings,
 )
@@ -42,8 +41,10 @@ class PresetName(enum.Enum):
     single_input = "single_input"
 
 
-def _default_of(name: str) -> str:
-    return ", ".join(f"{preset}: {getattr(values, name)}" for preset, values in PRESETS.items())
+def _by_preset(name: str, text: str = "") -> Any:
+    """A field whose default is the preset's value."""
+    values = ", ".join(f"{preset}: {getattr(settings, name)}" for preset, settings in PRESETS.items())
+    return Field(default=None, description=f"{text}By default {values}")
 
 
 class TrainingConfig(dg.Config):
@@ -56,23 +57,18 @@ class TrainingConfig(dg.Config):
         default=PresetName(DEFAULT_PRESET), description="Which network to train, and how by default"
     )
     seed: int = Field(default=0, description="Of the initial weights, dropout and shuffling")
-    max_epochs: int | None = Field(default=None, description=f"By default {_default_of('max_epochs')}")
-    batch_size: int | None = Field(default=None, description=f"By default {_default_of('batch_size')}")
-    learning_rate: float | None = Field(
-        default=None, description=f"Adam's, at its highest. By default {_default_of('learning_rate')}"
-    )
-    stopping_patience: int | None = Field(
-        default=None,
-        description="Epochs without a better validation loss before training stops. "
-        f"By default {_default_of('stopping_patience')}",
+    max_epochs: int | None = _by_preset("max_epochs")
+    batch_size: int | None = _by_preset("batch_size")
+    learning_rate: float | None = _by_preset("learning_rate", "Adam's, at its highest. ")
+    stopping_patience: int | None = _by_preset(
+        "stopping_patience", "Epochs without a better validation loss before training stops. "
     )
     dropout: float | None = Field(
         default=None, description="Of every dropout layer; by default the preset's own rates"
     )
-    mixed_precision: bool | None = Field(
-        default=None,
-        description="Layers compute in bfloat16, which some processors do faster; not for the fast network. "
-        f"By default {_default_of('mixed_precision')}",
+    mixed_precision: bool | None = _by_preset(
+        "mixed_precision",
+        "Layers compute in bfloat16, which some processors do faster; not for the fast network. ",
     )
     train_days: int | None = Field(
         default=None,
@@ -82,17 +78,13 @@ class TrainingConfig(dg.Config):
 
     def settings(self) -> TrainingSettings:
         """The preset with these changes."""
-        changes = {name: value for name, value in self.model_dump().items() if value is not None}
-        for name in ("preset", "train_days"):
-            changes.pop(name, None)
+        changes = self.model_dump(exclude={"preset", "train_days"}, exclude_none=True)
         return dataclasses.replace(PRESETS[self.preset.value], **changes)
 
 
-@dg.asset(
-    group_name="model",
+@pipeline_asset(
+    "model",
     kinds={"keras", "tensorflow"},
-    owners=[OWNER],
-    code_version=asset_version("trained_model"),
     deps=["tensor_bundles"],
 )
 def trained_model(
@@ -107,12 +99,14 @@ def trained_model(
     """
     layout, settings = data.layout(), config.settings()
     with tracker.materialization(context) as record:
-        before = record.read_bundles(layout, "training")
-        record.params(dataclasses.asdict(settings) | {"train_days": config.train_days})
+        before = record.read_stage(layout, "bundles", "training")
+        chosen = dataclasses.asdict(settings)
+        window = {"train_days": config.train_days}
+        record.params(chosen | window)
         bundles = open_bundles(before)
         shards = shards_in_window(layout, config.train_days)
         bundles["train"] = bundles["train"].of_shards(shards)
-        shards_of_training = len(bundles["train"].parts)
+        shown = {"preset": settings.preset, "shards_of_training": len(bundles["train"].parts)}
 
         # TensorFlow and matplotlib: seconds and 700 MB that only training needs.
         from skip_pipeline.report import plots
@@ -127,21 +121,15 @@ def trained_model(
         ) as staging:
             trained, difference = train_and_export(bundles, settings, on_epoch, staging.folder)
             served = staging.folder / SERVED_MODEL
-            pack(
-                served,
-                layout,
-                network=staging.folder / ONNX_FILE,
-                calibration=staging.folder / CALIBRATION_FILE,
-                preset=settings.preset,
-            )
+            network, calibration = staging.folder / ONNX_FILE, staging.folder / CALIBRATION_FILE
+            pack(served, layout, network=network, calibration=calibration, preset=settings.preset)
             write_reference(served, layout, shards)
             staging.rows = bundles["train"].sessions
+            numbers = {"parameters": trained.parameters, "best_epoch": trained.best_epoch}
             staging.details |= {
-                "preset": settings.preset,
-                "train_days": config.train_days,
-                "shards_of_training": shards_of_training,
-                "parameters": trained.parameters,
-                "best_epoch": trained.best_epoch,
+                **shown,
+                **window,
+                **numbers,
                 "bundles": before.fingerprint,
                 "seconds_of_training": round(trained.seconds, 3),
                 "onnx_difference": difference,
@@ -149,28 +137,23 @@ def trained_model(
         best = trained.history[trained.best_epoch - 1]
         record.show(
             {
-                "preset": settings.preset,
+                **shown,
                 "validation_accuracy": best.validation_accuracy,
                 "validation_loss": best.validation_loss,
                 "epochs": len(trained.history),
-                "settings": dataclasses.asdict(settings) | {"train_days": config.train_days},
-                "shards_of_training": shards_of_training,
+                "settings": chosen | window,
             }
         )
-        record.numbers({"parameters": trained.parameters, "best_epoch": trained.best_epoch})
+        record.numbers(numbers)
         curves = plots.training_curves(trained.history, trained.best_epoch, before.data_source)
         record.picture("training_curves", curves.png)
         record.made(staging.manifest, layout.model)
         record.artifact(layout.model / HISTORY_FILE)
-        params = {name: str(value) for name, value in dataclasses.asdict(settings).items()}
+        params = {name: str(value) for name, value in chosen.items()}
         tags = {"data_source": before.data_source, "preset": settings.preset}
-        record.attempt(
-            "the Keras network", lambda mlflow: _log_network(mlflow, trained.network, params, tags)
-        )
+        record.attempt("the Keras network", lambda it: _log_network(it, trained.network, params, tags))
         served = layout.model / SERVED_MODEL
-        record.attempt(
-            "the served model", lambda mlflow: log_served_model(mlflow, served, params=params, tags={})
-        )
+        record.attempt("the served model", lambda it: log_served_model(it, served, params=params, tags={}))
     return record.result()
 
 

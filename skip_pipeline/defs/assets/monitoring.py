@@ -4,20 +4,17 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from skip_pipeline.code_version import asset_version
+from skip_pipeline.defs.assets.pipeline_asset import pipeline_asset
 from skip_pipeline.defs.resources import DataDirectory
 from skip_pipeline.defs.tracking import MlflowTracker
-from skip_pipeline.nightly.monitoring import DRIFT_FILE, SIGNALS, MonitoringReport
+from skip_pipeline.nightly.monitoring import DRIFT_FILE, SIGNALS
 from skip_pipeline.nightly.promotion_record import CHAMPION, LONGEST_TAG, NO_VERSION
-from skip_pipeline.settings import OWNER, DataSource
 from skip_pipeline.storage import publish, write_json
 
 
-@dg.asset(
-    group_name="monitoring",
+@pipeline_asset(
+    "monitoring",
     kinds={"parquet", "mlflow"},
-    owners=[OWNER],
-    code_version=asset_version("data_drift"),
     deps=["tensor_bundles", "merged_table"],
     check_specs=[
         dg.AssetCheckSpec(name, asset="data_drift", description=text) for name, text in SIGNALS.items()
@@ -33,7 +30,7 @@ def data_drift(
     """
     layout, folder = data.layout(), data.layout().monitoring
     with tracker.materialization(context) as record:
-        before = record.read_bundles(layout, "monitoring")
+        before = record.read_stage(layout, "bundles", "monitoring")
 
         from skip_pipeline.nightly.champion import compare_data
 
@@ -44,13 +41,17 @@ def data_drift(
         ) as staging:
             write_json(staging.path(DRIFT_FILE), night.to_json() | {CHAMPION: version})
             staging.rows = night.sessions
-        record.tags(
-            {"alarms": "; ".join(night.alarms)[:LONGEST_TAG] or "none", CHAMPION: version or NO_VERSION}
-        )
-        record.show({"alarms": "\n".join(night.alarms) or "none", CHAMPION: version or NO_VERSION})
+        champion = {CHAMPION: version or NO_VERSION}
+        record.tags({"alarms": "; ".join(night.alarms)[:LONGEST_TAG] or "none"} | champion)
+        record.show({"alarms": "\n".join(night.alarms) or "none"} | champion)
         record.show({"new_shards": len(night.new_shards)})
-        for name, png in _pictures(night, before.data_source).items():
-            record.picture(name, png)
+        if night.drifts:
+            from skip_pipeline.report import drift_plots
+
+            *features, scores = night.drifts
+            changed_most = [*features[:3], scores]
+            record.picture("drift", drift_plots.drift(night.drifts, before.data_source))
+            record.picture("distributions", drift_plots.distributions(changed_most, before.data_source))
         record.headline({"drift_alarms": float(len(night.alarms))})
         record.made(staging.manifest, folder)
         record.artifact(folder / DRIFT_FILE)
@@ -67,16 +68,3 @@ def data_drift(
         )
         for signal in night.signals
     )
-
-
-def _pictures(night: MonitoringReport, source: DataSource) -> dict[str, bytes]:
-    """The three features that have changed most, and the champion's probabilities; none without drifts."""
-    from skip_pipeline.report import drift_plots
-
-    if not night.drifts:
-        return {}
-    *features, scores = night.drifts
-    return {
-        "drift": drift_plots.drift([*features, scores], source),
-        "distributions": drift_plots.distributions([*features[:3], scores], source),
-    }

@@ -2,19 +2,17 @@
 
 import dagster as dg
 
-from skip_pipeline.code_version import asset_version
+from skip_pipeline.defs.assets.pipeline_asset import pipeline_asset
 from skip_pipeline.defs.resources import DataDirectory, ShardEngine
 from skip_pipeline.defs.tracking import MlflowTracker
 from skip_pipeline.serving import batch
 from skip_pipeline.serving.logs import log_pairs
-from skip_pipeline.settings import OWNER, TEST_SET
+from skip_pipeline.settings import TEST_SET
 
 
-@dg.asset(
-    group_name="serving",
+@pipeline_asset(
+    "serving",
     kinds={"onnx", "parquet"},
-    owners=[OWNER],
-    code_version=asset_version("skip_predictions"),
     deps=["champion_model", "trained_model"],
 )
 def skip_predictions(
@@ -45,9 +43,8 @@ def skip_predictions(
             )
         record.tags({"model_version": version})
         record.show({"model_version": version})
-        record.numbers(
-            {name: staging.details[name] for name in ("unknown_tracks", "values_of_unknown_level")}
-        )
+        counted = ("unknown_tracks", "values_of_unknown_level")
+        record.numbers({name: staging.details[name] for name in counted})
         record.made(staging.manifest, layout.predictions, batch.SKIP_PREDICTIONS)
         record.shards(staging)
         if not log_pairs(layout.raw):

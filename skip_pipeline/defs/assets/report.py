@@ -2,36 +2,27 @@
 
 import dagster as dg
 
-from skip_pipeline.code_version import asset_version
 from skip_pipeline.defs import metadata
+from skip_pipeline.defs.assets.pipeline_asset import pipeline_asset
 from skip_pipeline.defs.resources import DataDirectory
 from skip_pipeline.defs.tracking import MlflowTracker
-from skip_pipeline.settings import METRICS_FILE, OWNER, PREDICTIONS_FILE, REPORT_FILE
+from skip_pipeline.settings import METRICS_FILE, PREDICTIONS_FILE, REPORT_FILE
 
 _SHOWN_PLOTS = ("calibration", "roc", "confusion_matrix")  # the other plots are of earlier assets
+# The columns that fit on a page of Dagster; MLflow keeps all.
+_INTEGERS = ("rank", "parameters")
+_LEADERBOARD = (
+    "rank", "model", "log_loss", "log_loss_difference", "log_loss_difference_low", "log_loss_difference_high",
+    "accuracy", "roc_auc", "pr_auc", "brier", "ece", "parameters", "seconds",
+)  # fmt: skip
 _LEADERBOARD_COLUMNS = {
-    "rank": "int",
-    "model": "string",
-    "log_loss": "float",
-    "log_loss_difference": "float",
-    "log_loss_difference_low": "float",
-    "log_loss_difference_high": "float",
-    "accuracy": "float",
-    "roc_auc": "float",
-    "pr_auc": "float",
-    "brier": "float",
-    "ece": "float",
-    "parameters": "int",
-    "seconds": "float",
+    name: "int" if name in _INTEGERS else "string" if name == "model" else "float" for name in _LEADERBOARD
 }
-"""The columns that fit on a page of Dagster; MLflow keeps all."""
 
 
-@dg.asset(
-    group_name="report",
+@pipeline_asset(
+    "report",
     kinds={"sklearn", "html"},
-    owners=[OWNER],
-    code_version=asset_version("evaluation_report"),
     deps=["trained_model", "baseline_models", "tensor_bundles", "merged_table"],
 )
 def evaluation_report(
@@ -45,11 +36,10 @@ def evaluation_report(
     """
     layout = data.layout()
     with tracker.materialization(context) as record:
-        before = record.read_bundles(layout, "evaluation")
+        before = record.read_stage(layout, "bundles", "evaluation")
 
-        from skip_pipeline.report.make import (
-            make_report,
-        )  # scikit-learn and matplotlib take seconds to import
+        # scikit-learn and matplotlib take seconds to import.
+        from skip_pipeline.report.make import make_report
 
         made = make_report(
             layout,
@@ -58,20 +48,17 @@ def evaluation_report(
             started=record.started,
         )
         found = made.evaluation
+        scores = [{"split": split, **vars(row)} for split, row in found.scores.items()]
         record.show(
             {
                 "headline": found.headline,
                 "verdict": found.sentences["verdict"],
                 "leaderboard": metadata.table(found.leaderboard.rows(), _LEADERBOARD_COLUMNS),
-                "scores": metadata.table(
-                    {"split": split, **vars(row)} for split, row in found.scores.items()
-                ),
+                "scores": metadata.table(scores),
             }
         )
         for name, plot in made.plots.items():
-            record.image(name, plot.png)
-            if name in _SHOWN_PLOTS:
-                record.show({name: metadata.picture(plot.png, plot.title)})
+            record.picture(name, plot.png, plot.title, shown=name in _SHOWN_PLOTS)
         record.headline(found.headline_metrics())
         record.numbers(found.oracle_metrics())
         record.metrics(found.comparison_metrics())

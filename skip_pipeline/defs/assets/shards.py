@@ -4,13 +4,13 @@ import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any, cast
+from typing import Any
 
 import dagster as dg
 
 from skip_pipeline import schema
-from skip_pipeline.code_version import asset_version
 from skip_pipeline.defs import metadata
+from skip_pipeline.defs.assets.pipeline_asset import pipeline_asset
 from skip_pipeline.defs.record import Record
 from skip_pipeline.defs.resources import DataDirectory, ShardEngine
 from skip_pipeline.defs.tracking import MlflowTracker
@@ -18,7 +18,6 @@ from skip_pipeline.raw import folder as raw_folder
 from skip_pipeline.settings import (
     LOGS_FAIL_AFTER_HOURS,
     LOGS_WARN_AFTER_HOURS,
-    OWNER,
     SCALER_FILE,
     TRACK_FEATURES,
     TRAINING_SET,
@@ -27,7 +26,7 @@ from skip_pipeline.settings import (
 from skip_pipeline.stages import bundle, findings, ingest
 from skip_pipeline.stages import flow as stages
 from skip_pipeline.stages.findings import Finding
-from skip_pipeline.storage import Apply, FileRecord, Manifest, StoredFile, read_json, read_manifest
+from skip_pipeline.storage import Apply, FileRecord, Manifest, StoredFile, read_json
 
 _WARNINGS = (findings.LEVELS_KNOWN, findings.DATES_PLAUSIBLE, findings.MARKER_FITS)
 """Oddities of the delivered data: they are counted and shown, and stop nothing."""
@@ -39,23 +38,15 @@ Stage = Callable[[DataLayout, Apply, Record], Sequence[Finding]]
 def _asset(
     *, group: str, checks: Sequence[str] = (), **options: Any
 ) -> Callable[[Stage], dg.AssetsDefinition]:
-    """Make a stage an asset that has the stage's name and docstring.
-
-    Args:
-        group: of the asset.
-        checks: names of the findings that the stage returns.
-        options: of ``dagster.asset``.
-    """
+    """Make a stage an asset that has the stage's name and docstring; ``checks`` name its findings."""
 
     def decorate(stage: Stage) -> dg.AssetsDefinition:
         name = stage.__name__
 
-        @dg.asset(  # type: ignore[untyped-decorator]  # **options hide which overload it is
+        @pipeline_asset(
+            group,
             name=name,
             description=inspect.getdoc(stage),
-            group_name=group,
-            owners=[OWNER],
-            code_version=asset_version(name),
             check_specs=metadata.check_specs(name, checks),
             **options,
         )
@@ -72,7 +63,7 @@ def _asset(
                     context.log.warning(f"{name}, {finding.name}: {dict(finding.facts)}")
             return record.result(metadata.check_results(name, found, warnings=_WARNINGS))
 
-        return cast(dg.AssetsDefinition, asset)
+        return asset
 
     return decorate
 
@@ -104,13 +95,9 @@ def session_logs(layout: DataLayout, apply: Apply, record: Record) -> Sequence[F
     record.read(delivered, folder, schema.SESSION_LOG)
     record.made(delivered, folder, schema.SESSION_LOG)
     summary = logs.summary
-    record.numbers(
-        {
-            "sessions": summary.sessions,
-            "values_of_unknown_level": sum(sum(n.values()) for n in summary.unknown_levels.values()),
-            "junk_dates": sum(summary.junk_dates.values()),
-        }
-    )
+    unknown = sum(sum(counts.values()) for counts in summary.unknown_levels.values())
+    junk = sum(summary.junk_dates.values())
+    record.numbers({"sessions": summary.sessions, "values_of_unknown_level": unknown, "junk_dates": junk})
     record.shards(logs.staging)
     return ingest.log_findings(summary, raw_folder.marker_doubt(layout.raw))
 
@@ -158,7 +145,7 @@ def encoded_table(layout: DataLayout, apply: Apply, record: Record) -> Sequence[
     69 columns. A level outside the vocabulary is counted, and all its indicators are 0. Each shard's sessions
     are kept beside it, with the split that a hash of the session id assigns for good.
     """
-    record.read(read_manifest(layout.merged, made_by="merged_table"), layout.merged, schema.MERGED)
+    record.read_stage(layout, "merged")
     staging = stages.encoded_table(layout, apply=apply, started=record.started)
     record.made(staging.manifest, layout.encoded, schema.ENCODED)
     record.shards(staging)
@@ -173,7 +160,7 @@ def scaled_table(layout: DataLayout, apply: Apply, record: Record) -> Sequence[F
     Values outside the range of the training sessions are clipped and counted. The fitted ranges are in
     scaler.json, beside the table.
     """
-    record.read(read_manifest(layout.encoded, made_by="encoded_table"), layout.encoded, schema.ENCODED)
+    record.read_stage(layout, "encoded")
     staging = stages.scaled_table(layout, apply=apply, started=record.started)
     record.made(staging.manifest, layout.scaled, schema.SCALED)
     record.shards(staging)
@@ -195,18 +182,15 @@ def tensor_bundles(layout: DataLayout, apply: Apply, record: Record) -> Sequence
     one. Of the predicted position, only its track and the label are used. Each shard has a folder of records,
     which point into one matrix of all tracks, scaled.
     """
-    before = read_manifest(layout.scaled, made_by="scaled_table")
-    encoded = read_manifest(layout.encoded, made_by="encoded_table")
-    record.read(before, layout.scaled, schema.SCALED)
-    record.read(encoded, layout.encoded, schema.ENCODED)  # for the track of each row
-    record.read(read_manifest(layout.merged, made_by="merged_table"), layout.merged, schema.MERGED)
+    before = record.read_stage(layout, "scaled")
+    record.read_stage(layout, "encoded")  # for the track of each row
+    record.read_stage(layout, "merged")
     staging = stages.tensor_bundles(layout, apply=apply, started=record.started)
 
     from skip_pipeline.report import plots  # matplotlib takes half a second to import
 
-    balance = bundle.class_balance(staging.manifest)
+    balance, lengths = bundle.class_balance(staging.manifest), bundle.session_lengths(staging.manifest)
     record.picture("class_balance", plots.class_balance(balance, before.data_source).png)
-    lengths = bundle.session_lengths(staging.manifest)
     record.picture("session_lengths", plots.session_lengths(lengths, before.data_source).png)
     record.numbers({f"{split}_sessions": n for split, n in staging.details["sessions"].items()})
     record.made(staging.manifest, layout.bundles)

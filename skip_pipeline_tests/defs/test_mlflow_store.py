@@ -1,13 +1,20 @@
 """What a failing tracking store costs: a record, all further records, or nothing."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 import requests
 from mlflow.exceptions import MlflowException, RestException
 from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE
 
+from skip_pipeline.defs.mlflow_store import Guard, is_outage, without_credentials
 from skip_pipeline.defs.record import Record
-from skip_pipeline.defs.tracking_guard import Guard, is_outage, without_credentials
 from skip_pipeline.errors import ContractError
+
+RUN: Any = SimpleNamespace(
+    info=SimpleNamespace(run_id="1"), data=SimpleNamespace(tags={"mlflow.parentRunId": "0"})
+)
 
 
 class CloudError(Exception):
@@ -112,7 +119,7 @@ def test_a_store_is_shown_without_credentials(uri, shown):
 
 
 def test_after_a_refusal_the_next_record_is_tried_and_after_an_outage_none(guard):
-    record = Record(object(), "http://mlflow/run", guard)  # type: ignore[arg-type]
+    record = Record(RUN, "http://mlflow/run", guard)
     asked = []
 
     def refuse(_mlflow):
@@ -129,7 +136,8 @@ def test_after_a_refusal_the_next_record_is_tried_and_after_an_outage_none(guard
     record.show({"sha256": "0"})
 
     assert asked == ["refused", "down"]
-    metadata = record.result().metadata
+    record.result()
+    metadata = record.metadata
     assert metadata["mlflow_run"].value == "http://mlflow/run"
     assert "the first: refused" in metadata["mlflow_run_incomplete"]
     assert "the second: no answer" in metadata["mlflow_run_incomplete"]
@@ -137,7 +145,8 @@ def test_after_a_refusal_the_next_record_is_tried_and_after_an_outage_none(guard
 
 def test_a_lost_record_of_an_earlier_asset_is_not_told_of_the_next(guard):
     fail(guard, MlflowException("no"))
-    record = Record(object(), "http://mlflow/run", guard)  # type: ignore[arg-type]
+    record = Record(RUN, "http://mlflow/run", guard)
     record.show({"sha256": "0"})
+    record.result()
 
-    assert "mlflow_run_incomplete" not in record.result().metadata
+    assert "mlflow_run_incomplete" not in record.metadata

@@ -1,0 +1,83 @@
+"""The connection with MLflow's store: its client, its outages, and what a failure of it may cost."""
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from skip_pipeline.nightly.promotion_record import LONGEST_TAG
+from skip_pipeline.settings import TRACKING_ENVIRONMENT
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+_CREDENTIALS = re.compile(r"(?<=://)[^/\s]+@")
+
+
+def mlflow_client(uri: str) -> "MlflowClient":
+    """A client of the tracking store and model registry at an address."""
+    for variable, value in TRACKING_ENVIRONMENT.items():
+        os.environ.setdefault(variable, value)  # MLflow reads some of them while it is imported
+    from mlflow import MlflowClient
+
+    return MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+def without_credentials(text: str) -> str:
+    """The text without the user names and passwords of the URIs in it.
+
+    >>> without_credentials("no answer from http://me:secret@host:80/path")
+    'no answer from http://host:80/path'
+    """
+    return _CREDENTIALS.sub("", text)
+
+
+class Guard:
+    """Turns failures of a tracking store into lost records, so that no result is lost.
+
+    Each lost record is reported with the reason, and kept in ``lost``. Once the store could not be reached,
+    the guard is ``suspended``: nothing more is recorded.
+    """
+
+    def __init__(self, report: Callable[[str], None]) -> None:
+        self._report = report
+        self.lost: list[str] = []
+        self.suspended = False
+
+    @contextmanager
+    def may_lose(self, record: str) -> Iterator[None]:
+        """Lose a record (in words) if the store fails in the block; raise any other failure."""
+        try:
+            yield
+        except Exception as failure:  # plugins and cloud SDKs have exceptions of their own
+            # A built-in exception is a bug, except OSError (connections, files) and ImportError (no driver).
+            own = type(failure).__module__.split(".")[0] in ("builtins", "skip_pipeline")
+            if own and not isinstance(failure, OSError | ImportError):
+                raise
+            down = is_outage(failure)
+            self.suspended = self.suspended or down
+            fate = "no answer" if down else "refused"
+            # Messages of a store quote its address.
+            text = without_credentials(f"{record}: {fate}, {type(failure).__name__}: {failure}")
+            self.lost.append(" ".join(text.split())[:LONGEST_TAG])
+            self._report(self.lost[-1])
+
+
+def is_outage(failure: BaseException | None) -> bool:
+    """Whether a store could not be reached, as against answering with a refusal."""
+    import requests
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import OperationalError
+
+    down = (
+        ConnectionError, TimeoutError, requests.ConnectionError, requests.Timeout,
+        requests.exceptions.RetryError,  # only answers of a server that is out of order, such as 503
+        OperationalError,  # a database that cannot be opened, or is locked
+    )  # fmt: skip
+    while failure is not None:
+        code = failure.error_code if isinstance(failure, MlflowException) else None
+        if isinstance(failure, down) or code == "TEMPORARILY_UNAVAILABLE":
+            return True
+        failure = failure.__cause__ or failure.__context__  # MLflow wraps what its HTTP client raises
+    return False
