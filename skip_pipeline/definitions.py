@@ -25,10 +25,8 @@ def data_layout() -> DataLayout:
     """
     root = Path(os.environ.get(settings.DATA_DIR_VARIABLE) or settings.DEFAULT_DATA_DIR).resolve()
     named = os.environ.get(settings.STORAGE_VARIABLE)
-    if not named:
-        return DataLayout(root)
-    shared = location(named)
-    return DataLayout(root, shared.resolve() if is_local(shared) else shared)
+    shared = location(named) if named else None
+    return DataLayout(root, shared.resolve() if shared and is_local(shared) else shared)
 
 
 def mlflow_tracker(layout: DataLayout) -> MlflowTracker:

@@ -50,12 +50,6 @@ class Registry:
         with self._asking():
             return mlflow_client(self._uri)
 
-    def newest(self) -> str | None:
-        """The version registered last; None if there is none."""
-        with self._asking():
-            found = self._client.search_model_versions(f"name = '{self.name}'")
-        return str(max(int(version.version) for version in found)) if found else None
-
     def aliases(self) -> dict[str, str]:
         """Version by alias; empty if there is no such model."""
         with self._asking():
@@ -165,9 +159,9 @@ class Registry:
         """
         import mlflow
 
-        newest = self.newest()
-        if newest is not None and self._fingerprint(newest) == fingerprint:
-            return newest
+        versions = self.history()
+        if versions and self._fingerprint(versions[0].version) == fingerprint:
+            return versions[0].version
         if run_id is None:
             raise MissingInputError(
                 f"the model in {folder} is not registered, and no MLflow run could be opened to register it "

@@ -7,7 +7,7 @@ run opens, so that neither the UI nor the schedule waits for it.
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -101,7 +101,9 @@ class MlflowTracker(dg.ConfigurableResource):
         if context.run is None or context.instance is None:
             return
         sign(context.instance, context.run.run_id)
-        with self._guarding(context.log).may_lose("the run and everything below it"), self._alone():
+        # One process at a time creates the embedded store, and finds its parent run there.
+        lock = FileLock(self.database.with_suffix(".lock")) if self.is_embedded else nullcontext()
+        with self._guarding(context.log).may_lose("the run and everything below it"), lock:
             client = self.client()
             import mlflow  # after the client has set MLflow's variables
 
@@ -182,7 +184,7 @@ class MlflowTracker(dg.ConfigurableResource):
         return str(found.experiment_id)
 
     def _parent_of(self, client: "MlflowClient", experiment: str, dagster_run: dg.DagsterRun) -> "Run":
-        """The parent run of a Dagster run, which is opened unless an earlier process has opened it."""
+        """The parent run of a Dagster run; opened unless an earlier process has opened it."""
         of_this = f"tags.`{DAGSTER_RUN}` = '{dagster_run.run_id}'"
         for run in client.search_runs([experiment], of_this, order_by=["attributes.start_time ASC"]):
             if DAGSTER_ASSET not in run.data.tags:
@@ -230,16 +232,6 @@ class MlflowTracker(dg.ConfigurableResource):
             )
         )
         return self._guard
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Let one process at a time create the embedded store and find its parent run there."""
-        if not self.is_embedded:
-            yield
-            return
-        self.database.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.database.with_suffix(".lock")):
-            yield
 
 
 def close_finished(client: "MlflowClient", experiment: str, instance: dg.DagsterInstance) -> int:

@@ -49,11 +49,8 @@ def test_every_check_blocks_what_comes_after_but_those_of_drift(graph):
     checked = {key.asset_key.to_user_string() for key in graph.asset_check_keys}
 
     assert warning == set(SIGNALS)
-    assert checked == {*STAGES, "track_features", "data_drift"} - {
-        "trained_model",
-        "champion_model",
-        "skip_predictions",
-    }
+    unchecked = {"trained_model", "champion_model", "skip_predictions"}
+    assert checked == {*STAGES, "track_features", "data_drift"} - unchecked
 
 
 def test_only_the_delivery_can_be_overdue_because_a_night_without_one_is_skipped(definitions):
@@ -68,44 +65,28 @@ def test_the_workspace_file_names_the_definitions():
     assert workspace["load_from"][0]["python_module"]["module_name"] == "skip_pipeline.definitions"
 
 
+OWN = "sqlite:////data/mlflow/mlflow.db"
+SERVER = "http://me:secret@tracking.example:80"
+DATABASE = "postgresql://db/mlflow"
+
+
 @pytest.mark.parametrize(
-    ("variables", "tracking_uri", "is_embedded", "mlflow_url"),
+    ("tracking_uri", "ui", "uri", "mlflow_url"),
     [
-        ({}, "sqlite:////data/mlflow/mlflow.db", True, "http://127.0.0.1:5000"),
-        # MLflow sets the variable itself when it is given a store.
-        (
-            {"MLFLOW_TRACKING_URI": "sqlite:////data/mlflow/mlflow.db"},
-            "sqlite:////data/mlflow/mlflow.db",
-            True,
-            "http://127.0.0.1:5000",
-        ),
-        (
-            {"MLFLOW_TRACKING_URI": "http://me:secret@tracking.example:80"},
-            "http://me:secret@tracking.example:80",
-            False,
-            "http://tracking.example:80",
-        ),
-        (
-            {
-                "MLFLOW_TRACKING_URI": "postgresql://db/mlflow",
-                "SKIP_PIPELINE_MLFLOW_URL": "https://ui.example/",
-            },
-            "postgresql://db/mlflow",
-            False,
-            "https://ui.example",
-        ),
+        ("", "", OWN, "http://127.0.0.1:5000"),
+        (OWN, "", OWN, "http://127.0.0.1:5000"),  # MLflow sets the variable itself when it is given a store
+        (SERVER, "", SERVER, "http://tracking.example:80"),
+        (DATABASE, "https://ui.example/", DATABASE, "https://ui.example"),
     ],
 )
-def test_the_environment_names_the_tracking_store(
-    monkeypatch, variables, tracking_uri, is_embedded, mlflow_url
-):
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
+def test_the_environment_names_the_tracking_store(monkeypatch, tracking_uri, ui, uri, mlflow_url):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking_uri)
+    monkeypatch.setenv("SKIP_PIPELINE_MLFLOW_URL", ui)
 
     tracker = mlflow_tracker(DataLayout(Path("/data")))
 
-    assert tracker.tracking_uri == tracking_uri
-    assert tracker.is_embedded is is_embedded
+    assert tracker.tracking_uri == uri
+    assert tracker.is_embedded is (uri == OWN)
     assert tracker.mlflow_url == mlflow_url
     assert "secret" not in str(tracker.model_dump())
 

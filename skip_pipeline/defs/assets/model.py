@@ -106,7 +106,7 @@ def trained_model(
         bundles = open_bundles(before)
         shards = shards_in_window(layout, config.train_days)
         bundles["train"] = bundles["train"].of_shards(shards)
-        shown = {"preset": settings.preset, "shards_of_training": len(bundles["train"].parts)}
+        shards_of_training = len(bundles["train"].parts)
 
         # TensorFlow and matplotlib: seconds and 700 MB that only training needs.
         from skip_pipeline.report import plots
@@ -127,8 +127,9 @@ def trained_model(
             staging.rows = bundles["train"].sessions
             numbers = {"parameters": trained.parameters, "best_epoch": trained.best_epoch}
             staging.details |= {
-                **shown,
+                "preset": settings.preset,
                 **window,
+                "shards_of_training": shards_of_training,
                 **numbers,
                 "bundles": before.fingerprint,
                 "seconds_of_training": round(trained.seconds, 3),
@@ -137,11 +138,12 @@ def trained_model(
         best = trained.history[trained.best_epoch - 1]
         record.show(
             {
-                **shown,
+                "preset": settings.preset,
                 "validation_accuracy": best.validation_accuracy,
                 "validation_loss": best.validation_loss,
                 "epochs": len(trained.history),
                 "settings": chosen | window,
+                "shards_of_training": shards_of_training,
             }
         )
         record.numbers(numbers)
