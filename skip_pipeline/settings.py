@@ -221,7 +221,7 @@ PRESETS: Final[dict[Preset, TrainingSettings]] = {
         batch_size=128,
         learning_rate=8e-3,
         schedule="cosine",
-        stopping_patience=10,  # never early: validation losses at a high learning rate do not predict the last one
+        stopping_patience=10,  # never early: at a high rate the validation loss predicts little
         stopping_min_delta=1e-4,
         dropout=None,
         weight_decay=0.3,
@@ -288,8 +288,8 @@ OWNER: Final = "team:listening"
 
 PROMOTION_MARGIN: Final = 0.01
 """Nats of log-loss by which the upper end of a challenger's interval may exceed the champion. The interval
-of 2,000 test sessions is about half as wide. A model with one more night of data is rarely significantly better,
-and must be promoted all the same, or the champion's data would age."""
+of 2,000 test sessions is about half as wide. One more night of data rarely makes a model significantly better;
+it must be promoted all the same, or the champion's data would age."""
 
 PROMOTION_SLICE_LIMITS: Final[dict[str, float]] = {"context_type": 0.05, "premium": 0.03}
 """A significant fall of accuracy above these limits in any slice refuses a challenger: a gain on average must
