@@ -288,7 +288,7 @@ OWNER: Final = "team:listening"
 
 PROMOTION_MARGIN: Final = 0.01
 """Nats of log-loss by which the upper end of a challenger's interval may exceed the champion. The interval
-of 2,000 test sessions is about half as wide. One more night of data rarely makes a model significantly better;
+of 2,000 test sessions is about half as wide. One more night of data rarely makes a model clearly better;
 it must be promoted all the same, or the champion's data would age."""
 
 PROMOTION_SLICE_LIMITS: Final[dict[str, float]] = {"context_type": 0.05, "premium": 0.03}
