@@ -72,12 +72,8 @@ def tensor_bundles_checks(data: DataDirectory, engine: ShardEngine) -> Iterator[
         bundles, fault = open_bundles(layout.bundles), ""
     except ContractError as broken:
         bundles, fault = {}, str(broken)
-    yield from _results(
-        "tensor_bundles",
-        judging.judge_bundles(
-            bundles, fault, expected_sessions=sum(read_columns(path)[1] for path in tables)
-        ),
-    )
+    sessions = sum(read_columns(path)[1] for path in tables)
+    yield from _results("tensor_bundles", judging.judge_bundles(bundles, fault, expected_sessions=sessions))
     if fault:
         yield from _results(
             "tensor_bundles",
@@ -86,10 +82,9 @@ def tensor_bundles_checks(data: DataDirectory, engine: ShardEngine) -> Iterator[
         return
     with engine.applying("tensor_bundles_checks") as apply:
         leaks = judging.find_bundle_leaks(layout, apply=apply)
-    leaking = {name: ", ".join(report.leaking) for name, report in leaks.items() if report.leaking}
-    tried = sum(report.sessions for report in leaks.values())
+    leaking = {shard: ", ".join(inputs) for shard, inputs in leaks.items() if inputs}
     yield from _results(
-        "tensor_bundles", [Finding(named.NO_LEAK, not leaking, {"sessions tried": tried, **leaking})]
+        "tensor_bundles", [Finding(named.NO_LEAK, not leaking, {"sessions tried": sessions, **leaking})]
     )
 
 

@@ -1,7 +1,7 @@
 """Sessions as arrays, and the network's inputs made of them.
 
 Requests and log files both become ``Sessions``. The code that makes the inputs for training,
-``bundles.decode``, makes them here too.
+``bundles.records``, makes them here too.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ from typing import Any, Final
 import numpy as np
 
 from skip_pipeline import schema
-from skip_pipeline.bundles.decode import Steps, decode, padding_of
-from skip_pipeline.bundles.records import CATEGORIES, ROW, level_codes
+from skip_pipeline.bundles.records import CATEGORIES, ROW, Steps, decode, level_codes, padding_of
 
 LEVEL_CODES: Final[Mapping[str, Mapping[str, int]]] = {
     name: {level: code for code, level in enumerate(schema.LEVELS[name])} for name in CATEGORIES

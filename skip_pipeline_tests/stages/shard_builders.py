@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 
 from skip_pipeline import schema
+from skip_pipeline.bundles import parts as files
 from skip_pipeline.bundles.gather import ARRAYS, Bundle
 from skip_pipeline.bundles.leak import wide_form
-from skip_pipeline.bundles import parts as files
 from skip_pipeline.bundles.parts import Part, write_part, write_parts
 from skip_pipeline.bundles.records import CATEGORIES, SEEKS
 from skip_pipeline.stages.bundle import bundle_shard
