@@ -15,9 +15,8 @@ from typing import Any, Final
 import numpy as np
 
 from skip_pipeline import schema
-from skip_pipeline.bundles.decode import Steps, decode, padding_of
 from skip_pipeline.bundles.parts import Part, open_parts
-from skip_pipeline.bundles.records import ROW, SESSION
+from skip_pipeline.bundles.records import ROW, SESSION, Steps, decode, padding_of
 from skip_pipeline.errors import RefusedError
 from skip_pipeline.locations import is_local, location
 from skip_pipeline.storage import Manifest, is_published, on_this_machine, read_manifest

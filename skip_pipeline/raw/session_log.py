@@ -22,13 +22,7 @@ from skip_pipeline.errors import BadInputError, BrokenSessionError
 from skip_pipeline.raw.csv_file import read_csv
 from skip_pipeline.raw.diagnosis import WHOLE_SESSIONS, listed, rows_text, shown_value
 from skip_pipeline.raw.oddities import is_junk_date, unknown_levels
-from skip_pipeline.raw.text_columns import (
-    codes_of,
-    dictionary_of,
-    dictionary_text,
-    take_rows,
-    value_counts,
-)
+from skip_pipeline.raw.text_columns import codes_of, dictionary_of, dictionary_text, take_rows, value_counts
 
 SESSION_LOG: Final = dictionary_text(schema.SESSION_LOG, plain=schema.LOG_TRACK_ID)
 """``schema.SESSION_LOG`` in memory. Track ids stay strings: a dictionary of them would be nearly as long."""
