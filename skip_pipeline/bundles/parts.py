@@ -25,7 +25,6 @@ import numpy as np
 from skip_pipeline import schema
 from skip_pipeline.bundles.records import SEEK_TYPES, row_record, session_record, track_type
 from skip_pipeline.errors import ContractError, MissingInputError
-from skip_pipeline.locations import make_folder
 from skip_pipeline.storage import map_array, read_json, write_array, write_json
 
 TRACKS: Final = "tracks.npy"
@@ -92,7 +91,7 @@ def plays(parts: Iterable[Part], tracks: int) -> np.ndarray:
 
 def write_tracks(bundles_dir: Path, tracks: np.ndarray) -> None:
     """Write the track matrix, float32 (tracks, 31); makes the folder."""
-    make_folder(bundles_dir)
+    bundles_dir.mkdir(parents=True, exist_ok=True)
     write_array(bundles_dir / TRACKS, tracks)
 
 
@@ -100,7 +99,7 @@ def write_part(bundles_dir: Path, parts: Mapping[str, Part]) -> PartRecord:
     """Write one shard's three files, from its part of each split; ``write_parts`` adds it to the bundle."""
     ordered = [parts[split] for split in schema.SPLITS]
     folder = bundles_dir / ordered[0].name
-    make_folder(folder)
+    folder.mkdir(parents=True, exist_ok=True)
     write_array(folder / SESSIONS, np.concatenate([part.sessions for part in ordered]))
     write_array(folder / ROWS, np.concatenate([part.rows for part in ordered]))
     write_array(folder / IDS, np.concatenate([part.ids for part in ordered]))

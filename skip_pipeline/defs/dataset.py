@@ -10,8 +10,8 @@ from mlflow.data.sources import LocalArtifactDatasetSource  # type: ignore[attr-
 from mlflow.exceptions import MlflowException
 from mlflow.types import ColSpec, Schema
 
+from skip_pipeline.defs.tracked_materialization import DatasetFacts
 from skip_pipeline.locations import is_local
-from skip_pipeline.storage import DatasetFacts
 
 _DIGEST_LENGTH = 36  # MLflow's limit for a dataset digest; the full one is a tag of the run that wrote it
 

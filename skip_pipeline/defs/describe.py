@@ -10,11 +10,11 @@ import dagster as dg
 import pyarrow as pa
 
 from skip_pipeline import schema
-from skip_pipeline.defs.tracked_materialization import TrackedMaterialization
+from skip_pipeline.defs.tracked_materialization import DatasetFacts, TrackedMaterialization
 from skip_pipeline.defs.tracking import MlflowTracker
 from skip_pipeline.settings import FILES_SHOWN
 from skip_pipeline.stages.findings import Finding
-from skip_pipeline.storage import DatasetFacts, FileRecord, Manifest, Staging, fingerprint
+from skip_pipeline.storage import FileRecord, Manifest, Staging, fingerprint
 from skip_pipeline.training.history import EpochReport
 
 if TYPE_CHECKING:
@@ -230,7 +230,8 @@ def log_input(
     context: str = "input",
 ) -> None:
     """Record in MLflow which published stage the run read."""
-    run.dataset(manifest.facts, folder, mlflow_columns(columns), context)
+    facts = DatasetFacts(manifest.stage, manifest.fingerprint, manifest.rows, manifest.bytes)
+    run.dataset(facts, folder, mlflow_columns(columns), context)
 
 
 def log_bundles(run: TrackedMaterialization, manifest: Manifest, folder: Path, context: str) -> None:

@@ -3,14 +3,24 @@
 import io
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skip_pipeline.defs.tracking_guard import Guard
-from skip_pipeline.storage import DatasetFacts
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
+
+
+@dataclass(frozen=True)
+class DatasetFacts:
+    """What identifies a set of files to MLflow."""
+
+    name: str
+    digest: str  # SHA-256 in hex
+    rows: int
+    bytes: int
 
 
 class TrackedMaterialization:

@@ -96,7 +96,7 @@ def skip_predictions(
         jobs = [
             ShardJob(
                 _shard(pair),
-                digest_of(decisive, log.record.sha256, tracks.record.sha256),
+                digest_of(decisive, log.sha256, tracks.sha256),
                 partial(make, pair),
             )
             for pair, log, tracks in zip(pairs, logs, asked, strict=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -44,7 +44,7 @@ from skip_pipeline.storage import (
 )
 
 # Details of manifests.
-_DELIVERED: Final = "delivered"  # of the summaries: each raw file as it was found
+_DELIVERED: Final = "delivered_files"  # of the summaries: each raw file as it was found
 _TRACK_TABLES: Final = "track_tables"  # of the merged table: see _track_tables
 
 
@@ -77,8 +77,8 @@ def session_logs(layout: DataLayout, *, apply: Apply = in_turn, started: float |
         made = staging.make_shards(_log_jobs(make, paths, decided), apply)
         summary = _combined(paths, made, staging)
         staging.rows = summary.rows
-        staging.details |= {_DELIVERED: [file.to_json() for file in delivered], "sessions": summary.sessions}
-    return SessionLogs(_records(delivered), summary, staging)
+        staging.details |= {_DELIVERED: [asdict(file) for file in delivered], "sessions": summary.sessions}
+    return SessionLogs(delivered, summary, staging)
 
 
 @dataclass(frozen=True)
@@ -103,20 +103,18 @@ def track_features(
     delivered = _identified(paths, folder, apply)
     source = raw_folder.data_source(layout.raw)
     with publish(folder, stage="track_features", data_source=source, started=started) as staging:
-        inputs = digest_of(code_version(ingest.__name__), fingerprint(_records(delivered)))
+        inputs = digest_of(code_version(ingest.__name__), fingerprint(delivered))
         made = _make_one(staging, TRACK_TABLE, inputs, partial(ingest.judge_tracks, paths))
         staging.rows = made["rows"]
-        staging.details[_DELIVERED] = [file.to_json() for file in delivered]
-    return TrackFeatures(
-        _records(delivered), tuple(Finding(**finding) for finding in made["findings"]), staging
-    )
+        staging.details[_DELIVERED] = [asdict(file) for file in delivered]
+    return TrackFeatures(delivered, tuple(Finding(**finding) for finding in made["findings"]), staging)
 
 
 def _identified(paths: Sequence[Path], summaries: Path, apply: Apply) -> tuple[Delivered, ...]:
     """Size and digest of raw files; those that are as they were when they were judged are not read again."""
     judged = _earlier(summaries)
     known = judged.details.get(_DELIVERED, []) if judged else []
-    return identify(paths, {file["record"]["name"]: Delivered.from_json(file) for file in known}, apply)
+    return identify(paths, {file["name"]: Delivered(**file) for file in known}, apply)
 
 
 def _earlier(folder: Path) -> Manifest | None:
@@ -125,10 +123,6 @@ def _earlier(folder: Path) -> Manifest | None:
         return read_manifest(folder, made_by="an earlier run")
     except (MissingInputError, ContractError):
         return None
-
-
-def _records(delivered: Iterable[Delivered]) -> tuple[FileRecord, ...]:
-    return tuple(file.record for file in delivered)
 
 
 def _today() -> dt.date:
@@ -160,7 +154,7 @@ def merged_table(layout: DataLayout, *, apply: Apply = in_turn, started: float |
     paths = raw_folder.find_session_logs(layout.raw)
     track_paths = raw_folder.find_track_features(layout.raw)
     logs = _identified(paths, layout.session_log_summaries, apply)
-    track_files = _records(_identified(track_paths, layout.track_feature_summaries, apply))
+    track_files = _identified(track_paths, layout.track_feature_summaries, apply)
     source = raw_folder.data_source(layout.raw)
     with publish(layout.merged, stage="merged_table", data_source=source, started=started) as staging:
         current = digest_of(code_version(ingest.__name__), fingerprint(track_files))
@@ -178,7 +172,7 @@ def merged_table(layout: DataLayout, *, apply: Apply = in_turn, started: float |
         made = staging.make_shards(_log_jobs(make, paths, decided, tables), apply)
         staging.rows = _combined(paths, made, staging).rows
         staging.details[_TRACK_TABLES] = tables
-    return MergedTable(_records(logs), track_files, tracks["rows"], staging)
+    return MergedTable(logs, track_files, tracks["rows"], staging)
 
 
 def _track_tables(decided: Mapping[str, str], folder: Path, current: str, table: Path) -> dict[str, str]:
@@ -215,9 +209,7 @@ def _track_tables(decided: Mapping[str, str], folder: Path, current: str, table:
 def _decided(stage: str, paths: Sequence[Path], logs: Sequence[Delivered]) -> dict[str, str]:
     """By shard, digest of its session log and of the code of a stage."""
     version = code_version(stage)
-    return {
-        table_file(path): digest_of(version, log.record.sha256) for path, log in zip(paths, logs, strict=True)
-    }
+    return {table_file(path): digest_of(version, log.sha256) for path, log in zip(paths, logs, strict=True)}
 
 
 def _log_jobs(

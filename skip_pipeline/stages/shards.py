@@ -8,7 +8,7 @@ from typing import Any
 
 from skip_pipeline.raw.folder import shard_name
 from skip_pipeline.raw.session_log import SessionLogSummary
-from skip_pipeline.storage import read_array, write_array
+from skip_pipeline.storage import map_array, write_array
 
 
 def table_file(raw: Path) -> str:
@@ -39,4 +39,4 @@ def write_hashes(out: Path, shard: str, summary: SessionLogSummary) -> str:
 
 def summary_of(summary: Mapping[str, Any], hashes: Path) -> SessionLogSummary:
     """The summary of one session log, from its JSON values and the file of its session hashes."""
-    return SessionLogSummary.from_json(summary, read_array(hashes))
+    return SessionLogSummary.from_json(summary, map_array(hashes))
