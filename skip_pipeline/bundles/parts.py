@@ -24,7 +24,6 @@ import numpy as np
 from skip_pipeline import schema
 from skip_pipeline.bundles.records import SEEK_TYPES, row_record, session_record, track_type
 from skip_pipeline.errors import ContractError, MissingInputError
-from skip_pipeline.locations import make_folder
 from skip_pipeline.storage import map_array, read_json, write_array, write_json
 
 TRACKS: Final = "tracks.npy"
@@ -73,7 +72,7 @@ def write_part(bundles_dir: Path, parts: Mapping[str, Part]) -> PartRecord:
     """Write one shard's three files, from its part of each split; ``write_parts`` adds it to the bundle."""
     ordered = [parts[split] for split in schema.SPLITS]
     name = ordered[0].name
-    make_folder(bundles_dir / name)
+    (bundles_dir / name).mkdir(parents=True, exist_ok=True)
     for file, field in zip(PART_FILES, ("sessions", "rows", "ids"), strict=True):
         write_array(bundles_dir / name / file, np.concatenate([getattr(part, field) for part in ordered]))
     sessions = {split: len(part.sessions) for split, part in parts.items()}

@@ -78,7 +78,7 @@ def skip_predictions(
         jobs = [
             ShardJob(
                 _shard(pair),
-                storage.digest_of(decisive, log.record.sha256, tracks.record.sha256),
+                storage.digest_of(decisive, log.sha256, tracks.sha256),
                 partial(make, pair),
             )
             for pair, log, tracks in zip(pairs, logs, asked, strict=True)

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -37,15 +37,15 @@ from skip_pipeline.storage import (
     fingerprint,
     identify,
     in_turn,
+    map_array,
     publish,
-    read_array,
     read_manifest,
     shard_names,
     write_json,
 )
 
 # Details of manifests.
-_DELIVERED: Final = "delivered"  # of the summaries: each raw file as it was found
+_DELIVERED: Final = "delivered_files"  # of the summaries: each raw file as it was found
 _TRACK_TABLES: Final = "track_tables"  # of the merged table: see _track_tables
 
 
@@ -72,8 +72,8 @@ def session_logs(layout: DataLayout, *, apply: Apply = in_turn, started: float |
         decided = _decided(ingest.__name__, paths, delivered)
         summary = _combined(staging, make, paths, decided, apply)
         staging.rows = summary.rows
-        staging.details |= {_DELIVERED: [file.to_json() for file in delivered], "sessions": summary.sessions}
-    return SessionLogs(_records(delivered), summary, staging)
+        staging.details |= {_DELIVERED: [asdict(file) for file in delivered], "sessions": summary.sessions}
+    return SessionLogs(delivered, summary, staging)
 
 
 @dataclass(frozen=True)
@@ -94,19 +94,19 @@ def track_features(
     delivered = _identified(paths, folder, apply)
     source = raw_folder.data_source(layout.raw)
     with publish(folder, stage="track_features", data_source=source, started=started) as staging:
-        inputs = digest_of(code_version(ingest.__name__), fingerprint(_records(delivered)))
+        inputs = digest_of(code_version(ingest.__name__), fingerprint(delivered))
         made = _make_one(staging, TRACK_TABLE, inputs, partial(ingest.judge_tracks, paths))
         staging.rows = made["rows"]
-        staging.details[_DELIVERED] = [file.to_json() for file in delivered]
+        staging.details[_DELIVERED] = [asdict(file) for file in delivered]
     findings = tuple(Finding(**finding) for finding in made["findings"])
-    return TrackFeatures(_records(delivered), findings, staging)
+    return TrackFeatures(delivered, findings, staging)
 
 
 def _identified(paths: Sequence[Path], summaries: Path, apply: Apply) -> tuple[Delivered, ...]:
     """Size and digest of raw files; those that are as they were when they were judged are not read again."""
     judged = _earlier(summaries)
     known = judged.details.get(_DELIVERED, []) if judged else []
-    return identify(paths, {file["record"]["name"]: Delivered.from_json(file) for file in known}, apply)
+    return identify(paths, {file["name"]: Delivered(**file) for file in known}, apply)
 
 
 def _earlier(folder: Path) -> Manifest | None:
@@ -115,10 +115,6 @@ def _earlier(folder: Path) -> Manifest | None:
         return read_manifest(folder, made_by="an earlier run")
     except (MissingInputError, ContractError):
         return None
-
-
-def _records(delivered: Iterable[Delivered]) -> tuple[FileRecord, ...]:
-    return tuple(file.record for file in delivered)
 
 
 def _today() -> dt.date:
@@ -147,7 +143,7 @@ def merged_table(layout: DataLayout, *, apply: Apply = in_turn, started: float |
     paths = raw_folder.find_session_logs(layout.raw)
     track_paths = raw_folder.find_track_features(layout.raw)
     logs = _identified(paths, layout.session_log_summaries, apply)
-    track_files = _records(_identified(track_paths, layout.track_feature_summaries, apply))
+    track_files = _identified(track_paths, layout.track_feature_summaries, apply)
     source = raw_folder.data_source(layout.raw)
     with publish(layout.merged, stage="merged_table", data_source=source, started=started) as staging:
         current = digest_of(code_version(ingest.__name__), fingerprint(track_files))
@@ -160,7 +156,7 @@ def merged_table(layout: DataLayout, *, apply: Apply = in_turn, started: float |
         inputs = {shard: digest_of(decided[shard], tables[shard]) for shard in decided}
         staging.rows = _combined(staging, make, paths, inputs, apply).rows
         staging.details[_TRACK_TABLES] = tables
-    return MergedTable(_records(logs), track_files, tracks["rows"], staging)
+    return MergedTable(logs, track_files, tracks["rows"], staging)
 
 
 def _track_tables(decided: Mapping[str, str], folder: Path, current: str, table: Path) -> dict[str, str]:
@@ -198,7 +194,7 @@ def _decided(stage: str, paths: Sequence[Path], logs: Sequence[Delivered]) -> di
     """By shard, digest of its session log and of the code of a stage."""
     version = code_version(stage)
     pairs = zip(paths, logs, strict=True)
-    return {table_file(path): digest_of(version, log.record.sha256) for path, log in pairs}
+    return {table_file(path): digest_of(version, log.sha256) for path, log in pairs}
 
 
 def _combined(
@@ -212,7 +208,7 @@ def _combined(
     shards = [table_file(path) for path in paths]
     jobs = [ShardJob(s, inputs[s], partial(make, path)) for path, s in zip(paths, shards, strict=True)]
     made = staging.make_shards(jobs, apply)
-    hashes = [read_array(staging.find(hashes_file(shard))) for shard in shards]
+    hashes = [map_array(staging.find(hashes_file(shard))) for shard in shards]
     return combine(
         {
             path: SessionLogSummary.from_json(made[shard], own)

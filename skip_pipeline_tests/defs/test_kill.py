@@ -15,7 +15,7 @@ import pytest
 from skip_pipeline import code_version, settings
 from skip_pipeline.defs.launch import HOME_VARIABLE
 from skip_pipeline.settings import DataLayout
-from skip_pipeline.storage import publication, read_manifest, record_file
+from skip_pipeline.storage import Manifest, publication, read_manifest, record_file
 from skip_pipeline_tests.defs import dying
 from skip_pipeline_tests.projects import Project
 
@@ -89,9 +89,9 @@ def test_a_failure_on_either_side_of_the_manifest_leaves_the_stage_whole(layout,
     def fails(*_args):
         raise OSError("the disk is out of order")
 
-    for step, published in (("create_manifest", 0), ("show", 1)):
+    for owner, step, published in ((Manifest, "create", 0), (publication, "_show", 1)):
         with monkeypatch.context() as patch:
-            patch.setattr(publication, step, fails)
+            patch.setattr(owner, step, fails)
             assert not Project(layout).run(asset).success
         assert is_whole(folder)
         assert read_manifest(folder, made_by=asset).number == before.number + published

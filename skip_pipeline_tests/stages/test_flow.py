@@ -19,7 +19,7 @@ from skip_pipeline.errors import BadInputError, BusyError, FullDiskError, Missin
 from skip_pipeline.settings import DataLayout
 from skip_pipeline.stages import flow as stages
 from skip_pipeline.stages.encode import split_of
-from skip_pipeline.storage import MANIFEST, Apply, ShardJob, Staging, in_turn, lock, read_manifest
+from skip_pipeline.storage import MANIFEST, Apply, ShardJob, Staging, in_turn, publication, read_manifest
 from skip_pipeline_tests.builders import TRACKS, Row, assert_says, deliver, refusal, session, track
 
 LOGS = ("log_0", "log_1", "log_2", "log_3")
@@ -422,7 +422,7 @@ class Paused:
 def test_a_second_run_over_the_same_folder_is_refused(
     layout: DataLayout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lock, "_LOCK_SECONDS", 0.1)
+    monkeypatch.setattr(publication, "_LOCK_SECONDS", 0.1)
     with Paused(layout):
         message = refusal(BusyError, lambda: stages.merged_table(layout))
     assert_says(message, "another process is writing", str(layout.merged), "run again")
