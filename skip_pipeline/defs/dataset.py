@@ -1,4 +1,4 @@
-"""How MLflow records a data set of ours. Imports MLflow at the top, so import this only while recording."""
+"""A published stage as an MLflow data set. This module imports MLflow, so import it only to record."""
 
 import json
 from pathlib import Path
@@ -17,9 +17,9 @@ _DIGEST_LENGTH = 36  # MLflow's limit for a dataset digest; the full one is a ta
 
 
 class FingerprintedDataset(MetaDataset):
-    """A published stage as MLflow sees it: where it is, its columns, size and our own digest.
+    """Place, columns, size and digest of a published stage, without reading its files.
 
-    The files are not read for it, as ``mlflow.data.from_pandas`` would do.
+    ``mlflow.data.from_pandas`` would read them, and make a digest of its own.
     """
 
     def __init__(self, facts: DatasetFacts, folder: Path, columns: dict[str, str]) -> None:
@@ -49,7 +49,7 @@ class FingerprintedDataset(MetaDataset):
 
 
 def _source_of(folder: Path) -> DatasetSource:
-    """Where a folder is, in MLflow's terms; it has none for some object stores, and gets the URL alone."""
+    """Place of a folder as MLflow names it; for object stores that MLflow does not know, the plain URL."""
     if not is_local(folder):
         try:
             return resolve_dataset_source(str(folder))

@@ -1,8 +1,4 @@
-"""Delivered session logs and track features: each read and judged against its contract.
-
-Raw files are never written to. A session log leaves its summary and the hashes of its session ids, the track
-feature files one track table.
-"""
+"""Delivered session logs and track features: each read and judged against its contract."""
 
 from __future__ import annotations
 
@@ -20,48 +16,37 @@ from skip_pipeline.raw.oddities import unknown_levels
 from skip_pipeline.raw.session_log import SessionLogSummary, load_session_log
 from skip_pipeline.raw.track_features import read_track_features
 from skip_pipeline.settings import EXAMPLES_SHOWN, TRACK_TABLE, DataSource
-from skip_pipeline.stages.findings import (
-    COLUMNS,
-    COMPLETE,
-    DATES_PLAUSIBLE,
-    LENGTHS,
-    LEVELS_KNOWN,
-    MARKER_FITS,
-    SESSIONS_WHOLE,
-    TRACKS_UNIQUE,
-    Finding,
-)
+from skip_pipeline.stages import findings as named
+from skip_pipeline.stages.findings import Finding
 from skip_pipeline.stages.shards import table_file, write_hashes
 from skip_pipeline.storage import Made, write_table
 
-LOG_FINDINGS: Final = (COLUMNS, SESSIONS_WHOLE, LENGTHS, LEVELS_KNOWN, DATES_PLAUSIBLE, MARKER_FITS)
-TRACK_FINDINGS: Final = (COLUMNS, TRACKS_UNIQUE, COMPLETE, LEVELS_KNOWN)
+LOG_FINDINGS: Final = (
+    named.COLUMNS,
+    named.SESSIONS_WHOLE,
+    named.LENGTHS,
+    named.LEVELS_KNOWN,
+    named.DATES_PLAUSIBLE,
+    named.MARKER_FITS,
+)
+TRACK_FINDINGS: Final = (named.COLUMNS, named.TRACKS_UNIQUE, named.COMPLETE, named.LEVELS_KNOWN)
 
 
 def judge_log(raw: Path, *, among: tuple[Path, ...], today: dt.date, out: Path) -> Made:
-    """Judge one session log; its summary and the hashes of its session ids are kept.
-
-    Args:
-        raw: the log.
-        among: all session logs, to name the file that holds the rest of a broken session.
-        today: see ``raw.session_log.load_session_log``.
-        out: folder that gets the hashes.
-
-    Raises:
-        BadInputError, MissingInputError: see ``raw.session_log.load_session_log``.
-    """
+    """Judge one session log with ``load_session_log``; ``out`` gets the hashes of its session ids."""
     _, summary = load_session_log(raw, among=among, today=today)
-    return Made((write_hashes(out, table_file(raw), summary),), summary.to_json())
+    hashes = write_hashes(out, table_file(raw), summary.session_hashes)
+    return Made((hashes,), summary.to_json())
 
 
 def judge_tracks(raw: tuple[Path, ...], *, out: Path) -> Made:  # noqa: ARG001
-    """Judge all track feature files together; see ``track_findings``."""
+    """Judge all track feature files together."""
     tracks = read_track_features(raw)
     return Made((), {"rows": tracks.num_rows, "findings": [asdict(f) for f in track_findings(tracks)]})
 
 
 def track_table(raw: tuple[Path, ...], *, out: Path, data_source: DataSource) -> Made:
-    """Write all track feature files as one table, sorted by id; see ``raw.track_features``."""
+    """Write all track feature files as one table, sorted by id."""
     tracks = read_track_features(raw)
     write_table(tracks, out / TRACK_TABLE, schema.TRACK_FEATURES, data_source=data_source)
     return Made((TRACK_TABLE,), {"rows": tracks.num_rows})
@@ -77,12 +62,12 @@ def log_findings(summary: SessionLogSummary, doubt: str) -> tuple[Finding, ...]:
     """
     counted = {"sessions": summary.sessions, "rows": summary.rows}
     return (
-        Finding(COLUMNS, True, {"columns": len(schema.SESSION_LOG)}),
-        Finding(SESSIONS_WHOLE, True, counted),
-        Finding(LENGTHS, True, {str(length): n for length, n in summary.lengths.items()}),
-        Finding(LEVELS_KNOWN, not summary.unknown_levels, _oddities(summary.unknown_levels)),
-        Finding(DATES_PLAUSIBLE, not summary.junk_dates, _oddities({schema.DATE: summary.junk_dates})),
-        Finding(MARKER_FITS, not doubt, {"doubt": doubt} if doubt else {}),
+        Finding(named.COLUMNS, True, {"columns": len(schema.SESSION_LOG)}),
+        Finding(named.SESSIONS_WHOLE, True, counted),
+        Finding(named.LENGTHS, True, {str(length): n for length, n in summary.lengths.items()}),
+        Finding(named.LEVELS_KNOWN, not summary.unknown_levels, _oddities(summary.unknown_levels)),
+        Finding(named.DATES_PLAUSIBLE, not summary.junk_dates, _oddities({schema.DATE: summary.junk_dates})),
+        Finding(named.MARKER_FITS, not doubt, {"doubt": doubt} if doubt else {}),
     )
 
 
@@ -91,10 +76,10 @@ def track_findings(tracks: pa.Table) -> tuple[Finding, ...]:
     unknown = unknown_levels(tracks)
     counted = {"tracks": tracks.num_rows}
     return (
-        Finding(COLUMNS, True, {"columns": len(schema.TRACK_FEATURES)}),
-        Finding(TRACKS_UNIQUE, True, counted),
-        Finding(COMPLETE, True, counted),
-        Finding(LEVELS_KNOWN, not unknown, _oddities(unknown)),
+        Finding(named.COLUMNS, True, {"columns": len(schema.TRACK_FEATURES)}),
+        Finding(named.TRACKS_UNIQUE, True, counted),
+        Finding(named.COMPLETE, True, counted),
+        Finding(named.LEVELS_KNOWN, not unknown, _oddities(unknown)),
     )
 
 

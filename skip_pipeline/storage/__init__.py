@@ -20,6 +20,7 @@ from skip_pipeline.storage.manifest import MANIFEST, DatasetFacts, Manifest, Sha
 from skip_pipeline.storage.publication import is_published, publish, read_manifest, table_files
 from skip_pipeline.storage.shards import Apply, Made, ShardJob, in_turn
 from skip_pipeline.storage.staging import Staging
+from skip_pipeline.storage.stored_files import StoredFile
 from skip_pipeline.storage.tables import (
     check_schema,
     read_columns,
@@ -39,6 +40,7 @@ __all__ = [
     "ShardJob",
     "ShardRecord",
     "Staging",
+    "StoredFile",
     "check_schema",
     "digest_of",
     "fingerprint",
