@@ -81,7 +81,7 @@ def read_csv(
     # The parser makes a dictionary per block.
     columns = [dictionary_of(c) if pa.types.is_dictionary(c.type) else c for c in table.columns]
     table = pa.Table.from_arrays(columns, schema=table.schema)
-    _check_values(path, table, ranges, ids, remedy)
+    check_values(path, table, ranges, ids, remedy)
     return table
 
 
@@ -149,7 +149,8 @@ def _may_hold_quotes(path: Path) -> bool:
 # --- Values that parse, and are wrong all the same ---------------------------------------------------------
 
 
-def _check_values(path: Path, table: pa.Table, ranges: Ranges, ids: Collection[str], remedy: str) -> None:
+def check_values(path: Path, table: pa.Table, ranges: Ranges, ids: Collection[str], remedy: str) -> None:
+    """Refuse a table of a file with a value that is missing, out of range or no text; see ``read_csv``."""
     for field, column in zip(table.schema, table.columns, strict=True):
         name = field.name
         if column.null_count:
