@@ -79,9 +79,7 @@ def read_csv(
     # The parser makes a dictionary per block.
     columns = [dictionary_of(c) if pa.types.is_dictionary(c.type) else c for c in table.columns]
     table = pa.Table.from_arrays(columns, schema=table.schema)
-    for field, column in zip(table.schema, table.columns, strict=True):
-        if fault := _value_fault(path, field, column, ranges, remedy, is_id=field.name in ids):
-            raise BadInputError(f"{path}: column {field.name} {fault}")
+    check_values(path, table, ranges, ids, remedy)
     return table
 
 
@@ -146,6 +144,13 @@ def _may_hold_quotes(path: Path) -> bool:
         return contents.find(b'"') >= 0
 
 
+def check_values(path: Path, table: pa.Table, ranges: Ranges, ids: Collection[str], remedy: str) -> None:
+    """Refuse a table of a file with a value that is missing, out of range or no text; see ``read_csv``."""
+    for field, column in zip(table.schema, table.columns, strict=True):
+        if fault := _value_fault(path, field, column, ranges, remedy, is_id=field.name in ids):
+            raise BadInputError(f"{path}: column {field.name} {fault}")
+
+
 def _value_fault(
     path: Path, field: pa.Field, column: pa.ChunkedArray, ranges: Ranges, remedy: str, *, is_id: bool
 ) -> str | None:
@@ -172,8 +177,10 @@ def _value_fault(
 
 
 def _text_fault(column: pa.ChunkedArray, remedy: str, *, is_id: bool) -> str | None:
-    # Fresh from the parser, a dictionary has no values but those of its rows.
-    values = column.chunk(0).dictionary if pa.types.is_dictionary(column.type) else column
+    # As read from a file, a dictionary has no values but those of its rows.
+    values = (
+        column.unify_dictionaries().chunk(0).dictionary if pa.types.is_dictionary(column.type) else column
+    )
     if not pc.all(pc.ascii_is_printable(values)).as_py():  # ten times as fast as the search for _CONTROL
         text = column.cast(pa.string())
         rows = np.flatnonzero(pc.match_substring_regex(text, _CONTROL))
