@@ -43,8 +43,7 @@ def measure_calibration(
     """Score labels (n,) and the network's own probabilities (n,) of both splits, before and after."""
     effects = {}
     for split in ("validation", "test"):  # where the calibration was fitted, and where it is judged
-        truth, before = labels[split], p_not_skipped[split]
-        after = calibration.apply(before)
+        truth, before, after = labels[split], p_not_skipped[split], calibration.apply(p_not_skipped[split])
         effects[split] = CalibrationEffect(
             score(truth, before, DECISION_THRESHOLD),
             score(truth, after, calibration.threshold),

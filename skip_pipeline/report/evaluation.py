@@ -154,11 +154,6 @@ def evaluate_model(
     Args:
         bundles: per split, the four branches, the label (n,) and the session ids (n,).
         p_not_skipped: per split (n,), the network's probabilities, not calibrated.
-        predict: the network, for the importance of its inputs.
-        network: see ``network_model``.
-        sessions: attributes of the test sessions.
-        baselines: predictions of the test sessions.
-        calibration: fitted to the validation sessions.
         oracle: file of the true probabilities, which only synthetic data have.
     """
     labels = {split: bundles[split][schema.LABEL] for split in schema.SPLITS}

@@ -1,11 +1,8 @@
 """Permutation importance: the rise of log-loss when sessions exchange some of their inputs (Breiman, 2001).
 
-The values of one group of inputs are taken from another session, the rest stays, and log-loss is measured
-again. Correlated inputs replace one another, so a group can matter and show little; a group that shows much
-is certainly used.
-
-Only sessions of equal length exchange values, so that padding stays in place. Position and session length,
-which depend on the length alone, are therefore in no group of features.
+Correlated inputs replace one another, so a group can matter and show little; a group that shows much is
+certainly used. Only sessions of equal length exchange values, so that padding stays in place. Position and
+session length, which depend on the length alone, are therefore in no group of features.
 """
 
 from __future__ import annotations
@@ -69,6 +66,10 @@ class Importance:
         return tuple(group for group in self.inputs if group.kind == kind)
 
 
+def _branch(name: str, title: str) -> InputGroup:
+    return InputGroup(name, title, "branch", {name: tuple(range(schema.BRANCH_SHAPES[name][-1]))})
+
+
 def _of_log(name: str, title: str, *features: str) -> InputGroup:
     columns = {"session_log": tuple(schema.SESSION_LOG_BRANCH.index(feature) for feature in features)}
     if schema.LABEL in features:
@@ -81,12 +82,6 @@ def _of_tracks(name: str, title: str, *features: str) -> InputGroup:
     return InputGroup(name, title, "features", {"previous_tracks": columns, "last_track": columns})
 
 
-_BRANCHES: Final = {
-    "session_log": "everything the log says of the earlier tracks",
-    "previous_tracks": "features of the earlier tracks",
-    "skip_sequence": "whether each earlier track was skipped",
-    "last_track": "features of the track to predict",
-}
 _OUTCOMES: Final = ("skip_1", "skip_2", "skip_3", schema.LABEL)
 _PAUSES: Final = ("no_pause_before_play", "short_pause_before_play", "long_pause_before_play")
 _REASON: Final = "hist_user_behavior_reason"
@@ -94,10 +89,10 @@ _RELEASE: Final = ("duration", "release_year", "us_popularity_estimate")
 _SOUND: Final = [n for n in schema.TRACK_BRANCH if n not in (schema.LOG_TRACK_ID, *_RELEASE)]
 
 INPUT_GROUPS: Final = (
-    *(
-        InputGroup(name, title, "branch", {name: tuple(range(schema.BRANCH_SHAPES[name][-1]))})
-        for name, title in _BRANCHES.items()
-    ),
+    _branch("session_log", "everything the log says of the earlier tracks"),
+    _branch("previous_tracks", "features of the earlier tracks"),
+    _branch("skip_sequence", "whether each earlier track was skipped"),
+    _branch("last_track", "features of the track to predict"),
     _of_log("outcomes", "outcomes: how much of each earlier track was heard", *_OUTCOMES),
     _of_log("end_reasons", "why earlier tracks ended", *schema.indicators(f"{_REASON}_end")),
     _of_log("start_reasons", "why earlier tracks started", *schema.indicators(f"{_REASON}_start")),
@@ -120,13 +115,7 @@ def choose_sessions(n: int, most: int = IMPORTANCE_SESSIONS) -> np.ndarray:
 def permutation_importance(
     inputs: Mapping[str, np.ndarray], not_skipped: np.ndarray, predict: Predict
 ) -> Importance:
-    """Measure every group on the same sessions, with the same partners.
-
-    Args:
-        inputs: ``schema.BRANCH_SHAPES`` of n sessions.
-        not_skipped: labels (n,), 0 or 1.
-        predict: the model; it is called once per group, and once with the sessions' own inputs.
-    """
+    """Measure every group on the branches and labels (n,) of the same sessions, with the same partners."""
     arrays = {name: np.asarray(inputs[name]) for name in schema.BRANCH_SHAPES}
     partner = partners(arrays["skip_sequence"])
 

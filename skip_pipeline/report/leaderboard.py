@@ -134,12 +134,7 @@ class Leaderboard:
 
 
 def compare(not_skipped: np.ndarray, predictions: Mapping[Model, np.ndarray]) -> Leaderboard:
-    """Score every model on the same sessions.
-
-    Args:
-        not_skipped: labels (n,), 0 or 1.
-        predictions: probabilities (n,) of each model, of which exactly one is of kind ``network``.
-    """
+    """Score probabilities (n,) of models, exactly one of them a network, on the labels (n,) of n sessions."""
     networks = [model for model in predictions if model.kind == "network"]
     if len(networks) != 1:
         names = [model.name for model in networks]

@@ -54,16 +54,9 @@ def worst_mistakes(
     worst = worst[given[worst] < 0.5]
     ids = test[schema.SESSION_ID][worst].tolist()
     skips = np.asarray(test["skip_sequence"][worst])[:, :, 0]
+    attributes = (sessions.context_type, sessions.hour, sessions.premium, sessions.known_track)
+    columns = (array[worst].tolist() for array in (not_skipped, p_not_skipped, *attributes))
     return tuple(
-        Mistake(
-            session_id=session_id,
-            not_skipped=bool(not_skipped[at]),
-            p_not_skipped=float(p_not_skipped[at]),
-            outcomes=tuple((outcomes[outcomes != schema.SKIP_PADDING] == 1).tolist()),
-            context_type=str(sessions.context_type[at]),
-            hour=int(sessions.hour[at]),
-            premium=bool(sessions.premium[at]),
-            known_track=bool(sessions.known_track[at]),
-        )
-        for session_id, at, outcomes in zip(ids, worst.tolist(), skips, strict=True)
+        Mistake(name, played, p, tuple((skip[skip != schema.SKIP_PADDING] == 1).tolist()), *facts)
+        for name, skip, played, p, *facts in zip(ids, skips, *columns, strict=True)
     )

@@ -1,8 +1,7 @@
 """The best possible score on synthetic sessions, and a model's distance from it.
 
-Only the generator of a synthetic world knows the true probability of each outcome. It writes them beside the
-CSVs as ``oracle.parquet`` (``schema.ORACLE``, explained in ``world/oracle.py``). Only the report reads that
-file: a model that read it would know the answers.
+The generator of a synthetic world writes the true probability of each outcome to ``oracle.parquet``
+(``schema.ORACLE``). Only the report reads that file: a model that read it would know the answers.
 """
 
 from __future__ import annotations
@@ -66,11 +65,7 @@ def best_possible(path: Path, test: Mapping[str, np.ndarray]) -> BestPossible:
 
 
 def oracle_probabilities(path: Path, session_ids: np.ndarray) -> dict[str, np.ndarray]:
-    """The true probability that each session's last track is played to its end.
-
-    Returns:
-        ``GIVEN_PAST`` and ``GIVEN_STATE``, float64 (n,) in the order of the ids (n,).
-    """
+    """``GIVEN_PAST`` and ``GIVEN_STATE``, float64 (n,): the truth about the sessions with these ids (n,)."""
     try:
         table = pq.read_table(path if is_local(path) else pa.BufferReader(path.read_bytes()))
     except (OSError, pa.ArrowException) as failure:

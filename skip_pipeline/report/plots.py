@@ -107,10 +107,10 @@ def training_curves(history: Sequence[EpochReport], best_epoch: int, data_source
         axes.margins(y=0.15)
         axes.legend(frameon=False, fontsize=8.5, labelcolor="linecolor", handlelength=1.2)
         style(axes, title=title, x="epoch")
-    first, best = history[0], history[best_epoch - 1]
+    best = history[best_epoch - 1]
     caption = (
         f"Of {len(history)} epochs, number {best_epoch} was kept: there the validation loss stopped falling, "
-        f"at {best.validation_loss:.4f} after {first.validation_loss:.4f} in the first epoch, with "
+        f"at {best.validation_loss:.4f} after {history[0].validation_loss:.4f} in the first epoch, with "
         f"{best.validation_accuracy:.1%} of the validation sessions right."
     )
     return Plot("Training", caption, as_png(figure, data_source))
@@ -149,10 +149,7 @@ def share(part: int, whole: int) -> str:
 
 
 def as_png(figure: Figure, data_source: DataSource) -> bytes:
-    """Draw a figure as a PNG of at most 64 colours, with a caption if the data are synthetic.
-
-    The file names no software and no date, so that equal numbers give equal bytes.
-    """
+    """A PNG of 64 colours, marked if synthetic; it has no date, so that equal figures give equal bytes."""
     if data_source == "synthetic":
         # A title above everything, so that the layout makes room for it.
         figure.suptitle(SYNTHETIC_CAPTION, fontsize=8, color=MUTED, style="italic", x=0.995, ha="right")

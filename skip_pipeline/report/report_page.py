@@ -1,7 +1,4 @@
-"""The evaluation report as one self-contained HTML page: no script, no request, no other file.
-
-The words are in ``report_page.html.j2`` and ``sentences.py``, the style in ``style.html.j2``.
-"""
+"""The evaluation report as one self-contained HTML page: no script, no request, no other file."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ from skip_pipeline.storage import read_table
 _READ: Final = ("hour_of_day", "premium", "context_type")
 _EMPTY: Final = pa.schema([schema.MERGED.field(name) for name in _READ]).empty_table()
 _POPULARITY: Final = schema.TRACK_BRANCH.index("us_popularity_estimate")
-_SESSIONS_AT_ONCE: Final = 65_536  # of which the inputs are gathered together, 8 MB
+_AT_ONCE: Final = 65_536  # sessions whose inputs are gathered together, 8 MB
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,8 @@ def read_session_attributes(find: Callable[[str], Path], train: Bundle, test: Bu
     rows = pa.concat_tables(
         [_EMPTY, *(_rows_before_last(find, part) for part in test.parts if len(part.ids))]
     )
-    starts = range(0, test.sessions, _SESSIONS_AT_ONCE)
-    popularity = [test.last_track[at : at + _SESSIONS_AT_ONCE, _POPULARITY] for at in starts]
+    starts = range(0, test.sessions, _AT_ONCE)
+    popularity = [test.last_track[at : at + _AT_ONCE, _POPULARITY] for at in starts]
     records = np.concatenate([np.empty(0, SESSION), *(part.sessions for part in test.parts)])
     tracks = max((part.tracks for part in (*train.parts, *test.parts)), default=0)
     return SessionAttributes(

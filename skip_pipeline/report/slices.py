@@ -14,7 +14,7 @@ from skip_pipeline.metrics import scores
 from skip_pipeline.metrics.intervals import Estimate, estimates, resampled
 from skip_pipeline.metrics.scores import Slicing
 from skip_pipeline.report.session_attributes import SessionAttributes
-from skip_pipeline.settings import DECISION_THRESHOLD, FEW_SESSIONS
+from skip_pipeline.settings import FEW_SESSIONS
 
 
 @dataclass(frozen=True)
@@ -76,10 +76,7 @@ def slicings(sessions: SessionAttributes) -> tuple[Slicing, ...]:
 
 
 def score_slices(
-    not_skipped: np.ndarray,
-    p_not_skipped: np.ndarray,
-    slicings: Sequence[Slicing],
-    threshold: float = DECISION_THRESHOLD,
+    not_skipped: np.ndarray, p_not_skipped: np.ndarray, slicings: Sequence[Slicing], threshold: float
 ) -> tuple[SliceTable, ...]:
     """Accuracy and log-loss of every slice, with intervals from the same resamples as the leaderboard's."""
     scores.check_probabilities(not_skipped, p_not_skipped)
@@ -89,13 +86,9 @@ def score_slices(
     members = sparse.hstack([_one_hot(slicing) for slicing in slicings], format="csr")
     filled = np.flatnonzero(members.sum(axis=0))
     members = members[:, filled]
-    sums = [
-        members.multiply(values[:, None]).tocsr()
-        for values in (
-            scores.losses(not_skipped, p_not_skipped),
-            scores.correct(not_skipped, p_not_skipped, threshold),
-        )
-    ]
+    losses = scores.losses(not_skipped, p_not_skipped)
+    correct = scores.correct(not_skipped, p_not_skipped, threshold)
+    sums = [members.multiply(values[:, None]).tocsr() for values in (losses, correct)]
 
     def means(counts: np.ndarray) -> np.ndarray:
         drawn = counts @ members
@@ -103,15 +96,14 @@ def score_slices(
             return np.hstack([counts @ of_value / drawn for of_value in sums])
 
     found = estimates(means(np.ones((1, n)))[0], resampled(n, means))
-    losses, accuracies = found[: len(found) // 2], found[len(found) // 2 :]
     sessions = members.sum(axis=0).astype(int)
     shares = (not_skipped.astype(np.float64) @ members) / sessions
     names = [(slicing.name, label) for slicing in slicings for label in slicing.labels]
     slices: dict[str, list[Slice]] = {slicing.name: [] for slicing in slicings}
-    columns = zip(filled, sessions.tolist(), shares.tolist(), accuracies, losses, strict=True)
-    for column, *values in columns:
+    for i, column in enumerate(filled):
         name, label = names[column]
-        slices[name].append(Slice(label, *values))
+        log_loss, accuracy = found[i], found[i + len(filled)]
+        slices[name].append(Slice(label, int(sessions[i]), float(shares[i]), accuracy, log_loss))
     return tuple(SliceTable(slicing.name, slicing.title, tuple(slices[slicing.name])) for slicing in slicings)
 
 

@@ -44,7 +44,7 @@ OTHER = Slicing("all", "All", ("everything",), np.zeros(600, np.int64))
 
 
 def test_a_slice_is_scored_as_if_it_were_alone() -> None:
-    halves, whole = score_slices(LABELS, P, (WAY, OTHER), threshold=0.4)
+    halves, whole = score_slices(LABELS, P, (WAY, OTHER), 0.4)
     first, last = halves.slices
     for part, own in ((first, slice(None, 90)), (last, slice(90, None)), (whole.slices[0], slice(None))):
         alone = score(LABELS[own], P[own], 0.4)
@@ -57,18 +57,18 @@ def test_a_slice_is_scored_as_if_it_were_alone() -> None:
 
 
 def test_a_slice_without_sessions_is_left_out_and_one_with_few_is_marked() -> None:
-    (halves,) = score_slices(LABELS, P, (WAY,))
+    (halves,) = score_slices(LABELS, P, (WAY,), 0.5)
     assert [(part.label, part.few) for part in halves.slices] == [("first", True), ("last", False)]
     assert [part["few_sessions"] for part in halves.metrics()["slices"]] == [True, False]
 
 
 def test_a_slice_that_some_resamples_miss_has_the_interval_of_the_others() -> None:
     lonely = Slicing("one", "One", ("one", "the others"), np.minimum(np.arange(600), 1))
-    alone = score_slices(LABELS, P, (lonely,))[0].slices[0]
+    alone = score_slices(LABELS, P, (lonely,), 0.5)[0].slices[0]
     assert alone.sessions == 1
     assert [alone.log_loss.low, alone.log_loss.high] == pytest.approx([losses(LABELS, P)[0]] * 2)
 
 
 def test_what_cannot_be_scored_is_refused() -> None:
-    assert "not in [0, 1]" in refusal(ContractError, lambda: score_slices(LABELS, P + 1, (WAY,)))
-    assert "both outcomes" in refusal(TrainingError, lambda: score_slices(np.ones(600), P, (WAY,)))
+    assert "not in [0, 1]" in refusal(ContractError, lambda: score_slices(LABELS, P + 1, (WAY,), 0.5))
+    assert "both outcomes" in refusal(TrainingError, lambda: score_slices(np.ones(600), P, (WAY,), 0.5))
