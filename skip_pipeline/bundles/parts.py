@@ -86,9 +86,6 @@ def write_parts(bundles_dir: Path, parts: Iterable[PartRecord]) -> None:
     write_json(bundles_dir / PARTS, {"format": _FORMAT, "parts": records})
 
 
-# --- Opening --------------------------------------------------------------------------------------------
-
-
 def read_parts(bundles_dir: Path, find: Find) -> tuple[PartRecord, ...]:
     """Read ``parts.json``.
 

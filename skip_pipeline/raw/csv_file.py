@@ -36,9 +36,8 @@ from skip_pipeline.raw.diagnosis import (
 )
 from skip_pipeline.raw.text_columns import dictionary_of
 
+# Line breaks and other control characters: in text almost always the rows that an unclosed quote spans.
 _CONTROL: Final = r"[\x00-\x1f\x7f]"
-"""Line breaks and other control characters: in text almost always the rows that an unclosed quote spans."""
-
 _HEADER_BYTES: Final = 1 << 16  # far longer than a published header line
 
 
@@ -52,8 +51,6 @@ def read_csv(
     appearance.
 
     Args:
-        path: the file.
-        contract: names and dtypes.
         ranges: bounds of integer columns.
         ids: text columns in which an empty value is refused.
         remedy: what messages advise about rows with wrong values, ``ROWS`` or ``WHOLE_SESSIONS``.
@@ -104,16 +101,12 @@ def _header(path: Path) -> list[str]:
         )
     try:
         return next(csv.reader([lines[0].decode()], strict=True))
-    except csv.Error as refusal:
-        raise BadInputError(
-            f"{path}: the header line has a quote that is not closed, or text after a closed one; "
-            "expected the published column names in one line. Correct the quotes"
-        ) from refusal
-    except UnicodeDecodeError as refusal:
-        raise BadInputError(
-            f"{path}: the header line is not UTF-8 text; expected the published column names. "
-            "Save the file as UTF-8"
-        ) from refusal
+    except csv.Error:
+        fault = "has a quote that is not closed, or text after a closed one"
+        remedy = "expected the published column names in one line. Correct the quotes"
+    except UnicodeDecodeError:
+        fault, remedy = "is not UTF-8 text", "expected the published column names. Save the file as UTF-8"
+    raise BadInputError(f"{path}: the header line {fault}; {remedy}")
 
 
 def _open(path: Path) -> pa.NativeFile:
@@ -190,9 +183,6 @@ def _text_fault(column: pa.ChunkedArray, remedy: str, *, is_id: bool) -> str | N
 
 def _value_type(dtype: pa.DataType) -> pa.DataType:
     return dtype.value_type if pa.types.is_dictionary(dtype) else dtype
-
-
-# --- Values that do not parse ------------------------------------------------------------------------------
 
 
 def _diagnose(

@@ -79,21 +79,22 @@ def synthetic_files(raw: Path) -> dict[str, ListedFile] | None:
 
 
 def find_session_logs(raw: Path) -> tuple[Path, ...]:
-    """CSV files of ``raw/training_set``, sorted by name; each is one shard.
-
-    Raises:
-        MissingInputError: no such folder, or no CSV in it.
-        BadInputError: a path that cannot be used, or a second folder of session logs.
-    """
+    """CSV files of ``raw/training_set``, sorted by name; each is one shard."""
     return _find(raw, TRAINING_SET, "session logs, such as log_mini.csv")
 
 
 def find_track_features(raw: Path) -> tuple[Path, ...]:
-    """CSV files of ``raw/track_features``, sorted by name; together they are one table. Raises likewise."""
+    """CSV files of ``raw/track_features``, sorted by name; together they are one table."""
     return _find(raw, TRACK_FEATURES, "track features, such as tf_mini.csv")
 
 
 def _find(raw: Path, folder: str, what: str) -> tuple[Path, ...]:
+    """CSV files of one folder.
+
+    Raises:
+        MissingInputError: no such folder, or no CSV in it.
+        BadInputError: a path that cannot be used, or a second folder of that name.
+    """
     place = raw / folder
     synthetic = (
         f"run `skip-pipeline synthesize --out {raw}` for synthetic ones"

@@ -218,7 +218,12 @@ def test_a_planted_leak_is_found(name):
 def test_every_column_that_no_input_may_see_is_tampered_with(monkeypatch):
     seen = []
     arrange = leak.wide_form
-    monkeypatch.setattr(leak, "wide_form", lambda scaled, own: seen.append(scaled) or arrange(scaled, own))
+
+    def seeing(scaled, own):
+        seen.append(scaled)
+        return arrange(scaled, own)
+
+    monkeypatch.setattr(leak, "wide_form", seeing)
     made = shard([10, 13])
     find_leaks(made.scaled, made.sessions, made.wide())
     [after] = seen
