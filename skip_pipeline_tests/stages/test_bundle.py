@@ -27,9 +27,7 @@ from skip_pipeline_tests.builders import (
     track,
     track_table,
 )
-from skip_pipeline_tests.builders import (
-    TRACKS as FEATURES,
-)
+from skip_pipeline_tests.builders import TRACKS as FEATURES
 from skip_pipeline_tests.stages.shard_builders import TRACKS, joined, same, shard, write
 
 EVERY_LENGTH = list(range(10, 21))
