@@ -74,7 +74,6 @@ class Bundle(Mapping[str, Any]):
         """Join parts of one split, in the order of the sessions, and the track matrix."""
         self._tracks, self.parts = tracks, tuple(parts)
         self._bounds = np.cumsum([0, *(len(part.sessions) for part in parts)])
-        self.sessions = int(self._bounds[-1])
         for name in schema.BRANCH_SHAPES:
             setattr(self, name, Gathered(self, name, np.dtype(np.float32)))
         width = max((part.ids.dtype.itemsize for part in parts), default=1)
@@ -90,6 +89,11 @@ class Bundle(Mapping[str, Any]):
 
     def __len__(self) -> int:
         return len(ARRAYS)
+
+    @property
+    def sessions(self) -> int:
+        """Number of sessions, n."""
+        return int(self._bounds[-1])
 
     @cached_property
     def not_skipped(self) -> np.ndarray:

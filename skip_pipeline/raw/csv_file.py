@@ -44,11 +44,10 @@ _HEADER_BYTES: Final = 1 << 16  # far longer than a published header line
 def read_csv(
     path: Path, contract: pa.Schema, ranges: Ranges, *, ids: Collection[str] = (), remedy: str = ROWS
 ) -> pa.Table:
-    """Parse a CSV (RFC 4180, UTF-8, header line, gzip if the name ends in ``.gz``) to a contract.
+    """Parse a CSV (RFC 4180, UTF-8, header line, gzip if its name ends in ``.gz``) to a contract, no nulls.
 
-    The file's columns may stand in any order. The table has the contract's names, order and dtypes, and no
-    nulls; empty text stays the empty string. A dictionary column is one array, its values in order of first
-    appearance.
+    The file's columns may stand in any order; empty text stays the empty string. A dictionary column is one
+    array, its values in order of first appearance.
 
     Args:
         ranges: bounds of integer columns.
@@ -57,10 +56,9 @@ def read_csv(
 
     Raises:
         MissingInputError: the file is not there.
-        BadInputError: empty or header-only file, truncated or corrupt gzip, gzip or plain text under the
-            other's name, columns missing, extra or twice, ragged rows, bytes that are not UTF-8, a value
-            that is missing, not of its column's type or outside its range, an empty id, or a line break
-            inside a text value. Names file, column and first rows.
+        BadInputError: a file without rows, damaged gzip, gzip or plain text under the other's name, other
+            columns, ragged rows, bytes that are not UTF-8, a value that is missing, not of its column's type
+            or outside its range, an empty id, or a line break in text. Names file, column and first rows.
     """
     header = _header(path)
     if fault := header_fault(header, contract.names):

@@ -145,10 +145,8 @@ def _header_remedy(found: Sequence[str], published: int, missing: list[str], ext
     if missing and {*missing} <= {*plain}:  # a second byte order mark is not printable
         return "the missing names are there, spelled differently. Rename them"
     if len(missing) == published:
-        return (
-            "no published name is among them, so the first line is no header, or the file belongs in the "
-            "other folder. Add the header line, or move the file"
-        )
+        fact = "no published name is among them, so the first line is no header"
+        return f"{fact}, or the file belongs in the other folder. Add the header line, or move the file"
     if missing:
         columns = "that column" if len(missing) == 1 else "those columns"
         return "rename or remove the others" if extra else f"deliver the file with {columns}"

@@ -43,7 +43,7 @@ def csv_files(folder: Path) -> list[Path]:
 
 
 def delivered_csvs(raw: Path) -> list[Path]:
-    """All CSVs of session logs, track features and the test set below ``raw``; see ``csv_files``."""
+    """All CSVs of session logs, track features and the test set below ``raw``."""
     return [path for folder in RAW_FOLDERS for path in csv_files(raw / folder)]
 
 
@@ -89,12 +89,6 @@ def find_track_features(raw: Path) -> tuple[Path, ...]:
 
 
 def _find(raw: Path, folder: str, what: str) -> tuple[Path, ...]:
-    """CSV files of one folder.
-
-    Raises:
-        MissingInputError: no such folder, or no CSV in it.
-        BadInputError: a path that cannot be used, or a second folder of that name.
-    """
     place = raw / folder
     synthetic = (
         f"run `skip-pipeline synthesize --out {raw}` for synthetic ones"

@@ -52,9 +52,6 @@ class SessionLogSummary:
         return cls(**{**content, "lengths": lengths}, session_hashes=session_hashes)
 
 
-# --- One log ------------------------------------------------------------------------------------------
-
-
 def read_session_log(path: Path) -> pa.Table:
     """Read one session log with ``read_csv``: 21 columns (``SESSION_LOG``), rows in file order."""
     ids = (schema.SESSION_ID, schema.LOG_TRACK_ID)
@@ -171,9 +168,6 @@ def _what_is_broken(delivered: pa.Table, session_id: str) -> str:
         f"column {schema.POSITION} {'; '.join(facts)}. Expected 1 to {length} ({schema.LENGTH}), each once, "
         "all in this file. Deliver the session whole, or remove its rows"
     )
-
-
-# --- All logs -----------------------------------------------------------------------------------------
 
 
 def combine(summaries: Mapping[Path, SessionLogSummary]) -> SessionLogSummary:

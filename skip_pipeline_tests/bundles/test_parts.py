@@ -120,6 +120,7 @@ def test_a_matrix_of_other_tracks_is_noticed(bundles):
         "{}",
         '{"format": 2, "parts": [{"name": "log", "sessions": {"train": 1}, "rows": 9, "tracks": 1}]}',
         '{"format": 3, "parts": [{"name": "log"}]}',
+        '{"format": 3, "parts": [{"name": "log", "sessions": {"train": 1}, "tracks": 1}]}',
         '{"format": 3}',
     ],
 )
