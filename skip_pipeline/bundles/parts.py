@@ -85,7 +85,8 @@ def write_parts(bundles_dir: Path, parts: Iterable[PartRecord]) -> None:
     write_json(bundles_dir / PARTS, {"format": _FORMAT, "parts": records})
 
 
-# --- Opening --------------------------------------------------------------------------------------------
+def _record(*, name: str, sessions: Mapping[str, int], tracks: int) -> PartRecord:
+    return PartRecord(name, {split: sessions[split] for split in schema.SPLITS}, tracks)
 
 
 def read_parts(bundles_dir: Path, find: Find) -> tuple[PartRecord, ...]:
@@ -100,7 +101,7 @@ def read_parts(bundles_dir: Path, find: Find) -> tuple[PartRecord, ...]:
         content = read_json(find(PARTS))
         if content["format"] != _FORMAT:
             raise ValueError(f"format {content['format']}, not {_FORMAT}")
-        return tuple(PartRecord(**fields) for fields in content["parts"])
+        return tuple(_record(**fields) for fields in content["parts"])
     except FileNotFoundError:
         raise MissingInputError(f"{bundles_dir} holds no {PARTS}; materialize tensor_bundles first") from None
     except (ValueError, TypeError, KeyError) as damage:
@@ -127,11 +128,9 @@ def open_parts(bundles_dir: Path, find: Find) -> tuple[np.ndarray, dict[str, lis
 
 def open_tracks(path: Path) -> np.ndarray:
     """Map the track matrix; raises as ``open_parts``."""
-    tracks = open_array(path)
-    _check(
-        tracks.dtype == np.float32 and tracks.shape[1:] == (len(schema.TRACK_BRANCH),),
-        *(path, tracks, f"float32 (tracks, {len(schema.TRACK_BRANCH)})"),
-    )
+    tracks, width = open_array(path), len(schema.TRACK_BRANCH)
+    fits = tracks.dtype == np.float32 and tracks.shape[1:] == (width,)
+    _check(fits, path, tracks, f"float32 (tracks, {width})")
     return tracks
 
 
@@ -142,7 +141,7 @@ def open_part(bundles_dir: Path, find: Find, record: PartRecord, tracks: int) ->
         raise ContractError(
             f"{folder} was made for {record.tracks} tracks, and {bundles_dir / TRACKS} has {tracks}; {_AGAIN}"
         )
-    track, counts = track_type(tracks), [record.sessions[split] for split in schema.SPLITS]
+    track, counts = track_type(tracks), list(record.sessions.values())
     n = sum(counts)
     sessions, rows, ids = [open_array(find(f"{record.name}/{file}")) for file in PART_FILES]
     paths = [folder / file for file in PART_FILES]

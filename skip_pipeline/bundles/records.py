@@ -91,9 +91,6 @@ def level_codes(rows: np.ndarray, category: str) -> np.ndarray:
     return codes
 
 
-# --- Decoding -------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class Steps:
     """m sessions as ``schema.STEPS`` steps each, padded in front."""

@@ -36,34 +36,29 @@ from skip_pipeline.raw.diagnosis import (
 )
 from skip_pipeline.raw.text_columns import dictionary_of
 
+# Line breaks and other control characters: in text almost always the rows that an unclosed quote spans.
 _CONTROL: Final = r"[\x00-\x1f\x7f]"
-"""Line breaks and other control characters: in text almost always the rows that an unclosed quote spans."""
-
 _HEADER_BYTES: Final = 1 << 16  # far longer than a published header line
 
 
 def read_csv(
     path: Path, contract: pa.Schema, ranges: Ranges, *, ids: Collection[str] = (), remedy: str = ROWS
 ) -> pa.Table:
-    """Parse a CSV (RFC 4180, UTF-8, header line, gzip if the name ends in ``.gz``) to a contract.
+    """Parse a CSV (RFC 4180, UTF-8, header line, gzip if its name ends in ``.gz``) to a contract, no nulls.
 
-    The file's columns may stand in any order. The table has the contract's names, order and dtypes, and no
-    nulls; empty text stays the empty string. A dictionary column is one array, its values in order of first
-    appearance.
+    The file's columns may stand in any order; empty text stays the empty string. A dictionary column is one
+    array, its values in order of first appearance.
 
     Args:
-        path: the file.
-        contract: names and dtypes.
         ranges: bounds of integer columns.
         ids: text columns in which an empty value is refused.
         remedy: what messages advise about rows with wrong values, ``ROWS`` or ``WHOLE_SESSIONS``.
 
     Raises:
         MissingInputError: the file is not there.
-        BadInputError: empty or header-only file, truncated or corrupt gzip, gzip or plain text under the
-            other's name, columns missing, extra or twice, ragged rows, bytes that are not UTF-8, a value
-            that is missing, not of its column's type or outside its range, an empty id, or a line break
-            inside a text value. Names file, column and first rows.
+        BadInputError: a file without rows, damaged gzip, gzip or plain text under the other's name, other
+            columns, ragged rows, bytes that are not UTF-8, a value that is missing, not of its column's type
+            or outside its range, an empty id, or a line break in text. Names file, column and first rows.
     """
     header = _header(path)
     if fault := header_fault(header, contract.names):
@@ -102,16 +97,12 @@ def _header(path: Path) -> list[str]:
         )
     try:
         return next(csv.reader([lines[0].decode()], strict=True))
-    except csv.Error as refusal:
-        raise BadInputError(
-            f"{path}: the header line has a quote that is not closed, or text after a closed one; "
-            "expected the published column names in one line. Correct the quotes"
-        ) from refusal
-    except UnicodeDecodeError as refusal:
-        raise BadInputError(
-            f"{path}: the header line is not UTF-8 text; expected the published column names. "
-            "Save the file as UTF-8"
-        ) from refusal
+    except csv.Error:
+        fault = "has a quote that is not closed, or text after a closed one"
+        remedy = "expected the published column names in one line. Correct the quotes"
+    except UnicodeDecodeError:
+        fault, remedy = "is not UTF-8 text", "expected the published column names. Save the file as UTF-8"
+    raise BadInputError(f"{path}: the header line {fault}; {remedy}")
 
 
 def _open(path: Path) -> pa.NativeFile:
@@ -197,9 +188,6 @@ def _text_fault(column: pa.ChunkedArray, remedy: str, *, is_id: bool) -> str | N
 
 def _value_type(dtype: pa.DataType) -> pa.DataType:
     return dtype.value_type if pa.types.is_dictionary(dtype) else dtype
-
-
-# --- Values that do not parse ------------------------------------------------------------------------------
 
 
 def _diagnose(

@@ -173,18 +173,14 @@ def judge_bundles(
         shape_fault: why they could not be opened, or the empty string.
     """
     if shape_fault:
-        unknown = {"not judged": f"{named.SHAPES} must pass first"}
-        return Finding(named.SHAPES, False, {"fault": shape_fault}), Finding(
-            named.SESSIONS_ONCE, False, unknown
-        )
+        unknown = Finding(named.SESSIONS_ONCE, False, {"not judged": f"{named.SHAPES} must pass first"})
+        return Finding(named.SHAPES, False, {"fault": shape_fault}), unknown
     sessions = {split: len(arrays[schema.LABEL]) for split, arrays in bundles.items()}
     hashes = np.concatenate([_hashes(arrays[schema.SESSION_ID]) for arrays in bundles.values()])
     distinct = len(np.unique(hashes))
     facts = {**sessions, "distinct": distinct, "expected": expected_sessions}
-    return (
-        Finding(named.SHAPES, True, sessions),
-        Finding(named.SESSIONS_ONCE, distinct == len(hashes) == expected_sessions, facts),
-    )
+    once = Finding(named.SESSIONS_ONCE, distinct == len(hashes) == expected_sessions, facts)
+    return Finding(named.SHAPES, True, sessions), once
 
 
 def _hashes(ids: Any) -> np.ndarray:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from skip_pipeline import schema
 from skip_pipeline.bundles.parts import TRACKS, PartRecord, write_parts
@@ -68,7 +68,7 @@ def session_logs(layout: DataLayout, *, apply: Apply = in_turn, started: float |
     delivered = _identified(paths, folder, apply)
     source = raw_folder.data_source(layout.raw)
     with publish(folder, stage="session_logs", data_source=source, started=started) as staging:
-        make = partial(ingest.judge_log, among=paths, today=_today())
+        make = partial(ingest.judge_log, among=paths, today=dt.datetime.now(tz=dt.UTC).date())
         decided = _decided(ingest.__name__, paths, delivered)
         summary = _combined(staging, make, paths, decided, apply)
         staging.rows = summary.rows
@@ -95,7 +95,8 @@ def track_features(
     source = raw_folder.data_source(layout.raw)
     with publish(folder, stage="track_features", data_source=source, started=started) as staging:
         inputs = digest_of(code_version(ingest.__name__), fingerprint(delivered))
-        made = _make_one(staging, TRACK_TABLE, inputs, partial(ingest.judge_tracks, paths))
+        job = ShardJob(TRACK_TABLE, inputs, partial(ingest.judge_tracks, paths))
+        made = staging.make_shards([job])[TRACK_TABLE]
         staging.rows = made["rows"]
         staging.details[_DELIVERED] = [asdict(file) for file in delivered]
     findings = tuple(Finding(**finding) for finding in made["findings"])
@@ -115,10 +116,6 @@ def _earlier(folder: Path) -> Manifest | None:
         return read_manifest(folder, made_by="an earlier run")
     except (MissingInputError, ContractError):
         return None
-
-
-def _today() -> dt.date:
-    return dt.datetime.now(tz=dt.UTC).date()
 
 
 # --- Tables -------------------------------------------------------------------------------------------
@@ -148,11 +145,12 @@ def merged_table(layout: DataLayout, *, apply: Apply = in_turn, started: float |
     with publish(layout.merged, stage="merged_table", data_source=source, started=started) as staging:
         current = digest_of(code_version(ingest.__name__), fingerprint(track_files))
         make_tracks = partial(ingest.track_table, track_paths, data_source=source)
-        tracks = _make_one(staging, TRACK_TABLE, current, make_tracks)
+        tracks = staging.make_shards([ShardJob(TRACK_TABLE, current, make_tracks)])[TRACK_TABLE]
         table = staging.find(TRACK_TABLE)
         decided = _decided(merge.__name__, paths, logs)
         tables = _track_tables(decided, layout.merged, current, table)
-        make = partial(merge.merge_shard, among=paths, tracks=table, today=_today(), data_source=source)
+        today = dt.datetime.now(tz=dt.UTC).date()
+        make = partial(merge.merge_shard, among=paths, tracks=table, today=today, data_source=source)
         inputs = {shard: digest_of(decided[shard], tables[shard]) for shard in decided}
         staging.rows = _combined(staging, make, paths, inputs, apply).rows
         staging.details[_TRACK_TABLES] = tables
@@ -168,8 +166,7 @@ def _track_tables(decided: Mapping[str, str], folder: Path, current: str, table:
     Args:
         decided: by shard, digest of everything else that decides it.
         folder: of the merged table.
-        current: inputs of the current track table.
-        table: that table.
+        current: inputs of the current track ``table``.
     """
     earlier = _earlier(folder)
     if earlier is None:
@@ -217,11 +214,6 @@ def _combined(
     )
 
 
-def _make_one(staging: Staging, name: str, inputs: str, make: Callable[..., Made]) -> Mapping[str, Any]:
-    """Make what all shards share, which is a shard of its own."""
-    return staging.make_shards([ShardJob(name, inputs, make)])[name]
-
-
 def encoded_table(layout: DataLayout, *, apply: Apply = in_turn, started: float | None = None) -> Staging:
     """The merged table in numbers, and its sessions with their splits; details: ``values_of_unknown_level``.
 
@@ -259,11 +251,9 @@ def _table_jobs(make: Callable[..., Made], decided: str, *tables: Manifest) -> l
     """A job for each shard of the first table, made from, and decided by, its files in each of the tables."""
     jobs = []
     for shard in shard_names(tables[0]):
-        own = [
-            # A table without the shard refuses its name.
-            table.only(*(table.shards[shard].files if shard in table.shards else (shard,)))
-            for table in tables
-        ]
+        # A table without the shard refuses its name.
+        names = [table.shards[shard].files if shard in table.shards else (shard,) for table in tables]
+        own = [table.only(*files) for table, files in zip(tables, names, strict=True)]
         digests = (file.sha256 for table in own for file in table.files)
         jobs.append(ShardJob(shard, digest_of(decided, *digests), partial(make, shard, *own)))
     return jobs
@@ -292,7 +282,7 @@ def tensor_bundles(layout: DataLayout, *, apply: Apply = in_turn, started: float
         digests = merged.record(TRACK_TABLE).sha256, scaled.record(SCALER_FILE).sha256
         inputs = digest_of(code_version(track_matrix.__name__), *digests)
         make_matrix = partial(track_matrix.make_matrix, tracks=table, scaler=scaler)
-        _make_one(staging, "_tracks", inputs, make_matrix)
+        staging.make_shards([ShardJob("_tracks", inputs, make_matrix)])
         make = partial(bundle.make_part, matrix=staging.find(TRACKS))
         decided = digest_of(code_version(bundle.__name__), track_table.codes_digest(table))
         made = staging.make_shards(_table_jobs(make, decided, scaled, encoded), apply).values()

@@ -84,13 +84,12 @@ def track_findings(tracks: pa.Table) -> tuple[Finding, ...]:
 
 
 def _oddities(counts: Mapping[str, Mapping[str, int]]) -> dict[str, str]:
-    return {column: _counted(values) for column, values in counts.items() if values}
-
-
-def _counted(values: Mapping[str, int]) -> str:
-    shown = [
-        f"{shown_value(value)} in {n} row{'' if n == 1 else 's'}"
-        for value, n in list(values.items())[:EXAMPLES_SHOWN]
-    ]
-    more = len(values) - len(shown)
-    return ", ".join(shown) + (f" and {more} more value{'' if more == 1 else 's'}" if more else "")
+    """The first odd values of each column with their rows, in words."""
+    words = {}
+    for column, values in counts.items():
+        rows = [f"{shown_value(value)} in {n} row{'' if n == 1 else 's'}" for value, n in values.items()]
+        more = len(rows) - EXAMPLES_SHOWN
+        others = f" and {more} more value{'' if more == 1 else 's'}" if more > 0 else ""
+        if rows:
+            words[column] = ", ".join(rows[:EXAMPLES_SHOWN]) + others
+    return words

@@ -7,6 +7,8 @@ import pytest
 
 from skip_pipeline_tests.projects import lasting_project
 
+pytestmark = pytest.mark.slow
+
 SELECTION = "session_logs,track_features,merged_table"
 
 

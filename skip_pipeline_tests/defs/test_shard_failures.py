@@ -15,6 +15,8 @@ from skip_pipeline.stages import merge
 from skip_pipeline.storage import read_manifest
 from skip_pipeline.world.synthesize import synthesize
 
+pytestmark = pytest.mark.slow
+
 FOREVER = 60.0  # s; a test that waits it out fails
 
 

@@ -7,6 +7,8 @@ from skip_pipeline.code_version import ASSETS, asset_version
 from skip_pipeline.definitions import defs
 from skip_pipeline.world.synthesize import synthesize
 
+pytestmark = pytest.mark.slow
+
 TABLES = ("merged_table", "encoded_table", "scaled_table", "tensor_bundles")
 
 
