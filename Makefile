@@ -43,7 +43,7 @@ test: $(VENV)/.installed-test
 	$(PYTEST) --cov --cov-report=term:skip-covered
 
 # Which changes to promotion, metrics and storage no test notices; docs/mutation.md has the last scores.
-mutation: $(VENV)/.installed-test
+mutation: $(VENV)/.installed-mutation
 	$(BIN)/mutmut run
 	$(BIN)/mutmut results
 
@@ -61,6 +61,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 $(VENV)/.installed-test: $(VENV)/.installed
 	$(PIP) -e '.[test]'
+	@touch $@
+
+$(VENV)/.installed-mutation: $(VENV)/.installed-test
+	$(PIP) -e '.[mutation]'
 	@touch $@
 
 $(VENV)/.installed-bench: $(VENV)/.installed

@@ -172,7 +172,8 @@ def register(data: Path, folder: Path) -> Made:
     """Register a second version of the served model, and an empty model; point the aliases to version 1."""
     import mlflow
 
-    from skip_pipeline.defs.served_model import CHAMPION, log_served_model
+    from skip_pipeline.defs.served_model import log_served_model
+    from skip_pipeline.nightly.promotion_record import CHAMPION
     from skip_pipeline.settings import MODEL_NAME
 
     world = ServedWorld(folder)

@@ -1,20 +1,15 @@
 """Version of the code that makes a result, for shards, for Dagster's assets and for the nightly gate.
 
-The version of a module is a digest of:
-
-- the sources of all modules of this package that it imports, directly or through others, in functions too,
-  and of the templates that these name. A name that a package's ``__init__`` re-exports counts as imported
-  from the module that defines it;
-- the values of the names that these modules import from ``settings``, a class by its name alone. Every room
-  imports ``settings``: its source would tie a table to the length of a list in the report;
-- the versions of the libraries among their imports that decide results.
+The version of a module is a digest of all sources and templates that it imports, directly or through others,
+of the values of the settings among them (every room imports ``settings``: its source does not count), and of
+the versions of the libraries. A name that a package's ``__init__`` re-exports counts as imported from the
+module that defines it.
 
 A regular expression finds the imports: parsing the package takes half a second, this a few milliseconds.
 """
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Mapping
 from functools import cache
@@ -23,20 +18,14 @@ from pathlib import Path
 from typing import Final
 
 from skip_pipeline import settings
+from skip_pipeline.storage import digest_of
 
-LIBRARIES: Final[Mapping[str, str]] = {
-    "numpy": "numpy",
-    "pyarrow": "pyarrow",
-    "pandas": "pandas",  # hashes session ids, which decides their splits
-    "scipy": "scipy",
-    "sklearn": "scikit-learn",
-    "tensorflow": "tensorflow",
-    "keras": "keras",
-    "tf2onnx": "tf2onnx",
-    "onnxruntime": "onnxruntime",
-}
-"""Libraries whose version may change a result, by import name, and the distributions that hold them."""
+# Libraries whose version may change a result (pandas hashes session ids, which decides their splits).
+# By import name, the names of their distributions.
+_OWN_NAME: Final = ("numpy", "pyarrow", "pandas", "scipy", "tensorflow", "keras", "tf2onnx", "onnxruntime")
+_LIBRARIES: Final = {name: name for name in _OWN_NAME} | {"sklearn": "scikit-learn"}
 
+# Modules below ``skip_pipeline`` that make each asset's result; a package stands for all its modules.
 ASSETS: Final[Mapping[str, tuple[str, ...]]] = {
     "session_logs": ("stages.ingest",),
     "track_features": ("stages.ingest",),
@@ -45,22 +34,21 @@ ASSETS: Final[Mapping[str, tuple[str, ...]]] = {
     "scaled_table": ("stages.scale",),
     "tensor_bundles": ("stages.bundle", "stages.track_matrix"),
     "baseline_models": ("baselines",),
-    "trained_model": ("training", "nightly.reference", "serving.pack"),
+    "trained_model": ("training", "nightly.reference", "serving.model_folder"),
     "evaluation_report": ("report",),
-    "data_drift": ("nightly.monitoring",),
-    "champion_model": ("nightly.promotion", "report.promotion_page"),
-    "skip_predictions": ("serving.batch",),
+    "data_drift": ("nightly.champion",),
+    "champion_model": ("nightly.champion", "report.promotion_page", "report.slices"),
+    "skip_predictions": ("nightly.champion", "serving.batch"),
 }
-"""Modules below ``skip_pipeline`` that make each asset's result; a package stands for all its modules."""
 
 _FOLDER: Final = Path(__file__).parent
 _PACKAGE: Final = _FOLDER.name
 _SETTINGS: Final = settings.__name__
+_library_version: Final = cache(version)
 _IMPORT: Final = re.compile(
     r"^[ \t]*(?:from ([\w.]+) import (\((?:[^)#]|#.*)*\)|[^\n#]+)|import ([^\n#]+))", re.MULTILINE
 )
 _NAME: Final = re.compile(r"([\w.]+)(?:\s+as\s+\w+)?")
-_COMMENT: Final = re.compile(r"#.*")
 _TEMPLATE: Final = re.compile(r"[\"']([\w.]+\.j2)[\"']")
 
 
@@ -70,36 +58,24 @@ def asset_version(asset: str) -> str:
 
 
 def code_version(*modules: str) -> str:
-    """Version of some modules and all that they import, as a SHA-256 in hex.
-
-    Args:
-        modules: full names; a package stands for all its modules.
-
-    Raises:
-        KeyError: there is no such module.
-    """
-    digest = hashlib.sha256()
-    for name, content in sorted(dependencies(*modules).items()):
-        digest.update(f"{name}\0{content}\0".encode())
-    return digest.hexdigest()
+    """Version of modules, by their full names, and all that they import, as a SHA-256 in hex."""
+    return digest_of(*(part for item in sorted(dependencies(*modules).items()) for part in item))
 
 
 def dependencies(*modules: str) -> dict[str, str]:
     """Sources, values of settings and versions of libraries that decide a version, by name."""
     sources, imports = _sources(), _imports_by_module()
     found: dict[str, str] = {}
-    to_do = [name for module in modules for name in _members(module, sources)]
+    to_do = [*modules, *(name for name in sources if name.startswith(tuple(f"{m}." for m in modules)))]
     while to_do:
         name = to_do.pop()
-        if name in found:
-            continue
-        if name in sources:
+        if name in _LIBRARIES:
+            found[name] = _library_version(_LIBRARIES[name])
+        elif name.startswith(f"{_SETTINGS}."):
+            found[name] = repr(getattr(settings, name.removeprefix(f"{_SETTINGS}.")))
+        elif name not in found:
             found[name] = sources[name]
             to_do += imports[name]
-        elif name in LIBRARIES:
-            found[name] = _library_version(LIBRARIES[name])
-        else:
-            found[name] = repr(getattr(settings, name.removeprefix(f"{_SETTINGS}.")))
     return found
 
 
@@ -116,43 +92,29 @@ def _sources() -> dict[str, str]:
 @cache
 def _imports_by_module() -> dict[str, set[str]]:
     """By source, the names of the sources, settings and libraries that it imports itself."""
-    sources = _sources()
-    named = {name: _names_in(source) for name, source in sources.items()}
+    named = {name: _names_in(source) for name, source in _sources().items()}
     return {
-        name: {each for imported in names for each in _resolved(imported, sources, named)}
-        for name, names in named.items()
+        name: {source for each in names for source in _resolved(each, named)} for name, names in named.items()
     }
 
 
 def _names_in(source: str) -> list[str]:
     """Full names of the modules, and of the names in modules, that a source imports; and its templates."""
-    found = _TEMPLATE.findall(source) if ".j2" in source else []
+    found = _TEMPLATE.findall(source)
     for origin, names, modules in _IMPORT.findall(source):
-        listed = _NAME.findall(_COMMENT.sub("", names or modules))
+        listed = _NAME.findall(re.sub("#.*", "", names or modules))
         found += [f"{origin}.{name}" if origin else name for name in listed]
     return found
 
 
-def _resolved(imported: str, sources: Mapping[str, str], named: Mapping[str, list[str]]) -> list[str]:
+def _resolved(imported: str, named: Mapping[str, list[str]]) -> list[str]:
     """The source, setting or library behind an imported name; none for a library that decides no result."""
-    if imported in sources:
+    if imported in named:
         return [imported]
-    top = imported.partition(".")[0]
-    if top != _PACKAGE:
-        return [top] if top in LIBRARIES else []
     origin, _, name = imported.rpartition(".")
     if origin == _SETTINGS:
         return [imported]
+    if not imported.startswith(f"{_PACKAGE}."):
+        return [top for top in imported.split(".")[:1] if top in _LIBRARIES]
     exported = next((each for each in named[origin] if each.endswith(f".{name}")), None)
-    return [origin] if exported is None else _resolved(exported, sources, named)
-
-
-def _members(module: str, sources: Mapping[str, str]) -> list[str]:
-    """The module, and all modules below it where it is a package."""
-    sources[module]
-    return [module, *(name for name in sources if name.startswith(f"{module}."))]
-
-
-@cache
-def _library_version(distribution: str) -> str:
-    return version(distribution)
+    return [origin] if exported is None else _resolved(exported, named)

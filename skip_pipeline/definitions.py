@@ -1,7 +1,7 @@
-"""Entry point of Dagster: what ``workspace.yaml`` and ``dg`` load.
+"""Entry point of Dagster: the module that ``workspace.yaml`` and ``dg`` load.
 
-Reads the environment (data directory, tracking server, time zone) and hands it to the resources; holds
-the policies that concern every asset. The definitions themselves are in ``defs``.
+It reads the environment (data directory, tracking server, time zone, training window) for the resources and
+the schedule of ``defs``, and sets the executor.
 """
 
 import os
@@ -25,7 +25,7 @@ from skip_pipeline.settings import DataLayout
 def data_layout() -> DataLayout:
     """The data directory: ``SKIP_PIPELINE_DATA_DIR``, else ``data`` below the working directory.
 
-    What ``SKIP_PIPELINE_STORAGE_URL`` names, a path or URL, holds its ``01_raw`` to ``05_bundles``.
+    If ``SKIP_PIPELINE_STORAGE_URL`` names a path or URL, ``01_raw`` to ``05_bundles`` are there.
 
     Raises:
         RefusedError: see ``locations.location``.
@@ -51,14 +51,14 @@ def time_zone() -> str:
     """``SKIP_PIPELINE_TIMEZONE``, else UTC.
 
     Raises:
-        RefusedError: there is no time zone of that name.
+        RefusedError: it names no time zone.
     """
     name = os.environ.get(settings.TIME_ZONE_VARIABLE) or settings.DEFAULT_TIME_ZONE
     try:
         return ZoneInfo(name).key
     except (ZoneInfoNotFoundError, ValueError):
         raise RefusedError(
-            f"${settings.TIME_ZONE_VARIABLE} is {name!r}, which is no time zone; expected a name like "
+            f"${settings.TIME_ZONE_VARIABLE} is {name!r}, which is not a time zone; expected a name like "
             "Europe/Stockholm. Correct or unset it"
         ) from None
 
@@ -67,7 +67,7 @@ def nightly_config() -> dict[str, Any]:
     """Run config of the night: the window of ``SKIP_PIPELINE_TRAIN_DAYS``, if it is set.
 
     Raises:
-        RefusedError: it is no whole number from 1.
+        RefusedError: it is not a whole number of at least 1.
     """
     days = os.environ.get(settings.TRAIN_DAYS_VARIABLE)
     if not days:
@@ -75,14 +75,14 @@ def nightly_config() -> dict[str, Any]:
     if not (days.isascii() and days.isdigit() and int(days) > 0):
         raise RefusedError(
             f"${settings.TRAIN_DAYS_VARIABLE} is {days!r}, expected a whole number of days, at least 1; "
-            "correct it, or unset it to learn from all days"
+            "correct it, or unset it to train on all days"
         )
     return {"ops": {"trained_model": {"config": {"train_days": int(days)}}}}
 
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    """Assets, checks, job, schedule, sensor and resources of the pipeline."""
+    """Assets, checks, job, schedule, sensors and resources of the pipeline."""
     layout = data_layout()
     return dg.Definitions(
         assets=ALL_ASSETS,
@@ -95,6 +95,6 @@ def defs() -> dg.Definitions:
             "tracker": mlflow_tracker(layout),
             "engine": ShardEngine(),
         },
-        # The chain is nearly linear: one process per step would import everything anew eight times.
+        # Few steps could run side by side, and one process per step would import every library twelve times.
         executor=dg.in_process_executor,
     )

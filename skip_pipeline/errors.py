@@ -2,6 +2,7 @@
 
     SkipPipelineError
     ├── MissingInputError   a file, folder or earlier stage that a step needs is not there
+    │   └── UnreachableError    a model registry does not answer
     ├── BadInputError       a raw file breaks its contract: columns, types, values, order
     │   └── BrokenSessionError  a session's rows are not positions 1 to its length
     ├── ContractError       a table or bundle made here does not have the shape the next stage expects
@@ -23,6 +24,10 @@ class SkipPipelineError(Exception):
 
 class MissingInputError(SkipPipelineError):
     """Raised when a step finds nothing to read where its input should be."""
+
+
+class UnreachableError(MissingInputError):
+    """Raised when a model registry does not answer, as against answering with a refusal."""
 
 
 class BadInputError(SkipPipelineError):

@@ -1,10 +1,8 @@
 """Columns, levels, dtypes and shapes of every table and of a network's inputs.
 
-Stages do not import one another; these tables are what they have in common. Nothing here reads a file or
-computes on data. Source of columns and shapes: the public Spotify sequential skip prediction data
-(Brost, Mehrotra and Jehan, 2019) and the four-branch network published for its mini set.
-
-Raw log (21) and track features (30) -> merged (50) -> encoded (69) -> scaled (69) -> four branches.
+Raw log (21 columns) and track features (30) -> merged (50) -> encoded (69) -> scaled (69) -> four branches.
+Source of columns and shapes: the public Spotify sequential skip prediction data (Brost, Mehrotra and Jehan,
+2019) and the four-branch network published for its mini set.
 """
 
 from __future__ import annotations
@@ -13,7 +11,7 @@ from typing import Final
 
 import pyarrow as pa
 
-# --- Raw session log: 21 columns, in the order of the published header -------------------------
+# --- Delivered files -----------------------------------------------------------------------------
 
 SESSION_LOG: Final = pa.schema(
     [
@@ -42,8 +40,7 @@ SESSION_LOG: Final = pa.schema(
     ]
 )
 
-# --- Raw track features: 30 columns. The published values are float32 printed as decimals ------
-
+# The published values are float32 printed as decimals.
 TRACK_FEATURES: Final = pa.schema(
     [
         ("track_id", pa.string()),
@@ -78,11 +75,7 @@ LENGTH: Final = "session_length"
 LOG_TRACK_ID: Final = "track_id_clean"
 TRACK_ID: Final = "track_id"
 DATE: Final = "date"
-
-LABEL: Final = "not_skipped"
-"""1 = the session's last track was played to its end, 0 = it was skipped."""
-
-# --- Sessions -----------------------------------------------------------------------------------
+LABEL: Final = "not_skipped"  # 1: the session's last track was played to its end, 0: it was skipped
 
 MIN_SESSION_LENGTH: Final = 10
 MAX_SESSION_LENGTH: Final = 20
@@ -94,9 +87,7 @@ RAW_RANGES: Final[dict[str, tuple[int, int]]] = {
     POSITION: (1, MAX_SESSION_LENGTH),
     LENGTH: (MIN_SESSION_LENGTH, MAX_SESSION_LENGTH),
     "context_switch": (0, 1),
-    "no_pause_before_play": (0, 1),
-    "short_pause_before_play": (0, 1),
-    "long_pause_before_play": (0, 1),
+    **{f"{pause}_pause_before_play": (0, 1) for pause in ("no", "short", "long")},
     "hist_user_behavior_n_seekfwd": (0, 2**31 - 1),
     "hist_user_behavior_n_seekback": (0, 2**31 - 1),
     "hour_of_day": (0, 23),
@@ -105,8 +96,8 @@ RAW_RANGES: Final[dict[str, tuple[int, int]]] = {
 FIRST_PLAUSIBLE_DATE: Final = "2008-10-07"
 """The service's public launch. Earlier dates, dates after tomorrow and non-dates are counted as junk."""
 
-# --- Vocabulary: the levels of the mini set, sorted as scikit-learn's encoders sort them ---------
-
+# The levels of the mini set, sorted as by scikit-learn's encoders. A level outside its tuple is counted and
+# reported; its indicators are all zero, and it adds no column.
 LEVELS: Final[dict[str, tuple[str, ...]]] = {
     "context_type": (
         "catalog",
@@ -138,7 +129,6 @@ LEVELS: Final[dict[str, tuple[str, ...]]] = {
     ),
     "mode": ("major", "minor"),
 }
-"""A level outside its tuple is counted and reported; its indicators are all zero, and it adds no column."""
 
 
 def indicator(column: str, level: str) -> str:
@@ -155,31 +145,26 @@ def indicators(column: str) -> tuple[str, ...]:
     return tuple(indicator(column, level) for level in LEVELS[column])
 
 
-# --- Merged: 50 columns --------------------------------------------------------------------------
+# --- Tables ----------------------------------------------------------------------------------------
 
 TRACK_ATTRIBUTES: Final[tuple[str, ...]] = tuple(n for n in TRACK_FEATURES.names if n != TRACK_ID)
 """The 29 columns a track brings to a log row: 28 numbers and ``mode``."""
 
 NUMERIC_TRACK_FEATURES: Final[tuple[str, ...]] = tuple(n for n in TRACK_ATTRIBUTES if n != "mode")
-"""The 28 numeric features of a track."""
 
 MERGED: Final = pa.schema([*SESSION_LOG, *(TRACK_FEATURES.field(name) for name in TRACK_ATTRIBUTES)])
-
-# --- Encoded and scaled: 69 columns ----------------------------------------------------------------
 
 
 def _encoded_field(field: pa.Field) -> pa.Field:
     if field.name in (SESSION_ID, LOG_TRACK_ID):
-        return pa.field(field.name, pa.int32())
-    if pa.types.is_boolean(field.type):
-        return pa.field(field.name, pa.int8())
-    return field
+        return field.with_type(pa.int32())
+    return field.with_type(pa.int8()) if pa.types.is_boolean(field.type) else field
 
 
 ENCODED: Final = pa.schema(
     [
-        *(_encoded_field(field) for field in MERGED if field.name != DATE and field.name not in LEVELS),
-        *(pa.field(name, pa.int8()) for column in LEVELS for name in indicators(column)),
+        *(_encoded_field(field) for field in MERGED if field.name not in (DATE, *LEVELS)),
+        *((name, pa.int8()) for column in LEVELS for name in indicators(column)),
     ]
 )
 
@@ -187,52 +172,36 @@ SCALED_FEATURES: Final[tuple[str, ...]] = (LOG_TRACK_ID, *NUMERIC_TRACK_FEATURES
 """The columns that the scaler maps to [0, 1]; the two indicators of the mode are 0 or 1 already."""
 
 SCALED: Final = pa.schema(
-    [pa.field(field.name, pa.float32()) if field.name in SCALED_FEATURES else field for field in ENCODED]
+    field.with_type(pa.float32()) if field.name in SCALED_FEATURES else field for field in ENCODED
 )
 
-SESSIONS: Final = pa.schema(
-    [
-        (SESSION_ID, pa.string()),
-        ("code", pa.int32()),
-        ("split", pa.dictionary(pa.int8(), pa.string())),
-    ]
-)
+_SPLIT: Final = pa.dictionary(pa.int8(), pa.string())
+SPLITS: Final[tuple[str, ...]] = ("train", "validation", "test")
+
+SESSIONS: Final = pa.schema([(SESSION_ID, pa.string()), ("code", pa.int32()), ("split", _SPLIT)])
 """One row per session of a shard: the text id, its ordinal code within the shard, and its split."""
 
-# --- Branches: the four inputs of every network ------------------------------------------------------
+# --- Branches: the four inputs of every network --------------------------------------------------------
 
+_NOT_IN_BRANCH: Final = (SESSION_ID, LOG_TRACK_ID, "hour_of_day", DATE, "premium")
 SESSION_LOG_BRANCH: Final[tuple[str, ...]] = (
-    POSITION,
-    LENGTH,
-    "skip_1",
-    "skip_2",
-    "skip_3",
-    LABEL,
-    "context_switch",
-    "no_pause_before_play",
-    "short_pause_before_play",
-    "long_pause_before_play",
-    "hist_user_behavior_n_seekfwd",
-    "hist_user_behavior_n_seekback",
-    "hist_user_behavior_is_shuffle",
-    *indicators("context_type"),
-    *indicators("hist_user_behavior_reason_start"),
-    *indicators("hist_user_behavior_reason_end"),
+    *(name for name in SESSION_LOG.names if name not in (*_NOT_IN_BRANCH, *LEVELS)),
+    *(name for column in LEVELS if column in SESSION_LOG.names for name in indicators(column)),
 )
-TRACK_BRANCH: Final[tuple[str, ...]] = (LOG_TRACK_ID, *NUMERIC_TRACK_FEATURES, *indicators("mode"))
+TRACK_BRANCH: Final[tuple[str, ...]] = (*SCALED_FEATURES, *indicators("mode"))
 
 SKIP_PADDING: Final = 9.0
 """Front padding of the skip sequence; 0 means "skipped" there, so it cannot mean "no track"."""
 
+# Shape of one session in each branch, without the leading batch dimension; all float32.
 BRANCH_SHAPES: Final[dict[str, tuple[int, ...]]] = {
     "session_log": (STEPS, len(SESSION_LOG_BRANCH)),
     "previous_tracks": (STEPS, len(TRACK_BRANCH)),
     "skip_sequence": (STEPS, 1),
     "last_track": (len(TRACK_BRANCH),),
 }
-"""Shape of one session in each branch, without the leading batch dimension; all float32."""
 
-SPLITS: Final[tuple[str, ...]] = ("train", "validation", "test")
+# --- Predictions -----------------------------------------------------------------------------------
 
 PREDICTIONS: Final = pa.schema(
     [(SESSION_ID, pa.string()), (LABEL, pa.int8()), ("p_not_skipped", pa.float64())]
@@ -248,21 +217,12 @@ BASELINES: Final[tuple[str, ...]] = (
 """Predictors without a network, from the simplest to the strongest."""
 
 BASELINE_PREDICTIONS: Final = pa.schema(
-    [
-        (SESSION_ID, pa.string()),
-        ("split", pa.dictionary(pa.int8(), pa.string())),
-        *((name, pa.float64()) for name in BASELINES),
-    ]
+    [(SESSION_ID, pa.string()), ("split", _SPLIT), *((name, pa.float64()) for name in BASELINES)]
 )
 """One row per validation and test session, in the bundles' order, validation first: the probability that each
 baseline gives to the last track being played to its end."""
 
-ORACLE: Final = pa.schema(
-    [
-        (SESSION_ID, pa.string()),
-        ("p_not_skipped_given_state", pa.float32()),
-        ("p_not_skipped_given_past", pa.float32()),
-    ]
-)
+_ORACLES: Final = ("p_not_skipped_given_state", "p_not_skipped_given_past")
+ORACLE: Final = pa.schema([(SESSION_ID, pa.string()), *((name, pa.float32()) for name in _ORACLES)])
 """True probabilities that the last track is played to its end, one row per session of synthetic data: given
 the listener's hidden state, and given the earlier rows of the log (see ``world.oracle``)."""

@@ -1,4 +1,4 @@
-"""No test sees the settings of the machine it runs on, nor leaves its own behind."""
+"""Settings of every test: no variable of the machine it runs on, and one thread per process of several."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -9,27 +9,10 @@ import pytest
 
 from benchmarks.s3_server import s3_server
 from skip_pipeline import settings
-from skip_pipeline.defs.launch import HOME_VARIABLE
 from skip_pipeline.locations import file_system, location
+from skip_pipeline_tests.environment import forget_settings
 
-VARIABLES = (
-    HOME_VARIABLE,
-    settings.DATA_DIR_VARIABLE,
-    settings.STORAGE_VARIABLE,
-    settings.TRACKING_URI_VARIABLE,  # MLflow itself sets it, when told of a tracking store
-    settings.MLFLOW_URL_VARIABLE,
-    settings.DAGSTER_URL_VARIABLE,
-    settings.TIME_ZONE_VARIABLE,
-    settings.TRAIN_DAYS_VARIABLE,
-    *settings.TRACKING_ENVIRONMENT,
-)
-
-
-def forget_settings(environment: pytest.MonkeyPatch) -> None:
-    """Unset every variable that means something to the pipeline, and have it so again afterwards."""
-    for variable in VARIABLES:
-        environment.setenv(variable, "")  # so that undoing removes what the code under test has set
-        environment.delenv(variable)
+pytest_plugins = ["skip_pipeline_tests.projects"]
 
 
 @pytest.fixture(autouse=True)
@@ -59,7 +42,7 @@ def s3_bucket(s3_environment: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Tests side by side already keep every core busy; pools of threads in each would only take turns."""
+    """Limit thread pools: test processes side by side already keep every core busy."""
     if config.getoption("numprocesses", None):
         single = settings.SINGLE_THREADED | {"TF_NUM_INTRAOP_THREADS": "1"}
         os.environ.update(single | dict(os.environ))

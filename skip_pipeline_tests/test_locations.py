@@ -7,7 +7,7 @@ import pytest
 from skip_pipeline.errors import RefusedError
 from skip_pipeline.locations import files_below, is_local, is_url, key_of, location
 from skip_pipeline_tests.builders import assert_says, refusal
-from skip_pipeline_tests.test_boundaries import loaded_after
+from skip_pipeline_tests.test_boundaries import python
 
 
 @pytest.mark.parametrize(
@@ -68,9 +68,14 @@ def test_a_missing_package_is_named_with_what_installs_it(monkeypatch):
 
 
 def test_the_library_is_loaded_for_a_url_alone():
-    lines = "from skip_pipeline.locations import location; location({!r})"
-    assert loaded_after(lines.format("data")).isdisjoint({"fsspec", "upath"})
-    assert {"fsspec", "upath"} <= loaded_after(lines.format("memory://a"))
+    before, after = python(
+        "import json, sys\n"
+        "from skip_pipeline.locations import location\n"
+        "loaded = [(location(text), sorted(sys.modules))[1] for text in ('data', 'memory://a')]\n"
+        "print(json.dumps(loaded))"
+    )
+    assert {"fsspec", "upath"}.isdisjoint(before)
+    assert {"fsspec", "upath"} <= set(after)
 
 
 @pytest.mark.parametrize("kind", ["this machine", "object store"])

@@ -30,21 +30,15 @@ _AT_ONCE: Final = 1024
 
 
 class Gathered:
-    """One array of a bundle: indexing gathers the sessions asked for, and those alone.
+    """One array of a bundle, (n, …): indexing gathers the sessions asked for, and those alone.
 
     The first axis takes an integer, a slice, or a one-dimensional array of integers or booleans; the others
     take integers and slices. ``np.asarray`` gathers everything.
-
-    Attributes:
-        shape: n sessions, then ``schema.BRANCH_SHAPES``.
-        dtype: float32, or text for the ids.
     """
 
     def __init__(self, bundle: Bundle, name: str, dtype: np.dtype) -> None:
-        self._bundle = bundle
-        self._name = name
+        self._bundle, self._name, self.dtype = bundle, name, dtype
         self.shape = (bundle.sessions, *schema.BRANCH_SHAPES.get(name, ()))
-        self.dtype = dtype
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -61,42 +55,31 @@ class Gathered:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         if copy is False:
             raise ValueError(f"{self._name} is not in memory: an array of it is a copy")
-        whole: np.ndarray = self[:]
-        return whole if dtype is None else whole.astype(dtype, copy=False)
+        return np.asarray(self[:], dtype)
 
     def tolist(self) -> list[Any]:
         """Everything, as numpy's ``tolist``."""
-        return list(np.asarray(self).tolist())
+        return list(self[:].tolist())
 
 
 class Bundle(Mapping[str, Any]):
-    """The arrays of one split, by name or as attributes; n sessions, in order of shard and session.
+    """The arrays of one split, by name or as attributes; n sessions, in order of shard and session."""
 
-    Attributes:
-        session_log: float32 (n, 19, 35), zeros in front; gathered when indexed, like all but the label.
-        previous_tracks: float32 (n, 19, 31), zeros in front.
-        skip_sequence: float32 (n, 19, 1), ``not_skipped`` of each step, 9 in front.
-        last_track: float32 (n, 31), the track to predict.
-        session_id: str (n,).
-        parts: what the shards hold of the split.
-    """
-
-    session_log: Gathered
-    previous_tracks: Gathered
-    skip_sequence: Gathered
-    last_track: Gathered
-    session_id: Gathered
+    session_log: Gathered  # float32 (n, 19, 35), zeros in front
+    previous_tracks: Gathered  # float32 (n, 19, 31), zeros in front
+    skip_sequence: Gathered  # float32 (n, 19, 1), ``not_skipped`` of each step, 9 in front
+    last_track: Gathered  # float32 (n, 31), the track to predict
+    session_id: Gathered  # str (n,)
 
     def __init__(self, tracks: np.ndarray, parts: Sequence[Part]) -> None:
-        """Join parts of one split.
+        """Join parts of one split, in the order of the sessions.
 
         Args:
             tracks: float32 (tracks, 31), the track matrix.
-            parts: in the order of the sessions.
         """
-        self._tracks = tracks
-        self.parts = tuple(parts)
+        self._tracks, self.parts = tracks, tuple(parts)
         self._bounds = np.cumsum([0, *(len(part.sessions) for part in parts)])
+        self.sessions = int(self._bounds[-1])
         for name in schema.BRANCH_SHAPES:
             setattr(self, name, Gathered(self, name, np.dtype(np.float32)))
         width = max((part.ids.dtype.itemsize for part in parts), default=1)
@@ -113,16 +96,10 @@ class Bundle(Mapping[str, Any]):
     def __len__(self) -> int:
         return len(ARRAYS)
 
-    @property
-    def sessions(self) -> int:
-        """Number of sessions, n."""
-        return int(self._bounds[-1])
-
     @cached_property
     def not_skipped(self) -> np.ndarray:
         """The label, float32 (n,), in memory: 1 played to the end, 0 skipped."""
-        labels: np.ndarray = self._records[schema.LABEL].astype(np.float32)
-        return labels
+        return np.asarray(self._records[schema.LABEL], np.float32)
 
     @cached_property
     def _all(self) -> np.ndarray:
@@ -137,10 +114,11 @@ class Bundle(Mapping[str, Any]):
     @cached_property
     def _first_rows(self) -> np.ndarray:
         """The first row of each session in its part, int64 (n,)."""
-        earlier = self._records["length"].astype(np.int64) - 1
-        ends = np.concatenate([[0], np.cumsum(earlier)])
-        first: np.ndarray = ends[:-1] - np.repeat(ends[self._bounds[:-1]], np.diff(self._bounds))
-        return first
+        starts = [np.empty(0, np.int64)]
+        for part in self.parts:
+            earlier = part.sessions["length"].astype(np.int64) - 1
+            starts.append(np.cumsum(earlier) - earlier)
+        return np.concatenate(starts)
 
     def of_shards(self, names: Container[str] | None) -> Bundle:
         """The sessions of the shards of these names, in the same order; of all of them for None."""
@@ -158,11 +136,7 @@ class Bundle(Mapping[str, Any]):
         return self._decoded(chosen, tuple(schema.BRANCH_SHAPES)) | {schema.LABEL: self.not_skipped[chosen]}
 
     def numbers(self, index: Any) -> np.ndarray:
-        """Numbers of the sessions that an index selects, int64 (m,).
-
-        Raises:
-            IndexError: the index is out of range, or selects no list of sessions.
-        """
+        """Numbers of the sessions that an index selects, int64 (m,)."""
         chosen = np.asarray(self._all[index])
         if chosen.ndim > 1 or isinstance(index, bool | np.bool_):
             raise IndexError(
@@ -173,12 +147,12 @@ class Bundle(Mapping[str, Any]):
 
     def gather(self, name: str, chosen: np.ndarray) -> np.ndarray:
         """One array of the sessions of these ``numbers``."""
-        if name == schema.SESSION_ID:
-            ids = np.zeros(len(chosen), f"S{self.session_id.dtype.itemsize // 4}")
-            for part, own, numbers in self._by_part(chosen):
-                ids[own] = part.ids[numbers]
-            return np.strings.decode(ids, "utf-8").astype(self.session_id.dtype, copy=False)
-        return self._decoded(chosen, (name,))[name]
+        if name != schema.SESSION_ID:
+            return self._decoded(chosen, (name,))[name]
+        ids = np.zeros(len(chosen), f"S{self.session_id.dtype.itemsize // 4}")
+        for part, own, numbers in self._by_part(chosen):
+            ids[own] = part.ids[numbers]
+        return np.strings.decode(ids, "utf-8").astype(self.session_id.dtype, copy=False)
 
     def _decoded(self, chosen: np.ndarray, names: tuple[str, ...]) -> dict[str, np.ndarray]:
         arrays = {n: np.empty((len(chosen), *schema.BRANCH_SHAPES[n]), np.float32) for n in names}
@@ -213,35 +187,30 @@ class Bundle(Mapping[str, Any]):
 
 
 def open_bundle(bundles_dir: Path | str | Manifest, split: str) -> Bundle:
-    """Open one split, memory-mapped and read-only.
-
-    A bundle in an object store is copied to this machine first, once for each publication (see
-    ``storage.on_this_machine``).
-
-    Args:
-        bundles_dir: the folder ``05_bundles`` of a data directory, its URL, or one generation's manifest.
-        split: ``train``, ``validation`` or ``test``.
-
-    Raises:
-        RefusedError: no such split.
-        MissingInputError: the bundle has not been made, or a file of it is gone.
-        ContractError: a file is not readable, of another format, or does not fit the others.
-    """
+    """Open one split of ``open_bundles``; a split that is not in ``schema.SPLITS`` is a RefusedError."""
     if split not in schema.SPLITS:
         raise RefusedError(f"there is no split {split!r}; choose one of {', '.join(schema.SPLITS)}")
     return open_bundles(bundles_dir)[split]
 
 
 def open_bundles(bundles_dir: Path | str | Manifest) -> dict[str, Bundle]:
-    """Open every split, by name; raises as ``open_bundle``."""
-    tracks, parts = _opened(bundles_dir)
+    """Open every split, by name, memory-mapped and read-only.
+
+    A bundle in an object store is copied to this machine first, once for each publication (see
+    ``storage.on_this_machine``).
+
+    Args:
+        bundles_dir: the folder ``05_bundles`` of a data directory, its URL, or one generation's manifest.
+
+    Raises:
+        MissingInputError: the bundle has not been made, or a file of it is gone.
+        ContractError: a file is not readable, of another format, or does not fit the others.
+    """
+    if not isinstance(bundles_dir, Manifest):
+        folder = location(bundles_dir) if isinstance(bundles_dir, str) else bundles_dir
+        if not is_local(folder) or is_published(folder):
+            return open_bundles(read_manifest(folder, made_by="tensor_bundles"))
+        tracks, parts = open_parts(folder, folder.joinpath)
+    else:
+        tracks, parts = open_parts(bundles_dir.folder, on_this_machine(bundles_dir).path)
     return {split: Bundle(tracks, parts[split]) for split in schema.SPLITS}
-
-
-def _opened(bundles_dir: Path | str | Manifest) -> tuple[np.ndarray, dict[str, list[Part]]]:
-    if isinstance(bundles_dir, Manifest):
-        return open_parts(bundles_dir.folder, on_this_machine(bundles_dir).path)
-    folder = location(bundles_dir) if isinstance(bundles_dir, str) else bundles_dir
-    if is_local(folder) and not is_published(folder):
-        return open_parts(folder, folder.joinpath)
-    return _opened(read_manifest(folder, made_by="tensor_bundles"))

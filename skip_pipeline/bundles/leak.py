@@ -1,7 +1,7 @@
 """Whether a bundle holds what no model may see: the log is changed there, and the inputs built again.
 
-The inputs are built here as whole float32 arrays (``wide_form``). That code shares nothing with the records
-of a bundle, so it is also the reference that bundles are compared with.
+``wide_form`` builds the inputs as whole float32 arrays. It shares no code with the records of a bundle, so it
+is also the reference that bundles are compared with.
 """
 
 from __future__ import annotations
@@ -20,14 +20,11 @@ _AT_ONCE: Final = 4096
 
 
 def wide_form(scaled: pa.Table, sessions: pa.Table) -> dict[str, dict[str, np.ndarray]]:
-    """Arrange one shard's rows as the inputs of its sessions, in memory, 5.4 kB a session.
+    """Arrange one shard's rows as the arrays of a ``Bundle`` per split, in memory, 5.4 kB a session.
 
     Args:
-        scaled: 69 columns (``schema.SCALED``), rows ordered by session code and position.
+        scaled: ``schema.SCALED``, rows ordered by session code and position.
         sessions: the shard's ``schema.SESSIONS``, one row per session code.
-
-    Returns:
-        Per split the arrays of a ``Bundle``.
     """
     codes = scaled[schema.SESSION_ID].to_numpy()
     positions = scaled[schema.POSITION].to_numpy().astype(np.int64)
@@ -35,16 +32,18 @@ def wide_form(scaled: pa.Table, sessions: pa.Table) -> dict[str, dict[str, np.nd
     lengths = np.bincount(codes, minlength=n)
     last = np.cumsum(lengths) - 1
     label = scaled[schema.LABEL].to_numpy().astype(np.float32)
-    log = _matrix(scaled, schema.SESSION_LOG_BRANCH)  # (rows, 35)
-    tracks = _matrix(scaled, schema.TRACK_BRANCH)  # (rows, 31)
+    log, tracks = (
+        np.column_stack([scaled[name].to_numpy().astype(np.float32) for name in columns])
+        for columns in (schema.SESSION_LOG_BRANCH, schema.TRACK_BRANCH)
+    )
 
     earlier = np.ones(len(codes), bool)
     earlier[last] = False
     session = codes[earlier]
     # Position length - 1, the track before the predicted one, goes to the last step.
     step = schema.STEPS - lengths[session] + positions[earlier]
-    padding = {name: schema.SKIP_PADDING if name == "skip_sequence" else 0 for name in schema.BRANCH_SHAPES}
-    whole = {name: np.full((n, *schema.BRANCH_SHAPES[name]), padding[name], np.float32) for name in padding}
+    whole = {name: np.zeros((n, *shape), np.float32) for name, shape in schema.BRANCH_SHAPES.items()}
+    whole["skip_sequence"][:] = schema.SKIP_PADDING
     whole["session_log"][session, step] = log[earlier]
     whole["previous_tracks"][session, step] = tracks[earlier]
     whole["skip_sequence"][session, step, 0] = label[earlier]
@@ -57,14 +56,6 @@ def wide_form(scaled: pa.Table, sessions: pa.Table) -> dict[str, dict[str, np.nd
     return {
         split: {name: values[splits == split] for name, values in whole.items()} for split in schema.SPLITS
     }
-
-
-def _matrix(table: pa.Table, columns: tuple[str, ...]) -> np.ndarray:
-    """Columns side by side as float32 (rows, len(columns))."""
-    matrix = np.empty((table.num_rows, len(columns)), np.float32)
-    for i, name in enumerate(columns):
-        matrix[:, i] = table[name].to_numpy()
-    return matrix
 
 
 @dataclass(frozen=True)
@@ -80,20 +71,18 @@ def find_leaks(
 ) -> LeakReport:
     """Change everything at each predicted position but its track, and compare with the published inputs.
 
-    The session code, the position and the length stay, since they are the row's address.
+    An input that differs contains a changed value, or was made from another table. The session code, the
+    position and the length stay, since they are the row's address.
 
     Args:
-        scaled: 69 columns (``schema.SCALED``) of one shard.
+        scaled: ``schema.SCALED`` of one shard.
         sessions: the shard's ``schema.SESSIONS``.
         published: the shard's arrays of the bundles, per split.
-
-    Returns:
-        The inputs that differ: they contain a changed value, or were made from another table.
     """
     counts = np.bincount(scaled[schema.SESSION_ID].to_numpy(), minlength=sessions.num_rows)
     ends = np.concatenate([[0], np.cumsum(counts)])
     compared = dict.fromkeys(schema.SPLITS, 0)
-    differing = set()
+    differing: set[str] = set()
     for start in range(0, sessions.num_rows, _AT_ONCE):
         block = sessions.slice(start, _AT_ONCE)
         stop = start + block.num_rows

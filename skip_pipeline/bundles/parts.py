@@ -2,9 +2,8 @@
 
     tracks.npy                 float32 (tracks, 31), the scaled features of every track, for all shards
     parts.json                 the shards, and how much each holds of every split
-    <shard>/sessions.npy       records (sessions,): the number of the last track, the length, the label
-    <shard>/rows.npy           records (rows,), one for each track before a session's last: its number, 31
-                               columns of zeros and ones as 4 bytes, two counts of seeks
+    <shard>/sessions.npy       ``session_record`` (sessions,)
+    <shard>/rows.npy           ``row_record`` (rows,), one for each track before a session's last
     <shard>/session_id.npy     UTF-8 bytes (sessions,)
 
 Sessions are ordered by split, within a split as in the shard; rows lie in the order of the sessions. A
@@ -18,7 +17,7 @@ import resource
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
@@ -29,15 +28,12 @@ from skip_pipeline.storage import map_array, read_json, write_array, write_json
 
 TRACKS: Final = "tracks.npy"
 PARTS: Final = "parts.json"
-SESSIONS: Final = "sessions.npy"
-ROWS: Final = "rows.npy"
-IDS: Final = "session_id.npy"
-PART_FILES: Final = (SESSIONS, ROWS, IDS)
+PART_FILES: Final = ("sessions.npy", "rows.npy", "session_id.npy")
 
 Find = Callable[[str], Path]
 """Gives the file of a plain name: ``Manifest.path``, or ``bundles_dir.joinpath``."""
 
-FORMAT: Final = 3
+_FORMAT: Final = 3
 """Number of this layout, in ``parts.json``; it rises with every change of a file's contents."""
 
 _AGAIN: Final = "materialize tensor_bundles again"
@@ -45,36 +41,22 @@ _AGAIN: Final = "materialize tensor_bundles again"
 
 @dataclass(frozen=True)
 class PartRecord:
-    """What ``parts.json`` holds of one shard.
+    """What ``parts.json`` holds of one shard."""
 
-    Attributes:
-        name: of the shard and of its folder.
-        sessions: number per split, in the order of ``schema.SPLITS``.
-        tracks: rows of the track matrix that the shard's track numbers are for.
-    """
-
-    name: str
-    sessions: Mapping[str, int]
-    tracks: int
+    name: str  # of the shard and of its folder
+    sessions: Mapping[str, int]  # by split
+    tracks: int  # rows of the track matrix that the shard's track numbers are for
 
 
 @dataclass(frozen=True)
 class Part:
-    """One shard's sessions of one split, in memory or mapped read-only.
+    """One shard's sessions of one split, in memory or mapped read-only."""
 
-    Attributes:
-        name: of the shard.
-        sessions: ``records.session_record`` (n,).
-        rows: ``records.row_record`` (rows,), in the order of the sessions.
-        ids: UTF-8 bytes (n,).
-        tracks: rows of the track matrix that the track numbers are for.
-    """
-
-    name: str
-    sessions: np.ndarray
-    rows: np.ndarray
-    ids: np.ndarray
-    tracks: int
+    name: str  # of the shard
+    sessions: np.ndarray  # ``session_record`` (n,)
+    rows: np.ndarray  # ``row_record`` (rows,), in the order of the sessions
+    ids: np.ndarray  # UTF-8 bytes (n,)
+    tracks: int  # rows of the track matrix that the track numbers are for
 
 
 def plays(parts: Iterable[Part], tracks: int) -> np.ndarray:
@@ -86,47 +68,28 @@ def plays(parts: Iterable[Part], tracks: int) -> np.ndarray:
     return counts
 
 
-# --- Writing --------------------------------------------------------------------------------------------
-
-
-def write_tracks(bundles_dir: Path, tracks: np.ndarray) -> None:
-    """Write the track matrix, float32 (tracks, 31); makes the folder."""
-    bundles_dir.mkdir(parents=True, exist_ok=True)
-    write_array(bundles_dir / TRACKS, tracks)
-
-
 def write_part(bundles_dir: Path, parts: Mapping[str, Part]) -> PartRecord:
     """Write one shard's three files, from its part of each split; ``write_parts`` adds it to the bundle."""
     ordered = [parts[split] for split in schema.SPLITS]
-    folder = bundles_dir / ordered[0].name
-    folder.mkdir(parents=True, exist_ok=True)
-    write_array(folder / SESSIONS, np.concatenate([part.sessions for part in ordered]))
-    write_array(folder / ROWS, np.concatenate([part.rows for part in ordered]))
-    write_array(folder / IDS, np.concatenate([part.ids for part in ordered]))
-    return PartRecord(
-        name=ordered[0].name,
-        sessions={split: len(parts[split].sessions) for split in schema.SPLITS},
-        tracks=ordered[0].tracks,
-    )
+    name = ordered[0].name
+    (bundles_dir / name).mkdir(parents=True, exist_ok=True)
+    for file, field in zip(PART_FILES, ("sessions", "rows", "ids"), strict=True):
+        write_array(bundles_dir / name / file, np.concatenate([getattr(part, field) for part in ordered]))
+    sessions = {split: len(part.sessions) for split, part in parts.items()}
+    return PartRecord(name, sessions, ordered[0].tracks)
 
 
 def write_parts(bundles_dir: Path, parts: Iterable[PartRecord]) -> None:
     """Write ``parts.json``, the list of the bundle's shards by name."""
     records = [asdict(part) for part in sorted(parts, key=lambda part: part.name)]
-    write_json(bundles_dir / PARTS, {"format": FORMAT, "parts": records})
+    write_json(bundles_dir / PARTS, {"format": _FORMAT, "parts": records})
 
 
 # --- Opening --------------------------------------------------------------------------------------------
 
 
-def record_from_json(content: Mapping[str, Any]) -> PartRecord:
-    """Inverse of ``dataclasses.asdict``, after JSON."""
-    sessions = {split: content["sessions"][split] for split in schema.SPLITS}
-    return PartRecord(**{**content, "sessions": sessions})
-
-
 def read_parts(bundles_dir: Path, find: Find) -> tuple[PartRecord, ...]:
-    """Read ``parts.json``, see ``open_parts``.
+    """Read ``parts.json``.
 
     Raises:
         MissingInputError: the bundles have not been made.
@@ -135,9 +98,9 @@ def read_parts(bundles_dir: Path, find: Find) -> tuple[PartRecord, ...]:
     path = bundles_dir / PARTS
     try:
         content = read_json(find(PARTS))
-        if content["format"] != FORMAT:
-            raise ValueError(f"format {content['format']}, not {FORMAT}")
-        return tuple(record_from_json(fields) for fields in content["parts"])
+        if content["format"] != _FORMAT:
+            raise ValueError(f"format {content['format']}, not {_FORMAT}")
+        return tuple(PartRecord(**fields) for fields in content["parts"])
     except FileNotFoundError:
         raise MissingInputError(f"{bundles_dir} holds no {PARTS}; materialize tensor_bundles first") from None
     except (ValueError, TypeError, KeyError) as damage:
@@ -145,14 +108,11 @@ def read_parts(bundles_dir: Path, find: Find) -> tuple[PartRecord, ...]:
 
 
 def open_parts(bundles_dir: Path, find: Find) -> tuple[np.ndarray, dict[str, list[Part]]]:
-    """Map the track matrix and the files of every shard.
+    """Map the track matrix, float32 (tracks, 31), and the files of every shard as the parts of each split.
 
     Args:
         bundles_dir: for messages.
         find: see ``Find``.
-
-    Returns:
-        float32 (tracks, 31), and the parts of each split.
 
     Raises:
         MissingInputError: a file is not there.
@@ -168,60 +128,50 @@ def open_parts(bundles_dir: Path, find: Find) -> tuple[np.ndarray, dict[str, lis
 def open_tracks(path: Path) -> np.ndarray:
     """Map the track matrix; raises as ``open_parts``."""
     tracks = open_array(path)
-    if tracks.dtype != np.float32 or tracks.shape[1:] != (len(schema.TRACK_BRANCH),):
-        raise _unlike(path, tracks, f"float32 (tracks, {len(schema.TRACK_BRANCH)})")
+    _check(
+        tracks.dtype == np.float32 and tracks.shape[1:] == (len(schema.TRACK_BRANCH),),
+        *(path, tracks, f"float32 (tracks, {len(schema.TRACK_BRANCH)})"),
+    )
     return tracks
 
 
 def open_part(bundles_dir: Path, find: Find, record: PartRecord, tracks: int) -> dict[str, Part]:
-    """Map the files of one shard, and compare them with its record and the number of tracks.
-
-    Returns:
-        Its part of each split.
-
-    Raises:
-        MissingInputError, ContractError: see ``open_parts``.
-    """
+    """Map one shard's part of each split, comparing files, record and number of tracks; as ``open_parts``."""
     folder = bundles_dir / record.name
     if record.tracks != tracks:
         raise ContractError(
             f"{folder} was made for {record.tracks} tracks, and {bundles_dir / TRACKS} has {tracks}; {_AGAIN}"
         )
-    track, n = track_type(tracks), sum(record.sessions.values())
+    track, counts = track_type(tracks), [record.sessions[split] for split in schema.SPLITS]
+    n = sum(counts)
     sessions, rows, ids = [open_array(find(f"{record.name}/{file}")) for file in PART_FILES]
-    row_records = [row_record(track, seeks) for seeks in SEEK_TYPES]
-    if sessions.dtype != session_record(track) or sessions.shape != (n,):
-        raise _unlike(folder / SESSIONS, sessions, f"{n} records of a session")
+    paths = [folder / file for file in PART_FILES]
+    fits = sessions.dtype == session_record(track) and sessions.shape == (n,)
+    _check(fits, paths[0], sessions, f"{n} records of a session")
     ends = np.concatenate([[0], np.cumsum(sessions["length"].astype(np.int64) - 1)])
-    if rows.dtype not in row_records or rows.shape != (ends[-1],):
-        raise _unlike(folder / ROWS, rows, f"{ends[-1]} records of a track")
-    if ids.dtype.kind != "S" or ids.shape != (n,):
-        raise _unlike(folder / IDS, ids, f"{n} ids as bytes")
-    cuts = np.cumsum(list(record.sessions.values()))[:-1]
-    shares = (np.split(sessions, cuts), np.split(rows, ends[cuts]), np.split(ids, cuts))
+    fits = rows.dtype in [row_record(track, seeks) for seeks in SEEK_TYPES] and rows.shape == (ends[-1],)
+    _check(fits, paths[1], rows, f"{ends[-1]} records of a track")
+    _check(ids.dtype.kind == "S" and ids.shape == (n,), paths[2], ids, f"{n} ids as bytes")
+    cuts = np.cumsum(counts)[:-1]
+    shares = np.split(sessions, cuts), np.split(rows, ends[cuts]), np.split(ids, cuts)
     return {
-        split: Part(record.name, *arrays, tracks)
-        for split, arrays in zip(schema.SPLITS, zip(*shares, strict=True), strict=True)
+        split: Part(record.name, *share, tracks)
+        for split, share in zip(schema.SPLITS, zip(*shares, strict=True), strict=True)
     }
 
 
-def _unlike(path: Path, array: np.ndarray, wanted: str) -> ContractError:
-    return ContractError(f"{path} is {array.dtype} {array.shape}, not {wanted}; {_AGAIN}")
+def _check(fits: bool, path: Path, array: np.ndarray, wanted: str) -> None:
+    if not fits:
+        raise ContractError(f"{path} is {array.dtype} {array.shape}, not {wanted}; {_AGAIN}")
 
 
 def open_array(path: Path) -> np.ndarray:
-    """Map one ``.npy`` file, or read it if it is in an object store; no pickle is ever loaded.
-
-    Raises:
-        MissingInputError: no such file.
-        ContractError: it is not a readable array.
-    """
+    """Map one ``.npy`` file, or read it if it is in an object store; raises as ``open_parts``."""
     try:
         return map_array(path)
     except FileNotFoundError:
-        raise MissingInputError(
-            f"{path.parent} holds no {path.name}; materialize tensor_bundles first"
-        ) from None
+        fact = f"{path.parent} holds no {path.name}"
+        raise MissingInputError(f"{fact}; materialize tensor_bundles first") from None
     except (ValueError, EOFError) as refusal:
         raise ContractError(f"{path} is not a readable array ({refusal}); {_AGAIN}") from refusal
 
@@ -229,7 +179,6 @@ def open_array(path: Path) -> np.ndarray:
 def _allow_open_files(more: int) -> None:
     """Raise this process's limit of open files: a mapped file stays open, and the usual limit is 1,024."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = soft + more
     if soft != resource.RLIM_INFINITY and more > soft // 4:
-        limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        limit = soft + more if hard == resource.RLIM_INFINITY else min(soft + more, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))

@@ -38,11 +38,9 @@ def row_record(track: DTypeLike, seeks: DTypeLike) -> np.dtype:
     return np.dtype([("track", track), ("binary", "u1", -(-len(BINARY) // 8)), *((s, seeks) for s in SEEKS)])
 
 
+# A session, and an earlier track, of any bundle.
 SESSION: Final = session_record("<u4")
-"""A session of any bundle."""
-
 ROW: Final = row_record("<u4", "<u4")
-"""An earlier track of any bundle."""
 
 
 def track_type(tracks: int) -> np.dtype:
@@ -55,11 +53,7 @@ def track_type(tracks: int) -> np.dtype:
 
 
 def pack(columns: Mapping[str, np.ndarray]) -> np.ndarray:
-    """The field ``binary`` of some rows, 8 columns a byte: uint8 (rows, 4).
-
-    Args:
-        columns: (rows,) of zeros and ones, for each of ``BINARY``.
-    """
+    """The field ``binary``, uint8 (rows, 4), from (rows,) of zeros and ones for each column of ``BINARY``."""
     return np.packbits(np.stack([columns[name] for name in BINARY]).astype(np.uint8), axis=0).T
 
 

@@ -1,11 +1,10 @@
-"""The few commands Dagster does not give: synthetic data, a run from the terminal, both UIs at once.
+"""The command ``skip-pipeline``: what each command takes; the work is in the modules beside this one.
 
-Heavy imports (Dagster, TensorFlow, the world) happen inside the command that needs them.
+A command imports Dagster, TensorFlow and the world when it runs, so that ``--help`` does not wait for them.
 """
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -26,38 +25,21 @@ serving_commands.register(app)
 rollback_command.register(app)
 
 
-class PresetChoice(StrEnum):
-    """Networks that ``run`` can train."""
+_ENGINE = settings.EngineSettings()
 
-    fast = "fast"
-    published = "published"
-    single_input = "single_input"
-
-
-class EngineChoice(StrEnum):
-    """Where ``run`` can do the work on shards."""
-
-    in_process = "in_process"
-    processes = "processes"
-    dask = "dask"
-
-
-DEFAULT_ENGINE = settings.EngineSettings()
-DEFAULT_ENGINE_CHOICE = EngineChoice(DEFAULT_ENGINE.kind)
-DEFAULT_PRESET = PresetChoice(settings.DEFAULT_PRESET)
-
+Preset = Annotated[settings.Preset, typer.Option(help="Network to train.")]
 TrainDays = Annotated[
     int | None,
-    typer.Option(help="Learn from this many newest days of the data alone.", show_default="all", min=1),
+    typer.Option(help="Train on this many newest days of the data only.", show_default="all", min=1),
 ]
 
 
 def _named_folder(text: str) -> Path:
-    """A path that somebody meant: the empty string, of an unset variable, would be the current folder."""
+    """The folder of a name; refuses the empty string, which an unset variable gives, and URLs."""
     if not text.strip():
         raise typer.BadParameter("it names no folder")
     if is_url(text):
-        raise typer.BadParameter("it is a URL; name a folder of this machine, and copy what is made in there")
+        raise typer.BadParameter("it is a URL; name a folder of this machine, and copy its files to the URL")
     return Path(text)
 
 
@@ -69,13 +51,15 @@ def synthesize(
     ],
     sessions: Annotated[int, typer.Option(help="Listening sessions.")] = settings.SYNTHETIC_SESSIONS,
     tracks: Annotated[int, typer.Option(help="Tracks in the catalogue.")] = settings.SYNTHETIC_TRACKS,
-    seed: Annotated[int, typer.Option(help="Another seed is another world.")] = settings.SYNTHETIC_SEED,
-    days: Annotated[int, typer.Option(help="Days the sessions end on, from 2018-07-15.")] = 1,
+    seed: Annotated[
+        int, typer.Option(help="A different seed gives different data.")
+    ] = settings.SYNTHETIC_SEED,
+    days: Annotated[int, typer.Option(help="Number of days, from 2018-07-15.")] = 1,
     shards: Annotated[
         int | None,
         typer.Option(
-            help="Log files in all, named as in the full archive.",
-            show_default="log_mini.csv, or one a day if there are several days",
+            help="Number of log files, named as in the full archive.",
+            show_default="log_mini.csv, or one a day for several days",
         ),
     ] = None,
     gzip: Annotated[bool, typer.Option("--gzip", help="Compress the CSVs.")] = False,
@@ -91,14 +75,14 @@ def synthesize(
     test_sessions: Annotated[
         int,
         typer.Option(
-            help="Sessions of the day after, to be scored: test_set/log_prehistory_… and log_input_….csv, as "
-            "in the public archive."
+            help="Sessions to be scored, of the day after the last: test_set/log_prehistory_… and "
+            "log_input_….csv, as in the public archive."
         ),
     ] = 0,
 ) -> None:
-    """Write a synthetic data set in the raw format, marked as synthetic, with its best possible score.
+    """Write a synthetic data set in the raw format, marked as synthetic, with its best possible predictions.
 
-    An earlier synthetic set in the folder is replaced; anything else there is left alone and refused.
+    An earlier synthetic data set in the folder is replaced. A folder with other files is refused.
     """
     from skip_pipeline.world.drift import Drift
     from skip_pipeline.world.synthesize import synthesize as write
@@ -126,7 +110,7 @@ def synthesize(
 @app.command()
 def run(
     data_dir: DataDir = None,
-    preset: Annotated[PresetChoice, typer.Option(help="Network to train.")] = DEFAULT_PRESET,
+    preset: Preset = settings.DEFAULT_PRESET,
     select: Annotated[
         str | None,
         typer.Option(
@@ -134,45 +118,40 @@ def run(
             show_default="all",
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the initial weights, dropout and shuffling.", min=0)] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the initial weights, dropout and shuffling.", min=0)] = 0,
     train_days: TrainDays = None,
     batch_size: Annotated[
         int | None,
         typer.Option(help="Sessions per training step; fewer are refused.", show_default="preset's", min=1),
     ] = None,
     engine: Annotated[
-        EngineChoice, typer.Option(help="Where work on shards runs: here, in local processes, on Dask.")
-    ] = DEFAULT_ENGINE_CHOICE,
+        settings.EngineKind,
+        typer.Option(help="Where work on shards runs: in this process, in local processes, or on Dask."),
+    ] = _ENGINE.kind,
     workers: Annotated[
-        int | None, typer.Option(help="Of that engine.", show_default="one per core", min=1)
+        int | None, typer.Option(help="Processes of that engine.", show_default="one per core", min=1)
     ] = None,
     scheduler: Annotated[
         str,
-        typer.Option(help="Address of a Dask scheduler; else --engine dask starts one on this machine."),
+        typer.Option(
+            help="Address of a Dask scheduler; by default --engine dask starts one on this machine."
+        ),
     ] = "",
 ) -> None:
     """Materialize assets through Dagster, recorded in MLflow; exit status 1 if anything fails."""
     layout = use(data_dir)
 
-    from skip_pipeline.cli import run as terminal
+    from skip_pipeline.cli.run import run as run_assets
+    from skip_pipeline.cli.run import training_config, ui_command
 
-    chosen = {"kind": engine.value, "workers": workers, "address": scheduler}
-    changed = {name: value for name, value in chosen.items() if value != getattr(DEFAULT_ENGINE, name)}
-    outcome = guarded(
-        lambda: terminal.run(
-            layout,
-            terminal.training_config(preset.value, seed, train_days=train_days, batch_size=batch_size),
-            select,
-            OUT,
-            changed,
-        )
-    )
+    chosen = {"kind": engine, "workers": workers, "address": scheduler}
+    changed = {name: value for name, value in chosen.items() if value != getattr(_ENGINE, name)}
+    training = training_config(preset, seed, train_days=train_days, batch_size=batch_size)
+    outcome = guarded(lambda: run_assets(layout, training, select, OUT, changed))
     if not outcome.success:
         for failure in outcome.failures:
             ERR.print(f"error: {failure}", style="red", markup=False)
-        ERR.print(
-            f"Run {outcome.run_id} failed; see it step by step: {terminal.ui_command(layout)}", markup=False
-        )
+        ERR.print(f"Run {outcome.run_id} failed; its steps are shown by: {ui_command(layout)}", markup=False)
         raise typer.Exit(1)
 
 
@@ -180,15 +159,15 @@ def run(
 def train_worker(
     data_dir: DataDir = None,
     preset: Annotated[
-        PresetChoice, typer.Option(help="Network to train; worker 0 decides.")
-    ] = DEFAULT_PRESET,
+        settings.Preset, typer.Option(help="Network to train; worker 0 decides.")
+    ] = settings.DEFAULT_PRESET,
     seed: Annotated[int, typer.Option(help="As for run; worker 0 decides.", min=0)] = 0,
     train_days: TrainDays = None,
 ) -> None:
-    """Train on several machines: be the worker that TF_CONFIG makes of this one.
+    """Train on several machines: this process is the worker that TF_CONFIG names.
 
-    Every machine needs the same bundles (assets up to tensor_bundles), the same --train-days and the
-    same TF_CONFIG but for the task's index. Worker 0 materializes trained_model, as run does; the others
+    Every machine needs the same bundles (assets up to tensor_bundles), the same --train-days and the same
+    TF_CONFIG except for the task's index. Worker 0 materializes trained_model, as run does; the others
     only take part.
     """
     layout = use(data_dir)
@@ -220,8 +199,8 @@ def _take_part(layout: settings.DataLayout, train_days: int | None) -> int:
 @app.command()
 def ui(
     data_dir: DataDir = None,
-    dagster_port: Annotated[int, typer.Option(help="Dagster's, on 127.0.0.1.")] = 3000,
-    mlflow_port: Annotated[int, typer.Option(help="MLflow's, on 127.0.0.1.")] = 5000,
+    dagster_port: Annotated[int, typer.Option(help="Port of Dagster on 127.0.0.1.")] = 3000,
+    mlflow_port: Annotated[int, typer.Option(help="Port of MLflow on 127.0.0.1.")] = 5000,
 ) -> None:
     """Serve Dagster (with the nightly schedule) and MLflow on this machine until Ctrl-C."""
     layout = use(data_dir)

@@ -1,4 +1,4 @@
-"""What all commands share: the data directory's option, and refusals as one line instead of a traceback."""
+"""What all commands share: the option --data-dir, the two consoles, and refusals without a traceback."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DataDir = Annotated[
     Path | None,
     typer.Option(
         "--data-dir",
-        help=f"Data directory; else ${settings.DATA_DIR_VARIABLE}, else {settings.DEFAULT_DATA_DIR}/.",
+        help=f"Data directory; by default ${settings.DATA_DIR_VARIABLE}, or {settings.DEFAULT_DATA_DIR}/.",
         show_default=False,
     ),
 ]
@@ -33,13 +33,13 @@ def use(data_dir: Path | None) -> settings.DataLayout:
     if data_dir is not None:
         os.environ[settings.DATA_DIR_VARIABLE] = str(data_dir.resolve())
 
-    from skip_pipeline.definitions import data_layout  # Dagster, which some commands do without
+    from skip_pipeline.definitions import data_layout  # imports Dagster, which some commands do not need
 
     return guarded(data_layout)
 
 
 def guarded(command: Callable[[], Result]) -> Result:
-    """Call a command; a refusal of ours becomes one line and exit status 1, not a traceback."""
+    """Call a command; an error of this package becomes one line and exit status 1, without a traceback."""
     try:
         return command()
     except SkipPipelineError as refusal:

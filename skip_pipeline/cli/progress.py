@@ -1,4 +1,4 @@
-"""What a terminal shows while a run goes on: a line per finished asset, and the epoch being trained."""
+"""What the terminal shows during a run: a line per finished asset, and the current epoch of training."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 
 class RunProgress(logging.Handler):
-    """A live bar over the selected assets; on a plain stream, the finished lines alone.
+    """A progress bar over the selected assets; on a plain stream, only the lines of finished assets.
 
-    Epochs arrive as log records of ``training.train``, which knows nothing of terminals.
+    Epochs arrive as log records of ``training.train``.
     """
 
     def __init__(self, console: Console, assets: Sequence[str]) -> None:
@@ -39,7 +39,7 @@ class RunProgress(logging.Handler):
         self._task = self._bar.add_task("starting", total=len(assets), detail="")
 
     def __enter__(self) -> Self:
-        """Start the display and listen to the training log."""
+        """Show the bar and receive the training log."""
         self._bar.start()
         logger = logging.getLogger("skip_pipeline")
         logger.addHandler(self)
@@ -53,7 +53,7 @@ class RunProgress(logging.Handler):
         failure: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Leave the terminal as it was."""
+        """Remove the bar."""
         logger = logging.getLogger("skip_pipeline")
         logger.removeHandler(self)
         logger.setLevel(self._level)
@@ -68,12 +68,11 @@ class RunProgress(logging.Handler):
         self._bar.advance(self._task)
         self._console.print(Text.assemble(("✓ ", "green"), f"{asset:<18}", facts))
 
-    def warned(self, oddity: str) -> None:
-        """Something odd was counted or a record was lost; the run goes on, and hears of it once."""
-        if oddity in self._warned:
-            return
-        self._warned.add(oddity)
-        self._console.print(Text.assemble(("! ", "yellow"), oddity))
+    def warned(self, warning: str) -> None:
+        """Show a warning once; the run goes on."""
+        if warning not in self._warned:
+            self._warned.add(warning)
+            self._console.print(Text.assemble(("! ", "yellow"), warning))
 
     def failed(self, step: str) -> None:
         """A step has failed."""

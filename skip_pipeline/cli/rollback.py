@@ -1,4 +1,4 @@
-"""The command ``rollback``: put the previous champion back."""
+"""The command ``rollback``: make the previous champion the champion again."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def rollback(data_dir: DataDir = None) -> None:
 
 def _roll_back(layout: settings.DataLayout) -> tuple[str | None, str]:
     from skip_pipeline.definitions import mlflow_tracker
-    from skip_pipeline.defs.registry import Registry, roll_back
+    from skip_pipeline.nightly.champion import roll_back
 
     tracker = mlflow_tracker(layout)
-    if tracker.is_embedded and not (layout.mlflow / "mlflow.db").is_file():
+    if tracker.is_embedded and not tracker.database.is_file():
         raise MissingInputError(
             f"{layout.mlflow} holds no record of any model; expected a registered {settings.MODEL_NAME}. "
             "Name another data directory with --data-dir"
         )
-    return roll_back(Registry(tracker.client(), tracker.tracking_uri))
+    return roll_back(tracker.registry())

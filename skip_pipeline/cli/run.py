@@ -1,4 +1,4 @@
-"""One run as a terminal follows it: progress while it goes on, the headline at its end."""
+"""The command ``run``: materialize assets, show progress, and print the result."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from skip_pipeline.settings import DEFAULT_DATA_DIR, METRICS_FILE, REPORT_FILE, 
 from skip_pipeline.storage import read_json
 
 LIBRARY_LOG: Final = "libraries.log"
-_STDERR: Final = 2  # the file descriptor, because native code knows nothing of sys.stderr
+_STDERR: Final = 2  # the file descriptor, because native code does not write through sys.stderr
 
 
 def run(
@@ -31,11 +31,13 @@ def run(
     console: Console,
     engine: Mapping[str, Any] | None = None,
 ) -> Outcome:
-    """Materialize the selected assets, showing each as it is done.
+    """Materialize the selected assets; print a line for each finished asset and the headline at the end.
 
     Args:
-        training: run config of the trained model (``training_config``); left out where it is not selected.
-        selection: as ``launch.select`` takes it; None for all.
+        layout: of the data directory.
+        training: run config of trained_model (``training_config``); ignored unless that asset is selected.
+        selection: see ``launch.select``; None for all assets.
+        console: to print to.
         engine: settings of ``ShardEngine`` that differ from its defaults.
 
     Raises:
@@ -56,10 +58,10 @@ def run(
 
 @contextmanager
 def quiet_libraries(log: Path) -> Iterator[None]:
-    """Send what libraries write to standard error to a file, native code included, while the block runs.
+    """Redirect standard error, also of native code, to a file while the block runs.
 
-    TensorFlow greets every start with lines that look like errors, from C++, before it reads any setting
-    that could silence them. Errors of the run itself are shown after it.
+    TensorFlow's C++ code prints lines that look like errors at every start, before it reads any setting that
+    could silence them. Errors of the run itself are printed after the run.
     """
     sys.stderr.flush()
     kept = os.dup(_STDERR)
@@ -74,7 +76,7 @@ def quiet_libraries(log: Path) -> Iterator[None]:
 
 
 def training_config(preset: str, seed: int, **more: int | None) -> dict[str, Any]:
-    """Run config of the trained model, as the launchpad would spell it; what is None is left out."""
+    """Run config of trained_model; a value of None is left out."""
     given = {name: value for name, value in more.items() if value is not None}
     return {"ops": {"trained_model": {"config": {"preset": preset, "seed": seed, **given}}}}
 
@@ -104,7 +106,7 @@ def _facts(metadata: Mapping[str, dg.MetadataValue]) -> str:
 
 
 def ui_command(layout: DataLayout) -> str:
-    """What to type to see this data directory's runs."""
+    """The command that shows this data directory's runs."""
     default = DEFAULT_DATA_DIR.resolve()
     return (
         "make ui"
@@ -114,10 +116,11 @@ def ui_command(layout: DataLayout) -> str:
 
 
 def headline(layout: DataLayout, *, promotion: bool = False) -> str:
-    """What the report says in a few lines, and where to look next.
+    """The result in a few lines, and where the report is.
 
     Args:
-        promotion: whether to say who serves from now on, and why.
+        layout: of the data directory.
+        promotion: whether to add which version serves from now on, and why.
     """
     metrics = read_json(layout.report / METRICS_FILE)
     test, baselines, source = metrics["test"], metrics["baselines"], metrics["data_source"]
@@ -137,7 +140,7 @@ def headline(layout: DataLayout, *, promotion: bool = False) -> str:
 
 
 def _champion(layout: DataLayout) -> list[str]:
-    """Who serves, and a line for each rule that decided it."""
+    """Which version serves, and a line for each rule of the decision."""
     decision = read_json(layout.promotion / PROMOTION_FILE)
     word = "promoted" if decision["promoted"] else "refused"
     serving = f"version {decision['champion']} serves" if decision["champion"] else "no version serves"

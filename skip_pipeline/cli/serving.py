@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -21,17 +20,10 @@ from skip_pipeline.settings import DataLayout
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from skip_pipeline.defs.served_model import RegisteredModel
     from skip_pipeline.serving.follow import Source
     from skip_pipeline.serving.sessions import Sessions
 
 _ROWS_SHOWN: Final = 20  # of a terminal's table; `--out` has all
-
-
-ModelFolder = Annotated[
-    Path | None,
-    typer.Option("--model", help="Folder of a served model.", show_default="the registry's champion"),
-]
 
 
 def register(app: typer.Typer) -> None:
@@ -42,42 +34,32 @@ def register(app: typer.Typer) -> None:
 
 def serve(
     data_dir: DataDir = None,
-    model: ModelFolder = None,
+    model: Annotated[
+        Path | None, typer.Option(help="Folder of a served model.", show_default="the registry's champion")
+    ] = None,
+    # The server has no log-in: whoever can reach it can use it.
     host: Annotated[
-        str | None,
-        typer.Option(help="Interface; any but loopback is open to other machines.", show_default="127.0.0.1"),
-    ] = None,
-    port: Annotated[
-        int | None, typer.Option(help="0 for any free port.", show_default="5001", min=0, max=65_535)
-    ] = None,
+        str, typer.Option(help="Interface; any but loopback is open to other machines.")
+    ] = "127.0.0.1",
+    # Beside the 5000 of MLflow's own pages.
+    port: Annotated[int, typer.Option(help="0 for any free port.", min=0, max=65_535)] = 5001,
 ) -> None:
     """Serve the champion over HTTP until Ctrl-C, and change models when the alias moves.
 
     Requests and answers are JSON as in MLflow's own scoring server: POST /invocations, GET /ping. GET
     /version names the model, GET /docs shows the schema.
     """
-    from skip_pipeline.serving.bounds import ServerSettings
-    from skip_pipeline.serving.follow import FolderSource, Follower
+    from skip_pipeline.serving.follow import Follower
     from skip_pipeline.serving.server import serve as run
 
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING)
     logging.getLogger("skip_pipeline").setLevel(logging.INFO)
 
     def go() -> None:
-        source = _champion(_layout(data_dir)) if model is None else FolderSource(model)
-        follower = Follower(source)
+        follower = Follower(_source(model, data_dir, latest_will_do=False))
         served = follower.served
-
-        def started(address: str) -> None:
-            OUT.print(
-                f"Serving version {served.version} ({served.model.data_source} data) on {address}/invocations"
-            )
-
-        default = ServerSettings()
-        chosen = replace(
-            default, host=default.host if host is None else host, port=default.port if port is None else port
-        )
-        run(follower, chosen, started)
+        what = f"Serving version {served.version} ({served.model.data_source} data) on"
+        run(follower, host, port, lambda url: OUT.print(f"{what} {url}/invocations"))
 
     guarded(go)
 
@@ -106,17 +88,18 @@ def predict(
     ] = None,
 ) -> None:
     """Predict how likely each session's next track is to be skipped."""
+    import loky
+
     from skip_pipeline.serving.batch import prediction_table
-    from skip_pipeline.serving.follow import FolderSource, opened
-    from skip_pipeline.serving.model import cores
+    from skip_pipeline.serving.follow import opened
 
     def go() -> None:
         if out is not None:
             _check_target(out)
         sessions = _read(file)
-        source = _champion_or_latest(_layout(data_dir)) if model is None else FolderSource(model)
+        source = _source(model, data_dir, latest_will_do=True)
         served = opened(source, source.current())
-        scores = served.model.score(sessions, threads=cores())
+        scores = served.model.score(sessions, threads=loky.cpu_count())
         table = prediction_table(sessions, scores, served.version)
         _write(table, out, served.model.data_source)
         unknown = int((~scores.known_track).sum())
@@ -152,17 +135,11 @@ def _check_target(out: Path) -> None:
         raise RefusedError(f"{out} ends neither in .csv nor in .parquet; choose one of the two")
     if out.is_dir() or not out.parent.is_dir():
         what = "is a folder" if out.is_dir() else f"lies in {out.parent}, which is no folder"
-        raise RefusedError(
-            f"{out} {what}; expected the name of a file in a folder that is there. Choose another"
-        )
+        raise RefusedError(f"{out} {what}; expected the name of a file in an existing folder. Choose another")
 
 
 def _write(table: pa.Table, out: Path | None, data_source: str) -> None:
-    """Write predictions to a file, to a terminal or, as CSV, to a pipe; each names the model's data source.
-
-    Raises:
-        RefusedError: the file cannot be written; an earlier one stays.
-    """
+    """Write predictions to a file, a terminal or, as CSV, a pipe; each names the model's data source."""
     import pyarrow as pa
     import pyarrow.csv as pacsv
     import pyarrow.parquet as pq
@@ -170,11 +147,11 @@ def _write(table: pa.Table, out: Path | None, data_source: str) -> None:
     if out is None and sys.stdout.isatty():
         OUT.print(_shown(table, data_source))
         return
-    with_source = table.append_column("data_source", pa.array([data_source] * table.num_rows))
+    with_source = table.append_column("data_source", pa.repeat(data_source, table.num_rows))
     if out is None:
         pacsv.write_csv(with_source, sys.stdout.buffer)
         return
-    part = out.with_name(f".{out.name}.part")
+    part = out.with_name(f".{out.name}.part")  # an earlier file stays if this one cannot be written
     try:
         if out.suffix == ".parquet":
             pq.write_table(table.replace_schema_metadata({"data_source": data_source}), part)
@@ -198,65 +175,39 @@ def _shown(table: pa.Table, data_source: str) -> Table:
         caption=f"and {more:,} more; --out FILE has all" if more > 0 else None,
     )
     for row in table.slice(0, _ROWS_SHOWN).to_pylist():
-        shown.add_row(*(Text(_cell(value)) for value in row.values()))  # ids may look like Rich's markup
+        texts = (
+            f"{cell:.3f}" if isinstance(cell, float) else "" if cell is None else str(cell)
+            for cell in row.values()
+        )
+        # An id may have control characters, or look like Rich's markup.
+        shown.add_row(*(Text("".join(c if c.isprintable() else "\ufffd" for c in text)) for text in texts))
     return shown
 
 
-def _cell(value: object) -> str:
-    if isinstance(value, float):
-        return f"{value:.3f}"
-    text = "" if value is None else str(value)
-    return "".join(
-        character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text
-    )
+def _source(model: Path | None, data_dir: Path | None, *, latest_will_do: bool) -> Source:
+    """The model in a folder; else the registry's champion; else, if that will do, the model trained last.
 
-
-# --- Which model --------------------------------------------------------------------------------------------
-
-
-def _layout(data_dir: Path | None) -> DataLayout:
-    named = data_dir or os.environ.get(settings.DATA_DIR_VARIABLE) or settings.DEFAULT_DATA_DIR
-    return DataLayout(Path(named).resolve())
-
-
-def _champion(layout: DataLayout) -> RegisteredModel:
-    """The registry's champion.
-
-    Raises:
-        MissingInputError: there is no registry.
+    A registry that does not answer is an error, because there may be a champion.
     """
-    registry = _registry(layout)
-    if registry is None:
+    from skip_pipeline.defs.served_model import RegisteredModel
+    from skip_pipeline.serving.follow import FolderSource
+    from skip_pipeline.serving.model_folder import SERVED_MODEL
+
+    if model is not None:
+        return FolderSource(model)
+    named = data_dir or os.environ.get(settings.DATA_DIR_VARIABLE) or settings.DEFAULT_DATA_DIR
+    layout = DataLayout(Path(named).resolve())
+    database = layout.mlflow / "mlflow.db"  # as `definitions.mlflow_tracker` has it
+    uri = os.environ.get(settings.TRACKING_URI_VARIABLE)
+    if uri or database.is_file():
+        registry = RegisteredModel(uri or f"sqlite:///{database}")
+        if not latest_will_do or registry.exists():
+            return registry
+    elif not latest_will_do:
         raise MissingInputError(
             f"{layout.mlflow} holds no record of any model; expected a registered {settings.MODEL_NAME}. "
             "Materialize trained_model, or name a folder with --model"
         )
-    return registry
-
-
-def _registry(layout: DataLayout) -> RegisteredModel | None:
-    """The registry that the settings name, or the data directory's own; None if that does not exist yet."""
-    from skip_pipeline.defs.served_model import RegisteredModel
-
-    database = layout.mlflow / "mlflow.db"  # as `definitions.mlflow_tracker` has it
-    named = os.environ.get(settings.TRACKING_URI_VARIABLE)
-    if not named and not database.is_file():
-        return None
-    return RegisteredModel(named or f"sqlite:///{database}")
-
-
-def _champion_or_latest(layout: DataLayout) -> Source:
-    """The registry's champion; where there is no champion, the model trained last.
-
-    Raises:
-        MissingInputError: the registry does not answer, so there may be a champion.
-    """
-    from skip_pipeline.serving.follow import FolderSource
-    from skip_pipeline.serving.model_folder import SERVED_MODEL
-
-    registry = _registry(layout)
-    if registry is not None and registry.exists():
-        return registry
     latest = layout.model / SERVED_MODEL
     source = FolderSource(latest)
     ERR.print(f"no version is champion; using the model trained last, {latest}")

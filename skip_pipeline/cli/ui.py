@@ -1,4 +1,4 @@
-"""Dagster and MLflow served side by side on the loopback interface, over one data directory."""
+"""The command ``ui``: Dagster and MLflow over one data directory, on the loopback interface."""
 
 from __future__ import annotations
 
@@ -20,15 +20,16 @@ from skip_pipeline.errors import RefusedError
 from skip_pipeline.settings import DataLayout
 
 _HOST: Final = "127.0.0.1"
-# Where to begin; MLflow opens on chat traces unless told what kind of work to show.
+# First page of each; MLflow opens on a page for chat traces unless the address names the kind of work.
 _PAGES: Final = {"Dagster": "/asset-groups", "MLflow": "/#/experiments?workflowType=machine_learning"}
 _POLL_SECONDS: Final = 0.5
-_STOP_SIGNALS: Final = {"Dagster": signal.SIGINT, "MLflow": signal.SIGTERM}  # what each ends cleanly on
+_STOP_SIGNALS: Final = {"Dagster": signal.SIGINT, "MLflow": signal.SIGTERM}  # on which each ends cleanly
+_WANTED_ENDS: Final = (0, -signal.SIGINT, -signal.SIGTERM)  # exit status of a server that a person ended
 _STOP_SECONDS: Final = 20  # for Dagster to end its daemon and code server
 
 
 def commands(layout: DataLayout, dagster_port: int, mlflow_port: int) -> dict[str, list[str]]:
-    """The command line of each server; no MLflow where ``MLFLOW_TRACKING_URI`` names a running one."""
+    """The command line of each server; none of MLflow if ``MLFLOW_TRACKING_URI`` names a running server."""
     python = [sys.executable, "-m"]
     dagster = [
         *python, "dagster", "dev", "-m", "skip_pipeline.definitions", "-h", _HOST, "-p", str(dagster_port),
@@ -46,7 +47,7 @@ def commands(layout: DataLayout, dagster_port: int, mlflow_port: int) -> dict[st
 
 
 def serve(layout: DataLayout, dagster_port: int, mlflow_port: int, console: Console) -> None:
-    """Run the servers until one ends or Ctrl-C, then end the others.
+    """Run the servers until Ctrl-C or until one of them ends, then stop the others.
 
     Raises:
         RefusedError: a server ended by itself, for example because its port is taken.
@@ -59,8 +60,8 @@ def serve(layout: DataLayout, dagster_port: int, mlflow_port: int, console: Cons
     addresses = {"Dagster": f"http://{_HOST}:{dagster_port}"}
     if "MLflow" in wanted:
         addresses["MLflow"] = f"http://{_HOST}:{mlflow_port}"
-        mlflow_tracker(layout).client()  # makes the store, so that the server and a run do not both
-    # Links between the two must lead to where they are served now.
+        mlflow_tracker(layout).client()  # creates the store, so that server and first run do not race to it
+    # The links between the two must use these addresses.
     environment = (
         settings.TRACKING_ENVIRONMENT
         | os.environ
@@ -73,23 +74,19 @@ def serve(layout: DataLayout, dagster_port: int, mlflow_port: int, console: Cons
     running: dict[str, subprocess.Popen[bytes]] = {}
     try:
         for name, command in wanted.items():
-            running[name] = subprocess.Popen(command, env=environment)  # noqa: S603 - our own words, no shell
+            running[name] = subprocess.Popen(command, env=environment)  # noqa: S603 - a fixed command, no shell
             console.print(f"{name}: {addresses[name]}{_PAGES[name]}")
         while all(server.poll() is None for server in running.values()):
             time.sleep(_POLL_SECONDS)
+        ended = [name for name, server in running.items() if server.poll() not in (None, *_WANTED_ENDS)]
     except KeyboardInterrupt:
         return
     finally:
         _stop(running)
-    ended = [
-        name
-        for name, server in running.items()
-        if server.returncode not in (0, -signal.SIGINT, -signal.SIGTERM)
-    ]
     if ended:
         raise RefusedError(
-            f"{ended[0]} ended by itself; its last lines above say why. If its port is taken, choose another "
-            "with --dagster-port or --mlflow-port"
+            f"{ended[0]} ended by itself; its last lines above have the reason. If its port is taken, "
+            "choose another with --dagster-port or --mlflow-port"
         )
 
 
@@ -102,3 +99,4 @@ def _stop(servers: dict[str, subprocess.Popen[bytes]]) -> None:
             server.wait(_STOP_SECONDS)
         except subprocess.TimeoutExpired:
             server.kill()
+            server.wait()

@@ -1,12 +1,15 @@
-"""Dagster and MLflow: thin shells around ``flow``.
+"""Dagster and MLflow: thin shells around the packages that hold the logic.
 
-    resources   where the data are, what the pipeline records to
-    tracking    one MLflow run per materialization, under one parent per Dagster run
-    assets      load, compute, save, describe: the one place where the order of the stages stands
-    checks      blocking checks over what the assets published
-    describe    numbers, schemas and pictures as Dagster metadata
-    schedules   the retraining job, its nightly schedule, and the sensor that closes what a crash left open
+    assets      each makes one stage and records it; the order of the stages
+    checks      blocking checks of what the assets published
+    record      what one materialization records in MLflow and in Dagster's metadata
+    metadata    tables, pictures and check results as Dagster metadata
+    tracking    one MLflow run per materialization, below one parent per Dagster run
+    registry    registered versions of the model
+    schedules   the retraining job, its nightly schedule, and sensors that clean up after a crash
+    launch      a run from the command line
+    resources   data directory and engine
 
-No logic: if a shell branches, the branch belongs in ``flow``. No ``from __future__ import annotations``
-in here, because Dagster reads annotations at run time.
+Logic does not belong here but in ``stages``, ``training``, ``nightly`` and ``report``.
+No module with an asset imports ``annotations`` from ``__future__``, because Dagster reads them at run time.
 """

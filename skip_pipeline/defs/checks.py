@@ -1,114 +1,94 @@
-"""Blocking checks over what the assets have published, one step per asset, from the files on disk.
+"""Blocking checks of what the assets have published, one step per asset, from the files on disk.
 
-What holds while a file is being read is checked by the ingest assets themselves. Every property below
-comes from ``stages.checks``, and most of those from ``schema``; a failed one stops everything downstream.
+The ingest assets check the delivered files while they read them. A failed check stops everything downstream.
+A check of shards keeps its judgement of each shard in ``01_summaries``, a cache, so that a night judges only
+new shards.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 
 import dagster as dg
 
 from skip_pipeline.bundles.gather import open_bundles
-from skip_pipeline.defs import describe
+from skip_pipeline.defs.metadata import check_results, check_specs
 from skip_pipeline.defs.resources import DataDirectory, ShardEngine
 from skip_pipeline.errors import ContractError
 from skip_pipeline.settings import METRICS_FILE, SESSIONS_FOLDER, DataLayout
-from skip_pipeline.stages import checks as judging
-from skip_pipeline.stages import findings as named
+from skip_pipeline.stages import checks, findings
 from skip_pipeline.stages import flow as stages
-from skip_pipeline.stages.checks import TableContract
 from skip_pipeline.stages.findings import Finding
-from skip_pipeline.storage import read_columns, read_json, read_manifest, shard_names
+from skip_pipeline.storage import Apply, read_columns, read_json, read_manifest, shard_names
+
+Judge = Callable[[DataLayout, Apply], Sequence[Finding]]
 
 
-def _results(asset: str, findings: Sequence[Finding]) -> Iterator[dg.AssetCheckResult]:
-    for finding in findings:
-        yield describe.check_result(finding, asset, severity=dg.AssetCheckSeverity.ERROR)
+def _checks(asset: str, names: Sequence[str], judge: Judge) -> dg.AssetChecksDefinition:
+    """The checks of one asset, as one step.
+
+    Args:
+        asset: to check.
+        names: of the findings.
+        judge: gives the findings.
+    """
+
+    @dg.multi_asset_check(name=f"{asset}_checks", specs=check_specs(asset, names))
+    def asset_checks(data: DataDirectory, engine: ShardEngine) -> Iterator[dg.AssetCheckResult]:
+        with engine.applying(f"{asset}_checks") as apply:
+            found = judge(data.layout(), apply)
+        yield from check_results(asset, found)
+
+    return asset_checks
 
 
-def _rows_delivered(layout: DataLayout) -> int:
-    return stages.session_logs(layout).summary.rows  # reads only what has not been judged as it is now
+def _merged(layout: DataLayout, apply: Apply) -> Sequence[Finding]:
+    delivered = stages.session_logs(layout).summary.rows  # reads only logs that have changed since the ingest
+    return checks.judge_table(layout, layout.merged, checks.MERGED, expected_rows=delivered, apply=apply)
 
 
-def _rows_merged(layout: DataLayout) -> int:
-    return read_manifest(layout.merged, made_by="merged_table").rows
+def _encoded(layout: DataLayout, apply: Apply) -> Sequence[Finding]:
+    rows = read_manifest(layout.merged, made_by="merged_table").rows
+    return checks.judge_table(layout, layout.encoded, checks.ENCODED, expected_rows=rows, apply=apply)
 
 
-def _rows_encoded(layout: DataLayout) -> int:
-    return read_manifest(layout.encoded, made_by="encoded_table").rows
+def _scaled(layout: DataLayout, apply: Apply) -> Sequence[Finding]:
+    rows = read_manifest(layout.encoded, made_by="encoded_table").rows
+    return checks.judge_table(layout, layout.scaled, checks.SCALED, expected_rows=rows, apply=apply)
 
 
-def _table_checks(
-    contract: TableContract,
-    folder: Callable[[DataLayout], Path],
-    rows_before: Callable[[DataLayout], int],
-) -> dg.AssetChecksDefinition:
-    """The checks of one table, whose rows must be as many as those of the stage before."""
-
-    @dg.multi_asset_check(
-        name=f"{contract.asset}_checks", specs=describe.check_specs(contract.asset, contract.findings)
-    )
-    def checks(data: DataDirectory, engine: ShardEngine) -> Iterator[dg.AssetCheckResult]:
-        layout = data.layout()
-        with engine.applying(f"{contract.asset}_checks") as apply:
-            findings = judging.judge_table(
-                layout, folder(layout), contract, expected_rows=rows_before(layout), apply=apply
-            )
-        yield from _results(contract.asset, findings)
-
-    return checks
-
-
-@dg.multi_asset_check(
-    specs=describe.check_specs("tensor_bundles", (named.SHAPES, named.SESSIONS_ONCE, named.NO_LEAK))
-)
-def tensor_bundles_checks(data: DataDirectory, engine: ShardEngine) -> Iterator[dg.AssetCheckResult]:
-    """Shapes, sessions that add up, and no way for the label to reach an input."""
-    layout = data.layout()
+def _bundles(layout: DataLayout, apply: Apply) -> Sequence[Finding]:
+    """Shapes, sessions that add up, and no label in any input."""
     scaled = read_manifest(layout.scaled, made_by="scaled_table")
-    tables = [scaled.path(f"{SESSIONS_FOLDER}/{name}") for name in shard_names(scaled)]
+    tables = [scaled.path(f"{SESSIONS_FOLDER}/{shard}") for shard in shard_names(scaled)]
+    sessions = sum(read_columns(table)[1] for table in tables)
     try:
-        bundles, fault = open_bundles(layout.bundles), ""
+        bundles = open_bundles(layout.bundles)
     except ContractError as broken:
-        bundles, fault = {}, str(broken)
-    yield from _results(
-        "tensor_bundles",
-        judging.judge_bundles(
-            bundles, fault, expected_sessions=sum(read_columns(path)[1] for path in tables)
-        ),
-    )
-    if fault:
-        yield from _results(
-            "tensor_bundles",
-            [Finding(named.NO_LEAK, False, {"not judged": f"{named.SHAPES} must pass first"})],
-        )
-        return
-    with engine.applying("tensor_bundles_checks") as apply:
-        leaks = judging.find_bundle_leaks(layout, apply=apply)
+        unknown = Finding(findings.NO_LEAK, False, {"not judged": f"{findings.SHAPES} must pass first"})
+        return *checks.judge_bundles({}, str(broken), expected_sessions=sessions), unknown
+    leaks = checks.find_bundle_leaks(layout, apply=apply)
     leaking = {name: ", ".join(report.leaking) for name, report in leaks.items() if report.leaking}
     tried = sum(report.sessions for report in leaks.values())
-    yield from _results(
-        "tensor_bundles", [Finding(named.NO_LEAK, not leaking, {"sessions tried": tried, **leaking})]
+    return (
+        *checks.judge_bundles(bundles, "", expected_sessions=sessions),
+        Finding(findings.NO_LEAK, not leaking, {"sessions tried": tried, **leaking}),
     )
 
 
-@dg.multi_asset_check(
-    specs=describe.check_specs("evaluation_report", (named.BEATS_MAJORITY,)),
-)
-def evaluation_report_checks(data: DataDirectory) -> Iterator[dg.AssetCheckResult]:
-    """A model that does not beat always giving the commoner answer is not worth reporting."""
-    layout = data.layout()
+def _report(layout: DataLayout, _apply: Apply) -> Sequence[Finding]:
+    """The model beats always predicting the commoner outcome."""
     metrics = read_json(read_manifest(layout.report, made_by="evaluation_report").path(METRICS_FILE))
     accuracy, majority = metrics["test"]["accuracy"], metrics["baselines"]["majority"]["accuracy"]
     facts = {"test accuracy": accuracy, "majority class": majority}
-    yield from _results("evaluation_report", [Finding(named.BEATS_MAJORITY, accuracy > majority, facts)])
+    return (Finding(findings.BEATS_MAJORITY, accuracy > majority, facts),)
 
 
+tensor_bundles_checks = _checks(
+    "tensor_bundles", (findings.SHAPES, findings.SESSIONS_ONCE, findings.NO_LEAK), _bundles
+)
 ALL_CHECKS = (
-    _table_checks(judging.MERGED, lambda layout: layout.merged, _rows_delivered),
-    _table_checks(judging.ENCODED, lambda layout: layout.encoded, _rows_merged),
-    _table_checks(judging.SCALED, lambda layout: layout.scaled, _rows_encoded),
+    _checks("merged_table", checks.MERGED.findings, _merged),
+    _checks("encoded_table", checks.ENCODED.findings, _encoded),
+    _checks("scaled_table", checks.SCALED.findings, _scaled),
     tensor_bundles_checks,
-    evaluation_report_checks,
+    _checks("evaluation_report", (findings.BEATS_MAJORITY,), _report),
 )

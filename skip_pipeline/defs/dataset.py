@@ -1,4 +1,4 @@
-"""How MLflow records a data set of ours. Imports MLflow at the top, so import this only while recording."""
+"""A published stage as an MLflow data set. This module imports MLflow, so import it only to record."""
 
 import json
 from pathlib import Path
@@ -10,38 +10,38 @@ from mlflow.data.sources import LocalArtifactDatasetSource  # type: ignore[attr-
 from mlflow.exceptions import MlflowException
 from mlflow.types import ColSpec, Schema
 
-from skip_pipeline.defs.tracked_materialization import DatasetFacts
 from skip_pipeline.locations import is_local
+from skip_pipeline.storage import Manifest
 
 _DIGEST_LENGTH = 36  # MLflow's limit for a dataset digest; the full one is a tag of the run that wrote it
 
 
 class FingerprintedDataset(MetaDataset):
-    """A published stage as MLflow sees it: where it is, its columns, size and our own digest.
+    """Place, columns, size and digest of a published stage, without reading its files.
 
-    The files are not read for it, as ``mlflow.data.from_pandas`` would do.
+    ``mlflow.data.from_pandas`` would read them, and make a digest of its own.
     """
 
-    def __init__(self, facts: DatasetFacts, folder: Path, columns: dict[str, str]) -> None:
+    def __init__(self, manifest: Manifest, folder: Path, columns: dict[str, str]) -> None:
         """Describe a stage.
 
         Args:
-            facts: name, digest, rows and bytes.
+            manifest: of the stage.
             folder: where its files are.
             columns: MLflow's type by column name.
         """
-        self._facts = facts
+        self._manifest = manifest
         super().__init__(
             source=_source_of(folder),
-            name=facts.name,
-            digest=facts.digest[:_DIGEST_LENGTH],
+            name=manifest.stage,
+            digest=manifest.fingerprint[:_DIGEST_LENGTH],
             schema=Schema([ColSpec(type=kind, name=column) for column, kind in columns.items()]),
         )
 
     @property
     def profile(self) -> dict[str, int]:
         """Rows and bytes."""
-        return {"num_rows": self._facts.rows, "bytes": self._facts.bytes}
+        return {"num_rows": self._manifest.rows, "bytes": self._manifest.bytes}
 
     def to_dict(self) -> dict[str, str]:
         """As MLflow stores it."""
@@ -49,7 +49,7 @@ class FingerprintedDataset(MetaDataset):
 
 
 def _source_of(folder: Path) -> DatasetSource:
-    """Where a folder is, in MLflow's terms; it has none for some object stores, and gets the URL alone."""
+    """Place of a folder as MLflow names it; for object stores that MLflow does not know, the plain URL."""
     if not is_local(folder):
         try:
             return resolve_dataset_source(str(folder))

@@ -1,10 +1,11 @@
-"""Materializing from the command line: through Dagster, on its configured instance, in this process."""
+"""Materialize assets from the command line: through Dagster, on its configured instance, in this process."""
 
 import logging
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 HOME_VARIABLE = "DAGSTER_HOME"  # Dagster's own name
 
-_UNUSABLE = re.compile(r"[?]|%[0-9A-Fa-f]{2}")  # both mean something in a database's URL
+_UNUSABLE = re.compile(r"[?]|%[0-9A-Fa-f]{2}")  # both have a meaning in a database's URL
 
 OnEvent = Callable[[dg.DagsterEvent], None]
 
@@ -34,8 +35,8 @@ class Outcome:
     Attributes:
         run_id: Dagster's.
         success: every selected asset is materialized and every check has passed.
-        materialized: names of the assets that were, in order.
-        failures: what went wrong, one message per failed step.
+        materialized: names of the materialized assets, in order.
+        failures: one message per failed step.
     """
 
     run_id: str
@@ -50,13 +51,13 @@ def prepare_home(layout: DataLayout) -> Path:
     Sets ``DAGSTER_HOME`` for this process and its children.
 
     Raises:
-        RefusedError: the data directory is no folder, cannot be written, or has a name that databases
-            cannot bear; or ``DAGSTER_HOME`` is no folder.
+        RefusedError: the data directory is not a folder, cannot be written, or has a name that cannot be
+            part of a database's URL; or ``DAGSTER_HOME`` is not a folder.
     """
     if _UNUSABLE.search(str(layout.root)):
         raise RefusedError(
-            f"{layout.root} has a ? or a % code in its path, which the databases below it cannot bear; "
-            f"choose another with --data-dir or ${DATA_DIR_VARIABLE}"
+            f"{layout.root} has a ? or a % code in its path, which the URLs of the databases below it cannot "
+            f"hold; choose another with --data-dir or ${DATA_DIR_VARIABLE}"
         )
     named = os.environ.get(HOME_VARIABLE)
     if named:
@@ -83,55 +84,51 @@ def prepare_home(layout: DataLayout) -> Path:
     return home
 
 
-def asset_names(definitions: dg.Definitions) -> tuple[str, ...]:
-    """Names of all assets, in the order of the flow."""
-    graph = definitions.resolve_asset_graph()
-    return tuple(key.to_user_string() for key in graph.toposorted_asset_keys)
-
-
 def select(definitions: dg.Definitions, text: str | None) -> tuple[str, ...]:
-    """Names of the assets that ``text`` selects, in the order of the flow; all of them for None.
+    """Names of the assets that ``text`` selects, in the order of the stages; all assets for None.
 
     Args:
+        definitions: hold the assets.
         text: names separated by commas or spaces, or Dagster's selection syntax, such as
             ``trained_model+`` or ``group:"features"``.
 
     Raises:
-        RefusedError: it selects nothing, or cannot be understood.
+        RefusedError: the text selects nothing, or is not understood.
     """
-    everything = asset_names(definitions)
+    graph = definitions.resolve_asset_graph()
+    everything = tuple(key.to_user_string() for key in graph.toposorted_asset_keys)
     if text is None:
         return everything
     names = text.replace(",", " ").split()
-    if names and all(name in everything for name in names):
-        return tuple(name for name in everything if name in names)
     if names and all(name.isidentifier() for name in names):
-        strange = ", ".join(name for name in names if name not in everything)
-        raise RefusedError(_unselectable(text, everything, f"there is no {strange}"))
-    try:
-        keys = dg.AssetSelection.from_string(text).resolve(definitions.resolve_asset_graph())
-    except dg.DagsterError as refusal:
-        raise RefusedError(_unselectable(text, everything, str(refusal))) from refusal
-    chosen = {key.to_user_string() for key in keys}
-    if not chosen:
-        raise RefusedError(_unselectable(text, everything, "nothing matches"))
+        unknown = [name for name in names if name not in everything]
+        chosen, reason = set(names), f"there is no {', '.join(unknown)}" if unknown else ""
+    else:
+        try:
+            with warnings.catch_warnings():  # Dagster's parser warns of its own use of a beta parameter
+                warnings.simplefilter("ignore", dg.BetaWarning)
+                keys = dg.AssetSelection.from_string(text).resolve(graph)
+            chosen, reason = {key.to_user_string() for key in keys}, "" if keys else "nothing matches"
+        except dg.DagsterError as refusal:
+            chosen, reason = set(), str(refusal)
+    if reason:
+        raise RefusedError(
+            f"--select {text!r} selects no assets ({reason}); name some of {', '.join(everything)}, or use "
+            "Dagster's selection syntax, such as 'trained_model+'"
+        )
     return tuple(name for name in everything if name in chosen)
-
-
-def _unselectable(text: str, everything: Iterable[str], reason: str) -> str:
-    return (
-        f"--select {text!r} selects no assets ({reason}); name some of {', '.join(everything)}, "
-        "or use Dagster's selection syntax, such as 'trained_model+'"
-    )
 
 
 def materialize(
     definitions: dg.Definitions, assets: Iterable[str], run_config: Mapping[str, Any], on_event: OnEvent
 ) -> Outcome:
-    """Materialize assets and run their checks; failures are in the outcome, not raised.
+    """Materialize assets and run their checks; failures are in the outcome and are not raised.
 
     Args:
-        on_event: called with every Dagster event as it happens.
+        definitions: hold the assets.
+        assets: names.
+        run_config: of Dagster's run.
+        on_event: called with every event of Dagster's as it happens.
     """
     instance = dg.DagsterInstance.get()
     close_dead_runs(instance)
@@ -142,78 +139,60 @@ def materialize(
         run_config={**run_config, "loggers": {"watch": {}}},
         raise_on_error=False,
     )
-    events = result.all_events
-    materialized = tuple(
-        event.asset_key.to_user_string()
-        for event in events
-        if event.event_type == dg.DagsterEventType.ASSET_MATERIALIZATION and event.asset_key
-    )
+    made = [event.asset_key for event in result.get_asset_materialization_events()]
     return Outcome(
         run_id=result.run_id,
         success=result.success,
-        materialized=materialized,
-        failures=_failures(events),
+        materialized=tuple(key.to_user_string() for key in made if key),
+        failures=tuple(_failures(result)),
     )
 
 
-def _failures(events: Sequence[dg.DagsterEvent]) -> tuple[str, ...]:
-    """One message per failed step or check; or the run's own, if it failed before or between steps."""
-    of_steps = tuple(message for event in events if (message := _failure(event)))
-    of_run = tuple(
-        _innermost(event.job_failure_data.error)
-        for event in events
-        if event.event_type == dg.DagsterEventType.RUN_FAILURE and event.job_failure_data.error
-    )
-    return of_steps or of_run
+def _failures(result: dg.ExecuteInProcessResult) -> list[str]:
+    """One message per failed check or step; the run's own message if it failed outside any step."""
+    checks = [
+        f"{check.asset_key.to_user_string()}: {check_facts(check)}"
+        for check in result.get_asset_check_evaluations()
+        if not check.passed and check.severity == dg.AssetCheckSeverity.ERROR
+    ]
+    errors_of = {e.step_key: e.step_failure_data.error for e in result.all_events if e.is_step_failure}
+    steps = [
+        f"{step}: {_message(error)}"
+        for step, error in errors_of.items()
+        if error and error.cls_name != "DagsterAssetCheckFailedError"  # the check itself is listed above
+    ]
+    runs = [event.job_failure_data.error for event in result.all_events if event.is_run_failure]
+    return checks + steps or [_innermost(error).message.strip() for error in runs if error]
 
 
-def _innermost(error: "SerializableErrorInfo") -> str:
-    while error.cause:
-        error = error.cause
-    return error.message.strip()
+def _message(error: "SerializableErrorInfo") -> str:
+    """Message of the exception that a step raised, which Dagster wraps; its causes are for the log."""
+    raised = error.cause or error
+    return raised.message.strip().removeprefix(f"{errors.__name__}.{raised.cls_name}: ")
+
+
+def _innermost(error: "SerializableErrorInfo") -> "SerializableErrorInfo":
+    return _innermost(error.cause) if error.cause else error
 
 
 def check_facts(evaluation: dg.AssetCheckEvaluation) -> str:
-    """A failed check in words: its name and what it found."""
+    """Name and facts of a failed check, in words."""
     facts = ", ".join(f"{name}: {value.value}" for name, value in evaluation.metadata.items())
     return f"check {evaluation.check_name} failed ({facts})"
 
 
-def _failure(event: dg.DagsterEvent) -> str | None:
-    """What a failed step or blocking check says, from the exception at the bottom."""
-    if event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
-        evaluation = event.asset_check_evaluation_data
-        if evaluation.passed or evaluation.severity != dg.AssetCheckSeverity.ERROR:
-            return None
-        return f"{evaluation.asset_key.to_user_string()}: {check_facts(evaluation)}"
-    if event.event_type == dg.DagsterEventType.STEP_FAILURE:
-        error = event.step_failure_data.error
-        if error is None or error.cls_name == "DagsterAssetCheckFailedError":
-            return None  # the evaluation has said it already
-        # Dagster wraps what a step raised; what caused that in turn is for the log.
-        raised = error.cause or error
-        own = f"{errors.__name__}.{raised.cls_name}: "
-        return f"{event.step_key}: {raised.message.strip().removeprefix(own)}"
-    return None
+def _watching(on_event: OnEvent) -> dg.LoggerDefinition:
+    """A Dagster logger that passes events on and prints nothing."""
 
-
-class _Watcher(logging.Handler):
-    def __init__(self, on_event: OnEvent) -> None:
-        super().__init__()
-        self._on_event = on_event
-
-    def emit(self, record: logging.LogRecord) -> None:
+    def pass_on(record: logging.LogRecord) -> bool:
         event = getattr(record, "dagster_meta", {}).get("dagster_event")
         if event is not None:
-            self._on_event(event)
-
-
-def _watching(on_event: OnEvent) -> dg.LoggerDefinition:
-    """A Dagster logger that passes events on in place of printing them."""
+            on_event(event)
+        return False
 
     def watch(_context: dg.InitLoggerContext) -> logging.Logger:
         logger = logging.Logger("skip_pipeline.watch", logging.DEBUG)
-        logger.addHandler(_Watcher(on_event))
+        logger.addFilter(pass_on)
         return logger
 
-    return dg.LoggerDefinition(watch, description="Follows a run from the command line")
+    return dg.LoggerDefinition(watch, description="Shows a run in the terminal")

@@ -1,4 +1,4 @@
-"""The data directory and where work on shards runs, as Dagster resources that hand out plain objects."""
+"""The data directory and the engine for work on shards, as Dagster resources."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,13 +18,13 @@ R = TypeVar("R")
 
 
 class DataDirectory(dg.ConfigurableResource):
-    """The data directory of this code location."""
+    """The data directory."""
 
     path: str = Field(description="Absolute path of the data directory that holds 01_raw to 07_report")
     shared: str = Field(
         default="",
-        description="Path, or fsspec URL without credentials, of what holds 01_raw to 05_bundles, if that is "
-        "not the data directory",
+        description="Path, or fsspec URL without credentials, of the folder that holds 01_raw to 05_bundles, "
+        "if it is not the data directory",
     )
 
     def layout(self) -> DataLayout:
@@ -45,21 +45,23 @@ class ShardEngine(dg.ConfigurableResource):
     kind: str = Field(
         default=_DEFAULT.kind, description="in_process, processes (on this machine) or dask (a cluster)"
     )
-    workers: int | None = Field(default=_DEFAULT.workers, description="Processes; else one per core")
+    workers: int | None = Field(
+        default=_DEFAULT.workers, description="Number of processes; by default one per core"
+    )
     address: str = Field(
         default=_DEFAULT.address,
-        description="Of a Dask scheduler whose workers see the files of 01_raw to 05_bundles under the same "
-        "path or URL; else a cluster is started on this machine",
+        description="Address of a Dask scheduler whose workers find 01_raw to 05_bundles under the same path "
+        "or URL; by default a cluster is started on this machine",
     )
 
     @contextmanager
     def applying(self, label: str) -> Iterator[Apply]:
-        """What applies a function to every shard while the block lasts.
+        """A function that applies another function to every shard, for use in the block.
 
         Args:
-            label: whose shards they are, for errors and a cluster's own pages.
+            label: asset of the shards, for errors and a cluster's own pages.
         """
-        kind = cast(EngineKind, self.kind)  # Dagster's config knows no Literal; open_engine refuses others
+        kind = cast(EngineKind, self.kind)  # Dagster's config has no Literal; open_engine refuses others
         settings = EngineSettings(kind=kind, workers=self.workers, address=self.address)
         with open_engine(settings) as engine:
 

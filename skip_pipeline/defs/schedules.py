@@ -1,21 +1,25 @@
-"""The retraining job, the night it runs, and the sensors that clear up after a crash."""
+"""The retraining job, its nightly schedule, and the sensors that clean up after a crash."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
 import dagster as dg
+from dagster import DagsterRunStatus as Status
 
 from skip_pipeline.defs.dead_runs import close_dead_runs
-from skip_pipeline.defs.nights import plan_night, state_of
 from skip_pipeline.defs.resources import DataDirectory
 from skip_pipeline.defs.tracking import MlflowTracker
+from skip_pipeline.nightly.plan import STATE, PastNight, Run, Skip, State, plan_night, state_of
 from skip_pipeline.settings import NIGHTLY_CRON
+
+_UNDER_WAY = [Status.QUEUED, Status.NOT_STARTED, Status.STARTING, Status.STARTED, Status.CANCELING]
+_LOOK_BACK = 100  # successful runs among which the last night is searched; runs by hand may lie between
 
 retrain = dg.define_asset_job(
     name="retrain",
     selection=dg.AssetSelection.all(),
-    description="Raw files to champion and predictions: every asset and every check.",
+    description="From raw files to champion and predictions: every asset and every check.",
 )
 
 
@@ -25,9 +29,9 @@ def nightly_retraining(
     """The schedule of ``retrain``, switched on as soon as the daemon runs.
 
     Args:
-        time_zone: of its hour.
+        time_zone: of the cron schedule.
         run_config: of ``retrain``.
-        cron: when to look whether there is anything to do.
+        cron: times at which to check whether there is anything to do.
     """
 
     @dg.schedule(
@@ -36,31 +40,46 @@ def nightly_retraining(
         cron_schedule=cron,
         execution_timezone=time_zone,
         default_status=dg.DefaultScheduleStatus.RUNNING,
-        description="Every night on which raw input, code or configuration has changed since the last that "
-        "succeeded: retrain on what has been delivered so far, promote or refuse, and score the test set.",
+        description="Retrain on all deliveries so far, promote or refuse the model, and score the test set. "
+        "A night is skipped if raw input, code and configuration are those of the last night that succeeded.",
     )
     def nightly(context: dg.ScheduleEvaluationContext, data: DataDirectory) -> dg.RunRequest | dg.SkipReason:
-        state = state_of(data.layout(), run_config)
-        return plan_night(context.instance, state, job=retrain.name, run_config=run_config)
+        plan = _plan(context.instance, state_of(data.layout(), run_config))
+        if isinstance(plan, Skip):
+            return dg.SkipReason(plan.reason)
+        return dg.RunRequest(run_key=plan.key, run_config=dict(run_config), tags=plan.tags)
 
     return nightly
+
+
+def _plan(instance: dg.DagsterInstance, state: State) -> Run | Skip:
+    """Plan a night with what the instance knows of past runs."""
+    job = retrain.name
+    under_way = instance.get_runs(dg.RunsFilter(job_name=job, statuses=_UNDER_WAY), limit=1)
+    succeeded = instance.get_runs(dg.RunsFilter(job_name=job, statuses=[Status.SUCCESS]), limit=_LOOK_BACK)
+    return plan_night(
+        state,
+        under_way=under_way[0].run_id if under_way else None,
+        last=next((PastNight(run.run_id, run.tags) for run in succeeded if STATE in run.tags), None),
+        attempts=len(instance.get_runs(dg.RunsFilter(job_name=job, tags={STATE: state.digest}))),
+    )
 
 
 @dg.sensor(
     minimum_interval_seconds=60,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Marks runs as failed whose process has died, so that they do not hold up the night.",
+    description="Marks runs as failed whose process has ended, so that they do not hold up the night.",
 )
 def dead_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-    """Look for runs of this host that nobody carries out any more."""
+    """Close the runs of this machine whose process has ended."""
     return dg.SkipReason(f"closed {close_dead_runs(context.instance)} dead runs")
 
 
 @dg.run_status_sensor(
-    run_status=dg.DagsterRunStatus.FAILURE,
+    run_status=Status.FAILURE,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Closes the MLflow runs of a Dagster run that could not do so itself.",
+    description="Closes the MLflow runs that a failed Dagster run has left open.",
 )
 def close_tracking(context: dg.RunStatusSensorContext, tracker: MlflowTracker) -> dg.SkipReason:
-    """Close MLflow runs that a failed Dagster run has left open."""
+    """Close the MLflow runs that a failed Dagster run has left open."""
     return dg.SkipReason(tracker.close_finished(context.instance))

@@ -3,7 +3,7 @@
 Imports no Dagster, and MLflow only when a function needs it.
 """
 
-import os
+import json
 import shutil
 import sys
 from collections.abc import Iterator
@@ -18,14 +18,13 @@ from urllib.parse import unquote, urlsplit
 import pandas as pd
 
 from skip_pipeline import schema
-from skip_pipeline.defs.tracking_guard import without_credentials
-from skip_pipeline.errors import MissingInputError
-from skip_pipeline.serving.example import EXAMPLE
+from skip_pipeline.defs.mlflow_client import mlflow_client
+from skip_pipeline.defs.tracking_guard import is_outage, without_credentials
+from skip_pipeline.errors import MissingInputError, UnreachableError
+from skip_pipeline.nightly.promotion_record import CHAMPION
 from skip_pipeline.serving.model_folder import DESCRIPTION, SERVED_MODEL, read_description
-from skip_pipeline.settings import MODEL_NAME, TRACKING_ENVIRONMENT
-
-CHAMPION: Final = "champion"
-"""Alias of the registered version that is served."""
+from skip_pipeline.serving.requests import EXAMPLE
+from skip_pipeline.settings import MODEL_NAME
 
 _PACKAGE: Final = Path(__file__).parents[1]
 _MODEL_CODE: Final = _PACKAGE / "serving" / "pyfunc_model.py"
@@ -37,17 +36,10 @@ travel with the model."""
 
 
 def log_served_model(mlflow: Any, folder: Path, *, params: dict[str, str], tags: dict[str, str]) -> Any:
-    """Log a served model into the open run as a pyfunc, and register it.
+    """Log a served model into the open run of the module ``mlflow`` as a pyfunc, and register it.
 
     Signature, example and requirements are given, because MLflow would otherwise run the model to infer them.
-
-    Args:
-        mlflow: the module.
-        folder: of the served model.
-        params, tags: of the model.
-
-    Returns:
-        MLflow's ``ModelInfo``.
+    The result is MLflow's ``ModelInfo``.
     """
     described = read_description(folder)
     search_path = list(sys.path)
@@ -58,7 +50,7 @@ def log_served_model(mlflow: Any, folder: Path, *, params: dict[str, str], tags:
                 python_model=str(_MODEL_CODE),
                 artifacts={SERVED_MODEL: str(folder)},
                 code_paths=[str(_copy_serving_code(Path(temporary)))],
-                signature=signature(),
+                signature=_signature(),
                 input_example=pd.DataFrame([EXAMPLE]),
                 pip_requirements=[f"{name}=={version(name)}" for name in _REQUIREMENTS],
                 registered_model_name=MODEL_NAME,
@@ -84,71 +76,51 @@ def _copy_serving_code(folder: Path) -> Path:
     return folder / _PACKAGE.name
 
 
-def signature() -> Any:
+def _signature() -> Any:
     """MLflow's signature of the served model.
 
     A history is declared as an array of anything, because MLflow checks declared columns value by value:
     13 ms for a session of 19 tracks, against 0.5 ms without. ``serving.requests`` checks them in 0.1 ms.
     """
     from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, DataType, Schema
-    from mlflow.types.schema import AnyType, Array
 
-    anything = AnyType()  # type: ignore[no-untyped-call]  # its constructor has no types
-    return ModelSignature(
-        inputs=Schema(
-            [
-                ColSpec(DataType.string, schema.SESSION_ID),
-                ColSpec(Array(anything), "history"),
-                # One of the two, row by row. A map would refuse the NaN that pandas puts for a missing value.
-                ColSpec(DataType.string, "next_track_id", required=False),
-                ColSpec(anything, "next_track", required=False),
-            ]
-        ),
-        outputs=Schema(
-            [
-                ColSpec(DataType.string, schema.SESSION_ID),
-                ColSpec(DataType.double, "p_skip"),
-                ColSpec(DataType.boolean, "known_track"),
-                ColSpec(DataType.string, "data_source"),
-            ]
-        ),
-    )
+    inputs = [
+        {"name": schema.SESSION_ID, "type": "string", "required": True},
+        {"name": "history", "type": "array", "items": {"type": "any"}, "required": True},
+        # One of the two, row by row. A map would refuse the NaN that pandas puts for a missing value.
+        {"name": "next_track_id", "type": "string", "required": False},
+        {"name": "next_track", "type": "any", "required": False},
+    ]
+    outputs = [
+        {"name": schema.SESSION_ID, "type": "string"},
+        {"name": "p_skip", "type": "double"},
+        {"name": "known_track", "type": "boolean"},
+        {"name": "data_source", "type": "string"},
+    ]
+    return ModelSignature.from_dict({"inputs": json.dumps(inputs), "outputs": json.dumps(outputs)})
 
 
 class RegisteredModel:
-    """The version of a registered model that an alias points to (``serving.follow.Source``)."""
+    """The champion among the versions of a registered model (``serving.follow.Source``).
 
-    def __init__(self, tracking_uri: str, *, name: str = MODEL_NAME, alias: str = CHAMPION) -> None:
+    Every method raises ``MissingInputError`` where the registry does not answer.
+    """
+
+    def __init__(self, tracking_uri: str, *, name: str = MODEL_NAME) -> None:
         """Store the names; the registry is not asked yet."""
         self._uri = tracking_uri
         self.name = name
-        self.alias = alias
 
     def exists(self) -> bool:
-        """Whether there is such a model with such an alias.
-
-        Raises:
-            MissingInputError: the registry does not answer.
-        """
-        from mlflow.exceptions import MlflowException
-
+        """Whether there is a champion."""
         with self._asking():
-            try:
-                return self.alias in self._client().get_registered_model(self.name).aliases
-            except MlflowException as refusal:
-                if refusal.error_code == "RESOURCE_DOES_NOT_EXIST":
-                    return False
-                raise
+            found = self._client().search_registered_models(f"name = '{self.name}'")
+        return any(CHAMPION in model.aliases for model in found)
 
     def current(self) -> str:
-        """Number of the version that the alias points to.
-
-        Raises:
-            MissingInputError: there is no such model or alias, or the registry does not answer.
-        """
+        """The champion's number; ``MissingInputError`` if there is none."""
         with self._asking():
-            return str(self._client().get_model_version_by_alias(self.name, self.alias).version)
+            return str(self._client().get_model_version_by_alias(self.name, CHAMPION).version)
 
     @contextmanager
     def fetched(self, version: str) -> Iterator[Path]:
@@ -157,7 +129,7 @@ class RegisteredModel:
         A version on another machine is downloaded, and deleted afterwards: mapped files stay readable.
 
         Raises:
-            MissingInputError: the version is not a served model, or the registry does not answer.
+            MissingInputError: the version is not a served model.
         """
         with TemporaryDirectory() as here:
             with self._asking():
@@ -178,11 +150,7 @@ class RegisteredModel:
             yield descriptions[0].parent
 
     def _client(self) -> Any:
-        for variable, value in TRACKING_ENVIRONMENT.items():
-            os.environ.setdefault(variable, value)  # MLflow reads some of them while it is imported
-        from mlflow import MlflowClient
-
-        return MlflowClient(tracking_uri=self._uri, registry_uri=self._uri)
+        return mlflow_client(self._uri)
 
     @contextmanager
     def _asking(self) -> Iterator[None]:
@@ -192,8 +160,8 @@ class RegisteredModel:
         try:
             yield
         except (MlflowException, SQLAlchemyError) as failure:
-            raise MissingInputError(
-                f"no version of {self.name} called {self.alias} could be had from "
+            raise (UnreachableError if is_outage(failure) else MissingInputError)(
+                f"no version of {self.name} called {CHAMPION} could be had from "
                 f"{without_credentials(self._uri)} ({without_credentials(str(failure))}); expected the "
                 "alias on a version that is to be served. Set the alias in MLflow, or name the folder of a "
                 "served model with --model"

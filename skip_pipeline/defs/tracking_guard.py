@@ -1,51 +1,90 @@
-"""What keeps a failing tracking store from costing a result."""
+"""What a failing tracking store may cost: one record if it refuses, all further records if it is down."""
 
 import re
-from collections.abc import Callable
-from typing import Self
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from skip_pipeline.nightly.promotion_record import LONGEST_TAG
 
 _CREDENTIALS = re.compile(r"(?<=://)[^/\s]+@")
-LONGEST_REASON = 2_000  # characters: a whole message of ours; MLflow cuts tags at 8,000
 
 
 def without_credentials(text: str) -> str:
-    """A URI, or a text that quotes some, as it may be shown: without user names and passwords."""
+    """The text without the user names and passwords of the URIs in it.
+
+    >>> without_credentials("no answer from http://me:secret@host:80/path")
+    'no answer from http://host:80/path'
+    """
     return _CREDENTIALS.sub("", text)
 
 
 class Guard:
-    """The one place where failures of a tracking store end: the context manager around every call to it.
+    """Turns failures of a tracking store into lost records, so that no result is lost.
 
-    A record may be lost, a result never. What a store raises is open-ended (drivers, cloud SDKs and
-    plugins bring their own exceptions), so here, and nowhere else, every ``Exception`` is caught. It is
-    kept as ``reason`` and reported. After a failure to reach the store, nothing more is tried.
+    Attributes:
+        lost: every record that was lost, with the reason.
+        suspended: the store could not be reached; nothing more is recorded.
     """
 
     def __init__(self, report: Callable[[str], None]) -> None:
+        """Begin with nothing lost.
+
+        Args:
+            report: called with each lost record and the reason.
+        """
         self._report = report
-        self.reason: str | None = None
+        self.lost: list[str] = []
         self.suspended = False
 
-    def __enter__(self) -> Self:
-        """Begin a call."""
-        return self
+    @contextmanager
+    def may_lose(self, record: str) -> Iterator[None]:
+        """Lose ``record`` if the store refuses it or cannot be reached; raise any other failure.
 
-    def __exit__(
-        self, kind: type[BaseException] | None, failure: BaseException | None, _traceback: object
-    ) -> bool:
-        """Keep and report what the call raised, unless it is an interruption."""
-        if failure is None or not isinstance(failure, Exception):
-            return False
-        # A store's errors quote the address that it was given.
-        text = without_credentials(f"{type(failure).__name__}: {failure}")
-        self.reason = " ".join(text.split())[:LONGEST_REASON]
-        self.suspended = self.suspended or _is_unreachable(failure)
-        self._report(self.reason)
-        return True
+        Args:
+            record: what is lost if the block fails, in words.
+        """
+        try:
+            yield
+        except Exception as failure:  # plugins and cloud SDKs have exceptions of their own: see _is_of_store
+            if not _is_of_store(failure):
+                raise
+            self.suspended = self.suspended or is_outage(failure)
+            fate = "no answer" if is_outage(failure) else "refused"
+            # Messages of a store quote its address.
+            text = without_credentials(f"{record}: {fate}, {type(failure).__name__}: {failure}")
+            self.lost.append(" ".join(text.split())[:LONGEST_TAG])
+            self._report(self.lost[-1])
 
 
-def _is_unreachable(failure: Exception) -> bool:
-    """Whether the store did not answer at all, as against answering with a refusal."""
-    from mlflow.exceptions import MlflowException, RestException
+def is_outage(failure: BaseException) -> bool:
+    """Whether a store could not be reached, as against answering with a refusal."""
+    import requests
+    from mlflow.exceptions import MlflowException
+    from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE, ErrorCode
+    from sqlalchemy.exc import OperationalError
 
-    return isinstance(failure, (MlflowException, OSError)) and not isinstance(failure, RestException)
+    down = (
+        ConnectionError, TimeoutError, requests.ConnectionError, requests.Timeout,
+        requests.exceptions.RetryError,  # only answers of a server that is out of order, such as 503
+        OperationalError,  # a database that cannot be opened, or is locked
+    )  # fmt: skip
+    cause: BaseException | None = failure
+    while cause is not None:
+        if isinstance(cause, down):
+            return True
+        if isinstance(cause, MlflowException) and cause.error_code == ErrorCode.Name(TEMPORARILY_UNAVAILABLE):
+            return True
+        cause = cause.__cause__ or cause.__context__  # MLflow wraps what its HTTP client raises
+    return False
+
+
+def _is_of_store(failure: Exception) -> bool:
+    """Whether a library raised this for its store: a built-in exception is a bug, except for these two.
+
+    OSError: connections and files. ImportError: a driver, such as boto3, is not installed.
+    """
+    module = type(failure).__module__
+    return isinstance(failure, OSError | ImportError) or module.split(".")[0] not in (
+        "builtins",
+        "skip_pipeline",
+    )

@@ -9,98 +9,73 @@ The results are the same bytes wherever the function runs. Only the libraries of
 
 from __future__ import annotations
 
+import os
+import signal
 import textwrap
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from concurrent.futures import BrokenExecutor, Future
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
-from typing import Any, Final, TypeVar, get_args
+from typing import Any, TypeVar, get_args
 
 from skip_pipeline.errors import EngineError, RefusedError
-from skip_pipeline.settings import EngineKind, EngineSettings
+from skip_pipeline.settings import SINGLE_THREADED, EngineKind, EngineSettings
 
 T = TypeVar("T")
 R = TypeVar("R")
-
-_NAME_LENGTH: Final = 200  # enough for a path; a shard that is a long list is cut
-
-
-@dataclass(frozen=True)
-class Pool:
-    """Worker processes."""
-
-    submit: Callable[[Callable[[Any], Any], Any], Any]  # gives a future: of concurrent.futures, or Dask's
-    workers: Callable[[], int]  # their number at this moment
-    losses: Mapping[type[Exception], str]  # what a future raises whose worker is lost, and the explanation
-    retries: int = 0  # how often lost shards are sent again before the loss is an error
 
 
 @dataclass(frozen=True)
 class Engine:
     """Applies functions to shards; open one with ``open_engine``."""
 
-    _shards_ahead: int
-    _pool: Pool | None = None  # None: in this process
-
-    @property
-    def workers(self) -> int:
-        """Shards that are worked on at the same time."""
-        return max(1, self._pool.workers()) if self._pool else 1
+    submit: Callable[[Callable[[Any], Any], Any], Any]  # gives a future: of concurrent.futures, or Dask's
+    workers: int  # shards that are worked on at the same time
+    shards_ahead: int  # per worker
+    losses: Mapping[type[Exception], str]  # what a future raises whose worker is lost, and the explanation
+    retries: int  # how often lost shards are sent again before the loss is an error
 
     def map(self, function: Callable[[T], R], shards: Sequence[T], *, label: str) -> Iterator[R]:
         """Apply a function to every shard and give the results in the order of the shards.
 
-        The iterator is lazy: no shard is sent before the first result is asked for, and at most
-        ``EngineSettings.shards_ahead`` shards per worker are on their way, so memory does not grow with the
-        number of shards. When the loop ends early, shards that no worker has begun are cancelled.
+        Few shards are sent ahead of the result in use, so memory does not grow with their number. When the
+        loop ends early, shards not yet begun are cancelled. What the function raises for a shard gets a note
+        with ``label`` (e.g. ``encoded_table``) and ``str(shard)``.
 
         Args:
-            function: takes a shard and gives a small result; it writes bulk data to storage. It must be
-                idempotent, since it is repeated after the death of a worker. Libraries have one thread in a
-                worker; a function whose last bits depend on the number of threads (matrix products, Arrow's
-                sums of floats) has to set that number.
-            shards: anything that can be pickled; ``str(shard)`` names the shard in errors.
-            label: names the work in errors, e.g. ``encoded_table``.
+            function: gives a small result and writes bulk data to storage. It must be idempotent, since it is
+                repeated after the death of a worker. Libraries have one thread in a worker; a function whose
+                last bits depend on the number of threads (matrix products, Arrow's sums) has to set it.
 
         Raises:
-            EngineError: workers died on the same shard again and again (``EngineSettings.retries``), or the
-                cluster was lost; the message names the shards under way.
-            Exception: what the function raised for the first shard, in their order, that failed. A note on
-                the exception names the shard.
+            EngineError: workers died on a shard again and again, or the cluster was lost.
         """
-        titles = (
-            f"{label}, shard {number} of {len(shards)}: {textwrap.shorten(str(shard), _NAME_LENGTH)}"
-            for number, shard in enumerate(shards, start=1)
-        )
+        names = (textwrap.shorten(str(shard), 200) for shard in shards)  # fits a path, not a long list
+        titles = (f"{label}, shard {n} of {len(shards)}: {name}" for n, name in enumerate(names, start=1))
         titled = zip(shards, titles, strict=True)
-        if self._pool:
-            yield from self._sent(self._pool, function, titled)
-        else:
-            for shard, title in titled:
-                with _shard_named(title):
-                    result = function(shard)
-                yield result
-
-    def _sent(self, pool: Pool, function: Callable[[T], R], titled: Iterator[tuple[T, str]]) -> Iterator[R]:
         pending: dict[Any, tuple[T, str]] = {}  # by future, the oldest first
-        workers, losses = self.workers, 0
+        losses = 0
         try:
             while True:
-                for shard, title in islice(titled, workers * self._shards_ahead - len(pending)):
+                for shard, title in islice(titled, self.workers * self.shards_ahead - len(pending)):
                     with _shard_named(title):
-                        pending[pool.submit(function, shard)] = shard, title
+                        pending[self.submit(function, shard)] = shard, title
                 if not pending:
                     return
                 oldest, (_, title) = next(iter(pending.items()))
                 try:
                     with _shard_named(title):
                         result = oldest.result()
-                except tuple(pool.losses) as lost:
+                except tuple(self.losses) as lost:
                     losses += 1
-                    if losses > pool.retries:
-                        raise _loss(lost, pool, pending, workers) from lost
+                    if losses > self.retries:
+                        raise self._loss(lost, pending) from lost
                     pending = {
-                        future if _succeeded(future) else pool.submit(function, shard): (shard, title)
+                        future if _succeeded(future) else self.submit(function, shard): (shard, title)
                         for future, (shard, title) in pending.items()
                     }
                 else:
@@ -111,15 +86,13 @@ class Engine:
             for future in pending:
                 future.cancel()
 
-
-def _loss(lost: Exception, pool: Pool, pending: Mapping[Any, tuple[Any, str]], workers: int) -> EngineError:
-    # Workers take shards in order, so the shards under way are the first without a result.
-    under_way = [title for future, (_, title) in pending.items() if not _succeeded(future)][:workers]
-    explanation = next(text for kind, text in pool.losses.items() if isinstance(lost, kind))
-    return EngineError(
-        f"{'; '.join(under_way)}: {explanation}. Shards that were finished are kept. "
-        f"{' '.join(str(lost).split())}"
-    )
+    def _loss(self, lost: Exception, pending: Mapping[Any, tuple[Any, str]]) -> EngineError:
+        # Workers take shards in order, so the shards under way are the first without a result.
+        titles = [title for future, (_, title) in pending.items() if not _succeeded(future)]
+        under_way = "; ".join(titles[: self.workers])
+        reason = next(text for kind, text in self.losses.items() if isinstance(lost, kind))
+        details = " ".join(str(lost).split())
+        return EngineError(f"{under_way}: {reason}. Shards that were finished are kept. {details}")
 
 
 def _succeeded(future: Any) -> bool:
@@ -136,37 +109,13 @@ def _shard_named(title: str) -> Iterator[None]:
         raise
 
 
-@contextmanager
-def open_engine(settings: EngineSettings) -> Iterator[Engine]:
+def open_engine(settings: EngineSettings) -> AbstractContextManager[Engine]:
     """Start the workers that the settings ask for; stop them when the block ends, however it ends.
 
     Raises:
         RefusedError: the settings contradict one another or are out of range.
-        EngineError: see ``dask_cluster.dask_pool``.
+        EngineError: there is no Dask cluster, or it differs from this process.
     """
-    _check(settings)
-    if settings.kind == "in_process":
-        yield Engine(settings.shards_ahead)
-    elif settings.kind == "processes":
-        from skip_pipeline.engine.processes import local_pool
-
-        with local_pool(settings) as pool:
-            yield Engine(settings.shards_ahead, pool)
-    else:
-        try:
-            from skip_pipeline.engine.dask_cluster import dask_pool
-        except ModuleNotFoundError as missing:
-            if missing.name not in {"dask", "distributed"}:
-                raise
-            raise EngineError(
-                f"Engine 'dask' needs the package {missing.name}, which is not installed; "
-                "install the extra: pip install 'skip-pipeline[cluster]'"
-            ) from missing
-        with dask_pool(settings) as pool:
-            yield Engine(settings.shards_ahead, pool)
-
-
-def _check(settings: EngineSettings) -> None:
     if settings.kind not in get_args(EngineKind):
         raise RefusedError(f"There is no engine {settings.kind!r}; choose in_process, processes or dask")
     if settings.address and settings.kind != "dask":
@@ -174,7 +123,74 @@ def _check(settings: EngineSettings) -> None:
             f"Engine {settings.kind!r} was given the scheduler address {settings.address!r}, which only "
             "engine 'dask' uses; choose engine 'dask' or leave the address empty"
         )
-    for name, least in (("workers", 1), ("shards_ahead", 1), ("retries", 0), ("connect_seconds", 0)):
-        value = getattr(settings, name)
-        if value is not None and value < least:
-            raise RefusedError(f"Engine setting {name} is {value}; it has to be at least {least}")
+    if settings.workers is not None and settings.workers < 1:
+        raise RefusedError(f"Engine setting workers is {settings.workers}; it has to be at least 1")
+    if settings.kind == "in_process":
+        return nullcontext(Engine(_submit_here, workers=1, shards_ahead=1, losses={}, retries=0))
+    if settings.kind == "processes":
+        return _local_processes(settings)
+    try:
+        from skip_pipeline.engine.dask_cluster import dask_cluster
+    except ModuleNotFoundError as missing:
+        if missing.name not in {"dask", "distributed"}:
+            raise
+        raise EngineError(
+            f"Engine 'dask' needs the package {missing.name}, which is not installed; "
+            "install the extra: pip install 'skip-pipeline[cluster]'"
+        ) from missing
+    return dask_cluster(settings)
+
+
+def _submit_here(function: Callable[[T], R], shard: T) -> Future[R]:
+    future: Future[R] = Future()
+    future.set_result(function(shard))
+    return future
+
+
+@contextmanager
+def _local_processes(settings: EngineSettings) -> Iterator[Engine]:
+    """Use a pool whose processes start with the first shard; kill them when the block ends.
+
+    The pool of ``concurrent.futures`` would import the caller's script again in each worker, which starts the
+    work a second time if the script has no ``if __name__ == "__main__"``; it cannot kill its workers and
+    refuses functions that have no importable name.
+    """
+    import loky
+
+    workers = settings.workers or loky.cpu_count()
+    environment = {name: os.environ.get(name, value) for name, value in SINGLE_THREADED.items()}
+    # loky restarts workers that have grown by 300 MB; a large shard may need that much without a leak.
+    environment["LOKY_MAX_MEMORY_LEAK_SIZE"] = "1e18"
+    watched = {"initializer": _end_with_caller, "initargs": (os.getpid(),)}
+    start = partial(loky.ProcessPoolExecutor, workers, env=environment, **watched)
+    executor = start()
+
+    def submit(function: Callable[[Any], Any], shard: Any) -> Any:
+        nonlocal executor
+        try:
+            return executor.submit(function, shard)
+        except BrokenExecutor:  # a worker died, and with it the pool
+            executor = start()
+            return executor.submit(function, shard)
+
+    explanation = (
+        "a worker process failed. If it was killed (SIGKILL), memory was most likely short: use fewer "
+        "workers or smaller shards. Otherwise, the engine 'in_process' shows the failure"
+    )
+    losses: dict[type[Exception], str] = {BrokenExecutor: explanation}
+    try:
+        yield Engine(submit, workers, settings.shards_ahead, losses, settings.retries)
+    finally:
+        executor.shutdown(kill_workers=True)
+
+
+def _end_with_caller(caller: int) -> None:
+    """Leave Ctrl-C to the caller, and exit within a second of the caller's death, even by SIGKILL."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def watch() -> None:
+        while os.getppid() == caller:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

@@ -11,16 +11,15 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final
 
 from distributed import Client, KilledWorker, LocalCluster, rpc
 
 import skip_pipeline
-from skip_pipeline.engine import Pool
+from skip_pipeline.engine import Engine
 from skip_pipeline.errors import EngineError
 from skip_pipeline.settings import EngineSettings
 
-_LOSSES: Final[dict[type[Exception], str]] = {
+_LOSSES: dict[type[Exception], str] = {
     KilledWorker: "several workers died, one after the other, while they had this shard. Most often memory "
     "is short: give the workers more or make the shards smaller; the log of a worker has the cause",
     CancelledError: "the connection to the Dask scheduler was lost; check that it runs, and start again",
@@ -28,50 +27,35 @@ _LOSSES: Final[dict[type[Exception], str]] = {
 
 
 @contextmanager
-def dask_pool(settings: EngineSettings) -> Iterator[Pool]:
+def dask_cluster(settings: EngineSettings) -> Iterator[Engine]:
     """Connect to the cluster at ``settings.address``, or start one on 127.0.0.1 and stop it afterwards.
 
     A cluster at an address decides how often it repeats a shard whose worker died
     (``distributed.scheduler.allowed-failures``) and how many threads its workers have (start them with
     ``--nthreads 1``). Workers that are started here import the calling script again, so a script needs
     ``if __name__ == "__main__"``.
-
-    Raises:
-        EngineError: nothing answers at the address within ``settings.connect_seconds``, the cluster has no
-            worker by then, or its Python, libraries or version of this package differ from this process's.
     """
     with ExitStack() as stack:
         address = settings.address or stack.enter_context(_local_cluster(settings)).scheduler_address
         client = stack.enter_context(_client(address, settings.connect_seconds))
         _refuse_different_workers(client, address, settings.connect_seconds)
-        yield Pool(
-            submit=partial(client.submit, pure=False),  # False: equal shards are not one task
-            workers=lambda: sum(client.nthreads().values()),
-            losses=_LOSSES,
-        )
+        submit = partial(client.submit, pure=False)  # False: equal shards are not one task
+        workers = max(1, sum(client.nthreads().values()))  # the last one may have left by now
+        yield Engine(submit, workers, settings.shards_ahead, _LOSSES, retries=0)
 
 
-@contextmanager
-def _local_cluster(settings: EngineSettings) -> Iterator[LocalCluster]:
+def _local_cluster(settings: EngineSettings) -> LocalCluster:
+    workers = {"n_workers": settings.workers, "threads_per_worker": 1, "host": "127.0.0.1"}
+    # Health is served even without a dashboard, at any free port.
+    options = {"dashboard": False, "dashboard_address": "127.0.0.1:0", "allowed_failures": settings.retries}
     try:
-        cluster = LocalCluster(
-            n_workers=settings.workers,
-            threads_per_worker=1,
-            host="127.0.0.1",
-            scheduler_kwargs={
-                "allowed_failures": settings.retries,
-                "dashboard": False,
-                "dashboard_address": "127.0.0.1:0",  # health is still served, at any free port
-            },
-        )
+        return LocalCluster(scheduler_kwargs=options, **workers)
     except RuntimeError as failure:
         raise EngineError(
             f"The workers of a Dask cluster on this machine did not start ({failure}). If the calling script "
             'does its work outside `if __name__ == "__main__"`, move the work there or use the engine '
             "'processes'; the output of the workers has the cause"
         ) from failure
-    with cluster:
-        yield cluster
 
 
 async def _greet(address: str) -> None:
@@ -79,21 +63,18 @@ async def _greet(address: str) -> None:
         await scheduler.identity()
 
 
-@contextmanager
-def _client(address: str, seconds: float) -> Iterator[Client]:
+def _client(address: str, seconds: float) -> Client:
     try:
         # A client would wait for ever at an address that accepts the connection and never answers.
         with ThreadPoolExecutor(1) as thread:  # a thread, since the loop of a notebook is running already
             thread.submit(asyncio.run, asyncio.wait_for(_greet(address), seconds)).result()
-        client = Client(address, timeout=seconds, set_as_default=False)
+        return Client(address, timeout=seconds, set_as_default=False)
     except (OSError, ValueError, MemoryError) as failure:  # MemoryError: the answer is not Dask's protocol
         raise EngineError(
             f"No Dask scheduler answered at {address!r} within {seconds:g} s ({failure!r}). Expected the "
             "address that a running scheduler prints, e.g. tcp://10.0.0.5:8786; start one with `dask "
             "scheduler`, or leave the address empty for a cluster on this machine"
         ) from failure
-    with client:
-        yield client
 
 
 def _refuse_different_workers(client: Client, address: str, seconds: float) -> None:
@@ -104,17 +85,14 @@ def _refuse_different_workers(client: Client, address: str, seconds: float) -> N
             f"The Dask scheduler at {address} has no worker after {seconds:g} s; start one with "
             f"`dask worker {address} --nthreads 1`"
         ) from none
-    ours = environment()
-    differences = []
+    ours, differences = environment(), []
     for worker, theirs in client.run(environment, on_error="return").items():
-        if isinstance(theirs, Exception):  # another version of skip_pipeline, or none
-            differences.append(f"{worker} cannot run skip_pipeline's sources of this process ({theirs!r})")
-        else:
-            differences += [
-                f"{worker} has {name} {theirs.get(name)}, this process {version}"
-                for name, version in ours.items()
-                if theirs.get(name) != version
-            ]
+        if isinstance(theirs, Exception):  # the worker has another version of skip_pipeline, or none
+            theirs = ours | {"the sources of skip_pipeline": repr(theirs)}
+        differing = [name for name in ours if theirs.get(name) != ours[name]]
+        differences += [
+            f"{worker} has {name} {theirs.get(name)}, this process {ours[name]}" for name in differing
+        ]
     if differences:
         raise EngineError(
             f"The Dask cluster at {address} differs from this process, so results could differ: "
@@ -126,11 +104,10 @@ def _refuse_different_workers(client: Client, address: str, seconds: float) -> N
 def environment() -> dict[str, str]:
     """Versions that results depend on: Python without its patch release, libraries, package sources."""
     package = Path(skip_pipeline.__file__).parent
-    sources = hashlib.sha256()
-    for path in sorted(package.rglob("*.py")):
-        sources.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes())
+    sources = [bytes(path.relative_to(package)) + path.read_bytes() for path in sorted(package.rglob("*.py"))]
+    libraries = ("distributed", "cloudpickle", "numpy", "pandas", "pyarrow")
     return {
         "Python": "{}.{}".format(*sys.version_info),
-        **{name: version(name) for name in ("distributed", "cloudpickle", "numpy", "pandas", "pyarrow")},
-        "the sources of skip_pipeline": sources.hexdigest()[:12],
+        **{name: version(name) for name in libraries},
+        "the sources of skip_pipeline": hashlib.sha256(b"\0".join(sources)).hexdigest()[:12],
     }

@@ -21,17 +21,14 @@ from scipy.optimize import minimize
 from scipy.special import expit, logit
 
 from skip_pipeline.errors import ContractError
-from skip_pipeline.metrics.scores import check_probabilities, check_range, need_both_outcomes
+from skip_pipeline.metrics.scores import check_probabilities, check_range, correct, need_both_outcomes
 from skip_pipeline.settings import DECISION_THRESHOLD
 
 _CLIP: Final = 1e-6
 """Least distance of a probability from 0 and 1: a wrong prediction costs at most 14 nats, and float32 can
 represent it."""
 
-_STEEPEST: Final = 20.0
-"""Slopes lie between 1 / 20 and 20. Without a bound, sessions that are separated perfectly have no best
-slope."""
-
+_STEEPEST: Final = 20.0  # slopes lie between 1 / 20 and 20; perfectly separated sessions have no best slope
 _FURTHEST: Final = 10.0  # largest offset of the log-odds, at which every track is played or skipped
 
 _OFFSET_EVIDENCE: Final = 3.84
@@ -45,28 +42,18 @@ _STANDARD_ERRORS: Final = 2.58
 
 @dataclass(frozen=True)
 class Calibration:
-    """A correction of probabilities: log-odds times ``slope`` plus ``offset``.
+    """A correction of probabilities: log-odds times ``slope`` plus ``offset``."""
 
-    Attributes:
-        slope: above 0, so that the ranking of sessions stays; below 1 for an overconfident network.
-        offset: 0 unless the likelihood ratio test asked for it.
-        threshold: a track is predicted as played from this corrected probability on.
-        sessions: number that it was fitted to.
-    """
-
-    slope: float
-    offset: float
-    threshold: float
-    sessions: int
+    slope: float  # above 0, so that the ranking of sessions stays; below 1 for an overconfident network
+    offset: float  # 0 unless the likelihood ratio test asked for it
+    threshold: float  # a track is predicted as played from this corrected probability on
+    sessions: int  # number that it was fitted to
 
     def apply(self, p_not_skipped: np.ndarray) -> np.ndarray:
         """Correct probabilities: any shape, to float64 of that shape, in (0, 1).
 
         >>> Calibration(slope=0.5, offset=0.0, threshold=0.5, sessions=9).apply(np.array([0.5, 0.9])).round(2)
         array([0.5 , 0.75])
-
-        Raises:
-            ContractError: a value is not a probability.
         """
         return _corrected(_log_odds(p_not_skipped), self.slope, self.offset)
 
@@ -76,11 +63,7 @@ class Calibration:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Calibration:
-        """Inverse of ``to_json``.
-
-        Raises:
-            ContractError: a value is missing or impossible.
-        """
+        """Inverse of ``to_json``; a ``ContractError`` where a value is missing or impossible."""
         try:
             read = cls(
                 slope=float(content["slope"]),
@@ -88,27 +71,23 @@ class Calibration:
                 threshold=float(content["threshold"]),
                 sessions=int(content["sessions"]),
             )
+            if not (0 < read.slope < np.inf and np.isfinite(read.offset) and 0 < read.threshold < 1):
+                raise ValueError(f"slope {read.slope}, offset {read.offset}, threshold {read.threshold}")
         except (KeyError, TypeError, ValueError) as damage:
-            raise _damaged(repr(damage)) from damage
-        if not (0 < read.slope < np.inf and np.isfinite(read.offset) and 0 < read.threshold < 1):
-            raise _damaged(f"slope {read.slope}, offset {read.offset}, threshold {read.threshold}")
+            raise ContractError(
+                f"the calibration is damaged or of another version ({damage!r}), expected slope, offset, "
+                "threshold and sessions; materialize trained_model again"
+            ) from damage
         return read
 
 
 def fit(not_skipped: np.ndarray, p_not_skipped: np.ndarray) -> Calibration:
-    """Fit slope and offset by log-loss, then the threshold by accuracy.
+    """Fit slope and offset by log-loss, then the threshold by accuracy, to labels and probabilities (n,).
 
     The threshold is the best of 0.25 to 0.75 by accuracies averaged over five neighbours. It stays at 0.5
     unless it gains more than 2.58 standard errors, counted over the sessions that the two thresholds decide
     differently (McNemar, 1947). Without these rules the best threshold of 1,000 sessions has a standard
     deviation of 0.06, and costs 0.2 points of accuracy on other sessions.
-
-    Args:
-        not_skipped: labels of validation sessions (n,), 0 or 1.
-        p_not_skipped: a network's probabilities (n,), in [0, 1].
-
-    Raises:
-        ContractError, TrainingError: see ``scores.score``.
     """
     labels = np.asarray(not_skipped, np.float64)
     check_probabilities(labels, p_not_skipped)
@@ -132,10 +111,8 @@ def _minimize_log_loss(
         slope = np.exp(at[0])
         z = slope * log_odds + at[1]
         error = expit(z) - labels  # (n,)
-        return (
-            float(np.logaddexp(0, -sign * z).mean()),
-            np.array([(error * log_odds).mean() * slope, error.mean()]),
-        )
+        gradient = np.array([(error * log_odds).mean() * slope, error.mean()])
+        return float(np.logaddexp(0, -sign * z).mean()), gradient
 
     steepest = np.log(_STEEPEST)
     best = minimize(
@@ -150,11 +127,11 @@ def _minimize_log_loss(
 
 
 def _threshold(labels: np.ndarray, p_not_skipped: np.ndarray) -> float:
-    right = (p_not_skipped[:, None] >= _THRESHOLDS) == labels[:, None]  # (n, thresholds)
+    right = correct(labels[:, None], p_not_skipped[:, None], _THRESHOLDS)  # (n, thresholds)
     smooth = np.convolve(right.mean(axis=0), np.full(_SMOOTHED, 1 / _SMOOTHED), "valid")
     as_good = np.flatnonzero(smooth >= smooth.max() - 1e-12) + _SMOOTHED // 2
     best = int(as_good[np.abs(_THRESHOLDS[as_good] - DECISION_THRESHOLD).argmin()])
-    usual = (p_not_skipped >= DECISION_THRESHOLD) == labels
+    usual = correct(labels, p_not_skipped)
     won = int(np.count_nonzero(right[:, best] & ~usual))
     lost = int(np.count_nonzero(usual & ~right[:, best]))
     significant = won - lost > _STANDARD_ERRORS * np.sqrt(won + lost)
@@ -169,10 +146,3 @@ def _log_odds(p_not_skipped: np.ndarray) -> np.ndarray:
 
 def _corrected(log_odds: np.ndarray, slope: float, offset: float) -> np.ndarray:
     return np.asarray(np.clip(expit(slope * log_odds + offset), _CLIP, 1 - _CLIP))
-
-
-def _damaged(what: str) -> ContractError:
-    return ContractError(
-        f"the calibration is damaged or of another version ({what}), expected slope, offset, threshold and "
-        "sessions; materialize trained_model again"
-    )

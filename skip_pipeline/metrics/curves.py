@@ -1,7 +1,4 @@
-"""Confusion matrix, ROC curve and reliability curve of predicted probabilities, for plots and tables.
-
-Label 1 means "played to the end", and ``p_not_skipped`` is the probability of that.
-"""
+"""Curves that compare probabilities with outcomes, and the confusion matrix."""
 
 from __future__ import annotations
 
@@ -15,26 +12,21 @@ from sklearn import metrics
 from skip_pipeline.metrics.scores import check_probabilities, need_both_outcomes
 from skip_pipeline.settings import CALIBRATION_BINS, DECISION_THRESHOLD
 
-_CURVE_POINTS: Final = 512
-"""Points that a ROC curve keeps; a plot of 700 pixels shows no more."""
+_CURVE_POINTS: Final = 512  # that a ROC curve keeps; a plot of 700 pixels shows no more
 
 
 @dataclass(frozen=True)
 class RocCurve:
-    """Rates at falling thresholds, from (0, 0) to (1, 1), with "not skipped" as the positive class.
-
-    Attributes:
-        area: under the curve through all thresholds, before points were left out.
-    """
+    """Rates at falling thresholds, from (0, 0) to (1, 1), with "not skipped" as the positive class."""
 
     false_positive_rate: tuple[float, ...]
     true_positive_rate: tuple[float, ...]
-    area: float
+    area: float  # under the curve through all thresholds, before points were left out
 
 
 @dataclass(frozen=True)
 class ReliabilityBin:
-    """Sessions of similar probability: their number, mean probability, and share not skipped."""
+    """Sessions of similar probability."""
 
     sessions: int
     mean_p_not_skipped: float
@@ -48,29 +40,19 @@ def confusion_matrix(
 
     >>> confusion_matrix(np.array([0, 0, 1]), np.array([0.1, 0.6, 0.8])).tolist()
     [[1, 1], [0, 1]]
-
-    Raises:
-        ContractError: see ``scores.score``.
     """
     check_probabilities(not_skipped, p_not_skipped)
     return np.asarray(metrics.confusion_matrix(not_skipped, p_not_skipped >= threshold, labels=[0, 1]))
 
 
 def roc_curve(not_skipped: np.ndarray, p_not_skipped: np.ndarray) -> RocCurve:
-    """ROC curve, thinned to what a plot can show.
-
-    Raises:
-        ContractError, TrainingError: see ``scores.score``.
-    """
+    """ROC curve, thinned to what a plot can show."""
     check_probabilities(not_skipped, p_not_skipped)
     need_both_outcomes(not_skipped, "the scores")
     false, true, _ = metrics.roc_curve(not_skipped, p_not_skipped)
     kept = np.unique(np.linspace(0, len(false) - 1, _CURVE_POINTS).round().astype(np.int64))
-    return RocCurve(
-        false_positive_rate=tuple(false[kept].tolist()),
-        true_positive_rate=tuple(true[kept].tolist()),
-        area=float(metrics.auc(false, true)),
-    )
+    area = float(metrics.auc(false, true))
+    return RocCurve(tuple(false[kept].tolist()), tuple(true[kept].tolist()), area)
 
 
 def reliability_curve(
@@ -80,22 +62,20 @@ def reliability_curve(
 
     Bin edges are quantiles of the probabilities. Equal probabilities share a bin, so that there are fewer
     bins, of unequal count, where many probabilities are equal.
-
-    Raises:
-        ContractError: see ``scores.score``.
     """
     check_probabilities(not_skipped, p_not_skipped)
     if len(p_not_skipped) == 0:
         return ()
     edges = np.quantile(p_not_skipped, np.linspace(0, 1, bins + 1)[1:-1])  # (bins - 1,)
     bin_of = np.searchsorted(edges, p_not_skipped)
+    members = [bin_of == b for b in np.unique(bin_of)]
     return tuple(
         ReliabilityBin(
-            sessions=int(np.count_nonzero(bin_of == b)),
-            mean_p_not_skipped=float(np.mean(p_not_skipped[bin_of == b])),
-            share_not_skipped=float(np.mean(not_skipped[bin_of == b])),
+            sessions=int(np.count_nonzero(member)),
+            mean_p_not_skipped=float(np.mean(p_not_skipped[member])),
+            share_not_skipped=float(np.mean(not_skipped[member])),
         )
-        for b in np.unique(bin_of)
+        for member in members
     )
 
 

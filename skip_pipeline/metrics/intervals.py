@@ -14,8 +14,7 @@ import numpy as np
 
 from skip_pipeline.settings import BOOTSTRAP_RESAMPLES, BOOTSTRAP_SEED, CONFIDENCE
 
-_CELLS_AT_ONCE: Final = 2_000_000
-"""Resamples times sessions that are drawn together; 16 MB an array."""
+_CELLS_AT_ONCE: Final = 2_000_000  # resamples times sessions that are drawn together; 16 MB an array
 
 
 @dataclass(frozen=True)
@@ -33,25 +32,17 @@ class Estimate:
 
 
 def resampled(
-    sessions: int,
-    statistic: Callable[[np.ndarray], np.ndarray],
-    *,
-    resamples: int = BOOTSTRAP_RESAMPLES,
-    seed: int = BOOTSTRAP_SEED,
+    sessions: int, statistic: Callable[[np.ndarray], np.ndarray], resamples: int = BOOTSTRAP_RESAMPLES
 ) -> np.ndarray:
-    """Compute m statistics of each resample.
+    """Compute m statistics of each resample: float64 (resamples, m). Equal n give equal resamples.
 
     Args:
         sessions: n, at least 1.
         statistic: maps float64 (k, n), how often each session is in each of k resamples, to (k, m). A
             statistic that is undefined for a resample is NaN.
-        resamples: number of draws; they are made in blocks, so that memory grows neither with it nor with n.
-        seed: equal seeds and n give equal resamples, whatever the statistic.
-
-    Returns:
-        float64 (resamples, m).
+        resamples: number of draws, made in blocks, so that memory grows neither with it nor with n.
     """
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(BOOTSTRAP_SEED)
     at_once = max(1, _CELLS_AT_ONCE // sessions)
     blocks = []
     for start in range(0, resamples, at_once):
@@ -64,12 +55,7 @@ def resampled(
 
 
 def estimates(values: np.ndarray, resampled_values: np.ndarray) -> tuple[Estimate, ...]:
-    """Put intervals around m statistics.
-
-    Args:
-        values: (m,), of the sessions themselves.
-        resampled_values: (resamples, m); NaN is left out.
-    """
+    """Put intervals around m statistics (m,), from those of resamples (resamples, m); NaN is left out."""
     tail = (1 - CONFIDENCE) / 2
     low, high = np.nanquantile(resampled_values, [tail, 1 - tail], axis=0)
     return tuple(Estimate(float(v), float(a), float(b)) for v, a, b in zip(values, low, high, strict=True))

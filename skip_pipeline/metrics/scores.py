@@ -1,6 +1,7 @@
 """Scores of predicted probabilities, and each session's contribution to them.
 
-Label 1 means "played to the end", and ``p_not_skipped`` is the probability of that.
+Label 1 means "played to the end", and ``p_not_skipped`` is the probability of that. Labels and probabilities
+are (n,), one of each per session.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from typing import Final
 
 import numpy as np
 from scipy.stats import rankdata
-from sklearn import metrics
 
 from skip_pipeline import schema
 from skip_pipeline.errors import ContractError, TrainingError
@@ -21,54 +21,31 @@ _EPSILON: Final = float(np.finfo(np.float64).eps)
 
 @dataclass(frozen=True)
 class SplitScores:
-    """Scores of one split.
-
-    Attributes:
-        sessions: n.
-        accuracy: share of sessions predicted right at the decision threshold.
-        log_loss: mean of -log of the probability given to the outcome, in nats; ln 2 for a constant 0.5.
-        roc_auc: probability that a played track scores higher than a skipped one; 0.5 for a constant.
-        brier: mean squared difference of probability and outcome (Brier, 1950); 0.25 for a constant 0.5.
-    """
+    """Scores of one split."""
 
     sessions: int
-    accuracy: float
-    log_loss: float
-    roc_auc: float
-    brier: float
+    accuracy: float  # share of sessions predicted right at the decision threshold
+    log_loss: float  # mean of -log of the probability given to the outcome, in nats; ln 2 for a constant 0.5
+    roc_auc: float  # probability that a played track scores higher than a skipped one; 0.5 for a constant
+    brier: float  # mean squared difference of probability and outcome (Brier, 1950); 0.25 for a constant 0.5
 
 
 @dataclass(frozen=True)
 class Slicing:
-    """A division of n sessions into slices.
+    """A division of n sessions into slices."""
 
-    Attributes:
-        name: its key in metrics and settings.
-        title: its name on a page.
-        labels: of the slices, in the order shown.
-        slice_of: int (n,), index into ``labels`` of each session.
-    """
-
-    name: str
-    title: str
-    labels: tuple[str, ...]
-    slice_of: np.ndarray
+    name: str  # in metrics and settings
+    title: str  # on a page
+    labels: tuple[str, ...]  # of the slices, in the order shown
+    slice_of: np.ndarray  # int (n,), index into ``labels`` of each session
 
 
 def score(
     not_skipped: np.ndarray, p_not_skipped: np.ndarray, threshold: float = DECISION_THRESHOLD
 ) -> SplitScores:
-    """Score the probabilities of one split.
+    """Score one split; a track is predicted as played from the threshold on."""
+    from sklearn import metrics  # takes a second to import; a server needs only the checks below
 
-    Args:
-        not_skipped: labels (n,), 0 or 1.
-        p_not_skipped: probabilities (n,), in [0, 1].
-        threshold: a track is predicted as played from this probability on.
-
-    Raises:
-        ContractError: lengths differ, a label is neither 0 nor 1, or a probability is outside [0, 1].
-        TrainingError: there is no session, or all have one outcome, so that ROC AUC is undefined.
-    """
     check_probabilities(not_skipped, p_not_skipped)
     need_both_outcomes(not_skipped, "the scores")
     return SplitScores(
@@ -94,7 +71,7 @@ def losses(not_skipped: np.ndarray, p_not_skipped: np.ndarray) -> np.ndarray:
 
 
 def correct(
-    not_skipped: np.ndarray, p_not_skipped: np.ndarray, threshold: float = DECISION_THRESHOLD
+    not_skipped: np.ndarray, p_not_skipped: np.ndarray, threshold: float | np.ndarray = DECISION_THRESHOLD
 ) -> np.ndarray:
     """Whether each session is predicted right at the threshold: bool (n,)."""
     return np.asarray((p_not_skipped >= threshold) == (not_skipped == 1))
@@ -107,9 +84,6 @@ def roc_auc_pseudovalues(not_skipped: np.ndarray, p_not_skipped: np.ndarray) -> 
     share of the sessions of the other outcome that it is ranked against correctly (DeLong, DeLong and
     Clarke-Pearson, 1988). The mean over a resample is the resample's ROC AUC to first order, so that the
     bootstrap of ROC AUC costs as little as that of a mean.
-
-    Raises:
-        ContractError, TrainingError: see ``score``.
     """
     check_probabilities(not_skipped, p_not_skipped)
     need_both_outcomes(not_skipped, "the scores")
@@ -129,11 +103,7 @@ def roc_auc_pseudovalues(not_skipped: np.ndarray, p_not_skipped: np.ndarray) -> 
 
 
 def check_probabilities(not_skipped: np.ndarray, p_not_skipped: np.ndarray) -> None:
-    """Check that there is one label and one probability per session.
-
-    Raises:
-        ContractError: see ``score``.
-    """
+    """Raise a ``ContractError`` unless there is one label, 0 or 1, and one probability per session."""
     if not_skipped.shape != p_not_skipped.shape or not_skipped.ndim != 1:
         raise ContractError(
             f"labels have shape {not_skipped.shape} and probabilities {p_not_skipped.shape}, expected one "
@@ -148,25 +118,13 @@ def check_probabilities(not_skipped: np.ndarray, p_not_skipped: np.ndarray) -> N
 
 
 def check_range(p: np.ndarray) -> None:
-    """Check that an array holds probabilities only.
-
-    Raises:
-        ContractError: a value is outside [0, 1] or NaN.
-    """
+    """Raise a ``ContractError`` if a value is outside [0, 1] or NaN."""
     if outside := np.count_nonzero(~((p >= 0) & (p <= 1))):
         raise ContractError(f"{outside} of {p.size} probabilities are not in [0, 1]; train the network again")
 
 
 def need_both_outcomes(not_skipped: np.ndarray, what: str) -> None:
-    """Check that labels (n,) hold both outcomes.
-
-    Args:
-        not_skipped: labels (n,), 0 or 1.
-        what: names the labels at the start of the message.
-
-    Raises:
-        TrainingError: there is no session, or all have one outcome.
-    """
+    """Raise a ``TrainingError``, which names the labels, unless they have both outcomes."""
     played = int(np.count_nonzero(not_skipped))
     if not 0 < played < len(not_skipped):
         raise TrainingError(

@@ -2,12 +2,12 @@
 
 The model is that of ``networks.tastes``: how well a track is received, beyond what was expected, is the
 listener's patience, plus the listener's taste for the track, plus noise. Patience and the weights of taste
-have normal priors of mean 0, so their posterior means are a ridge regression over the tracks so far. With
-K = 4 directions of taste it has U = K + 1 = 5 unknowns. It is solved for all targets of all sessions at once,
-by sums, products and quotients alone, so that gradients reach the keys and the ONNX export needs no solver.
+have normal priors of mean 0, so their posterior means are a ridge regression over the tracks so far. It is
+solved for all targets of all sessions at once, by sums, products and quotients alone, so that gradients reach
+the keys and the ONNX export needs no solver.
 
-Shapes: B sessions, T = 19 steps, T + 1 targets; target t is the track at step t, the last target is the
-predicted track.
+Shapes: B sessions, T = 19 steps, T + 1 targets (target t is the track at step t, the last target is the
+predicted track), K = 4 directions of taste, U = K + 1 unknowns.
 """
 
 from __future__ import annotations
@@ -21,15 +21,10 @@ _TINY: Final = 1e-9  # keeps 0 / 0 at 0 before a session's first track, where th
 
 
 class Belief(NamedTuple):
-    """Posterior means before each target, in standard deviations of the noise.
+    """Posterior means before each target, in standard deviations of the noise: (B, T + 1, 1) each."""
 
-    Attributes:
-        patience: (B, T + 1, 1), how much better than expected the listener receives any track.
-        taste: (B, T + 1, 1), how much better the listener receives the target for its features.
-    """
-
-    patience: Any
-    taste: Any
+    patience: Any  # how much better than expected the listener receives any track
+    taste: Any  # how much better the listener receives the target for its features
 
 
 def late(steps: Any) -> Any:
@@ -64,24 +59,20 @@ def believe(patience_key: Any, keys: Any, received: Any, weight: Any, real: Any)
     """
     # Unknowns come first, sessions and steps last, because processors are fastest on long rows.
     steps = received.shape[1]
-    design = _channels_first(ops.concatenate([patience_key, keys], axis=2))  # (U, B, T + 1)
-    unknowns = design.shape[0]
+    design = ops.transpose(ops.concatenate([patience_key, keys], axis=2), (2, 0, 1))  # (U, B, T + 1)
+    received, weight, real = (ops.transpose(each, (2, 0, 1)) for each in (received, weight, real))
     heard = design[:, :, :steps]  # (U, B, T)
-    received, weight, real = (_channels_first(each) for each in (received, weight, real))  # (1, B, T)
     weighted = weight * heard  # (U, B, T)
     gram = before(_outer(weighted, heard))  # (U, U, B, T + 1), sums of weight * key * key'
-    sums = before(
-        ops.concatenate(
-            [weighted, received * weighted, real * heard, weight, received * weight, real], axis=0
-        )
-    )  # (3 U + 3, B, T + 1)
-    sum_weighted, sum_received, sum_heard = (
-        sums[i * unknowns : (i + 1) * unknowns, :, :] for i in range(3)
-    )  # (U, B, T + 1) each
-    total_weight, total_received, tracks = (
-        sums[3 * unknowns + i : 3 * unknowns + i + 1, :, :] for i in range(3)
-    )  # (1, B, T + 1) each
-
+    stacked = [weighted, received * weighted, real * heard, weight, received * weight, real]
+    sums = before(ops.concatenate(stacked, axis=0))  # (3 U + 3, B, T + 1)
+    unknowns = design.shape[0]
+    sum_weighted, sum_received, sum_heard = (  # (U, B, T + 1) each
+        sums[start : start + unknowns, :, :] for start in range(0, 3 * unknowns, unknowns)
+    )
+    total_weight, total_received, tracks = (  # (1, B, T + 1) each
+        sums[row : row + 1, :, :] for row in range(3 * unknowns, 3 * unknowns + 3)
+    )
     mean = (sum_heard + design) / (tracks + 1.0)  # (U, B, T + 1), of the steps before and the target
     mean = ops.pad(mean[1:, :, :], [[1, 0], [0, 0], [0, 0]])  # patience is not a difference from a mean
     # Sums over steps of w (k - m)(k - m)', with w k k' in gram, are gram - (w k) m' - m (w k - w m)'.
@@ -90,11 +81,6 @@ def believe(patience_key: Any, keys: Any, received: Any, weight: Any, real: Any)
     terms = solution * (design - mean)  # (U, B, T + 1)
     patience, taste = terms[:1, :, :], ops.sum(terms[1:, :, :], axis=0, keepdims=True)  # (1, B, T + 1) each
     return Belief(ops.transpose(patience, (1, 2, 0)), ops.transpose(taste, (1, 2, 0)))
-
-
-def _channels_first(array: Any) -> Any:
-    """(B, T, C) to (C, B, T)."""
-    return ops.transpose(array, (2, 0, 1))
 
 
 def _outer(one: Any, other: Any) -> Any:
@@ -113,18 +99,18 @@ def _solve(gram: Any, moment: Any) -> Any:
         moment: (U, …).
     """
     direction = residual = moment
-    squared = _squared(residual)
+    squared = _dot(residual, residual)
     solution = moment * 0.0
     for _ in range(moment.shape[0] + 1):
         image = direction + ops.sum(gram * ops.expand_dims(direction, 0), axis=1)  # (U, …)
-        stride = squared / (ops.sum(direction * image, axis=0, keepdims=True) + _TINY)  # (1, …)
+        stride = squared / (_dot(direction, image) + _TINY)  # (1, …)
         solution = solution + stride * direction
         residual = residual - stride * image
-        previous, squared = squared, _squared(residual)
+        previous, squared = squared, _dot(residual, residual)
         direction = residual + squared / (previous + _TINY) * direction
     return solution
 
 
-def _squared(vector: Any) -> Any:
-    """Squared norm: (U, …) to (1, …)."""
-    return ops.sum(vector * vector, axis=0, keepdims=True)
+def _dot(one: Any, other: Any) -> Any:
+    """Scalar products: (U, …) and (U, …) to (1, …)."""
+    return ops.sum(one * other, axis=0, keepdims=True)

@@ -1,8 +1,7 @@
 """The default network: four small branches, joined before every track of a session.
 
-This file holds the architecture; the training settings are ``settings.PRESETS["fast"]``, and what was tried
-is in ``docs/networks.md``. The network takes the same inputs as the published one, unscaled log columns
-included, and normalises them itself, so that one bundle serves both.
+The training settings are ``settings.PRESETS["fast"]``, and what was tried is in ``docs/networks.md``. The
+network takes the same inputs as the published one and normalises them itself, so that one bundle serves both.
 
 A session of 20 tracks is 20 examples: for each track, the network gives the probability that it is played,
 from the tracks before it alone. Training uses all of them (``every_track``), prediction the last.
@@ -10,12 +9,14 @@ from the tracks before it alone. Training uses all of them (``every_track``), pr
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 import keras
 import numpy as np
+import sklearn
 from keras import layers, ops
+from sklearn.preprocessing import StandardScaler
 
 from skip_pipeline import schema
 from skip_pipeline.networks.belief import before, believe, late
@@ -31,11 +32,9 @@ _HEAD_UNITS: Final = 32
 _VARIANCE_FLOOR: Final = 1e-4
 """Added to every variance, so that a column that is constant in training is divided by 0.01 and not by 0."""
 
-_CLIP: Final = 5.0
-"""Normalised log columns are clipped at ±5 standard deviations, so that one rare level does not dominate."""
-
-_TRACK_CLIP: Final = 4.0
-"""Normalised track features are clipped at ±4 standard deviations, as in ``networks.tastes``."""
+# Standard deviations at which normalised inputs are clipped, so that one rare level does not dominate.
+_LOG_CLIP: Final = 5.0
+_TRACK_CLIP: Final = 4.0  # as in ``networks.tastes``
 
 _LAST: Final = 3.0
 """Value of the flag "this is the last track", in place of 1: only one training example in 17 has it, and the
@@ -62,9 +61,8 @@ def build_fast(training_inputs: Mapping[str, np.ndarray], dropout: float | None 
     does not change a result.
 
     Args:
-        training_inputs: the training split's branches (``schema.BRANCH_SHAPES``), from which the
-            normalisation of log columns and track features is taken, over real steps only, and the initial
-            tastes. They are read some thousand sessions at a time, and need not be in memory.
+        training_inputs: the training split's branches, in memory or not, from which the normalisation of log
+            columns and track features is taken, over real steps only, and the initial tastes.
         dropout: the rate in the head; None for no dropout.
 
     Returns:
@@ -80,15 +78,13 @@ def build_fast(training_inputs: Mapping[str, np.ndarray], dropout: float | None 
 
     # The logarithm keeps counts of 0 and 1 apart, although some counts reach dozens. ONNX has no log1p.
     logs = ops.log(1.0 + inputs["session_log"])  # (B, T, L)
-    training_logs = map(np.log1p, _real_steps(training_inputs, "session_log"))
-    logs = _normalization(training_logs, "log_normalization")(logs)
-    logs = ops.clip(logs, -_CLIP, _CLIP)
+    of_logs, of_tracks = _normalizations(training_inputs)
+    logs = ops.clip(of_logs(logs), -_LOG_CLIP, _LOG_CLIP)
     logs = layers.Dense(_LOG_UNITS, "tanh", name="log_dense")(logs) * real  # (B, T, 12)
 
     last = layers.Reshape((1, features), name="last_of_all")(inputs["last_track"])  # (B, F) -> (B, 1, F)
     tracks = layers.Concatenate(axis=1, name="tracks")([inputs["previous_tracks"], last])  # (B, T + 1, F)
-    tracks = _normalization(_real_steps(training_inputs, "previous_tracks"), "track_normalization")(tracks)
-    tracks = ops.clip(tracks, -_TRACK_CLIP, _TRACK_CLIP)
+    tracks = ops.clip(of_tracks(tracks), -_TRACK_CLIP, _TRACK_CLIP)
     music = layers.Dense(_TRACK_UNITS, "tanh", name="track_dense")(tracks)  # (B, T + 1, 12)
 
     session = layers.Concatenate(name="session")([logs, music[:, :steps] * real, outcome, real])
@@ -109,19 +105,9 @@ def build_fast(training_inputs: Mapping[str, np.ndarray], dropout: float | None 
     # A session of the greatest length was cut there: its last track is not the one the listener left after.
     leaves = is_last * ops.cast(ops.less(length, schema.MAX_SESSION_LENGTH), "float32")
 
-    known = layers.Concatenate(name="known")(
-        [
-            state,
-            music,
-            keys,
-            belief.patience,
-            belief.taste,
-            late(outcome),
-            _LAST * is_last,
-            _LAST * leaves,
-            ops.log(position),
-        ]
-    )  # (B, T + 1, 38)
+    flags = [late(outcome), _LAST * is_last, _LAST * leaves, ops.log(position)]
+    known = [state, music, keys, belief.patience, belief.taste, *flags]
+    known = layers.Concatenate(name="known")(known)  # (B, T + 1, 38)
     hidden = layers.Dense(_HEAD_UNITS, "tanh", name="head_dense")(known)  # (B, T + 1, 32)
     if dropout:
         hidden = layers.Dropout(dropout, name="head_dropout")(hidden)
@@ -137,11 +123,11 @@ def build_fast(training_inputs: Mapping[str, np.ndarray], dropout: float | None 
 
 
 def every_track(network: keras.Model) -> keras.Model:
-    """The same network, with the same weights, and an output for every track.
+    """A network of the same inputs and weights, with an output for every track.
 
     Returns:
-        A model of the same inputs. Output: float32 (B, 20, 1), log-odds that each track is played to its end,
-        given the tracks before it; undefined in padding.
+        Output: float32 (B, 20, 1), log-odds that each track is played to its end, given the tracks before it;
+        undefined in padding.
     """
     return keras.Model(network.inputs, network.get_layer(_LOG_ODDS).output, name="fast_every_track")
 
@@ -162,24 +148,18 @@ def _begin_with(network: keras.Model, tastes: Tastes) -> None:
         network.get_layer(name).set_weights([np.asarray(value, np.float32) for value in values])
 
 
-def _real_steps(training_inputs: Mapping[str, np.ndarray], name: str) -> Iterator[np.ndarray]:
-    """The steps of one branch that are not padding, in parts (rows, columns)."""
-    for part in in_parts(training_inputs, ("skip_sequence", name)):
-        yield part[name][part["skip_sequence"][:, :, 0] != schema.SKIP_PADDING]
+def _normalizations(training_inputs: Mapping[str, np.ndarray]) -> tuple[keras.Layer, keras.Layer]:
+    """(x - mean) / sqrt(variance) of logarithms of log columns, and of track features, over real steps."""
+    logs, tracks = StandardScaler(), StandardScaler()
+    # Values that are not finite pass, and are reported once they have spoilt the loss.
+    with sklearn.config_context(assume_finite=True):
+        for part in in_parts(training_inputs, ("skip_sequence", "session_log", "previous_tracks")):
+            real = part["skip_sequence"][:, :, 0] != schema.SKIP_PADDING
+            logs.partial_fit(np.log1p(part["session_log"][real]).astype(np.float64))
+            tracks.partial_fit(part["previous_tracks"][real].astype(np.float64))
 
+    def layer(scaler: StandardScaler, name: str) -> keras.Layer:
+        scale = 1.0 / np.sqrt(scaler.var_ + _VARIANCE_FLOOR)
+        return layers.Rescaling(scale=scale.tolist(), offset=(-scaler.mean_ * scale).tolist(), name=name)
 
-def _normalization(parts: Iterable[np.ndarray], name: str) -> keras.Layer:
-    """(x - mean) / sqrt(variance) along the last axis, with the statistics of all parts (rows, columns).
-
-    Means and variances of parts are merged as in Chan, Golub and LeVeque (1979).
-    """
-    count, mean, squares = 0, np.zeros(1), np.zeros(1)
-    for rows in parts:
-        more = len(rows)
-        offset = rows.mean(axis=0, dtype=np.float64) - mean
-        squares = squares + rows.var(axis=0, dtype=np.float64) * more
-        squares = squares + offset**2 * (count * more / (count + more))
-        mean = mean + offset * (more / (count + more))
-        count += more
-    scale = 1.0 / np.sqrt(squares / count + _VARIANCE_FLOOR)
-    return layers.Rescaling(scale=scale.tolist(), offset=(-mean * scale).tolist(), name=name)
+    return layer(logs, "log_normalization"), layer(tracks, "track_normalization")

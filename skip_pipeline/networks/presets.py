@@ -14,12 +14,11 @@ from skip_pipeline.networks.published import build_published
 from skip_pipeline.networks.single_input import build_single_input
 from skip_pipeline.settings import PRESETS, Preset, TrainingSettings
 
-LOSSES: Final[dict[Preset, str]] = {
+LOSSES: Final[dict[Preset, str]] = {  # Keras' names of losses of the two columns (B, 2)
     "fast": "categorical_crossentropy",  # two columns that add up to 1
     "published": "binary_crossentropy",  # two sigmoids, each its own yes or no
     "single_input": "binary_crossentropy",  # the same head
 }
-"""Keras' name of the loss of the two columns (B, 2)."""
 
 
 def learns_from(settings: TrainingSettings, network: keras.Model) -> keras.Model | None:
@@ -28,15 +27,7 @@ def learns_from(settings: TrainingSettings, network: keras.Model) -> keras.Model
 
 
 def build_network(settings: TrainingSettings, training_inputs: Mapping[str, np.ndarray]) -> keras.Model:
-    """Build the network of ``settings.preset``, not compiled; initial weights follow Keras' seed.
-
-    Args:
-        training_inputs: the training split's branches (``schema.BRANCH_SHAPES``), for networks that
-            normalise their inputs.
-
-    Raises:
-        TrainingError: no such preset.
-    """
+    """Build the preset's network, not compiled; initial weights follow Keras' seed and, in some, the data."""
     if settings.preset == "fast":
         return build_fast(training_inputs, settings.dropout)
     if settings.preset == "published":

@@ -23,14 +23,8 @@ def build_single_input(dropout: float | None = None) -> keras.Model:
     """Build the ablation: 248,066 parameters, relu in both LSTMs, two sigmoids at the end.
 
     It takes the four branches and joins them itself, so that training, saving and serving are the same for
-    every network. As in the published network there is no mask: padding is treated as history.
-
-    Args:
-        dropout: one rate in place of 0.4; None keeps that.
-
-    Returns:
-        A model that is not compiled. Inputs: ``schema.BRANCH_SHAPES``, float32. Output: float32 (B, 2),
-        column 0 "skipped", column 1 "not skipped".
+    every network. Arguments and result are those of ``build_published``. There is no mask either: padding is
+    treated as history.
     """
     # B sessions, T = 19 steps, L = 35 log columns, F = 31 track features.
     rate = _DROPOUT if dropout is None else dropout
@@ -39,9 +33,9 @@ def build_single_input(dropout: float | None = None) -> keras.Model:
     everything = layers.Concatenate(name="everything")(
         [inputs["session_log"], inputs["previous_tracks"], inputs["skip_sequence"], last]
     )  # (B, T, L + F + 1 + F) = (B, 19, 98)
-    sequence = layers.LSTM(_UNITS, "relu", return_sequences=True, name="lstm_1")(everything)  # (B, T, 128)
-    sequence = layers.Dropout(rate)(sequence)
-    state = layers.LSTM(_UNITS, "relu", name="lstm_2")(sequence)  # (B, 128)
+    states = layers.LSTM(_UNITS, "relu", return_sequences=True, name="lstm_1")(everything)  # (B, T, 128)
+    states = layers.Dropout(rate)(states)
+    state = layers.LSTM(_UNITS, "relu", name="lstm_2")(states)  # (B, 128)
     state = layers.Dropout(rate)(state)
     output = layers.Dense(2, "sigmoid", dtype="float32", name="outcome")(state)  # (B, 2)
     return keras.Model(inputs, output, name="single_input")

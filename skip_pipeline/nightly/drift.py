@@ -18,32 +18,24 @@ from skip_pipeline.nightly.profile import (
 )
 from skip_pipeline.settings import DRIFT_FALSE_ALARMS, DRIFT_LIMIT, LABEL_RATE_LIMIT, UNKNOWN_LEVEL_LIMIT
 
+_OUTCOMES: Final = (PREDICTED_OUTCOME, EARLIER_OUTCOME)
+
 
 @dataclass(frozen=True)
 class Drift:
-    """The drift of one feature.
-
-    Attributes:
-        feature: its name.
-        index: population stability index; 0 for equal shares.
-        limit: the index must exceed it for an alarm.
-        alarm: whether the feature has drifted.
-        change: the level that adds most to the index, with its two shares.
-        reference, observed: the two distributions, of the same levels.
-    """
+    """The drift of one feature."""
 
     feature: str
-    index: float
-    limit: float
+    index: float  # population stability index; 0 for equal shares
+    limit: float  # the index must exceed it for an alarm
     alarm: bool
-    change: str
+    change: str  # the level that adds most to the index, with its two shares
     reference: Distribution
-    observed: Distribution
+    observed: Distribution  # of the same levels
 
     def to_json(self) -> dict[str, Any]:
         """JSON values, without the distributions."""
-        names = ("feature", "index", "limit", "alarm", "change")
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in ("feature", "index", "limit", "alarm", "change")}
 
 
 def find_drift(reference: Profile, observed: Profile) -> tuple[Drift, ...]:
@@ -68,52 +60,39 @@ def find_drift(reference: Profile, observed: Profile) -> tuple[Drift, ...]:
     return tuple(sorted(found, key=lambda drift: (not drift.alarm, -drift.index / drift.limit)))
 
 
-def stability_index(reference: np.ndarray, observed: np.ndarray) -> float:
-    """Population stability index of two vectors of counts: sum of (q - p) ln(q / p) over shares p and q.
+def stability_terms(reference: np.ndarray, observed: np.ndarray) -> np.ndarray:
+    """Terms whose sum is the population stability index: (q - p) ln(q / p) over shares p and q of counts.
 
-    Half a count is added to each bin, so that an empty bin does not make it infinite.
+    Half a count is added to each bin, so that an empty bin does not make the index infinite.
 
-    >>> stability_index(np.array([3, 7]), np.array([30, 70])) < 0.01
+    >>> bool(stability_terms(np.array([3, 7]), np.array([30, 70])).sum() < 0.01)
     True
     """
-    return float(np.sum(_terms(reference, observed)))
-
-
-def _terms(reference: np.ndarray, observed: np.ndarray) -> np.ndarray:
     p, q = ((counts + 0.5) / (counts.sum() + 0.5 * len(counts)) for counts in (reference, observed))
-    terms: np.ndarray = (q - p) * np.log(q / p)
-    return terms
-
-
-_OUTCOMES: Final = (PREDICTED_OUTCOME, EARLIER_OUTCOME)
+    return np.asarray((q - p) * np.log(q / p))
 
 
 def compare(name: str, before: Distribution, now: Distribution, sampling: float) -> Drift:
-    """Compare one feature; ``sampling`` is 1/n + 1/m of the numbers of sessions.
-
-    Raises:
-        ContractError: the levels differ.
-    """
+    """Compare one feature; ``sampling`` is 1/n + 1/m of the numbers of sessions."""
     if before.levels != now.levels:
         raise ContractError(f"{name} has other levels than in training; train and promote a model again")
-    terms = _terms(before.counts, now.counts)
+    terms = stability_terms(before.counts, now.counts)
     index = float(np.sum(terms))
     chance = float(chdtri(max(1, len(before.levels) - 1), DRIFT_FALSE_ALARMS)) * sampling
-    limit = max(chance, _outcome_limit(before.shares[1]) if name in _OUTCOMES else DRIFT_LIMIT)
-    alarm = index > limit or _has_new_levels(before, now)
+    limit = max(chance, _outcome_limit(before) if name in _OUTCOMES else DRIFT_LIMIT)
+    new = np.array(before.levels) == UNKNOWN_LEVEL
+    alarm = index > limit or bool(np.any((now.shares - before.shares)[new] > UNKNOWN_LEVEL_LIMIT))
     at = int(np.argmax(terms))
     change = f"{before.levels[at]}: {before.shares[at]:.1%} before, {now.shares[at]:.1%} now"
     return Drift(name, index, limit, alarm, change, before, now)
 
 
-def _outcome_limit(rate: float) -> float:
-    """The index of an outcome whose rate moves by ``LABEL_RATE_LIMIT`` towards one half."""
+def _outcome_limit(before: Distribution) -> float:
+    """The index of an outcome whose rate moves by ``LABEL_RATE_LIMIT`` towards one half.
+
+    A rate of 0 or 1 would make the limit infinite, so half a count is added to it, as to the index.
+    """
+    half = 0.5 / (before.counts.sum() + 1)
+    rate = np.clip(before.shares[1], half, 1 - half)
     moved = rate + LABEL_RATE_LIMIT if rate < 0.5 else rate - LABEL_RATE_LIMIT
     return float((moved - rate) * (np.log(moved / rate) - np.log((1 - moved) / (1 - rate))))
-
-
-def _has_new_levels(before: Distribution, now: Distribution) -> bool:
-    if UNKNOWN_LEVEL not in before.levels:
-        return False
-    at = before.levels.index(UNKNOWN_LEVEL)
-    return bool(now.shares[at] > before.shares[at] + UNKNOWN_LEVEL_LIMIT)

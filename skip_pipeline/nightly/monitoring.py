@@ -18,13 +18,7 @@ from skip_pipeline.nightly.profile import profile_sessions
 from skip_pipeline.nightly.reference import SCORES, DeliveredShard, Reference, bin_scores, delivered_shards
 from skip_pipeline.serving import ServedModel
 from skip_pipeline.serving.tracks import sorted_ids
-from skip_pipeline.settings import (
-    SCORED_SESSIONS,
-    TRACK_TABLE,
-    UNKNOWN_TRACK_LIMIT,
-    VOLUME_LIMIT,
-    DataLayout,
-)
+from skip_pipeline.settings import SCORED_SESSIONS, TRACK_TABLE, UNKNOWN_TRACK_LIMIT, VOLUME_LIMIT, DataLayout
 from skip_pipeline.storage import read_manifest, read_table
 
 FEATURES: Final = "features_as_in_training"
@@ -46,36 +40,22 @@ DRIFT_FILE: Final = "drift.json"
 
 @dataclass(frozen=True)
 class Signal:
-    """The result of one test of the new data; an alarm is a warning, not a failure.
+    """The result of one test of the new data; an alarm is a warning, not a failure."""
 
-    Attributes:
-        name: one of ``SIGNALS``.
-        alarm: whether a person should look at the data.
-        message: the finding in words.
-        facts: its numbers.
-    """
-
-    name: str
-    alarm: bool
-    message: str
-    facts: Mapping[str, Any]
+    name: str  # one of ``SIGNALS``
+    alarm: bool  # whether a person should look at the data
+    message: str  # the finding in words
+    facts: Mapping[str, Any]  # its numbers
 
 
 @dataclass(frozen=True)
 class MonitoringReport:
-    """The signals of one night.
+    """The signals of one night."""
 
-    Attributes:
-        new_shards: delivered since the champion was trained; without any, all data were compared.
-        sessions: number compared.
-        signals: one for each of ``SIGNALS``.
-        drifts: of every feature, and last of the scores; empty if nothing was compared.
-    """
-
-    new_shards: tuple[str, ...]
-    sessions: int
-    signals: tuple[Signal, ...]
-    drifts: tuple[Drift, ...]
+    new_shards: tuple[str, ...]  # delivered since the champion was trained; without any, all were compared
+    sessions: int  # number compared
+    signals: tuple[Signal, ...]  # one for each of ``SIGNALS``
+    drifts: tuple[Drift, ...]  # of every feature, and last of the scores; empty if nothing was compared
 
     @property
     def alarms(self) -> tuple[str, ...]:
@@ -105,12 +85,7 @@ def not_compared(reason: str, *, alarm: bool) -> MonitoringReport:
 def monitor(
     layout: DataLayout, reference: Reference, champion: ServedModel, *, today: date
 ) -> MonitoringReport:
-    """Compare the shards delivered since the champion was trained with its training data.
-
-    Raises:
-        MissingInputError, ContractError: a stage is missing, not readable, or of other features.
-        TrainingError: there is no session.
-    """
+    """Compare the shards delivered since the champion was trained with its training data."""
     shards = delivered_shards(layout)
     before = {name: shard.sha256 for name, shard in reference.shards.items()}
     new = tuple(name for name, shard in shards.items() if before.get(name) != shard.sha256)

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import numpy as np
 import pyarrow as pa
+from pydantic import PlainSerializer, PlainValidator, TypeAdapter
 
 from skip_pipeline import schema
 from skip_pipeline.bundles.parts import Part, plays
@@ -26,48 +27,31 @@ index (Siddiqi, Credit Risk Scorecards, 2006)."""
 UNKNOWN_LEVEL: Final = "unknown"
 PREDICTED_OUTCOME: Final = "outcome of the predicted track"
 EARLIER_OUTCOME: Final = "outcome of earlier tracks"
-_OUTCOMES: Final = ("skipped", "not skipped")
 _SEEK_LEVELS: Final = ("0", "1", "2 or more")  # more are rare
+
+
+def _array(numbers: type[int] | type[float]) -> Any:
+    """Annotations of an array that is a list of numbers in JSON."""
+    listed: TypeAdapter[list[Any]] = TypeAdapter(list[numbers])  # type: ignore[valid-type]
+    return PlainValidator(lambda values: np.array(listed.validate_python(values), numbers))
+
+
+_AS_LIST: Final = PlainSerializer(lambda array: array.tolist())
 
 
 @dataclass(frozen=True)
 class Distribution:
-    """Counts of each level of a category, or of each bin of a number.
+    """Counts of each level of a category, or of each bin of a number."""
 
-    Attributes:
-        levels: names of the levels or bins.
-        counts: int64 (levels,).
-        edges: float64 (levels - 1,), for a number: value v is in bin ``searchsorted(edges, v, "right")``;
-            None for a category.
-    """
-
-    levels: tuple[str, ...]
-    counts: np.ndarray
-    edges: np.ndarray | None = None
+    levels: tuple[str, ...]  # names of the levels or bins
+    counts: Annotated[np.ndarray, _array(int), _AS_LIST]  # int64 (levels,)
+    # float64 (levels - 1,), for a number: value v is in bin ``searchsorted(edges, v, "right")``
+    edges: Annotated[np.ndarray, _array(float), _AS_LIST] | None = None
 
     @property
     def shares(self) -> np.ndarray:
         """Counts as shares, float64 (levels,); zeros if nothing was counted."""
         return self.counts / max(1, int(self.counts.sum()))
-
-    def to_json(self) -> dict[str, Any]:
-        """JSON values."""
-        edges = None if self.edges is None else self.edges.tolist()
-        return {"levels": list(self.levels), "counts": self.counts.tolist(), "edges": edges}
-
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> Distribution:
-        """Inverse of ``to_json``.
-
-        Raises:
-            KeyError, TypeError, ValueError: the content is not a distribution.
-        """
-        edges = content["edges"]
-        return cls(
-            tuple(content["levels"]),
-            np.array(content["counts"], np.int64),
-            None if edges is None else np.array(edges, np.float64),
-        )
 
 
 @dataclass(frozen=True)
@@ -78,30 +62,9 @@ class Profile:
     plays: int
     features: Mapping[str, Distribution]
 
-    def to_json(self) -> dict[str, Any]:
-        """JSON values."""
-        features = {name: distribution.to_json() for name, distribution in self.features.items()}
-        return {"sessions": self.sessions, "plays": self.plays, "features": features}
-
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> Profile:
-        """Inverse of ``to_json``.
-
-        Raises:
-            ContractError: the content is not a profile.
-        """
-        try:
-            features = {name: Distribution.from_json(found) for name, found in content["features"].items()}
-            return cls(int(content["sessions"]), int(content["plays"]), features)
-        except (KeyError, TypeError, ValueError, AttributeError) as damage:
-            raise ContractError(
-                f"the profile of the training data cannot be read ({damage!r}); train a model again"
-            ) from damage
-
 
 _LEVELS: Final[Mapping[str, tuple[str, ...]]] = {
-    PREDICTED_OUTCOME: _OUTCOMES,
-    EARLIER_OUTCOME: _OUTCOMES,
+    **dict.fromkeys((PREDICTED_OUTCOME, EARLIER_OUTCOME), ("skipped", "not skipped")),
     schema.LENGTH: tuple(map(str, range(schema.MIN_SESSION_LENGTH, schema.MAX_SESSION_LENGTH + 1))),
     **{name: (*schema.LEVELS[name], UNKNOWN_LEVEL) for name in CATEGORIES},
     **{name: ("no", "yes") for name in (*FLAGS, SHUFFLE) if name != schema.LABEL},
@@ -117,10 +80,6 @@ def profile_sessions(parts: Iterable[Part], tracks: pa.Table, *, bins_of: Profil
         parts: of one bundle.
         tracks: the track table (``schema.TRACK_FEATURES``) in the order of the bundle's track matrix.
         bins_of: profile whose bins are used; without one, bins of equally many plays are made.
-
-    Raises:
-        TrainingError: there is no session.
-        ContractError: ``bins_of`` has other features.
     """
     parts = list(parts)
     sessions = sum(len(part.sessions) for part in parts)
@@ -158,8 +117,7 @@ def _codes(part: Part) -> Iterator[tuple[str, np.ndarray]]:
 def _mode(modes: np.ndarray, played: np.ndarray) -> Distribution:
     levels = schema.LEVELS["mode"]
     known = [int(played[modes == level].sum()) for level in levels]
-    counts = np.array([*known, played.sum() - sum(known)], np.int64)
-    return Distribution((*levels, UNKNOWN_LEVEL), counts)
+    return Distribution((*levels, UNKNOWN_LEVEL), np.array([*known, played.sum() - sum(known)], np.int64))
 
 
 def _edges_of(profile: Profile, name: str) -> np.ndarray:
@@ -176,12 +134,11 @@ def _equal_count_edges(values: np.ndarray, played: np.ndarray) -> np.ndarray:
     at = np.minimum(np.searchsorted(reached, np.arange(1, BINS) / BINS), len(order) - 1)
     edges = np.unique(values[order[at]])
     # A bin includes its lower edge, so an edge at the smallest played value would leave an empty bin below.
-    inner: np.ndarray = edges[edges > values[played > 0].min()]
-    return inner
+    return np.asarray(edges[edges > values[played > 0].min()])
 
 
 def _bin_names(edges: np.ndarray) -> tuple[str, ...]:
-    if len(edges) == 0:
+    if not len(edges):
         return ("all",)
     inner = [f"{low:.4g} to {high:.4g}" for low, high in pairwise(edges)]
     return (f"below {edges[0]:.4g}", *inner, f"from {edges[-1]:.4g}")

@@ -26,33 +26,20 @@ from skip_pipeline.settings import (
 
 @dataclass(frozen=True)
 class Candidate:
-    """A model and its predictions.
+    """A model and its predictions."""
 
-    Attributes:
-        name: such as ``version 3``, for the reasons.
-        data_source: of its training data.
-        p_not_skipped: float (n,), of the test sessions.
-        threshold: it predicts "not skipped" from this probability on.
-    """
-
-    name: str
-    data_source: DataSource
-    p_not_skipped: np.ndarray
-    threshold: float = DECISION_THRESHOLD
+    name: str  # such as "version 3", for the reasons
+    data_source: DataSource  # of its training data
+    p_not_skipped: np.ndarray  # float (n,), of the test sessions
+    threshold: float = DECISION_THRESHOLD  # it predicts "not skipped" from this probability on
 
 
 @dataclass(frozen=True)
 class Unusable:
-    """A champion that cannot be loaded, or takes other inputs than today's models.
+    """A champion that cannot be loaded, or takes other inputs than today's models."""
 
-    Attributes:
-        name: such as ``version 3``.
-        data_source: of its training data; None if unknown.
-        why: the reason in words.
-    """
-
-    name: str
-    data_source: DataSource | None
+    name: str  # such as "version 3"
+    data_source: DataSource | None  # of its training data; None if unknown
     why: str
 
 
@@ -67,46 +54,42 @@ class Reason:
 
 @dataclass(frozen=True)
 class SliceChange:
-    """The change of accuracy on one slice of the test sessions.
+    """The change of accuracy on one slice of the test sessions."""
 
-    Attributes:
-        slicing: its name.
-        label: of the slice.
-        sessions: in the slice, at least 1.
-        accuracy: challenger minus champion, paired, as a share.
-        limit: largest fall allowed.
-    """
-
-    slicing: str
-    label: str
-    sessions: int
-    accuracy: Estimate
-    limit: float
+    slicing: str  # its name
+    label: str  # of the slice
+    sessions: int  # at least 1
+    accuracy: Estimate  # challenger minus champion, paired, as a share
+    limit: float  # largest fall allowed
 
     @property
     def fallen(self) -> bool:
         """Whether accuracy falls by more than the limit, and significantly."""
         return -self.accuracy.value > self.limit and self.accuracy.high < 0
 
+    def to_json(self) -> dict[str, Any]:
+        """JSON values; the name of the slicing has the key "way"."""
+        values = asdict(self)
+        return {"way": values.pop("slicing")} | values | {"fallen": self.fallen}
+
 
 @dataclass(frozen=True)
 class Decision:
-    """The reasons of a decision.
-
-    Attributes:
-        reasons: one per rule that applied.
-        log_loss_difference: challenger minus champion, paired; None if they were not compared.
-        slices: those compared; empty if the models were not compared.
-    """
+    """The reasons of a decision, one per rule that applied."""
 
     reasons: tuple[Reason, ...]
-    log_loss_difference: Estimate | None = None
-    slices: tuple[SliceChange, ...] = ()
+    log_loss_difference: Estimate | None = None  # challenger minus champion, paired; None if not compared
+    slices: tuple[SliceChange, ...] = ()  # empty if not compared
 
     @property
     def promoted(self) -> bool:
         """Whether the challenger passed every rule."""
         return all(reason.passed for reason in self.reasons)
+
+    @property
+    def word(self) -> str:
+        """``promoted`` or ``refused``."""
+        return "promoted" if self.promoted else "refused"
 
     @property
     def summary(self) -> str:
@@ -115,23 +98,13 @@ class Decision:
         return f"{'Promoted' if self.promoted else 'Refused'}: {'; '.join(decisive)}"
 
     def to_json(self) -> dict[str, Any]:
-        """JSON values; a slicing's name has the key "way"."""
+        """JSON values."""
         return {
             "promoted": self.promoted,
             "summary": self.summary,
             "reasons": [asdict(reason) for reason in self.reasons],
             "log_loss_difference": asdict(self.log_loss_difference) if self.log_loss_difference else None,
-            "slices": [
-                {
-                    "way": change.slicing,
-                    "label": change.label,
-                    "sessions": change.sessions,
-                    "accuracy": asdict(change.accuracy),
-                    "limit": change.limit,
-                    "fallen": change.fallen,
-                }
-                for change in self.slices
-            ],
+            "slices": [change.to_json() for change in self.slices],
         }
 
 
@@ -159,10 +132,6 @@ def decide(
         slicings: of the test sessions; those named in ``slice_limits`` are compared.
         margin: log-loss in nats by which the challenger may be worse.
         slice_limits: by name of the slicing, the largest fall of accuracy allowed in one of its slices.
-
-    Raises:
-        ContractError: the numbers of labels and probabilities differ, or a named slicing is not given.
-        TrainingError: all test sessions have one outcome.
     """
     need_both_outcomes(not_skipped, "the test sessions")
     comparable = (
@@ -179,20 +148,32 @@ def decide(
                 f"{name} has probabilities of shape {p.shape} for labels of shape {not_skipped.shape}; "
                 "score every model on the same test sessions"
             )
-    beats_baseline = _beats_baseline(not_skipped, challenger, last_outcome)
+    own, baseline = (losses(not_skipped, p) for p in (challenger.p_not_skipped, last_outcome))
+    facts = f"log-loss {own.mean():.4f}, and {baseline.mean():.4f} by going by the last outcome"
+    beats_baseline = Reason("beats the last outcome", bool(own.mean() < baseline.mean()), facts)
     if comparable is None:
         return Decision((_without_comparison(challenger, champion), beats_baseline))
 
-    difference = _log_loss_difference(not_skipped, challenger, comparable)
-    reasons = [beats_baseline, _not_worse(difference, challenger, comparable, margin)]
+    difference = estimate_means((own - losses(not_skipped, comparable.p_not_skipped))[:, None])[0]
+    not_worse = Reason(
+        "not worse than the champion",
+        difference.high <= margin,
+        f"log-loss of {challenger.name} minus {comparable.name}: {difference.value:+.4f} ({CONFIDENCE:.0%} "
+        f"interval {difference.low:+.4f} to {difference.high:+.4f}; allowed {margin:+.4f})",
+    )
+    reasons = [beats_baseline, not_worse]
     by_name = {slicing.name: slicing for slicing in slicings}
     if missing := [name for name in slice_limits if name not in by_name]:
         raise ContractError(
             f"there is no slicing {missing} of the test sessions; choose of {sorted(by_name)}"
         )
+    gained, lost = (
+        correct(not_skipped, model.p_not_skipped, model.threshold).astype(np.float64)
+        for model in (challenger, comparable)
+    )
     slices: list[SliceChange] = []
     for name, limit in slice_limits.items():
-        changes = _slice_changes(not_skipped, challenger, comparable, by_name[name], limit)
+        changes = _slice_changes(gained - lost, by_name[name], limit)
         reasons.append(_no_slice_falls(name, limit, changes))
         slices += changes
     return Decision(tuple(reasons), difference, tuple(slices))
@@ -212,40 +193,14 @@ def _without_comparison(challenger: Candidate, champion: Candidate | Unusable | 
     return Reason(rule, True, facts)
 
 
-def _beats_baseline(not_skipped: np.ndarray, challenger: Candidate, last_outcome: np.ndarray) -> Reason:
-    own, baseline = (float(losses(not_skipped, p).mean()) for p in (challenger.p_not_skipped, last_outcome))
-    facts = f"log-loss {own:.4f}, and {baseline:.4f} by going by the last outcome"
-    return Reason("beats the last outcome", own < baseline, facts)
-
-
-def _log_loss_difference(not_skipped: np.ndarray, challenger: Candidate, champion: Candidate) -> Estimate:
-    rise = losses(not_skipped, challenger.p_not_skipped) - losses(not_skipped, champion.p_not_skipped)
-    return estimate_means(rise[:, None])[0]
-
-
-def _not_worse(difference: Estimate, challenger: Candidate, champion: Candidate, margin: float) -> Reason:
-    return Reason(
-        "not worse than the champion",
-        difference.high <= margin,
-        f"log-loss of {challenger.name} minus {champion.name}: {difference.value:+.4f} "
-        f"({CONFIDENCE:.0%} interval {difference.low:+.4f} to {difference.high:+.4f}; allowed {margin:+.4f})",
-    )
-
-
-def _slice_changes(
-    not_skipped: np.ndarray, challenger: Candidate, champion: Candidate, slicing: Slicing, limit: float
-) -> list[SliceChange]:
-    """The change on each slice that has sessions."""
-    own, other = (
-        correct(not_skipped, model.p_not_skipped, model.threshold).astype(np.float64)
-        for model in (challenger, champion)
-    )
+def _slice_changes(change: np.ndarray, slicing: Slicing, limit: float) -> list[SliceChange]:
+    """The change of accuracy, given by session, on each slice that has sessions."""
     changes = []
     for i, label in enumerate(slicing.labels):
-        change = (own - other)[slicing.slice_of == i]
-        if len(change):
-            accuracy = estimate_means(change[:, None])[0]
-            changes.append(SliceChange(slicing.name, label, len(change), accuracy, limit))
+        within = change[slicing.slice_of == i]
+        if len(within):
+            accuracy = estimate_means(within[:, None])[0]
+            changes.append(SliceChange(slicing.name, label, len(within), accuracy, limit))
     return changes
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Container, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Final
 
 import numpy as np
+from pydantic import AliasPath, Field, TypeAdapter, ValidationError, WrapSerializer
 
 from skip_pipeline import schema
 from skip_pipeline.bundles.gather import open_bundles
@@ -18,7 +19,7 @@ from skip_pipeline.raw.folder import data_source
 from skip_pipeline.serving import load
 from skip_pipeline.serving.tracks import sorted_ids
 from skip_pipeline.settings import TRACK_TABLE, DataLayout, DataSource
-from skip_pipeline.storage import read_json, read_manifest, read_table, shard_names, write_json
+from skip_pipeline.storage import read_manifest, read_table, shard_names, write_json
 
 REFERENCE_FILE: Final = "profile.json"
 """Name among the files of a served model."""
@@ -29,76 +30,39 @@ SCORES: Final = "champion's p_not_skipped"
 
 @dataclass(frozen=True)
 class DeliveredShard:
-    """One session log.
+    """One session log."""
 
-    Attributes:
-        sha256: of its rows and their tracks' features, as merged.
-        sessions: their number.
-        day: date of the median row, YYYY-MM-DD, among plausible dates; empty without one. The newest date is
-            often another day's: sessions run past midnight, and a wrong date may be plausible.
-    """
-
-    sha256: str
+    sha256: str  # of its rows and their tracks' features, as merged
     sessions: int
+    # Date of the median row, YYYY-MM-DD, among plausible dates; empty without one. The newest date is often
+    # another day's: sessions run past midnight, and a wrong date may be plausible.
     day: str
 
 
 @dataclass(frozen=True)
 class Reference:
-    """The data of one training.
-
-    Attributes:
-        data_source: of that data.
-        profile: of the training sessions.
-        shards: by name, all that had been delivered, including those outside a training window.
-        scores: the model's probabilities of its own test sessions, in bins of equal count.
-    """
+    """The data of one training."""
 
     data_source: DataSource
-    profile: Profile
-    shards: Mapping[str, DeliveredShard]
-    scores: Distribution
+    profile: Profile  # of the training sessions
+    shards: Mapping[str, DeliveredShard]  # all that had been delivered, also those outside a training window
+    scores: Annotated[  # the model's probabilities of its own test sessions, in bins of equal count
+        Distribution,
+        Field(validation_alias=AliasPath("scores", SCORES)),
+        WrapSerializer(lambda scores, serialize: {SCORES: serialize(scores)}),
+    ]
 
     @property
     def newest_day(self) -> str:
         """The newest day of all shards; empty if none has one."""
         return max((shard.day for shard in self.shards.values()), default="")
 
-    def to_json(self) -> dict[str, Any]:
-        """JSON values."""
-        return {
-            "data_source": self.data_source,
-            "profile": self.profile.to_json(),
-            "shards": {name: asdict(shard) for name, shard in self.shards.items()},
-            "scores": {SCORES: self.scores.to_json()},
-        }
 
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> Reference:
-        """Inverse of ``to_json``.
-
-        Raises:
-            ContractError: the content is not a reference.
-        """
-        try:
-            return cls(
-                content["data_source"],
-                Profile.from_json(content["profile"]),
-                {name: DeliveredShard(**shard) for name, shard in content["shards"].items()},
-                Distribution.from_json(content["scores"][SCORES]),
-            )
-        except (KeyError, TypeError, ValueError, AttributeError) as damage:
-            raise ContractError(
-                f"what the model was trained on cannot be read ({damage!r}); train and promote a model again"
-            ) from damage
+_FORMAT: Final = TypeAdapter(Reference)
 
 
 def delivered_shards(layout: DataLayout) -> dict[str, DeliveredShard]:
-    """Every session log that the bundles were made from, by name of its shard.
-
-    Raises:
-        MissingInputError, ContractError: ``merged_table`` has not been materialized, or not by this version.
-    """
+    """Every session log that the bundles were made from, by name of its shard."""
     manifest = read_manifest(layout.merged, made_by="merged_table")
     found = {}
     for shard in shard_names(manifest):
@@ -114,12 +78,9 @@ def delivered_shards(layout: DataLayout) -> dict[str, DeliveredShard]:
 
 def _median_day(rows_by_day: Mapping[str, int]) -> str:
     """The first day by which half of the rows are counted; empty without rows."""
-    rows, half = 0, sum(rows_by_day.values()) / 2
-    for day, count in sorted(rows_by_day.items()):
-        rows += count
-        if rows >= half:
-            return day
-    return ""
+    days = sorted(rows_by_day)
+    reached = np.cumsum([rows_by_day[day] for day in days])
+    return days[int(np.searchsorted(reached, reached[-1] / 2))] if days else ""
 
 
 def write_reference(folder: Path, layout: DataLayout, trained_on: Container[str] | None = None) -> Reference:
@@ -128,10 +89,6 @@ def write_reference(folder: Path, layout: DataLayout, trained_on: Container[str]
     Args:
         folder: of the packed model.
         trained_on: names of the shards that it was trained on; None for all.
-
-    Raises:
-        MissingInputError, ContractError: a stage or the model is missing or not readable.
-        TrainingError: there is no session.
     """
     bundles = open_bundles(layout.bundles)
     merged = read_manifest(layout.merged, made_by="merged_table")
@@ -143,27 +100,25 @@ def write_reference(folder: Path, layout: DataLayout, trained_on: Container[str]
         delivered_shards(layout),
         bin_scores(p),
     )
-    write_json(folder / REFERENCE_FILE, reference.to_json())
+    write_json(folder / REFERENCE_FILE, _FORMAT.dump_python(reference))
     return reference
 
 
 def read_reference(folder: Path) -> Reference:
-    """Read the reference beside a served model.
-
-    Raises:
-        MissingInputError: there is none.
-        ContractError: it is damaged, or of another version.
-    """
+    """Read the reference beside a served model."""
+    path = folder / REFERENCE_FILE
     try:
-        return Reference.from_json(read_json(folder / REFERENCE_FILE))
+        return _FORMAT.validate_json(path.read_bytes())
     except FileNotFoundError:
         raise MissingInputError(
             f"{folder} holds no {REFERENCE_FILE}, so what its model was trained on is unknown; train and "
             "promote a model again"
         ) from None
-    except ValueError as damage:
+    except ValidationError as damage:
+        first = damage.errors()[0]
+        at = ".".join(map(str, first["loc"]))
         raise ContractError(
-            f"{folder / REFERENCE_FILE} is not readable JSON ({damage}); train and promote a model again"
+            f"{path} cannot be read ({at}: {first['msg']}); train and promote a model again"
         ) from damage
 
 

@@ -16,12 +16,7 @@ from skip_pipeline.settings import DataLayout
 
 
 def shards_in_window(layout: DataLayout, train_days: int | None) -> frozenset[str] | None:
-    """Names of the shards of today's bundles in the window; None, which stands for all, without a window.
-
-    Raises:
-        RefusedError: see ``shards_to_train_on``.
-        MissingInputError, ContractError: ``merged_table`` has not been materialized, or not by this version.
-    """
+    """Names of the shards of today's bundles in the window; None, which stands for all, without a window."""
     if train_days is None:
         return None
     delivered = delivered_shards(layout)
@@ -29,17 +24,10 @@ def shards_in_window(layout: DataLayout, train_days: int | None) -> frozenset[st
 
 
 def shards_to_train_on(days: Mapping[str, str], train_days: int) -> frozenset[str]:
-    """Names of the shards in the window.
+    """Names of the shards of the last ``train_days`` days, from the day of each shard, YYYY-MM-DD or empty.
 
-    >>> sorted(shards_to_train_on({"a": "2018-07-15", "b": "2018-07-17", "c": "2018-07-18"}, 2))
+    >>> sorted(shards_to_train_on({"a": "2018-07-15", "b": "2018-07-17", "c": "2018-07-18", "d": ""}, 2))
     ['b', 'c']
-
-    Args:
-        days: of each shard, YYYY-MM-DD; a shard without a day, the empty string, is in no window.
-        train_days: length of the window, with the newest day.
-
-    Raises:
-        RefusedError: the window is shorter than one day, or no shard has a day.
     """
     if train_days < 1:
         raise RefusedError(

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
@@ -34,16 +33,12 @@ _LONGEST_ROW: Final = 1 << 20  # bytes: the blocks that the parser reads, each o
 _LONGEST_SHOWN: Final = 60  # characters of one offending value in a message: a line, not a page
 _LONGEST_REFUSAL: Final = 300  # of the parser's own words, which quote the whole row
 
-
-# --- Words --------------------------------------------------------------------------------------------
-
-
 # What can be done about rows with wrong or missing values, after "correct" or "Fill in".
 ROWS: Final = "or remove those rows"
 WHOLE_SESSIONS: Final = "those values, or remove the whole sessions"  # a row less would leave a gap
 
 
-def rows_text(indices: np.ndarray, values: pa.Array | pa.ChunkedArray | None = None) -> str:
+def rows_text(indices: np.ndarray, values: Any = None, *, show: Callable[[Any], str] | None = None) -> str:
     """Name the first offending rows, with their values; data row 1 follows the header.
 
     >>> rows_text(np.array([2, 8]))
@@ -52,16 +47,10 @@ def rows_text(indices: np.ndarray, values: pa.Array | pa.ChunkedArray | None = N
     "data row 2 ('y')"
     """
     shown = [int(i) for i in indices[:EXAMPLES_SHOWN]]
-    notes = None if values is None else [shown_value(values[i].as_py()) for i in shown]
-    return _rows_text(shown, notes, total=len(indices))
-
-
-def _rows_text(shown: Sequence[int], notes: Sequence[str] | None, *, total: int) -> str:
-    parts = [str(i + 1) for i in shown]
-    if notes is not None:
-        parts = [f"{part} ({note})" for part, note in zip(parts, notes, strict=True)]
-    more = f" and {total - len(shown)} more" if total > len(shown) else ""
-    return f"data row{'' if total == 1 else 's'} {', '.join(parts)}{more}"
+    show = show or shown_value
+    parts = [str(i + 1) if values is None else f"{i + 1} ({show(values[i])})" for i in shown]
+    more = f" and {len(indices) - len(shown)} more" if len(indices) > len(shown) else ""
+    return f"data row{'' if len(indices) == 1 else 's'} {', '.join(parts)}{more}"
 
 
 def shown_value(value: object) -> str:
@@ -70,6 +59,8 @@ def shown_value(value: object) -> str:
     >>> shown_value(b"caf\xc3\xa9"), shown_value(b"\xe9")
     ("'café'", "b'\\xe9'")
     """
+    if isinstance(value, pa.Scalar):
+        value = value.as_py()
     text = repr(value.decode() if isinstance(value, bytes) and _is_utf8(value) else value)
     return text if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN - 1] + "…"
 
@@ -85,28 +76,24 @@ def listed(things: Iterable[Any]) -> str:
     return ", ".join(texts[:EXAMPLES_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
-def expected_text(field: pa.Field, ranges: Ranges) -> str:
+def expected_text(name: str, kind: pa.DataType, ranges: Ranges) -> str:
     """What a column's values must be.
 
-    >>> expected_text(pa.field("hour_of_day", pa.int8()), {"hour_of_day": (0, 23)})
+    >>> expected_text("hour_of_day", pa.int8(), {"hour_of_day": (0, 23)})
     'a whole number from 0 to 23'
     """
-    if pa.types.is_integer(field.type):
-        bounds = np.iinfo(field.type.to_pandas_dtype())
-        low, high = ranges.get(field.name, (bounds.min, bounds.max))
+    if pa.types.is_integer(kind):
+        bounds = np.iinfo(kind.to_pandas_dtype())
+        low, high = ranges.get(name, (bounds.min, bounds.max))
         return f"a whole number from {low} to {high}"
-    return _EXPECTED[str(field.type)]
+    return _EXPECTED[str(kind)]
 
 
 # --- Files --------------------------------------------------------------------------------------------
 
 
 def is_gzip_name(path: Path) -> bool:
-    """Whether the file's name is that of a gzipped one.
-
-    >>> is_gzip_name(Path("LOG.CSV.GZ"))
-    True
-    """
+    """Whether the file's name is that of a gzipped one."""
     return path.suffix.lower() == ".gz"
 
 
@@ -147,33 +134,25 @@ def header_fault(found: Sequence[str], published: Sequence[str]) -> str | None:
     missing = [name for name in published if name not in found]
     extra = [name for name in found if name not in published]
     twice = sorted({name for name in found if found.count(name) > 1 and name in published})
-    facts = []
-    if missing:
-        facts.append(f"missing {listed(missing)}")
-    if extra:
-        facts.append(f"unexpected {listed(map(shown_value, extra))}")
-    if twice:
-        facts.append(f"more than once: {listed(twice)}")
-    if not facts:
+    facts = {"missing ": missing, "unexpected ": list(map(shown_value, extra)), "more than once: ": twice}
+    if not any(facts.values()):
         return None
     return (
-        f"columns {'; '.join(facts)}. Expected the {len(published)} published columns, in any order; "
-        f"{_header_remedy(found, published, missing, extra)}"
+        f"columns {'; '.join(fact + listed(names) for fact, names in facts.items() if names)}. "
+        f"Expected the {len(published)} published columns, in any order; "
+        f"{_header_remedy(found, len(published), missing, extra)}"
     )
 
 
-def _header_remedy(
-    found: Sequence[str], published: Sequence[str], missing: Sequence[str], extra: Sequence[str]
-) -> str:
+def _header_remedy(found: Sequence[str], published: int, missing: list[str], extra: list[str]) -> str:
+    separators = [text for mark, text in _SEPARATORS.items() if len(found) == 1 and mark in found[0]]
     if any("\0" in name for name in found):
         return "the header holds zero bytes, as UTF-16 and binary files do. Save the file as UTF-8 text"
-    if len(found) == 1:
-        for separator, name in _SEPARATORS.items():
-            if separator in found[0]:
-                return f"the values seem to be separated by {name}. Separate the values by commas"
-    if missing and set(missing) <= {_plain(name) for name in extra}:
+    if separators:
+        return f"the values seem to be separated by {separators[0]}. Separate the values by commas"
+    if missing and {*missing} <= {_plain(name) for name in extra}:
         return "the missing names are there, spelled differently. Rename them"
-    if len(missing) == len(published):
+    if len(missing) == published:
         return (
             "no published name is among them, so the first line is no header, or the file belongs in the "
             "other folder. Add the header line, or move the file"
@@ -192,7 +171,7 @@ def _plain(name: str) -> str:
     return "".join(c for c in name.lower() if c.isprintable() and not c.isspace())
 
 
-# --- Rows ---------------------------------------------------------------------------------------------
+# --- Rows and values ----------------------------------------------------------------------------------
 
 
 def malformed_rows(lines: Iterable[str], header: Sequence[str]) -> str | None:
@@ -202,43 +181,32 @@ def malformed_rows(lines: Iterable[str], header: Sequence[str]) -> str | None:
 
     Args:
         lines: of the file, bytes decoded as Latin-1.
-        header: names of the columns.
     """
     rows = islice(filter(None, (line.rstrip("\n") for line in lines)), 1, None)  # blank lines are no rows
-    broken = {row: line for row, line in enumerate(rows) if not _splits_into(header, line)}
-    if not broken:
+    faults = {row: fault for row, line in enumerate(rows) if (fault := _row_fault(line, header))}
+    if not faults:
         return None
-    shown = list(broken)[:EXAMPLES_SHOWN]
-    where = _rows_text(shown, [_row_fault(broken[row], header) for row in shown], total=len(broken))
     return (
-        f"not one value per column in {where}; expected {len(header)} separated by commas, and every quote "
+        f"not one value per column in {rows_text(np.array(list(faults)), faults, show=str)}; "
+        f"expected {len(header)} separated by commas, and every quote "
         "closed. Look for a missing or stray comma or quote, or a line break, there"
     )
 
 
-def _splits_into(header: Sequence[str], line: str) -> bool:
-    try:
-        return len(next(csv.reader([line], strict=True))) == len(header)
-    except csv.Error:  # a stray quote, or a value longer than the module's limit
-        return _row_fault(line, header) == f"{len(header)} values"
-
-
-def _row_fault(line: str, header: Sequence[str]) -> str:
+def _row_fault(line: str, header: Sequence[str]) -> str | None:
     if len(line) >= _LONGEST_ROW:
         return f"{len(line):,} characters, too long to parse"
-    text = line.encode("latin-1").decode(errors="replace")
     values = start = 0
-    while start <= len(text):
-        value = _VALUE.match(text, start)
+    while start <= len(line) and '"' in line:
+        value = _VALUE.match(line, start)
         if value is None:
             name = f" in column {header[values]}" if values < len(header) else ""
-            return f"stray quote{name}: {shown_value(text[start:])}"
+            text = line[start:].encode("latin-1").decode(errors="replace")
+            return f"stray quote{name}: {shown_value(text)}"
         values += 1
         start = value.end() + 1
-    return f"{values} value{'' if values == 1 else 's'}"
-
-
-# --- Values -------------------------------------------------------------------------------------------
+    values = values or line.count(",") + 1
+    return None if values == len(header) else f"{values} value{'' if values == 1 else 's'}"
 
 
 def refused_rows(values: pa.ChunkedArray, kind: pa.DataType) -> np.ndarray:
@@ -248,12 +216,10 @@ def refused_rows(values: pa.ChunkedArray, kind: pa.DataType) -> np.ndarray:
     if len(broken) or pa.types.is_string(kind):
         return broken
     text = array.cast(pa.string())
-    if pa.types.is_boolean(kind):
-        good = pc.match_substring_regex(text, _BOOLEAN)
-    elif pa.types.is_integer(kind):
+    if pa.types.is_integer(kind):
         good = _fits(text, kind)
     else:
-        good = pc.match_substring_regex(text, _NUMBER)
+        good = pc.match_substring_regex(text, _BOOLEAN if pa.types.is_boolean(kind) else _NUMBER)
     return np.flatnonzero(~pc.or_(good, pc.equal(text, "")).to_numpy(zero_copy_only=False))
 
 

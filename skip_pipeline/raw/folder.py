@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -22,27 +21,30 @@ from skip_pipeline.settings import (
 )
 
 RAW_FOLDERS: Final = (TRAINING_SET, TRACK_FEATURES, TEST_SET)
-CSV_SUFFIX: Final = re.compile(r"\.csv(\.gz)?$", re.IGNORECASE)
+_CSV_SUFFIX: Final = re.compile(r"\.csv(\.gz)?$", re.IGNORECASE)
 _LONE_SURROGATE: Final = re.compile(r"[\ud800-\udfff]")  # how Python reads a byte that is not UTF-8
 
 
 def csv_files(folder: Path) -> list[Path]:
-    """Paths that end in ``.csv`` or ``.csv.gz``, in any case, sorted; none if the folder is not there.
-
-    Hidden files are left out.
+    """Paths that end in ``.csv`` or ``.csv.gz``, in any case, sorted; none hidden, none without a folder.
 
     Raises:
         BadInputError: a name is not UTF-8, so that no manifest or message can hold it.
     """
     if not folder.is_dir():
         return []
-    found = sorted(p for p in folder.iterdir() if CSV_SUFFIX.search(p.name) and p.name[0] != ".")
+    found = sorted(p for p in folder.iterdir() if _CSV_SUFFIX.search(p.name) and p.name[0] != ".")
     for path in found:
         if _LONE_SURROGATE.search(path.name):
             raise BadInputError(
                 f"{folder} holds {shown_value(path.name)}; expected a file name in UTF-8. Rename the file"
             )
     return found
+
+
+def delivered_csvs(raw: Path) -> list[Path]:
+    """All CSVs of session logs, track features and the test set below ``raw``; see ``csv_files``."""
+    return [path for folder in RAW_FOLDERS for path in csv_files(raw / folder)]
 
 
 @dataclass(frozen=True)
@@ -53,11 +55,6 @@ class ListedFile:
     sha256: str
 
 
-def delivered_csvs(raw: Path) -> list[Path]:
-    """All CSVs of session logs, track features and the test set below ``raw``; see ``csv_files``."""
-    return [path for folder in RAW_FOLDERS for path in csv_files(raw / folder)]
-
-
 def synthetic_files(raw: Path) -> dict[str, ListedFile] | None:
     """Files that the marker in ``raw`` lists, by name relative to ``raw``; None without a marker.
 
@@ -66,20 +63,15 @@ def synthetic_files(raw: Path) -> dict[str, ListedFile] | None:
     """
     marker = raw / SYNTHETIC_MARKER
     try:
-        content = json.loads(marker.read_text(encoding="utf-8"))
+        files = json.loads(marker.read_text(encoding="utf-8"))["files"].items()
+        return {name: ListedFile(int(file["bytes"]), str(file["sha256"])) for name, file in files}
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, ValueError, RecursionError) as failure:
-        raise _not_a_marker(marker, str(failure)) from failure
-    try:
-        files = content["files"].items()
-        return {name: ListedFile(int(file["bytes"]), str(file["sha256"])) for name, file in files}
-    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as failure:
-        raise _not_a_marker(marker, 'no "files" in it with the bytes and sha256 of each') from failure
-
-
-def _not_a_marker(marker: Path, reason: str) -> BadInputError:
-    return BadInputError(
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as failure:
+        reason: object = failure
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
+        reason = 'no "files" in it with the bytes and sha256 of each'
+    raise BadInputError(
         f"{marker} cannot be read as the marker of synthetic data ({reason}), so whether the files beside it "
         "are real is unknown; expected JSON that lists the synthetic ones. Delete the marker if the files "
         "are real, or else make them again with `skip-pipeline synthesize` in an empty folder"
@@ -97,11 +89,7 @@ def find_session_logs(raw: Path) -> tuple[Path, ...]:
 
 
 def find_track_features(raw: Path) -> tuple[Path, ...]:
-    """CSV files of ``raw/track_features``, sorted by name; together they are one table.
-
-    Raises:
-        MissingInputError, BadInputError: see ``find_session_logs``.
-    """
+    """CSV files of ``raw/track_features``, sorted by name; together they are one table. Raises likewise."""
     return _find(raw, TRACK_FEATURES, "track features, such as tf_mini.csv")
 
 
@@ -112,31 +100,26 @@ def _find(raw: Path, folder: str, what: str) -> tuple[Path, ...]:
         if is_local(raw)
         else f"copy to {raw} what `skip-pipeline synthesize --out FOLDER` makes, for synthetic ones"
     )
-    remedy = f"put the public archive's files there, or {synthetic}"
+    remedy = f"To go on, put the public archive's files there, or {synthetic}"
     if not place.is_dir():
         fact = "is not a folder" if place.exists() else "does not exist"
-        raise MissingInputError(f"{place} {fact}; expected a folder of {what}. To go on, {remedy}")
+        raise MissingInputError(f"{place} {fact}; expected a folder of {what}. {remedy}")
     files = csv_files(place)
     if not files:
-        raise MissingInputError(f"{place} holds no .csv or .csv.gz; expected {what}. To go on, {remedy}")
-    _refuse_second_folder(raw, folder)
+        raise MissingInputError(f"{place} holds no .csv or .csv.gz; expected {what}. {remedy}")
+    # Files may lie in the data directory instead of its 01_raw. The root of an object store has no parent.
+    unread = raw.parent / folder
+    if raw.parent != raw and DataLayout(raw.parent).raw == raw and csv_files(unread):
+        raise BadInputError(
+            f"{place} and {unread} both hold CSVs; expected them in one folder only. "
+            "Remove one of the two, or move its files to the other"
+        )
     _check_names(place, files)
     return tuple(files)
 
 
-def _refuse_second_folder(raw: Path, folder: str) -> None:
-    """Files may lie in the data directory instead of its ``01_raw``, but not in both."""
-    if raw.parent == raw:  # the root of an object store is its own parent
-        return
-    unread = raw.parent / folder
-    if DataLayout(raw.parent).raw == raw and csv_files(unread):
-        raise BadInputError(
-            f"{raw / folder} and {unread} both hold CSVs; expected them in one folder only. "
-            "Remove one of the two, or move its files to the other"
-        )
-
-
-def _check_names(place: Path, files: Sequence[Path]) -> None:
+def _check_names(place: Path, files: list[Path]) -> None:
+    shards: dict[str, str] = {}
     for path in files:
         if not path.is_file():
             fact = "folder" if path.is_dir() else "link to nothing" if path.is_symlink() else "special file"
@@ -148,8 +131,6 @@ def _check_names(place: Path, files: Sequence[Path]) -> None:
                 f"{place} holds {path.name}; expected no name with a leading underscore, which parquet "
                 "readers skip. Rename it, or remove it"
             )
-    shards: dict[str, str] = {}
-    for path in files:
         twin = shards.setdefault(shard_name(path), path.name)
         if twin != path.name:
             raise BadInputError(
@@ -163,7 +144,7 @@ def shard_name(path: Path) -> str:
     >>> shard_name(Path("log_0_20180715.CSV.Gz"))
     'log_0_20180715'
     """
-    return CSV_SUFFIX.sub("", path.name)
+    return _CSV_SUFFIX.sub("", path.name)
 
 
 def data_source(raw: Path) -> DataSource:
@@ -183,15 +164,16 @@ def marker_doubt(raw: Path) -> str:
         return str(damage)
     if synthetic is None:
         return ""
-    found = {_shard(raw, path): path for path in delivered_csvs(raw)}
-    expected = {_shard(raw, raw / name): name for name in synthetic if CSV_SUFFIX.search(name)}
+    # By folder and shard: a file that was zipped or unzipped later is the same shard, of another size.
+    found = {(path.parent, shard_name(path)): path for path in delivered_csvs(raw)}
+    listed_paths = {raw / name: file for name, file in synthetic.items() if _CSV_SUFFIX.search(name)}
+    expected = {(path.parent, shard_name(path)): path for path in listed_paths}
     unknown = [path for shard, path in found.items() if shard not in expected]
-    missing = [raw / name for shard, name in expected.items() if shard not in found]
+    missing = [path for shard, path in expected.items() if shard not in found]
     changed = [
         path
-        for shard, path in found.items()
-        # A file that was zipped or unzipped later is the same shard, and differs in size.
-        if path == raw / expected.get(shard, "") and path.stat().st_size != synthetic[expected[shard]].bytes
+        for path in found.values()
+        if path in listed_paths and path.stat().st_size != listed_paths[path].bytes
     ]
     marker = raw / SYNTHETIC_MARKER
     doubts = []
@@ -207,7 +189,3 @@ def marker_doubt(raw: Path) -> str:
             "with `skip-pipeline synthesize`, or go on with what there is"
         )
     return ". ".join(doubts)
-
-
-def _shard(raw: Path, path: Path) -> tuple[Path, str]:
-    return path.relative_to(raw).parent, shard_name(path)

@@ -1,4 +1,4 @@
-"""What is odd in the data without being wrong: levels outside the vocabulary, dates that cannot be."""
+"""Values that are odd but accepted: levels outside the vocabulary, and implausible dates."""
 
 from __future__ import annotations
 
@@ -12,28 +12,18 @@ from skip_pipeline.raw.text_columns import value_counts
 
 def unknown_levels(table: pa.Table) -> dict[str, dict[str, int]]:
     """Per categorical column of the table, rows by level outside the vocabulary; empty if none."""
-    found = {}
-    for column, levels in schema.LEVELS.items():
-        if column not in table.column_names:
-            continue
-        counts = value_counts(table[column])
-        if unknown := {level: count for level, count in counts.items() if level not in levels}:
-            found[column] = unknown
-    return found
-
-
-def junk_dates(dates: pa.ChunkedArray, *, today: dt.date) -> dict[str, int]:
-    """Rows by date that is no ISO date, precedes the service, or follows the day after ``today``."""
-    latest = (today + dt.timedelta(days=1)).isoformat()
-    return {
-        text: count
-        for text, count in value_counts(dates).items()
-        if not (_is_iso_date(text) and schema.FIRST_PLAUSIBLE_DATE <= text <= latest)
+    counts = {name: value_counts(table[name]) for name in schema.LEVELS if name in table.column_names}
+    unknown = {
+        name: {level: rows for level, rows in of.items() if level not in schema.LEVELS[name]}
+        for name, of in counts.items()
     }
+    return {name: levels for name, levels in unknown.items() if levels}
 
 
-def _is_iso_date(text: str) -> bool:
+def is_junk_date(text: str, today: dt.date) -> bool:
+    """Whether a date is not in ISO form, precedes the service, or follows the day after ``today``."""
     try:
-        return dt.date.fromisoformat(text).isoformat() == text
+        is_iso = dt.date.fromisoformat(text).isoformat() == text
     except ValueError:
-        return False
+        return True
+    return not is_iso or not schema.FIRST_PLAUSIBLE_DATE <= text <= str(today + dt.timedelta(days=1))

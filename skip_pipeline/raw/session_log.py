@@ -1,6 +1,6 @@
 """Reading one session log, checking the rules between its rows, and adding up all logs.
 
-The rules for single values are checked while reading (``raw.csv_file``). Raw files stay as delivered.
+The rules for single values are checked while reading (``raw.csv_file``).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from skip_pipeline import schema
 from skip_pipeline.errors import BadInputError, BrokenSessionError
 from skip_pipeline.raw.csv_file import read_csv
 from skip_pipeline.raw.diagnosis import WHOLE_SESSIONS, listed, rows_text, shown_value
-from skip_pipeline.raw.oddities import junk_dates, unknown_levels
+from skip_pipeline.raw.oddities import is_junk_date, unknown_levels
 from skip_pipeline.raw.text_columns import (
     codes_of,
     dictionary_of,
@@ -30,33 +30,22 @@ from skip_pipeline.raw.text_columns import (
     value_counts,
 )
 
-SESSION_LOG: Final = dictionary_text(schema.SESSION_LOG, plain=(schema.LOG_TRACK_ID,))
+SESSION_LOG: Final = dictionary_text(schema.SESSION_LOG, plain=schema.LOG_TRACK_ID)
 """``schema.SESSION_LOG`` in memory. Track ids stay strings: a dictionary of them would be nearly as long."""
 
 
 @dataclass(frozen=True)
 class SessionLogSummary:
-    """What one or more session logs hold; ``combine`` adds summaries up.
-
-    Attributes:
-        rows: log rows.
-        sessions: sessions.
-        lengths: sessions by length.
-        unknown_levels: per categorical column, rows by level outside the vocabulary.
-        junk_dates: rows by value that is no date, or no plausible one.
-        dates: rows by plausible date, in order.
-        reordered: rows were not sorted by session and position and have been sorted here.
-        session_hashes: uint64 (sessions,), to notice a session in two files; empty in a combined summary.
-    """
+    """What one or more session logs hold; ``combine`` adds summaries up."""
 
     rows: int
     sessions: int
-    lengths: Mapping[int, int]
-    unknown_levels: Mapping[str, Mapping[str, int]]
-    junk_dates: Mapping[str, int]
-    dates: Mapping[str, int]
-    reordered: bool
-    session_hashes: np.ndarray = field(repr=False, compare=False)
+    lengths: Mapping[int, int]  # sessions by length
+    unknown_levels: Mapping[str, Mapping[str, int]]  # by categorical column, rows by unknown level
+    junk_dates: Mapping[str, int]  # rows by value that is no date, or no plausible one
+    dates: Mapping[str, int]  # rows by plausible date, in order
+    reordered: bool  # whether rows had to be sorted by session and position
+    session_hashes: np.ndarray = field(repr=False, compare=False)  # uint64 (sessions,); combined: empty
 
     def to_json(self) -> dict[str, Any]:
         """All but the hashes, for JSON."""
@@ -73,11 +62,7 @@ class SessionLogSummary:
 
 
 def read_session_log(path: Path) -> pa.Table:
-    """Read one session log as delivered: 21 columns (``SESSION_LOG``), rows in file order.
-
-    Raises:
-        MissingInputError, BadInputError: see ``csv_file.read_csv``; an empty session or track id.
-    """
+    """Read one session log with ``read_csv``: 21 columns (``SESSION_LOG``), rows in file order."""
     ids = (schema.SESSION_ID, schema.LOG_TRACK_ID)
     return read_csv(path, SESSION_LOG, schema.RAW_RANGES, ids=ids, remedy=WHOLE_SESSIONS)
 
@@ -99,14 +84,15 @@ def load_session_log(
     """Read, order and judge one session log.
 
     Args:
-        among: all session logs, to say where the rest of a broken session is.
+        among: all session logs, to name the file that holds the rest of a broken session.
         today: dates after the day after it are junk.
 
     Returns:
         21 columns (``SESSION_LOG``), rows ordered by session and position; and their summary.
 
     Raises:
-        MissingInputError, BadInputError: see ``read_session_log``; a session that lies in two files.
+        MissingInputError: the file is not there.
+        BadInputError: the file breaks the contract (see ``read_csv``), or a session lies in two files.
         BrokenSessionError: a length that differs within a session; positions that are not
             1, 2, … length, each once.
     """
@@ -115,24 +101,25 @@ def load_session_log(
     ids = dictionary_of(log[schema.SESSION_ID])
     codes = codes_of(ids)
     starts = session_starts(codes)
-    broken = _broken_sessions(log, starts)
+    counts = np.diff(np.append(starts, log.num_rows))
+    broken = _broken_sessions(log, starts, counts)
     if len(broken):
         name = ids[int(starts[broken[0]])].as_py()
-        elsewhere = [p for p in among if p != path and len(_rows_of(p, name))]
-        if elsewhere:
-            raise BadInputError(_split_message(name, path, elsewhere[0], 0))
+        for other in among:
+            if other != path and len(_rows_of(other, name)):
+                raise BadInputError(_split_message(name, path, other, 0))
         more = f" and {len(broken) - 1} more" if len(broken) > 1 else ""
         fault = _what_is_broken(delivered, name)
         raise BrokenSessionError(f"{path}: session {shown_value(name)}{more}: {fault}")
-    lengths, counts = np.unique_counts(np.diff(np.append(starts, log.num_rows)))
-    junk = junk_dates(log[schema.DATE], today=today)
+    dates = value_counts(log[schema.DATE])
+    junk = {date: rows for date, rows in dates.items() if is_junk_date(date, today)}
     return log, SessionLogSummary(
         rows=log.num_rows,
         sessions=len(starts),
-        lengths=dict(zip(lengths.tolist(), counts.tolist(), strict=True)),
+        lengths=dict(sorted(Counter(counts.tolist()).items())),
         unknown_levels=unknown_levels(log),
         junk_dates=junk,
-        dates={date: rows for date, rows in value_counts(log[schema.DATE]).items() if date not in junk},
+        dates={date: rows for date, rows in dates.items() if date not in junk},
         reordered=reordered,
         session_hashes=_hashes(ids.dictionary.take(pa.array(codes[starts]))),
     )
@@ -150,17 +137,15 @@ def session_starts(codes: np.ndarray) -> np.ndarray:
     >>> session_starts(np.array([4, 4, 0, 0, 0])).tolist()
     [0, 2]
     """
-    return np.concatenate([[0], np.flatnonzero(codes[1:] != codes[:-1]) + 1]).astype(np.int64)
+    return np.flatnonzero(np.diff(codes, prepend=codes[:1] - 1))
 
 
-def _broken_sessions(log: pa.Table, starts: np.ndarray) -> np.ndarray:
+def _broken_sessions(log: pa.Table, starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """Numbers of the sessions whose length varies or whose positions are not 1 to that length."""
-    counts = np.diff(np.append(starts, log.num_rows))
-    positions = log[schema.POSITION].to_numpy().astype(np.int64)
-    lengths = log[schema.LENGTH].to_numpy().astype(np.int64)
     expected = np.arange(log.num_rows) - np.repeat(starts, counts) + 1
-    wrong = np.flatnonzero((positions != expected) | (lengths != np.repeat(counts, counts)))
-    return np.unique(np.searchsorted(starts, wrong, side="right") - 1)
+    wrong = log[schema.POSITION].to_numpy() != expected
+    wrong |= log[schema.LENGTH].to_numpy() != np.repeat(counts, counts)
+    return np.unique(np.searchsorted(starts, np.flatnonzero(wrong), side="right") - 1)
 
 
 def _what_is_broken(delivered: pa.Table, session_id: str) -> str:
@@ -205,7 +190,7 @@ def combine(summaries: Mapping[Path, SessionLogSummary]) -> SessionLogSummary:
         BadInputError: a session has rows in two files.
     """
     _refuse_shared_sessions({path: summary.session_hashes for path, summary in summaries.items()})
-    parts = list(summaries.values())
+    parts = summaries.values()
     columns = dict.fromkeys(column for s in parts for column in s.unknown_levels)
     return SessionLogSummary(
         rows=sum(s.rows for s in parts),
@@ -220,11 +205,7 @@ def combine(summaries: Mapping[Path, SessionLogSummary]) -> SessionLogSummary:
 
 
 def _added(counts: Iterable[Mapping[Any, int]]) -> dict[Any, int]:
-    """Counts by key, added up, in the order of the keys."""
-    total = Counter[Any]()
-    for each in counts:
-        total.update(each)
-    return dict(sorted(total.items()))
+    return dict(sorted(sum(map(Counter, counts), Counter[Any]()).items()))
 
 
 _HASHES_AT_ONCE: Final = 4_000_000
@@ -235,13 +216,14 @@ def _refuse_shared_sessions(hashes: Mapping[Path, np.ndarray]) -> None:
     shares = -(-sum(map(len, hashes.values())) // _HASHES_AT_ONCE)
     for share in range(shares):
         own = {path: found[found % shares == share] for path, found in hashes.items()}
-        every = np.sort(np.concatenate(list(own.values())))
-        repeated = every[1:][every[1:] == every[:-1]]
+        values, counts = np.unique_counts(np.concatenate(list(own.values())))
+        repeated = values[counts > 1]
         # Two ids may have one hash, so the ids are read again.
         places: dict[str, list[Path]] = {}
         for path, found in own.items():
             if len(wanted := found[np.isin(found, repeated)]):
-                for name in _names_of(path, wanted):
+                ids = dictionary_of(read_session_log(path)[schema.SESSION_ID]).dictionary
+                for name in ids.filter(pa.array(np.isin(_hashes(ids), wanted))).to_pylist():
                     places.setdefault(name, []).append(path)
         shared = {name: paths for name, paths in places.items() if len(paths) > 1}
         for name, (first, second, *_) in shared.items():
@@ -261,11 +243,3 @@ def _split_message(session_id: str, first: Path, second: Path, others: int) -> s
 def _rows_of(path: Path, session_id: str) -> np.ndarray:
     """Indices of a session's rows as they stand in the file; only for a file that is being refused."""
     return np.flatnonzero(pc.equal(read_session_log(path)[schema.SESSION_ID], session_id).to_numpy())
-
-
-def _names_of(path: Path, hashes: np.ndarray) -> list[str]:
-    """Ids of the sessions with these hashes, in the order of the hashes."""
-    ids = dictionary_of(read_session_log(path)[schema.SESSION_ID]).dictionary
-    of_ids = _hashes(ids)
-    chosen = np.flatnonzero(np.isin(of_ids, hashes))
-    return [str(name) for name in ids.take(pa.array(chosen[np.argsort(of_ids[chosen])]))]

@@ -1,12 +1,11 @@
 """Text columns as dictionaries: every value once, and a code per row.
 
 Most text repeats, such as a session's id in its twenty rows. A value of a dictionary is checked once, and
-rows are compared as numbers. Parquet stores text the same way, and its readers see plain strings.
+rows are compared as numbers. Parquet stores text the same way, and its readers get plain strings.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import Final
 
 import numpy as np
@@ -15,24 +14,19 @@ import pyarrow as pa
 DICTIONARY: Final = pa.dictionary(pa.int32(), pa.string())
 
 
-def dictionary_text(contract: pa.Schema, *, plain: Collection[str] = ()) -> pa.Schema:
-    """A contract with its text columns as dictionaries, save those in ``plain``."""
-    return pa.schema(
-        field.with_type(DICTIONARY) if pa.types.is_string(field.type) and field.name not in plain else field
-        for field in contract
-    )
-
-
 def text_of(contract: pa.Schema) -> list[str]:
     """Names of a contract's text columns."""
     return [field.name for field in contract if pa.types.is_string(field.type)]
 
 
-def dictionary_of(column: pa.ChunkedArray) -> pa.DictionaryArray:
-    """A text column, strings or dictionaries, as one dictionary array.
+def dictionary_text(contract: pa.Schema, *, plain: str = "") -> pa.Schema:
+    """A contract with its text columns as dictionaries, save the column ``plain``."""
+    text = {*text_of(contract)} - {plain}
+    return pa.schema(field.with_type(DICTIONARY) if field.name in text else field for field in contract)
 
-    Its values are distinct, in any order; some may belong to no row.
-    """
+
+def dictionary_of(column: pa.ChunkedArray) -> pa.DictionaryArray:
+    """A text column as one dictionary array, its values distinct in any order; some may belong to no row."""
     if pa.types.is_dictionary(column.type):
         return column.unify_dictionaries().combine_chunks()
     return column.combine_chunks().dictionary_encode()
@@ -59,7 +53,7 @@ def take_rows(table: pa.Table, rows: np.ndarray) -> pa.Table:
     """Rows of a table; a dictionary gets the values of those rows, in order of first appearance."""
     taken = table.take(pa.array(rows))
     columns = [
-        column.cast(column.type.value_type).combine_chunks().dictionary_encode()
+        column.cast(pa.string()).combine_chunks().dictionary_encode()
         if pa.types.is_dictionary(column.type)
         else column
         for column in taken.columns

@@ -5,12 +5,10 @@ logs           log files: the sessions in them
 sessions       sessions as arrays, and the network's inputs made of them
 tracks         the track table of a model
 model          a served model in memory
-model_folder   the folder of a served model: its files, and loading them
-pack           writing such a folder from what the stages have published
+model_folder   the folder of a served model: writing and loading it
 batch          predictions for the whole test set, shard by shard
 follow         which model is served, and changing it while the server runs
-server         the HTTP API; ``bounds`` limits bodies, connections and time,
-                   ``schema_page`` shows the OpenAPI schema
+server         the HTTP API; ``bounds`` limits bodies, connections and time
 pyfunc_model   the file that MLflow runs to load a registered model; the only one that imports MLflow
 """
 

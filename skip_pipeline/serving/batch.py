@@ -8,7 +8,7 @@ from typing import Final
 
 import pyarrow as pa
 
-from skip_pipeline import schema
+from skip_pipeline import schema, storage
 from skip_pipeline.code_version import code_version
 from skip_pipeline.raw.folder import data_source, shard_name
 from skip_pipeline.serving.logs import PREHISTORY, LogPair, log_pairs, read_log_pair
@@ -16,45 +16,29 @@ from skip_pipeline.serving.model import Scores, ServedModel
 from skip_pipeline.serving.model_folder import load, read_description
 from skip_pipeline.serving.sessions import Sessions
 from skip_pipeline.settings import DataSource
-from skip_pipeline.storage import (
-    Apply,
-    Made,
-    ShardJob,
-    Staging,
-    digest_of,
-    identify,
-    in_turn,
-    publish,
-    write_table,
-)
+from skip_pipeline.storage import Apply, Made, ShardJob, Staging
 
 STAGE: Final = "skip_predictions"
 
 SKIP_PREDICTIONS: Final = pa.schema(
     [
         (schema.SESSION_ID, pa.string()),
-        (schema.TRACK_ID, pa.string()),
+        (schema.TRACK_ID, pa.string()),  # the next track
         ("p_skip", pa.float64()),
         ("model_version", pa.string()),
-        ("known_track", pa.bool_()),
+        ("known_track", pa.bool_()),  # whether the track's features were known
     ]
 )
-"""One row per session: the next track, the probability that it is skipped, the model's version, and whether
-the track's features were known."""
+"""One row per session."""
+
+_COUNTS: Final = ("rows", "unknown_tracks", "values_of_unknown_level")
 
 
 def prediction_table(sessions: Sessions, scores: Scores, model_version: str) -> pa.Table:
     """Scores of sessions as ``SKIP_PREDICTIONS``."""
-    return pa.Table.from_arrays(
-        [
-            pa.array(sessions.session_id, pa.string()),
-            pa.array(sessions.next_track_ids, pa.string()),
-            pa.array(scores.p_skip),
-            pa.array([model_version] * len(sessions), pa.string()),
-            pa.array(scores.known_track),
-        ],
-        schema=SKIP_PREDICTIONS,
-    )
+    versions = pa.repeat(model_version, len(sessions))
+    columns = [sessions.session_id, sessions.next_track_ids, scores.p_skip, versions, scores.known_track]
+    return pa.table(columns, schema=SKIP_PREDICTIONS)
 
 
 def skip_predictions(
@@ -63,14 +47,13 @@ def skip_predictions(
     *,
     model: Path,
     model_version: str,
-    apply: Apply = in_turn,
+    apply: Apply = storage.in_turn,
     started: float | None = None,
 ) -> Staging:
-    """Score every session of the test set and publish the predictions.
+    """Score every session of ``raw/test_set`` by the model in a folder, and publish the predictions.
 
-    A pair that the same model has already scored is kept. Without a folder ``test_set`` no row is published.
-    The manifest's details are ``model`` (fingerprint), ``model_version``, ``unknown_tracks`` and
-    ``values_of_unknown_level``.
+    A pair that the same model has already scored is kept. Without a ``test_set`` no row is published. The
+    manifest's details are ``model`` (fingerprint), ``model_version`` and the counts.
 
     Args:
         raw: folder with ``test_set/``.
@@ -81,47 +64,43 @@ def skip_predictions(
         started: see ``storage.publish``.
 
     Raises:
-        MissingInputError, BadInputError, BrokenSessionError: see ``logs.log_pairs`` and
-            ``logs.read_log_pair``.
-        MissingInputError, ContractError: see ``model_folder.load``.
+        MissingInputError, ContractError: there is no model, or it is damaged (``model_folder.load``).
+        MissingInputError, BadInputError: a pair cannot be read (``logs.log_pairs``, ``logs.read_log_pair``).
     """
     described = read_description(model)
     source: DataSource = "synthetic" if "synthetic" in (data_source(raw), described.data_source) else "real"
     pairs = log_pairs(raw)
-    logs = identify([pair.prehistory for pair in pairs], {}, apply)
-    asked = identify([pair.input for pair in pairs], {}, apply)
-    decisive = digest_of(code_version(__name__), described.fingerprint, model_version)
-    with publish(folder, stage=STAGE, data_source=source, started=started) as staging:
-        make = partial(score_pair, model=model, model_version=model_version, data_source=source)
+    logs = storage.identify([pair.prehistory for pair in pairs], {}, apply)
+    asked = storage.identify([pair.input for pair in pairs], {}, apply)
+    decisive = storage.digest_of(code_version(__name__), described.fingerprint, model_version)
+    with storage.publish(folder, stage=STAGE, data_source=source, started=started) as staging:
+        make = partial(_score_pair, model=model, model_version=model_version, data_source=source)
         jobs = [
             ShardJob(
                 _shard(pair),
-                digest_of(decisive, log.sha256, tracks.sha256),
+                storage.digest_of(decisive, log.sha256, tracks.sha256),
                 partial(make, pair),
             )
             for pair, log, tracks in zip(pairs, logs, asked, strict=True)
         ]
         made = staging.make_shards(jobs, apply).values()
-        staging.rows = sum(summary["rows"] for summary in made)
-        staging.details |= {"model": described.fingerprint, "model_version": model_version}
-        for name in ("unknown_tracks", "values_of_unknown_level"):
-            staging.details[name] = sum(summary[name] for summary in made)
+        counts = {name: sum(summary[name] for summary in made) for name in _COUNTS}
+        staging.rows = counts.pop("rows")
+        staging.details |= {"model": described.fingerprint, "model_version": model_version, **counts}
     return staging
 
 
-def score_pair(pair: LogPair, *, model: Path, model_version: str, out: Path, data_source: DataSource) -> Made:
+def _score_pair(
+    pair: LogPair, *, model: Path, model_version: str, out: Path, data_source: DataSource
+) -> Made:
     """Score one pair of files and write the predictions below ``out``."""
     sessions = read_log_pair(pair)
     # Arrow's number of threads: it is 1 in each of several workers that share a machine.
     scores = _model(model, read_description(model).fingerprint).score(sessions, threads=pa.cpu_count())
     table = prediction_table(sessions, scores, model_version)
-    write_table(table, out / _shard(pair), SKIP_PREDICTIONS, data_source=data_source)
-    summary = {
-        "rows": table.num_rows,
-        "unknown_tracks": int((~scores.known_track).sum()),
-        "values_of_unknown_level": scores.unknown_levels,
-    }
-    return Made((_shard(pair),), summary)
+    storage.write_table(table, out / _shard(pair), SKIP_PREDICTIONS, data_source=data_source)
+    counts = (table.num_rows, int((~scores.known_track).sum()), scores.unknown_levels)
+    return Made((_shard(pair),), dict(zip(_COUNTS, counts, strict=True)))
 
 
 def _shard(pair: LogPair) -> str:

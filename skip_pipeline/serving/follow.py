@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
 from skip_pipeline.errors import ContractError, SkipPipelineError
-from skip_pipeline.serving.example import EXAMPLE
 from skip_pipeline.serving.model import ServedModel
 from skip_pipeline.serving.model_folder import load, read_description
+from skip_pipeline.serving.requests import EXAMPLE
 
 RETRY_SECONDS: Final = 60.0
 """Time until a version that could not be opened is tried again: a download may be large."""
@@ -40,9 +39,6 @@ class FolderSource:
     """The served model in a folder; its version is the start of its fingerprint.
 
     Later changes of the folder are ignored, because its files may be replaced one by one.
-
-    Raises:
-        MissingInputError, ContractError: see ``model_folder.read_description``.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -50,13 +46,12 @@ class FolderSource:
         self._version = read_description(folder).fingerprint[:VERSION_LENGTH]
 
     def current(self) -> str:
-        """See ``Source``."""
+        """The only version."""
         return self._version
 
-    @contextmanager
-    def fetched(self, version: str) -> Iterator[Path]:  # noqa: ARG002 - there is only one
-        """See ``Source``."""
-        yield self._folder
+    def fetched(self, version: str) -> AbstractContextManager[Path]:  # noqa: ARG002 - there is only one
+        """The folder."""
+        return nullcontext(self._folder)
 
 
 @dataclass(frozen=True)
@@ -85,15 +80,9 @@ def opened(source: Source, version: str) -> Served:
 
 
 class Follower:
-    """Keeps the current version of a source open.
+    """Keeps the current version of a source open as ``served``.
 
-    Any thread may read ``served``; only one may call ``refresh``.
-
-    Attributes:
-        served: replaced in one assignment; a request keeps the object that it has read.
-
-    Raises:
-        SkipPipelineError, OSError: see ``opened``.
+    Any thread may read ``served``, which is replaced in one assignment; only one may call ``refresh``.
     """
 
     def __init__(self, source: Source) -> None:

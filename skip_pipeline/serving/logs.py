@@ -19,22 +19,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from skip_pipeline import schema
-from skip_pipeline.bundles.records import (
-    CATEGORIES,
-    FLAGS,
-    ROW,
-    SEEKS,
-    SHUFFLE,
-    indicators,
-    pack,
-)
+from skip_pipeline.bundles.records import CATEGORIES, FLAGS, SEEKS, SHUFFLE
 from skip_pipeline.errors import BadInputError, BrokenSessionError, MissingInputError
 from skip_pipeline.raw.csv_file import read_csv
-from skip_pipeline.raw.diagnosis import WHOLE_SESSIONS, rows_text, shown_value
+from skip_pipeline.raw.diagnosis import WHOLE_SESSIONS, expected_text, rows_text, shown_value
 from skip_pipeline.raw.folder import csv_files
 from skip_pipeline.raw.session_log import order_session_log, read_session_log, session_starts
 from skip_pipeline.raw.text_columns import DICTIONARY, codes_of, dictionary_of
-from skip_pipeline.serving.sessions import Sessions
+from skip_pipeline.serving.sessions import Sessions, row_records
 from skip_pipeline.settings import TEST_SET
 
 PREHISTORY: Final = "log_prehistory_"
@@ -49,6 +41,8 @@ LOG_INPUT: Final = pa.schema(
 )
 """Columns of a ``log_input`` file: tracks without their outcomes."""
 
+_IDS: Final = (schema.SESSION_ID, schema.LOG_TRACK_ID)
+
 
 @dataclass(frozen=True)
 class LogPair:
@@ -56,9 +50,6 @@ class LogPair:
 
     prehistory: Path
     input: Path
-
-    def __str__(self) -> str:
-        return self.prehistory.name
 
 
 def log_pairs(raw: Path) -> tuple[LogPair, ...]:
@@ -68,8 +59,10 @@ def log_pairs(raw: Path) -> tuple[LogPair, ...]:
         MissingInputError: one file of a pair is missing.
     """
     found = csv_files(raw / TEST_SET)
-    logs = {path.name.removeprefix(PREHISTORY): path for path in found if path.name.startswith(PREHISTORY)}
-    inputs = {path.name.removeprefix(INPUT): path for path in found if path.name.startswith(INPUT)}
+    logs, inputs = (
+        {path.name.removeprefix(prefix): path for path in found if path.name.startswith(prefix)}
+        for prefix in (PREHISTORY, INPUT)
+    )
     for name in sorted(logs.keys() ^ inputs.keys()):
         present, prefix = (logs[name], INPUT) if name in logs else (inputs[name], PREHISTORY)
         raise MissingInputError(
@@ -83,29 +76,28 @@ def read_whole_log(path: Path) -> Sessions:
     """Sessions of a log, a CSV or parquet file. Their last tracks are predicted, from their ids alone.
 
     Raises:
-        MissingInputError, BadInputError: see ``session_log.read_session_log``; or a parquet file lacks
-            columns of the log, or has values that do not fit them.
+        MissingInputError, BadInputError: the file is missing, lacks columns, or has values that do not fit.
         BrokenSessionError: a session has fewer than 2 or more than 20 rows, its positions are not 1, 2, …, or
             it has not as many rows as ``session_length``, as in a file that was cut.
     """
     log, _ = order_session_log(
         _read_parquet_log(path) if path.suffix == ".parquet" else read_session_log(path)
     )
-    starts, counts = _sessions_of(log, str(path), least=2, most=schema.MAX_SESSION_LENGTH)
-    said = log[schema.LENGTH].to_numpy()
-    if (wrong := np.flatnonzero(said != np.repeat(counts, counts))).size:
+    starts, counts = _sessions_of(log, path, least=2, most=schema.MAX_SESSION_LENGTH)
+    lengths = log[schema.LENGTH].to_numpy()
+    if (wrong := np.flatnonzero(lengths != np.repeat(counts, counts))).size:
         number = int(np.searchsorted(starts, wrong[0], side="right")) - 1
         name = log[schema.SESSION_ID][int(wrong[0])].as_py()
         raise BrokenSessionError(
-            f"{path}: session {shown_value(name)} has {counts[number]} rows, and {said[wrong[0]]} in column "
-            f"{schema.LENGTH}; expected a row for each of its tracks. Deliver the session whole, or remove "
-            "its rows"
+            f"{path}: session {shown_value(name)} has {counts[number]} rows, and {lengths[wrong[0]]} in "
+            f"column {schema.LENGTH}; expected a row for each of its tracks. Deliver the session whole, or "
+            "remove its rows"
         )
     last = starts + counts - 1
-    next_ids = log[schema.LOG_TRACK_ID].take(pa.array(last)).combine_chunks()
+    next_ids = log[schema.LOG_TRACK_ID].take(pa.array(last))
     earlier = np.ones(log.num_rows, bool)
     earlier[last] = False
-    return _sessions(log, log.filter(pa.array(earlier)), starts, counts - 1, counts, next_ids)
+    return _sessions(log.filter(pa.array(earlier)), _names(log, starts), counts - 1, counts, next_ids)
 
 
 def _read_parquet_log(path: Path) -> pa.Table:
@@ -132,17 +124,17 @@ def _read_parquet_log(path: Path) -> pa.Table:
         )
     if log.num_rows == 0:
         raise BadInputError(f"{path} has no rows; expected at least one session. Deliver the file again")
-    for name in log.column_names:
-        low, high = schema.RAW_RANGES.get(name, (None, None))
-        wrong = log[name].is_null()
-        if low is not None:
-            wrong = pc.or_kleene(wrong, pc.or_(pc.less(log[name], low), pc.greater(log[name], high)))
-        elif name in (schema.SESSION_ID, schema.LOG_TRACK_ID):
-            wrong = pc.or_kleene(wrong, pc.equal(log[name], ""))
+    for field, column in zip(log.schema, log.columns, strict=True):
+        wrong, expected = column.is_null(), "a value"
+        if field.name in schema.RAW_RANGES:
+            low, high = schema.RAW_RANGES[field.name]
+            wrong = pc.or_kleene(wrong, pc.or_(pc.less(column, low), pc.greater(column, high)))
+            expected = expected_text(field.name, field.type, schema.RAW_RANGES)
+        elif field.name in _IDS:
+            wrong = pc.or_kleene(wrong, pc.equal(column, ""))
         if (rows := np.flatnonzero(wrong.to_numpy())).size:
-            expected = "a value" if low is None else f"a whole number from {low} to {high}"
             raise BadInputError(
-                f"{path}: column {name} is not {expected} in {rows_text(rows, log[name])}; "
+                f"{path}: column {field.name} is not {expected} in {rows_text(rows, column)}; "
                 f"correct {WHOLE_SESSIONS}"
             )
     return log
@@ -152,17 +144,15 @@ def read_log_pair(pair: LogPair) -> Sessions:
     """Sessions of a pair of the test set. The first track of each session's second half is predicted.
 
     Raises:
-        MissingInputError, BadInputError: see ``csv_file.read_csv``; or a session is in one of the files only,
-            has no track right after its prehistory, or a length that its prehistory has already reached.
+        MissingInputError, BadInputError: a file cannot be read; or a session is in one file only, has no
+            track right after its prehistory, or a length that its prehistory has already reached.
         BrokenSessionError: positions of a prehistory are not 1, 2, …, at most 19.
     """
     log, _ = order_session_log(read_session_log(pair.prehistory))
-    ids = (schema.SESSION_ID, schema.LOG_TRACK_ID)
-    asked = read_csv(pair.input, LOG_INPUT, schema.RAW_RANGES, ids=ids, remedy=WHOLE_SESSIONS)
-    starts, counts = _sessions_of(log, str(pair.prehistory), least=1, most=schema.STEPS)
-    names = log[schema.SESSION_ID].take(pa.array(starts)).cast(pa.string()).combine_chunks()
+    asked = read_csv(pair.input, LOG_INPUT, schema.RAW_RANGES, ids=_IDS, remedy=WHOLE_SESSIONS)
+    starts, counts = _sessions_of(log, pair.prehistory, least=1, most=schema.STEPS)
+    names = _names(log, starts)
     follows = _row_after(names, counts, asked, pair)
-    next_ids = asked[schema.LOG_TRACK_ID].take(pa.array(follows)).combine_chunks()
     lengths = asked[schema.LENGTH].to_numpy()[follows].astype(np.int64)
     if (wrong := np.flatnonzero(lengths <= counts)).size:
         number = int(wrong[0])
@@ -171,7 +161,7 @@ def read_log_pair(pair: LogPair) -> Sessions:
             f"{schema.LENGTH} and {counts[number]} rows in {pair.prehistory.name}; expected at least one "
             "track more than there. Deliver both files again, or remove the session from both"
         )
-    return _sessions(log, log, starts, counts, lengths, next_ids)
+    return _sessions(log, names, counts, lengths, asked[schema.LOG_TRACK_ID].take(pa.array(follows)))
 
 
 def _row_after(names: pa.Array, counts: np.ndarray, asked: pa.Table, pair: LogPair) -> np.ndarray:
@@ -179,84 +169,69 @@ def _row_after(names: pa.Array, counts: np.ndarray, asked: pa.Table, pair: LogPa
     text = dictionary_of(asked[schema.SESSION_ID])
     session_of = pc.index_in(text.dictionary, value_set=names).fill_null(-1).to_numpy()[codes_of(text)]
     if (strange := np.flatnonzero(session_of < 0)).size:
-        name = text[int(strange[0])].as_py()
-        raise _incomplete(pair, name, f"is in {pair.input.name} only")
+        raise _incomplete(pair, text[int(strange[0])].as_py(), f"is in {pair.input.name} only")
     follows = np.flatnonzero(asked[schema.POSITION].to_numpy() == counts[session_of] + 1)
     found = np.bincount(session_of[follows], minlength=len(names))
     if (wrong := np.flatnonzero(found != 1)).size:
         number = int(wrong[0])
-        what = f"has {found[number]} rows at position {counts[number] + 1} of {pair.input.name}"
-        raise _incomplete(pair, names[number].as_py(), what)
+        fact = f"has {found[number]} rows at position {counts[number] + 1} of {pair.input.name}"
+        raise _incomplete(pair, names[number].as_py(), fact)
     rows = np.empty(len(names), np.int64)
     rows[session_of[follows]] = follows
     return rows
 
 
-def _incomplete(pair: LogPair, session_id: str, what: str) -> BadInputError:
+def _incomplete(pair: LogPair, session_id: str, fact: str) -> BadInputError:
     return BadInputError(
-        f"{pair.input}: session {session_id!r} (column {schema.SESSION_ID}) {what}; expected every session "
+        f"{pair.input}: session {session_id!r} (column {schema.SESSION_ID}) {fact}; expected every session "
         f"of {pair.prehistory.name}, and no other, with one row for the track after its last position there. "
         "Deliver both files again, or remove the session from both"
     )
 
 
-def _sessions_of(log: pa.Table, name: str, *, least: int, most: int) -> tuple[np.ndarray, np.ndarray]:
+def _sessions_of(log: pa.Table, path: Path, *, least: int, most: int) -> tuple[np.ndarray, np.ndarray]:
     """First row and number of rows of each session, int64, after a check of the positions."""
     ids = dictionary_of(log[schema.SESSION_ID])
     starts = session_starts(codes_of(ids))
     counts = np.diff(np.append(starts, log.num_rows))
-    expected = np.arange(log.num_rows) - np.repeat(starts, counts) + 1
-    wrong = log[schema.POSITION].to_numpy() != expected
-    broken = np.unique(np.searchsorted(starts, np.flatnonzero(wrong), side="right") - 1)
-    broken = np.union1d(broken, np.flatnonzero((counts < least) | (counts > most)))
-    if broken.size:
-        first = int(broken[0])
-        positions = log[schema.POSITION].to_numpy()[starts[first] :][: counts[first]]
-        shown = ", ".join(map(str, positions[: most + 1].tolist()))
-        more = f" and {broken.size - 1} more" if broken.size > 1 else ""
+    positions = log[schema.POSITION].to_numpy()
+    wrong = positions != np.arange(log.num_rows) - np.repeat(starts, counts) + 1
+    broken = np.logical_or.reduceat(wrong, starts) | (counts < least) | (counts > most)
+    if broken.any():
+        first = int(broken.argmax())
+        shown = ", ".join(map(str, positions[starts[first] :][: min(counts[first], most + 1)].tolist()))
+        more = f" and {broken.sum() - 1} more" if broken.sum() > 1 else ""
         raise BrokenSessionError(
-            f"{name}: session {shown_value(ids[int(starts[first])].as_py())}{more}: column {schema.POSITION} "
+            f"{path}: session {shown_value(ids[int(starts[first])].as_py())}{more}: column {schema.POSITION} "
             f"is {shown}, expected 1, 2, … without gaps, {least} to {most} of them. Deliver the session "
             "whole, or remove its rows"
         )
     return starts, counts
 
 
+def _names(log: pa.Table, starts: np.ndarray) -> pa.Array:
+    return log[schema.SESSION_ID].take(pa.array(starts)).cast(pa.string()).combine_chunks()
+
+
 def _sessions(
-    log: pa.Table,
-    rows: pa.Table,
-    starts: np.ndarray,
-    earlier: np.ndarray,
-    length: np.ndarray,
-    next_ids: pa.Array,
+    rows: pa.Table, names: pa.Array, earlier: np.ndarray, length: np.ndarray, next_ids: pa.ChunkedArray
 ) -> Sessions:
-    """Columns of a log as ``Sessions``."""
-    played = rows[schema.LOG_TRACK_ID].cast(pa.string())
-    tracks = (
-        pa.chunked_array([*played.chunks, next_ids.cast(pa.string())]).combine_chunks().dictionary_encode()
-    )
-    codes = codes_of(tracks)
-    return Sessions(
-        session_id=log[schema.SESSION_ID].take(pa.array(starts)).cast(pa.string()).to_pylist(),
-        earlier=earlier,
-        length=length,
-        rows=_records(rows, codes[: rows.num_rows]),
-        next_track=codes[rows.num_rows :].astype(np.int64),
-        track_ids=tracks.dictionary.to_pylist(),
-    )
-
-
-def _records(rows: pa.Table, tracks: np.ndarray) -> np.ndarray:
-    """A record per row, ``ROW``."""
-    records = np.zeros(rows.num_rows, ROW)
-    records["track"] = tracks
-    bits = {name: rows[name].cast(pa.uint8()).to_numpy() for name in (*FLAGS, SHUFFLE)}
-    for name in SEEKS:
-        records[name] = rows[name].to_numpy()
+    """Log rows of earlier tracks, session after session, and the next tracks as ``Sessions``."""
+    ids = [*rows[schema.LOG_TRACK_ID].cast(pa.string()).chunks, *next_ids.cast(pa.string()).chunks]
+    tracks = pa.chunked_array(ids).combine_chunks().dictionary_encode()
+    track_codes = codes_of(tracks)
+    columns = {name: rows[name].cast(pa.uint8()).to_numpy() for name in (*FLAGS, SHUFFLE)}
+    columns |= {name: rows[name].to_numpy() for name in SEEKS}
     codes = {}
     for name in CATEGORIES:
         text = dictionary_of(rows[name])
         levels = pc.index_in(text.dictionary, value_set=pa.array(schema.LEVELS[name]))
         codes[name] = levels.fill_null(-1).to_numpy()[codes_of(text)]
-    records["binary"] = pack(bits | indicators(codes))
-    return records
+    return Sessions(
+        session_id=names.to_pylist(),
+        earlier=earlier,
+        length=length,
+        rows=row_records(track_codes[: rows.num_rows], columns, codes),
+        next_track=track_codes[rows.num_rows :].astype(np.int64),
+        track_ids=tracks.dictionary.to_pylist(),
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -21,38 +20,23 @@ from skip_pipeline.training.onnx_model import predict_onnx
 
 @dataclass(frozen=True)
 class Scores:
-    """Answers for m sessions, in their order.
+    """Answers for m sessions, in their order."""
 
-    Attributes:
-        p_skip: float64 (m,), probability that the next track is skipped: 1 − ``p_not_skipped``.
-        known_track: bool (m,), whether the next track's features are in the track table or the request.
-        unknown_levels: number of values outside the vocabulary in all sessions.
-    """
-
-    p_skip: np.ndarray
-    known_track: np.ndarray
-    unknown_levels: int
+    p_skip: np.ndarray  # float64 (m,), probability that the next track is skipped: 1 - p_not_skipped
+    known_track: np.ndarray  # bool (m,), whether the next track is in the table, or its features are given
+    unknown_levels: int  # values outside the vocabulary in all sessions
 
 
 @dataclass(frozen=True)
 class ServedModel:
-    """A model opened by ``load``. Several threads may use it at once.
+    """A model opened by ``load``. Several threads may use it at once."""
 
-    Attributes:
-        network: ONNX session; branches in, ``p_not_skipped`` out.
-        tracks: the track table. A track that is not in it is scored as ``tracks.neutral``.
-        calibration: corrects the network's probabilities; None if they are used as they are.
-        data_source: of the training data.
-        fingerprint: SHA-256 of the model's files, in hex.
-        bundles: fingerprint of the bundles that the model was trained on.
-    """
-
-    network: Any
+    network: Any  # ONNX session
     tracks: KnownTracks
-    calibration: Calibration | None
-    data_source: DataSource
-    fingerprint: str
-    bundles: str
+    calibration: Calibration | None  # None if the network's own probabilities are used
+    data_source: DataSource  # of the training data
+    fingerprint: str  # SHA-256 of the model's files, in hex
+    bundles: str  # fingerprint of the bundles that the model was trained on
 
     @property
     def threshold(self) -> float:
@@ -60,35 +44,21 @@ class ServedModel:
         return self.calibration.threshold if self.calibration else DECISION_THRESHOLD
 
     def score_records(self, records: object) -> Scores:
-        """Score a list of ``requests.Session`` objects.
-
-        Raises:
-            BadInputError: see ``requests.sessions_of_records``.
-        """
+        """Score a list of ``requests.Session`` objects; ``sessions_of_records`` refuses anything else."""
         return self.score(sessions_of_records(records))
 
     def score(self, sessions: Sessions, *, threads: int = 1) -> Scores:
-        """Score sessions.
-
-        Args:
-            threads: number of threads that share the work; the result does not depend on it.
-        """
+        """Score sessions; the result does not depend on the number of threads."""
         track_rows = self.tracks.rows_of(sessions.track_ids)
         n = len(sessions)
         p_not_skipped = np.empty(n)
 
-        def score(own: slice) -> None:
+        def score(start: int) -> None:
+            own = slice(start, min(start + PREDICTION_BATCH_SIZE, n))
             p_not_skipped[own] = predict_onnx(self.network, self._inputs(sessions, own, track_rows))
 
-        batches = [
-            slice(start, min(start + PREDICTION_BATCH_SIZE, n))
-            for start in range(0, n, PREDICTION_BATCH_SIZE)
-        ]
-        if threads == 1 or len(batches) == 1:
-            list(map(score, batches))
-        else:
-            with ThreadPoolExecutor(threads) as pool:
-                list(pool.map(score, batches))
+        with ThreadPoolExecutor(threads) as pool:
+            list((pool.map if threads > 1 else map)(score, range(0, n, PREDICTION_BATCH_SIZE)))
         known = track_rows[sessions.next_track] >= 0
         known[list(sessions.next_features)] = True
         return Scores(1 - self._calibrated(p_not_skipped), known, sessions.unknown_levels)
@@ -125,10 +95,3 @@ class ServedModel:
             features = [sessions.next_features[number] for number in given]
             made["last_track"][np.array(given) - own.start] = self.tracks.scaled(features)
         return made
-
-
-def cores() -> int:
-    """Number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):  # Linux
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -1,4 +1,4 @@
-"""The folder of a served model, from which ``load`` opens it.
+"""The folder of a served model: written by ``pack``, opened by ``load``.
 
     skip_model.onnx      the network
     calibration.json     correction of the network's probabilities; optional
@@ -14,37 +14,44 @@ No file is code or a pickle. The arrays are memory-mapped.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from skip_pipeline import schema
-from skip_pipeline.bundles.parts import TRACKS, open_array, open_tracks
+from skip_pipeline import schema, storage
+from skip_pipeline.bundles.parts import TRACKS, open_array, open_parts, open_tracks
 from skip_pipeline.bundles.records import CATEGORIES, FLAGS, SEEKS, SHUFFLE
 from skip_pipeline.errors import ContractError, MissingInputError
 from skip_pipeline.metrics.calibration import Calibration
 from skip_pipeline.serving.model import ServedModel
-from skip_pipeline.serving.tracks import KnownTracks
-from skip_pipeline.settings import CALIBRATION_FILE, ONNX_FILE, SCALER_FILE, DataSource
+from skip_pipeline.serving.tracks import KnownTracks, neutral_track, sorted_ids
+from skip_pipeline.settings import (
+    CALIBRATION_FILE,
+    ONNX_FILE,
+    SCALER_FILE,
+    TRACK_TABLE,
+    DataLayout,
+    DataSource,
+)
 from skip_pipeline.stages.scale import Scaler
-from skip_pipeline.storage import FileRecord, fingerprint, read_json, record_file
+from skip_pipeline.storage import FileRecord
 from skip_pipeline.training.onnx_model import open_onnx
 
 SERVED_MODEL: Final = "served_model"
 """Name of such a folder in ``06_model`` and among the artifacts of a registered model."""
 
 DESCRIPTION: Final = "served_model.json"
-VOCABULARY: Final = "vocabulary.json"
-TRACK_IDS: Final = "track_ids.npy"
-NEUTRAL_TRACK: Final = "neutral_track.npy"
+FORMAT: Final = 1  # version of this layout, in the description
 
-FORMAT: Final = 1
-"""Version of this layout, in ``served_model.json``."""
-
-_REQUIRED: Final = (ONNX_FILE, SCALER_FILE, VOCABULARY, TRACKS, TRACK_IDS, NEUTRAL_TRACK)
+_VOCABULARY: Final = "vocabulary.json"
+_TRACK_IDS: Final = "track_ids.npy"
+_NEUTRAL_TRACK: Final = "neutral_track.npy"
+_REQUIRED: Final = (ONNX_FILE, SCALER_FILE, _VOCABULARY, TRACKS, _TRACK_IDS, _NEUTRAL_TRACK)
 _REMEDY: Final = (
     "materialize trained_model again, or serve a model that this version of skip_pipeline has made"
 )
@@ -52,28 +59,19 @@ _REMEDY: Final = (
 
 @dataclass(frozen=True)
 class Description:
-    """Contents of ``served_model.json``.
+    """Contents of ``served_model.json``."""
 
-    Attributes:
-        preset: of the network.
-        data_source: of the training data.
-        bundles: fingerprint of the bundles that the model was trained on.
-        tracks: number of tracks in its table.
-        versions: of the packages that made it.
-        files: every other file of the folder.
-    """
-
-    preset: str
-    data_source: DataSource
-    bundles: str
-    tracks: int
-    versions: Mapping[str, str]
-    files: tuple[FileRecord, ...]
+    preset: str  # of the network
+    data_source: DataSource  # of the training data
+    bundles: str  # fingerprint of the bundles that the model was trained on
+    tracks: int  # number in its table
+    versions: Mapping[str, str]  # of the packages that made it
+    files: tuple[FileRecord, ...]  # every other file of the folder
 
     @property
     def fingerprint(self) -> str:
         """SHA-256 over the sorted names and digests of the files, in hex."""
-        return fingerprint(self.files)
+        return storage.fingerprint(self.files)
 
 
 def vocabulary() -> dict[str, Any]:
@@ -88,6 +86,72 @@ def vocabulary() -> dict[str, Any]:
     }
 
 
+# --- Writing ------------------------------------------------------------------------------------------------
+
+
+def pack(
+    folder: Path, layout: DataLayout, *, network: Path, calibration: Path | None, preset: str
+) -> Description:
+    """Write a served model of what the stages have published.
+
+    Args:
+        folder: is made if it does not exist.
+        layout: of the merged table, the scaled table and the bundles.
+        network: the ONNX file (``training.export``).
+        calibration: ``Calibration.to_json`` as a file; None to serve the network's own probabilities.
+        preset: of the network.
+
+    Raises:
+        MissingInputError: a stage or the network is missing.
+        ContractError: a file is not readable, or two files contradict each other.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    manifest = storage.read_manifest(layout.bundles, made_by="tensor_bundles")
+    ids = track_table_ids(layout)
+    matrix, parts = open_parts(layout.bundles, storage.on_this_machine(manifest).path)
+    if len(ids) != len(matrix):
+        raise ContractError(
+            f"{layout.merged / TRACK_TABLE} has {len(ids)} tracks and {layout.bundles / TRACKS} has "
+            f"{len(matrix)}; materialize encoded_table and all that follows it again"
+        )
+    storage.write_array(folder / TRACKS, matrix)
+    storage.write_array(folder / _NEUTRAL_TRACK, neutral_track(matrix, parts["train"]))
+    storage.write_array(folder / _TRACK_IDS, ids)
+    scaled = storage.read_manifest(layout.scaled, made_by="scaled_table")
+    storage.write_json(
+        folder / SCALER_FILE, Scaler.from_json(storage.read_json(scaled.path(SCALER_FILE))).to_json()
+    )
+    storage.write_json(folder / _VOCABULARY, vocabulary())
+    open_onnx(network)
+    shutil.copyfile(network, folder / ONNX_FILE)
+    names = list(_REQUIRED)
+    if calibration is not None:
+        storage.write_json(
+            folder / CALIBRATION_FILE, Calibration.from_json(storage.read_json(calibration)).to_json()
+        )
+        names.append(CALIBRATION_FILE)
+    description = Description(
+        preset=preset,
+        data_source=manifest.data_source,
+        bundles=manifest.fingerprint,
+        tracks=len(ids),
+        versions={name: version(name) for name in ("skip-pipeline", "numpy", "onnxruntime")},
+        files=storage.record_files(folder / name for name in sorted(names)),
+    )
+    storage.write_json(folder / DESCRIPTION, asdict(description) | {"format": FORMAT})
+    return description
+
+
+def track_table_ids(layout: DataLayout) -> np.ndarray:
+    """Ids of the published track table in its order, UTF-8 bytes (tracks,)."""
+    merged = storage.read_manifest(layout.merged, made_by="merged_table")
+    table = storage.read_table(merged.path(TRACK_TABLE), schema.TRACK_FEATURES, columns=[schema.TRACK_ID])
+    return sorted_ids(table[schema.TRACK_ID])
+
+
+# --- Loading ------------------------------------------------------------------------------------------------
+
+
 def read_description(folder: Path) -> Description:
     """The description of the served model in a folder.
 
@@ -97,7 +161,7 @@ def read_description(folder: Path) -> Description:
     """
     path = folder / DESCRIPTION
     try:
-        fields = read_json(path)
+        fields = storage.read_json(path)
         if (found := fields.pop("format")) != FORMAT:
             raise ValueError(f"format {found}, not {FORMAT}")
         files = tuple(FileRecord(**record) for record in fields.pop("files"))
@@ -123,12 +187,26 @@ def load(folder: Path, *, threads: int | None = None) -> ServedModel:
             that), or was made for other levels, columns or shapes than this code knows.
     """
     described = read_description(folder)
-    for record in described.files:
-        _check_file(folder, record)
+    for record in described.files:  # one may be cut, or belong to another model that is being replaced
+        path = folder / record.name
+        if not path.is_file():
+            raise MissingInputError(f"{folder} lacks {record.name}, which {DESCRIPTION} names; {_REMEDY}")
+        if (found := storage.record_file(path, record.name)) != record:
+            raise ContractError(
+                f"{path} has {found.bytes} bytes and SHA-256 {found.sha256}, not {record.bytes} and "
+                f"{record.sha256} as in {DESCRIPTION}; {_REMEDY}"
+            )
     names = {record.name for record in described.files}
     if missing := sorted(set(_REQUIRED) - names):
         raise ContractError(f"{folder / DESCRIPTION} names no {missing[0]}; {_REMEDY}")
-    _check_vocabulary(folder / VOCABULARY)
+    served = _json(folder / _VOCABULARY)
+    for name, known in vocabulary().items():
+        if served.get(name) != known:
+            raise ContractError(
+                f"the model in {folder} was trained with other {name.replace('_', ' ')} "
+                f"({_difference(served.get(name), known)}) than this version of skip_pipeline knows; "
+                f"{_REMEDY}"
+            )
     calibrated = CALIBRATION_FILE in names
     return ServedModel(
         network=open_onnx(folder / ONNX_FILE, threads=threads),
@@ -138,30 +216,6 @@ def load(folder: Path, *, threads: int | None = None) -> ServedModel:
         fingerprint=described.fingerprint,
         bundles=described.bundles,
     )
-
-
-def _check_file(folder: Path, record: FileRecord) -> None:
-    """Refuse a file that is cut, or belongs to another model that is being replaced."""
-    path = folder / record.name
-    if not path.is_file():
-        raise MissingInputError(f"{folder} lacks {record.name}, which {DESCRIPTION} names; {_REMEDY}")
-    found = record_file(path, record.name)
-    if found != record:
-        raise ContractError(
-            f"{path} has {found.bytes} bytes and SHA-256 {found.sha256}, not {record.bytes} and "
-            f"{record.sha256} as in {DESCRIPTION}; {_REMEDY}"
-        )
-
-
-def _check_vocabulary(path: Path) -> None:
-    served, known = _json(path), vocabulary()
-    for name, expected in known.items():
-        if served.get(name) != expected:
-            raise ContractError(
-                f"the model in {path.parent} was trained with other {name.replace('_', ' ')} "
-                f"({_difference(served.get(name), expected)}) than this version of skip_pipeline knows; "
-                f"{_REMEDY}"
-            )
 
 
 def _difference(served: object, known: object) -> str:
@@ -179,22 +233,23 @@ def _difference(served: object, known: object) -> str:
 
 
 def _known_tracks(folder: Path) -> KnownTracks:
-    matrix, ids = open_tracks(folder / TRACKS), open_array(folder / TRACK_IDS)
-    neutral = open_array(folder / NEUTRAL_TRACK)
-    width = len(schema.TRACK_BRANCH)
-    if ids.dtype.kind != "S" or ids.shape != (len(matrix),) or len(matrix) == 0:
-        raise ContractError(
-            f"{folder / TRACK_IDS} is {ids.dtype} {ids.shape}, not bytes ({len(matrix)},); {_REMEDY}"
-        )
-    if neutral.dtype != np.float32 or neutral.shape != (width,):
-        raise ContractError(
-            f"{folder / NEUTRAL_TRACK} is {neutral.dtype} {neutral.shape}, not float32 ({width},); {_REMEDY}"
-        )
+    matrix, ids, neutral = (
+        open_tracks(folder / TRACKS),
+        open_array(folder / _TRACK_IDS),
+        open_array(folder / _NEUTRAL_TRACK),
+    )
+    for name, array, kind, shape in (
+        (_TRACK_IDS, ids, np.bytes_, (len(matrix),)),
+        (_NEUTRAL_TRACK, neutral, np.float32, matrix.shape[1:]),
+    ):
+        if array.dtype.type is not kind or array.shape != shape or not len(array):
+            wanted = f"{kind.__name__.strip('_')} {shape}"
+            raise ContractError(f"{folder / name} is {array.dtype} {array.shape}, not {wanted}; {_REMEDY}")
     return KnownTracks(ids, matrix, np.array(neutral), Scaler.from_json(_json(folder / SCALER_FILE)))
 
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        return read_json(path)
+        return storage.read_json(path)
     except ValueError as damage:
         raise ContractError(f"{path} is not readable JSON ({damage}); {_REMEDY}") from damage

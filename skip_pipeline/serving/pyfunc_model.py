@@ -1,7 +1,4 @@
-"""The file that MLflow runs to load a registered model ("models from code").
-
-A refusal becomes an ``MlflowException``, which MLflow's servers answer with status 400.
-"""
+"""The file that MLflow runs to load a registered model ("models from code")."""
 
 from __future__ import annotations
 
@@ -28,24 +25,11 @@ class SkipModel(PythonModel):
         # One thread: a request is too small to divide, and a server answers several requests at a time.
         self._model = serving.load(Path(context.artifacts[SERVED_MODEL]), threads=1)
 
-    def predict(
-        self,
-        context: Any,  # noqa: ARG002 - MLflow's interface
-        model_input: pd.DataFrame,
-        params: dict[str, Any] | None = None,  # noqa: ARG002
-    ) -> pd.DataFrame:
-        """Score each row's session.
-
-        Args:
-            context: of ``load_context``.
-            model_input: a ``requests.Session`` in each row.
-            params: not used.
-
-        Returns:
-            ``session_id``, ``p_skip``, ``known_track`` and ``data_source``, in the order of the rows.
+    def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:  # noqa: ARG002 - MLflow's interface
+        """``session_id``, ``p_skip``, ``known_track`` and ``data_source`` of each row, a ``Session``.
 
         Raises:
-            MlflowException: a row is not a ``Session`` (INVALID_PARAMETER_VALUE, status 400).
+            MlflowException: a row is refused; MLflow's servers answer with status 400.
         """
         values = model_input.to_numpy(object).T.tolist()
         columns = dict(zip(map(str, model_input.columns), values, strict=True))

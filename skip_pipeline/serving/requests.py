@@ -28,18 +28,10 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from typing_extensions import NotRequired, TypedDict  # noqa: UP035 - pydantic takes typing's from Python 3.12 on
 
 from skip_pipeline import schema
-from skip_pipeline.bundles.records import (
-    CATEGORIES,
-    FLAGS,
-    ROW,
-    SEEKS,
-    SHUFFLE,
-    indicators,
-    pack,
-)
+from skip_pipeline.bundles.records import CATEGORIES, FLAGS, SEEKS, SHUFFLE
 from skip_pipeline.errors import BadInputError
 from skip_pipeline.raw.diagnosis import shown_value
-from skip_pipeline.serving.sessions import LEVEL_CODES, Sessions
+from skip_pipeline.serving.sessions import Sessions, row_records
 
 USED: Final = (schema.POSITION, schema.LOG_TRACK_ID, *FLAGS, SHUFFLE, *SEEKS, *CATEGORIES)
 """Columns of a log row that reach the network."""
@@ -48,13 +40,14 @@ _FIELDS: Final = "session_id, history and either next_track_id or next_track"
 _FORMS: Final = ("dataframe_records", "dataframe_split", "inputs")
 _ONE_FORM: Final = f"an object with one of {', '.join(_FORMS)}"
 _REMEDY: Final = "Correct the request"
+_LEVEL_CODES: Final = {
+    name: {level: code for code, level in enumerate(schema.LEVELS[name])} for name in CATEGORIES
+}
 
 # --- Values -------------------------------------------------------------------------------------------------
 
 _TEXT: Final = "a text that is not empty"
-_HISTORY: Final = f"a list of 1 to {schema.STEPS} earlier tracks"
 _NEXT_TRACK_ID: Final = f"{_TEXT}, or the track's features as next_track"
-_NEXT_TRACK: Final = "an object with the features' columns"
 _Text = Annotated[str, Field(strict=True, min_length=1, description=_TEXT)]
 _Flag = Annotated[
     Annotated[bool, Field(strict=True)] | Annotated[int, Field(strict=True, ge=0, le=1)],
@@ -64,16 +57,6 @@ _Flag = Annotated[
 
 def _whole_number(low: int, high: int, expected: str) -> Any:
     return Annotated[int, Field(strict=True, ge=low, le=high, description=expected)]
-
-
-def _column_type(name: str) -> Any:
-    """Type of a log column."""
-    if name in (*FLAGS, SHUFFLE):
-        return _Flag
-    if name not in (schema.POSITION, *SEEKS):
-        return _Text
-    low, high = (1, schema.STEPS) if name == schema.POSITION else schema.RAW_RANGES[name]
-    return _whole_number(low, high, f"a whole number from {low} to {high}")
 
 
 def _feature_type(dtype: pa.DataType) -> Any:
@@ -88,11 +71,17 @@ def _feature_type(dtype: pa.DataType) -> Any:
     return Annotated[float, number]
 
 
-_COLUMNS: Final = {name: _column_type(name) for name in USED}
+_COLUMNS: Final = {name: _Flag if name in (*FLAGS, SHUFFLE) else _Text for name in USED} | {
+    name: _whole_number(low, high, f"a whole number from {low} to {high}")
+    for name, (low, high) in {
+        schema.POSITION: (1, schema.STEPS),
+        **{name: schema.RAW_RANGES[name] for name in SEEKS},
+    }.items()
+}
 _FEATURES: Final = {
     name: _feature_type(schema.TRACK_FEATURES.field(name).type) for name in schema.TRACK_ATTRIBUTES
 }
-_OPTIONAL: Final = {  # `Session` compares these with the whole session
+_OPTIONAL: Final = {  # `_history_fault` compares these with the whole session
     schema.SESSION_ID: "the session's own session_id, if it is there",
     schema.LENGTH: "tracks of the whole session, the same in every row; null or left out if not known",
 }
@@ -129,13 +118,19 @@ class Session(BaseModel):
 
     session_id: _Text
     history: Annotated[
-        list[Play], FailFast(), Field(min_length=1, max_length=schema.STEPS, description=_HISTORY)
+        list[Play],
+        FailFast(),
+        Field(
+            min_length=1, max_length=schema.STEPS, description=f"a list of 1 to {schema.STEPS} earlier tracks"
+        ),
     ]
     next_track_id: Annotated[
         _Text | None, BeforeValidator(_none_for_nan), Field(description=_NEXT_TRACK_ID)
     ] = None
     next_track: Annotated[
-        TrackFeatures | None, BeforeValidator(_none_for_nan), Field(description=_NEXT_TRACK)
+        TrackFeatures | None,
+        BeforeValidator(_none_for_nan),
+        Field(description="an object with the features' columns"),
     ] = None
 
     @model_validator(mode="wrap")
@@ -144,8 +139,14 @@ class Session(BaseModel):
         """Validate; raise the first fault as one message that names the session."""
         if not isinstance(record, Mapping):
             raise _refusal(f" is {_shown(record)}, expected an object with {_FIELDS}")
-        if wrong := _wrong_names(record):
-            raise _refusal(f" {wrong}, expected {_FIELDS}")
+        missing = [name for name in ("session_id", "history") if name not in record]
+        if "next_track_id" not in record and "next_track" not in record:
+            missing.append("next_track_id or next_track")
+        if missing:
+            raise _refusal(f" lacks {', '.join(missing)}, expected {_FIELDS}")
+        for name in record:
+            if name not in cls.model_fields:
+                raise _refusal(f" has {_shown(name)}, expected {_FIELDS}")
         try:
             session = validate(record)
         except ValidationError as refused:
@@ -157,34 +158,23 @@ class Session(BaseModel):
         return session
 
 
-def _wrong_names(record: Mapping[Any, Any]) -> str | None:
-    missing = [name for name in ("session_id", "history") if name not in record]
-    if "next_track_id" not in record and "next_track" not in record:
-        missing.append("next_track_id or next_track")
-    if missing:
-        return f"lacks {', '.join(missing)}"
-    extra = next((name for name in record if name not in Session.model_fields), None)
-    return None if extra is None else f"has {_shown(extra)}"
+_EXPECTED: Final = {
+    **{name: kind.__metadata__[0].description for name, kind in (_COLUMNS | _FEATURES).items()},
+    **{name: field.description for name, field in Session.model_fields.items()},
+}
 
 
 def _fault_of_value(error: ErrorDetails, record: Mapping[str, Any]) -> str:
     """A fault from pydantic's error about one value."""
-    place, value = error["loc"], None if error["type"] == "missing" else error["input"]
+    place, value = error["loc"][:3], None if error["type"] == "missing" else error["input"]
     history = record["history"]
     if place[0] == "history" and isinstance(history, list) and len(history) > schema.STEPS:
         place, value = ("history",), history  # rather than the first wrong row of too many
-    match place:
-        case ("history", row, str(column), *_):
-            field, expected = f"history[{row}].{column}", _COLUMNS[column].__metadata__[0].description
-        case ("history", row):
-            field, expected = f"history[{row}]", "an object with the log's columns"
-        case ("next_track", str(column), *_):
-            field, expected = f"next_track.{column}", _FEATURES[column].__metadata__[0].description
-        case _:
-            field, expected = str(place[0]), Session.model_fields[str(place[0])].description
+    field = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in place)[1:]
+    expected = _EXPECTED.get(place[-1], "an object with the log's columns")
     if error["type"] == "string_unicode":
         expected += ", without lone surrogates"
-    found = f"a list of {len(value)}" if field == "history" and isinstance(value, list) else _found(value)
+    found = f"a list of {len(value)}" if place == ("history",) and isinstance(value, list) else _found(value)
     return f"{field} is {found}, expected {expected}"
 
 
@@ -255,16 +245,14 @@ def _records_of_frame(frame: object) -> list[dict[str, Any]]:
     content = frame if isinstance(frame, Mapping) else {}
     names, rows = content.get("columns"), content.get("data")
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise _refusal(f"dataframe_split lacks columns, expected a list of names. {_REMEDY}")
-    if len(set(names)) != len(names):
-        raise _refusal(f"dataframe_split names a column twice, expected each once. {_REMEDY}")
-    width = len(names)
-    if not isinstance(rows, list) or any(not isinstance(row, list) or len(row) != width for row in rows):
-        raise _refusal(
-            f"dataframe_split has data that is not a list of rows of {width} values each, one for every "
-            f"column. {_REMEDY}"
-        )
-    return [dict(zip(names, row, strict=True)) for row in rows]
+        fault = "lacks columns, expected a list of names"
+    elif len(set(names)) != len(names):
+        fault = "names a column twice, expected each once"
+    elif not isinstance(rows, list) or not all(isinstance(r, list) and len(r) == len(names) for r in rows):
+        fault = f"has data that is not a list of rows of {len(names)} values each, one for every column"
+    else:
+        return [dict(zip(names, row, strict=True)) for row in rows]
+    raise _refusal(f"dataframe_split {fault}. {_REMEDY}")
 
 
 def _as_list(given: object) -> object:
@@ -297,53 +285,31 @@ class Request(BaseModel):
         return self.dataframe_records or self.dataframe_split or self.inputs
 
 
-def refusal_text(error: ErrorDetails | Mapping[str, Any]) -> str:
-    """The message of a refusal, from the first error of a ``Request`` or of a list of sessions."""
-    if error["type"] != "refusal":
-        return (
-            f"the request holds {_shown(error['input'])}, expected a list of sessions, each an object with "
-            f"{_FIELDS}. {_REMEDY}"
-        )
-    numbers = [step for step in error["loc"] if isinstance(step, int)]
-    return f"session {numbers[0]} of the request{error['msg']}. {_REMEDY}" if numbers else str(error["msg"])
-
-
-def not_json(reason: object) -> BadInputError:
-    """The refusal of a body that is not JSON."""
-    return BadInputError(f"the request is not JSON ({reason}), expected {_ONE_FORM}. Send that")
-
-
 # --- Sessions as arrays -------------------------------------------------------------------------------------
 
 
 def sessions_of_json(body: bytes) -> Sessions:
-    """Sessions of a request's body.
+    """Sessions of a ``Request`` as JSON.
 
     Raises:
-        BadInputError: the body is not JSON, or not a ``Request``.
+        BadInputError: it is not JSON, or not a ``Request``; the functions below refuse in the same way.
     """
     try:
         content = json.loads(body)
     except (ValueError, RecursionError) as refused:  # not UTF-8, not JSON, a number too long, or too deep
-        raise not_json(refused) from refused
+        raise BadInputError(
+            f"the request is not JSON ({refused if body else 'it is empty'}), expected {_ONE_FORM}. Send that"
+        ) from refused
     return _arrays(lambda: Request.model_validate(content).sessions)
 
 
 def sessions_of_records(records: object) -> Sessions:
-    """Sessions of a list of objects.
-
-    Raises:
-        BadInputError: it is not a list of ``Session``.
-    """
+    """Sessions of a list of ``Session`` objects."""
     return _arrays(lambda: _SESSIONS.validate_python(records))
 
 
 def sessions_of_frame(columns: Mapping[str, Sequence[Any]]) -> Sessions:
-    """Sessions of a data frame's columns, whose values may be NumPy's.
-
-    Raises:
-        BadInputError: a row is not a ``Session``.
-    """
+    """Sessions of a data frame's columns, whose values may be NumPy's; each row is a ``Session``."""
     rows = zip(*(_plain(list(values)) for values in columns.values()), strict=True)
     return sessions_of_records([dict(zip(columns, row, strict=True)) for row in rows])
 
@@ -364,35 +330,60 @@ def _plain(value: Any) -> Any:
 
 def _arrays(validate: Callable[[], list[Session]]) -> Sessions:
     try:
-        return arrays_of(validate())
+        requested = validate()
     except ValidationError as refused:
-        raise BadInputError(refusal_text(refused.errors(include_url=False)[0])) from refused
-
-
-def arrays_of(requested: Sequence[Session]) -> Sessions:
-    """Validated sessions as arrays."""
+        error = refused.errors(include_url=False)[0]
+        message = error["msg"]
+        if error["type"] != "refusal":
+            message = (
+                f"the request holds {_shown(error['input'])}, expected a list of sessions, each an object "
+                f"with {_FIELDS}. {_REMEDY}"
+            )
+        elif numbers := [step for step in error["loc"] if isinstance(step, int)]:
+            message = f"session {numbers[0]} of the request{message}. {_REMEDY}"
+        raise BadInputError(message) from refused
     rows = [row for session in requested for row in session.history]
     columns = {name: np.array([row[name] for row in rows], np.int64) for name in (*FLAGS, SHUFFLE, *SEEKS)}
-    codes = {name: np.array([LEVEL_CODES[name].get(row[name], -1) for row in rows]) for name in CATEGORIES}
-    records = np.zeros(len(rows), ROW)
-    records["track"] = np.arange(len(rows))
-    records["binary"] = pack(columns | indicators(codes))
-    for name in SEEKS:
-        records[name] = columns[name]
+    codes = {name: np.array([_LEVEL_CODES[name].get(row[name], -1) for row in rows]) for name in CATEGORIES}
     lengths = [session.history[0].get(schema.LENGTH) or schema.MAX_SESSION_LENGTH for session in requested]
+    next_ids = [session.next_track_id or "" for session in requested]
     return Sessions(
         session_id=[session.session_id for session in requested],
         earlier=np.array([len(session.history) for session in requested], np.int64),
         length=np.array(lengths, np.int64),
-        rows=records,
+        rows=row_records(np.arange(len(rows)), columns, codes),
         next_track=np.arange(len(requested)) + len(rows),
-        track_ids=[
-            *(row[schema.LOG_TRACK_ID] for row in rows),
-            *(session.next_track_id or "" for session in requested),
-        ],
-        next_features={
-            number: session.next_track
-            for number, session in enumerate(requested)
-            if session.next_track is not None
-        },
+        track_ids=[row[schema.LOG_TRACK_ID] for row in rows] + next_ids,
+        next_features={i: session.next_track for i, session in enumerate(requested) if session.next_track},
     )
+
+
+# --- An example ---------------------------------------------------------------------------------------------
+
+_PLAYED: Final = (("clickrow", "trackdone"), ("trackdone", "fwdbtn"), ("fwdbtn", "fwdbtn"))
+"""Why each earlier track started and ended; one that ended with ``fwdbtn`` was skipped."""
+
+EXAMPLE: Final[Mapping[str, Any]] = {
+    "session_id": "0_example",
+    "history": [
+        {
+            schema.POSITION: position,
+            schema.LOG_TRACK_ID: f"t_example_{position}",
+            **dict.fromkeys(("skip_1", "skip_2", "skip_3"), end == "fwdbtn"),
+            schema.LABEL: end != "fwdbtn",
+            "context_switch": 0,
+            "no_pause_before_play": 1,
+            "short_pause_before_play": 0,
+            "long_pause_before_play": 0,
+            "hist_user_behavior_n_seekfwd": 0,
+            "hist_user_behavior_n_seekback": 0,
+            "hist_user_behavior_is_shuffle": False,
+            "context_type": "editorial_playlist",
+            "hist_user_behavior_reason_start": start,
+            "hist_user_behavior_reason_end": end,
+        }
+        for position, (start, end) in enumerate(_PLAYED, start=1)
+    ],
+    "next_track_id": "t_example_4",
+}
+"""A ``Session`` that a person can read, also in ``docs/request.json``; no track table has its tracks."""

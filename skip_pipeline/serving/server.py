@@ -21,26 +21,44 @@ from contextlib import asynccontextmanager, suppress
 from importlib.metadata import version
 from typing import Annotated, Any, Final
 
+import loky
 import uvicorn
-from fastapi import Body, FastAPI, Response
-from fastapi import Request as HttpRequest
-from fastapi.exceptions import RequestValidationError
+from fastapi import FastAPI, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
+from jinja2 import Template
 from pydantic import BaseModel, Field
-from starlette.exceptions import HTTPException as RoutingError
+from starlette.exceptions import HTTPException
 
-from skip_pipeline.errors import RefusedError
-from skip_pipeline.serving.bounds import BoundedBodies, BoundedConnection, ServerSettings
-from skip_pipeline.serving.example import EXAMPLE
+from skip_pipeline.errors import BadInputError, RefusedError
+from skip_pipeline.serving import requests
+from skip_pipeline.serving.bounds import BoundedConnection, ServerSettings, bounded_body
 from skip_pipeline.serving.follow import Follower, Served
-from skip_pipeline.serving.model import cores
-from skip_pipeline.serving.requests import Request, arrays_of, not_json, refusal_text
-from skip_pipeline.serving.schema_page import schema_page
 
 _log = logging.getLogger(__name__)
 
 _CODES: Final = {400: "INVALID_PARAMETER_VALUE", 404: "ENDPOINT_NOT_FOUND", 413: "REQUEST_TOO_LARGE"}
 """MLflow's codes; ``BAD_REQUEST`` for any other status."""
+
+_REFERENCE: Final = "#/components/schemas/{model}"
+_REQUEST: Final = {
+    "schema": {"$ref": _REFERENCE.format(model="Request")},
+    "example": {"dataframe_records": [requests.EXAMPLE]},
+}
+
+_SCHEMA_PAGE: Final = Template(
+    """<!doctype html><meta charset=utf-8><title>Schema</title>
+<style>body{font:15px sans-serif;margin:2em;max-width:60em} td{padding:.2em 1em .2em 0}</style>
+<h1>{{ info.title }}</h1>
+<table>{% for path, methods in paths.items() %}{% for method, operation in methods.items() %}
+<tr><td>{{ method.upper() }} {{ path }}<td>{{ operation.description }}
+{% endfor %}{% endfor %}</table>
+{% for name, model in components.schemas.items() %}<h2>{{ name }}</h2><p>{{ model.description }}</p>
+<table>{% for field, of in model.properties.items() %}
+<tr><td>{{ field }}<td>{{ of.description or of.type or "" }}<td>{{ "required" if field in model.required }}
+{% endfor %}</table>{% endfor %}""",
+    autoescape=True,
+)
+"""The OpenAPI schema as a page that loads nothing; FastAPI's own pages load scripts from another server."""
 
 
 class Prediction(BaseModel):
@@ -67,83 +85,78 @@ class Refusal(BaseModel):
     message: str
 
 
-class Version(BaseModel):
-    """Which model answers."""
-
-    model_version: str
-    data_source: str
-    fingerprint: str
-    skip_pipeline: str
-
-
 def application(follower: Follower, settings: ServerSettings) -> FastAPI:
     """The ASGI application. While it runs, it exchanges the model whenever another version is current."""
-    workers = ThreadPoolExecutor(cores())  # so that a long request does not stop the event loop
-    following: list[asyncio.Task[None]] = []
+    workers = ThreadPoolExecutor(loky.cpu_count())  # so that a long request does not stop the event loop
+    following: asyncio.Task[None] | None = None
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        following.append(asyncio.create_task(_follow(follower, settings.poll_seconds)))
-        following[0].add_done_callback(_log_failure)
+        nonlocal following
+        following = asyncio.create_task(_follow(follower, settings.poll_seconds))
+        following.add_done_callback(_log_failure)
         yield
-        if following[0].cancel():
-            with suppress(asyncio.CancelledError):
-                await following[0]
+        following.cancel()
+        await asyncio.wait([following])
         workers.shutdown()
 
     api = FastAPI(
         title="Skip predictions",
         version=version("skip-pipeline"),
         lifespan=lifespan,
-        docs_url=None,  # FastAPI's own pages load scripts from another server
+        docs_url=None,
         redoc_url=None,
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
-    api.add_middleware(BoundedBodies, settings=settings)
-    api.exception_handler(RequestValidationError)(_invalid)
-    api.exception_handler(RoutingError)(_refused)
+    api.exception_handler(HTTPException)(_refused)
 
-    refusals: dict[int | str, dict[str, Any]] = {code: {"model": Refusal} for code in (400, 408, 413, 415)}
-
-    @api.post("/invocations", response_model=Answer, responses=refusals)
-    async def invocations(
-        body: Annotated[Request, Body(examples=[{"dataframe_records": [EXAMPLE]}])],
-    ) -> Any:
+    @api.post(
+        "/invocations",
+        response_model=Answer,
+        responses={code: {"model": Refusal} for code in (400, 408, 413, 415)},
+        openapi_extra={"requestBody": {"required": True, "content": {"application/json": _REQUEST}}},
+    )
+    async def invocations(request: Request) -> Any:
         """How likely each session's next track is to be skipped."""
-        return await asyncio.get_running_loop().run_in_executor(workers, answer, follower.served, body)
+        body = await bounded_body(request, settings)
+        return await asyncio.get_running_loop().run_in_executor(workers, _answer, follower.served, body)
 
+    @api.head("/ping", include_in_schema=False)
+    @api.head("/health", include_in_schema=False)
+    @api.get("/ping", response_class=Response)
+    @api.get("/health", response_class=Response)
     async def ping() -> Response:
         """200 while a model is served and followed, else 503."""
-        alive = bool(following) and not following[0].done()
+        alive = following is not None and not following.done()
         return Response("\n", status_code=200 if alive else 503, media_type="application/json")
 
-    for path in ("/ping", "/health"):
-        api.get(path, response_class=Response)(ping)
-        api.head(path, include_in_schema=False)(ping)
-
-    async def which() -> Version:
+    @api.head("/version", include_in_schema=False)
+    @api.get("/version")
+    async def which() -> dict[str, str]:
         """Which model answers."""
         served = follower.served
-        return Version(
-            model_version=served.version,
-            data_source=served.model.data_source,
-            fingerprint=served.model.fingerprint,
-            skip_pipeline=version("skip-pipeline"),
-        )
-
-    api.get("/version")(which)
-    api.head("/version", include_in_schema=False)(which)
+        return {
+            "model_version": served.version,
+            "data_source": served.model.data_source,
+            "fingerprint": served.model.fingerprint,
+            "skip_pipeline": version("skip-pipeline"),
+        }
 
     @api.get("/docs", include_in_schema=False)
     async def docs() -> HTMLResponse:
-        return HTMLResponse(schema_page(api.openapi()))
+        return HTMLResponse(_SCHEMA_PAGE.render(api.openapi()))
 
+    definitions = requests.Request.model_json_schema(ref_template=_REFERENCE)
+    api.openapi()["components"]["schemas"] |= {**definitions.pop("$defs"), "Request": definitions}
     return api
 
 
-def answer(served: Served, body: Request) -> dict[str, Any]:
+def _answer(served: Served, body: bytes) -> dict[str, Any]:
     """Score a request; the result becomes an ``Answer``."""
-    sessions = arrays_of(body.sessions)
+    try:
+        sessions = requests.sessions_of_json(body)
+    except BadInputError as refusal:
+        raise HTTPException(400, str(refusal)) from refusal
     scores = served.model.score(sessions)
     rows = zip(sessions.session_id, scores.p_skip.tolist(), scores.known_track.tolist(), strict=True)
     return {
@@ -167,22 +180,9 @@ def _log_failure(following: asyncio.Task[None]) -> None:
         _log.error("no other version will be served until a restart", exc_info=failure)
 
 
-async def _invalid(_: HttpRequest, failure: RequestValidationError) -> Response:
-    error = failure.errors()[0]
-    if error["type"] in ("json_invalid", "missing"):  # "missing" for an empty body
-        return _refusal(400, str(not_json(failure.__cause__ or "it is empty")))
-    return _refusal(400, refusal_text(error))
-
-
-async def _refused(_: HttpRequest, failure: RoutingError) -> Response:
-    if failure.status_code == 400:  # FastAPI's answer to whatever else the JSON parser raises
-        return _refusal(400, str(not_json(failure.__cause__ or failure.detail)))
-    return _refusal(failure.status_code, failure.detail, failure.headers)
-
-
-def _refusal(status: int, message: str, headers: Any = None) -> Response:
-    content = Refusal(error_code=_CODES.get(status, "BAD_REQUEST"), message=message)
-    return JSONResponse(content.model_dump(), status, headers)
+async def _refused(_: Request, failure: HTTPException) -> Response:
+    content = Refusal(error_code=_CODES.get(failure.status_code, "BAD_REQUEST"), message=failure.detail)
+    return JSONResponse(content.model_dump(), failure.status_code, failure.headers)
 
 
 def configuration(follower: Follower, settings: ServerSettings) -> uvicorn.Config:
@@ -201,7 +201,7 @@ def configuration(follower: Follower, settings: ServerSettings) -> uvicorn.Confi
     )
 
 
-def serve(follower: Follower, settings: ServerSettings, started: Callable[[str], None]) -> None:
+def serve(follower: Follower, host: str, port: int, started: Callable[[str], None]) -> None:
     """Serve until Ctrl-C or SIGTERM. Requests in progress are answered first.
 
     Args:
@@ -210,16 +210,16 @@ def serve(follower: Follower, settings: ServerSettings, started: Callable[[str],
     Raises:
         RefusedError: the address cannot be bound.
     """
+    settings = ServerSettings()
     try:
-        bound = socket.create_server((settings.host, settings.port), backlog=settings.connections)
+        bound = socket.create_server((host, port), backlog=settings.connections)
     except OSError as failure:
         raise RefusedError(
-            f"{settings.host}:{settings.port} cannot be served on ({failure}); expected a free port of this "
-            "machine. Choose another with --port"
+            f"{host}:{port} cannot be served on ({failure}); expected a free port of this machine. Choose "
+            "another with --port"
         ) from failure
     for stop in (signal.SIGINT, signal.SIGTERM):  # uvicorn stops on both, then raises them again
         signal.signal(stop, signal.default_int_handler)
     with bound, suppress(KeyboardInterrupt):
-        host, port = bound.getsockname()[:2]
-        started(f"http://{host}:{port}")
+        started("http://{}:{}".format(*bound.getsockname()[:2]))
         uvicorn.Server(configuration(follower, settings)).run(sockets=[bound])

@@ -1,26 +1,17 @@
-"""Sessions as arrays, and the network's inputs made of them.
-
-Requests and log files both become ``Sessions``. The code that makes the inputs for training,
-``bundles.decode``, makes them here too.
-"""
+"""Sessions as arrays, and the network's inputs made of them by the decoder that training uses."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
 from skip_pipeline import schema
 from skip_pipeline.bundles.decode import Steps, decode, padding_of
-from skip_pipeline.bundles.records import CATEGORIES, ROW, level_codes
-
-LEVEL_CODES: Final[Mapping[str, Mapping[str, int]]] = {
-    name: {level: code for code, level in enumerate(schema.LEVELS[name])} for name in CATEGORIES
-}
-"""Code of each level of a row's categories; any other level is unknown."""
+from skip_pipeline.bundles.records import CATEGORIES, ROW, SEEKS, indicators, level_codes, pack
 
 
 @dataclass(frozen=True)
@@ -32,23 +23,15 @@ class Sessions:
     not known it is set to the greatest one, so that the next track is an ordinary one. On 2,046 synthetic
     test sessions cut in half the log-loss is 0.461 with the true length, 0.462 with the greatest length, and
     0.663 if the next track is taken to be the last one (``benchmarks.midway``).
-
-    Attributes:
-        session_id: m texts; the answer repeats them.
-        earlier: int64 (m,), number of earlier tracks, 1 to 19.
-        length: int64 (m,), number of tracks in all, more than ``earlier`` and up to 20.
-        rows: ``ROW`` (sum of ``earlier``,), session after session; ``track`` indexes ``track_ids``.
-        next_track: int64 (m,), indexes ``track_ids``.
-        track_ids: texts; an id may occur several times.
-        next_features: raw features of the next track (``schema.TRACK_ATTRIBUTES``), by number of the session.
     """
 
     session_id: Sequence[str]
-    earlier: np.ndarray
-    length: np.ndarray
-    rows: np.ndarray
-    next_track: np.ndarray
-    track_ids: Sequence[str]
+    earlier: np.ndarray  # int64 (m,), number of earlier tracks, 1 to 19
+    length: np.ndarray  # int64 (m,), number of tracks in all, more than `earlier` and up to 20
+    rows: np.ndarray  # ROW (sum of `earlier`,), session after session; "track" indexes `track_ids`
+    next_track: np.ndarray  # int64 (m,), indexes `track_ids`
+    track_ids: Sequence[str]  # an id may occur several times
+    # Raw features of the next track (`schema.TRACK_ATTRIBUTES`), by number of the session.
     next_features: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -70,6 +53,18 @@ class Sessions:
         return sum(int(np.sum(level_codes(self.rows, n) == len(schema.LEVELS[n]))) for n in CATEGORIES)
 
 
+def row_records(
+    tracks: np.ndarray, columns: Mapping[str, np.ndarray], codes: Mapping[str, np.ndarray]
+) -> np.ndarray:
+    """``ROW`` (rows,) from ``FLAGS``, ``SHUFFLE`` and ``SEEKS``, and the codes of levels, -1 if unknown."""
+    records = np.zeros(len(tracks), ROW)
+    records["track"] = tracks
+    records["binary"] = pack({**columns, **indicators(codes)})
+    for name in SEEKS:
+        records[name] = columns[name]
+    return records
+
+
 def branches(
     sessions: Sessions, own: slice, track_rows: np.ndarray, tracks: np.ndarray, neutral: np.ndarray
 ) -> dict[str, np.ndarray]:
@@ -82,14 +77,13 @@ def branches(
         neutral: float32 (31,), features of a track without a row.
     """
     earlier = sessions.earlier[own]
-    rows = sessions.rows[slice(*sessions.bounds[[own.start, own.stop]])]
+    rows = sessions.rows[slice(*sessions.bounds[[own.start, own.stop]])].copy()
     last = track_rows[sessions.next_track[own]]
     played = track_rows[rows["track"]]
     padding = padding_of(earlier)
-    resolved = rows.copy()
-    resolved["track"] = np.maximum(played, 0)
+    rows["track"] = np.maximum(played, 0)
     padded = np.zeros(padding.shape, ROW)
-    padded[~padding] = resolved  # in the order of sessions and positions
+    padded[~padding] = rows  # in the order of sessions and positions
     steps = Steps(padded, padding, sessions.length[own], np.maximum(last, 0))
     made = {}
     for name, shape in schema.BRANCH_SHAPES.items():

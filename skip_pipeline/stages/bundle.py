@@ -47,10 +47,9 @@ def bundle_shard(
 
     Args:
         name: of the shard.
-        scaled: 69 columns (``schema.SCALED``), rows ordered by session code and position.
+        scaled: ``schema.SCALED``, rows ordered by session code and position.
         sessions: the shard's ``schema.SESSIONS``, one row per session code.
-        track_rows: int (rows,), row of the track matrix for each row of ``scaled``: the encoded table's
-            ``track_id_clean``.
+        track_rows: int (rows,), the encoded table's ``track_id_clean``: each row's row of the track matrix.
         tracks: float32 (tracks, 31), the track matrix.
 
     Raises:
@@ -79,34 +78,20 @@ def bundle_shard(
 
 
 def make_part(shard: str, scaled: Manifest, encoded: Manifest, *, matrix: Path, out: Path) -> Made:
-    """Make the part of one scaled shard.
-
-    Args:
-        shard: its name.
-        scaled: the scaled table.
-        encoded: the encoded table, which holds each row's track.
-        matrix: the track matrix.
-        out: folder that gets the part, whose record (``parts.record_from_json``) is the summary.
-
-    Raises:
-        ContractError, MissingInputError: see ``bundle_shard`` and ``storage.read_table``.
-    """
+    """Make the part of one scaled shard below ``out``; its ``PartRecord`` is the summary."""
     codes = read_table(encoded.path(shard), schema.ENCODED, columns=[schema.LOG_TRACK_ID])
     parts = bundle_shard(
         Path(shard).stem,
         read_table(scaled.path(shard), schema.SCALED),
         read_table(scaled.path(f"{SESSIONS_FOLDER}/{shard}"), schema.SESSIONS),
         track_rows=codes[schema.LOG_TRACK_ID],
-        tracks=_matrix(matrix),
+        tracks=_open_once(matrix),
     )
     record = write_part(out, parts)
     return Made(tuple(f"{record.name}/{name}" for name in PART_FILES), asdict(record))
 
 
-@lru_cache(maxsize=1)
-def _matrix(path: Path) -> np.ndarray:
-    """The track matrix, opened once for all shards that a process works on."""
-    return open_tracks(path)
+_open_once: Final = lru_cache(maxsize=1)(open_tracks)
 
 
 def _lengths(name: str, scaled: pa.Table, n: int) -> np.ndarray:

@@ -1,12 +1,11 @@
 """Checks of published tables and bundles: each shard is judged from its files on disk, and judgements add up.
 
-A stage refuses to publish what breaks its contract; these checks judge later what lies on disk, whoever wrote
-it. A judgement is kept and made again when the file system reports a change of one of its files.
+A judgement is kept, and made again when the file system reports a change of one of its files.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -57,37 +56,17 @@ from skip_pipeline.storage import (
 
 @dataclass(frozen=True)
 class TableContract:
-    """What one published table must be.
+    """What one published table must be."""
 
-    Attributes:
-        asset: name of the asset that fills the folder.
-        columns: names, order and dtypes.
-        unit_interval: columns whose values must lie in [0, 1].
-    """
-
-    asset: str
+    asset: str  # that fills the folder
     columns: pa.Schema
-    unit_interval: tuple[str, ...] = ()
-
-    @property
-    def findings(self) -> tuple[str, ...]:
-        """Names of the findings that ``judge_table`` returns for this contract, in order."""
-        names = [COLUMNS, ROWS, COMPLETE, POSITIONS, LENGTHS]
-        if self.encoded_levels:
-            names.append(INDICATORS)
-        if self.unit_interval:
-            names.append(UNIT_INTERVAL)
-        return tuple(names)
-
-    @property
-    def encoded_levels(self) -> list[str]:
-        """Categories that the table holds as indicators."""
-        return [name for name in schema.LEVELS if schema.indicators(name)[0] in self.columns.names]
+    findings: tuple[str, ...]  # names of those that ``judge_table`` returns, in order
 
 
-MERGED: Final = TableContract("merged_table", schema.MERGED)
-ENCODED: Final = TableContract("encoded_table", schema.ENCODED)
-SCALED: Final = TableContract("scaled_table", schema.SCALED, unit_interval=schema.TRACK_BRANCH)
+_ALL_TABLES: Final = (COLUMNS, ROWS, COMPLETE, POSITIONS, LENGTHS)
+MERGED: Final = TableContract("merged_table", schema.MERGED, _ALL_TABLES)
+ENCODED: Final = TableContract("encoded_table", schema.ENCODED, (*_ALL_TABLES, INDICATORS))
+SCALED: Final = TableContract("scaled_table", schema.SCALED, (*_ALL_TABLES, INDICATORS, UNIT_INTERVAL))
 
 
 def judge_table(
@@ -98,17 +77,7 @@ def judge_table(
     expected_rows: int,
     apply: Apply = in_turn,
 ) -> tuple[Finding, ...]:
-    """Judge a published table.
-
-    Args:
-        folder: of the table.
-        expected_rows: rows of the stage before, each of which must be in the table.
-        apply: see ``storage.Apply``.
-
-    Raises:
-        MissingInputError: the folder holds no published table, or a file of it is gone.
-        ContractError: a file of it is not readable.
-    """
+    """Judge the published table in a folder, which must hold every row of the stage before."""
     manifest = read_manifest(folder, made_by=contract.asset)
     jobs = {
         name: ([manifest.path(name)], partial(_judge_shard, manifest.path(name), contract))
@@ -124,21 +93,17 @@ def judge_table(
     if not columns.passed:
         unknown = {"not judged": f"{COLUMNS} must pass first"}
         return (columns, conserved, *(Finding(name, False, unknown) for name in others))
-    flaws = {
-        finding: {
+    judged = [columns, conserved]
+    for finding in others:
+        flaws = {
             f"{name}: {flaw}": count
             for name, shard in shards.items()
             for flaw, count in shard["flaws"][finding].items()
         }
-        for finding in others
-    }
-    return (columns, conserved, *(Finding(name, not found, _first(found)) for name, found in flaws.items()))
-
-
-def _first(flaws: Mapping[str, int]) -> dict[str, int]:
-    shown = dict(list(flaws.items())[:EXAMPLES_SHOWN])
-    more = len(flaws) - len(shown)
-    return shown | ({"and more": more} if more else {})
+        shown = dict(list(flaws.items())[:EXAMPLES_SHOWN])
+        more = {"and more": len(flaws) - len(shown)} if len(flaws) > len(shown) else {}
+        judged.append(Finding(finding, not flaws, shown | more))
+    return tuple(judged)
 
 
 def _judge_shard(path: Path, contract: TableContract, *, out: Path) -> Made:  # noqa: ARG001
@@ -149,24 +114,26 @@ def _judge_shard(path: Path, contract: TableContract, *, out: Path) -> Made:  # 
     """
     found, rows = read_columns(path)
     difference = schema_difference(found, contract.columns)
-    flaws = {} if difference else dict(_flaws(path, contract))
+    flaws = {} if difference else _flaws(path, contract)
     return Made((), {"rows": rows, "difference": difference, "flaws": flaws})
 
 
-def _flaws(path: Path, contract: TableContract) -> Iterator[tuple[str, dict[str, int]]]:
+def _flaws(path: Path, contract: TableContract) -> dict[str, dict[str, int]]:
     levels = [f.name for f in contract.columns if pa.types.is_string(f.type) and f.name != schema.SESSION_ID]
     table = read_table(path, contract.columns, dictionaries=levels)
-    yield COMPLETE, _counted({name: _incomplete(table[name]) for name in table.column_names})
     gaps, odd_lengths = _session_flaws(table)
-    low, high = schema.MIN_SESSION_LENGTH, schema.MAX_SESSION_LENGTH
-    yield POSITIONS, _counted({"sessions": gaps})
-    yield LENGTHS, _counted({f"sessions outside {low} to {high}": odd_lengths})
-    yield INDICATORS, _counted({name: _several_levels(table, name) for name in contract.encoded_levels})
-    yield UNIT_INTERVAL, _counted({name: _outside(table[name]) for name in contract.unit_interval})
-
-
-def _counted(counts: Mapping[str, int]) -> dict[str, int]:
-    return {name: count for name, count in counts.items() if count}
+    flaws = {
+        COMPLETE: {name: _incomplete(table[name]) for name in table.column_names},
+        POSITIONS: {"sessions": gaps},
+        LENGTHS: {
+            f"sessions outside {schema.MIN_SESSION_LENGTH} to {schema.MAX_SESSION_LENGTH}": odd_lengths
+        },
+    }
+    if INDICATORS in contract.findings:
+        flaws[INDICATORS] = {name: _several_levels(table, name) for name in schema.LEVELS}
+    if UNIT_INTERVAL in contract.findings:
+        flaws[UNIT_INTERVAL] = {name: _outside(table[name]) for name in schema.TRACK_BRANCH}
+    return {finding: {name: n for name, n in counts.items() if n} for finding, counts in flaws.items()}
 
 
 def _incomplete(column: pa.ChunkedArray) -> int:
@@ -212,12 +179,11 @@ _IDS_AT_ONCE: Final = 65_536  # 15 MB as text
 def judge_bundles(
     bundles: Mapping[str, Mapping[str, Any]], shape_fault: str, *, expected_sessions: int
 ) -> tuple[Finding, ...]:
-    """Judge the arrays of all splits together.
+    """Judge the arrays of all splits together: each session of the scaled table must be in one split.
 
     Args:
         bundles: per split, the label and the session ids by name; empty where they could not be opened.
         shape_fault: why they could not be opened, or the empty string.
-        expected_sessions: sessions of the scaled table, each of which must be in one split.
     """
     if shape_fault:
         unknown = {"not judged": f"{SHAPES} must pass first"}
@@ -245,12 +211,7 @@ def _hashes(ids: Any) -> np.ndarray:
 
 
 def find_bundle_leaks(layout: DataLayout, *, apply: Apply = in_turn) -> Mapping[str, LeakReport]:
-    """Per shard, whether a bundle's inputs hold values that no model may see (``bundles.leak``).
-
-    Raises:
-        MissingInputError, ContractError: a table or a part of the bundles is not there, is not readable, or
-            the two are not of the same shards.
-    """
+    """Per shard, whether a bundle's inputs hold values that no model may see (``bundles.leak``)."""
     scaled = read_manifest(layout.scaled, made_by="scaled_table")
     shards = shard_names(scaled)
     bundles = read_manifest(layout.bundles, made_by="tensor_bundles")
@@ -267,10 +228,7 @@ def find_bundle_leaks(layout: DataLayout, *, apply: Apply = in_turn) -> Mapping[
         find = partial(_find_leaks, part, table=table, sessions=sessions, bundles=bundles.only(*files))
         jobs[shard] = [table, sessions, *map(bundles.path, files)], find
     found = _judged(layout.judgements("tensor_bundles"), bundles, jobs, apply)
-    return {
-        shard: LeakReport(sessions=leaks["sessions"], leaking=tuple(leaks["leaking"]))
-        for shard, leaks in found.items()
-    }
+    return {shard: LeakReport(leaks["sessions"], tuple(leaks["leaking"])) for shard, leaks in found.items()}
 
 
 def _find_leaks(record: PartRecord, *, table: Path, sessions: Path, bundles: Manifest, out: Path) -> Made:  # noqa: ARG001
@@ -294,10 +252,9 @@ def _judged(
     jobs: Mapping[str, tuple[Iterable[Path], Callable[..., Made]]],
     apply: Apply,
 ) -> Mapping[str, Mapping[str, Any]]:
-    """Judgements by shard, from ``folder`` or made anew.
+    """Judgements of the published stage by shard, from ``folder`` or made anew.
 
     Args:
-        published: the stage that is judged.
         jobs: per shard, the files that decide its judgement, and the function that judges it.
     """
     version = code_version(__name__)

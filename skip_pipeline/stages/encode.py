@@ -24,22 +24,17 @@ _HASH_RANGE: Final = 2.0**64
 
 
 def encode(merged: pa.Table, track_ids: pa.ChunkedArray) -> pa.Table:
-    """Encode one shard of the merged table.
+    """Encode one shard of the merged table: ``schema.ENCODED``, rows unchanged in number and order.
+
+    Session codes count from 0 within the shard in order of appearance. A level outside ``schema.LEVELS`` is 0
+    in all its indicators.
 
     Args:
         merged: the columns of ``schema.MERGED``, of which the date is not needed; rows ordered by session
             and position; text as strings or dictionaries.
         track_ids: every track id, sorted; a track's code is its index here.
-
-    Returns:
-        69 columns (``schema.ENCODED``), rows unchanged in number and order. Session codes count from 0
-        within the shard in order of appearance. A level outside ``schema.LEVELS`` is 0 in all its
-        indicators.
     """
-    columns: dict[str, pa.ChunkedArray | pa.Array] = {}
-    for field in schema.ENCODED:
-        if field.name in merged.column_names:
-            columns[field.name] = merged[field.name]
+    columns = {name: merged[name] for name in merged.column_names}
     columns[schema.SESSION_ID] = _sessions(merged)[0]
     played = dictionary_of(merged[schema.LOG_TRACK_ID])
     columns[schema.LOG_TRACK_ID] = pc.index_in(played.dictionary, value_set=track_ids).take(played.indices)
@@ -50,17 +45,12 @@ def encode(merged: pa.Table, track_ids: pa.ChunkedArray) -> pa.Table:
 
 
 def sessions(merged: pa.Table) -> pa.Table:
-    """The sessions of one shard: text id, code as in the encoded table, and split.
-
-    Returns:
-        ``schema.SESSIONS``, one row per session, in order of code.
-    """
+    """The sessions of one shard, ``schema.SESSIONS``: one row per session, in order of code."""
     _, ids = _sessions(merged)
     splits = split_of(ids.to_numpy(zero_copy_only=False))
     split = pa.DictionaryArray.from_arrays(pa.array(splits, pa.int8()), pa.array(schema.SPLITS))
-    return pa.Table.from_arrays(
-        [ids, pa.array(np.arange(len(ids), dtype=np.int32)), split], schema=schema.SESSIONS
-    )
+    codes = pa.array(np.arange(len(ids), dtype=np.int32))
+    return pa.Table.from_arrays([ids, codes, split], schema=schema.SESSIONS)
 
 
 def split_of(session_ids: np.ndarray) -> np.ndarray:
@@ -99,13 +89,8 @@ def _indicators(values: pa.ChunkedArray, column: str) -> dict[str, pa.Array]:
 def feature_range(encoded: pa.Table, sessions: pa.Table) -> dict[str, Any] | None:
     """Smallest and largest value of each scaled feature over one shard's rows of training sessions.
 
-    Args:
-        encoded: 69 columns (``schema.ENCODED``).
-        sessions: the shard's ``schema.SESSIONS``, one row per session code.
-
-    Returns:
-        ``low`` and ``high``, floats in the order of ``schema.SCALED_FEATURES``, as JSON values; None where no
-        session is for training.
+    These are ``low`` and ``high``, in the order of ``schema.SCALED_FEATURES``, as JSON values; None where no
+    session is for training.
     """
     training = sessions["split"].to_numpy() == "train"
     rows = training[encoded[schema.SESSION_ID].to_numpy()]
@@ -115,18 +100,8 @@ def feature_range(encoded: pa.Table, sessions: pa.Table) -> dict[str, Any] | Non
     return {"low": [float(of.min()) for of in values], "high": [float(of.max()) for of in values]}
 
 
-# --- One shard ------------------------------------------------------------------------------------------
-
-
 def encode_shard(shard: str, merged: Manifest, *, tracks: Path, out: Path, data_source: DataSource) -> Made:
-    """Encode one merged shard, list its sessions, and take the range of its features in training.
-
-    Args:
-        shard: its name.
-        merged: the merged table.
-        tracks: the track table, sorted by id.
-        out: folder that gets the shard and its sessions.
-    """
+    """Encode one shard of the merged table, list its sessions, and take its range of features in training."""
     columns = [name for name in schema.MERGED.names if name != schema.DATE]
     text = text_of(schema.MERGED)
     table = read_table(merged.path(shard), schema.MERGED, columns=columns, dictionaries=text)
@@ -136,9 +111,6 @@ def encode_shard(shard: str, merged: Manifest, *, tracks: Path, out: Path, data_
     (out / SESSIONS_FOLDER).mkdir()
     write_table(own_sessions, out / SESSIONS_FOLDER / shard, schema.SESSIONS, data_source=data_source)
     unknown = sum(sum(counts.values()) for counts in unknown_levels(table).values())
-    summary = {
-        "rows": encoded.num_rows,
-        "values_of_unknown_level": unknown,
-        "training_range": feature_range(encoded, own_sessions),
-    }
+    training_range = feature_range(encoded, own_sessions)
+    summary = {"rows": encoded.num_rows, "values_of_unknown_level": unknown, "training_range": training_range}
     return Made((shard, f"{SESSIONS_FOLDER}/{shard}"), summary)

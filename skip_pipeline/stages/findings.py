@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-# Delivered files (``ingest``) and published tables (``checks``).
+# Delivered files and published tables.
 COLUMNS: Final = "columns_and_dtypes"
 LENGTHS: Final = "session_lengths"
 COMPLETE: Final = "no_null_or_non_finite"

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from skip_pipeline import schema
-from skip_pipeline.bundles.parts import TRACKS, record_from_json, write_parts
+from skip_pipeline.bundles.parts import TRACKS, PartRecord, write_parts
 from skip_pipeline.code_version import code_version
 from skip_pipeline.errors import ContractError, MissingInputError
 from skip_pipeline.raw import folder as raw_folder
@@ -24,7 +24,7 @@ from skip_pipeline.raw.session_log import SessionLogSummary, combine
 from skip_pipeline.settings import SCALER_FILE, TRACK_TABLE, DataLayout
 from skip_pipeline.stages import bundle, encode, ingest, merge, scale, track_matrix, track_table
 from skip_pipeline.stages.findings import Finding
-from skip_pipeline.stages.shards import hashes_file, summary_of, table_file
+from skip_pipeline.stages.shards import hashes_file, table_file
 from skip_pipeline.storage import (
     Apply,
     Delivered,
@@ -37,6 +37,7 @@ from skip_pipeline.storage import (
     fingerprint,
     identify,
     in_turn,
+    map_array,
     publish,
     read_manifest,
     shard_names,
@@ -61,12 +62,7 @@ class SessionLogs:
 
 
 def session_logs(layout: DataLayout, *, apply: Apply = in_turn, started: float | None = None) -> SessionLogs:
-    """Judge every session log that is new or has changed.
-
-    Raises:
-        MissingInputError, BadInputError, BrokenSessionError: see ``raw.session_log.load_session_log`` and
-            ``raw.session_log.combine``.
-    """
+    """Judge every session log that is new or has changed; raises as ``load_session_log`` and ``combine``."""
     paths = raw_folder.find_session_logs(layout.raw)
     folder = layout.session_log_summaries
     delivered = _identified(paths, folder, apply)
@@ -74,8 +70,7 @@ def session_logs(layout: DataLayout, *, apply: Apply = in_turn, started: float |
     with publish(folder, stage="session_logs", data_source=source, started=started) as staging:
         make = partial(ingest.judge_log, among=paths, today=_today())
         decided = _decided(ingest.__name__, paths, delivered)
-        made = staging.make_shards(_log_jobs(make, paths, decided), apply)
-        summary = _combined(paths, made, staging)
+        summary = _combined(staging, make, paths, decided, apply)
         staging.rows = summary.rows
         staging.details |= {_DELIVERED: [asdict(file) for file in delivered], "sessions": summary.sessions}
     return SessionLogs(delivered, summary, staging)
@@ -93,11 +88,7 @@ class TrackFeatures:
 def track_features(
     layout: DataLayout, *, apply: Apply = in_turn, started: float | None = None
 ) -> TrackFeatures:
-    """Judge all track features together, if a file is new or has changed.
-
-    Raises:
-        MissingInputError, BadInputError: see ``raw.track_features.read_track_features``.
-    """
+    """Judge all track features together, if a file is new or has changed; raises as their reader."""
     paths = raw_folder.find_track_features(layout.raw)
     folder = layout.track_feature_summaries
     delivered = _identified(paths, folder, apply)
@@ -107,7 +98,8 @@ def track_features(
         made = _make_one(staging, TRACK_TABLE, inputs, partial(ingest.judge_tracks, paths))
         staging.rows = made["rows"]
         staging.details[_DELIVERED] = [asdict(file) for file in delivered]
-    return TrackFeatures(delivered, tuple(Finding(**finding) for finding in made["findings"]), staging)
+    findings = tuple(Finding(**finding) for finding in made["findings"])
+    return TrackFeatures(delivered, findings, staging)
 
 
 def _identified(paths: Sequence[Path], summaries: Path, apply: Apply) -> tuple[Delivered, ...]:
@@ -145,11 +137,8 @@ class MergedTable:
 def merged_table(layout: DataLayout, *, apply: Apply = in_turn, started: float | None = None) -> MergedTable:
     """Every log row with the features of its track, and the track table.
 
-    New track files make those shards again that play a track which they change.
-
-    Raises:
-        MissingInputError, BadInputError, BrokenSessionError: see ``merge.merge_shard`` and
-            ``raw.session_log.combine``.
+    New track files make those shards again that play a track which they change. Raises as ``merge_shard`` and
+    ``combine``.
     """
     paths = raw_folder.find_session_logs(layout.raw)
     track_paths = raw_folder.find_track_features(layout.raw)
@@ -160,17 +149,12 @@ def merged_table(layout: DataLayout, *, apply: Apply = in_turn, started: float |
         current = digest_of(code_version(ingest.__name__), fingerprint(track_files))
         make_tracks = partial(ingest.track_table, track_paths, data_source=source)
         tracks = _make_one(staging, TRACK_TABLE, current, make_tracks)
+        table = staging.find(TRACK_TABLE)
         decided = _decided(merge.__name__, paths, logs)
-        tables = _track_tables(decided, layout.merged, current, staging.find(TRACK_TABLE))
-        make = partial(
-            merge.merge_shard,
-            among=paths,
-            tracks=staging.find(TRACK_TABLE),
-            today=_today(),
-            data_source=source,
-        )
-        made = staging.make_shards(_log_jobs(make, paths, decided, tables), apply)
-        staging.rows = _combined(paths, made, staging).rows
+        tables = _track_tables(decided, layout.merged, current, table)
+        make = partial(merge.merge_shard, among=paths, tracks=table, today=_today(), data_source=source)
+        inputs = {shard: digest_of(decided[shard], tables[shard]) for shard in decided}
+        staging.rows = _combined(staging, make, paths, inputs, apply).rows
         staging.details[_TRACK_TABLES] = tables
     return MergedTable(logs, track_files, tracks["rows"], staging)
 
@@ -209,26 +193,26 @@ def _track_tables(decided: Mapping[str, str], folder: Path, current: str, table:
 def _decided(stage: str, paths: Sequence[Path], logs: Sequence[Delivered]) -> dict[str, str]:
     """By shard, digest of its session log and of the code of a stage."""
     version = code_version(stage)
-    return {table_file(path): digest_of(version, log.sha256) for path, log in zip(paths, logs, strict=True)}
-
-
-def _log_jobs(
-    make: Callable[..., Made], paths: Iterable[Path], *decided: Mapping[str, str]
-) -> list[ShardJob]:
-    """A job for each session log, decided by what is given for its shard."""
-    return [
-        ShardJob(shard, digest_of(*(each[shard] for each in decided)), partial(make, path))
-        for path, shard in ((path, table_file(path)) for path in paths)
-    ]
+    pairs = zip(paths, logs, strict=True)
+    return {table_file(path): digest_of(version, log.sha256) for path, log in pairs}
 
 
 def _combined(
-    paths: Sequence[Path], made: Mapping[str, Mapping[str, Any]], staging: Staging
+    staging: Staging,
+    make: Callable[..., Made],
+    paths: Sequence[Path],
+    inputs: Mapping[str, str],
+    apply: Apply,
 ) -> SessionLogSummary:
+    """Make the shard of each session log, and add up their summaries."""
+    shards = [table_file(path) for path in paths]
+    jobs = [ShardJob(s, inputs[s], partial(make, path)) for path, s in zip(paths, shards, strict=True)]
+    made = staging.make_shards(jobs, apply)
+    hashes = [map_array(staging.find(hashes_file(shard))) for shard in shards]
     return combine(
         {
-            path: summary_of(summary, staging.find(hashes_file(shard)))
-            for path, (shard, summary) in zip(paths, made.items(), strict=True)
+            path: SessionLogSummary.from_json(made[shard], own)
+            for path, shard, own in zip(paths, shards, hashes, strict=True)
         }
     )
 
@@ -239,62 +223,44 @@ def _make_one(staging: Staging, name: str, inputs: str, make: Callable[..., Made
 
 
 def encoded_table(layout: DataLayout, *, apply: Apply = in_turn, started: float | None = None) -> Staging:
-    """The merged table in numbers, and its sessions with their splits.
+    """The merged table in numbers, and its sessions with their splits; details: ``values_of_unknown_level``.
 
     A track's code is its row number in the track table, sorted by id. So a new track, which moves the tracks
     after it by one, makes every shard again; a track with new features only those that play it.
-
-    Details: ``values_of_unknown_level``.
-
-    Raises:
-        MissingInputError, ContractError: the merged table is not there, or not readable.
     """
     before = read_manifest(layout.merged, made_by="merged_table")
     tracks, source = before.path(TRACK_TABLE), before.data_source
     with publish(layout.encoded, stage="encoded_table", data_source=source, started=started) as staging:
         make = partial(encode.encode_shard, tracks=tracks, data_source=source)
         decided = digest_of(code_version(encode.__name__), track_table.codes_digest(tracks))
-        made = staging.make_shards(_table_jobs(make, decided, before), apply).values()
-        staging.rows = _sum_of("rows", made)
-        staging.details["values_of_unknown_level"] = _sum_of("values_of_unknown_level", made)
+        _make_table(staging, _table_jobs(make, decided, before), apply, "values_of_unknown_level")
     return staging
 
 
 def scaled_table(layout: DataLayout, *, apply: Apply = in_turn, started: float | None = None) -> Staging:
-    """The encoded table with its track features in [0, 1], and the scaler.
+    """The encoded table with its track features in [0, 1], and the scaler; details: ``values_clipped``.
 
     A shard that widens the range of a feature in training changes every scaled value, and every shard is made
     again.
-
-    Details: ``values_clipped``.
-
-    Raises:
-        TrainingError: no session is for training.
-        MissingInputError, ContractError: the encoded table is not there, or not readable.
     """
     before = read_manifest(layout.encoded, made_by="encoded_table")
     source = before.data_source
-    shards = shard_names(before)
-    scaler = scale.fit_scaler(before.shards[shard].summary["training_range"] for shard in shards)
+    ranges = (before.shards[shard].summary["training_range"] for shard in shard_names(before))
+    scaler = scale.fit_scaler(ranges)
     with publish(layout.scaled, stage="scaled_table", data_source=source, started=started) as staging:
         make = partial(scale.scale_shard, scaler=scaler, data_source=source)
         decided = digest_of(code_version(scale.__name__), json.dumps(scaler.to_json()))
-        made = staging.make_shards(_table_jobs(make, decided, before), apply).values()
-        staging.rows = _sum_of("rows", made)
-        staging.details["values_clipped"] = _sum_of("values_clipped", made)
+        _make_table(staging, _table_jobs(make, decided, before), apply, "values_clipped")
         write_json(staging.path(SCALER_FILE), scaler.to_json())
     return staging
 
 
 def _table_jobs(make: Callable[..., Made], decided: str, *tables: Manifest) -> list[ShardJob]:
-    """A job for each shard of the first table, made from, and decided by, its files in each of the tables.
-
-    Raises:
-        ContractError: a table has no such shard.
-    """
+    """A job for each shard of the first table, made from, and decided by, its files in each of the tables."""
     jobs = []
     for shard in shard_names(tables[0]):
         own = [
+            # A table without the shard refuses its name.
             table.only(*(table.shards[shard].files if shard in table.shards else (shard,)))
             for table in tables
         ]
@@ -303,8 +269,11 @@ def _table_jobs(make: Callable[..., Made], decided: str, *tables: Manifest) -> l
     return jobs
 
 
-def _sum_of(name: str, summaries: Iterable[Mapping[str, Any]]) -> int:
-    return sum(summary[name] for summary in summaries)
+def _make_table(staging: Staging, jobs: Sequence[ShardJob], apply: Apply, counted: str) -> None:
+    """Make the shards, and add up their rows and one more number of their summaries."""
+    made = staging.make_shards(jobs, apply).values()
+    staging.rows = sum(summary["rows"] for summary in made)
+    staging.details[counted] = sum(summary[counted] for summary in made)
 
 
 # --- Tensors ------------------------------------------------------------------------------------------
@@ -314,25 +283,20 @@ def tensor_bundles(layout: DataLayout, *, apply: Apply = in_turn, started: float
     """The compact bundle of every split: a part per shard, and one matrix of scaled tracks.
 
     Details: ``sessions``, their number per split.
-
-    Raises:
-        MissingInputError, ContractError: a table is not there, not readable, or does not fit the others.
     """
     scaled = read_manifest(layout.scaled, made_by="scaled_table")
     encoded = read_manifest(layout.encoded, made_by="encoded_table")
     merged = read_manifest(layout.merged, made_by="merged_table")
-    tracks, fitted, source = merged.record(TRACK_TABLE), scaled.record(SCALER_FILE), scaled.data_source
+    table, scaler, source = merged.path(TRACK_TABLE), scaled.path(SCALER_FILE), scaled.data_source
     with publish(layout.bundles, stage="tensor_bundles", data_source=source, started=started) as staging:
-        make_matrix = partial(
-            track_matrix.make_matrix, tracks=merged.path(TRACK_TABLE), scaler=scaled.path(SCALER_FILE)
-        )
-        inputs = digest_of(code_version(track_matrix.__name__), tracks.sha256, fitted.sha256)
+        digests = merged.record(TRACK_TABLE).sha256, scaled.record(SCALER_FILE).sha256
+        inputs = digest_of(code_version(track_matrix.__name__), *digests)
+        make_matrix = partial(track_matrix.make_matrix, tracks=table, scaler=scaler)
         _make_one(staging, "_tracks", inputs, make_matrix)
         make = partial(bundle.make_part, matrix=staging.find(TRACKS))
-        codes = track_table.codes_digest(merged.path(TRACK_TABLE))
-        decided = digest_of(code_version(bundle.__name__), codes)
+        decided = digest_of(code_version(bundle.__name__), track_table.codes_digest(table))
         made = staging.make_shards(_table_jobs(make, decided, scaled, encoded), apply).values()
-        parts = [record_from_json(summary) for summary in made]
+        parts = [PartRecord(**summary) for summary in made]
         write_parts(staging.folder, parts)
         sessions = {split: sum(part.sessions[split] for part in parts) for split in schema.SPLITS}
         staging.rows = sum(sessions.values())

@@ -1,8 +1,4 @@
-"""Delivered session logs and track features: each read and judged against its contract.
-
-Raw files are never written to. A session log leaves its summary and the hashes of its session ids, the track
-feature files one track table.
-"""
+"""Delivered session logs and track features: each read and judged against its contract."""
 
 from __future__ import annotations
 
@@ -39,29 +35,20 @@ TRACK_FINDINGS: Final = (COLUMNS, TRACKS_UNIQUE, COMPLETE, LEVELS_KNOWN)
 
 
 def judge_log(raw: Path, *, among: tuple[Path, ...], today: dt.date, out: Path) -> Made:
-    """Judge one session log; its summary and the hashes of its session ids are kept.
-
-    Args:
-        raw: the log.
-        among: all session logs, to name the file that holds the rest of a broken session.
-        today: see ``raw.session_log.load_session_log``.
-        out: folder that gets the hashes.
-
-    Raises:
-        BadInputError, MissingInputError: see ``raw.session_log.load_session_log``.
-    """
+    """Judge one session log with ``load_session_log``; ``out`` gets the hashes of its session ids."""
     _, summary = load_session_log(raw, among=among, today=today)
-    return Made((write_hashes(out, table_file(raw), summary),), summary.to_json())
+    hashes = write_hashes(out, table_file(raw), summary.session_hashes)
+    return Made((hashes,), summary.to_json())
 
 
 def judge_tracks(raw: tuple[Path, ...], *, out: Path) -> Made:  # noqa: ARG001
-    """Judge all track feature files together; see ``track_findings``."""
+    """Judge all track feature files together."""
     tracks = read_track_features(raw)
     return Made((), {"rows": tracks.num_rows, "findings": [asdict(f) for f in track_findings(tracks)]})
 
 
 def track_table(raw: tuple[Path, ...], *, out: Path, data_source: DataSource) -> Made:
-    """Write all track feature files as one table, sorted by id; see ``raw.track_features``."""
+    """Write all track feature files as one table, sorted by id."""
     tracks = read_track_features(raw)
     write_table(tracks, out / TRACK_TABLE, schema.TRACK_FEATURES, data_source=data_source)
     return Made((TRACK_TABLE,), {"rows": tracks.num_rows})

@@ -25,15 +25,12 @@ MERGED: Final = dictionary_text(schema.MERGED)
 
 
 def merge(log: pa.Table, tracks: pa.Table, *, shard: str) -> pa.Table:
-    """Look up each row's track and append its attributes.
+    """Look up each row's track and append its attributes: ``MERGED``, rows in the log's order.
 
     Args:
-        log: 21 columns (``schema.SESSION_LOG``), n rows; text as strings or dictionaries.
-        tracks: 30 columns (``schema.TRACK_FEATURES``), each track id once; text likewise.
+        log: ``schema.SESSION_LOG``; text as strings or dictionaries.
+        tracks: ``schema.TRACK_FEATURES``, each track id once; text likewise.
         shard: the log file, for messages.
-
-    Returns:
-        50 columns (``MERGED``), n rows in the log's order.
 
     Raises:
         BadInputError: a track of the log is not among the track features.
@@ -46,14 +43,11 @@ def merge(log: pa.Table, tracks: pa.Table, *, shard: str) -> pa.Table:
     rows = row_of_track.combine_chunks()
     features = tracks.select(schema.NUMERIC_TRACK_FEATURES).take(rows)
     mode = dictionary_of(tracks["mode"])
-    text = text_of(schema.SESSION_LOG)
-    columns = {
-        **{name: log[name] for name in log.column_names if name not in text},
-        **{name: dictionary_of(log[name]) for name in text if name != schema.LOG_TRACK_ID},
-        schema.LOG_TRACK_ID: _played(ids, rows.to_numpy()),
-        **{name: features[name] for name in schema.NUMERIC_TRACK_FEATURES},
-        "mode": pa.DictionaryArray.from_arrays(mode.indices.take(rows), mode.dictionary),
-    }
+    columns = {name: log[name] for name in log.column_names}
+    columns |= {name: dictionary_of(log[name]) for name in text_of(schema.SESSION_LOG)}
+    columns |= {name: features[name] for name in schema.NUMERIC_TRACK_FEATURES}
+    columns[schema.LOG_TRACK_ID] = _played(ids, rows.to_numpy())
+    columns["mode"] = pa.DictionaryArray.from_arrays(mode.indices.take(rows), mode.dictionary)
     return pa.Table.from_arrays([columns[name] for name in MERGED.names], schema=MERGED)
 
 
@@ -77,29 +71,15 @@ def _without_features(ids: pa.ChunkedArray, orphaned: pa.ChunkedArray, shard: st
     )
 
 
-# --- One shard ------------------------------------------------------------------------------------------
-
-
 def merge_shard(
     raw: Path, *, among: tuple[Path, ...], tracks: Path, out: Path, today: dt.date, data_source: DataSource
 ) -> Made:
-    """Read, judge and merge one session log.
-
-    Args:
-        raw: the log.
-        among: all session logs, to name the file that holds the rest of a broken session.
-        tracks: the track table, sorted by id.
-        out: folder that gets the shard and its session hashes.
-        today: see ``raw.session_log.load_session_log``.
-
-    Raises:
-        BadInputError, MissingInputError: see ``raw.session_log.load_session_log`` and ``merge``.
-    """
+    """Read and judge one session log (``load_session_log``), and merge it with the track table."""
     log, summary = load_session_log(raw, among=among, today=today)
     name = table_file(raw)
     merged = merge(log, track_columns(tracks, *schema.TRACK_FEATURES.names), shard=str(raw))
     write_table(merged, out / name, schema.MERGED, data_source=data_source)
-    return Made((name, write_hashes(out, name, summary)), summary.to_json())
+    return Made((name, write_hashes(out, name, summary.session_hashes)), summary.to_json())
 
 
 def plays_any(shard: Path, tracks: pa.Array) -> bool:

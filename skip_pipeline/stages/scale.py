@@ -25,21 +25,13 @@ class Scaler:
 
     The min-max formula of scikit-learn's ``MinMaxScaler(clip=True)``. Only values of validation and test rows
     are clipped: no value of a training row is beyond the range.
-
-    Attributes:
-        low, high: float64 (29,), in the order of ``schema.SCALED_FEATURES``.
     """
 
-    low: np.ndarray
+    low: np.ndarray  # float64 (29,), in the order of ``schema.SCALED_FEATURES``
     high: np.ndarray
 
     def apply(self, encoded: pa.Table) -> tuple[pa.Table, int]:
-        """Scale one encoded shard.
-
-        Returns:
-            69 columns (``schema.SCALED``), the scaled ones float32 in [0, 1]; and how many values were
-            clipped.
-        """
+        """Scale one encoded shard: ``schema.SCALED``, and how many values were clipped."""
         columns = {name: encoded[name] for name in encoded.column_names}
         clipped = 0
         wide = np.empty(encoded.num_rows)
@@ -50,11 +42,8 @@ class Scaler:
 
     def to_json(self) -> dict[str, Any]:
         """Names, lows and highs as JSON values; floats survive the round trip exactly."""
-        return {
-            "features": list(schema.SCALED_FEATURES),
-            "low": self.low.tolist(),
-            "high": self.high.tolist(),
-        }
+        features = list(schema.SCALED_FEATURES)
+        return {"features": features, "low": self.low.tolist(), "high": self.high.tolist()}
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Scaler:
@@ -74,15 +63,12 @@ class Scaler:
 def scale_features(
     values: np.ndarray, low: np.ndarray | np.float64, high: np.ndarray | np.float64, *, out: np.ndarray
 ) -> int:
-    """Map features to [0, 1] as ``Scaler`` says.
+    """Map features to [0, 1] by the formula of ``Scaler``, and count the values that were clipped.
 
     Args:
         values: of one feature (n,), or of several (n, k); they may be ``out`` itself.
         low, high: of each feature, a number or float64 (k,).
         out: gets the scaled values, float64.
-
-    Returns:
-        How many values were clipped.
     """
     if len(values) == 0:
         return 0
@@ -98,10 +84,7 @@ def scale_features(
 
 
 def fit_scaler(ranges: Iterable[Mapping[str, Any] | None]) -> Scaler:
-    """The scaler of all shards.
-
-    Args:
-        ranges: of each shard, as ``encode.feature_range`` gives them.
+    """The scaler of all shards, from the ``encode.feature_range`` of each.
 
     Raises:
         TrainingError: no shard has a training session.
@@ -117,14 +100,7 @@ def fit_scaler(ranges: Iterable[Mapping[str, Any] | None]) -> Scaler:
 
 
 def scale_shard(shard: str, encoded: Manifest, *, scaler: Scaler, out: Path, data_source: DataSource) -> Made:
-    """Scale one encoded shard, and copy its sessions.
-
-    Args:
-        shard: its name.
-        encoded: the encoded table.
-        scaler: fitted on all shards.
-        out: folder that gets the shard and its sessions.
-    """
+    """Scale one shard of the encoded table, and copy its sessions."""
     table, clipped = scaler.apply(read_table(encoded.path(shard), schema.ENCODED))
     write_table(table, out / shard, schema.SCALED, data_source=data_source)
     sessions = read_table(encoded.path(f"{SESSIONS_FOLDER}/{shard}"), schema.SESSIONS)

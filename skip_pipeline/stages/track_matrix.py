@@ -9,42 +9,32 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from skip_pipeline import schema
-from skip_pipeline.bundles.parts import TRACKS, write_tracks
+from skip_pipeline.bundles.parts import TRACKS
 from skip_pipeline.stages.scale import Scaler, scale_features
-from skip_pipeline.storage import Made, read_json, read_table
+from skip_pipeline.storage import Made, read_json, read_table, write_array
 
 
 def scale_tracks(tracks: pa.Table, scaler: Scaler) -> np.ndarray:
-    """The track matrix: each track's features, bit for bit those of its rows in the scaled table.
+    """The track matrix, float32 (tracks, 31): bit for bit each track's features in the scaled table.
 
     Args:
         tracks: the track table (``schema.TRACK_FEATURES``), in the order of the tracks' codes.
-
-    Returns:
-        float32 (tracks, 31), ``schema.TRACK_BRANCH``.
     """
     matrix = np.empty((tracks.num_rows, len(schema.TRACK_BRANCH)), np.float32)
     wide = np.empty(tracks.num_rows)
-    for i, name in enumerate(schema.TRACK_BRANCH):
-        if name in schema.SCALED_FEATURES:
-            codes = name == schema.LOG_TRACK_ID
-            values = np.arange(tracks.num_rows) if codes else tracks[name].to_numpy()
-            feature = schema.SCALED_FEATURES.index(name)
-            scale_features(values, scaler.low[feature], scaler.high[feature], out=wide)
-            matrix[:, i] = wide
-    for level, name in zip(schema.LEVELS["mode"], schema.indicators("mode"), strict=True):
-        matrix[:, schema.TRACK_BRANCH.index(name)] = pc.equal(tracks["mode"], level).to_numpy()
+    codes = {schema.LOG_TRACK_ID: np.arange(tracks.num_rows)}
+    # TRACK_BRANCH is SCALED_FEATURES and the indicators of the mode.
+    for i, name in enumerate(schema.SCALED_FEATURES):
+        values = codes[name] if name in codes else tracks[name].to_numpy()
+        scale_features(values, scaler.low[i], scaler.high[i], out=wide)
+        matrix[:, i] = wide
+    for i, level in enumerate(schema.LEVELS["mode"], len(schema.SCALED_FEATURES)):
+        matrix[:, i] = pc.equal(tracks["mode"], level).to_numpy()
     return matrix
 
 
 def make_matrix(*, tracks: Path, scaler: Path, out: Path) -> Made:
-    """Write the track matrix.
-
-    Args:
-        tracks: the track table, sorted by id.
-        scaler: JSON of the scaler that has scaled the table.
-        out: folder that gets the matrix.
-    """
+    """Write the track matrix below ``out``, from the track table and the JSON of the scaler."""
     matrix = scale_tracks(read_table(tracks, schema.TRACK_FEATURES), Scaler.from_json(read_json(scaler)))
-    write_tracks(out, matrix)
+    write_array(out / TRACKS, matrix)
     return Made((TRACKS,), {"tracks": len(matrix)})

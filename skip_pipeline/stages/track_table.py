@@ -25,17 +25,11 @@ def codes_digest(path: Path) -> str:
 
 
 def changed_tracks(before: Path, after: Path) -> pa.Array:
-    """Ids of the tracks of one track table that are not in another, or have other features there.
-
-    One column of both tables is in memory at a time.
-
-    Args:
-        before, after: the track tables, each id once.
-    """
+    """Ids of the tracks of one track table that are not in another, or have other features there."""
     ids = _column(before, schema.TRACK_ID)
     rows = pc.index_in(ids, value_set=_column(after, schema.TRACK_ID))
     same = rows.is_valid()
-    for name in schema.TRACK_FEATURES.names:
+    for name in schema.TRACK_FEATURES.names:  # one column of both tables is in memory at a time
         old, new = _column(before, name), _column(after, name).take(rows)
         same = pc.and_(same, pc.equal(old, new).fill_null(False))
     return ids.filter(pc.invert(same))

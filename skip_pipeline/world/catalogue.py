@@ -1,12 +1,12 @@
 """The catalogue: tracks with correlated features, and how often each is played.
 
-A Gaussian copula: the ranks of correlated normal scores give each feature its published distribution
-(``track_model.py``).
+A Gaussian copula: the ranks of correlated normal scores give each feature its published distribution.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -14,27 +14,18 @@ import pyarrow as pa
 
 from skip_pipeline.schema import LEVELS, TRACK_FEATURES, TRACK_ID
 from skip_pipeline.world import track_constants as constants
-from skip_pipeline.world.apportion import apportion
 from skip_pipeline.world.arrays import FloatArray, IntArray
-from skip_pipeline.world.identifiers import uuid_strings
-from skip_pipeline.world.track_model import FeatureModel, track_model
-
-Float32Array = npt.NDArray[np.float32]
+from skip_pipeline.world.randomness import apportion, uuid_strings
+from skip_pipeline.world.track_model import track_model
 
 
 @dataclass(frozen=True)
 class Catalogue:
-    """All tracks of a world, in ascending release year.
+    """All tracks of a world, in ascending release year."""
 
-    Attributes:
-        table: (tracks, 30) in the order and dtypes of ``schema.TRACK_FEATURES``.
-        styles: float64 (tracks, 6), ``styles_of(table)``: each of mean 0 and variance 1 over many tracks.
-        play_rank: int64 (tracks,), a permutation; 0 is the track that is played most.
-    """
-
-    table: pa.Table
-    styles: FloatArray
-    play_rank: IntArray
+    table: pa.Table  # (tracks, 30) in the order and dtypes of schema.TRACK_FEATURES
+    styles: FloatArray  # (tracks, 6), styles_of(table)
+    play_rank: IntArray  # (tracks,), a permutation; 0 is the track that is played most
 
     @property
     def ids(self) -> pa.Array:
@@ -49,19 +40,25 @@ def draw_catalogue(rng: np.random.Generator, tracks: int) -> Catalogue:
     each track counts by its plays. So the distributions per track and per log row are the published ones,
     whatever features the few most played tracks get.
     """
-    model = track_model()
+    features, loadings = track_model()
     # Tracks are in the order of their plays here; the table has another order.
-    bands = _bands(tracks)
+    ends = [int(share * tracks) for share in constants.BAND_ENDS]  # in a small catalogue some bands are empty
+    bands = [slice(first, last) for first, last in pairwise([0, *ends])]
     plays = 1.0 + (constants.PLAYS_PER_TRACK - 1.0) * tracks * _play_shares(tracks)
-    scores = rng.standard_normal((len(model.features), tracks))
-    for band, loadings in zip(bands, model.loadings, strict=True):
-        scores[:, band] = loadings @ scores[:, band]
+    scores = rng.standard_normal((len(features), tracks))
+    for band, factor in zip(bands, loadings, strict=True):
+        scores[:, band] = factor @ scores[:, band]
     scores[:, : len(constants.TOP_TRACK_PLAYS)] *= constants.TOP_TRACK_SPREAD
     place = rng.random(tracks)
     place[: bands[-1].start] = 0.5  # the middle of its part, for tracks with many plays
-    values: dict[str, Float32Array] = {}
-    for (name, feature), score in zip(model.features.items(), scores, strict=True):
-        exact = _feature_values(feature, score, plays, place, bands)
+    values: dict[str, npt.NDArray[np.float32]] = {}
+    for (name, feature), score in zip(features.items(), scores, strict=True):
+        exact = np.empty(tracks)
+        for number, band in enumerate(bands):
+            order = np.argsort(score[band])  # scores never tie, so any sort gives the same order
+            part = plays[band][order]
+            level = (np.cumsum(part) - part * place[band]) / part.sum()  # ascending
+            exact[band][order] = feature.at(number, level)
         values[name] = _as_published(rng, name, exact).astype(np.float32)
     shuffled = rng.permutation(tracks)
     play_rank = shuffled[np.argsort(values["release_year"][shuffled], kind="stable")]
@@ -79,26 +76,21 @@ def styles_of(table: pa.Table) -> FloatArray:
     A feature is standardised by its published mean and standard deviation and clipped to ``STYLE_LIMIT``
     deviations, so that outliers do not dominate a style.
 
-    Args:
-        table: columns of ``schema.TRACK_FEATURES``.
-
     Returns:
-        float64 (tracks, 6): beat, organic against electronic, vocal and loud, old against recent, energy,
-        mellow timbre; over many tracks uncorrelated, of mean 0 and variance 1.
+        (tracks, 6): beat, organic against electronic, vocal and loud, old against recent, energy, mellow
+        timbre; over many tracks uncorrelated, of mean 0 and variance 1.
     """
     styles = np.tile(-np.array(constants.STYLE_OFFSETS), (table.num_rows, 1))
     for name, weights in constants.STYLE_WEIGHTS.items():
         mean, deviation = constants.MEAN_AND_DEVIATION[name]
         standard = (table.column(name).to_numpy().astype(np.float64) - mean) / deviation
         # Column by column: a matrix product may round differently on another machine.
-        styles += np.clip(standard, -constants.STYLE_LIMIT, constants.STYLE_LIMIT)[:, None] * np.array(
-            weights
-        )
+        styles += np.outer(np.clip(standard, -constants.STYLE_LIMIT, constants.STYLE_LIMIT), weights)
     return np.asarray(styles, dtype=np.float64)
 
 
 def play_counts(play_rank: IntArray, rows: int) -> IntArray:
-    """Log rows of each track: int64 (tracks,), of sum ``rows``.
+    """Log rows of each track, (tracks,), of sum ``rows``.
 
     At ``PLAYS_PER_TRACK`` rows per track, as in the published mini set, every track is played at least once;
     with more rows, proportionally more often, so that popular tracks keep their share of the rows. With fewer
@@ -122,36 +114,6 @@ def _play_shares(tracks: int) -> FloatArray:
         weights *= top[-1] / weights[len(top) - 1]  # the law continues the published counts
         weights[: len(top)] = top
     return np.asarray(weights / weights.sum(), dtype=np.float64)
-
-
-def _bands(tracks: int) -> list[slice]:
-    """Ranks of each band; in a small catalogue some bands are empty."""
-    ends = [int(share * tracks) for share in constants.BAND_ENDS]
-    return [slice(first, last) for first, last in zip([0, *ends[:-1]], ends, strict=True)]
-
-
-def _feature_values(
-    feature: FeatureModel, score: FloatArray, plays: FloatArray, place: FloatArray, bands: list[slice]
-) -> FloatArray:
-    """Turn scores into values of a feature.
-
-    Args:
-        feature: its distribution.
-        score: float64 (tracks,), by play rank.
-        plays: float64 (tracks,), plays expected of each track.
-        place: float64 (tracks,) in [0, 1), place within the track's part of the levels.
-        bands: ranks of each band.
-
-    Returns:
-        float64 (tracks,).
-    """
-    values = np.empty(len(score))
-    for number, band in enumerate(bands):
-        order = np.argsort(score[band])  # scores never tie, so any sort gives the same order
-        part = plays[band][order]
-        level = (np.cumsum(part) - part * place[band]) / part.sum()  # ascending
-        values[band][order] = feature.at(number, level)
-    return values
 
 
 def _as_published(rng: np.random.Generator, name: str, exact: FloatArray) -> FloatArray:

@@ -22,20 +22,11 @@ BLOCKS_IN_RUN: Final = 5
 """Blocks that one thread draws in a row, at least. Smaller shards are written together, so that at most one
 block in five is drawn twice. It changes no byte."""
 
-MOST_THREADS: Final = 8
-"""More would wait for the disk; each needs about 30 MB."""
-
-MOST_SESSIONS: Final = 1_000_000_000
-"""Eight times the full data; the 48 ordered bits of a session id allow many more."""
-
-MOST_TRACKS: Final = 100_000_000
-"""27 times the full data; needs about 70 GB of memory."""
-
-MOST_DAYS: Final = 36_525
-"""A century."""
-
-ORACLE_ROW_GROUP: Final = 100_000
-"""Sessions in a row group of the oracle: 5 MB."""
+MOST_THREADS: Final = 8  # more would wait for the disk; each needs about 30 MB
+MOST_SESSIONS: Final = 1_000_000_000  # eight times the full data
+MOST_TRACKS: Final = 100_000_000  # 27 times the full data; needs about 70 GB of memory
+MOST_DAYS: Final = 36_525  # a century
+ORACLE_ROW_GROUP: Final = 100_000  # sessions in a row group of the oracle: 5 MB
 
 QUADRATURE_NODES: Final = 21
 """For integrals over a normal belief in the oracle. With 31 nodes no probability changes by more than 0.001;
@@ -48,9 +39,7 @@ SESSIONS_BY_LENGTH: Final = {
 }  # fmt: skip
 """Published, exact: 10,000 sessions, 167,880 rows. Longer sessions were cut to 20, half of all."""
 
-PREMIUM_SHARE: Final = 1.0 - 1970 / 10_000
-"""Published: 8,028 sessions all premium, 1,970 all free, 2 mixed."""
-
+PREMIUM_SHARE: Final = 1.0 - 1970 / 10_000  # published: 8,028 sessions all premium, 1,970 all free, 2 mixed
 LAPSING_SHARE: Final = 2 / 10_000
 LAPSED_TRACKS: Final = 3
 """Sessions whose premium ends within them, and the most tracks that follow: published 2 of 10,000, premium on
@@ -65,8 +54,7 @@ HOURS: Final = tuple(
 )  # fmt: skip
 """Published share of rows in each local hour."""
 
-FIRST_DATE: Final = date(2018, 7, 15)
-"""Day of the published mini set's file, the first of the archive."""
+FIRST_DATE: Final = date(2018, 7, 15)  # day of the published mini set's file, the first of the archive
 
 DATES: Final = {
     day: rows / 167_880
@@ -84,9 +72,7 @@ OVER_MIDNIGHT: Final = 0.004
 """Share of rows that lie on the day before their session's day, because the session passes midnight (net of
 late sessions that pass into the day itself). Tuned to the published dates."""
 
-MINUTES_INTO_SESSION: Final = 20.0
-"""Mean time between a session's start and its rows; a session starts this much before the hour of its
-rows."""
+MINUTES_INTO_SESSION: Final = 20.0  # a session starts this much before the hour of its rows: a mean
 
 JUNK_YEARS: Final = {
     year: percent / 100
@@ -109,19 +95,13 @@ CONTEXT_AFTER_SWITCH: Final = (0.5091, 0.0059, 0.1446, 0.0096, 0.1974, 0.1334)
 """Tuned to the published share of rows with a switch in each context. The new context may have the same type,
 such as another playlist of the user."""
 
-PREMIUM_BY_CONTEXT: Final = (0.8261, 0.8724, 0.7916, 0.9014, 0.8716, 0.779)
-"""Share of premium rows by context, tuned to the published ones."""
+PREMIUM_BY_CONTEXT: Final = (0.8261, 0.8724, 0.7916, 0.9014, 0.8716, 0.779)  # tuned to the published ones
 
 BROWSING_OF_FREE: Final = -0.6
-"""Shift of the first browsed axis for listeners without premium: published correlations of premium with
-bounciness (-0.13) and the first acoustic vector (0.17)."""
-
-BROWSING_BY_HOUR: Final = (
-    0.0, 0.0, 0.0, 0.0, 0.0, 0.27, 0.27, 0.27, 0.27, 0.27, 0.0, 0.0,
-    0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, -0.15, -0.15, -0.15, -0.15,
-)  # fmt: skip
-"""Shift of the first browsed axis by the hour of a session's rows: published means of danceability, 0.654
-early in the morning, 0.678 late in the evening and 0.669 over all."""
+BROWSING_BY_HOUR: Final = (0.0,) * 5 + (0.27,) * 5 + (0.0,) * 10 + (-0.15,) * 4
+"""Shifts of the first browsed axis without premium (published correlations of premium with bounciness, -0.13,
+and the first acoustic vector, 0.17) and by the hour of a session's rows (published means of danceability:
+0.654 early in the morning, 0.678 late in the evening, 0.669 over all)."""
 
 BROWSING_OF_CATALOGUE: Final = -0.3
 """Shift of the second browsed axis where a session starts in the catalogue: published correlation with the
@@ -207,8 +187,7 @@ END_RESUMED: Final = (0.005, 0.0, 0.04, 0.02, 0.006, 0.01, 0.919)
 """The same for tracks with other starts (``appload``, ``endplay``, ``playbtn``, ``remote``, ``trackerror``):
 tuned to the published ends of tracks after ``appload``."""
 
-RESUMED_STARTS: Final = (0, 3, 5, 6, 8)
-"""Those starts."""
+RESUMED_STARTS: Final = (0, 3, 5, 6, 8)  # those starts
 
 END_PLAYED: Final = (0.00095, 0.0, 0.0040, 0.0033, 0.00013, 0.00002, 0.9916)
 """Published: 55,412 of 55,884 played rows end with ``trackdone``."""
@@ -250,44 +229,35 @@ SEEK_BACK_TAIL: Final = 1.445
 """Given four or more seeks, the chance of at least k is ``(k / 4) ** -tail``: published standard deviations
 0.37 and 0.61, and 25 and 30 distinct values."""
 
-SEEK_FORWARD_MOST: Final = 60
-SEEK_BACK_MOST: Final = 151
-"""Published maxima."""
+SEEK_FORWARD_MOST: Final = 60  # published maximum
+SEEK_BACK_MOST: Final = 151  # published maximum
 
 LISTENED_SHARE: Final = (0.03, 0.10, 0.40, 0.85, 1.0)
 """Part of a track that is heard, by outcome; it moves the clock only. The flags are published as skipped
 "very briefly", "briefly" and "mostly played"; the numbers are a judgement."""
 
-PAUSE_MINUTES: Final = 2.0
-"""Mean of a long pause, exponentially distributed. A judgement; it influences the hour of day only."""
+PAUSE_MINUTES: Final = 2.0  # mean of a long pause, exponential; a judgement that moves the hour of day only
 
 # --- Outcomes -------------------------------------------------------------------------------------------
 # Outcomes in the order of the flags: skip_1, skip_2, skip_3, none, played. The unit is the logit. Tuned
 # together, by least squares on the published figures that the constants name, at the default size.
 
-ATTENTION: Final = -1.856
-"""Attention to a track in mid-session if all else is average; tuned to the 0.333 share of played rows."""
+ATTENTION: Final = -1.856  # in mid-session if all else is average; tuned to the 0.333 share of played rows
 
 CUTS: Final = (-1.891, -1.082, -0.145, 0.0)
 """Inner bounds of the outcomes on the scale of attention. A track is played above the last bound, so the
-logistic function of attention is the chance of being played. Tuned to the published shares of the four
-flags."""
+logistic function of attention is the chance of being played. Tuned to the published shares of the flags."""
 
 DEPTH_BY_START: Final = (1.927, 0.5455, 1.224, 2.993, 0.717, 1.468, 2.793, 1.387, 1.908)
-"""Factor on ``CUTS`` by start: how far a skipped track is heard. The chance of being played does not depend
-on it. Tuned to the published skip_2 rates by start and the 0.73 agreement of neighbouring tracks."""
-
 DEPTH_BY_CONTEXT: Final = (1.032, 1.035, 1.034, 1.363, 1.019, 0.9449)
-"""The same by context; tuned to the published skip_2 rates by context."""
+"""Factors on ``CUTS``: how far a skipped track is heard. The chance of being played does not depend on them.
+Tuned to the published skip_2 rates by start and context and the 0.73 agreement of neighbouring tracks."""
 
 UNFLAGGED_BY_START: Final = (5.559, 1.004, 0.8309, 7.086, 0.7212, 4.401, 4.743, 0.8173, 2.99)
 """Factor on the third of ``CUTS`` by start: how often a track is heard almost to its end. Tuned to the
-published ends by start: 0.42 of the tracks after ``appload`` end with ``trackdone``, though only 0.18 are
-played."""
+published ends by start: after ``appload``, 0.42 of the tracks end with ``trackdone`` and 0.18 are played."""
 
-PATIENCE_SPREAD: Final = 0.6599
-"""Standard deviation between listeners; tuned to the slow part of the autocorrelation of skips (0.15 at a lag
-of eight tracks)."""
+PATIENCE_SPREAD: Final = 0.6599  # between listeners; tuned to the autocorrelation of skips, 0.15 at lag eight
 
 COMMON_TASTE: Final = (-0.05, -0.06, -0.06, 0.07, -0.07, 0.02)
 """Mean taste, attention per unit of each style: least squares on the published correlations of skip_2 with
@@ -310,8 +280,7 @@ MOOD_MEMORY: Final = 0.4591
 MOOD_RESPONSE: Final = (-0.4322, -0.4693, -0.247, -0.0742, 0.7532)
 """Change of the mood by outcome; tuned to the agreement of neighbouring tracks and the shares by start."""
 
-MOOD_SHOCK: Final = 0.15
-"""Standard deviation of other changes of the mood between two tracks, which the log does not show."""
+MOOD_SHOCK: Final = 0.15  # standard deviation of other changes between two tracks, which no log shows
 
 OPENING_DEPTH: Final = 1.13
 """Factor on ``DEPTH_BY_START`` for a session's first track, which is heard further: of the published rows
@@ -322,25 +291,18 @@ OPENING_LIFT: Final = (0.275, -0.1)
 to 0.530 at the fourth track follows from the mood, which starts at 0 and decreases."""
 
 LEAVING_DEPTH: Final = 1.305
-"""Factor on ``DEPTH_BY_START`` for the last track of sessions shorter than 20 tracks; tuned to the skip_2
-rate published for last tracks, 0.404."""
-
 LEAVING_LIFT: Final = 1.903
-"""Additional attention to the last track of sessions shorter than 20 tracks; tuned to the 0.450 share of
-played last tracks, against 0.333 of all."""
+"""Factor on ``DEPTH_BY_START`` and additional attention for last tracks of sessions of fewer than 20 tracks;
+tuned to the skip_2 rate, 0.404, and the share of played rows, 0.450, that are published for last tracks."""
 
 START_LIFT: Final = (-0.3272, 1.034, 1.5, -0.8558, 0.2141, 0.0, -0.8213, 1.442, -0.2)
-"""Attention by start; a clicked track was chosen. Tuned to the published shares by start."""
-
 CONTEXT_LIFT: Final = (-0.1454, -0.1971, -0.02, -0.0561, -0.182, -0.1625)
-"""Attention by context: published shares of played rows, 0.371 in the catalogue to 0.300 in charts."""
+"""Attention by start (a clicked track was chosen), tuned to the published shares by start; and by context,
+to the published shares of played rows, 0.371 in the catalogue to 0.300 in charts."""
 
-SHUFFLE_LIFT: Final = -0.03
-"""Attention with shuffle: published share of played rows 0.311 against 0.343."""
-
-SWITCH_LIFT: Final = 0.4005
-"""Attention to the first track after a switch of context; tuned to the published 0.414 share of played rows
-after a switch."""
+SHUFFLE_LIFT: Final = -0.03  # tuned to the published shares of played rows: 0.311 with shuffle, 0.343 without
+SWITCH_LIFT: Final = 0.4005  # tuned to the published share of played rows after a switch of context, 0.414
+PREMIUM_LIFT: Final = 0.0149  # tuned to the published skip_2 rates: 0.513 with premium, 0.534 without
 
 APPEAL_OF_MIXTURE: Final = 0.35
 APPEAL_OF_ERA: Final = 0.25
@@ -354,37 +316,21 @@ HOUR_LIFT: Final = (
 )  # fmt: skip
 """Attention by the hour of a session's rows; tuned to the published skip_2 rates by hour."""
 
-PREMIUM_LIFT: Final = 0.0149
-"""Attention of premium listeners; tuned to the published skip_2 rates 0.513 with premium, 0.534 without."""
-
 # --- Changes on a given day ---------------------------------------------------------------------------------
 
-DRIFTED_PATIENCE: Final = -0.45
-"""Change of attention when the skip rate drifts: about ten percentage points more skips."""
-
-DRIFTED_PLAYS: Final = 0.3
-DRIFT_POOL_SHARE: Final = 0.05
-"""Share of the plays that move when track features drift, and the share of the catalogue to which they
-move."""
-
-DRIFTED_CONTEXT_WEIGHT: Final = (1.0, 1.0, 1.0, 1.0, 3.0, 1.0)
-"""Factor on the chance of each context when contexts drift: radio."""
-
-DRIFTED_CLICKS: Final = 0.5
-"""Share of clicked tracks that start with the unknown level when levels drift: about 5% of all rows."""
-
-UNKNOWN_START: Final = "uriopen"
-"""A level that the full data have and the mini set lacks."""
+DRIFTED_PATIENCE: Final = -0.45  # change of attention: about ten percentage points more skips
+DRIFTED_PLAYS: Final = 0.3  # share of the plays that move when track features drift
+DRIFT_POOL_SHARE: Final = 0.05  # share of the catalogue to which they move
+DRIFTED_CONTEXT_WEIGHT: Final = (1.0, 1.0, 1.0, 1.0, 3.0, 1.0)  # factor on the chance of each context: radio
+DRIFTED_CLICKS: Final = 0.5  # share of clicked tracks that start with the unknown level: 5% of all rows
+UNKNOWN_START: Final = "uriopen"  # a level that the full data have and the mini set lacks
 
 # --- Which tracks a session plays -------------------------------------------------------------------------
 
-BROWSING_WITHIN: Final = 0.9
-"""Spread of the styles within a session, against 1 between sessions. A judgement; no published figure depends
-on it."""
+BROWSING_WITHIN: Final = 0.9  # spread of the styles within a session, against 1 between them; a judgement
 
 OFFERED_SPREAD: Final = 0.3
 """Spread of a track's plays around its styles when they are assigned to sessions, so that no session gets
 them all; 1 row in 100 then repeats a track of its session. A judgement."""
 
-PLAYS_IN_BAND: Final = 500
-"""Plays in a band that is matched by the second browsed axis: about 67 bands in a block. A judgement."""
+PLAYS_IN_BAND: Final = 500  # matched by the second browsed axis: about 67 bands in a block; a judgement

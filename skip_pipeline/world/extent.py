@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, timedelta
-from pathlib import PurePosixPath
+from itertools import pairwise
 
 import numpy as np
 
@@ -21,11 +21,7 @@ MINI_LOG = f"{TRAINING_SET}/log_mini.csv"
 
 
 def check_size(name: str, value: int, least: int, most: int) -> None:
-    """Refuse a size outside ``least`` to ``most``.
-
-    Raises:
-        RefusedError: the size, its bound and what to choose.
-    """
+    """Raise RefusedError for a size outside ``least`` to ``most``."""
     if value < least:
         raise RefusedError(f"{name} is {value}, but must be at least {least}; choose {least} or more")
     if value > most:
@@ -45,28 +41,21 @@ class Shard:
 class Extent:
     """Sizes of a world.
 
-    Attributes:
-        sessions: in all, at least 1.
-        days: number of days, with equal numbers of sessions; at most ``sessions``.
-        shards: log files in all; None for the mini set's single ``log_mini.csv``, or one file per day if
-            there are several days.
-        first_day: date of day 0, in days after the published mini set's date.
-
     Raises:
         RefusedError: a size is out of range, or there are more days or shards than sessions.
     """
 
     sessions: int
-    days: int = 1
-    shards: int | None = None
-    first_day: int = 0
+    days: int = 1  # with equal numbers of sessions
+    shards: int | None = None  # log files in all; None: log_mini.csv, or one file a day if there are several
+    first_day: int = 0  # date of day 0, in days after the published mini set's date
 
     def __post_init__(self) -> None:
         check_size("sessions", self.sessions, 1, constants.MOST_SESSIONS)
-        for name, value in (("days", self.days), ("shards", self.shards)):
-            if value is None:
-                continue
-            check_size(name, value, 1, constants.MOST_DAYS if name == "days" else constants.MOST_SESSIONS)
+        files = 1 if self.shards is None else self.shards
+        check_size("days", self.days, 1, constants.MOST_DAYS)
+        check_size("shards", files, 1, constants.MOST_SESSIONS)
+        for name, value in (("days", self.days), ("shards", files)):
             if value > self.sessions:
                 raise RefusedError(
                     f"{name} is {value}, but there are only {self.sessions} sessions, and every one of the "
@@ -88,13 +77,12 @@ class Extent:
         return range(shard.first // constants.BLOCK_SESSIONS, -(-shard.last // constants.BLOCK_SESSIONS))
 
     def day_starts(self) -> IntArray:
-        """First session of each day, int64 (days,)."""
+        """First session of each day."""
         return np.arange(self.days, dtype=np.int64) * self.sessions // self.days
 
     def day_of(self, sessions: range) -> IntArray:
-        """Day of each session, from 0: int64 (len(sessions),)."""
-        numbers = np.arange(sessions.start, sessions.stop)
-        return np.searchsorted(self.day_starts(), numbers, side="right").astype(np.int64) - 1
+        """Day of each session, from 0: (len(sessions),)."""
+        return np.searchsorted(self.day_starts(), np.arange(sessions.start, sessions.stop), side="right") - 1
 
     def date_of(self, day: int) -> date:
         """Calendar date of a day of the world."""
@@ -119,13 +107,12 @@ class Extent:
         for group, day in enumerate(first_days):
             files = (group + 1) * count // groups - group * count // groups
             cuts = np.linspace(starts[group], starts[group + 1], files + 1).astype(int).tolist()
-            for number in range(files):
-                if cuts[number] == cuts[number + 1]:
+            for number, (start, stop) in enumerate(pairwise(cuts)):
+                if start == stop:
                     raise RefusedError(
                         f"{count} shards of {self.sessions} sessions over {self.days} days would leave one "
                         "empty; choose fewer shards or more sessions"
                     )
-                name = f"log_{number}_{self.date_of(day):%Y%m%d}_000000000000.csv"
-                path = PurePosixPath(TRAINING_SET, name).as_posix()
-                shards.append(Shard(path, cuts[number], cuts[number + 1]))
+                name = f"{TRAINING_SET}/log_{number}_{self.date_of(day):%Y%m%d}_000000000000.csv"
+                shards.append(Shard(name, start, stop))
         return shards

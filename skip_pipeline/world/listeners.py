@@ -8,35 +8,22 @@ import numpy as np
 from scipy.special import ndtri
 
 from skip_pipeline.world import constants
-from skip_pipeline.world.apportion import choose, cumulative, even_pairs, even_uniforms
 from skip_pipeline.world.arrays import BoolArray, FloatArray, IntArray
+from skip_pipeline.world.randomness import choose, cumulative, even_pairs, even_uniforms
 from skip_pipeline.world.track_constants import STYLES
-
-BROWSED_AXES = 2
-"""Columns of ``browsed``."""
 
 
 @dataclass(frozen=True)
 class Listeners:
-    """Traits of ``n`` listeners, in logits of attention unless another unit is given.
+    """Traits of ``n`` listeners, in logits of attention unless another unit is given."""
 
-    Attributes:
-        patience: float64 (n,), added to the attention every track gets; hidden.
-        taste: float64 (n, 6), attention to one unit of each style of a track; hidden.
-        browsing: float64 (n, 2), centre of the tracks that a listener chooses from, axes of ``browsed``.
-        shuffling: float64 (n,) in [0, 1); shuffle is on in contexts whose share of shuffled rows is larger.
-        inclination: float64 (n,) in [0, 1); decides the first context.
-        premium: bool (n,).
-        minute: float64 (n,), local time at which the session starts, minutes after midnight.
-    """
-
-    patience: FloatArray
-    taste: FloatArray
-    browsing: FloatArray
-    shuffling: FloatArray
-    inclination: FloatArray
-    premium: BoolArray
-    minute: FloatArray
+    patience: FloatArray  # (n,), added to the attention every track gets; hidden
+    taste: FloatArray  # (n, 6), attention to one unit of each style of a track; hidden
+    browsing: FloatArray  # (n, 2), centre of the tracks that a listener chooses from, axes of ``browsed``
+    shuffling: FloatArray  # (n,) in [0, 1); shuffle is on in contexts whose share of shuffled rows is larger
+    inclination: FloatArray  # (n,) in [0, 1); decides the first context
+    premium: BoolArray  # (n,)
+    minute: FloatArray  # (n,), local time at which the session starts, minutes after midnight
 
 
 def draw_listeners(rng: np.random.Generator, count: int) -> Listeners:
@@ -48,11 +35,10 @@ def draw_listeners(rng: np.random.Generator, count: int) -> Listeners:
     premium = even_uniforms(rng, rng.permutation(count)) < constants.PREMIUM_SHARE
     inclination = even_uniforms(rng, np.lexsort((rng.random(count), premium)))
     patience, shuffling = even_pairs(rng, np.lexsort((inclination, premium)))
-    hour = choose(
-        np.broadcast_to(_HOURS, (count, 24)), even_uniforms(rng, np.argsort(patience, kind="stable"))
-    )
+    hours = np.broadcast_to(cumulative(np.array(constants.HOURS)), (count, 24))
+    hour = choose(hours, even_uniforms(rng, np.argsort(patience, kind="stable")))
     minute = 60.0 * (hour + rng.random(count)) - constants.MINUTES_INTO_SESSION
-    browsing = rng.standard_normal((count, BROWSED_AXES))
+    browsing = rng.standard_normal((count, 2))
     browsing[:, 0] += constants.BROWSING_OF_FREE * ~premium + np.array(constants.BROWSING_BY_HOUR)[hour]
     return Listeners(
         patience=constants.PATIENCE_SPREAD * ndtri(patience),
@@ -67,7 +53,7 @@ def draw_listeners(rng: np.random.Generator, count: int) -> Listeners:
 
 
 def browsed(styles: FloatArray) -> FloatArray:
-    """The two axes by which sessions choose tracks, from styles (n, 6): float64 (n, 2).
+    """The two axes by which sessions choose tracks, from styles (n, 6): (n, 2).
 
     The first axis runs from new music with a beat to old music without, the second from instrumental to
     vocal and loud.
@@ -76,14 +62,11 @@ def browsed(styles: FloatArray) -> FloatArray:
 
 
 def contrast(styles: FloatArray, session: IntArray) -> FloatArray:
-    """Styles of each track minus a part of the session's mean styles; taste is multiplied by them.
+    """Styles of each track minus a part of the session's mean styles, (rows, 6); taste multiplies them.
 
     Args:
-        styles: float64 (rows, 6), styles of the track on each row.
-        session: int64 (rows,), session of each row, from 0; every session has a row.
-
-    Returns:
-        float64 (rows, 6).
+        styles: (rows, 6), styles of the track on each row.
+        session: (rows,), session of each row, from 0; every session has a row.
     """
     rows = np.bincount(session)
     usual = np.stack([np.bincount(session, weights=style) / rows for style in styles.T], axis=1)
@@ -95,6 +78,3 @@ def appeal(styles: FloatArray) -> FloatArray:
     beat, mellow, era = styles[:, 0], styles[:, 5], styles[:, 3]
     mixture = constants.APPEAL_OF_MIXTURE * np.tanh(beat * mellow)
     return np.asarray(mixture - constants.APPEAL_OF_ERA * np.tanh(era**2 - 1.0), dtype=np.float64)
-
-
-_HOURS = cumulative(np.array(constants.HOURS))

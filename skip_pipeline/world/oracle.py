@@ -21,164 +21,87 @@ from dataclasses import dataclass
 import numpy as np
 
 from skip_pipeline.world import constants, sessions
-from skip_pipeline.world.arrays import BoolArray, FloatArray, IntArray
+from skip_pipeline.world.arrays import FloatArray, IntArray
 from skip_pipeline.world.listeners import Listeners
 from skip_pipeline.world.sessions import Behaviour, Setting
+
+_NODES, _NODE_WEIGHTS = np.polynomial.hermite_e.hermegauss(constants.QUADRATURE_NODES)
+_NODE_WEIGHTS = _NODE_WEIGHTS / _NODE_WEIGHTS.sum()
+_BOUNDS = np.pad(sessions.CUTS, ((0, 0), (1, 1)), constant_values=(-np.inf, np.inf))  # (9, 6)
 
 
 @dataclass(frozen=True)
 class LastTrack:
-    """Starts and contexts that the last track of each session may have, and their effect on attention.
+    """Starts and contexts (ways) that the last track of each session may have, and their attention."""
 
-    Attributes:
-        expected: float64 (sessions,), attention before the track starts, as ``Behaviour.expected``.
-        weight: float64 (ways, sessions), probability of each start and context given the track before.
-        lift: float64 (ways, sessions), attention due to start and context.
-        context: int64 (ways, sessions).
-    """
-
-    expected: FloatArray
-    weight: FloatArray
-    lift: FloatArray
-    context: IntArray
+    expected: FloatArray  # (sessions,), attention before the track starts, as Behaviour.expected
+    weight: FloatArray  # (ways, sessions), probability of each start and context given the track before
+    lift: FloatArray  # (ways, sessions), attention due to start and context
+    context: IntArray  # (ways, sessions)
 
     @classmethod
-    def after(cls, behaviour: Behaviour, lengths: IntArray, circle: IntArray) -> LastTrack:
+    def after(cls, behaviour: Behaviour, setting: Setting) -> LastTrack:
         """Derive them from the track before the last; sessions have at least two tracks."""
-        rows = np.arange(len(lengths))
-        before = lengths - 2
+        rows, before = np.arange(len(setting.lengths)), setting.lengths - 2
         end, context = behaviour.end[rows, before], behaviour.context[rows, before]
         starts = sessions.START_AFTER_END[end].T  # (9, sessions)
         starts = starts / starts.sum(axis=0)
-        contexts = sessions.CONTEXT_AFTER_SWITCH[circle].T  # (6, sessions)
+        contexts = sessions.CONTEXT_AFTER_SWITCH[setting.circle].T  # (6, sessions)
         weights, lifts, where = [], [], []
         for start, by_context in enumerate(sessions.SWITCH):
             switch = by_context[context]
-            for other in range(len(contexts) + 1):
-                stays = other == len(contexts)
-                here = context if stays else np.full(len(context), other)
-                weights.append(starts[start] * ((1.0 - switch) if stays else switch * contexts[other]))
-                brought = 0.0 if stays else constants.SWITCH_LIFT
+            ways = [(np.full(len(context), new), switch * share) for new, share in enumerate(contexts)]
+            for here, share in [*ways, (context, 1.0 - switch)]:
+                weights.append(starts[start] * share)
+                brought = 0.0 if here is context else constants.SWITCH_LIFT
                 lifts.append(sessions.START_LIFT[start] + sessions.CONTEXT_LIFT[here] + brought)
                 where.append(here)
-        return cls(behaviour.expected[rows, lengths - 1], np.stack(weights), np.stack(lifts), np.stack(where))
+        expected = behaviour.expected[rows, before + 1]
+        return cls(expected, np.stack(weights), np.stack(lifts), np.stack(where))
 
 
-def given_state(
-    last: LastTrack, behaviour: Behaviour, listeners: Listeners, liking: FloatArray, lengths: IntArray
-) -> FloatArray:
-    """Probability that each last track is played, given the hidden state: float64 (sessions,).
-
-    Args:
-        last: starts and contexts of the last track.
-        behaviour: reactions, (sessions, 20).
-        listeners: traits, one per session.
-        liking: float64 (sessions, 20), taste times contrast at each position.
-        lengths: int64 (sessions,), each at least 2.
-    """
-    rows = np.arange(len(lengths))
-    hidden = listeners.patience + liking[rows, lengths - 1] + behaviour.unseen_mood[rows, lengths - 1]
-    premium = listeners.premium.astype(np.int64)
-    shuffled = listeners.shuffling < sessions.SHUFFLE[premium, last.context]
+def given_state(last: LastTrack, behaviour: Behaviour, listeners: Listeners, setting: Setting) -> FloatArray:
+    """Probability that each last track is played, given the hidden state: (sessions,)."""
+    rows, end = np.arange(len(setting.lengths)), setting.lengths - 1
+    hidden = listeners.patience + setting.liking[rows, end] + behaviour.unseen_mood[rows, end]
+    shuffled = listeners.shuffling < sessions.SHUFFLE[sessions.premium_of(setting.circle), last.context]
     attention = last.expected + hidden + last.lift + constants.SHUFFLE_LIFT * shuffled
     return np.asarray((last.weight * _logistic(attention)).sum(axis=0), dtype=np.float64)
 
 
 def given_past(last: LastTrack, behaviour: Behaviour, contrasts: FloatArray, setting: Setting) -> FloatArray:
-    """Probability that each last track is played, given the log before it: float64 (sessions,).
+    """Probability that each last track is played, given the log before it: (sessions,).
 
-    Args:
-        last: starts and contexts of the last track.
-        behaviour: reactions, (sessions, 20); the last one is not used.
-        contrasts: float64 (sessions, 20, 6), see ``listeners.contrast``.
-        setting: lengths (at least 2) and circles; the other fields are not used.
+    The belief about a session's patience, taste and unseen mood is normal: mean (8, sessions), covariance
+    (8, 8, sessions). ``contrasts`` is (sessions, 20, 6), see ``listeners.contrast``; of ``setting``, only
+    lengths and circles are used, and of ``behaviour`` nothing of the last track.
     """
-    lengths = setting.lengths
-    belief = _Belief.before_first(len(lengths))
-    for position in range(int(lengths.max()) - 1):
-        going_on = position < lengths - 1
-        seen = _Seen.at(behaviour, position)
-        belief = belief.having_seen(seen, contrasts[:, position], going_on)
-    rows = np.arange(len(lengths))
-    mean, variance = belief.attention(contrasts[rows, lengths - 1])
-    shuffle = _chance_of_shuffle(behaviour, setting)  # (sessions, contexts)
-    shuffled = shuffle[rows, last.context]  # (ways, sessions)
-    lift = last.lift + constants.SHUFFLE_LIFT * shuffled
-    total = np.zeros(len(lengths))
-    for node, share in zip(_NODES, _NODE_WEIGHTS, strict=True):
-        hidden = last.expected + mean + node * np.sqrt(variance)
-        total += share * (last.weight * _logistic(hidden + lift)).sum(axis=0)
-    return total
-
-
-@dataclass(frozen=True)
-class _Seen:
-    """Interval of hidden attention plus logistic noise that an outcome implies: (sessions,)."""
-
-    low: FloatArray
-    high: FloatArray
-
-    @classmethod
-    def at(cls, behaviour: Behaviour, position: int) -> _Seen:
-        start, context = behaviour.start[:, position], behaviour.context[:, position]
-        expected = behaviour.expected[:, position] + sessions.START_LIFT[start]
-        expected += sessions.CONTEXT_LIFT[context] + constants.SHUFFLE_LIFT * behaviour.shuffled[:, position]
-        expected += constants.SWITCH_LIFT * behaviour.switched[:, position]
-        outcome, depth = behaviour.outcome[:, position], sessions.DEPTH[start, context]
-        if position == 0:
-            depth = depth * constants.OPENING_DEPTH
-        return cls(_BOUNDS[start, outcome] * depth - expected, _BOUNDS[start, outcome + 1] * depth - expected)
-
-
-@dataclass(frozen=True)
-class _Belief:
-    """Normal belief about patience, taste and unseen mood of each session.
-
-    Attributes:
-        mean: float64 (8, sessions).
-        covariance: float64 (8, 8, sessions).
-    """
-
-    mean: FloatArray
-    covariance: FloatArray
-
-    @classmethod
-    def before_first(cls, count: int) -> _Belief:
-        mean = np.concatenate([[0.0], constants.COMMON_TASTE, [0.0]])
-        spread = np.concatenate([[constants.PATIENCE_SPREAD], constants.TASTE_SPREAD, [0.0]])
-        return cls(
-            np.repeat(mean[:, None], count, axis=1), np.repeat(np.diag(spread**2)[:, :, None], count, axis=2)
-        )
-
-    def attention(self, contrast: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Mean and variance of hidden attention to tracks of given contrasts (sessions, 6)."""
-        direction = _direction(contrast)
-        along = self._along(direction)
-        return (direction * self.mean).sum(axis=0), (direction * along).sum(axis=0)
-
-    def having_seen(self, seen: _Seen, contrast: FloatArray, going_on: BoolArray) -> _Belief:
-        """Belief at the next track, after one more outcome; unchanged where sessions have ended."""
-        direction = _direction(contrast)
-        along = self._along(direction)
-        variance = (direction * along).sum(axis=0)
-        mean = (direction * self.mean).sum(axis=0)
-        shift, shrink = _moments(seen, mean, variance)
-        shift, shrink = np.where(going_on, shift, 0.0), np.where(going_on, shrink, 0.0)
-        new_mean = self.mean + along * shift
-        new_covariance = self.covariance - along[:, None] * (along * shrink)
-        return _Belief(new_mean, new_covariance)._with_next_mood(going_on)
-
-    def _along(self, direction: FloatArray) -> FloatArray:
-        return np.asarray((self.covariance * direction).sum(axis=1), dtype=np.float64)
-
-    def _with_next_mood(self, going_on: BoolArray) -> _Belief:
-        memory = np.where(going_on, constants.MOOD_MEMORY, 1.0)
-        mean, covariance = self.mean, self.covariance
+    count = len(setting.lengths)
+    spread = np.concatenate([[constants.PATIENCE_SPREAD], constants.TASTE_SPREAD, [0.0]])
+    mean = np.repeat(np.concatenate([[0.0], constants.COMMON_TASTE, [0.0]])[:, None], count, axis=1)
+    covariance = np.repeat(np.diag(spread**2)[:, :, None], count, axis=2)
+    for position in range(int(setting.lengths.max()) - 1):
+        going_on = position < setting.lengths - 1
+        direction = _direction(contrasts[:, position])
+        along = (covariance * direction).sum(axis=1)
+        attention, variance = (direction * mean).sum(axis=0), (direction * along).sum(axis=0)
+        shift, shrink = _moments(*_seen(behaviour, position), attention, variance)
+        mean = mean + along * np.where(going_on, shift, 0.0)
+        covariance = covariance - along[:, None] * (along * np.where(going_on, shrink, 0.0))
+        memory = np.where(going_on, constants.MOOD_MEMORY, 1.0)  # to the next track
         mean[-1] *= memory
         covariance[-1] *= memory
         covariance[:, -1] *= memory
         covariance[-1, -1] += np.where(going_on, constants.MOOD_SHOCK**2, 0.0)
-        return _Belief(mean, covariance)
+    rows = np.arange(count)
+    direction = _direction(contrasts[rows, setting.lengths - 1])
+    expected = last.expected + (direction * mean).sum(axis=0)
+    deviation = np.sqrt((direction * (covariance * direction).sum(axis=1)).sum(axis=0))
+    lift = last.lift + constants.SHUFFLE_LIFT * _chance_of_shuffle(behaviour, setting)[rows, last.context]
+    total = np.zeros(count)
+    for node, share in zip(_NODES, _NODE_WEIGHTS, strict=True):
+        total += share * (last.weight * _logistic(expected + node * deviation + lift)).sum(axis=0)
+    return total
 
 
 def _direction(contrast: FloatArray) -> FloatArray:
@@ -187,15 +110,28 @@ def _direction(contrast: FloatArray) -> FloatArray:
     return np.concatenate([one, contrast.T, one])
 
 
-def _moments(seen: _Seen, mean: FloatArray, variance: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _seen(behaviour: Behaviour, position: int) -> tuple[FloatArray, FloatArray]:
+    """Ends of the interval of hidden attention plus logistic noise that an outcome implies: (sessions,)."""
+    start, context = behaviour.start[:, position], behaviour.context[:, position]
+    expected = behaviour.expected[:, position] + sessions.START_LIFT[start]
+    expected += sessions.CONTEXT_LIFT[context] + constants.SHUFFLE_LIFT * behaviour.shuffled[:, position]
+    expected += constants.SWITCH_LIFT * behaviour.switched[:, position]
+    outcome, depth = behaviour.outcome[:, position], sessions.DEPTH[start, context]
+    if position == 0:
+        depth = depth * constants.OPENING_DEPTH
+    return _BOUNDS[start, outcome] * depth - expected, _BOUNDS[start, outcome + 1] * depth - expected
+
+
+def _moments(
+    low: FloatArray, high: FloatArray, mean: FloatArray, variance: FloatArray
+) -> tuple[FloatArray, FloatArray]:
     """Change of a normal belief about hidden attention by an outcome, as factors of its covariance.
 
     Returns:
-        shift: (new mean - mean) / variance, (sessions,).
-        shrink: (variance - new variance) / variance squared, (sessions,).
+        (new mean - mean) / variance, and (variance - new variance) / variance squared, both (sessions,).
     """
     points = mean + np.sqrt(variance) * _NODES[:, None]  # (nodes, sessions)
-    likelihood = _logistic(seen.high - points) - _logistic(seen.low - points)
+    likelihood = _logistic(high - points) - _logistic(low - points)
     weight = likelihood * _NODE_WEIGHTS[:, None]
     weight /= weight.sum(axis=0)
     new_mean = (weight * points).sum(axis=0)
@@ -219,8 +155,3 @@ def _chance_of_shuffle(behaviour: Behaviour, setting: Setting) -> FloatArray:
 
 def _logistic(value: FloatArray) -> FloatArray:
     return np.asarray(1.0 / (1.0 + np.exp(-value)), dtype=np.float64)
-
-
-_NODES, _NODE_WEIGHTS = np.polynomial.hermite_e.hermegauss(constants.QUADRATURE_NODES)
-_NODE_WEIGHTS = _NODE_WEIGHTS / _NODE_WEIGHTS.sum()
-_BOUNDS = np.pad(sessions.CUTS, ((0, 0), (1, 1)), constant_values=(-np.inf, np.inf))  # (9, 6)

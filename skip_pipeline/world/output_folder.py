@@ -33,9 +33,10 @@ def part_of(out: Path, name: str) -> Path:
 
 
 @contextmanager
-def csv_stream(path: Path, columns: list[str], *, compressed: bool) -> Iterator[BinaryIO]:
-    """Open a CSV for writing, with its header written; it is synced to the disk when closed."""
-    with path.open("wb") as handle:
+def csv_stream(part: Path, columns: list[str]) -> Iterator[BinaryIO]:
+    """Open a CSV (gzipped if named so) for writing, with its header; it is synced to the disk when closed."""
+    compressed = part.name.endswith(f".gz{_PART}")
+    with part.open("wb") as handle:
         # No name and no time in the header, so equal rows are equal bytes.
         zipped = gzip.GzipFile("", "wb", _GZIP_LEVEL, handle, mtime=0) if compressed else nullcontext(handle)
         with zipped as stream:
@@ -52,12 +53,8 @@ def append_rows(stream: BinaryIO, table: pa.Table) -> None:
 
 
 @contextmanager
-def publication(out: Path, folders: Sequence[str]) -> Iterator[Publication]:
-    """Lock ``out`` while one set is written; without ``commit`` the earlier set stays.
-
-    Args:
-        out: the raw folder.
-        folders: its folders that the set has files in; made if missing.
+def publication(out: Path, folders: Sequence[str]) -> Iterator[None]:
+    """Make and lock ``out`` and its ``folders`` for one set; without ``commit`` the earlier set stays.
 
     Raises:
         RefusedError: ``out`` or one of its folders is a file or cannot be written, or holds data files that
@@ -69,7 +66,7 @@ def publication(out: Path, folders: Sequence[str]) -> Iterator[Publication]:
     with locked(out):
         _discard_parts(out)  # of a process that was killed
         try:
-            yield Publication(out)
+            yield
         except OSError as error:
             raise RefusedError(
                 f"{error.filename or out} cannot be written ({error.strerror or error}), so there is no new "
@@ -79,37 +76,32 @@ def publication(out: Path, folders: Sequence[str]) -> Iterator[Publication]:
             _discard_parts(out)
 
 
-class Publication:
-    """A set whose parts are being written to ``out``."""
+def commit(out: Path, records: Mapping[str, ListedFile], description: Mapping[str, Any]) -> list[Path]:
+    """Replace the earlier set by the parts of all files; return paths, marker last.
 
-    def __init__(self, out: Path) -> None:
-        self._out = out
+    The order is: remove the earlier set, its logs first; then the new marker, then the new files, the logs
+    last. So at any moment a log under its final name is complete, has its tracks and is marked, and an
+    interrupted set lacks files that its marker lists.
 
-    def commit(self, records: Mapping[str, ListedFile], description: Mapping[str, Any]) -> list[Path]:
-        """Replace the earlier set by the parts of all files; return paths, marker last.
+    Args:
+        out: the raw folder, locked by ``publication``.
+        records: the files, by name below ``out``; their parts are written.
+        description: other fields of the marker.
 
-        The order is: remove the earlier set, its logs first; then the new marker, then the new files, the
-        logs last. So at any moment a log under its final name is complete, has its tracks and is marked, and
-        an interrupted set lacks files that its marker lists.
-
-        Args:
-            records: the files, by name below ``out``; their parts are written.
-            description: other fields of the marker.
-
-        Raises:
-            RefusedError: other data files were delivered meanwhile.
-        """
-        _refuse_foreign(self._out)
-        for name in sorted(_present(self._out), key=_is_log, reverse=True):
-            (self._out / name).unlink()
-        marker = part_of(self._out, SYNTHETIC_MARKER)
-        files = {name: asdict(record) for name, record in records.items()}
-        write_json(marker, {**description, "files": files})
-        flush(marker)
-        marker.replace(self._out / SYNTHETIC_MARKER)
-        for name in sorted(records, key=_is_log):
-            part_of(self._out, name).replace(self._out / name)
-        return [self._out / name for name in (*records, SYNTHETIC_MARKER)]
+    Raises:
+        RefusedError: other data files were delivered meanwhile.
+    """
+    _refuse_foreign(out)
+    for name in sorted(_present(out), key=_is_log, reverse=True):
+        (out / name).unlink()
+    marker = part_of(out, SYNTHETIC_MARKER)
+    files = {name: asdict(record) for name, record in records.items()}
+    write_json(marker, {**description, "files": files})
+    flush(marker)
+    marker.replace(out / SYNTHETIC_MARKER)
+    for name in sorted(records, key=_is_log):
+        part_of(out, name).replace(out / name)
+    return [out / name for name in (*records, SYNTHETIC_MARKER)]
 
 
 def record_part(out: Path, name: str) -> ListedFile:
@@ -120,8 +112,11 @@ def record_part(out: Path, name: str) -> ListedFile:
 
 def _refuse_foreign(out: Path) -> None:
     try:
-        ours = _unchanged(out)
-        foreign = sorted(set(_present(out)) - ours)
+        listed = synthetic_files(out) or {}
+    except BadInputError:
+        listed = {}  # no file agrees with an unreadable marker
+    try:
+        foreign = sorted(name for name in _present(out) if not _is(out / name, listed.get(name)))
     except OSError as error:
         raise _no_folder(out, error.strerror or str(error)) from error
     marker = out / SYNTHETIC_MARKER
@@ -138,13 +133,12 @@ def _refuse_foreign(out: Path) -> None:
 def _make_folders(out: Path, names: Sequence[str]) -> None:
     for folder in (out, *(out / name for name in names)):
         try:
-            if folder.exists() and not folder.is_dir():
-                raise _no_folder(folder, "it is a file")
             folder.mkdir(parents=True, exist_ok=True)
-            writable = os.access(folder, os.W_OK | os.X_OK)
+        except FileExistsError as error:
+            raise _no_folder(folder, "it is a file") from error
         except OSError as error:
             raise _no_folder(folder, error.strerror or str(error)) from error
-        if not writable:
+        if not os.access(folder, os.W_OK | os.X_OK):
             raise _no_folder(folder, "no permission to write")
 
 
@@ -166,24 +160,16 @@ def _is_log(name: str) -> bool:
 
 def _present(out: Path) -> list[str]:
     """Files of a data set below ``out``, relative to it: CSVs in the raw folders, and the oracle."""
-    found = delivered_csvs(out)
-    found += [path for path in (out / ORACLE_FILE,) if path.exists()]
+    oracle = out / ORACLE_FILE
+    found = [*delivered_csvs(out), *([oracle] if oracle.exists() else [])]
     return [path.relative_to(out).as_posix() for path in found]
 
 
-def _unchanged(out: Path) -> set[str]:
-    """Files that agree with the marker; none without a readable marker."""
-    try:
-        listed = synthetic_files(out) or {}
-    except BadInputError:
-        return set()
-    return {
-        name
-        for name in _present(out)
-        if name in listed and (out / name).is_file() and _is(out / name, listed[name])
-    }
-
-
-def _is(path: Path, listed: ListedFile) -> bool:
-    # The size first, since it does not need to read the file.
-    return path.stat().st_size == listed.bytes and record_file(path, path.name).sha256 == listed.sha256
+def _is(path: Path, listed: ListedFile | None) -> bool:
+    """Whether a path is the listed file; the size is compared first, since it needs no reading."""
+    return (
+        listed is not None
+        and path.is_file()
+        and path.stat().st_size == listed.bytes
+        and record_file(path, path.name).sha256 == listed.sha256
+    )

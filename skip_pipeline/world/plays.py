@@ -11,11 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from skip_pipeline.world import constants
-from skip_pipeline.world.apportion import apportion
 from skip_pipeline.world.arrays import FloatArray, IntArray
 from skip_pipeline.world.extent import Extent
 from skip_pipeline.world.listeners import browsed
-from skip_pipeline.world.randomness import Part, stream
+from skip_pipeline.world.randomness import Part, apportion, stream
 
 _LENGTHS = np.array(list(constants.SESSIONS_BY_LENGTH), dtype=np.int64)
 _SHARES = np.array(list(constants.SESSIONS_BY_LENGTH.values()), dtype=np.int64)
@@ -32,10 +31,9 @@ class Lengths:
     seed: int
 
     def block(self, block: int) -> IntArray:
-        """Length of each session of a block, int64 (sessions of the block,), in random order."""
-        rng = stream(self.seed, Part.LENGTHS, block)
-        lengths: IntArray = rng.permutation(np.repeat(_LENGTHS, self._counts(block)))
-        return lengths
+        """Length of each session of a block, in random order."""
+        lengths = np.repeat(_LENGTHS, self._counts(block))
+        return stream(self.seed, Part.LENGTHS, block).permutation(lengths)
 
     def rows_before(self, block: int) -> int:
         """Log rows of all blocks before this one; ``block`` may be the number of blocks."""
@@ -53,8 +51,7 @@ class Lengths:
 def _counts_through(sessions: int) -> IntArray:
     """Sessions of each length among the first ``sessions``: cumulative shares, rounded."""
     through = (2 * sessions * np.cumsum(_SHARES) + _SHARES.sum()) // (2 * _SHARES.sum())
-    counts: IntArray = np.diff(through, prepend=0)
-    return counts
+    return np.asarray(np.diff(through, prepend=0))
 
 
 @dataclass(frozen=True)
@@ -62,28 +59,19 @@ class PlaySchedule:
     """All plays of a world in one order, of which any range can be computed without the rest.
 
     The plays of a track are evenly spread over the order, from a random first place.
-
-    Attributes:
-        counts: int64 (tracks,), plays of each track.
-        places: float64 (tracks,) in (0, 1]: place of each track's plays within the equal parts of the order.
     """
 
-    counts: IntArray
-    places: FloatArray
-
-    @classmethod
-    def draw(cls, rng: np.random.Generator, counts: IntArray) -> PlaySchedule:
-        """Choose places for given counts, int64 (tracks,)."""
-        return cls(counts, 1.0 - rng.random(len(counts)))
+    counts: IntArray  # (tracks,), plays of each track
+    places: FloatArray  # (tracks,) in (0, 1], place of a track's plays within the equal parts of the order
 
     def between(self, first: int, last: int) -> IntArray:
-        """Tracks of plays ``first`` to ``last - 1``, by track: int64 (last - first,)."""
+        """Tracks of plays ``first`` to ``last - 1``, by track."""
         here = self._before(last) - self._before(first)
         tracks = np.flatnonzero(here)
         return np.repeat(tracks, here[tracks])
 
     def _before(self, plays: int) -> IntArray:
-        """Plays of each track among the first ``plays`` of the order, int64 (tracks,).
+        """Plays of each track among the first ``plays`` of the order.
 
         Play j of a track is at (j + place) / count. Two nearby points bracket the one that is asked for, and
         the few plays between the two are sorted.
@@ -113,20 +101,11 @@ class PlaySchedule:
 def deal_tracks(
     rng: np.random.Generator, plays: IntArray, styles: FloatArray, session: IntArray, browsing: FloatArray
 ) -> IntArray:
-    """Assign each play to a log row whose listener browses near the track's style.
+    """Assign each play to a log row whose listener browses near the track's style: track of each row.
 
     Plays and rows are divided into bands by the first browsed axis and matched within a band by the second.
-    Each play is used once.
-
-    Args:
-        rng: source of the spread within sessions.
-        plays: int64 (rows,), track of each play.
-        styles: float64 (tracks, 6).
-        session: int64 (rows,), session of each row.
-        browsing: float64 (sessions, 2).
-
-    Returns:
-        Index of the track of each row, int64 (rows,).
+    Each play is used once. ``plays`` (rows,) are tracks, ``session`` (rows,) is the session of each row;
+    ``styles`` are (tracks, 6), ``browsing`` (sessions, 2).
     """
     wanted = browsing[session] + constants.BROWSING_WITHIN * rng.standard_normal((len(session), 2))
     offered = browsed(styles[plays]) + constants.OFFERED_SPREAD * rng.standard_normal((len(plays), 2))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -19,21 +19,22 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from skip_pipeline.raw.folder import ListedFile
-from skip_pipeline.schema import ORACLE, SESSION_LOG
+from skip_pipeline.schema import LENGTH, LOG_TRACK_ID, ORACLE, POSITION, SESSION_ID, SESSION_LOG
 from skip_pipeline.settings import ORACLE_FILE, TEST_SET, TRACK_FEATURES, TRAINING_SET
 from skip_pipeline.storage import flush
 from skip_pipeline.world import constants
 from skip_pipeline.world.drift import Drift
 from skip_pipeline.world.extent import MINI_LOG, Extent, Shard
-from skip_pipeline.world.output_folder import append_rows, csv_stream, part_of, publication, record_part
-from skip_pipeline.world.unfinished import unfinished_world, write_unfinished
+from skip_pipeline.world.output_folder import (
+    append_rows,
+    commit,
+    csv_stream,
+    part_of,
+    publication,
+    record_part,
+)
+from skip_pipeline.world.randomness import other_seed
 from skip_pipeline.world.world import World
-
-GENERATOR_VERSION = 2
-"""Increased whenever the same arguments give other bytes."""
-
-MINI_TRACKS = f"{TRACK_FEATURES}/tf_mini.csv"
-FULL_TRACKS = f"{TRACK_FEATURES}/tf_000000000000.csv"
 
 _NOTE = (
     "The files listed here are synthetic: drawn by a random number generator that imitates published "
@@ -44,9 +45,9 @@ _NOTE = (
 
 @dataclass(frozen=True)
 class SynthesisSummary:
-    """What was written: paths (logs, track features, oracle, marker), sizes, seconds."""
+    """What was written, and the seconds that it took."""
 
-    paths: tuple[Path, ...]
+    paths: tuple[Path, ...]  # logs, track features, oracle, marker
     rows: int
     sessions: int
     tracks: int
@@ -82,8 +83,8 @@ def synthesize(
             file a day.
         compressed: gzip the CSVs.
         drifts: changes and the days on which they begin.
-        test_sessions: additional sessions of the day after, without drift and without the outcomes of their
-            second half, in the format of the public archive's ``test_set``.
+        test_sessions: additional sessions of other listeners on the day after, without drift and without the
+            outcomes of their second half, in the format of the public archive's ``test_set``.
         threads: number of drawing threads, at least 1; None for one per processor, up to ``MOST_THREADS``.
             It changes no byte.
 
@@ -95,11 +96,12 @@ def synthesize(
     world = World(Extent(sessions, days, shards), tracks, seed, tuple(drifts))
     cut = world.extent.cut()
     suffix = ".gz" if compressed else ""
-    track_file = (MINI_TRACKS if cut[0].name == MINI_LOG else FULL_TRACKS) + suffix
+    part_of_set = "mini" if cut[0].name == MINI_LOG else "000000000000"
+    track_file = f"{TRACK_FEATURES}/tf_{part_of_set}.csv{suffix}"
     description = {
         "days": days,
         "drifts": [str(drift) for drift in drifts],
-        "generator_version": GENERATOR_VERSION,
+        "generator_version": 2,  # increased whenever the same arguments give other bytes
         "note": _NOTE,
         "seed": seed,
         "sessions": sessions,
@@ -107,25 +109,24 @@ def synthesize(
     }
     folders = [TRAINING_SET, TRACK_FEATURES]
     if test_sessions:
-        unheard = unfinished_world(world, test_sessions)
+        test_extent = Extent(test_sessions, first_day=days)
+        unheard = World(test_extent, tracks, other_seed(seed), catalogue_of=seed)
         description["test_sessions"] = test_sessions
         folders.append(TEST_SET)
-    with publication(out, folders) as place:
+    with publication(out, folders):
         features = world.catalogue.table
-        with csv_stream(part_of(out, track_file), features.column_names, compressed=compressed) as stream:
+        with csv_stream(part_of(out, track_file), features.column_names) as stream:
             append_rows(stream, features)
-        write = partial(_write_run, world, out, suffix)
         records: dict[str, ListedFile] = {}
-        with closing(_each(write, _runs(cut), threads)) as runs:
-            _write_oracle(part_of(out, ORACLE_FILE), _oracles(runs, records))
+        with closing(_write_logs(world, out, suffix, cut, threads, records)) as oracles:
+            _write_oracle(part_of(out, ORACLE_FILE), oracles)
+        names = [track_file, ORACLE_FILE]
         if test_sessions:
-            records |= write_unfinished(unheard, out, suffix)
-        for name in (track_file, ORACLE_FILE):
-            records[name] = record_part(out, name)
-        paths = place.commit(records, description)
-    return SynthesisSummary(
-        tuple(paths), world.rows, sessions, tracks, round(time.perf_counter() - started, 3)
-    )
+            names = [*_write_test_set(unheard, out, suffix), *names]
+        records |= {name: record_part(out, name) for name in names}
+        paths = commit(out, records, description)
+    seconds = round(time.perf_counter() - started, 3)
+    return SynthesisSummary(tuple(paths), world.rows, sessions, tracks, seconds)
 
 
 def _runs(shards: list[Shard]) -> list[list[Shard]]:
@@ -138,43 +139,38 @@ def _runs(shards: list[Shard]) -> list[list[Shard]]:
     return runs
 
 
-def _each(
-    write: Callable[[list[Shard]], Written], runs: list[list[Shard]], threads: int | None
-) -> Generator[Written]:
-    """Write all runs in threads, and give the results in the order of the sessions."""
-    workers = threads or min(os.cpu_count() or 1, constants.MOST_THREADS)
-    with ThreadPoolExecutor(min(workers, len(runs))) as pool:
-        yield from pool.map(write, runs)
+def _write_logs(
+    world: World,
+    out: Path,
+    suffix: str,
+    shards: list[Shard],
+    threads: int | None,
+    records: dict[str, ListedFile],
+) -> Generator[pa.Table]:
+    """Write all shards in threads, note them in ``records``, and give the oracle in the sessions' order."""
+    runs = _runs(shards)
+    workers = min(threads or min(os.cpu_count() or 1, constants.MOST_THREADS), len(runs))
+    with ThreadPoolExecutor(workers) as pool:
+        for files, oracle in pool.map(partial(_write_run, world, out, suffix), runs):
+            records |= files
+            yield oracle
 
 
-@dataclass(frozen=True)
-class Written:
-    """Files of one run by name, and the oracle of its sessions."""
-
-    files: dict[str, ListedFile]
-    oracle: pa.Table
-
-
-def _write_run(world: World, out: Path, suffix: str, shards: list[Shard]) -> Written:
-    """Write neighbouring shards as parts, block by block."""
+def _write_run(
+    world: World, out: Path, suffix: str, shards: list[Shard]
+) -> tuple[dict[str, ListedFile], pa.Table]:
+    """Write neighbouring shards as parts, block by block: their records by name, and their oracle."""
     draw = lru_cache(maxsize=1)(world.block)  # the last block of a shard is often the first of the next
     files, oracles = {}, []
     for shard in shards:
         name = shard.name + suffix
-        with csv_stream(part_of(out, name), SESSION_LOG.names, compressed=bool(suffix)) as stream:
+        with csv_stream(part_of(out, name), SESSION_LOG.names) as stream:
             for block in world.extent.blocks_of(shard):
                 log, oracle = draw(block).cut(shard.first, shard.last)
                 append_rows(stream, log)
                 oracles.append(oracle)
         files[name] = record_part(out, name)
-    return Written(files, pa.concat_tables(oracles))
-
-
-def _oracles(runs: Iterable[Written], records: dict[str, ListedFile]) -> Iterator[pa.Table]:
-    """The oracle of each run; adds the run's files to ``records``."""
-    for run in runs:
-        records.update(run.files)
-        yield run.oracle
+    return files, pa.concat_tables(oracles)
 
 
 def _write_oracle(path: Path, tables: Iterable[pa.Table]) -> None:
@@ -188,3 +184,20 @@ def _write_oracle(path: Path, tables: Iterable[pa.Table]) -> None:
                 kept = kept.slice(constants.ORACLE_ROW_GROUP)
         writer.write_table(kept.combine_chunks())
     flush(path)
+
+
+def _write_test_set(world: World, out: Path, suffix: str) -> list[str]:
+    """Write all sessions of a world as a pair of parts: the first half's log, the second half's tracks."""
+    stamp = f"{world.extent.date_of(0):%Y%m%d}_000000000000.csv{suffix}"
+    names = [f"{TEST_SET}/{kind}_{stamp}" for kind in ("log_prehistory", "log_input")]
+    asked = [SESSION_ID, LOG_TRACK_ID, POSITION, LENGTH]
+    with (
+        csv_stream(part_of(out, names[0]), SESSION_LOG.names) as heard,
+        csv_stream(part_of(out, names[1]), asked) as unheard,
+    ):
+        for block in range(world.extent.blocks):
+            log = world.block(block).log
+            first = log[POSITION].to_numpy() <= log[LENGTH].to_numpy() // 2
+            append_rows(heard, log.filter(pa.array(first)))
+            append_rows(unheard, log.select(asked).filter(pa.array(~first)))
+    return names

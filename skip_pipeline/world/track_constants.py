@@ -12,11 +12,8 @@ from typing import Final
 
 # --- Plays -----------------------------------------------------------------------------------------
 
-PLAYS_PER_TRACK: Final = 167_880 / 50_704
-"""Published; the plays of a track when its features are drawn, whatever the size of the log."""
-
-TOP_TRACK_PLAYS: Final = (1427, 915, 785, 730, 719)
-"""Published rows of the five most played tracks; the others follow the law below."""
+PLAYS_PER_TRACK: Final = 167_880 / 50_704  # published; features are drawn so, whatever the size of the log
+TOP_TRACK_PLAYS: Final = (1427, 915, 785, 730, 719)  # published; the other tracks follow the law below
 
 PLAY_RANK_OFFSET: Final = 5.0
 PLAY_RANK_DECAY: Final = 0.1
@@ -30,8 +27,7 @@ of the tracks, which needs most tracks to be played once only; here 76% are.
 
 TOP_TRACK_SPREAD: Final = 0.5
 """Spread of the normal scores of the tracks in ``TOP_TRACK_PLAYS`` against 1 of all others. They are 2.7% of
-the rows, and must be near the mean so that the statistics per row do not depend on five draws; a
-judgement."""
+the rows and must be near the mean, so that statistics per row do not depend on five draws; a judgement."""
 
 BAND_ENDS: Final = (0.01, 0.06, 0.24, 1.0)
 """Shares of the tracks, by play rank, at which the bands of ``track_model.py`` end. They hold 34, 26, 18 and
@@ -43,8 +39,7 @@ STYLES: Final = 6
 """Columns of ``STYLE_WEIGHTS``: beat, organic against electronic, vocal and loud, old against recent, energy,
 mellow timbre."""
 
-STYLE_LIMIT: Final = 3.0
-"""Standard deviations at which a feature is cut off before it enters the styles."""
+STYLE_LIMIT: Final = 3.0  # Standard deviations at which a feature is cut off before it enters the styles
 
 # fmt: off
 STYLE_WEIGHTS: Final[dict[str, tuple[float, ...]]] = {

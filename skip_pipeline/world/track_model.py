@@ -26,69 +26,50 @@ import json
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Any
 
 import numpy as np
 
 from skip_pipeline.world.arrays import FloatArray
-
-_MILLION = 1_000_000
 
 
 @dataclass(frozen=True)
 class FeatureModel:
     """Distribution of one feature in each band of play rank.
 
-    Attributes:
-        values: float64, in the feature's unit (``mode``: index in ``schema.LEVELS``). Levels in the order of
-            the score if ``stepped``, else ends of intervals with uniform values. The first and last interval
-            have no width: a few tracks have the published minimum and maximum.
-        cumulative: float64 (bands, len(values)), share of a band's tracks up to each value, counted by plays.
-        stepped: whether only the values themselves occur.
+    ``values`` are in the feature's unit (``mode``: index in ``schema.LEVELS``): levels in the order of the
+    score if ``stepped``, else ends of intervals with uniform values. The first and last interval have no
+    width: a few tracks have the published minimum and maximum.
     """
 
     values: FloatArray
-    cumulative: FloatArray
-    stepped: bool
+    cumulative: FloatArray  # (bands, len(values)), share of a band's tracks up to each value, by plays
+    stepped: bool  # only the values themselves occur
 
     def at(self, band: int, level: FloatArray) -> FloatArray:
-        """Quantile function of a band: values at levels in [0, 1], float64 like ``level``."""
+        """Quantile function of a band: values at levels in [0, 1]."""
         if self.stepped:
             return self.values[np.searchsorted(self.cumulative[band, :-1], level, side="right")]
         return np.interp(level, self.cumulative[band], self.values)
 
 
-@dataclass(frozen=True)
-class TrackModel:
-    """All features of a track.
-
-    Attributes:
-        features: by name, in the order of the scores.
-        loadings: float64 (bands, features, features), lower triangular; times independent normal scores they
-            give scores correlated as in that band.
-    """
-
-    features: dict[str, FeatureModel]
-    loadings: FloatArray
-
-
 @cache
-def track_model() -> TrackModel:
-    """Read the model from the package."""
+def track_model() -> tuple[dict[str, FeatureModel], FloatArray]:
+    """Read the model from the package.
+
+    Returns:
+        Features by name, in the order of the scores; and loadings (bands, features, features), lower
+        triangular: times independent normal scores, they give scores correlated as in that band.
+    """
     stored = json.loads(files(__package__).joinpath("track_model.json").read_text(encoding="ascii"))
-    features = {name: _feature_model(entry) for name, entry in stored["features"].items()}
+    features = {}
+    for name, entry in stored["features"].items():
+        # Shares are summed as integers, so the last is exactly 1.
+        cumulative = np.cumsum(entry["per_million"], axis=1) / 1_000_000
+        stepped = cumulative.shape[1] == len(entry["values"])
+        if not stepped:
+            cumulative = np.insert(cumulative, 0, 0.0, axis=1)
+        features[name] = FeatureModel(np.array(entry["values"], dtype=np.float64), cumulative, stepped)
     loadings = np.zeros((len(stored["loadings"]), len(features), len(features)))
-    rows, columns = np.tril_indices(len(features))
     for band, triangle in enumerate(stored["loadings"]):
-        loadings[band, rows, columns] = np.concatenate(triangle)
-    return TrackModel(features, loadings)
-
-
-def _feature_model(entry: dict[str, Any]) -> FeatureModel:
-    values = np.array(entry["values"], dtype=np.float64)
-    shares = np.array(entry["per_million"], dtype=np.int64)
-    cumulative = np.cumsum(shares, axis=1) / _MILLION  # summed as integers, so the last is exactly 1
-    stepped = shares.shape[1] == len(values)
-    if not stepped:
-        cumulative = np.insert(cumulative, 0, 0.0, axis=1)
-    return FeatureModel(values, cumulative, stepped)
+        loadings[band][np.tril_indices(len(features))] = np.concatenate(triangle)
+    return features, loadings

@@ -12,7 +12,7 @@ from sklearn.metrics import log_loss
 
 from skip_pipeline import schema
 from skip_pipeline.baselines import fit as baselines
-from skip_pipeline.baselines.fit import fit_baselines
+from skip_pipeline.baselines.fit import fit_baselines, fit_rules
 from skip_pipeline.baselines.predictions import BaselinePredictions, read_baselines, write_baselines
 from skip_pipeline.errors import ContractError, MissingInputError, TrainingError
 from skip_pipeline.networks import listening
@@ -77,7 +77,7 @@ def test_every_validation_and_test_session_gets_a_probability(
 
 def test_the_majority_is_the_share_of_training_sessions() -> None:
     split = bundle(["pppp", "ppp1", "ppp2", "pppp", "pppp"])
-    majority = baselines._majority({"train": split, "validation": split, "test": split})
+    majority, _ = fit_rules({"train": split, "validation": split, "test": split})
 
     assert majority.p_not_skipped["test"].tolist() == [0.6] * 5
     assert majority.parameters == 1
@@ -86,7 +86,7 @@ def test_the_majority_is_the_share_of_training_sessions() -> None:
 def test_the_last_outcome_has_a_share_for_each_learnt_in_training() -> None:
     train = bundle(["pp", "pp", "pp", "p1", "1p", "11", "11", "11", "11"])
     other = bundle(["1p", "p1", "21"])
-    rule = baselines._last_outcome({"train": train, "validation": other, "test": other})
+    _, rule = fit_rules({"train": train, "validation": other, "test": other})
 
     assert rule.p_not_skipped["test"].tolist() == [0.2, 0.75, 0.2]
     assert rule.settings == {"p_not_skipped_after_skipped": 0.2, "p_not_skipped_after_played": 0.75}
@@ -94,7 +94,7 @@ def test_the_last_outcome_has_a_share_for_each_learnt_in_training() -> None:
 
 def test_an_outcome_that_never_comes_before_the_last_track_gets_the_share_of_all() -> None:
     train, other = bundle(["pp", "pp", "p1", "pp"]), bundle(["1p"])
-    rule = baselines._last_outcome({"train": train, "validation": other, "test": other})
+    _, rule = fit_rules({"train": train, "validation": other, "test": other})
 
     assert rule.p_not_skipped["validation"].tolist() == [0.75]
 
@@ -127,9 +127,17 @@ def test_models_say_how_they_were_made(fitted: dict[str, BaselinePredictions]) -
     assert regression.settings["C"] == 0.01
     assert trees.features[-1] == "log_odds_of_logistic_regression"
     assert set(trees.features[:-1]) < set(regression.features)
-    assert trees.settings["trees"] >= 1
+    assert 1 <= trees.settings["trees"] < 500  # the validation loss stopped falling
     assert trees.parameters is not None
-    assert trees.parameters > FEATURES + 1
+    assert trees.parameters >= FEATURES + 1 + 3 * trees.settings["trees"]  # a threshold and two leaves each
+
+
+def test_trees_see_the_features_of_more_than_two_values(fitted: dict[str, BaselinePredictions]) -> None:
+    seen = fitted["gradient_boosted_trees"].features
+
+    assert {"position", "energy", "taste", "depth_1_ago"} <= set(seen)
+    # Every session has 20 tracks; an outcome is played or not.
+    assert not {"session_length", "is_last", "played_1_ago", "skip_1_1_ago"} & set(seen)
 
 
 def test_models_see_no_more_training_sessions_than_they_may(bundles: Bundles) -> None:
@@ -213,7 +221,7 @@ def test_what_is_written_is_read_back(
         for split, p in wrote.p_not_skipped.items():
             assert np.array_equal(read.p_not_skipped[split], p)
         assert read.seconds == pytest.approx(wrote.seconds, abs=1e-3)
-        plain = {"p_not_skipped": {}, "seconds": 0.0}
+        plain: dict[str, Any] = {"p_not_skipped": {}, "seconds": 0.0}
         assert dataclasses.replace(read, **plain) == dataclasses.replace(wrote, **plain)
     table = pq.read_table(tmp_path / "baselines.parquet")
     assert table.schema.equals(schema.BASELINE_PREDICTIONS)

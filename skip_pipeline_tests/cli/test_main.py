@@ -1,51 +1,177 @@
 """The commands as a person types them."""
 
+import logging
+import shutil
+import signal
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
+from skip_pipeline import settings
+from skip_pipeline.cli import ui
 from skip_pipeline.cli.main import app
+from skip_pipeline.cli.progress import RunProgress
 from skip_pipeline.cli.run import training_config
+from skip_pipeline.defs.launch import prepare_home
+from skip_pipeline.errors import RefusedError
+from skip_pipeline.settings import DataLayout
+from skip_pipeline.training.history import EpochReport
 
-COMMAND = [sys.executable, "-c", "from skip_pipeline.cli.main import app; app()"]
+SMALL = ("--sessions", "30", "--tracks", "40")
 
 
 @pytest.fixture
-def cli():
-    return CliRunner()
+def cli(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def invoke(*arguments):
+        answer = CliRunner().invoke(app, list(map(str, arguments)))
+        assert answer.exception is None or isinstance(answer.exception, SystemExit), answer.exception
+        assert "Traceback" not in answer.output
+        return answer
+
+    return invoke
 
 
-def command(*arguments, **options):
-    return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, **options)
+def test_a_process_of_its_own_refuses_in_one_line(tmp_path):
+    code = "from skip_pipeline.cli.main import app; app()"
+    answer = subprocess.run(
+        [sys.executable, "-c", code, "run", "--data-dir", tmp_path, "--select", "no_such_asset"],
+        capture_output=True,
+        text=True,
+    )
+
+    assert answer.returncode == 1
+    assert answer.stderr.startswith("error: --select 'no_such_asset'")
+    assert "trained_model" in answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
+def test_a_run_without_raw_files_fails_and_says_what_to_do(cli, template, tmp_path, monkeypatch):
+    root = shutil.copytree(template, tmp_path / "elsewhere")
+    monkeypatch.setenv("SKIP_PIPELINE_DATA_DIR", str(root))
+    answer = cli("run", "--select", "session_logs")
+
+    assert answer.exit_code == 1
+    assert "error: session_logs: " in answer.stderr
+    assert str(root / "01_raw") in answer.stderr
+    assert "skip-pipeline synthesize" in answer.stderr
+    assert f"skip-pipeline ui --data-dir {root}" in answer.stderr
 
 
 def test_without_a_command_the_help_is_shown(cli):
-    answer = cli.invoke(app, [])
+    answer = cli()
 
-    for name in ("synthesize", "run", "ui", "rollback"):
+    for name in ("synthesize", "run", "train-worker", "ui", "rollback", "serve", "predict"):
         assert name in answer.output
 
 
-def test_synthesize_writes_both_files_and_says_so(cli, tmp_path):
-    answer = cli.invoke(
-        app, ["synthesize", "--out", str(tmp_path), "--sessions", "30", "--tracks", "40", "--seed", "2"]
-    )
+def test_synthesize_writes_every_file_and_names_the_folder(cli, tmp_path):
+    answer = cli("synthesize", "--out", tmp_path, *SMALL, "--test-sessions", "7")
+    words = " ".join(answer.output.split())
 
     assert answer.exit_code == 0
-    assert "30 synthetic sessions" in answer.output
+    assert "30 synthetic sessions" in words
+    assert "7 sessions to be scored" in words
     assert (tmp_path / "training_set" / "log_mini.csv").is_file()
     assert (tmp_path / "track_features" / "tf_mini.csv").is_file()
-
-
-def test_synthesize_writes_sessions_to_be_scored_if_asked_to(cli, tmp_path):
-    sizes = ["--sessions", "30", "--tracks", "40", "--test-sessions", "7"]
-    answer = cli.invoke(app, ["synthesize", "--out", str(tmp_path), *sizes])
-
-    assert answer.exit_code == 0
-    assert "7 sessions to be scored" in " ".join(answer.output.split())
     assert len(list((tmp_path / "test_set").glob("log_*.csv"))) == 2
+
+
+@pytest.mark.parametrize(("option", "value"), [("--sessions", "0"), ("--tracks", "0"), ("--seed", "-1")])
+def test_synthesize_refuses_the_impossible_in_one_line(cli, tmp_path, option, value):
+    answer = cli("synthesize", "--out", tmp_path / "raw", option, value)
+
+    assert answer.exit_code == 1
+    assert answer.stderr.startswith("error: ")
+    assert not (tmp_path / "raw" / "training_set").exists()
+
+
+@pytest.mark.parametrize(("folder", "reason"), [("", "names no folder"), ("s3://bucket/raw", "a URL")])
+def test_synthesize_refuses_what_is_no_folder_of_this_machine(cli, folder, reason):
+    answer = cli("synthesize", "--out", folder)
+
+    assert answer.exit_code == 2
+    assert reason in answer.output
+
+
+def test_a_rollback_where_no_model_has_been_recorded_is_refused(cli, tmp_path):
+    answer = cli("rollback", "--data-dir", tmp_path)
+
+    assert answer.exit_code == 1
+    assert "holds no record of any model" in answer.stderr
+    assert not (tmp_path / "mlflow").exists()
+
+
+def test_run_materializes_and_shows_every_asset_and_what_it_has_counted_as_odd(cli, template, tmp_path):
+    root = shutil.copytree(template, tmp_path / "data")
+    assert cli("synthesize", "--out", root / "01_raw", *SMALL).exit_code == 0
+    log = root / "01_raw" / "training_set" / "log_mini.csv"
+    log.write_text(log.read_text().replace("catalog", "smart_speaker").replace("2018-07-15", "1969-12-31"))
+
+    selected = (
+        "--select",
+        "session_logs, track_features, merged_table",
+        "--engine",
+        "processes",
+        "--workers",
+        "1",
+    )
+    answer = cli("run", "--data-dir", root, *selected)
+
+    assert answer.exit_code == 0, answer.output
+    for asset in ("session_logs", "track_features", "merged_table"):
+        assert f"✓ {asset}" in answer.stdout
+    assert answer.stdout.count("known_levels failed (context_type: 'smart_speaker'") == 1
+    assert "plausible_dates failed (date: '1969-12-31'" in answer.stdout
+    assert (root / "02_merged" / "log_mini.parquet").is_file()
+    assert (root / "dagster" / "libraries.log").is_file()
+
+
+@pytest.mark.parametrize(
+    ("text", "facts"),
+    [
+        ('group:"nothing"', ("nothing matches",)),
+        ("+(", ("selects no assets", "trained_model+")),
+        (" ", ("selects no assets",)),
+    ],
+)
+def test_run_refuses_a_selection_that_matches_nothing(cli, tmp_path, text, facts):
+    answer = cli("run", "--data-dir", tmp_path, "--select", text)
+
+    assert answer.exit_code == 1
+    for fact in facts:
+        assert fact in answer.stderr
+
+
+def test_run_refuses_a_preset_that_does_not_exist(cli, tmp_path):
+    answer = cli("run", "--data-dir", tmp_path, "--preset", "enormous")
+
+    assert answer.exit_code == 2
+    assert "enormous" in answer.stderr
+
+
+def test_run_refuses_a_data_directory_that_cannot_hold_data(cli, tmp_path):
+    (tmp_path / "data").write_text("")
+    file, odd = cli("run", "--data-dir", tmp_path / "data"), cli("run", "--data-dir", tmp_path / "100%20")
+
+    assert file.exit_code == odd.exit_code == 1
+    assert file.stderr.startswith(f"error: {tmp_path / 'data'} cannot hold data")
+    assert "100%20 has a ? or a % code" in odd.stderr
+
+
+def test_an_instance_of_the_users_own_has_to_be_there(tmp_path, monkeypatch):
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "mine"))
+    with pytest.raises(RefusedError, match=r"DAGSTER_HOME is .*mine.*Make it, or unset"):
+        prepare_home(DataLayout(tmp_path))
+    (tmp_path / "mine").mkdir()
+
+    assert prepare_home(DataLayout(tmp_path)) == tmp_path / "mine"
+    assert list((tmp_path / "mine").iterdir()) == []
 
 
 def test_a_window_is_run_config_of_the_training_only_where_it_is_given():
@@ -53,90 +179,79 @@ def test_a_window_is_run_config_of_the_training_only_where_it_is_given():
     assert training_config("fast", 1, train_days=30)["ops"]["trained_model"]["config"]["train_days"] == 30
 
 
-def test_a_rollback_where_no_model_has_been_recorded_is_refused(tmp_path):
-    answer = command("rollback", "--data-dir", str(tmp_path))
+def test_an_epoch_is_shown_beside_the_bar():
+    epoch = EpochReport(
+        epoch=3, max_epochs=10, seconds=2.0, seconds_left_at_most=14.0, loss=0.51234, accuracy=0.7,
+        validation_loss=0.49, validation_accuracy=0.71, learning_rate=0.008,
+    )  # fmt: skip
+    console = Console(record=True, force_terminal=True, width=160)
+    with RunProgress(console, ["trained_model"]) as progress:
+        progress.started("trained_model")
+        training = progress._bar.tasks[0]
+        logging.getLogger("skip_pipeline.training.train").info("an epoch", extra={"epoch_report": epoch})
+        logging.getLogger("skip_pipeline.training.train").info("something else")
+        shown = str(training.fields["detail"])
 
-    assert answer.returncode == 1
-    assert "holds no record of any model" in " ".join(answer.stderr.split())
-    assert not (tmp_path / "mlflow").exists()
-
-
-@pytest.mark.parametrize(("option", "value"), [("--sessions", "0"), ("--tracks", "0"), ("--seed", "-1")])
-def test_synthesize_refuses_the_impossible_in_one_line(tmp_path, option, value):
-    answer = command("synthesize", "--out", str(tmp_path / "raw"), option, value)
-
-    assert answer.returncode == 1
-    assert answer.stderr.startswith("error: ")
-    assert "Traceback" not in answer.stderr
-    assert not (tmp_path / "raw" / "training_set").exists()
-
-
-def test_run_without_raw_files_fails_and_says_what_to_do(tmp_path):
-    answer = command("run", "--data-dir", str(tmp_path), "--select", "session_logs")
-
-    assert answer.returncode == 1
-    assert "error: session_logs: " in answer.stderr
-    assert "skip-pipeline synthesize" in answer.stderr.replace("\n", " ")
-    assert "Traceback" not in answer.stderr
+    assert "epoch 3 of at most 10" in shown
+    assert "loss 0.5123" in shown
+    assert "14 s left" in shown
 
 
-def test_run_refuses_a_selection_that_matches_nothing(tmp_path):
-    answer = command("run", "--data-dir", str(tmp_path), "--select", "no_such_asset")
-
-    assert answer.returncode == 1
-    assert "no_such_asset" in answer.stderr
-    assert "trained_model" in answer.stderr
+# --- ui -------------------------------------------------------------------------------------------------
 
 
-def test_run_refuses_a_preset_that_does_not_exist(tmp_path):
-    answer = command("run", "--data-dir", str(tmp_path), "--preset", "enormous")
-
-    assert answer.returncode == 2
-    assert "enormous" in answer.stderr
+def sleeping(seconds: float, code: int = 0) -> list[str]:
+    return [sys.executable, "-S", "-c", f"import sys, time; time.sleep({seconds}); sys.exit({code})"]
 
 
-def test_run_refuses_a_data_directory_that_is_a_file(tmp_path):
-    (tmp_path / "data").write_text("")
+@pytest.fixture
+def quick_ui(template, tmp_path, monkeypatch):
+    """Runs ``ui`` with stand-ins for the two servers."""
+    layout = DataLayout(shutil.copytree(template, tmp_path / "data"))
+    monkeypatch.setenv(settings.DATA_DIR_VARIABLE, str(layout.root))
+    console = Console(record=True, width=200)
 
-    answer = command("run", "--data-dir", str(tmp_path / "data"))
+    def serve(**servers):
+        monkeypatch.setattr(ui, "commands", lambda *_: servers)
+        ui.serve(layout, 3001, 5001, console)
+        return console.export_text()
 
-    assert answer.returncode == 1
-    assert answer.stderr.startswith(f"error: {tmp_path / 'data'} cannot hold data")
-    assert "Traceback" not in answer.stderr
-
-
-def test_run_shows_what_it_has_counted_as_odd(tmp_path):
-    raw = tmp_path / "01_raw"
-    assert command("synthesize", "--out", str(raw), "--sessions", "20", "--tracks", "30").returncode == 0
-    log = raw / "training_set" / "log_mini.csv"
-    log.write_text(log.read_text().replace("catalog", "smart_speaker").replace("2018-07-15", "1969-12-31"))
-
-    answer = command("run", "--data-dir", str(tmp_path), "--select", "session_logs")
-
-    assert answer.returncode == 0, answer.stderr
-    assert "! session_logs, check known_levels failed (context_type: 'smart_speaker'" in answer.stdout
-    assert "! session_logs, check plausible_dates failed (date: '1969-12-31'" in answer.stdout
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield serve
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
-def test_run_materializes_and_shows_every_asset(tmp_path):
-    raw = tmp_path / "01_raw"
-    assert command("synthesize", "--out", str(raw), "--sessions", "60", "--tracks", "50").returncode == 0
-
-    answer = command(
-        "run", "--select", "session_logs,track_features,merged_table", "--data-dir", str(tmp_path)
-    )
-
-    assert answer.returncode == 0, answer.stderr
-    for asset in ("session_logs", "track_features", "merged_table"):
-        assert f"✓ {asset}" in answer.stdout
-    assert (tmp_path / "02_merged" / "log_mini.parquet").is_file()
-    assert (tmp_path / "mlflow" / "mlflow.db").is_file()
-    assert (tmp_path / "dagster" / "dagster.yaml").is_file()
+def test_the_ui_ends_both_servers_when_one_ends_by_itself(quick_ui):
+    with pytest.raises(RefusedError, match=r"Dagster ended by itself.*--dagster-port"):
+        quick_ui(Dagster=sleeping(0, 3), MLflow=sleeping(60))
 
 
-def test_the_data_directory_can_be_named_by_a_variable(tmp_path, monkeypatch):
-    monkeypatch.setenv("SKIP_PIPELINE_DATA_DIR", str(tmp_path / "elsewhere"))
+def test_the_ui_ends_on_ctrl_c(quick_ui, monkeypatch):
+    def interrupted(_seconds):
+        raise KeyboardInterrupt
 
-    answer = command("run", "--select", "session_logs", cwd=tmp_path)
+    monkeypatch.setattr(ui, "time", SimpleNamespace(sleep=interrupted))
+    shown = quick_ui(Dagster=sleeping(60), MLflow=sleeping(60))
 
-    assert str(tmp_path / "elsewhere") in answer.stderr.replace("\n", "")
+    assert "Dagster: http://127.0.0.1:3001/asset-groups" in shown
+    assert "MLflow: http://127.0.0.1:5001/#/experiments" in shown
+
+
+def test_a_server_that_does_not_end_is_killed(quick_ui, monkeypatch):
+    monkeypatch.setattr(ui, "_STOP_SECONDS", 0.1)
+    stubborn = [
+        sys.executable,
+        "-S",
+        "-c",
+        "import signal, time; signal.signal(2, lambda *_: 0); time.sleep(60)",
+    ]
+    with pytest.raises(RefusedError, match="MLflow ended by itself"):
+        quick_ui(Dagster=stubborn, MLflow=sleeping(0, 1))
+
+
+def test_the_ui_serves_no_mlflow_beside_a_running_server(tmp_path, monkeypatch):
+    assert set(ui.commands(DataLayout(tmp_path), 3000, 5000)) == {"Dagster", "MLflow"}
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://tracking.example")
+
+    assert set(ui.commands(DataLayout(tmp_path), 3000, 5000)) == {"Dagster"}

@@ -5,7 +5,7 @@ import shutil
 import dagster as dg
 import pytest
 
-from skip_pipeline_tests.defs.conftest import lasting_project
+from skip_pipeline_tests.projects import lasting_project
 
 SELECTION = "session_logs,track_features,merged_table"
 

@@ -1,4 +1,4 @@
-"""Dagster, MLflow and the report as a person sees them, in headless Chromium."""
+"""The real servers as `make ui` starts them: Dagster's daemon, and the pages in headless Chromium."""
 
 import os
 import shutil
@@ -11,7 +11,10 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 
+import dagster as dg
 import pytest
+from dagster._core.scheduler.instigation import InstigatorStatus
+from dagster_graphql import DagsterGraphQLClient
 from playwright.sync_api import Page, expect, sync_playwright
 
 from skip_pipeline.settings import DataLayout
@@ -20,21 +23,12 @@ BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 START_SECONDS = 120
 ASSETS = (
-    "session_logs",
-    "track_features",
-    "merged_table",
-    "encoded_table",
-    "scaled_table",
-    "tensor_bundles",
-    "data_drift",
-    "baseline_models",
-    "trained_model",
-    "evaluation_report",
-    "champion_model",
+    "session_logs", "track_features", "merged_table", "encoded_table", "scaled_table", "tensor_bundles",
+    "data_drift", "baseline_models", "trained_model", "evaluation_report", "champion_model",
     "skip_predictions",
-)
+)  # fmt: skip
 
-pytestmark = pytest.mark.skipif(
+needs_browser = pytest.mark.skipif(
     BROWSER is None and not os.environ.get("CI"), reason="no Chromium; install Debian's package chromium"
 )
 
@@ -57,8 +51,9 @@ def wait_for(url: str, server: subprocess.Popen[bytes]) -> None:
 
 
 @pytest.fixture(scope="module")
-def layout(first_run) -> DataLayout:
-    return DataLayout(first_run[0])
+def layout(first_run, tmp_path_factory) -> DataLayout:
+    """A copy of a finished data directory, because the daemon writes to it."""
+    return DataLayout(shutil.copytree(first_run[0], tmp_path_factory.mktemp("served") / "data"))
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +79,11 @@ def servers(layout, tmp_path_factory) -> Iterator[dict[str, str]]:
             yield addresses
         finally:
             server.send_signal(signal.SIGTERM)
-            server.wait(60)
+            try:
+                server.wait(60)
+            except subprocess.TimeoutExpired:
+                server.kill()
+                server.wait()
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +96,26 @@ def page() -> Iterator[Page]:
         browser.close()
 
 
+@pytest.fixture
+def instance(layout, monkeypatch) -> dg.DagsterInstance:
+    monkeypatch.setenv("DAGSTER_HOME", str(layout.dagster))
+    return dg.DagsterInstance.get()
+
+
+def test_the_daemon_launches_a_run_that_was_queued_and_follows_the_schedule(servers, instance):
+    client = DagsterGraphQLClient("127.0.0.1", port_number=int(servers["dagster"].rpartition(":")[2]))
+    run_id = client.submit_job_execution("__ASSET_JOB", asset_selection=[["track_features"]])
+    for _ in range(START_SECONDS * 4):
+        if instance.get_run_by_id(run_id).is_finished:
+            break
+        time.sleep(0.25)
+
+    assert instance.get_run_by_id(run_id).status == dg.DagsterRunStatus.SUCCESS
+    states = {state.instigator_name: state.status for state in instance.all_instigator_state()}
+    assert states["nightly_retraining"] == InstigatorStatus.DECLARED_IN_CODE
+
+
+@needs_browser
 def test_dagster_shows_every_asset_of_the_graph_materialized(servers, page):
     page.goto(f"{servers['dagster']}/asset-groups")
     expect(page.get_by_text("Materialize all")).to_be_visible(timeout=60_000)
@@ -108,6 +127,7 @@ def test_dagster_shows_every_asset_of_the_graph_materialized(servers, page):
         expect(page.get_by_text(asset, exact=True).first).to_be_visible(timeout=60_000)
 
 
+@needs_browser
 def test_dagster_shows_the_pictures_of_an_asset_and_the_way_to_its_mlflow_run(servers, page):
     page.goto(f"{servers['dagster']}/assets/tensor_bundles?view=events")
     expect(page.get_by_text("class_balance")).to_be_visible(timeout=60_000)
@@ -120,14 +140,17 @@ def test_dagster_shows_the_pictures_of_an_asset_and_the_way_to_its_mlflow_run(se
     expect(page.locator('a[href^="http://127.0.0.1:5000/#/experiments/1/runs/"]').first).to_be_visible()
 
 
+@needs_browser
 def test_mlflow_shows_the_parent_with_a_nested_run_per_asset(servers, page):
     page.goto(f"{servers['mlflow']}/#/experiments/1/runs?workflowType=machine_learning")
-    page.get_by_role("gridcell", name="materialize").get_by_role("button").first.click()
+    of_everything = page.get_by_role("gridcell", name="materialize").last  # the daemon's run is newer
+    of_everything.get_by_role("button").first.click()
 
     for asset in ASSETS:
         expect(page.get_by_role("link", name=asset).first).to_be_visible(timeout=60_000)
 
 
+@needs_browser
 def test_the_report_opens_from_disk_and_asks_for_nothing_else(layout, page):
     requests = []
     page.on("request", lambda request: requests.append(request.url))

@@ -17,7 +17,7 @@ from skip_pipeline.defs.launch import HOME_VARIABLE
 from skip_pipeline.settings import DataLayout
 from skip_pipeline.storage import Manifest, publication, read_manifest, record_file
 from skip_pipeline_tests.defs import dying
-from skip_pipeline_tests.defs.conftest import Project
+from skip_pipeline_tests.projects import Project
 
 STAGES = {"tensor_bundles": "bundles", "baseline_models": "baselines"}
 """A stage made shard by shard, and one made whole; the others publish by the same functions."""

@@ -1,4 +1,4 @@
-"""Everything once, on a small synthetic world: what is published, described and recorded."""
+"""Everything once, on a small synthetic world: what is published, and what Dagster shows of it."""
 
 import json
 import shutil
@@ -10,41 +10,57 @@ import pytest
 
 from skip_pipeline import schema
 from skip_pipeline.baselines.predictions import read_baselines
-from skip_pipeline.bundles.gather import open_bundle
+from skip_pipeline.bundles.gather import open_bundle, open_bundles
 from skip_pipeline.cli.run import headline
+from skip_pipeline.definitions import defs
+from skip_pipeline.defs.resources import DataDirectory
+from skip_pipeline.defs.schedules import nightly_retraining
 from skip_pipeline.metrics.scores import score
 from skip_pipeline.settings import DataLayout
-from skip_pipeline_tests.defs.conftest import SESSIONS, Project
+from skip_pipeline.storage import read_manifest
+from skip_pipeline_tests.projects import QUICK_TRAINING, SESSIONS, Project
 from skip_pipeline_tests.storage.publishing import newest_manifest
 
-STAGES = {
-    "merged_table": ("merged", 50),
-    "encoded_table": ("encoded", 69),
-    "scaled_table": ("scaled", 69),
+COLUMNS = {
+    "session_logs": 21,
+    "track_features": 30,
+    "merged_table": 50,
+    "encoded_table": 69,
+    "scaled_table": 69,
+    "baseline_models": 6,
+    "skip_predictions": 5,
 }
+PICTURES = {
+    "tensor_bundles": {"class_balance", "session_lengths"},
+    "trained_model": {"training_curves"},
+    "evaluation_report": {"confusion_matrix", "roc", "calibration"},
+}
+WITHOUT_ROWS = ("data_drift", "skip_predictions")  # no champion to compare with, no session to score
+FROM_BUNDLES = ("merged", "encoded", "scaled", "bundles", "model", "baselines")
 ASSETS = (
-    "session_logs",
-    "track_features",
-    *STAGES,
-    "tensor_bundles",
-    "data_drift",
-    "baseline_models",
-    "trained_model",
-    "evaluation_report",
-    "champion_model",
+    "session_logs", "track_features", "merged_table", "encoded_table", "scaled_table", "tensor_bundles",
+    "data_drift", "baseline_models", "trained_model", "evaluation_report", "champion_model",
     "skip_predictions",
-)
-EMPTY = ("data_drift", "skip_predictions")  # no champion to compare with, and nothing to score: both say so
+)  # fmt: skip
 
 
 @pytest.fixture
 def metadata(finished):
     project, _ = finished
-    instance = project.instance()
-    return {
-        name: instance.get_latest_materialization_event(dg.AssetKey(name)).asset_materialization.metadata
-        for name in ASSETS
-    }
+    return {name: project.metadata(name) for name in ASSETS}
+
+
+def copied(first_run, project: Project, *names: str) -> DataLayout:
+    for name in names:
+        shutil.copytree(getattr(DataLayout(first_run[0]), name), getattr(project.layout, name))
+    return project.layout
+
+
+def edit_manifest(folder, edit) -> None:
+    manifest = newest_manifest(folder)
+    content = json.loads(manifest.read_text())
+    edit(content)
+    manifest.write_text(json.dumps(content))
 
 
 def test_every_asset_is_materialized_and_every_check_passes(finished):
@@ -55,160 +71,97 @@ def test_every_asset_is_materialized_and_every_check_passes(finished):
     assert set(outcome.materialized) == set(ASSETS)
 
 
-@pytest.mark.parametrize(("name", "folder", "columns"), [(n, f, c) for n, (f, c) in STAGES.items()])
-def test_a_table_has_its_columns_and_as_many_rows_as_the_log(finished, metadata, name, folder, columns):
-    project, _ = finished
-    table = pq.read_table(getattr(project.layout, folder) / "log_mini.parquet")
-
-    assert table.num_columns == columns
-    assert table.num_rows == metadata["session_logs"]["dagster/row_count"].value
-
-
-def test_the_bundles_hold_every_session_once(finished):
-    project, _ = finished
-    bundles = [open_bundle(project.layout.bundles, split) for split in schema.SPLITS]
-    ids = np.concatenate([bundle.session_id for bundle in bundles])
-
+def test_tables_and_bundles_hold_every_row_and_every_session_once(finished, metadata):
+    layout = finished[0].layout
+    for name, folder in (
+        ("merged_table", "merged"),
+        ("encoded_table", "encoded"),
+        ("scaled_table", "scaled"),
+    ):
+        table = pq.read_table(getattr(layout, folder) / "log_mini.parquet")
+        assert table.num_columns == COLUMNS[name]
+        assert table.num_rows == metadata["session_logs"]["dagster/row_count"]
+    ids = np.concatenate([bundle.session_id for bundle in open_bundles(layout.bundles).values()])
     assert len(ids) == len(set(ids.tolist())) == SESSIONS
 
 
-def test_the_baselines_predict_the_sessions_of_the_bundles_and_are_scored_on_validation(finished, metadata):
-    project, _ = finished
-    bundles = {split: open_bundle(project.layout.bundles, split) for split in schema.SPLITS}
-    baselines = read_baselines(project.layout.baselines.joinpath, bundles)
-    facts = metadata["baseline_models"]
-    rows = [record.data for record in facts["validation_scores"].value.records]
+@pytest.mark.parametrize("name", ASSETS)
+def test_a_materialization_shows_what_it_made_from_what_and_where(metadata, name):
+    facts = metadata[name]
+
+    assert (facts["dagster/row_count"] > 0) is (name not in WITHOUT_ROWS)
+    assert len(facts["sha256"]) == 64
+    assert facts["seconds"] >= 0
+    assert facts["path"]
+    assert facts["files"].records or name in WITHOUT_ROWS
+    assert facts["data_source"] == "synthetic"
+    assert facts["mlflow_run"].startswith("http://127.0.0.1:5000/#/experiments/")
+    columns = facts.get("dagster/column_schema")
+    assert (len(columns.columns) if columns else 0) == COLUMNS.get(name, 0)
+    shown = {key for key, value in facts.items() if "data:image/png;base64," in str(value)}
+    assert shown == PICTURES.get(name, set())
+
+
+def test_the_baselines_are_scored_on_validation_sessions_only(finished, metadata):
+    layout, facts = finished[0].layout, metadata["baseline_models"]
+    bundles = open_bundles(layout.bundles)
+    baselines = read_baselines(layout.baselines.joinpath, bundles)
+    rows = [record.data for record in facts["validation_scores"].records]
 
     assert [baseline.name for baseline in baselines] == list(schema.BASELINES)
     assert [row["baseline"] for row in rows] == [baseline.title for baseline in baselines]
     for baseline, row in zip(baselines, rows, strict=True):
         scores = score(bundles["validation"].not_skipped, baseline.p_not_skipped["validation"])
         assert row["validation_log_loss"] == pytest.approx(scores.log_loss)
-        assert facts[f"{baseline.name}_validation_log_loss"].value == pytest.approx(scores.log_loss)
+        assert facts[f"{baseline.name}_validation_log_loss"] == pytest.approx(scores.log_loss)
         assert row["training_sessions"] == bundles["train"].sessions
     assert not any("test" in name for name in facts)
 
 
-@pytest.mark.parametrize("name", ASSETS)
-def test_a_materialization_says_what_where_and_how_long(metadata, name):
-    facts = metadata[name]
-
-    if name not in EMPTY:
-        assert facts["dagster/row_count"].value > 0
-        assert facts["bytes"].value > 0
-    assert len(facts["sha256"].value) == 64
-    assert facts["seconds"].value >= 0
-    assert facts["path"].value
-    assert facts["data_source"].value == "synthetic"
-    assert facts["mlflow_run"].value.startswith("http://127.0.0.1:5000/#/experiments/")
-
-
-@pytest.mark.parametrize(
-    ("name", "columns"),
-    [
-        ("session_logs", 21),
-        ("track_features", 30),
-        ("merged_table", 50),
-        ("encoded_table", 69),
-        ("scaled_table", 69),
-        ("baseline_models", 6),
-    ],
-)
-def test_a_table_describes_its_columns(metadata, name, columns):
-    assert len(metadata[name]["dagster/column_schema"].schema.columns) == columns
-
-
-@pytest.mark.parametrize(
-    ("name", "pictures"),
-    [
-        ("tensor_bundles", {"class_balance", "session_lengths"}),
-        ("trained_model", {"training_curves"}),
-        ("evaluation_report", {"confusion_matrix", "roc", "calibration"}),
-    ],
-)
-def test_pictures_are_shown_where_a_person_would_rather_look(metadata, name, pictures):
-    shown = {key for key, value in metadata[name].items() if "data:image/png;base64," in str(value.value)}
-
-    assert shown == pictures
-
-
-def test_the_metrics_file_has_the_agreed_shape(finished):
+def test_metrics_predictions_and_page_are_of_the_test_sessions(finished, metadata):
     project, outcome = finished
-    metrics = json.loads((project.layout.report / "metrics.json").read_text())
+    layout, facts = project.layout, metadata["evaluation_report"]
+    metrics = json.loads((layout.report / "metrics.json").read_text())
+    names = {model["name"] for model in metrics["leaderboard"]["models"]}
+    shown = [record.data for record in facts["leaderboard"].records]
 
-    assert metrics["data_source"] == "synthetic"
-    assert metrics["preset"] == "fast"
+    assert (metrics["data_source"], metrics["preset"]) == ("synthetic", "fast")
     for split in schema.SPLITS:
         assert set(metrics[split]) == {"sessions", "accuracy", "log_loss", "roc_auc", "brier"}
-        assert metrics[split]["sessions"] == open_bundle(project.layout.bundles, split).sessions
+        assert metrics[split]["sessions"] == open_bundle(layout.bundles, split).sessions
     assert set(metrics["seconds"]) == set(ASSETS) - {"data_drift", "champion_model", "skip_predictions"}
     assert metrics["run"]["dagster"] == outcome.run_id
-
-
-def test_the_report_sets_the_network_beside_every_baseline(finished, metadata):
-    project, _ = finished
-    metrics = json.loads((project.layout.report / "metrics.json").read_text())
-    names = {model["name"] for model in metrics["leaderboard"]["models"]}
-
     assert names == {"fast", *schema.BASELINES, "oracle_past", "oracle_state"}
-    assert {"fast", *schema.BASELINES} == set(metrics["run"]["training_seconds"])
-    shown = [record.data for record in metadata["evaluation_report"]["leaderboard"].value.records]
+    assert set(metrics["run"]["training_seconds"]) == {"fast", *schema.BASELINES}
     assert [row["rank"] for row in shown] == list(range(1, 8))
-    losses = [row["log_loss"] for row in shown]
-    assert losses == sorted(losses)
-    assert metadata["evaluation_report"]["verdict"].value.startswith(
-        "By log-loss, the fast network is number "
+    assert [row["log_loss"] for row in shown] == sorted(row["log_loss"] for row in shown)
+    assert "fast network is number" in facts["verdict"]
+
+    predictions, test = (
+        pq.read_table(layout.report / "predictions.parquet"),
+        open_bundle(layout.bundles, "test"),
     )
-
-
-def test_baselines_of_other_bundles_are_not_reported_on(first_run, project):
-    for name in ("merged", "encoded", "scaled", "bundles", "model", "baselines"):
-        shutil.copytree(getattr(DataLayout(first_run[0]), name), getattr(project.layout, name))
-    manifest = newest_manifest(project.layout.baselines)
-    content = json.loads(manifest.read_text())
-    content["details"]["bundles"] = "0" * 64
-    manifest.write_text(json.dumps(content))
-
-    [message] = project.run("evaluation_report").failures
-
-    assert "was made from other bundles" in message
-    assert "Materialize baseline_models again" in message
-
-
-def test_the_predictions_are_the_test_sessions_with_their_probability(finished):
-    project, _ = finished
-    predictions = pq.read_table(project.layout.report / "predictions.parquet")
-    test = open_bundle(project.layout.bundles, "test")
-
     assert predictions.column_names == ["session_id", "not_skipped", "p_not_skipped"]
     assert predictions["session_id"].to_pylist() == test.session_id.tolist()
     assert predictions["not_skipped"].to_pylist() == test.not_skipped.tolist()
     assert all(0 < p < 1 for p in predictions["p_not_skipped"].to_pylist())
 
-
-def test_the_report_is_one_file_that_says_synthetic(finished):
-    project, _ = finished
-    page = (project.layout.report / "report.html").read_text()
-
+    page = (layout.report / "report.html").read_text()
     assert "synthetic" in page.lower()
     assert 'src="http' not in page
 
 
-def test_on_the_first_night_there_is_no_champion_to_compare_with_and_then_there_is(metadata):
-    assert metadata["data_drift"]["alarms"].value == "none"
-    assert metadata["champion_model"]["decision"].value == "promoted"
-    assert metadata["champion_model"]["champion"].value == "1"
-    assert metadata["skip_predictions"]["model_version"].value == "1"
+def test_on_the_first_night_there_is_no_champion_to_compare_with_and_then_there_is(finished, metadata):
+    lines = headline(finished[0].layout, promotion=True).splitlines()
+    start = lines.index("Version 1 is promoted; version 1 serves:")
 
-
-def test_the_terminal_says_in_the_end_who_serves_and_why(finished):
-    project, _ = finished
-    said = headline(project.layout, promotion=True).splitlines()
-    start = said.index("Version 1 is promoted; version 1 serves:")
-
-    assert said[start + 1] == "  ✓ there is no champion yet"
-    assert said[start + 2].startswith("  ✓ log-loss ")
-    assert not any("serves" in line for line in headline(project.layout).splitlines())
+    assert metadata["data_drift"]["alarms"] == "none"
+    assert metadata["champion_model"]["decision"] == "promoted"
+    assert metadata["champion_model"]["champion"] == "1"
+    assert metadata["skip_predictions"]["model_version"] == "1"
+    assert "✓ there is no champion yet" in lines[start + 1]
+    assert "✓ log-loss" in lines[start + 2]
+    assert not any("serves" in line for line in headline(finished[0].layout).splitlines())
 
 
 def test_an_asset_can_be_materialized_alone_and_from_the_middle(project):
@@ -221,43 +174,91 @@ def test_an_asset_can_be_materialized_alone_and_from_the_middle(project):
     assert outcome.materialized == ("scaled_table", "tensor_bundles")
 
 
-def test_running_again_gives_the_same_bundles_and_the_same_metrics(first_run, project):
-    first = Project(DataLayout(first_run[0]))
+def test_the_night_gives_the_same_results_as_a_run_by_hand_and_the_next_night_is_skipped(first_run, project):
+    context = dg.build_schedule_context(
+        instance=project.instance(), resources={"data": DataDirectory(path=str(project.layout.root))}
+    )
+    schedule = nightly_retraining("UTC", QUICK_TRAINING)
+    (request,) = schedule.evaluate_tick(context).run_requests
 
-    assert project.run().success
+    night = (
+        defs()
+        .resolve_job_def("retrain")
+        .execute_in_process(
+            instance=project.instance(), run_config=request.run_config, tags=dict(request.tags)
+        )
+    )
 
+    assert night.success
+    assert f"those of run {night.run_id}, the last night" in schedule.evaluate_tick(context).skip_message
+    first = DataLayout(first_run[0])
     parts = [f"log_mini/{name}.npy" for name in ("sessions", "rows", "session_id")]
     for name in ("tracks.npy", "parts.json", *parts):
-        assert (first.layout.bundles / name).read_bytes() == (project.layout.bundles / name).read_bytes()
-    once = json.loads((first.layout.report / "metrics.json").read_text())
-    again = json.loads((project.layout.report / "metrics.json").read_text())
+        assert (first.bundles / name).read_bytes() == (project.layout.bundles / name).read_bytes()
+    once, again = (json.loads((of.report / "metrics.json").read_text()) for of in (first, project.layout))
     for metrics in (once, again):
         del metrics["seconds"], metrics["run"]
     assert once == again
+    parent = project.mlflow_runs(night.run_id)[""]
+    assert parent.info.run_name.endswith(" retrain")
 
 
-def test_a_model_of_other_bundles_is_not_reported_on(first_run, project):
-    shutil.copytree(DataLayout(first_run[0]).model, project.layout.model)
-    shutil.copytree(DataLayout(first_run[0]).bundles, project.layout.bundles)
-    manifest = newest_manifest(project.layout.bundles)
-    content = json.loads(manifest.read_text())
-    content["files"][0]["sha256"] = "0" * 64
-    manifest.write_text(json.dumps(content))
+@pytest.mark.parametrize(
+    ("damaged", "edit", "remedy"),
+    [
+        (
+            "baselines",
+            lambda content: content["details"].update(bundles="0" * 64),
+            "Materialize baseline_models again",
+        ),
+        (
+            "bundles",
+            lambda content: content["files"][0].update(sha256="0" * 64),
+            "Materialize trained_model again",
+        ),
+    ],
+)
+def test_a_report_on_stages_of_other_bundles_is_refused(first_run, project, damaged, edit, remedy):
+    layout = copied(first_run, project, *FROM_BUNDLES)
+    edit_manifest(getattr(layout, damaged), edit)
 
-    outcome = project.run("evaluation_report")
+    [message] = project.run("evaluation_report").failures
 
-    [message] = outcome.failures
-    assert "was trained on other bundles" in message
-    assert "Materialize trained_model again" in message
+    assert "other bundles" in message
+    assert remedy in message
 
 
 def test_settings_that_make_no_sense_are_refused_and_recorded_with_the_reason(first_run, project):
-    shutil.copytree(DataLayout(first_run[0]).bundles, project.layout.bundles)
+    copied(first_run, project, "bundles")
 
     outcome = project.run("trained_model", {"ops": {"trained_model": {"config": {"max_epochs": 0}}}})
 
     [message] = outcome.failures
-    assert "max_epochs is 0, not at least 1" in message
+    assert "max_epochs is 0" in message
     run = project.mlflow_runs(outcome.run_id)["trained_model"]
     assert run.info.status == "FAILED"
     assert "max_epochs" in run.data.tags["failure"]
+
+
+def test_a_check_of_damaged_bundles_fails_and_names_the_fault(first_run, project):
+    layout = copied(first_run, project, "merged", "encoded", "scaled", "bundles")
+    bundles = read_manifest(layout.bundles, made_by="tensor_bundles")
+    bundles.path("log_mini/rows.npy").write_bytes(b"")
+    checks = (
+        defs()
+        .resolve_implicit_global_asset_job_def()
+        .get_subset(
+            asset_selection=set(),
+            asset_check_selection={
+                key
+                for key in defs().resolve_asset_graph().asset_check_keys
+                if key.asset_key.path[-1] == "tensor_bundles"
+            },
+        )
+    )
+    result = checks.execute_in_process(instance=project.instance(), raise_on_error=False)
+
+    found = {check.check_name: check for check in result.get_asset_check_evaluations()}
+    assert not any(check.passed for check in found.values())
+    assert "rows.npy" in found["bundle_shapes"].metadata["fault"].value
+    assert "not judged" in found["no_label_leak"].metadata

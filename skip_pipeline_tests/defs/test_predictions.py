@@ -7,6 +7,7 @@ from pathlib import Path
 import dagster as dg
 import pyarrow.parquet as pq
 import pytest
+from dagster._core.execution.plan.objects import StepFailureData
 
 from skip_pipeline import settings
 from skip_pipeline.definitions import mlflow_tracker
@@ -55,6 +56,13 @@ def materialize(layout: DataLayout) -> dg.ExecuteInProcessResult:
     )
 
 
+def failure(result: dg.ExecuteInProcessResult) -> str:
+    assert not result.success
+    (event,) = result.filter_events(lambda event: event.is_step_failure)
+    assert isinstance(event.event_specific_data, StepFailureData)
+    return str(event.event_specific_data.error)
+
+
 def metadata(result: dg.ExecuteInProcessResult) -> dict[str, object]:
     (event,) = result.asset_materializations_for_node("skip_predictions")
     return {name: value.value for name, value in event.metadata.items()}
@@ -101,9 +109,7 @@ def test_a_champion_of_synthetic_data_does_not_score_real_sessions(layout: DataL
     version = read_description(pack(layout, weight=2.0)).fingerprint[:12]
     scored = materialize(layout)
 
-    assert not refused.success
-    (failure,) = refused.filter_events(lambda event: event.is_step_failure)
-    assert "expected a model of real data" in str(failure.event_specific_data.error)
+    assert "expected a model of real data" in failure(refused)
     assert metadata(scored)["model_version"] == version
     assert metadata(scored)["data_source"] == "real"
 
@@ -120,9 +126,7 @@ def test_a_registry_that_is_down_is_an_error_and_no_other_model_scores(
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     result = materialize(layout)
 
-    assert not result.success
-    (failure,) = result.filter_events(lambda event: event.is_step_failure)
-    assert "did not answer" in str(failure.event_specific_data.error)
+    assert "did not answer" in failure(result)
     assert not (layout.root / "08_predictions").exists()
 
 
@@ -136,7 +140,4 @@ def test_without_a_test_set_it_succeeds_without_rows_and_says_so(layout: DataLay
 
 def test_without_a_model_it_fails_with_the_remedy(layout: DataLayout) -> None:
     deliver_test_set(layout.raw, SESSIONS)
-    result = materialize(layout)
-    assert not result.success
-    (failure,) = result.filter_events(lambda event: event.is_step_failure)
-    assert "materialize trained_model first" in str(failure.event_specific_data.error)
+    assert "materialize trained_model first" in failure(materialize(layout))

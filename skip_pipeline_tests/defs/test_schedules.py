@@ -1,141 +1,88 @@
-"""Whether a night has anything to do, asked as the daemon asks."""
+"""The nightly schedule and the sensors, evaluated as the daemon evaluates them."""
 
-import shutil
+from datetime import UTC, datetime
 
 import dagster as dg
 import pytest
 
-from skip_pipeline.defs import nights
+from skip_pipeline.definitions import defs
 from skip_pipeline.defs.resources import DataDirectory
-from skip_pipeline.defs.schedules import nightly_retraining
-from skip_pipeline.settings import DataLayout
-from skip_pipeline_tests.builders import TRACKS, deliver, session
+from skip_pipeline.defs.schedules import close_tracking, dead_runs, nightly_retraining, retrain
 
-LOGS = ("log_0_20180715_000000000000.csv", "log_0_20180716_000000000000.csv")
+TWO_OCLOCK = datetime(2018, 7, 16, 2, tzinfo=UTC)
 
 
 @pytest.fixture
-def layout(tmp_path) -> DataLayout:
-    layout = DataLayout(tmp_path)
-    deliver(layout.root / "01_raw" / "training_set" / LOGS[0], session())
-    deliver(layout.root / "01_raw" / "track_features" / "tf_mini.csv", TRACKS)
-    return layout
+def tick(project):
+    """Evaluates the schedule at two o'clock: a request for a run, or the reason for none."""
+
+    def evaluate(config=None):
+        context = dg.build_schedule_context(
+            instance=project.instance(),
+            scheduled_execution_time=TWO_OCLOCK,
+            resources={"data": DataDirectory(path=str(project.layout.root))},
+        )
+        found = nightly_retraining("UTC", config or {}).evaluate_tick(context)
+        return found.run_requests[0] if found.run_requests else found.skip_message
+
+    return evaluate
 
 
 @pytest.fixture
-def instance():
-    with dg.DagsterInstance.ephemeral() as instance:
-        yield instance
+def night(project):
+    """Records a run of the night as Dagster does, in a given status."""
+    job = defs().resolve_job_def("retrain")
+
+    def run(request, status):
+        return project.instance().create_run_for_job(job, tags=dict(request.tags), status=status).run_id
+
+    return run
 
 
-@dg.job
-def retrain():
-    pass
+def test_a_night_starts_skips_waits_and_is_tried_again(tick, night):
+    config = {"ops": {"trained_model": {"config": {"train_days": 7}}}}
+    first = tick(config)
+    assert first.run_config == config
+    assert first.tags["skip_pipeline/because"] == "no night has succeeded yet"
+
+    running = night(first, dg.DagsterRunStatus.STARTED)
+    assert tick(config) == f"run {running} is still under way"
 
 
-def tick(layout: DataLayout, instance: dg.DagsterInstance, config: dict | None = None):
-    """What the schedule asks for, or why it asks for nothing."""
-    config = config or {}
-    said = nights.plan_night(instance, nights.state_of(layout, config), job="retrain", run_config=config)
-    return said.skip_message if isinstance(said, dg.SkipReason) else said
-
-
-def ran(instance: dg.DagsterInstance, request: dg.RunRequest, status=dg.DagsterRunStatus.SUCCESS) -> str:
-    return instance.create_run_for_job(retrain, tags=dict(request.tags), status=status).run_id
-
-
-def test_the_first_night_runs_and_says_on_what(layout, instance):
-    request = tick(layout, instance)
-
-    assert request.tags["skip_pipeline/data_date"] == "2018-07-15"
-    assert request.tags["skip_pipeline/shards"] == "1"
-    assert request.tags["skip_pipeline/because"] == "no night has succeeded yet"
-
-
-def test_a_night_on_which_nothing_has_changed_is_left_out(layout, instance):
-    run_id = ran(instance, tick(layout, instance))
-
-    assert tick(layout, instance) == (
-        f"raw input, code and configuration are those of run {run_id}, the last night that succeeded"
-    )
-
-
-def test_days_that_came_during_an_outage_are_one_run(layout, instance):
-    ran(instance, tick(layout, instance))
-    for name in (LOGS[1], "log_0_20180717_000000000000.csv"):
-        shutil.copy(layout.raw / "training_set" / LOGS[0], layout.raw / "training_set" / name)
-    request = tick(layout, instance)
-
-    assert request.tags["skip_pipeline/data_date"] == "2018-07-17"
-    assert request.tags["skip_pipeline/shards"] == "3"
-    assert request.tags["skip_pipeline/because"].endswith(": raw input")
-
-
-def test_other_configuration_is_a_reason(layout, instance):
-    ran(instance, tick(layout, instance))
-    config = {"ops": {"trained_model": {"config": {"seed": 1}}}}
-    request = tick(layout, instance, config)
-
-    assert request.run_config == config
-    assert request.tags["skip_pipeline/because"].endswith(": configuration")
-
-
-def test_other_code_is_a_reason(layout, instance, monkeypatch):
-    ran(instance, tick(layout, instance))
-    monkeypatch.setattr(nights, "_code_version", lambda: "other")
-
-    assert tick(layout, instance).tags["skip_pipeline/because"].endswith(": code")
-
-
-def test_a_failed_night_is_tried_again_under_a_key_of_its_own(layout, instance):
-    first = tick(layout, instance)
-    ran(instance, first, dg.DagsterRunStatus.FAILURE)
-    second = tick(layout, instance)
-
+def test_a_failed_night_is_tried_again_and_a_night_that_succeeded_is_not(tick, night):
+    first = tick()
+    night(first, dg.DagsterRunStatus.FAILURE)
+    second = tick()
     assert second.tags["skip_pipeline/state"] == first.tags["skip_pipeline/state"]
     assert second.run_key != first.run_key
 
-
-def test_the_same_tick_evaluated_twice_asks_for_one_run(layout, instance):
-    assert tick(layout, instance).run_key == tick(layout, instance).run_key
-
-
-def test_one_night_at_a_time(layout, instance):
-    run_id = ran(instance, tick(layout, instance), dg.DagsterRunStatus.STARTED)
-
-    assert tick(layout, instance) == f"run {run_id} of retrain is still under way"
+    succeeded = night(second, dg.DagsterRunStatus.SUCCESS)
+    assert f"those of run {succeeded}, the last night that succeeded" in tick()
+    assert tick({"ops": {}}).tags["skip_pipeline/because"] == f"changed since run {succeeded}: configuration"
 
 
-def test_without_a_log_there_is_nothing_to_do(layout, instance):
-    (layout.raw / "training_set" / LOGS[0]).unlink()
+def test_the_schedule_runs_the_retraining_of_every_asset_at_two(monkeypatch):
+    monkeypatch.setenv("SKIP_PIPELINE_TIMEZONE", "Europe/Stockholm")
+    definitions = defs()
+    schedule = definitions.resolve_schedule_def("nightly_retraining")
+    everything = definitions.resolve_asset_graph().materializable_asset_keys
 
-    assert "no session log has been delivered" in tick(layout, instance)
-
-
-def test_a_name_without_a_date_gives_no_data_date(layout, instance):
-    folder = layout.raw / "training_set"
-    (folder / LOGS[0]).rename(folder / "log_mini.csv")
-
-    assert "skip_pipeline/data_date" not in tick(layout, instance).tags
-
-
-def test_new_sessions_to_score_are_a_reason(layout, instance):
-    ran(instance, tick(layout, instance))
-    for kind in ("log_prehistory", "log_input"):
-        deliver(layout.root / "01_raw" / "test_set" / f"{kind}_20180716_000000000000.csv", session())
-    request = tick(layout, instance)
-
-    assert request.tags["skip_pipeline/because"].endswith(": raw input")
-    assert request.tags["skip_pipeline/shards"] == "1"
+    assert (schedule.job_name, schedule.cron_schedule) == (retrain.name, "0 2 * * *")
+    assert schedule.execution_timezone == "Europe/Stockholm"
+    assert schedule.default_status == dg.DefaultScheduleStatus.RUNNING
+    assert definitions.resolve_job_def("retrain").asset_layer.executable_asset_keys == everything
 
 
-def test_the_schedule_plans_the_night_from_the_data_directory_and_its_configuration(project):
-    context = dg.build_schedule_context(
-        instance=project.instance(), resources={"data": DataDirectory(path=str(project.layout.root))}
-    )
-    window = {"ops": {"trained_model": {"config": {"train_days": 7}}}}
-    (request,) = nightly_retraining("UTC", window).evaluate_tick(context).run_requests
+def test_the_sensors_are_switched_on_and_report_what_they_closed(project):
+    instance = project.instance()
+    run = instance.create_run_for_job(defs().resolve_job_def("retrain"))
+    assert {s.default_status for s in (dead_runs, close_tracking)} == {dg.DefaultSensorStatus.RUNNING}
+    with dg.build_sensor_context(instance=instance) as context:
+        assert dead_runs(context).skip_message == "closed 0 dead runs"
 
-    assert request.run_config == window
-    assert request.tags["skip_pipeline/state"] == nights.state_of(project.layout, window).digest
-    assert request.tags["skip_pipeline/state"] != nights.state_of(project.layout, {}).digest
+    failed = dg.DagsterEvent(dg.DagsterEventType.RUN_FAILURE.value, job_name="retrain")
+    resources = {"tracker": defs().resources["tracker"]}
+    with dg.build_run_status_sensor_context(
+        "close_tracking", failed, instance, run, resources=resources
+    ) as context:
+        assert close_tracking(context).skip_message == "closed 0 MLflow runs"

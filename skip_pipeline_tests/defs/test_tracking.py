@@ -2,27 +2,52 @@
 
 import json
 import socket
-import subprocess
-import sys
 from pathlib import Path
 
-import dagster as dg
 import mlflow
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from mlflow.exceptions import MlflowException
 
 from skip_pipeline import schema
 from skip_pipeline.bundles.gather import open_bundle
+from skip_pipeline.definitions import mlflow_tracker
+from skip_pipeline.defs.dataset import FingerprintedDataset
 from skip_pipeline.defs.registry import Registry
 from skip_pipeline.defs.tracking import close_finished
+from skip_pipeline.locations import location
 from skip_pipeline.metrics.calibration import Calibration
 from skip_pipeline.nightly.reference import read_reference
 from skip_pipeline.raw.folder import find_session_logs
 from skip_pipeline.settings import KERAS_MODEL_NAME
-from skip_pipeline.storage import read_json
+from skip_pipeline.storage import Manifest, StoredFile, read_json
 from skip_pipeline_tests.defs.test_materialize import ASSETS
+
+INPUTS = {
+    "merged_table": {"session_logs", "track_features"},
+    "encoded_table": {"merged_table"},
+    "scaled_table": {"encoded_table"},
+    "tensor_bundles": {"merged_table", "encoded_table", "scaled_table"},
+    "baseline_models": {"tensor_bundles"},
+    "trained_model": {"tensor_bundles"},
+    "evaluation_report": {"tensor_bundles"},
+    "data_drift": {"tensor_bundles"},
+    "champion_model": {"tensor_bundles"},
+}
+ARTIFACTS = {
+    "scaled_table": {"scaler.json", "schema.json"},
+    "tensor_bundles": {"plots/class_balance.png", "plots/session_lengths.png"},
+    "baseline_models": {"baselines.json", "schema.json"},
+    "trained_model": {"history.json", "plots/training_curves.png"},
+    "data_drift": {"drift.json"},
+    "champion_model": {"promotion.html", "promotion.json", "decision.json"},
+    "evaluation_report": {
+        "report.html", "metrics.json", "predictions.parquet", "leaderboard.json",
+        "plots/roc.png", "plots/calibration.png",
+    },
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -31,118 +56,74 @@ def runs(finished):
     return project.mlflow_runs(outcome.run_id)
 
 
-def test_there_is_one_parent_per_dagster_run_and_one_nested_run_per_materialization(runs):
+@pytest.fixture
+def no_server(monkeypatch):
+    """A tracking server that does not answer."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+
+
+def test_there_is_one_parent_per_dagster_run_and_one_nested_run_per_materialization(finished, runs):
+    project, outcome = finished
+    parent = runs[""]
+
     assert set(runs) == {"", *ASSETS}
-    parent = runs[""].info.run_id
-    assert {runs[name].data.tags["mlflow.parentRunId"] for name in ASSETS} == {parent}
-    assert "mlflow.parentRunId" not in runs[""].data.tags
-
-
-def test_every_run_is_finished_and_tagged_with_its_dagster_run(finished, runs):
-    _, outcome = finished
-
+    assert "mlflow.parentRunId" not in parent.data.tags
     for name, run in runs.items():
         assert run.info.status == "FINISHED", name
-        assert run.data.tags["dagster.run_id"] == outcome.run_id
         assert run.data.tags["dagster.run_url"] == f"http://127.0.0.1:3000/runs/{outcome.run_id}"
-
-
-def test_a_nested_run_says_synthetic(runs):
-    assert {runs[name].data.tags["data_source"] for name in ASSETS} == {"synthetic"}
-
-
-def test_dagster_links_to_the_run_that_links_back(finished, runs):
-    project, _ = finished
-    event = project.instance().get_latest_materialization_event(dg.AssetKey("merged_table"))
-    link = event.asset_materialization.metadata["mlflow_run"].value
-
-    assert link.endswith(f"/runs/{runs['merged_table'].info.run_id}")
+    for name in ASSETS:
+        assert runs[name].data.tags["mlflow.parentRunId"] == parent.info.run_id
+        assert runs[name].data.tags["data_source"] == "synthetic"
+        assert project.metadata(name)["mlflow_run"].endswith(f"/runs/{runs[name].info.run_id}")
 
 
 def test_training_records_its_hyper_parameters_and_every_epoch(finished, runs):
-    project, _ = finished
     run = runs["trained_model"]
-    losses = project.mlflow_client().get_metric_history(run.info.run_id, "validation_loss")
+    losses = finished[0].mlflow_client().get_metric_history(run.info.run_id, "validation_loss")
 
-    assert run.data.params["preset"] == "fast"
-    assert run.data.params["max_epochs"] == "2"
-    assert run.data.params["seed"] == "3"
+    wanted = {"preset": "fast", "max_epochs": "2", "seed": "3"}
+    assert {name: run.data.params[name] for name in wanted} == wanted
     assert [metric.step for metric in losses] == [1, 2]
 
 
-def test_baselines_record_the_scores_of_each_on_validation_sessions(runs):
-    metrics = runs["baseline_models"].data.metrics
+def test_baselines_record_the_scores_that_dagster_shows(finished, runs):
+    run = runs["baseline_models"].data
+    rows = [record.data for record in finished[0].metadata("baseline_models")["validation_scores"].records]
 
-    for name in schema.BASELINES:
+    for name, row in zip(schema.BASELINES, rows, strict=True):
         for score in ("accuracy", "log_loss", "roc_auc", "brier"):
-            assert 0 <= metrics[f"{name}_validation_{score}"] < 2
-        assert metrics[f"{name}_seconds"] >= 0
-    assert runs["baseline_models"].data.params == {"seed": "0", "most_sessions": "50000"}
+            assert run.metrics[f"{name}_validation_{score}"] == row[f"validation_{score}"]
+    assert run.params == {"seed": "0", "most_sessions": "50000"}
 
 
 def test_the_parent_carries_the_headline(runs):
-    headline = runs[""].data.metrics
-    report = runs["evaluation_report"].data.metrics
+    headline, report = runs[""].data.metrics, runs["evaluation_report"].data.metrics
 
     for name in ("test_accuracy", "test_log_loss", "test_roc_auc", "test_brier"):
         assert headline[name] == report[name]
+    assert runs[""].data.tags["preset"] == "fast"
 
 
-@pytest.mark.parametrize(
-    ("name", "inputs"),
-    [
-        ("merged_table", {"session_logs", "track_features"}),
-        ("encoded_table", {"merged_table"}),
-        ("scaled_table", {"encoded_table"}),
-        ("tensor_bundles", {"merged_table", "encoded_table", "scaled_table"}),
-        ("baseline_models", {"tensor_bundles"}),
-        ("trained_model", {"tensor_bundles"}),
-        ("evaluation_report", {"tensor_bundles"}),
-        ("data_drift", {"tensor_bundles"}),
-        ("champion_model", {"tensor_bundles"}),
-    ],
-)
-def test_a_run_records_what_it_read_with_our_digest(finished, runs, name, inputs):
-    project, _ = finished
-    read = {entry.dataset.name: entry.dataset.digest for entry in runs[name].inputs.dataset_inputs}
-
-    assert set(read) == inputs
-    for upstream in inputs - {"session_logs", "track_features"}:
-        event = project.instance().get_latest_materialization_event(dg.AssetKey(upstream))
-        assert event.asset_materialization.metadata["sha256"].value.startswith(read[upstream])
+def test_a_run_records_what_it_read_with_our_digest(finished, runs):
+    for name, inputs in INPUTS.items():
+        read = {entry.dataset.name: entry.dataset.digest for entry in runs[name].inputs.dataset_inputs}
+        assert set(read) == inputs, name
+        for upstream in inputs:
+            assert finished[0].metadata(upstream)["sha256"].startswith(read[upstream])
 
 
-@pytest.mark.parametrize(
-    ("name", "artifacts"),
-    [
-        ("scaled_table", {"scaler.json", "schema.json"}),
-        ("baseline_models", {"baselines.json", "schema.json"}),
-        ("trained_model", {"history.json", "plots/training_curves.png"}),
-        ("data_drift", {"drift.json"}),
-        ("champion_model", {"promotion.html", "promotion.json", "decision.json"}),
-        (
-            "evaluation_report",
-            {
-                "report.html",
-                "metrics.json",
-                "predictions.parquet",
-                "leaderboard.json",
-                "plots/roc.png",
-                "plots/calibration.png",
-            },
-        ),
-    ],
-)
-def test_a_run_keeps_its_artifacts(finished, runs, name, artifacts):
-    project, _ = finished
-    client = project.mlflow_client()
-    run_id = runs[name].info.run_id
-    kept = set()
-    for entry in client.list_artifacts(run_id):
-        inner = client.list_artifacts(run_id, entry.path) if entry.is_dir else [entry]
-        kept |= {item.path for item in inner}
-
-    assert artifacts <= kept
+def test_a_run_keeps_its_artifacts(finished, runs):
+    client = finished[0].mlflow_client()
+    for name, artifacts in ARTIFACTS.items():
+        run_id, kept = runs[name].info.run_id, set()
+        for entry in client.list_artifacts(run_id):
+            inner = client.list_artifacts(run_id, entry.path) if entry.is_dir else [entry]
+            kept |= {item.path for item in inner}
+        assert artifacts <= kept, name
 
 
 def test_the_registered_model_answers_as_the_report_does(finished):
@@ -187,25 +168,17 @@ def test_the_keras_network_is_logged_beside_the_registered_model(finished, runs)
     assert [spec.name for spec in model.metadata.signature.inputs] == list(schema.BRANCH_SHAPES)
 
 
-def test_the_registered_model_pins_what_it_needs_and_no_tensorflow(finished):
+def test_the_registered_model_pins_what_it_needs_and_carries_the_profile_of_its_training(finished):
     project, _ = finished
     mlflow.set_tracking_uri(project.tracking_uri)
     path = mlflow.pyfunc.get_model_dependencies("models:/skip_model/1")
-
     names = {line.split("==")[0] for line in Path(path).read_text().split()}
-    assert {"onnxruntime", "numpy"} <= names
-    assert not {"tensorflow", "keras", "dagster"} & names
-
-
-def test_the_registered_model_carries_the_profile_of_what_it_was_trained_on(finished):
-    project, _ = finished
-    registry = Registry(project.mlflow_client(), project.tracking_uri)
-    train = open_bundle(project.layout.bundles, "train")
-
-    with registry.fetched("1") as folder:
+    with Registry(project.tracking_uri).fetched("1") as folder:
         reference = read_reference(folder)
 
-    assert reference.profile.sessions == train.sessions
+    assert {"onnxruntime", "numpy"} <= names
+    assert not {"tensorflow", "keras", "dagster"} & names
+    assert reference.profile.sessions == open_bundle(project.layout.bundles, "train").sessions
     assert reference.data_source == "synthetic"
     assert set(reference.shards) == {"log_mini"}
 
@@ -235,24 +208,45 @@ def test_a_failed_check_stops_what_comes_after_and_closes_the_parent_as_failed(p
     outcome = project.run("encoded_table,scaled_table")
 
     assert outcome.materialized == ("encoded_table",)
-    assert len(outcome.failures) == 1
-    assert "encoded_table: check row_conservation failed" in outcome.failures[0]
+    [failure] = outcome.failures
+    assert "encoded_table: check row_conservation failed" in failure
     assert project.mlflow_runs(outcome.run_id)[""].info.status == "FAILED"
 
 
-def test_a_server_that_is_down_costs_the_record_and_not_the_result(project, monkeypatch):
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        port = unused.getsockname()[1]
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-
+def test_a_server_that_is_down_costs_the_record_and_not_the_result(project, no_server):
     outcome = project.run("session_logs,track_features,merged_table")
 
-    event = project.instance().get_latest_materialization_event(dg.AssetKey("merged_table"))
     assert outcome.success
     assert (project.layout.merged / "log_mini.parquet").is_file()
-    assert event.asset_materialization.metadata["mlflow_run"].value.startswith("not recorded: ")
+    recorded = project.metadata("merged_table")["mlflow_run"]
+    assert recorded.startswith("not recorded: ")
+    assert "no answer" in recorded
+    assert "no answer" in mlflow_tracker(project.layout).close_finished(project.instance())
+
+
+def test_a_refused_record_is_named_and_the_others_are_kept(project, monkeypatch):
+    def refuse(_values, **_options):
+        raise MlflowException("metric names may not be that long")
+
+    monkeypatch.setattr(mlflow, "log_metrics", refuse)
+    outcome = project.run("track_features")
+
+    assert outcome.success
+    lost = project.metadata("track_features")["mlflow_run_incomplete"]
+    assert "metrics rows, bytes, seconds: refused" in lost
+    run = project.mlflow_runs(outcome.run_id)["track_features"]
+    assert run.info.status == "FINISHED"
+    assert run.data.metrics == {}
+    assert run.data.tags["data_source"] == "synthetic"
+
+
+def test_a_bug_in_what_is_recorded_fails_the_asset(project, monkeypatch):
+    def bug(_values):
+        raise TypeError("ours")
+
+    monkeypatch.setattr(mlflow, "set_tags", bug)
+
+    assert not project.run("track_features").success
 
 
 def test_runs_that_a_dead_dagster_run_left_open_are_closed(project):
@@ -268,24 +262,21 @@ def test_runs_that_a_dead_dagster_run_left_open_are_closed(project):
     assert client.get_run(foreign.info.run_id).info.status == "RUNNING"
 
 
-def test_mlflow_is_imported_with_its_reports_to_the_outside_switched_off(project):
-    code = """
-import os, sys
-seen = []
+def test_an_experiment_that_another_process_creates_at_the_same_time_is_used(project):
+    tracker = mlflow_tracker(project.layout)
+    client = tracker.client()
+    created = client.get_experiment(client.create_experiment("skip_pipeline"))
+    found = iter([None, created])  # not yet there, then created by the other process
+    client.get_experiment_by_name = lambda _name: next(found)
 
-class Watch:
-    def find_spec(self, name, path=None, target=None):
-        if name == "mlflow":
-            seen.append(os.environ.get("MLFLOW_DISABLE_TELEMETRY"))
+    assert tracker._experiment_id(client) == created.experiment_id
 
-sys.meta_path.insert(0, Watch())
 
-from skip_pipeline.definitions import defs
-from skip_pipeline.defs.launch import materialize
+@pytest.mark.parametrize("url", ["memory://stage", "s3://bucket/stage"])
+def test_a_dataset_on_shared_storage_is_recorded_with_its_url(url):
+    files = (StoredFile("log.parquet", 40, "0" * 64, path=""),)
+    manifest = Manifest("merged_table", "real", rows=3, seconds=0.0, files=files)
+    dataset = FingerprintedDataset(manifest, location(url), {"session_id": "string"})
 
-materialize(defs(), ["track_features"], {}, lambda event: None)
-print(seen)
-"""
-    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-
-    assert process.stdout.splitlines()[-1] == "['true']"
+    assert url in json.dumps(dataset.to_dict())
+    assert json.loads(dataset.to_dict()["profile"]) == {"num_rows": 3, "bytes": 40}

@@ -1,11 +1,19 @@
-"""What the guard lets through, keeps and stops."""
+"""What a failing tracking store costs: a record, all further records, or nothing."""
 
 import pytest
 import requests
 from mlflow.exceptions import MlflowException, RestException
+from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE
 
-from skip_pipeline.defs.tracked_materialization import TrackedMaterialization
-from skip_pipeline.defs.tracking_guard import Guard, without_credentials
+from skip_pipeline.defs.record import Record
+from skip_pipeline.defs.tracking_guard import Guard, is_outage, without_credentials
+from skip_pipeline.errors import ContractError
+
+
+class CloudError(Exception):
+    """As a cloud SDK raises it."""
+
+    __module__ = "cloud.exceptions"
 
 
 @pytest.fixture
@@ -18,64 +26,118 @@ def guard(reported):
     return Guard(reported.append)
 
 
-def fail(guard, failure):
-    with guard:
+def fail(guard, failure, record="metrics loss"):
+    with guard.may_lose(record):
         raise failure
 
 
+def wrapped(cause):
+    """A failure as MLflow's HTTP client raises it."""
+    try:
+        try:
+            raise cause
+        except Exception as inner:
+            raise MlflowException(f"API request failed with exception {inner}")  # noqa: B904 - as MLflow does
+    except MlflowException as outer:
+        return outer
+
+
 @pytest.mark.parametrize(
-    ("failure", "suspended"),
+    "failure",
     [
-        (MlflowException("API request failed"), True),
-        (requests.ConnectionError("refused"), True),
-        (TimeoutError("no answer"), True),
-        (RestException({"error_code": "INVALID_PARAMETER_VALUE", "message": "no"}), False),
-        (ModuleNotFoundError("No module named 'boto3'"), False),
-        (ValueError("of a driver"), False),
+        wrapped(requests.ConnectionError("refused")),
+        wrapped(requests.exceptions.RetryError("too many 503 error responses")),
+        requests.ReadTimeout("no answer"),
+        TimeoutError("no answer"),
+        MlflowException("database is locked", error_code=TEMPORARILY_UNAVAILABLE),
     ],
+    ids=repr,
 )
-def test_a_failure_is_reported_and_one_to_reach_the_store_suspends_recording(
-    guard, reported, failure, suspended
-):
+def test_an_outage_ends_all_recording(guard, reported, failure):
     fail(guard, failure)
 
+    assert guard.suspended
+    assert is_outage(failure)
     assert len(reported) == 1
-    assert reported[0].startswith(type(failure).__name__)
-    assert guard.reason == reported[0]
-    assert guard.suspended is suspended
+    assert "metrics loss: no answer" in reported[0]
 
 
-def test_a_reason_holds_no_credentials(guard, reported):
-    fail(guard, OSError("cannot reach http://me:secret@host:80/api (http://host/x@y)"))
+@pytest.mark.parametrize(
+    "failure",
+    [
+        MlflowException("Invalid value nan for parameter"),  # as the SQLite store refuses
+        RestException({"error_code": "INVALID_PARAMETER_VALUE", "message": "no"}),
+        PermissionError("artifacts/"),
+        ModuleNotFoundError("No module named 'boto3'"),
+        CloudError("access denied"),
+    ],
+    ids=repr,
+)
+def test_a_refusal_loses_that_record_alone_and_names_it(guard, reported, failure):
+    fail(guard, failure)
 
-    assert reported == ["OSError: cannot reach http://host:80/api (http://host/x@y)"]
+    assert not guard.suspended
+    assert reported == guard.lost
+    assert "metrics loss: refused" in reported[0]
+    assert str(failure) in reported[0]
 
 
-def test_an_interruption_is_not_kept(guard, reported):
-    with pytest.raises(KeyboardInterrupt):
-        fail(guard, KeyboardInterrupt())
+@pytest.mark.parametrize(
+    "failure", [TypeError("ours"), KeyError("ours"), ContractError("ours"), KeyboardInterrupt()], ids=repr
+)
+def test_our_own_bugs_and_interruptions_are_raised(guard, reported, failure):
+    with pytest.raises(type(failure)):
+        fail(guard, failure)
+
     assert reported == []
 
 
-def test_a_store_that_did_not_answer_is_not_asked_again(guard, reported):
-    run = TrackedMaterialization(object(), None, guard)  # type: ignore[arg-type]
-    asked = []
-    run.attempt(lambda _mlflow: asked.append(1))
-    fail(guard, TimeoutError("no answer"))
-    run.attempt(lambda _mlflow: asked.append(2))
+def test_a_reason_holds_no_credentials(guard, reported):
+    fail(guard, OSError("cannot write to http://me:secret@host:80/api (http://host/x@y)"))
 
-    assert asked == [1]
+    assert "http://host:80/api (http://host/x@y)" in reported[0]
+    assert "secret" not in reported[0]
 
 
 @pytest.mark.parametrize(
     ("uri", "shown"),
     [
-        ("http://me:secret@host:80/path", "http://host:80/path"),
         ("postgresql://me:p%40ss@db/mlflow", "postgresql://db/mlflow"),
         ("http://me:p@ss@host/", "http://host/"),
         ("sqlite:////data/mlflow.db", "sqlite:////data/mlflow.db"),
-        ("http://host:5000", "http://host:5000"),
     ],
 )
 def test_a_store_is_shown_without_credentials(uri, shown):
     assert without_credentials(uri) == shown
+
+
+def test_after_a_refusal_the_next_record_is_tried_and_after_an_outage_none(guard):
+    record = Record(object(), "http://mlflow/run", guard)  # type: ignore[arg-type]
+    asked = []
+
+    def refuse(_mlflow):
+        asked.append("refused")
+        raise MlflowException("no")
+
+    def go_down(_mlflow):
+        asked.append("down")
+        raise TimeoutError
+
+    record.attempt("the first", refuse)
+    record.attempt("the second", go_down)
+    record.attempt("the third", refuse)
+    record.show({"sha256": "0"})
+
+    assert asked == ["refused", "down"]
+    metadata = record.result().metadata
+    assert metadata["mlflow_run"].value == "http://mlflow/run"
+    assert "the first: refused" in metadata["mlflow_run_incomplete"]
+    assert "the second: no answer" in metadata["mlflow_run_incomplete"]
+
+
+def test_a_lost_record_of_an_earlier_asset_is_not_told_of_the_next(guard):
+    fail(guard, MlflowException("no"))
+    record = Record(object(), "http://mlflow/run", guard)  # type: ignore[arg-type]
+    record.show({"sha256": "0"})
+
+    assert "mlflow_run_incomplete" not in record.result().metadata

@@ -14,7 +14,7 @@ from skip_pipeline.settings import DATA_DIR_VARIABLE, TF_CONFIG_VARIABLE
 from skip_pipeline.storage import read_manifest
 from skip_pipeline.world.synthesize import synthesize
 from skip_pipeline_tests.builders import assert_says
-from skip_pipeline_tests.defs.conftest import lasting_project
+from skip_pipeline_tests.projects import lasting_project
 
 DAYS = ("log_0_20180715_000000000000", "log_0_20180716_000000000000", "log_0_20180717_000000000000")
 BEFORE = "session_logs,track_features,merged_table,encoded_table,scaled_table,tensor_bundles"

@@ -21,6 +21,8 @@ from skip_pipeline.errors import EngineError
 from skip_pipeline.settings import SINGLE_THREADED, EngineSettings
 from skip_pipeline_tests.engine import work
 
+pytestmark = pytest.mark.slow
+
 
 def cluster_in_this_process(workers: int) -> LocalCluster:
     return LocalCluster(

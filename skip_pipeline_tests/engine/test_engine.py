@@ -17,6 +17,8 @@ from skip_pipeline.errors import BadInputError, EngineError, RefusedError
 from skip_pipeline.settings import SINGLE_THREADED, EngineKind, EngineSettings
 from skip_pipeline_tests.engine import work
 
+pytestmark = pytest.mark.slow
+
 KINDS: tuple[EngineKind, ...] = ("in_process", "processes", "dask")
 
 
@@ -227,8 +229,6 @@ def test_no_worker_outlives_an_interrupted_or_killed_caller(how: signal.Signals,
         (EngineSettings(kind="spark"), "no engine 'spark'"),  # type: ignore[arg-type]
         (EngineSettings(kind="processes", address="tcp://10.0.0.5:8786"), "only engine 'dask' uses"),
         (EngineSettings(kind="processes", workers=0), "workers is 0; it has to be at least 1"),
-        (EngineSettings(kind="processes", retries=-1), "retries is -1; it has to be at least 0"),
-        (EngineSettings(shards_ahead=0), "shards_ahead is 0; it has to be at least 1"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(settings: EngineSettings, fact: str) -> None:

@@ -46,14 +46,12 @@ def bundle(
         for name, values in columns.items():
             arrays["session_log"][i, steps, schema.SESSION_LOG_BRANCH.index(name)] = values
         arrays["skip_sequence"][i, steps, 0] = columns[schema.LABEL]
-        numbers = np.linspace(0.1, 0.9, len(session))
-        for name, values in {
-            schema.LOG_TRACK_ID: numbers,
-            **{name: values[i] for name, values in (tracks or {}).items()},
-        }.items():
+        numbers = np.linspace(0.1, 0.9, len(session)).tolist()
+        own = {schema.LOG_TRACK_ID: numbers, **{name: values[i] for name, values in (tracks or {}).items()}}
+        for name, features in own.items():
             column = schema.TRACK_BRANCH.index(name)
-            arrays["previous_tracks"][i, steps, column] = values[:-1]
-            arrays["last_track"][i, column] = values[-1]
+            arrays["previous_tracks"][i, steps, column] = features[:-1]
+            arrays["last_track"][i, column] = features[-1]
     return arrays
 
 

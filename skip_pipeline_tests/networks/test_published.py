@@ -59,6 +59,7 @@ def test_one_rate_replaces_all() -> None:
     assert rates == [0.1] * 10
 
 
+@pytest.mark.slow
 def test_one_epoch_trains() -> None:
     bundle = tiny_bundle(16)
     settings = dataclasses.replace(PRESETS["published"], max_epochs=1, batch_size=16)

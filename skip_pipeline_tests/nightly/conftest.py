@@ -20,17 +20,16 @@ SESSIONS = 20
 def layout(tmp_path_factory: pytest.TempPathFactory) -> DataLayout:
     layout = DataLayout(tmp_path_factory.mktemp("three_shards"))
     for shard, dates in DATES.items():
-        rows = [
-            row
-            for i in range(SESSIONS)
-            for row in session(
-                f"{shard}_{i}",
-                date=dates[i % len(dates)],
-                not_skipped=[True] * 4 + [False] * 5 + [i % 2 == 0],
-            )
-        ]
+        rows = []
+        for i in range(SESSIONS):
+            outcomes = [True] * 4 + [False] * 5 + [i % 2 == 0]
+            rows += session(f"{shard}_{i}", date=dates[i % len(dates)], not_skipped=outcomes)
         deliver(layout.raw / "training_set" / f"{shard}.csv", rows)
     deliver(layout.raw / "track_features" / "tf_mini.csv", TRACKS)
+    make_bundles(layout)
+    return layout
+
+
+def make_bundles(layout: DataLayout) -> None:
     for stage in (merged_table, encoded_table, scaled_table, tensor_bundles):
         stage(layout)
-    return layout

@@ -11,8 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from skip_pipeline import schema
 from skip_pipeline.bundles.gather import open_bundle
 from skip_pipeline.nightly.reference import write_reference
-from skip_pipeline.serving.model_folder import SERVED_MODEL
-from skip_pipeline.serving.pack import pack
+from skip_pipeline.serving.model_folder import SERVED_MODEL, pack
 from skip_pipeline.settings import ONNX_FILE, DataLayout
 
 _SEEN = 9  # outcomes before the last track that every session has

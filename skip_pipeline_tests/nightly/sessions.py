@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pyarrow as pa
 
@@ -11,13 +13,7 @@ from skip_pipeline.bundles.records import BINARY, CATEGORIES, ROW, SESSION, indi
 
 
 def part(outcomes: list[list[int]], *, tracks: list[list[int]] | None = None, context: int = 0) -> Part:
-    """A part of sessions given by the outcomes of all their tracks, 1 played to the end; tracks count from 0.
-
-    Args:
-        outcomes: per session 10 to 20 of them; the last is the label.
-        tracks: row of the track table for each.
-        context: code of the context of every row.
-    """
+    """A part of sessions: outcomes of all tracks, rows of the track table, and the code of every context."""
     tracks = tracks or [list(range(len(session))) for session in outcomes]
     sessions = np.zeros(len(outcomes), SESSION)
     sessions["length"] = [len(session) for session in outcomes]
@@ -33,11 +29,8 @@ def part(outcomes: list[list[int]], *, tracks: list[list[int]] | None = None, co
     return Part("log_0", sessions, rows, ids, 20)
 
 
-def track_table(n: int = 20, **columns: list[object]) -> pa.Table:
-    """The track table of n tracks: every number counts from 0, every mode is major, unless given."""
-    values: dict[str, list[object]] = {
-        field.name: [f"t_{i:02d}" if pa.types.is_string(field.type) else i for i in range(n)]
-        for field in schema.TRACK_FEATURES
-    }
-    values |= {"mode": ["major"] * n} | columns
+def track_table(**columns: Sequence[object]) -> pa.Table:
+    """The track table of 20 tracks: every number counts from 0, every mode is major, unless given."""
+    values: dict[str, Sequence[object]] = dict.fromkeys(schema.TRACK_FEATURES.names, range(20))
+    values |= {"track_id": [f"t_{i:02d}" for i in range(20)], "mode": ["major"] * 20, **columns}
     return pa.Table.from_pydict(values, schema=schema.TRACK_FEATURES)

@@ -1,39 +1,46 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 
 from skip_pipeline.errors import ContractError
-from skip_pipeline.nightly.drift import find_drift, stability_index
+from skip_pipeline.nightly.drift import find_drift, stability_terms
 from skip_pipeline.nightly.profile import EARLIER_OUTCOME, PREDICTED_OUTCOME, Distribution, Profile
 from skip_pipeline_tests.builders import assert_says, refusal
 
+OUTCOMES = ("skipped", "not skipped")
+LEVELS = ("catalog", "radio", "unknown")
 
-def of(sessions: int = 100_000, **features: tuple[tuple[str, ...], list[int]]) -> Profile:
+
+def profile(sessions: Any = 100_000, **counts: list[int]) -> Profile:
+    """Of features with as many levels as counts."""
     return Profile(
         sessions,
         sessions,
-        {name: Distribution(levels, np.array(counts)) for name, (levels, counts) in features.items()},
+        {
+            name: Distribution(LEVELS if len(of) > 2 else OUTCOMES, np.array(of))
+            for name, of in counts.items()
+        },
     )
 
 
 def test_index_of_equal_shares_is_nothing_and_of_others_is_the_published_sum():
-    assert stability_index(np.array([5, 5]), np.array([5, 5])) == 0
+    assert stability_terms(np.array([5, 5]), np.array([5, 5])).tolist() == [0, 0]
     before, now = np.array([9_999_999, 9_999_999]), np.array([2_499_999, 7_499_999])
-    assert stability_index(before, now) == pytest.approx(0.25 * math.log(3), rel=1e-6)
+    assert stability_terms(before, now).sum() == pytest.approx(0.25 * math.log(3), rel=1e-6)
 
 
 def test_an_empty_bin_is_far_and_not_infinitely_far():
-    assert 1 < stability_index(np.array([100, 100]), np.array([200, 0])) < 10
+    assert 1 < stability_terms(np.array([100, 100]), np.array([200, 0])).sum() < 10
 
 
 def test_a_moved_feature_is_named_with_what_moved():
-    levels = ("catalog", "radio", "unknown")
     found = find_drift(
-        of(context=(levels, [90_000, 10_000, 0]), still=(levels, [50_000, 50_000, 0])),
-        of(context=(levels, [60_000, 40_000, 0]), still=(levels, [50_000, 50_000, 0])),
+        profile(context=[90_000, 10_000, 0], still=[50_000, 50_000, 0]),
+        profile(context=[60_000, 40_000, 0], still=[50_000, 50_000, 0]),
     )
 
     assert [(drift.feature, drift.alarm) for drift in found] == [("context", True), ("still", False)]
@@ -41,59 +48,60 @@ def test_a_moved_feature_is_named_with_what_moved():
 
 
 def test_few_sessions_make_no_alarm_of_what_chance_gives():
-    levels = ("a", "b")
-    before = of(tempo=(levels, [50_000, 50_000]))
+    before = profile(tempo=[50_000, 50_000])
 
-    assert find_drift(before, of(100_000, tempo=(levels, [35_000, 65_000])))[0].limit == pytest.approx(0.1)
-    few = find_drift(before, of(20, tempo=(levels, [7, 13])))[0]
+    assert find_drift(before, profile(tempo=[35_000, 65_000]))[0].limit == pytest.approx(0.1)
+    few = find_drift(before, profile(20, tempo=[7, 13]))[0]
     assert few.index < few.limit
     assert not few.alarm
 
 
 @pytest.mark.parametrize("name", [PREDICTED_OUTCOME, EARLIER_OUTCOME])
 @pytest.mark.parametrize(
-    ("played", "alarm"), [(42_500, False), (41_000, True), (47_500, False), (49_000, True)]
+    ("before", "now", "alarm"),
+    [
+        *((45_000, now, alarm) for now, alarm in ((42_500, 0), (41_000, 1), (47_500, 0), (49_000, 1))),
+        *((0, now, alarm) for now, alarm in ((0, 0), (2_500, 0), (3_500, 1))),
+        *((100_000, now, alarm) for now, alarm in ((100_000, 0), (97_500, 0), (96_500, 1))),
+    ],
 )
-def test_the_rate_of_an_outcome_may_move_by_three_points(name, played, alarm):
-    levels = ("skipped", "not skipped")
-    found = find_drift(
-        of(**{name: (levels, [55_000, 45_000])}), of(**{name: (levels, [100_000 - played, played])})
+def test_the_rate_of_an_outcome_may_move_by_three_points(name, before, now, alarm):
+    profiles = (
+        Profile(100_000, 0, {name: Distribution(OUTCOMES, np.array([100_000 - k, k]))}) for k in (before, now)
     )
+    (found,) = find_drift(*profiles)
 
-    assert found[0].alarm is alarm
+    assert math.isfinite(found.limit)
+    assert found.alarm is bool(alarm)
 
 
 def test_unknown_levels_are_an_alarm_at_one_in_a_thousand():
-    levels = ("catalog", "unknown")
-    before = of(context=(levels, [100_000, 0]))
+    before = profile(context=[100_000, 0, 0])
 
-    assert find_drift(before, of(context=(levels, [99_800, 200])))[0].alarm
-    assert not find_drift(before, of(context=(levels, [99_950, 50])))[0].alarm
+    assert find_drift(before, profile(context=[99_800, 0, 200]))[0].alarm
+    assert not find_drift(before, profile(context=[99_950, 0, 50]))[0].alarm
 
 
 def test_alarms_come_first_then_the_largest_index_relative_to_its_limit():
-    levels, outcomes = ("a", "b", "unknown"), ("skipped", "not skipped")
-    before = of(
-        new=(levels, [50, 50, 0]), still=(levels, [50, 50, 0]), **{PREDICTED_OUTCOME: (outcomes, [50, 50])}
-    )
-    now = of(
-        new=(levels, [50, 50, 1]), still=(levels, [45, 55, 0]), **{PREDICTED_OUTCOME: (outcomes, [51, 49])}
-    )
+    before = profile(still=[50, 50, 0], new=[50, 50, 0], **{PREDICTED_OUTCOME: [50, 50]})
+    now = profile(still=[45, 55, 0], new=[500, 500, 2], **{PREDICTED_OUTCOME: [51, 49]})
+    new, outcome, still = find_drift(before, now)
 
-    assert [drift.feature for drift in find_drift(before, now)] == ["new", PREDICTED_OUTCOME, "still"]
+    assert [drift.feature for drift in (new, outcome, still)] == ["new", PREDICTED_OUTCOME, "still"]
+    assert [drift.alarm for drift in (new, outcome, still)] == [True, False, False]
+    assert still.index > max(new.index, outcome.index)
 
 
 def test_the_limit_of_chance_is_a_quantile_of_chi_squared_over_the_sessions():
-    levels = ("a", "b", "c")
-    found = find_drift(of(100, tempo=(levels, [1, 1, 1])), of(50, tempo=(levels, [1, 1, 1])))
+    found = find_drift(profile(100, tempo=[1, 1, 1]), profile(50, tempo=[1, 1, 1]))
     # Of 2 degrees of freedom, the quantile that is exceeded with probability q is -2 ln q.
     assert found[0].limit == pytest.approx(-2 * math.log(1e-5) * (1 / 100 + 1 / 50))
 
 
 @pytest.mark.parametrize(
     ("other", "fact"),
-    [(of(key=(("a",), [1])), "different features"), (of(tempo=(("b",), [1])), "tempo has other levels")],
+    [({"key": [1, 1]}, "different features"), ({"tempo": [1, 1, 1]}, "tempo has other levels")],
 )
 def test_profiles_of_other_features_or_levels_are_refused(other, fact):
-    message = refusal(ContractError, lambda: find_drift(of(tempo=(("a",), [1])), other))
+    message = refusal(ContractError, lambda: find_drift(profile(tempo=[1, 1]), profile(**other)))
     assert_says(message, fact, "train and promote a model again")

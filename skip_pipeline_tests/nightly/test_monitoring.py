@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +20,8 @@ from skip_pipeline.nightly.monitoring import (
     SCORE_SIGNAL,
     SIGNALS,
     VOLUME,
+    MonitoringReport,
+    Signal,
     monitor,
     not_compared,
 )
@@ -27,8 +31,6 @@ from skip_pipeline.settings import TRACK_TABLE
 from skip_pipeline.storage import read_table
 from skip_pipeline_tests.builders import assert_says, refusal
 from skip_pipeline_tests.nightly.conftest import SESSIONS
-
-TODAY = date(2018, 7, 27)
 
 
 class Champion:
@@ -51,6 +53,9 @@ class Champion:
         return np.full(len(chosen), self.p)
 
 
+Night = Callable[..., tuple[MonitoringReport, dict[str, Signal]]]
+
+
 @pytest.fixture(scope="module")
 def reference(layout) -> Reference:
     """Of a champion that was trained on all three shards."""
@@ -60,80 +65,83 @@ def reference(layout) -> Reference:
     return Reference("real", profile_sessions(parts, tracks), delivered_shards(layout), scores)
 
 
-def before(reference: Reference, *names: str) -> Reference:
-    """As if only these shards had been delivered when the champion was trained."""
-    return replace(reference, shards={name: reference.shards[name] for name in names})
+@pytest.fixture
+def night(layout, reference) -> Night:
+    """Monitors with a champion and a changed reference; gives the report, and its signals by name."""
+
+    def compare(champion: Any = None, **changed: Any) -> tuple[MonitoringReport, dict[str, Signal]]:
+        champion = champion or Champion()
+        report = monitor(layout, replace(reference, **changed), champion, today=date(2018, 7, 27))
+        return report, {signal.name: signal for signal in report.signals}
+
+    return compare
 
 
-def signals(report) -> dict:
-    return {signal.name: signal for signal in report.signals}
-
-
-def test_without_new_data_all_is_compared_and_nothing_alarms(layout, reference):
+def test_without_new_data_all_is_compared_and_nothing_alarms(layout, night: Night):
     champion = Champion()
-    report = monitor(layout, reference, champion, today=TODAY)
+    report, signals = night(champion)
 
     assert (report.new_shards, report.sessions, report.alarms) == ((), 3 * SESSIONS, ())
-    assert tuple(signals(report)) == tuple(SIGNALS)
-    assert signals(report)[VOLUME].facts == {"ratio": 1.0, "shards": 3}
-    assert signals(report)[FRESHNESS].facts == {"newest_day": "2018-07-17", "age_days": 10}
-    assert signals(report)[KNOWN_TRACKS].facts == {"share_of_plays": 0.0, "tracks": 0}
+    assert tuple(signals) == tuple(SIGNALS)
+    assert signals[VOLUME].facts == {"ratio": 1.0, "shards": 3}
+    assert signals[FRESHNESS].facts == {"newest_day": "2018-07-17", "age_days": 10}
+    assert signals[KNOWN_TRACKS].facts == {"share_of_plays": 0.0, "tracks": 0}
     assert report.drifts[-1].feature == "champion's p_not_skipped"
+    assert report.to_json()["features"][-1].keys() == {"feature", "index", "limit", "alarm", "change"}
     assert len(champion.scored) == open_bundles(layout.bundles)["test"].sessions
 
 
-def test_only_new_shards_are_compared(layout, reference):
+def test_only_new_and_changed_shards_are_compared(night: Night, reference):
     champion = Champion()
-    report = monitor(layout, before(reference, "log_0", "log_2"), champion, today=TODAY)
+    known = dict(reference.shards)
+    changed = known | {"log_0": replace(known["log_0"], sha256="other")}
+    assert night(shards=changed)[0].new_shards == ("log_0",)
 
+    del known["log_1"]
+    report, _ = night(champion, shards=known)
     assert (report.new_shards, report.sessions, report.alarms) == (("log_1",), SESSIONS, ())
     assert champion.scored == list(range(SESSIONS))
 
 
-def test_a_shard_that_has_changed_is_new(layout, reference):
-    changed = reference.shards | {"log_0": replace(reference.shards["log_0"], sha256="other")}
-    assert monitor(layout, replace(reference, shards=changed), Champion(), today=TODAY).new_shards == (
-        "log_0",
-    )
-
-
 @pytest.mark.parametrize(("sessions", "alarm"), [(9, True), (10, False), (40, False), (41, True)])
-def test_volume_alarms_beyond_half_and_twice_the_sessions_of_training(layout, reference, sessions, alarm):
+def test_volume_alarms_beyond_half_and_twice_the_sessions_of_training(
+    night: Night, reference, sessions, alarm
+):
     shards = {name: replace(shard, sessions=sessions) for name, shard in reference.shards.items()}
-    found = signals(monitor(layout, replace(reference, shards=shards), Champion(), today=TODAY))[VOLUME]
+    found = night(shards=shards)[1][VOLUME]
 
     assert found.alarm is alarm
     assert found.facts["ratio"] == pytest.approx(SESSIONS / sessions)
 
 
-def test_freshness_alarms_if_the_new_data_are_older_than_those_of_training(layout, reference):
-    older = signals(monitor(layout, before(reference, "log_1"), Champion(), today=TODAY))[FRESHNESS]
+def test_freshness_alarms_if_the_new_data_are_older_than_those_of_training(night: Night, reference):
+    log_0, log_1, log_2 = ({name: shard} for name, shard in sorted(reference.shards.items()))
+    older = night(shards=log_1)[1][FRESHNESS]
     assert older.alarm  # log_0 is new, and of an earlier day than log_1
     assert_says(older.message, "2018-07-15", "2018-07-17", "12 days ago")
 
-    undated = monitor(layout, before(reference, "log_0", "log_1"), Champion(), today=TODAY)
-    assert signals(undated)[FRESHNESS].alarm
-    assert "no plausible date" in signals(undated)[FRESHNESS].message
+    undated = night(shards=log_0 | log_1)[1][FRESHNESS]
+    assert undated.alarm
+    assert "no plausible date" in undated.message
 
-    first = {"log_2": reference.shards["log_2"], "gone": DeliveredShard("", SESSIONS, "")}
-    after_undated = monitor(layout, replace(reference, shards=first), Champion(), today=TODAY)
-    assert not signals(after_undated)[FRESHNESS].alarm
-    assert "no day" in signals(after_undated)[FRESHNESS].message
+    first = night(shards=log_2 | {"gone": DeliveredShard("", SESSIONS, "")})[1][FRESHNESS]
+    assert not first.alarm
+    assert "no day" in first.message
 
 
 @pytest.mark.parametrize(("known", "tracks"), [(9, 1), (5, 5)])
-def test_unknown_tracks_alarm_by_their_share_of_plays(layout, reference, known, tracks):
+def test_unknown_tracks_alarm_by_their_share_of_plays(night: Night, known, tracks):
     # Every session plays the first ten tracks once.
-    found = signals(monitor(layout, reference, Champion(known=known), today=TODAY))[KNOWN_TRACKS]
+    found = night(Champion(known=known))[1][KNOWN_TRACKS]
 
     assert found.alarm
     assert found.facts == {"share_of_plays": pytest.approx((10 - known) / 10), "tracks": tracks}
     assert_says(found.message, f"{10 * (10 - known)}.0%", "limit 5%")
 
 
-def test_scores_alarm_if_they_have_moved(layout, reference):
-    report = monitor(layout, reference, Champion(p=0.9), today=TODAY)
-    found = signals(report)[SCORE_SIGNAL]
+def test_scores_alarm_if_they_have_moved(night: Night):
+    report, signals = night(Champion(p=0.9))
+    found = signals[SCORE_SIGNAL]
 
     assert found.alarm
     assert found.facts["index"] > found.facts["limit"]
@@ -141,41 +149,27 @@ def test_scores_alarm_if_they_have_moved(layout, reference):
     assert report.alarms == (found.message,)
 
 
-def test_features_that_have_moved_are_named(layout, reference):
+def test_features_that_have_moved_are_named(night: Night, reference):
     context = reference.profile.features["context_type"]
-    counts = np.roll(context.counts, 1)
-    features = reference.profile.features | {"context_type": replace(context, counts=counts)}
-    moved = replace(reference, profile=replace(reference.profile, features=features))
-    report = monitor(layout, moved, Champion(), today=TODAY)
-    found = signals(report)[FEATURES]
+    other = {"context_type": replace(context, counts=np.roll(context.counts, 1))}
+    report, signals = night(profile=replace(reference.profile, features=reference.profile.features | other))
+    found = signals[FEATURES]
 
     assert found.alarm
     assert list(found.facts) == ["context_type"] == [d.feature for d in report.drifts if d.alarm]
     assert_says(found.message, "moved since training", "context_type (radio: 0.0% before, 100.0% now)")
 
 
-def test_scores_without_bins_are_refused(layout, reference):
-    scores = Distribution(("all",), np.array([3]))
-    message = refusal(
-        ContractError, lambda: monitor(layout, replace(reference, scores=scores), Champion(), today=TODAY)
-    )
+def test_scores_without_bins_are_refused(night: Night):
+    message = refusal(ContractError, lambda: night(scores=Distribution(("all",), np.array([3]))))
     assert_says(message, "scores have no bins", "train and promote a model again")
 
 
 def test_a_report_is_json_with_one_alarm_for_equal_messages():
+    says = "not judged: there is no champion yet"
     report = not_compared("there is no champion yet", alarm=True).to_json()
 
-    assert report["alarms"] == ["not judged: there is no champion yet"]
+    assert report["alarms"] == [says]
     assert [signal["name"] for signal in report["signals"]] == list(SIGNALS)
-    assert report["signals"][0] == {
-        "name": FEATURES,
-        "alarm": True,
-        "says": "not judged: there is no champion yet",
-        "facts": {},
-    }
+    assert report["signals"][0] == {"name": FEATURES, "alarm": True, "says": says, "facts": {}}
     assert not_compared("there is no champion yet", alarm=False).alarms == ()
-
-
-def test_drifts_are_json_without_their_distributions(layout, reference):
-    content = monitor(layout, reference, Champion(), today=TODAY).to_json()
-    assert content["features"][-1].keys() == {"feature", "index", "limit", "alarm", "change"}

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from skip_pipeline.errors import ContractError, TrainingError
 from skip_pipeline.metrics.intervals import Estimate
 from skip_pipeline.metrics.scores import Slicing
 from skip_pipeline.nightly.promotion import Candidate, Decision, SliceChange, Unusable, decide
+from skip_pipeline.settings import DataSource
 from skip_pipeline_tests.builders import assert_says, refusal
 
 N = 400
@@ -18,16 +20,26 @@ LAST = np.where(LABELS == 1, 0.55, 0.45)  # log-loss 0.598
 HALVES = Slicing("half", "Half", ("first", "empty", "second"), np.where(np.arange(N) < N // 2, 0, 2))
 
 
-def sure(p: float, name: str = "version 2", source: str = "real") -> Candidate:
+def sure(p: float | np.ndarray, name: str = "version 2", source: DataSource = "real") -> Candidate:
     """A model that gives p to every outcome."""
     return Candidate(name, source, np.where(LABELS == 1, p, 1 - p))
+
+
+def gone(source: DataSource | None) -> Unusable:
+    return Unusable("version 1", source, "files gone")
 
 
 OLD = sure(0.7, "version 1")
 
 
-def judged(challenger: Candidate, champion: Candidate | Unusable | None, **rules) -> Decision:
-    return decide(LABELS, challenger, champion, last_outcome=LAST, **{"slice_limits": {}, **rules})
+def judged(challenger: Candidate, champion: Candidate | Unusable | None, **rules: Any) -> Decision:
+    defaults: dict[str, Any] = {"last_outcome": LAST, "slice_limits": {}}
+    return decide(LABELS, challenger, champion, **defaults | rules)
+
+
+def by_half(challenger: Candidate, champion: Candidate, limit: float) -> Decision:
+    """Judged by the accuracy of each half alone."""
+    return judged(challenger, champion, margin=9.0, slicings=[HALVES], slice_limits={"half": limit})
 
 
 @pytest.mark.parametrize(
@@ -43,10 +55,8 @@ def test_the_first_model_is_promoted_if_it_beats_the_baseline(p, promoted, summa
 
     assert decision.promoted is promoted
     assert decision.summary.startswith(summary)
-    assert [reason.rule for reason in decision.reasons] == [
-        "a champion to compare with",
-        "beats the last outcome",
-    ]
+    rules = [reason.rule for reason in decision.reasons]
+    assert rules == ["a champion to compare with", "beats the last outcome"]
     assert (decision.log_loss_difference, decision.slices) == (None, ())
 
 
@@ -60,35 +70,33 @@ def test_a_better_model_is_promoted():
     assert decision.promoted
     assert decision.log_loss_difference is not None
     assert decision.log_loss_difference.value == pytest.approx(np.log(0.7) - np.log(0.75))
-    assert_says(
-        decision.summary, "version 2 minus version 1: -0.0690 (95% interval -0.0690 to -0.0690", "+0.0100"
-    )
+    shown = "version 2 minus version 1: -0.0690 (95% interval -0.0690 to -0.0690"
+    assert_says(decision.summary, shown, "+0.0100")
 
 
 @pytest.mark.parametrize(
-    ("p", "margin", "promoted"),
-    [(0.695, 0.01, True), (0.65, 0.01, False), (0.65, 0.1, True), (0.7, 0.0, True), (0.7, -0.001, False)],
+    ("p", "rules", "promoted"),
+    [
+        (0.65, {"margin": 0.1}, True),
+        (0.65, {"margin": 0.01}, False),
+        (0.7, {"margin": 0.0}, True),
+        (0.7, {"margin": -0.001}, False),
+        (0.6932, {}, True),  # worse by 0.0098, and the default margin is 0.01
+        (0.6929, {}, False),  # by 0.0102
+    ],
 )
-def test_a_model_may_be_worse_by_the_margin(p, margin, promoted):
-    decision = judged(sure(p), OLD, margin=margin)
+def test_a_model_may_be_worse_by_the_margin(p, rules, promoted):
+    decision = judged(sure(p), OLD, **rules)
 
-    assert decision.promoted is promoted
+    assert decision.promoted is decision.reasons[1].passed is promoted
     assert decision.reasons[1].rule == "not worse than the champion"
-    assert decision.reasons[1].passed is promoted
-    assert decision.summary.startswith(
-        "Promoted: " if promoted else "Refused: log-loss of version 2 minus version 1"
-    )
-
-
-def test_the_default_margin_is_a_hundredth_of_a_nat():
-    assert judged(sure(0.6932), OLD).promoted  # worse by 0.0098
-    assert not judged(sure(0.6929), OLD).promoted  # by 0.0102
+    start = "Promoted: " if promoted else "Refused: log-loss of version 2 minus version 1"
+    assert decision.summary.startswith(start)
 
 
 def test_uncertainty_counts_against_the_challenger():
     given = np.where(np.arange(N) < 20, 0.05, 0.807)  # of each outcome: 20 sessions wrong, the others better
-    shaky = Candidate("version 2", "real", np.where(LABELS == 1, given, 1 - given))
-    decision = judged(shaky, OLD, margin=0.01)
+    decision = judged(sure(given), OLD, margin=0.01)
 
     assert decision.log_loss_difference is not None
     assert decision.log_loss_difference.value < 0.01 < decision.log_loss_difference.high
@@ -96,29 +104,19 @@ def test_uncertainty_counts_against_the_challenger():
 
 
 def test_a_slice_may_not_pay_for_the_others():
-    p = sure(0.9).p_not_skipped.copy()
-    p[N // 2 :][::5] = 1 - p[N // 2 :][::5]  # a fifth of the second half is wrong now
-    limits = {"half": 0.05}
-    decision = judged(
-        Candidate("version 2", "real", p), OLD, margin=1.0, slicings=[HALVES], slice_limits=limits
-    )
+    given = np.full(N, 0.9)
+    given[N // 2 :: 5] = 0.1  # a fifth of the second half is wrong now
+    decision = by_half(sure(given), OLD, 0.05)
 
     assert not decision.promoted
     assert decision.reasons[-1].rule == "no fall in a slice of half"
     assert_says(decision.summary, "Refused: accuracy by half falls for second by 20.0% of 200 sessions", "5%")
     first, second = decision.slices  # the empty one is left out
-    assert (first.label, first.sessions, first.accuracy, first.limit) == (
-        "first",
-        200,
-        Estimate(0, 0, 0),
-        0.05,
-    )
+    assert first == SliceChange("half", "first", 200, Estimate(0, 0, 0), 0.05)
     assert not first.fallen
     assert second.accuracy.value == pytest.approx(-0.2)
     assert second.accuracy.low < -0.2 < second.accuracy.high < 0
-    assert judged(
-        Candidate("version 2", "real", p), OLD, margin=1.0, slicings=[HALVES], slice_limits={"half": 0.21}
-    ).promoted
+    assert by_half(sure(given), OLD, 0.21).promoted
 
 
 @pytest.mark.parametrize(
@@ -135,10 +133,9 @@ def test_a_fall_is_beyond_the_limit_and_beyond_chance(value, high, limit, fallen
 
 
 def test_a_fall_within_chance_is_no_fall():
-    p = sure(0.9).p_not_skipped.copy()
     few = Slicing("few", "Few", ("most", "some"), (np.arange(N) >= N - 8).astype(int))
-    p[N - 1] = 1 - p[N - 1]  # one of eight
-    decision = judged(Candidate("version 2", "real", p), OLD, slicings=[few], slice_limits={"few": 0.05})
+    given = np.append(np.full(N - 1, 0.9), 0.1)  # one of eight is wrong
+    decision = judged(sure(given), OLD, slicings=[few], slice_limits={"few": 0.05})
 
     assert decision.promoted
     assert "nowhere beyond 5%" in decision.reasons[-1].facts
@@ -147,64 +144,30 @@ def test_a_fall_within_chance_is_no_fall():
 def test_each_model_is_right_or_wrong_at_its_own_threshold():
     low = Candidate("version 2", "real", np.where(LABELS == 1, 0.4, 0.1), threshold=0.3)
     for challenger, champion in ((low, OLD), (OLD, low)):
-        decision = judged(challenger, champion, margin=1.0, slicings=[HALVES], slice_limits={"half": 0.0})
-        assert [change.accuracy.value for change in decision.slices] == [0, 0]
+        changes = by_half(challenger, champion, 0.0).slices
+        assert [change.accuracy.value for change in changes] == [0, 0]
 
 
 def test_by_default_slices_of_context_and_account_are_compared():
-    ways = [
-        Slicing("premium", "Account", ("free",), np.zeros(N, int)),
-        Slicing("context_type", "Context", ("radio",), np.zeros(N, int)),
-    ]
+    ways = [Slicing(name, name, ("all",), np.zeros(N, int)) for name in ("premium", "context_type")]
     decision = decide(LABELS, sure(0.75), OLD, last_outcome=LAST, slicings=ways)
-    assert [(change.slicing, change.limit) for change in decision.slices] == [
-        ("context_type", 0.05),
-        ("premium", 0.03),
-    ]
+    limits = [(change.slicing, change.limit) for change in decision.slices]
+    assert limits == [("context_type", 0.05), ("premium", 0.03)]
+
+
+NO_MODEL = "version 1, cannot be used: files gone"
 
 
 @pytest.mark.parametrize(
     ("source", "champion", "promoted", "compared", "fact"),
     [
-        (
-            "synthetic",
-            sure(0.6, "version 1", "real"),
-            False,
-            False,
-            "on real data, version 2 on synthetic data",
-        ),
+        ("synthetic", sure(0.6, "version 1"), False, False, "on real data, version 2 on synthetic data"),
         ("real", sure(0.9, "version 1", "synthetic"), True, False, "is no measure for real data"),
         ("synthetic", sure(0.6, "version 1", "synthetic"), True, True, "version 2 minus version 1"),
-        (
-            "real",
-            Unusable("version 1", "real", "files gone"),
-            True,
-            False,
-            "version 1, cannot be used: files gone",
-        ),
-        (
-            "real",
-            Unusable("version 1", None, "files gone"),
-            True,
-            False,
-            "version 1, cannot be used: files gone",
-        ),
-        ("real", Unusable("version 1", "synthetic", "files gone"), True, False, "cannot be used: files gone"),
-        (
-            "synthetic",
-            Unusable("version 1", "synthetic", "files gone"),
-            True,
-            False,
-            "cannot be used: files gone",
-        ),
-        (
-            "synthetic",
-            Unusable("version 1", "real", "files gone"),
-            False,
-            False,
-            "version 1, was trained on real data",
-        ),
-        ("synthetic", Unusable("version 1", None, "files gone"), False, False, "on data of unknown source"),
+        *(("real", gone(source), True, False, NO_MODEL) for source in ("real", "synthetic", None)),
+        ("synthetic", gone("synthetic"), True, False, NO_MODEL),
+        ("synthetic", gone("real"), False, False, "version 1, was trained on real data"),
+        ("synthetic", gone(None), False, False, "on data of unknown source"),
     ],
 )
 def test_synthetic_and_real_are_never_compared(source, champion, promoted, compared, fact):
@@ -218,28 +181,21 @@ def test_synthetic_and_real_are_never_compared(source, champion, promoted, compa
 
 
 def test_every_slice_that_falls_is_named():
-    wrong = Candidate("version 2", "real", 1 - OLD.p_not_skipped)
-    decision = judged(wrong, OLD, margin=9.0, slicings=[HALVES], slice_limits={"half": 0.05})
-    assert "first by 100.0% of 200 sessions, second by 100.0% of 200 sessions" in decision.summary
+    summary = by_half(sure(0.3), OLD, 0.05).summary
+    assert "first by 100.0% of 200 sessions, second by 100.0% of 200 sessions" in summary
 
 
 def test_a_decision_is_json():
-    decision = judged(sure(0.75), OLD, slicings=[HALVES], slice_limits={"half": 0.05})
+    decision = by_half(sure(0.75), OLD, 0.05)
     content = json.loads(json.dumps(decision.to_json()))
 
     assert content.keys() == {"promoted", "summary", "reasons", "log_loss_difference", "slices"}
-    assert content["promoted"] is True
-    assert content["summary"] == decision.summary
+    assert (content["promoted"], content["summary"]) == (True, decision.summary)
     assert content["reasons"][0].keys() == {"rule", "passed", "facts"}
     assert content["log_loss_difference"].keys() == {"value", "low", "high"}
-    assert content["slices"][0] == {
-        "way": "half",
-        "label": "first",
-        "sessions": 200,
-        "accuracy": {"value": 0.0, "low": 0.0, "high": 0.0},
-        "limit": 0.05,
-        "fallen": False,
-    }
+    accuracy = {"value": 0.0, "low": 0.0, "high": 0.0}
+    first = {"way": "half", "label": "first", "sessions": 200, "accuracy": accuracy, "limit": 0.05}
+    assert content["slices"][0] == first | {"fallen": False}
     assert judged(sure(0.75), None).to_json()["log_loss_difference"] is None
 
 
@@ -255,10 +211,7 @@ SHORT = np.full(3, 0.5)
     ],
 )
 def test_predictions_of_other_sessions_are_refused(challenger, champion, last_outcome, who):
-    message = refusal(
-        ContractError,
-        lambda: decide(LABELS, challenger, champion, last_outcome=last_outcome, slice_limits={}),
-    )
+    message = refusal(ContractError, lambda: judged(challenger, champion, last_outcome=last_outcome))
     assert_says(message, f"{who} has probabilities of shape (3,)", "(400,)", "same test sessions")
 
 
@@ -267,9 +220,8 @@ def test_a_champion_that_is_not_compared_may_have_other_sessions():
 
 
 def test_a_slicing_that_is_not_given_is_refused():
-    message = refusal(
-        ContractError, lambda: judged(sure(0.7), OLD, slicings=[HALVES], slice_limits={"nonsense": 0.1})
-    )
+    rules: dict[str, Any] = {"slicings": [HALVES], "slice_limits": {"nonsense": 0.1}}
+    message = refusal(ContractError, lambda: judged(sure(0.7), OLD, **rules))
     assert_says(message, "no slicing ['nonsense']", "choose of ['half']")
 
 

@@ -28,7 +28,7 @@ COLUMNS = {
 
 
 def test_text_columns_of_a_contract_become_dictionaries_but_those_to_stay_plain():
-    held = dictionary_text(CONTRACT, plain=["id"])
+    held = dictionary_text(CONTRACT, plain="id")
     assert held.types == [pa.string(), pa.int8(), DICTIONARY]
     assert held.names == CONTRACT.names
     assert text_of(CONTRACT) == ["id", "level"]

@@ -9,7 +9,7 @@ from skip_pipeline import serving
 from skip_pipeline.serving import ServedModel
 from skip_pipeline.serving.model_folder import SERVED_MODEL
 from skip_pipeline.settings import DataLayout
-from skip_pipeline_tests.conftest import forget_settings
+from skip_pipeline_tests.environment import forget_settings
 from skip_pipeline_tests.serving.registry import Registry
 from skip_pipeline_tests.serving.small_models import data_directory, pack
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,10 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from skip_pipeline import schema
+from skip_pipeline.bundles.records import CATEGORIES, FLAGS, SHUFFLE
 from skip_pipeline.metrics.calibration import Calibration
 from skip_pipeline.serving.model_folder import SERVED_MODEL
-from skip_pipeline.serving.pack import pack as pack_folder
+from skip_pipeline.serving.model_folder import pack as pack_folder
 from skip_pipeline.settings import ONNX_FILE, DataLayout
 from skip_pipeline.stages import flow as stages
 from skip_pipeline.storage import write_json
@@ -29,26 +31,16 @@ def varied_session(session_id: str, length: int, seed: int) -> list[Row]:
     def some(values: Sequence[object]) -> list[object]:
         return [values[i] for i in random.integers(0, len(values), length)]
 
+    levels = {name: some([*schema.LEVELS[name], "unheard_of"]) for name in CATEGORIES}
     return session(
         session_id,
         length,
         track_id_clean=some([row["track_id"] for row in TRACKS]),
-        **{name: some([True, False]) for name in ("skip_1", "skip_2", "skip_3", "not_skipped")},
-        **{
-            name: some([0, 1])
-            for name in (
-                "context_switch",
-                "no_pause_before_play",
-                "short_pause_before_play",
-                "long_pause_before_play",
-            )
-        },
+        **{name: some([True, False]) for name in ("skip_1", "skip_2", "skip_3", "not_skipped", SHUFFLE)},
+        **{name: some([0, 1]) for name in FLAGS if "pause" in name or "switch" in name},
         hist_user_behavior_n_seekfwd=some([0, 1, 300, 70_000]),
         hist_user_behavior_n_seekback=some([0, 2, 2**31 - 1]),
-        hist_user_behavior_is_shuffle=some([True, False]),
-        context_type=some([*schema.LEVELS["context_type"], "unheard_of"]),
-        hist_user_behavior_reason_start=some([*schema.LEVELS["hist_user_behavior_reason_start"], "popup"]),
-        hist_user_behavior_reason_end=some([*schema.LEVELS["hist_user_behavior_reason_end"], "popup"]),
+        **levels,
     )
 
 
@@ -65,6 +57,11 @@ def data_directory(root: Path) -> DataLayout:
     for stage in (stages.merged_table, stages.encoded_table, stages.scaled_table, stages.tensor_bundles):
         stage(layout)
     return layout
+
+
+def copied(layout: DataLayout, folder: Path) -> DataLayout:
+    """A copy of a data directory, to be changed."""
+    return DataLayout(Path(shutil.copytree(layout.root, folder / "data")))
 
 
 def network(weight: float = 1.0) -> bytes:

@@ -4,7 +4,7 @@ import os
 import shutil
 import signal
 import socket
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pandas as pd
@@ -17,12 +17,12 @@ from typer.testing import CliRunner, Result
 import skip_pipeline
 from skip_pipeline.cli.serving import _shown, register
 from skip_pipeline.serving import ServedModel, read_description
-from skip_pipeline.serving.example import EXAMPLE
+from skip_pipeline.serving.requests import EXAMPLE
 from skip_pipeline.settings import TRACKING_URI_VARIABLE, DataLayout
 from skip_pipeline_tests.builders import assert_says, deliver, session
+from skip_pipeline_tests.serving.asking import Client, eventually
 from skip_pipeline_tests.serving.registry import Registry
 from skip_pipeline_tests.serving.small_models import SESSIONS, deliver_test_set, request
-from skip_pipeline_tests.serving.test_server import Client, eventually
 
 app = typer.Typer()
 register(app)
@@ -44,24 +44,18 @@ def log(tmp_path: Path) -> Path:
     return deliver(tmp_path / "log.csv.gz", [row for rows in SESSIONS for row in rows])
 
 
-def test_a_log_and_a_request_give_the_same(
+def test_a_log_a_request_and_a_pair_are_scored(
     layout: DataLayout, model: ServedModel, log: Path, tmp_path: Path
 ) -> None:
-    records = [request(rows) for rows in SESSIONS]
     body = tmp_path / "request.json"
-    body.write_text(json.dumps({"dataframe_records": records}))
-    by_session = [predict(layout, file).set_index("session_id")["p_skip"] for file in (log, body)]
-    expected = model.score_records(records).p_skip.tolist()
-    for found in by_session:
+    body.write_text(json.dumps({"dataframe_records": [request(rows) for rows in SESSIONS]}))
+    deliver_test_set(tmp_path, SESSIONS)
+    (pair,) = (tmp_path / "test_set").glob("log_prehistory_*")
+    for file, cut in ((log, len), (body, len), (pair, lambda rows: len(rows) // 2 + 1)):
+        records = [request(rows, cut(rows) - 1) for rows in SESSIONS]
+        found = predict(layout, file).set_index("session_id")["p_skip"]
+        expected = model.score_records(records).p_skip.tolist()
         assert found[[r["session_id"] for r in records]].tolist() == pytest.approx(expected, abs=1e-6)
-
-
-def test_a_prehistory_is_read_with_its_input(layout: DataLayout, model: ServedModel, tmp_path: Path) -> None:
-    deliver_test_set(tmp_path, SESSIONS[:3])
-    (file,) = (tmp_path / "test_set").glob("log_prehistory_*")
-    found = predict(layout, file)
-    expected = model.score_records([request(rows, len(rows) // 2) for rows in SESSIONS[:3]])
-    assert found["p_skip"].tolist() == pytest.approx(expected.p_skip.tolist(), abs=1e-6)
 
 
 def test_the_model_trained_last_answers_where_there_is_no_registry(
@@ -138,7 +132,11 @@ def test_scores_go_to_a_file(folder: Path, log: Path, tmp_path: Path, name: str)
     ],
 )
 def test_a_refusal_is_one_line(
-    layout: DataLayout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple, parts: tuple
+    layout: DataLayout,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    words: tuple[str, ...],
+    parts: tuple[str, ...],
 ) -> None:
     monkeypatch.chdir(tmp_path)
     deliver(tmp_path / "log.csv", session("s1", 10))
@@ -184,44 +182,42 @@ def test_ids_are_shown_without_markup_or_control_characters() -> None:
     assert "\x1b" not in text
 
 
-def test_serving_without_a_champion_is_refused(layout: DataLayout) -> None:
-    result = run("serve", "--data-dir", layout.root)
-    assert result.exit_code == 1
-    assert_says(result.stderr, "no record of any model", "--model")
+def test_serving_without_a_model_is_refused(layout: DataLayout, tmp_path: Path) -> None:
+    for words, fact in (
+        (("--data-dir", layout.root), "no record of any model"),
+        (("--model", tmp_path), "holds no served model"),
+    ):
+        result = run("serve", *words)
+        assert result.exit_code == 1
+        assert_says(result.stderr, fact)
 
 
-def test_serving_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
-    result = run("serve", "--model", tmp_path)
-    assert result.exit_code == 1
-    assert_says(result.stderr, "holds no served model")
-
-
+@pytest.mark.slow
 def test_serve_answers_until_ctrl_c(folder: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    statuses: list[int] = []
 
     def answers() -> bool:
         client = Client(port)
         try:
-            statuses.append(client.send("GET", "/ping")[0])
+            return client.send("GET", "/ping")[0] == 200
         except OSError:
             return False
-        client.close()
-        return True
+        finally:
+            client.close()
 
     def stop() -> None:
-        if eventually(answers):
-            os.kill(os.getpid(), signal.SIGINT)
+        assert eventually(answers)
+        os.kill(os.getpid(), signal.SIGINT)
 
-    thread = threading.Thread(target=stop)
-    thread.start()
-    try:
-        result = run("serve", "--model", folder, "--port", port)
-    finally:
-        thread.join()
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-    assert (result.exit_code, statuses) == (0, [200])
+    with ThreadPoolExecutor(1) as pool:
+        stopped = pool.submit(stop)
+        try:
+            result = run("serve", "--model", folder, "--port", port)
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+    stopped.result()
+    assert result.exit_code == 0
     assert_says(result.stdout, "Serving version", "real data", f"http://127.0.0.1:{port}/invocations")

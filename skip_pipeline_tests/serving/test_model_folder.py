@@ -1,6 +1,7 @@
 import hashlib
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,17 @@ import pytest
 from skip_pipeline import schema, serving
 from skip_pipeline.bundles.gather import open_bundle
 from skip_pipeline.errors import ContractError, MissingInputError
-from skip_pipeline.serving.model import cores
-from skip_pipeline.serving.model_folder import vocabulary
-from skip_pipeline.serving.pack import pack as pack_folder
-from skip_pipeline.serving.pack import track_table_ids
+from skip_pipeline.serving import ServedModel
+from skip_pipeline.serving.model_folder import pack as pack_folder
+from skip_pipeline.serving.model_folder import track_table_ids, vocabulary
+from skip_pipeline.serving.requests import sessions_of_records
 from skip_pipeline.settings import DataLayout
 from skip_pipeline.storage import read_json, write_json
+from skip_pipeline.training.onnx_model import predict_onnx
 from skip_pipeline_tests.builders import assert_says, refusal
-from skip_pipeline_tests.serving.small_models import SESSIONS, network, pack, request
+from skip_pipeline_tests.serving.small_models import SESSIONS, copied, network, pack, request
+
+RECORDS = [request(rows) for rows in SESSIONS]
 
 
 @pytest.fixture
@@ -49,30 +53,22 @@ def test_equal_input_is_an_equal_model(layout: DataLayout, folder: Path, tmp_pat
 
 
 def test_calibration_corrects_the_networks_probabilities(layout: DataLayout, tmp_path: Path) -> None:
-    own = DataLayout(Path(shutil.copytree(layout.root, tmp_path / "data")))
-    records = [request(rows) for rows in SESSIONS]
-    plain = 1 - serving.load(pack(own)).score_records(records).p_skip
-    corrected = 1 - serving.load(pack(own, slope=2.0)).score_records(records).p_skip
+    own = copied(layout, tmp_path)
+    plain = 1 - serving.load(pack(own)).score_records(RECORDS).p_skip
+    corrected = 1 - serving.load(pack(own, slope=2.0)).score_records(RECORDS).p_skip
     odds = np.log(plain / (1 - plain))
     np.testing.assert_allclose(corrected, 1 / (1 + np.exp(-(2 * odds + 0.1))), rtol=1e-6)
 
 
-def test_the_skip_probability_is_one_less_the_other(model: serving.ServedModel) -> None:
-    from skip_pipeline.serving.requests import sessions_of_records
-    from skip_pipeline.training.onnx_model import predict_onnx
-
-    records = [request(rows) for rows in SESSIONS]
-    p_not_skipped = predict_onnx(model.network, model.inputs(sessions_of_records(records)))
-    np.testing.assert_allclose(model.score_records(records).p_skip, 1 - p_not_skipped, atol=1e-7)
+def test_the_skip_probability_is_one_less_the_other(model: ServedModel) -> None:
+    p_not_skipped = predict_onnx(model.network, model.inputs(sessions_of_records(RECORDS)))
+    np.testing.assert_allclose(model.score_records(RECORDS).p_skip, 1 - p_not_skipped, atol=1e-7)
 
 
-def test_threads_change_nothing(model: serving.ServedModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    from skip_pipeline.serving import model as module
-    from skip_pipeline.serving.requests import sessions_of_records
-
-    sessions = sessions_of_records([request(rows) for rows in SESSIONS])
+def test_threads_change_nothing(model: ServedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    sessions = sessions_of_records(RECORDS)
     whole = model.score(sessions)
-    monkeypatch.setattr(module, "PREDICTION_BATCH_SIZE", 7)
+    monkeypatch.setattr("skip_pipeline.serving.model.PREDICTION_BATCH_SIZE", 7)
     np.testing.assert_array_equal(model.score(sessions).p_skip, model.score(sessions, threads=3).p_skip)
     np.testing.assert_allclose(model.score(sessions).p_skip, whole.p_skip, atol=1e-6)
 
@@ -81,7 +77,7 @@ def test_threads_change_nothing(model: serving.ServedModel, monkeypatch: pytest.
 def test_bundled_sessions_are_scored_as_requests_are(
     layout: DataLayout, tmp_path: Path, slope: float | None
 ) -> None:
-    own = DataLayout(Path(shutil.copytree(layout.root, tmp_path / "data")))
+    own = copied(layout, tmp_path)
     model = serving.load(pack(own, slope=slope))
     train = open_bundle(own.bundles, "train")
     numbers = {name: number for number, name in enumerate(train.session_id.tolist())}
@@ -95,7 +91,7 @@ def test_bundled_sessions_are_scored_as_requests_are(
     assert model.threshold == 0.5
 
 
-def test_unknown_tracks_of_a_bundle_are_neutral(model: serving.ServedModel, layout: DataLayout) -> None:
+def test_unknown_tracks_of_a_bundle_are_neutral(model: ServedModel, layout: DataLayout) -> None:
     ids = track_table_ids(layout)
     ids[3] = b"new"
     assert np.flatnonzero(model.tracks.rows_of_bytes(ids) < 0).tolist() == [3]
@@ -107,19 +103,12 @@ def test_unknown_tracks_of_a_bundle_are_neutral(model: serving.ServedModel, layo
     assert 0 < changed.sum() < len(changed)
 
 
-def test_cores_are_counted_where_the_system_has_no_affinity(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert cores() >= 1
-    monkeypatch.delattr("os.sched_getaffinity", raising=False)
-    monkeypatch.setattr("os.cpu_count", lambda: 6)
-    assert cores() == 6
-
-
 # --- What cannot be packed or loaded -----------------------------------------------------------------------
 
 
 def test_nothing_to_load(tmp_path: Path) -> None:
     for place in (tmp_path, tmp_path / "nowhere"):
-        message = refusal(MissingInputError, lambda place=place: serving.load(place))
+        message = refusal(MissingInputError, partial(serving.load, place))
         assert_says(message, str(place), "served_model.json", "materialize trained_model first")
 
 
@@ -155,23 +144,25 @@ def rewrite(own: Path, name: str, content: bytes) -> None:
     write_json(own / "served_model.json", fields)
 
 
+LEVELS = vocabulary()["levels"]
+
+
 @pytest.mark.parametrize(
     ("change", "parts"),
     [
-        (
-            {"levels": {**vocabulary()["levels"], "mode": ["major"]}},
-            ("other levels", "mode: 'minor' is only in the code"),
-        ),
+        ({"levels": LEVELS | {"mode": ["major"]}}, ("other levels", "mode: 'minor' is only in the code")),
         ({"track": ["key"]}, ("other track", "is only in the code")),
         (
             {"session_log": [*schema.SESSION_LOG_BRANCH, "mood"]},
-            ("session log", "'mood' is only in the model"),
+            ("session log", "'mood' is only in the mod"),
         ),
         ({"track": list(reversed(schema.TRACK_BRANCH))}, ("other track", "another order")),
         ({"skip_padding": 8.0}, ("skip padding", "8.0 in the model, 9.0 in the code")),
     ],
 )
-def test_a_model_of_another_vocabulary_is_refused(own: Path, change: dict, parts: tuple[str, ...]) -> None:
+def test_a_model_of_another_vocabulary_is_refused(
+    own: Path, change: dict[str, Any], parts: tuple[str, ...]
+) -> None:
     rewrite(own, "vocabulary.json", json.dumps(vocabulary() | change).encode())
     assert_says(
         refusal(ContractError, lambda: serving.load(own)), str(own), *parts, "materialize trained_model"

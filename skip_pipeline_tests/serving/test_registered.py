@@ -3,10 +3,12 @@
 import json
 import math
 import os
-import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -19,17 +21,20 @@ from mlflow.pyfunc.scoring_server import invocations
 
 from skip_pipeline import serving
 from skip_pipeline.defs.served_model import RegisteredModel
-from skip_pipeline.errors import MissingInputError
+from skip_pipeline.errors import MissingInputError, UnreachableError
 from skip_pipeline.serving import ServedModel
-from skip_pipeline.serving.example import EXAMPLE
 from skip_pipeline.serving.follow import Follower
+from skip_pipeline.serving.requests import EXAMPLE
 from skip_pipeline.settings import MODEL_NAME, DataLayout
 from skip_pipeline_tests.builders import TRACKS, assert_says, refusal
+from skip_pipeline_tests.serving.asking import Client, eventually, running
 from skip_pipeline_tests.serving.registry import Registry, track_to
-from skip_pipeline_tests.serving.small_models import SESSIONS, pack, request
-from skip_pipeline_tests.serving.test_server import asked_all_along, eventually, running
+from skip_pipeline_tests.serving.small_models import SESSIONS, copied, pack, request
+
+pytestmark = pytest.mark.slow
 
 URI = f"models:/{MODEL_NAME}@champion"
+RECORDS = [request(rows) for rows in SESSIONS]
 
 
 @pytest.fixture(scope="module")
@@ -45,12 +50,11 @@ def asked(**changes: Any) -> pd.DataFrame:
 
 
 def test_a_frame_is_scored_as_the_model_scores_it(loaded: Any, model: ServedModel) -> None:
-    records = [request(rows) for rows in SESSIONS]
-    answer = loaded.predict(pd.DataFrame(records))
-    expected = model.score_records(records)
+    answer = loaded.predict(pd.DataFrame(RECORDS))
     assert list(answer.columns) == ["session_id", "p_skip", "known_track", "data_source"]
-    assert answer["session_id"].tolist() == [record["session_id"] for record in records]
-    assert answer["p_skip"].tolist() == pytest.approx(expected.p_skip.tolist(), abs=1e-6)
+    assert answer["session_id"].tolist() == [record["session_id"] for record in RECORDS]
+    expected = model.score_records(RECORDS).p_skip.tolist()
+    assert answer["p_skip"].tolist() == pytest.approx(expected, abs=1e-6)
     assert answer["known_track"].all()
     assert set(answer["data_source"]) == {"real"}
 
@@ -74,12 +78,10 @@ def test_the_signature_is_typed_and_the_example_fits_it(loaded: Any) -> None:
         ("next_track", "any", False),
     ]
     outputs = loaded.metadata.signature.outputs.to_dict()
-    assert [(column["name"], column["type"]) for column in outputs] == [
-        ("session_id", "string"),
-        ("p_skip", "double"),
-        ("known_track", "boolean"),
-        ("data_source", "string"),
-    ]
+    types = {column["name"]: column["type"] for column in outputs}
+    assert types == {
+        "session_id": "string", "p_skip": "double", "known_track": "boolean", "data_source": "string"
+    }  # fmt: skip
     assert loaded.predict(pd.DataFrame([EXAMPLE]))["known_track"].tolist() == [False]
 
 
@@ -105,27 +107,23 @@ def test_a_bad_frame_is_an_invalid_parameter(loaded: Any, frame: pd.DataFrame, r
     assert reason in caught.value.message
 
 
-NAMES = ("session_id", "history", "next_track_id")
+FORMS: dict[str, Callable[[list[dict[str, Any]]], object]] = {
+    "dataframe_records": lambda records: records,
+    "dataframe_split": lambda records: {
+        "columns": list(records[0]),
+        "data": [[*r.values()] for r in records],
+    },
+    "inputs": lambda records: records,
+}
 
 
-@pytest.mark.parametrize(
-    "form",
-    [
-        lambda records: {"dataframe_records": records},
-        lambda records: {
-            "dataframe_split": {"columns": NAMES, "data": [[r[n] for n in NAMES] for r in records]}
-        },
-        lambda records: {"inputs": records},
-    ],
-    ids=["dataframe_records", "dataframe_split", "inputs"],
-)
-def test_mlflows_scoring_server_scores_the_same(loaded: Any, form: Callable[[list], dict]) -> None:
-    records = [request(rows) for rows in SESSIONS[:3]]
-    body, schema = json.dumps(form(records)), loaded.metadata.get_input_schema()
-    answer = invocations(body, "application/json", loaded, schema)
+@pytest.mark.parametrize("form", FORMS)
+def test_mlflows_scoring_server_scores_the_same(loaded: Any, form: str) -> None:
+    body = json.dumps({form: FORMS[form](RECORDS[:3])})
+    answer = invocations(body, "application/json", loaded, loaded.metadata.get_input_schema())
     assert answer.status == 200
     scores = [row["p_skip"] for row in json.loads(answer.response)["predictions"]]
-    assert scores == loaded.predict(pd.DataFrame(records))["p_skip"].tolist()
+    assert scores == loaded.predict(pd.DataFrame(RECORDS[:3]))["p_skip"].tolist()
 
 
 NOTEBOOK = """
@@ -139,13 +137,9 @@ print(sys.modules["skip_pipeline"].__file__)
 
 
 def test_it_loads_without_tensorflow_and_with_its_own_code(registry: Registry, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", NOTEBOOK, registry.uri, URI]
     lines = subprocess.run(
-        [sys.executable, "-c", NOTEBOOK, registry.uri, URI],
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=tmp_path,
-        env=os.environ,
+        command, capture_output=True, text=True, check=True, cwd=tmp_path, env=os.environ
     ).stdout.splitlines()
     assert lines[:2] == ["True", ""]
     assert lines[2].endswith("artifacts/code/skip_pipeline/__init__.py")
@@ -158,48 +152,86 @@ def test_a_version_holds_what_serving_imports_and_nothing_else(registry: Registr
     assert {"__init__.py", "serving/pyfunc_model.py", "serving/requests.py", "schema.py"} < modules
     folders = {name.partition("/")[0] for name in modules}
     assert not folders & {"world", "report", "nightly", "defs", "cli", "networks", "baselines"}
-    required = {
-        line.split("==")[0] for line in Path(mlflow.pyfunc.get_model_dependencies(URI)).read_text().split()
-    }
+    requirements = Path(mlflow.pyfunc.get_model_dependencies(URI)).read_text().split()
+    required = {line.split("==")[0] for line in requirements}
     assert {"mlflow", "onnxruntime", "pydantic"} < required
     assert not required & {"tensorflow", "keras", "dagster", "fastapi"}
-
-
-def test_logging_leaves_the_search_path_alone(registry: Registry, folder: Path) -> None:
-    before = list(sys.path)
-    version = registry.register(folder)
-    assert sys.path == before
-    registry.client.delete_model_version(MODEL_NAME, version)
 
 
 # --- The alias ----------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def other_folder(layout: DataLayout, tmp_path: Path) -> Path:
-    own = DataLayout(Path(shutil.copytree(layout.root, tmp_path / "data")))
-    return pack(own, weight=9.0)
+@pytest.fixture(scope="module")
+def other_folder(layout: DataLayout, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return pack(copied(layout, tmp_path_factory.mktemp("other")), weight=9.0)
+
+
+@pytest.fixture(scope="module")
+def second(registry: Registry, other_folder: Path) -> str:
+    """A second version; logging it leaves the search path alone."""
+    before = list(sys.path)
+    version = registry.register(other_folder)
+    assert sys.path == before
+    return version
 
 
 @pytest.fixture
-def other(registry: Registry, other_folder: Path) -> Iterator[str]:
-    """A second version, the champion while the test lasts only if the test makes it so."""
-    yield registry.register(other_folder)
+def other(registry: Registry, second: str) -> Iterator[str]:
+    """The second version; a test that makes it champion does so for itself alone."""
+    yield second
     registry.promote("1")
 
 
 def test_promotion_and_rollback_are_followed(registry: Registry, other: str) -> None:
     follower = Follower(RegisteredModel(registry.uri))
     assert (follower.served.version, follower.refresh()) == ("1", False)
-    records = [request(rows) for rows in SESSIONS[:5]]
-    before = follower.served.model.score_records(records).p_skip.tolist()
-    registry.promote(other)
-    assert follower.refresh()
-    assert follower.served.version == other
-    assert follower.served.model.score_records(records).p_skip.tolist() != before
-    registry.promote("1")
-    assert follower.refresh()
-    assert follower.served.model.score_records(records).p_skip.tolist() == before
+    scores = [follower.served.model.score_records(RECORDS[:5]).p_skip.tolist()]
+    for version in (other, "1"):
+        registry.promote(version)
+        assert follower.refresh()
+        assert follower.served.version == version
+        scores.append(follower.served.model.score_records(RECORDS[:5]).p_skip.tolist())
+    assert scores[0] == scores[2] != scores[1]
+
+
+@contextmanager
+def asked_all_along(port: int, models: dict[str, ServedModel]) -> Iterator[tuple[list[object], list[str]]]:
+    """Four clients send requests without a pause; gives the failures, and the versions that answered.
+
+    An answer of two versions, or with other scores than its version's, is a failure.
+    """
+    expected = {name: model.score_records(RECORDS[:8]).p_skip.tolist() for name, model in models.items()}
+    failures: list[object] = []
+    seen: list[str] = []
+    stop = threading.Event()
+
+    def ask_on() -> None:
+        client = Client(port)
+        while not stop.is_set():
+            status, answer = client.ask(*RECORDS[:8])
+            if status != 200:
+                failures.append((status, answer))
+                continue
+            version, *others = {row["model_version"] for row in answer["predictions"]}
+            scores = [row["p_skip"] for row in answer["predictions"]]
+            if others or scores != pytest.approx(expected[version], abs=1e-6):
+                failures.append(answer)
+            seen.append(version)
+        client.close()
+
+    threads = [threading.Thread(target=ask_on) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield failures, seen
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(20)
+
+
+def was_last_seen(seen: list[str], version: str) -> bool:
+    return seen[-8:] == [version] * 8
 
 
 def test_no_request_fails_while_the_champion_goes_back_and_forth(
@@ -212,35 +244,37 @@ def test_no_request_fails_while_the_champion_goes_back_and_forth(
     ):
         for version in (other, "1", other, "1"):
             registry.promote(version)
-            assert eventually(lambda version=version: seen[-8:] == [version] * 8)
+            assert eventually(partial(was_last_seen, seen, version))
     assert failures == []
     assert set(seen) == {"1", other}
 
 
 def test_no_champion_is_refused(registry: Registry) -> None:
     assert RegisteredModel(registry.uri).exists()
-    assert not RegisteredModel(registry.uri, alias="nobody").exists()
-    assert not RegisteredModel(registry.uri, name="no_model").exists()
-    message = refusal(MissingInputError, lambda: RegisteredModel(registry.uri, alias="nobody").current())
-    assert_says(message, "no version of skip_model called nobody", registry.uri)
+    nameless = RegisteredModel(registry.uri, name="no_model")
+    assert not nameless.exists()
+    registry.client.create_registered_model("no_model")
+    assert not nameless.exists()
+    assert_says(
+        refusal(MissingInputError, nameless.current), "no version of no_model called champion", registry.uri
+    )
 
 
 def test_a_version_without_a_served_model_is_refused(registry: Registry, tmp_path: Path) -> None:
-    model = registry.client.create_model_version(MODEL_NAME, tmp_path.as_uri())
-    source = RegisteredModel(registry.uri)
+    version = str(registry.client.create_model_version(MODEL_NAME, tmp_path.as_uri()).version)
 
     def open_it() -> None:
-        with source.fetched(str(model.version)):
+        with RegisteredModel(registry.uri).fetched(version):
             pass
 
     message = refusal(MissingInputError, open_it)
-    assert_says(message, f"version {model.version} of skip_model holds no served model")
-    registry.client.delete_model_version(MODEL_NAME, str(model.version))
+    assert_says(message, f"version {version} of skip_model holds no served model")
+    registry.client.delete_model_version(MODEL_NAME, version)
 
 
 def test_a_store_that_does_not_answer_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     source = RegisteredModel("http://user:secret@127.0.0.1:9")
-    message = refusal(MissingInputError, source.current)
+    message = refusal(UnreachableError, source.current)
     assert_says(message, "http://127.0.0.1:9", "skip_model", "champion")
     assert "secret" not in message

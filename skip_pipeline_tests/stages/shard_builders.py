@@ -10,11 +10,13 @@ import numpy as np
 import pyarrow as pa
 
 from skip_pipeline import schema
+from skip_pipeline.bundles import parts as files
 from skip_pipeline.bundles.gather import ARRAYS, Bundle
 from skip_pipeline.bundles.leak import wide_form
-from skip_pipeline.bundles.parts import Part, write_part, write_parts, write_tracks
+from skip_pipeline.bundles.parts import Part, write_part, write_parts
 from skip_pipeline.bundles.records import CATEGORIES, SEEKS
 from skip_pipeline.stages.bundle import bundle_shard
+from skip_pipeline.storage import write_array
 
 TRACKS = np.random.default_rng(7).random((40, 31), dtype=np.float32)
 """The scaled features of forty tracks: no two values alike, and a mode each, but for the last."""
@@ -86,7 +88,8 @@ def sessions_table(n: int, splits: Sequence[str] | None, ids: Sequence[str] | No
 
 def write(folder: Path, *, tracks: np.ndarray = TRACKS, **shards: Shard) -> None:
     """Write shards by name as one bundle, with the matrix of the tracks that they play."""
-    write_tracks(folder, tracks)
+    folder.mkdir(exist_ok=True)
+    write_array(folder / files.TRACKS, tracks)
     made = (
         bundle_shard(name, scaled, own, track_rows=track_rows, tracks=tracks)
         for name, (scaled, own, track_rows) in shards.items()

@@ -11,7 +11,7 @@ import pytest
 
 from skip_pipeline.errors import RefusedError
 from skip_pipeline.schema import LEVELS
-from skip_pipeline.world.drift import Drift, DriftKind, Drifts
+from skip_pipeline.world.drift import Drift, DriftKind
 from skip_pipeline.world.extent import Extent
 from skip_pipeline.world.world import World
 
@@ -92,9 +92,3 @@ def test_another_spelling_is_refused_with_the_kinds_there_are(text: str) -> None
 def test_a_change_outside_the_days_is_refused(day: str) -> None:
     with pytest.raises(RefusedError, match=r"outside the days of the world, 2018-07-15 to 2018-07-16"):
         World(EXTENT, 10, 0, (Drift.parse(f"skip_rate@{day}"),))
-
-
-def test_changes_hold_from_their_day_on() -> None:
-    drifts = Drifts((Drift(DriftKind.skip_rate, SECOND_DAY),), Extent(6, days=3))
-    assert drifts.holds(DriftKind.skip_rate, range(6)).tolist() == [False] * 2 + [True] * 4
-    assert not drifts.holds(DriftKind.context_type, range(6)).any()

@@ -27,7 +27,7 @@ SESSIONS, TRACKS = 1500, 2000
 
 @dataclass(frozen=True)
 class Written:
-    """The default set as read back from its files; flags are numpy arrays (rows,)."""
+    """A set of the default layout, as read back from its files."""
 
     log_path: Path
     track_path: Path
@@ -35,17 +35,7 @@ class Written:
     tracks: pa.Table
 
     def column(self, name: str) -> npt.NDArray[Any]:
-        """Column of the log as numpy, (rows,)."""
         return np.asarray(self.log.column(name).to_numpy())
-
-    @property
-    def is_last(self) -> npt.NDArray[np.bool_]:
-        """Rows that are the last of their session, (rows,)."""
-        return np.asarray(self.column("session_position") == self.column("session_length"))
-
-    def share(self, name: str, value: object = 1) -> float:
-        """Share of log rows with a value."""
-        return float((self.column(name) == value).mean())
 
 
 @pytest.fixture(scope="module")
@@ -53,12 +43,8 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Written:
     out = tmp_path_factory.mktemp("default_world")
     synthesize(out, sessions=SESSIONS, tracks=TRACKS, seed=0)
     log_path, track_path = out / "training_set/log_mini.csv", out / "track_features/tf_mini.csv"
-    return Written(
-        log_path,
-        track_path,
-        _read(log_path, schema.SESSION_LOG),
-        _read(track_path, schema.TRACK_FEATURES),
-    )
+    log, tracks = _read(log_path, schema.SESSION_LOG), _read(track_path, schema.TRACK_FEATURES)
+    return Written(log_path, track_path, log, tracks)
 
 
 def _read(path: Path, contract: pa.Schema) -> pa.Table:
@@ -105,7 +91,8 @@ def test_a_track_row_holds_numbers_and_a_mode_without_quotes(written: Written) -
 
 def test_log_is_sorted_and_its_sessions_are_whole(written: Written) -> None:
     ids = written.log.column("session_id").combine_chunks()
-    positions, last = written.column("session_position"), written.is_last
+    positions = written.column("session_position")
+    last = positions == written.column("session_length")
     new_session = np.r_[True, last[:-1]]
     assert pc.all(pc.less_equal(ids[:-1], ids[1:])).as_py()
     assert np.array_equal(np.asarray(pc.not_equal(ids[:-1], ids[1:])), new_session[1:])
@@ -158,6 +145,3 @@ def test_hours_go_forward_and_dates_follow_midnight(written: Written) -> None:
     steps = np.diff(24 * days + written.column("hour_of_day").astype(np.int64))[~first[1:]]
     assert steps.min() >= 0
     assert (steps > 0).mean() < 0.1
-
-
-# --- Difficulty -------------------------------------------------------------------------------------------

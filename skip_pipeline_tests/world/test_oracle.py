@@ -170,10 +170,7 @@ def test_nothing_logged_of_the_last_track_reaches_the_inferred_chance(world: Wor
     forgotten = replace(block.behaviour, **changed)
     seen, unseen = (
         oracle.given_past(
-            oracle.LastTrack.after(behaviour, block.setting.lengths, block.setting.circle),
-            behaviour,
-            block.contrasts,
-            block.setting,
+            oracle.LastTrack.after(behaviour, block.setting), behaviour, block.contrasts, block.setting
         )
         for behaviour in (block.behaviour, forgotten)
     )

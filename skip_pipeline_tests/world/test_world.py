@@ -6,7 +6,6 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from skip_pipeline.errors import RefusedError
 from skip_pipeline.schema import SESSION_LOG
 from skip_pipeline.world.constants import BLOCK_SESSIONS
 from skip_pipeline.world.extent import Extent
@@ -49,18 +48,6 @@ def test_a_cut_holds_the_sessions_asked_for(world: World) -> None:
     assert log.num_rows == block.places.lengths[3:5].sum()
     assert [part.num_rows for part in block.cut(0, 10**9)] == [block.log.num_rows, BLOCK_SESSIONS]
     assert [part.num_rows for part in block.cut(0, BLOCK_SESSIONS)] == [0, 0]
-
-
-@pytest.mark.parametrize(
-    ("wrong", "message"),
-    [
-        ((Extent(1), 0, 0), "tracks is 0, but must be at least 1"),
-        ((Extent(1), 1, -1), "seed is -1, but must"),
-    ],
-)
-def test_an_impossible_world_is_refused(wrong: tuple[Extent, int, int], message: str) -> None:
-    with pytest.raises(RefusedError, match=message):
-        World(*wrong)
 
 
 # --- Traces of listeners ------------------------------------------------------------------------------------

@@ -1,24 +1,13 @@
-"""Probabilities for the sessions of the test set as an asset."""
-
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+"""Probabilities for the sessions of the test set, as an asset."""
 
 import dagster as dg
 
 from skip_pipeline.code_version import asset_version
-from skip_pipeline.defs import describe
-from skip_pipeline.defs.registry import Registry
 from skip_pipeline.defs.resources import DataDirectory, ShardEngine
-from skip_pipeline.defs.served_model import CHAMPION
 from skip_pipeline.defs.tracking import MlflowTracker
-from skip_pipeline.errors import RefusedError
-from skip_pipeline.raw.folder import data_source
-from skip_pipeline.serving import batch, read_description
-from skip_pipeline.serving.follow import VERSION_LENGTH
+from skip_pipeline.serving import batch
 from skip_pipeline.serving.logs import log_pairs
-from skip_pipeline.serving.model_folder import SERVED_MODEL
-from skip_pipeline.settings import OWNER, TEST_SET, DataLayout
+from skip_pipeline.settings import OWNER, TEST_SET
 
 
 @dg.asset(
@@ -31,16 +20,19 @@ from skip_pipeline.settings import OWNER, TEST_SET, DataLayout
 def skip_predictions(
     context: dg.AssetExecutionContext, data: DataDirectory, tracker: MlflowTracker, engine: ShardEngine
 ) -> dg.MaterializeResult:
-    """How likely the next track is to be skipped, for every session of the raw folder's test_set.
+    """The probability that the next track is skipped, for every session of the raw folder's test_set.
 
-    The registry's champion says so, as the server does; where there is none, the model trained last, whose
-    model_version is the start of its fingerprint. One parquet file per pair of log_prehistory and log_input
-    files, without TensorFlow. Where there is no test_set, no row is published, and the metadata say so.
+    The registry's champion predicts, as the server does. Without a champion, the model trained last
+    predicts; its model_version is the start of its fingerprint. There is one parquet file per pair of
+    log_prehistory and log_input files. TensorFlow is not used. Without a test_set, no row is published, and
+    the metadata name the reason.
     """
     layout = data.layout()
-    with tracker.materialization(context) as run:
+    with tracker.materialization(context) as record:
+        from skip_pipeline.nightly.champion import scoring_model
+
         with (
-            _model(Registry(tracker.client(), tracker.tracking_uri), layout) as (model, version),
+            scoring_model(tracker.registry(), layout) as (model, version),
             engine.applying("skip_predictions") as apply,
         ):
             staging = batch.skip_predictions(
@@ -49,45 +41,19 @@ def skip_predictions(
                 model=model,
                 model_version=version,
                 apply=apply,
-                started=run.started,
+                started=record.started,
             )
-        counts = {name: staging.details[name] for name in ("unknown_tracks", "values_of_unknown_level")}
-        describe.log_stage(run, staging.manifest, batch.SKIP_PREDICTIONS)
-        run.tags({"model_version": version})
-        run.metrics({**counts, **describe.shard_counts(staging)})
-    metadata = describe.shards(staging, layout.predictions, batch.SKIP_PREDICTIONS)
-    metadata |= {name: dg.MetadataValue.int(count) for name, count in counts.items()}
-    metadata["model_version"] = dg.MetadataValue.text(version)
-    if not log_pairs(layout.raw):
-        nothing = (
-            f"{layout.raw / TEST_SET} holds no sessions to score; put the public archive's test_set there"
+        record.tags({"model_version": version})
+        record.show({"model_version": version})
+        record.numbers(
+            {name: staging.details[name] for name in ("unknown_tracks", "values_of_unknown_level")}
         )
-        metadata["nothing_to_score"] = dg.MetadataValue.text(nothing)
-        context.log.info(nothing)
-    return describe.result(tracker, run, metadata)
-
-
-@contextmanager
-def _model(registry: Registry, layout: DataLayout) -> Iterator[tuple[Path, str]]:
-    """Folder of the model that scores, and how the predictions call it.
-
-    Raises:
-        MissingInputError: the registry does not answer, its champion holds no served model, or there is no
-            model at all.
-        RefusedError: the sessions are real, and every model there is was trained on synthetic data.
-    """
-    real = data_source(layout.raw) == "real"
-    version = registry.aliases().get(CHAMPION)
-    if version is not None:
-        with registry.fetched(version) as champion:
-            if not real or read_description(champion).data_source == "real":
-                yield champion, version
-                return
-    latest = layout.model / SERVED_MODEL
-    described = read_description(latest)
-    if real and described.data_source == "synthetic":
-        raise RefusedError(
-            f"{latest} was trained on synthetic data, expected a model of real data for the real sessions in "
-            f"{layout.raw / TEST_SET}; materialize trained_model on real data first"
-        )
-    yield latest, described.fingerprint[:VERSION_LENGTH]
+        record.made(staging.manifest, layout.predictions, batch.SKIP_PREDICTIONS)
+        record.shards(staging)
+        if not log_pairs(layout.raw):
+            nothing = (
+                f"{layout.raw / TEST_SET} holds no sessions to score; put the public archive's test_set there"
+            )
+            record.show({"nothing_to_score": nothing})
+            context.log.info(nothing)
+    return record.result()

@@ -1,20 +1,26 @@
-"""Data directories, Dagster instances and MLflow stores of the tests' own."""
+"""Data directories with a Dagster home and an MLflow store of their own, as fixtures.
 
+What is slow to make is made once for all processes of a test run, in their common temporary folder.
+"""
+
+import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
-import mlflow
 import pytest
+from filelock import FileLock
 
 from skip_pipeline import settings
 from skip_pipeline.definitions import defs
 from skip_pipeline.defs.launch import HOME_VARIABLE, Outcome, materialize, prepare_home, select
 from skip_pipeline.settings import DataLayout
 from skip_pipeline.world.synthesize import synthesize
-from skip_pipeline_tests.conftest import forget_settings
+from skip_pipeline_tests.environment import forget_settings
 
 SESSIONS = 400
 TRACKS = 600
@@ -43,10 +49,17 @@ class Project:
     def instance(self) -> dg.DagsterInstance:
         return dg.DagsterInstance.get()
 
-    def mlflow_client(self) -> mlflow.MlflowClient:
+    def metadata(self, asset: str) -> dict[str, Any]:
+        """Values of the latest materialization of an asset, by name."""
+        event = self.instance().get_latest_materialization_event(dg.AssetKey(asset))
+        return {name: value.value for name, value in event.asset_materialization.metadata.items()}
+
+    def mlflow_client(self):
+        import mlflow
+
         return mlflow.MlflowClient(tracking_uri=self.tracking_uri)
 
-    def mlflow_runs(self, dagster_run_id: str) -> dict[str, mlflow.entities.Run]:
+    def mlflow_runs(self, dagster_run_id: str) -> dict:
         """Runs of one Dagster run by asset key; the parent by the empty string."""
         client = self.mlflow_client()
         experiment = client.get_experiment_by_name("skip_pipeline")
@@ -55,22 +68,42 @@ class Project:
 
 
 @pytest.fixture(scope="session")
-def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Synthetic raw files; copy them before changing them."""
-    folder = tmp_path_factory.mktemp("raw")
-    synthesize(folder, sessions=SESSIONS, tracks=TRACKS, seed=1)
-    return folder
+def once(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Callable[..., Path]:
+    """Make a folder once for all processes of a test run: ``once(name, make)``."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base if worker_id == "master" else base.parent
+
+    def once(name: str, make: Callable[[Path], object]) -> Path:
+        folder, done = shared / name, shared / f"{name}.done"
+        with FileLock(shared / f"{name}.lock"):
+            if not done.exists():
+                shutil.rmtree(folder, ignore_errors=True)  # of a process that failed
+                folder.mkdir()
+                make(folder)
+                done.touch()
+        return folder
+
+    return once
 
 
 @pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def raw(once: Callable[..., Path]) -> Path:
+    """Synthetic raw files; copy them before changing them."""
+    return once("raw", lambda folder: synthesize(folder, sessions=SESSIONS, tracks=TRACKS, seed=1))
+
+
+@pytest.fixture(scope="session")
+def template(once: Callable[..., Path]) -> Path:
     """A migrated MLflow store and a Dagster home, so that no test waits for their creation."""
-    folder = tmp_path_factory.mktemp("template")
-    layout = DataLayout(folder)
-    layout.mlflow.mkdir()
-    mlflow.MlflowClient(tracking_uri=f"sqlite:///{layout.mlflow / 'mlflow.db'}").search_experiments()
-    with _settings_of(layout), dg.DagsterInstance.get():
-        return folder
+
+    def make(folder: Path) -> None:
+        layout = DataLayout(folder)
+        layout.mlflow.mkdir()
+        Project(layout).mlflow_client().search_experiments()
+        with _settings_of(layout), dg.DagsterInstance.get():
+            pass
+
+    return once("template", make)
 
 
 @contextmanager
@@ -85,7 +118,7 @@ def _settings_of(layout: DataLayout) -> Iterator[None]:
 
 @contextmanager
 def lasting_project(root: Path, raw: Path, template: Path) -> Iterator[Project]:
-    """A data directory for several tests: with raw files in place, and to be worked on in the block alone."""
+    """A data directory for several tests: with raw files in place, for use in the block only."""
     layout = DataLayout(root)
     shutil.copytree(template, layout.root)
     shutil.copytree(raw, layout.raw)
@@ -105,10 +138,18 @@ def project(tmp_path: Path, raw: Path, template: Path, monkeypatch: pytest.Monke
 
 
 @pytest.fixture(scope="session")
-def first_run(tmp_path_factory: pytest.TempPathFactory, raw: Path, template: Path) -> tuple[Path, Outcome]:
-    """A data directory in which everything has been materialized once."""
-    with lasting_project(tmp_path_factory.mktemp("finished") / "data", raw, template) as project:
-        return project.layout.root, project.run()
+def first_run(once: Callable[..., Path], raw: Path, template: Path) -> tuple[Path, Outcome]:
+    """A data directory in which everything has been materialized once, and how that went."""
+
+    def make(folder: Path) -> None:
+        with lasting_project(folder / "data", raw, template) as project:
+            outcome = asdict(project.run())
+        (folder / "outcome.json").write_text(json.dumps(outcome))
+
+    folder = once("finished", make)
+    outcome = json.loads((folder / "outcome.json").read_text())
+    lists = {name: tuple(outcome[name]) for name in ("materialized", "failures")}
+    return folder / "data", Outcome(**outcome | lists)
 
 
 @pytest.fixture
@@ -122,7 +163,7 @@ def finished(first_run: tuple[Path, Outcome], monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.fixture
 def sharded(project: Project, shards: Path) -> Project:
-    """A project on the raw files ``shards``, which a module has to give, in place of the usual ones."""
+    """A project on the raw files ``shards``, a fixture of the module, in place of the usual ones."""
     shutil.rmtree(project.layout.raw)
     shutil.copytree(shards, project.layout.raw)
     return project

@@ -1,0 +1,285 @@
+"""What a night does with the registry's champion: compare data with it, judge a challenger, predict with it.
+
+The registry is passed in as a ``VersionRegistry``; nothing here imports MLflow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from skip_pipeline.baselines.predictions import published_baselines
+from skip_pipeline.bundles.gather import Bundle, open_bundles
+from skip_pipeline.errors import ContractError, MissingInputError, RefusedError, UnreachableError
+from skip_pipeline.nightly.monitoring import MonitoringReport, monitor, not_compared
+from skip_pipeline.nightly.promotion_record import (
+    CHALLENGER,
+    CHAMPION,
+    DATA_SOURCE,
+    DECISION,
+    FINGERPRINT,
+    LONGEST_TAG,
+    NO_VERSION,
+    OPPONENT,
+    PREVIOUS_CHAMPION,
+    REASONS,
+    Promotion,
+)
+from skip_pipeline.nightly.reference import read_reference
+from skip_pipeline.raw.folder import data_source
+from skip_pipeline.serving import ServedModel, load, read_description
+from skip_pipeline.serving.follow import VERSION_LENGTH
+from skip_pipeline.serving.model_folder import SERVED_MODEL, track_table_ids
+from skip_pipeline.settings import MODEL_NAME, TEST_SET, DataLayout, DataSource
+from skip_pipeline.storage import Manifest, read_manifest
+
+if TYPE_CHECKING:  # scikit-learn, which only a decision needs
+    from skip_pipeline.metrics.scores import Slicing
+    from skip_pipeline.nightly.promotion import Candidate, Decision, Unusable
+
+
+class VersionRegistry(Protocol):
+    """Versions of one registered model, their tags, and aliases that point to a version.
+
+    Every method raises ``UnreachableError`` if the registry does not answer.
+    """
+
+    def aliases(self) -> Mapping[str, str]:
+        """Version by alias; empty if there is no such model."""
+
+    def point(self, alias: str, version: str) -> None:
+        """Set an alias."""
+
+    def drop(self, alias: str) -> None:
+        """Remove an alias."""
+
+    def tags(self, version: str) -> Mapping[str, str]:
+        """Tags of a version."""
+
+    def tag(self, version: str, tags: Mapping[str, str]) -> None:
+        """Set tags of a version."""
+
+    def fetched(self, version: str) -> AbstractContextManager[Path]:
+        """Folder of a version's served model; files opened in the block stay readable after it.
+
+        Raises:
+            MissingInputError: the version holds no served model.
+        """
+
+    def check_reachable(self, version: str) -> None:
+        """Raise ``UnreachableError`` if the store of a version's files does not answer."""
+
+
+# --- Promotion ----------------------------------------------------------------------------------------
+
+
+def challenger_of(layout: DataLayout, bundles: Manifest) -> ServedModel:
+    """The model that was trained last.
+
+    Raises:
+        MissingInputError, ContractError: there is none, it is damaged, or it was trained on other bundles.
+    """
+    folder = layout.model / SERVED_MODEL
+    model = load(folder)
+    if model.bundles != bundles.fingerprint:
+        raise ContractError(
+            f"{folder} was trained on other bundles than those in {layout.bundles}; expected a model and the "
+            "bundles it comes from. Materialize trained_model again"
+        )
+    return model
+
+
+def promote(
+    registry: VersionRegistry,
+    challenger: str,
+    model: ServedModel,
+    layout: DataLayout,
+    slicings: Sequence[Slicing],
+) -> Promotion:
+    """Judge a challenger on today's test sessions, and move the aliases if it is promoted.
+
+    The opponent is written down before anything is decided, and the decision after the aliases have been
+    moved. A challenger that was judged before is judged again against the same opponent, and no alias moves.
+
+    Args:
+        registry: holds the challenger and the champion.
+        challenger: version of the challenger.
+        model: the challenger.
+        layout: its bundles hold the test sessions.
+        slicings: of the test sessions (``report.slices.slicings``).
+
+    Raises:
+        UnreachableError: the registry does not answer.
+        MissingInputError, ContractError: a stage is missing or not readable.
+    """
+    before = read_manifest(layout.bundles, made_by="tensor_bundles")
+    tags, aliases = registry.tags(challenger), registry.aliases()
+    again = DECISION in tags
+    opponent = tags.get(OPPONENT) or aliases.get(CHAMPION, NO_VERSION)
+    registry.tag(
+        challenger, {OPPONENT: opponent, FINGERPRINT: model.fingerprint, DATA_SOURCE: model.data_source}
+    )
+    decision, sessions = _judge(registry, challenger, opponent, model, layout, before, slicings)
+    if not again:
+        registry.point(CHALLENGER, challenger)
+        if decision.promoted:
+            if opponent != NO_VERSION:
+                registry.point(PREVIOUS_CHAMPION, opponent)
+            registry.point(CHAMPION, challenger)
+        registry.tag(challenger, {REASONS: decision.summary[:LONGEST_TAG], DECISION: decision.word})
+    return Promotion(
+        decision=decision,
+        challenger=challenger,
+        opponent=None if opponent == NO_VERSION else opponent,
+        champion=registry.aliases().get(CHAMPION),
+        test_sessions=sessions,
+        data_source=before.data_source,
+        bundles=before.fingerprint,
+        again=again,
+    )
+
+
+def _judge(
+    registry: VersionRegistry,
+    challenger: str,
+    opponent: str,
+    model: ServedModel,
+    layout: DataLayout,
+    before: Manifest,
+    slicings: Sequence[Slicing],
+) -> tuple[Decision, int]:
+    """The decision, and the number of test sessions it was made on."""
+    from skip_pipeline.nightly.promotion import decide
+
+    bundles = open_bundles(before)
+    test, tracks = bundles["test"], track_table_ids(layout)
+    _, baselines = published_baselines(layout, before, bundles)
+    (last_outcome,) = [baseline for baseline in baselines if baseline.name == "last_outcome"]
+    decision = decide(
+        test.not_skipped,
+        _candidate(challenger, model, test, tracks),
+        None if opponent == NO_VERSION else _champion(registry, opponent, test, tracks),
+        last_outcome=last_outcome.p_not_skipped["test"],
+        slicings=slicings,
+    )
+    return decision, test.sessions
+
+
+def _candidate(version: str, model: ServedModel, test: Bundle, tracks: np.ndarray) -> Candidate:
+    from skip_pipeline.nightly.promotion import Candidate
+
+    return Candidate(
+        f"version {version}", model.data_source, model.predict_bundle(test, tracks), model.threshold
+    )
+
+
+def _champion(
+    registry: VersionRegistry, version: str, test: Bundle, tracks: np.ndarray
+) -> Candidate | Unusable:
+    """The champion's probabilities of today's test sessions; or why its package cannot give them.
+
+    The challenger has been scored on the same sessions before, so a failure here is the package's.
+
+    Raises:
+        UnreachableError: the registry does not answer, which is no reason to replace the champion.
+    """
+    from skip_pipeline.nightly.promotion import Unusable
+
+    try:
+        with registry.fetched(version) as folder:
+            return _candidate(version, load(folder), test, tracks)
+    except UnreachableError:
+        raise
+    except (MissingInputError, ContractError) as refusal:
+        registry.check_reachable(version)
+        known = registry.tags(version).get(DATA_SOURCE)
+        source = next((s for s in ("real", "synthetic") if s == known), None)
+        return Unusable(f"version {version}", source, str(refusal))
+
+
+def roll_back(registry: VersionRegistry) -> tuple[str | None, str]:
+    """Make the previous champion the champion and the other way round; a second rollback undoes the first.
+
+    Returns:
+        The version that served until now, if any, and the version that serves from now on.
+
+    Raises:
+        RefusedError: there is no previous champion.
+        UnreachableError: the registry does not answer.
+    """
+    aliases = registry.aliases()
+    champion, previous = aliases.get(CHAMPION), aliases.get(PREVIOUS_CHAMPION)
+    if previous is None or previous == champion:
+        raise RefusedError(
+            f"{MODEL_NAME} has no {PREVIOUS_CHAMPION} (champion: {champion or NO_VERSION}), expected a "
+            "version that a promotion has replaced; set the alias champion in MLflow on the version to serve"
+        )
+    registry.point(CHAMPION, previous)
+    if champion is None:
+        registry.drop(PREVIOUS_CHAMPION)
+    else:
+        registry.point(PREVIOUS_CHAMPION, champion)
+    return champion, previous
+
+
+# --- Monitoring and prediction ------------------------------------------------------------------------
+
+
+def compare_data(
+    registry: VersionRegistry, layout: DataLayout, source: DataSource, *, today: date
+) -> tuple[MonitoringReport, str | None]:
+    """Compare the newest data with what the champion was trained on.
+
+    A champion that cannot be compared with is an alarm and no error: promotion fails if the registry is down.
+
+    Returns:
+        The report, and the champion's version; None if it is not known.
+    """
+    version = None
+    try:
+        version = registry.aliases().get(CHAMPION)
+        if version is None:
+            return not_compared("there is no champion yet", alarm=False), None
+        with registry.fetched(version) as folder:
+            reference, champion = read_reference(folder), load(folder)
+            if reference.data_source != source:
+                why = f"version {version} was trained on {reference.data_source} data, and this is {source}"
+                return not_compared(why, alarm=True), version
+            return monitor(layout, reference, champion, today=today), version
+    except (MissingInputError, ContractError) as refusal:
+        why = str(refusal) if version is None else f"version {version}: {refusal}"
+        return not_compared(why, alarm=True), version
+
+
+@contextmanager
+def scoring_model(registry: VersionRegistry, layout: DataLayout) -> Iterator[tuple[Path, str]]:
+    """The model that scores the test set: the champion, or the model trained last if no champion may.
+
+    Yields:
+        The folder of its served model, and its version.
+
+    Raises:
+        MissingInputError: the registry does not answer, its champion holds no served model, or there is no
+            model at all.
+        RefusedError: the sessions are real, and every model was trained on synthetic data.
+    """
+    real = data_source(layout.raw) == "real"
+    version = registry.aliases().get(CHAMPION)
+    if version is not None:
+        with registry.fetched(version) as champion:
+            if not real or read_description(champion).data_source == "real":
+                yield champion, version
+                return
+    latest = layout.model / SERVED_MODEL
+    described = read_description(latest)
+    if real and described.data_source == "synthetic":
+        raise RefusedError(
+            f"{latest} was trained on synthetic data, expected a model of real data for the real sessions in "
+            f"{layout.raw / TEST_SET}; materialize trained_model on real data first"
+        )
+    yield latest, described.fingerprint[:VERSION_LENGTH]

@@ -1,0 +1,148 @@
+"""Make the stage ``07_report`` from what the stages before it have published."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from skip_pipeline import schema
+from skip_pipeline.baselines.predictions import published_baselines
+from skip_pipeline.bundles.gather import open_bundles
+from skip_pipeline.errors import ContractError
+from skip_pipeline.metrics.calibration import Calibration
+from skip_pipeline.report.evaluation import Evaluation, evaluate_model, network_model, predictions_table
+from skip_pipeline.report.html import RunLink
+from skip_pipeline.report.oracle import find_oracle
+from skip_pipeline.report.plots import Plot
+from skip_pipeline.report.report_page import DataRow, draw_plots, render_report
+from skip_pipeline.report.session_attributes import read_session_attributes
+from skip_pipeline.settings import (
+    CALIBRATION_FILE,
+    HISTORY_FILE,
+    METRICS_FILE,
+    ONNX_FILE,
+    PREDICTIONS_FILE,
+    REPORT_FILE,
+    TRAINING_FILE,
+    DataLayout,
+)
+from skip_pipeline.stages import bundle
+from skip_pipeline.storage import (
+    Manifest,
+    is_published,
+    publish,
+    read_json,
+    read_manifest,
+    write_json,
+    write_table,
+)
+from skip_pipeline.training.history import history_from_json
+from skip_pipeline.training.onnx_model import open_onnx, predict_onnx
+
+
+@dataclass(frozen=True)
+class MadeReport:
+    """A published report: its manifest, what it found, and every plot by name."""
+
+    manifest: Manifest
+    evaluation: Evaluation
+    preset: str
+    plots: dict[str, Plot]
+
+
+def make_report(
+    layout: DataLayout, *, links: tuple[RunLink, ...], runs: dict[str, Any], started: float
+) -> MadeReport:
+    """Evaluate the trained model on the test sessions and publish metrics, predictions and page.
+
+    Args:
+        layout: of the data directory.
+        links: runs that the page links to.
+        runs: ids of those runs, for the metrics file.
+        started: ``time.perf_counter()`` at which the report was begun.
+
+    Raises:
+        MissingInputError: a stage has not been published.
+        ContractError: a stage is not readable, or model or baselines were made from other bundles.
+    """
+    before = read_manifest(layout.bundles, made_by="tensor_bundles")
+    model = read_manifest(layout.model, made_by="trained_model")
+    if model.details["bundles"] != before.fingerprint:
+        raise ContractError(
+            f"{layout.model} was trained on other bundles than those in {layout.bundles}; expected a model "
+            "and the bundles it comes from. Materialize trained_model again"
+        )
+    bundles = open_bundles(before)
+    rivals, baselines = published_baselines(layout, before, bundles)
+    merged = read_manifest(layout.merged, made_by="merged_table")
+    tables = (
+        merged,
+        read_manifest(layout.encoded, made_by="encoded_table"),
+        read_manifest(layout.scaled, made_by="scaled_table"),
+    )
+    manifests = (*tables, before, model, rivals)
+    history, best_epoch = history_from_json(read_json(model.path(HISTORY_FILE)))
+    settings = read_json(model.path(TRAINING_FILE))
+    network = open_onnx(model.path(ONNX_FILE))  # the network that is served
+    evaluation = evaluate_model(
+        bundles,
+        {split: predict_onnx(network, bundles[split]) for split in schema.SPLITS},
+        lambda inputs: predict_onnx(network, inputs),
+        network_model(
+            settings["preset"],
+            parameters=model.details["parameters"],
+            seconds=sum(epoch.seconds for epoch in history),
+        ),
+        read_session_attributes(merged.path, bundles["train"], bundles["test"]),
+        baselines=baselines,
+        calibration=Calibration.from_json(read_json(model.path(CALIBRATION_FILE))),
+        # No other asset may read the oracle: it holds the answers.
+        oracle=find_oracle(layout.raw),
+    )
+    plots = draw_plots(
+        evaluation,
+        balance=bundle.class_balance(before),
+        lengths=bundle.session_lengths(before),
+        history=history,
+        best_epoch=best_epoch,
+        data_source=before.data_source,
+    )
+    page = render_report(
+        evaluation,
+        plots,
+        data_source=before.data_source,
+        made_at=f"{datetime.now(UTC):%-d %B %Y, %H:%M} UTC",
+        settings=settings,
+        data=tuple(DataRow(m.stage, m.rows, len(m.files), m.bytes, m.fingerprint) for m in manifests),
+        runs=links,
+    )
+    with publish(
+        layout.report, stage="evaluation_report", data_source=before.data_source, started=started
+    ) as staging:
+        write_table(
+            predictions_table(bundles["test"], evaluation.p_not_skipped),
+            staging.path(PREDICTIONS_FILE),
+            schema.PREDICTIONS,
+            data_source=before.data_source,
+        )
+        staging.path(REPORT_FILE).write_text(page, encoding="utf-8")
+        facts = {
+            "data_source": before.data_source,
+            "preset": settings["preset"],
+            "seconds": _seconds(layout, manifests)
+            | {"evaluation_report": round(time.perf_counter() - started, 3)},
+            "run": runs | {"training_seconds": evaluation.leaderboard.seconds()},
+        }
+        write_json(staging.path(METRICS_FILE), evaluation.metrics() | facts)
+        staging.rows = bundles["test"].sessions
+    return MadeReport(staging.manifest, evaluation, settings["preset"], plots)
+
+
+def _seconds(layout: DataLayout, manifests: Iterable[Manifest]) -> dict[str, float]:
+    """Seconds by stage; raw files that their own asset has not read have none."""
+    folders = {"session_logs": layout.session_log_summaries, "track_features": layout.track_feature_summaries}
+    ingest = [read_manifest(path, made_by=name) for name, path in folders.items() if is_published(path)]
+    return {manifest.stage: manifest.seconds for manifest in (*ingest, *manifests)}

@@ -1,0 +1,254 @@
+"""What a night does with the champion, on a registry in memory."""
+
+import shutil
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from skip_pipeline.baselines.fit import fit_baselines
+from skip_pipeline.baselines.predictions import write_baselines
+from skip_pipeline.bundles.gather import open_bundles
+from skip_pipeline.errors import (
+    ContractError,
+    FullDiskError,
+    MissingInputError,
+    RefusedError,
+    UnreachableError,
+)
+from skip_pipeline.nightly.champion import challenger_of, compare_data, promote, roll_back
+from skip_pipeline.report.session_attributes import read_session_attributes
+from skip_pipeline.report.slices import slicings
+from skip_pipeline.serving import load
+from skip_pipeline.settings import DataLayout
+from skip_pipeline.stages import flow as stages
+from skip_pipeline.storage import publish, read_manifest
+from skip_pipeline.world.synthesize import synthesize
+from skip_pipeline_tests.nightly.linear_models import train_linear
+
+TODAY = date(2018, 7, 16)
+
+
+class Versions:
+    """A registry in memory, whose failures are the tests' to choose."""
+
+    def __init__(self) -> None:
+        self.folders: dict[str, Path] = {}
+        self.of: dict[str, dict[str, str]] = {}
+        self.alias: dict[str, str] = {}
+        self.failure: Exception | None = None
+        self.unreachable = False
+
+    def register(self, folder: Path) -> str:
+        version = str(len(self.folders) + 1)
+        self.folders[version], self.of[version] = folder, {}
+        return version
+
+    def aliases(self):
+        return dict(self.alias)
+
+    def point(self, alias, version):
+        self.alias[alias] = version
+
+    def drop(self, alias):
+        del self.alias[alias]
+
+    def tags(self, version):
+        return self.of[version]
+
+    def tag(self, version, tags):
+        self.of[version] |= tags
+
+    @contextmanager
+    def fetched(self, version):
+        if self.failure is not None:
+            raise self.failure
+        if not self.folders[version].is_dir():
+            raise MissingInputError(f"version {version} holds no served model")
+        yield self.folders[version]
+
+    def check_reachable(self, _version):
+        if self.unreachable:
+            raise UnreachableError("the registry did not answer")
+
+
+@pytest.fixture(scope="module")
+def layout(tmp_path_factory) -> DataLayout:
+    """Stages, baselines and a trained model of one day."""
+    layout = DataLayout(tmp_path_factory.mktemp("night"))
+    synthesize(layout.root / "01_raw", sessions=1200, tracks=200, seed=3)
+    for stage in (stages.merged_table, stages.encoded_table, stages.scaled_table, stages.tensor_bundles):
+        stage(layout)
+    bundles, made = open_bundles(layout.bundles), read_manifest(layout.bundles, made_by="tensor_bundles")
+    with publish(layout.baselines, stage="baseline_models", data_source="synthetic") as staging:
+        staging.rows = write_baselines(
+            staging.folder, fit_baselines(bundles), bundles, data_source="synthetic"
+        )
+        staging.details["bundles"] = made.fingerprint
+    return layout
+
+
+@pytest.fixture(scope="module")
+def models(layout, tmp_path_factory) -> dict[str, Path]:
+    """A good model and one that has learnt the opposite."""
+    kept = tmp_path_factory.mktemp("models")
+    return {
+        name: shutil.copytree(train_linear(layout, wrong=name == "wrong"), kept / name)
+        for name in ("wrong", "good")
+    }
+
+
+@pytest.fixture(scope="module")
+def ways(layout):
+    bundles = open_bundles(layout.bundles)
+    merged = read_manifest(layout.merged, made_by="merged_table")
+    return slicings(read_session_attributes(merged.path, bundles["train"], bundles["test"]))
+
+
+@pytest.fixture
+def judge(layout, models, ways):
+    def judge(registry, version):
+        return promote(registry, version, load(registry.folders[version]), layout, ways)
+
+    return judge
+
+
+@pytest.fixture
+def registry(models, tmp_path):
+    """A champion, version 1, whose folder may be broken, and a challenger, version 2, as good."""
+    registry = Versions()
+    registry.register(shutil.copytree(models["good"], tmp_path / "champion"))
+    registry.register(models["good"])
+    registry.point("champion", "1")
+    registry.tag("1", {"data_source": "synthetic"})  # as a promotion leaves it
+    return registry
+
+
+def test_the_first_model_serves_and_an_equal_one_replaces_it_and_a_bad_one_does_not(judge, models):
+    registry = Versions()
+    first, equal, bad = (registry.register(models[name]) for name in ("good", "good", "wrong"))
+
+    found = [judge(registry, version) for version in (first, equal, bad)]
+
+    assert [(p.decision.word, p.opponent, p.champion) for p in found] == [
+        ("promoted", None, "1"),
+        ("promoted", "1", "2"),
+        ("refused", "2", "2"),
+    ]
+    assert registry.aliases() == {"champion": "2", "previous_champion": "1", "challenger": "3"}
+    assert registry.tags(bad)["promotion.decision"] == "refused"
+    assert registry.tags(bad)["promotion.reasons"].startswith("Refused: ")
+
+
+def test_judging_again_compares_the_same_two_and_moves_nothing(judge, registry):
+    judge(registry, "2")
+    roll_back(registry)
+    before = registry.aliases()
+    again = judge(registry, "2")
+
+    assert (again.again, again.opponent, again.champion) == (True, "1", "1")
+    assert registry.aliases() == before
+
+
+def damage_vocabulary(folder: Path) -> None:
+    path = folder / "vocabulary.json"
+    path.write_text(path.read_text().replace("catalog", "catalogue"))
+
+
+@pytest.mark.parametrize(
+    ("damage", "fact"), [(shutil.rmtree, "holds no served model"), (damage_vocabulary, "vocabulary.json has")]
+)
+def test_a_champion_whose_package_is_broken_is_replaced(judge, registry, damage, fact):
+    damage(registry.folders["1"])
+    promotion = judge(registry, "2")
+
+    assert promotion.champion == "2"
+    assert "cannot be used" in promotion.decision.summary
+    assert fact in promotion.decision.summary
+
+
+def test_a_broken_champion_of_unknown_data_is_not_replaced_by_a_synthetic_model(judge, registry):
+    shutil.rmtree(registry.folders["1"])
+    registry.of["1"].clear()
+
+    assert judge(registry, "2").champion == "1"
+
+
+@pytest.mark.parametrize(
+    ("failure", "unreachable"),
+    [
+        (UnreachableError("no answer"), False),
+        (MissingInputError("nothing downloaded"), True),
+        (FullDiskError("no room for the download"), False),
+        (TypeError("ours"), False),
+    ],
+    ids=repr,
+)
+def test_any_other_failure_is_raised_and_the_champion_stays(judge, registry, failure, unreachable):
+    registry.failure, registry.unreachable = failure, unreachable
+
+    with pytest.raises((type(failure), UnreachableError)):
+        judge(registry, "2")
+    assert registry.aliases() == {"champion": "1"}
+
+
+def as_if_real(folder: Path) -> None:
+    for name in ("served_model.json", "profile.json"):
+        path = folder / name
+        path.write_text(path.read_text().replace('"synthetic"', '"real"'))
+
+
+def test_a_synthetic_challenger_does_not_follow_a_champion_on_real_data(judge, registry):
+    as_if_real(registry.folders["1"])
+    promotion = judge(registry, "2")
+
+    assert (promotion.decision.word, promotion.champion) == ("refused", "1")
+    assert "synthetic" in promotion.decision.summary
+
+
+def test_a_model_of_other_bundles_is_no_challenger(layout, models):
+    made = read_manifest(layout.bundles, made_by="tensor_bundles")
+    assert challenger_of(layout, made).data_source == "synthetic"
+
+    with pytest.raises(ContractError, match=r"other bundles.*trained_model again"):
+        challenger_of(layout, read_manifest(layout.merged, made_by="merged_table"))
+
+
+def drop_profile(folder: Path) -> None:
+    (folder / "profile.json").unlink()
+
+
+@pytest.mark.parametrize(
+    ("damage", "fact"), [(as_if_real, "trained on real data"), (drop_profile, "holds no profile.json")]
+)
+def test_a_champion_that_cannot_be_compared_with_is_an_alarm(registry, layout, damage, fact):
+    damage(registry.folders["1"])
+    night, version = compare_data(registry, layout, "synthetic", today=TODAY)
+
+    assert version == "1"
+    [alarm] = night.alarms
+    assert "version 1" in alarm
+    assert fact in alarm
+
+
+def test_data_is_compared_with_what_the_champion_was_trained_on_once_there_is_one(registry, layout):
+    night, _ = compare_data(registry, layout, "synthetic", today=TODAY)
+    none, version = compare_data(Versions(), layout, "synthetic", today=TODAY)
+
+    assert night.alarms == ()
+    assert night.drifts
+    assert (none.alarms, none.drifts, version) == ((), (), None)
+
+
+def test_a_rollback_changes_champion_and_previous_champion(registry):
+    registry.point("previous_champion", "2")
+    assert roll_back(registry) == ("1", "2")
+    assert registry.aliases() == {"champion": "2", "previous_champion": "1"}
+
+    registry.drop("champion")
+    assert roll_back(registry) == (None, "1")
+    assert registry.aliases() == {"champion": "1"}
+
+    with pytest.raises(RefusedError, match=r"no previous_champion.*champion: 1"):
+        roll_back(registry)
