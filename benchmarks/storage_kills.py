@@ -212,7 +212,7 @@ def measure(kills: int, *, seed: int = 0, tell: Callable[[str], object] = lambda
         seconds, shards, _ = complete("second")
         expected = {name: manifest.fingerprint for name, manifest in manifests().items()}
         for number in range(kills):
-            stages = number % len(STAGES)
+            stages = number * len(STAGES) // kills
             after = moments.uniform(0, list(seconds.values())[stages])
             done.append(kill_one(number, stages, after, expected, shards))
             faults = "; ".join(done[-1].faults) or "no fault"

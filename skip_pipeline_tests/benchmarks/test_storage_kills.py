@@ -6,6 +6,7 @@ from benchmarks import storage_kills
 from skip_pipeline.storage import publish
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("s3_bucket")  # for the server that its environment leads to
 def test_killed_runs_over_s3_leave_whole_generations_and_the_next_run_completes(monkeypatch):
     monkeypatch.setattr(storage_kills, "DAYS", 1)
