@@ -36,11 +36,7 @@ def write_array(path: Path, array: np.ndarray) -> None:
 
 
 def map_array(path: Path) -> np.ndarray:
-    """Map one ``.npy`` file, read-only; one in an object store, or without elements, is read into memory.
-
-    Raises:
-        ValueError, EOFError: the file holds no array.
-    """
+    """Map one ``.npy`` file, read-only; one in an object store, or without elements, is read into memory."""
     if is_local(path):
         try:
             return np.asarray(cast(np.ndarray, np.load(path, mmap_mode="r", allow_pickle=False)))

@@ -96,9 +96,8 @@ def _read(path: Path) -> Delivered:
 def _facts(path: Path) -> tuple[int, str | None, float | None]:
     """Size and stamp of a file; for a stamp that is a time, also that time, in seconds since 1970.
 
-    On this machine the stamp is inode, modification and change time in ns; every write changes the change
-    time, which cannot be set, so an equal stamp is an equal file. In an object store it is the kind and value
-    of the object's mark (an ETag, say), or else the time of the last write.
+    On this machine the stamp is inode, modification and change time in ns; every write changes the last,
+    which cannot be set. In an object store it is its mark (an ETag, say), or the time of the last write.
     """
     try:
         if is_local(path):

@@ -5,8 +5,7 @@
     _made/00000018-real/      notes on shards that a publication under way, or cut short, has completed
     log_mini.parquet, …       on a disk: the plain names, hard links to the newest generation, for people
 
-A publication stores its files, then creates the manifest with the next number: a process killed at any moment
-leaves the earlier generation or the new one. ``docs/storage.md`` has the protocol.
+``docs/storage.md`` has the protocol.
 """
 
 import shutil

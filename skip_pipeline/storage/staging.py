@@ -139,14 +139,11 @@ class Staging:
 
 
 def build(stage: Path, notes: Path, job: ShardJob) -> Built | SkipPipelineError:
-    """Do one job, wherever this runs; a refusal comes back as a value, so that other shards go on.
-
-    The files, most of what a stage writes, may reach the disk after this returns. One that a power cut has
-    damaged is found by its SHA-256, and made again.
-    """
+    """Do one job, wherever this runs; a refusal comes back as a value, so that other shards go on."""
     try:
         with saying_when_full(stage), scratch_folder(stage) as scratch:
             made = job.make(out=scratch)
+            # Not durable: a file that a power cut has damaged is found by its SHA-256, and made again.
             files = tuple(store(scratch / name, stage, name, durable=False) for name in made.files)
             built = Built(files, made.summary)
             write_json(scratch / "note.json", asdict(built))

@@ -19,17 +19,16 @@ from skip_pipeline.storage import Manifest, publication, read_manifest, record_f
 from skip_pipeline_tests.defs import dying
 from skip_pipeline_tests.projects import Project
 
+pytestmark = pytest.mark.slow
+
+# A stage made shard by shard, and one made whole; the others publish by the same functions.
 STAGES = {"tensor_bundles": "bundles", "baseline_models": "baselines"}
-"""A stage made shard by shard, and one made whole; the others publish by the same functions."""
 
 
 @pytest.fixture(scope="module")
 def materialized(tmp_path_factory, first_run):
     """A copy of a finished data directory that the tests of this module may break."""
-    root, _ = first_run
-    copy = tmp_path_factory.mktemp("killed") / "data"
-    shutil.copytree(root, copy)
-    return copy
+    return shutil.copytree(first_run[0], tmp_path_factory.mktemp("killed") / "data")
 
 
 @pytest.fixture
@@ -75,8 +74,8 @@ def unfinished(layout):
     """Runs that Dagster or MLflow still take to be under way."""
     begun = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING])
     client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{layout.mlflow / 'mlflow.db'}")
-    experiment = client.get_experiment_by_name("skip_pipeline").experiment_id
-    open_runs = client.search_runs([experiment], "attributes.status = 'RUNNING'")
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    open_runs = client.search_runs(experiments, "attributes.status = 'RUNNING'")
     return [*dg.DagsterInstance.get().get_runs(begun), *open_runs]
 
 

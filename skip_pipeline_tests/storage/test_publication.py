@@ -6,6 +6,7 @@ import math
 import os
 import shutil
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,6 @@ from skip_pipeline.storage import (
     ShardJob,
     is_published,
     locked,
-    publication,
     publish,
     read_manifest,
     shard_names,
@@ -48,13 +48,10 @@ def test_what_the_block_writes_appears_with_its_manifest(folder):
     assert kept.path.endswith("-kept.txt")
 
 
-def test_a_second_publication_replaces_the_first_and_drops_its_other_files(folder):
+def test_a_second_publication_replaces_the_first_and_its_files_go_after_the_third(folder):
     put(folder, FIRST)
     put(folder, SECOND)
     assert contents(folder) == SECOND
-
-
-def test_files_of_the_newest_two_generations_are_kept_and_no_others(folder):
     for n in range(4):
         put(folder, {"a.txt": str(n)})
     assert sorted(path.read_text() for _, path in files_below(folder / "_files")) == ["2", "3"]
@@ -87,13 +84,13 @@ def test_details_that_json_cannot_hold_leave_what_was_there(folder):
     assert contents(folder) == FIRST
 
 
-def test_the_manifest_at_hand_is_the_one_that_others_read(folder):
+def test_the_manifest_at_hand_is_the_one_that_others_read_and_names_its_files_alone(folder):
     manifest = put(folder, FIRST, lengths={10: 3}, pair=(1, 2))
     assert manifest == read_manifest(folder, made_by="some_table")
-
-
-def test_a_file_that_the_stage_lacks_is_named(folder):
-    message = refusal(ContractError, lambda: put(folder, FIRST).path("none.txt"))
+    part = manifest.only("kept.txt")
+    assert [file.name for file in part.files] == ["kept.txt"]
+    assert part.path("kept.txt") == manifest.path("kept.txt")
+    message = refusal(ContractError, lambda: manifest.path("none.txt"))
     assert_says(message, "some_table holds no none.txt", "materialize some_table again")
 
 
@@ -128,13 +125,6 @@ def test_shards_are_the_parquet_files_that_are_no_lookups():
     assert shard_names(manifest) == ("log_1.parquet", "log_2.parquet")
 
 
-def test_a_part_of_a_manifest_leads_to_the_same_files(folder):
-    manifest = put(folder, FIRST, rows=7)
-    part = manifest.only("kept.txt")
-    assert [file.name for file in part.files] == ["kept.txt"]
-    assert part.path("kept.txt") == manifest.path("kept.txt")
-
-
 # --- Two publications at once -----------------------------------------------------------------------------
 
 
@@ -146,8 +136,7 @@ def test_on_one_machine_the_second_publication_is_told_that_the_first_is_at_work
     assert contents(tmp_path) == {"mine.txt": "3"}
 
 
-def test_a_writer_waits_for_one_that_is_about_to_end(tmp_path, monkeypatch):
-    monkeypatch.setattr(publication, "_LOCK_SECONDS", 10.0)
+def test_a_writer_waits_for_one_that_is_about_to_end(tmp_path):
     entered, let_go = threading.Event(), threading.Event()
 
     def hold():
@@ -155,13 +144,13 @@ def test_a_writer_waits_for_one_that_is_about_to_end(tmp_path, monkeypatch):
             entered.set()
             let_go.wait(10)
 
-    thread = threading.Thread(target=hold)
-    thread.start()
-    entered.wait(10)
-    threading.Timer(0.1, let_go.set).start()
-    with locked(tmp_path):
-        assert let_go.is_set()
-    thread.join()
+    with ThreadPoolExecutor() as threads:
+        held = threads.submit(hold)
+        entered.wait(10)
+        threading.Timer(0.1, let_go.set).start()
+        with locked(tmp_path, patience=10.0):
+            assert let_go.is_set()
+        held.result()
 
 
 def test_a_folder_is_let_go_after_an_error(tmp_path):
