@@ -89,7 +89,7 @@ def layout() -> DataLayout:
 
 def run(version: str, pipe: Connection) -> None:
     """Make all stages as code of a version, in a child process; send the shards made after each stage."""
-    flow.code_version = lambda _stage: version  # type: ignore[assignment]
+    vars(flow)["code_version"] = lambda _stage: version
     pipe.send(0)
     for name in STAGES:
         outcome = getattr(flow, name)(layout())

@@ -2,6 +2,7 @@
 
 import shutil
 import tempfile
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -60,14 +61,14 @@ def deliver_nights(layout, local):
 
 def run(layout, apply=in_turn):
     """Make all stages; how many shards of session logs each table made anew."""
-    outcomes = {name: stage(layout, apply=apply) for stage, name in STAGES.items()}
+    outcomes: dict[str, Any] = {name: stage(layout, apply=apply) for stage, name in STAGES.items()}
     made = {name: getattr(outcome, "staging", outcome).made for name, outcome in outcomes.items()}
     return [sum(not shard.startswith("_") for shard in made[name]) for name in list(made)[2:]]
 
 
 def made(layout):
     """Bytes of every file of every stage, by plain name, and what decided them."""
-    found = {}
+    found: dict[tuple[str, str], object] = {}
     for name in set(STAGES.values()) - {"track_feature_summaries"}:
         manifest = read_manifest(getattr(layout, name), made_by="a stage")
         found[name, ""] = (manifest.stage, manifest.data_source, manifest.rows, manifest.shards)
@@ -95,7 +96,9 @@ def test_every_file_has_the_bytes_that_it_has_on_this_machine(layout, local, tmp
                 np.testing.assert_array_equal(np.asarray(bundle[name]), np.asarray(array))
     assert len(list(tmp_path.glob("skip_pipeline-*/*/*-parts.json"))) == 1  # the copy on this machine
     test = open_bundle(local.bundles, "test")
-    assert best_possible(find_oracle(layout.raw), test) == best_possible(find_oracle(local.raw), test)
+    oracles = [find_oracle(layout.raw), find_oracle(local.raw)]
+    assert len({best_possible(oracle, test) for oracle in oracles if oracle}) == 1
+    assert None not in oracles
 
 
 @pytest.mark.slow

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from skip_pipeline.locations import files_below
-from skip_pipeline.settings import DataSource
 from skip_pipeline.storage import MANIFEST, Made, Manifest, ShardJob, digest_of, publish, read_manifest
 from skip_pipeline.storage.manifest import manifest_path, newest_number
 
@@ -34,7 +33,7 @@ def _write(name: str, text: str, *, out: Path) -> Made:
     return Made((f"{name}.txt",), {"length": len(text)})
 
 
-def put_shards(folder: Path, *jobs: ShardJob, source: DataSource = "real", **shards: str) -> list[str]:
+def put_shards(folder: Path, *jobs: ShardJob, source: Any = "real", **shards: str) -> list[str]:
     """Publish a text file a shard, and a file ``own``; names of the shards that were made."""
     with publish(folder, stage="some_table", data_source=source) as staging:
         staging.make_shards([*jobs, *(job(name, text) for name, text in shards.items())])

@@ -4,6 +4,7 @@ import json
 import os
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import partial
 
 import pytest
 
@@ -30,7 +31,7 @@ def _long_ago(monkeypatch):
 
 def look(paths, before=()):
     """What the files are, and the names of those that were read for it."""
-    read = []
+    read: list[str] = []
 
     def apply(function, some):
         read.extend(path.name for path in some)
@@ -90,7 +91,7 @@ class TestFilesWrittenLongAgo:
         before, _ = look(logs)
         logs[1].unlink()
         for earlier in ((), before):
-            message = refusal(MissingInputError, lambda earlier=earlier: look(logs, earlier))
+            message = refusal(MissingInputError, partial(look, logs, earlier))
             assert_says(message, f"{logs[1]} has gone", "put it back and run again")
 
     def test_a_known_name_elsewhere_in_the_list_is_found_in_order(self, logs):
@@ -105,7 +106,7 @@ class TestFilesWrittenLongAgo:
         then = log.stat()
         before, _ = look([log])
         log.write_text("b")
-        os.utime(log, touch, **({} if touch else {"ns": (then.st_atime_ns, then.st_mtime_ns)}))
+        os.utime(log, ns=touch or (then.st_atime_ns, then.st_mtime_ns))
         found, read = look([log], before)
         assert read == ["a.csv"]
         assert found[0].sha256 != before[0].sha256
