@@ -5,7 +5,8 @@
 The store is moto's server, a real process on 127.0.0.1. Each run makes the stages from session logs to tensor
 bundles, without Dagster, every shard anew, as code of a new version would. After each SIGKILL a run of the
 same version has to complete with the very files that the first run of all made; it takes over what the killed
-one had finished. Meanwhile a thread reads every stage over and over and compares each file with its manifest.
+one had finished. Kills are spread over the stages, each at a random moment of its stage. Meanwhile a thread
+reads every stage over and over and compares each file with its manifest.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from multiprocessing.connection import Connection
@@ -51,36 +53,22 @@ _PAUSE: Final = 0.05  # seconds of the reader between two rounds, so that the se
 
 @dataclass(frozen=True)
 class Kill:
-    """One killed run, and the run after it.
+    """One killed run, and the run after it."""
 
-    Attributes:
-        after: seconds from the start of the run to the kill.
-        published: stages that the killed run had published.
-        seconds: that the next run took.
-        taken_over: shards that the next run did not have to make, in stages the killed run had not published.
-        faults: what was not as it has to be; none where all is well.
-    """
-
-    after: float
-    published: int
-    seconds: float
-    taken_over: int
-    faults: tuple[str, ...]
+    after: float  # seconds from the start of the run to the kill
+    published: int  # stages that the killed run had published
+    seconds: float  # that the next run took
+    taken_over: int  # shards that the next run need not make, in stages that the killed run had not published
+    faults: tuple[str, ...]  # what was not as it has to be
 
 
 @dataclass
 class Reads:
-    """What the reader found.
+    """What the reader found."""
 
-    Attributes:
-        whole: generations read, every file as in its manifest.
-        outdated: that two publications replaced while they were read, so that files were gone.
-        torn: anything else, in words.
-    """
-
-    whole: int = 0
-    outdated: int = 0
-    torn: list[str] = field(default_factory=list)
+    whole: int = 0  # generations read, every file as in its manifest
+    outdated: int = 0  # replaced by two publications while they were read, so that files were gone
+    torn: list[str] = field(default_factory=list)  # anything else, in words
 
 
 @dataclass(frozen=True)
@@ -100,15 +88,13 @@ def layout() -> DataLayout:
 
 
 def run(version: str, pipe: Connection) -> None:
-    """Make all stages as code of a version; what a child process does. Sends the shards made by stage."""
-    flow.stages_version = lambda: version  # type: ignore[attr-defined]
-    pipe.send("begun")
-    made = {}
+    """Make all stages as code of a version, in a child process; send the shards made after each stage."""
+    vars(flow)["code_version"] = lambda _stage: version
+    pipe.send(0)
     for name in STAGES:
         outcome = getattr(flow, name)(layout())
         staging: Staging = getattr(outcome, "staging", outcome)
-        made[name] = len(staging.made)
-    pipe.send(made)
+        pipe.send(len(staging.made))
 
 
 def manifests() -> dict[str, Manifest]:
@@ -127,30 +113,38 @@ def start(version: str) -> tuple[multiprocessing.process.BaseProcess, Connection
     return process, here
 
 
-def complete(version: str) -> tuple[float, dict[str, int], list[str]]:
-    """Let a run complete: its seconds, shards made by stage, and what went wrong."""
-    started = time.perf_counter()
+def complete(version: str) -> tuple[dict[str, float], dict[str, int], list[str]]:
+    """Let a run complete: seconds and shards made by stage, and what went wrong."""
     process, pipe = start(version)
-    try:
-        made = pipe.recv()
-    except EOFError:
-        made = {}
+    seconds, made, began = {}, {}, time.perf_counter()
+    with suppress(EOFError):  # the process has died
+        for name in STAGES:
+            made[name] = pipe.recv()
+            seconds[name] = time.perf_counter() - began
+            began += seconds[name]
     process.join()
-    faults = [] if process.exitcode == 0 else [f"the next run ended with {process.exitcode}"]
-    return time.perf_counter() - started, made, faults
+    return seconds, made, [] if process.exitcode == 0 else [f"the next run ended with {process.exitcode}"]
 
 
-def kill_one(number: int, after: float, expected: dict[str, str], shards: dict[str, int]) -> Kill:
-    """Kill a run, let another complete, and look at what is there.
+def kill_one(
+    number: int, stages: int, after: float, expected: dict[str, str], shards: dict[str, int]
+) -> Kill:
+    """Kill a run, let another complete, and compare what is there with what has to be.
 
     Args:
+        stages: that the run completes first.
+        after: seconds that it has for the next stage.
         expected: fingerprint of each stage.
         shards: number of each stage.
     """
     before = {name: manifest.number for name, manifest in manifests().items()}
-    process, _ = start(f"version {number}")
+    process, pipe = start(f"version {number}")
+    began = time.perf_counter()
+    for _ in range(stages):
+        pipe.recv()
     time.sleep(after)
     process.kill()
+    lasted = time.perf_counter() - began
     process.join()
     published = [name for name, manifest in manifests().items() if manifest.number > before[name]]
     seconds, made, faults = complete(f"version {number}")
@@ -158,7 +152,7 @@ def kill_one(number: int, after: float, expected: dict[str, str], shards: dict[s
     faults += [f"{name} has other files" for name in STAGES if found[name] != expected[name]]
     faults += [f"{key} is left" for at in STAGES.values() for key in leftovers(getattr(layout(), at))]
     taken_over = sum(shards[name] - made.get(name, 0) for name in STAGES if name not in published)
-    return Kill(round(after, 3), len(published), round(seconds, 3), taken_over, tuple(faults))
+    return Kill(round(lasted, 3), len(published), round(sum(seconds.values()), 3), taken_over, tuple(faults))
 
 
 def leftovers(folder: Path) -> list[str]:
@@ -205,51 +199,59 @@ def deliver() -> None:
 
 
 def measure(kills: int, *, seed: int = 0, tell: Callable[[str], object] = lambda _line: None) -> Figures:
-    """Kill that many runs over the store that the environment leads to.
-
-    Args:
-        tell: called with a line for each kill.
-    """
+    """Kill that many runs over the store that the environment leads to; ``tell`` is called for each kill."""
     multiprocessing.get_context("forkserver").set_forkserver_preload([__name__, "s3fs", "upath"])
     deliver()
     complete("first")  # pays for what is slow once
-    whole_run, shards, _ = complete("second")
-    expected = {name: manifest.fingerprint for name, manifest in manifests().items()}
     reads, stop = Reads(), threading.Event()
     reader = threading.Thread(target=partial(read_on, stop, reads))
     reader.start()
     moments = random.Random(seed)  # noqa: S311  no secret depends on it
     done = []
     try:
+        seconds, shards, _ = complete("second")
+        expected = {name: manifest.fingerprint for name, manifest in manifests().items()}
         for number in range(kills):
-            done.append(kill_one(number, moments.uniform(0, whole_run), expected, shards))
-            tell(_line(number, done[-1]))
+            stages = number * len(STAGES) // kills
+            after = moments.uniform(0, list(seconds.values())[stages])
+            done.append(kill_one(number, stages, after, expected, shards))
+            faults = "; ".join(done[-1].faults) or "no fault"
+            tell(f"kill {number + 1} after {done[-1].after:.2f} s: {faults}\n")
     finally:
         stop.set()
         reader.join()
-    faults = [fault for kill in done for fault in kill.faults] + reads.torn
-    return Figures(tuple(done), round(whole_run, 3), reads.whole, reads.outdated, tuple(faults))
+    faults_found = [fault for kill in done for fault in kill.faults] + reads.torn
+    whole_run = round(sum(seconds.values()), 3)
+    return Figures(tuple(done), whole_run, reads.whole, reads.outdated, tuple(faults_found))
 
 
-def _line(number: int, kill: Kill) -> str:
-    figures = f"{number + 1:>4}  {kill.after:>7.2f}  {kill.published:>9}  {kill.taken_over:>10}"
-    return f"{figures}  {kill.seconds:>8.2f}  {'; '.join(kill.faults) or 'none'}\n"
+def table(kills: Sequence[Kill]) -> str:
+    """The kills by the number of stages published before, as Markdown."""
+    lines = [
+        "| stages published before the kill | kills | seconds to the kill | shards taken over | faults |",
+        "|---|---|---|---|---|",
+    ]
+    for published in sorted({kill.published for kill in kills}):
+        group = [kill for kill in kills if kill.published == published]
+        first, last = min(kill.after for kill in group), max(kill.after for kill in group)
+        taken_over, faults = sum(kill.taken_over for kill in group), sum(len(kill.faults) for kill in group)
+        lines.append(f"| {published} | {len(group)} | {first:.2f} to {last:.2f} | {taken_over} | {faults} |")
+    return "\n".join(lines) + "\n"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print a line for each kill, and what the reader found; 1 if anything was not as it has to be."""
+    """Print a table of the kills, and what the reader found; 1 if anything was not as it has to be."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--json", type=Path, metavar="PATH", help="write the figures here as well")
     given = parser.parse_args(arguments)
-    sys.stdout.write("kill  after/s  published  taken over    next/s  faults\n")
     with s3_server() as environment:
         os.environ.update(environment)
-        found = measure(given.kills, tell=sys.stdout.write)
+        found = measure(given.kills, tell=sys.stderr.write)
     sys.stdout.write(
-        f"a whole run takes {found.seconds_of_a_whole_run} s; the reader found {found.read_whole} generations"
-        f" whole, and {found.outdated_while_read} that two publications replaced while it read them; "
-        f"faults: {'; '.join(found.faults) or 'none'}\n"
+        f"{table(found.kills)}a whole run takes {found.seconds_of_a_whole_run} s; the reader found "
+        f"{found.read_whole} generations whole, and {found.outdated_while_read} replaced twice while "
+        f"it read them; faults: {'; '.join(found.faults) or 'none'}\n"
     )
     if given.json:
         given.json.write_text(json.dumps(asdict(found), indent=1))

@@ -2,10 +2,8 @@
 
 The version of a module is a digest of all sources and templates that it imports, directly or through others,
 of the values of the settings among them (every room imports ``settings``: its source does not count), and of
-the versions of the libraries. A name that a package's ``__init__`` re-exports counts as imported from the
-module that defines it.
-
-A regular expression finds the imports: parsing the package takes half a second, this a few milliseconds.
+the versions of the libraries. A name that a package's ``__init__`` re-exports counts for the module that
+defines it. A regular expression finds the imports in a few milliseconds; parsing would take half a second.
 """
 
 from __future__ import annotations
@@ -42,7 +40,6 @@ ASSETS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 
 _FOLDER: Final = Path(__file__).parent
-_PACKAGE: Final = _FOLDER.name
 _SETTINGS: Final = settings.__name__
 _library_version: Final = cache(version)
 _IMPORT: Final = re.compile(
@@ -54,7 +51,7 @@ _TEMPLATE: Final = re.compile(r"[\"']([\w.]+\.j2)[\"']")
 
 def asset_version(asset: str) -> str:
     """Version of the code that makes an asset's result."""
-    return code_version(*(f"{_PACKAGE}.{module}" for module in ASSETS[asset]))
+    return code_version(*(f"skip_pipeline.{module}" for module in ASSETS[asset]))
 
 
 def code_version(*modules: str) -> str:
@@ -114,7 +111,7 @@ def _resolved(imported: str, named: Mapping[str, list[str]]) -> list[str]:
     origin, _, name = imported.rpartition(".")
     if origin == _SETTINGS:
         return [imported]
-    if not imported.startswith(f"{_PACKAGE}."):
+    if not imported.startswith("skip_pipeline."):
         return [top for top in imported.split(".")[:1] if top in _LIBRARIES]
     exported = next((each for each in named[origin] if each.endswith(f".{name}")), None)
     return [origin] if exported is None else _resolved(exported, named)

@@ -1,11 +1,8 @@
 """Places of files: a path of this machine, or a URL of an object store (S3, GCS and others).
 
-A path of this machine is a ``pathlib.Path``. A URL is a path of the library ``universal-pathlib``, which has
-the same methods, uses ``fsspec``, and is imported only for a URL. Both are annotated as ``Path``, and
-``is_local`` tells them apart.
+A URL is a path of the library ``universal-pathlib``, which has the methods of ``pathlib.Path``, and is
+imported only for a URL. Both are annotated as ``Path``, and ``is_local`` tells them apart.
 """
-
-from __future__ import annotations
 
 import re
 from pathlib import Path, PurePath
@@ -14,12 +11,8 @@ from typing import Any, Final, cast
 from skip_pipeline.errors import RefusedError
 
 _PASSWORD: Final = re.compile(r"(?<=://)[^/]*:[^/]*(?=@)")
-_FILE: Final = "file"
 # To fsspec the first three make a pattern, also where it deletes, and the last puts one store on another.
 _UNUSABLE: Final = re.compile(r"[*?\[#]|::")
-
-CHANGE_MARKS: Final = ("ETag", "etag", "generation", "md5Hash", "content_md5")
-"""Names, in fsspec's facts of an object, of a value that changes with its contents."""
 
 
 def is_url(text: str) -> bool:
@@ -28,16 +21,7 @@ def is_url(text: str) -> bool:
 
 
 def location(text: str) -> Path:
-    """The place of a path or URL; nothing is opened.
-
-    Args:
-        text: a path of this machine, which may be spelt ``file://``; or an fsspec URL such as
-            ``s3://bucket/prefix``.
-
-    Raises:
-        RefusedError: the URL holds a password or a character with another meaning to fsspec, or no
-            installed package can open it.
-    """
+    """The place of a path or URL, such as ``s3://bucket/prefix``; nothing is opened."""
     if not is_url(text):
         return Path(text)
     shown = _PASSWORD.sub("…", text)
@@ -53,7 +37,7 @@ def location(text: str) -> Path:
             "library that opens it; expected a plain path. Choose another folder"
         )
     scheme, _, path = text.partition("://")
-    return Path(path) if scheme.lower() == _FILE else _in_object_store(text, scheme.lower())
+    return Path(path) if scheme.lower() == "file" else _in_object_store(text, scheme.lower())
 
 
 def _in_object_store(url: str, scheme: str) -> Path:
@@ -74,7 +58,6 @@ def _in_object_store(url: str, scheme: str) -> Path:
         ) from unknown
     # Other machines write there too, so listings must not be cached, as asynchronous file systems would.
     options: dict[str, Any] = {"use_listings_cache": False} if kind.async_impl else {}
-    # UPath has the methods of Path and does not inherit from it.
     return cast(Path, UPath(url.rstrip("/"), **options))
 
 
@@ -91,12 +74,6 @@ def file_system(path: Path) -> Any:
 def key_of(path: Path) -> str:
     """Bucket and key of a place that is not local."""
     return str(cast(Any, path).path)
-
-
-def make_folder(folder: Path) -> None:
-    """Make a folder and its parents; an object store has no folders to make."""
-    if is_local(folder):
-        folder.mkdir(parents=True, exist_ok=True)
 
 
 def files_below(folder: Path) -> list[tuple[str, Path]]:

@@ -11,8 +11,6 @@ from typing import Final
 
 import pyarrow as pa
 
-# --- Delivered files -----------------------------------------------------------------------------
-
 SESSION_LOG: Final = pa.schema(
     [
         ("session_id", pa.string()),
@@ -145,8 +143,6 @@ def indicators(column: str) -> tuple[str, ...]:
     return tuple(indicator(column, level) for level in LEVELS[column])
 
 
-# --- Tables ----------------------------------------------------------------------------------------
-
 TRACK_ATTRIBUTES: Final[tuple[str, ...]] = tuple(n for n in TRACK_FEATURES.names if n != TRACK_ID)
 """The 29 columns a track brings to a log row: 28 numbers and ``mode``."""
 
@@ -181,8 +177,6 @@ SPLITS: Final[tuple[str, ...]] = ("train", "validation", "test")
 SESSIONS: Final = pa.schema([(SESSION_ID, pa.string()), ("code", pa.int32()), ("split", _SPLIT)])
 """One row per session of a shard: the text id, its ordinal code within the shard, and its split."""
 
-# --- Branches: the four inputs of every network --------------------------------------------------------
-
 _NOT_IN_BRANCH: Final = (SESSION_ID, LOG_TRACK_ID, "hour_of_day", DATE, "premium")
 SESSION_LOG_BRANCH: Final[tuple[str, ...]] = (
     *(name for name in SESSION_LOG.names if name not in (*_NOT_IN_BRANCH, *LEVELS)),
@@ -200,8 +194,6 @@ BRANCH_SHAPES: Final[dict[str, tuple[int, ...]]] = {
     "skip_sequence": (STEPS, 1),
     "last_track": (len(TRACK_BRANCH),),
 }
-
-# --- Predictions -----------------------------------------------------------------------------------
 
 PREDICTIONS: Final = pa.schema(
     [(SESSION_ID, pa.string()), (LABEL, pa.int8()), ("p_not_skipped", pa.float64())]

@@ -6,7 +6,7 @@ reads no environment variable and no file: the shells do that and pass the resul
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal, get_args
 
@@ -27,7 +27,7 @@ DEFAULT_MLFLOW_URL: Final = "http://127.0.0.1:5000"  # where `make ui` serves; l
 
 @dataclass(frozen=True)
 class DataLayout:
-    """The numbered folders of one data directory; each stage owns one and writes nowhere else.
+    """The numbered folders of a data directory; each stage writes to its own folder.
 
     Attributes:
         root: the data directory, on this machine.
@@ -160,8 +160,8 @@ DataSource = Literal["real", "synthetic"]
 # --- Splits -----------------------------------------------------------------------------------------
 
 SPLIT_SHARES: Final[dict[str, float]] = {"train": 0.7, "validation": 0.1, "test": 0.2}
-"""Test keeps the published fifth; validation is cut from the published four fifths, because early
-stopping has to watch sessions that the report never scores."""
+"""Test has the published fifth. Validation is taken from the published four fifths, because early stopping
+needs sessions that the report does not score."""
 
 SPLIT_HASH_KEY: Final = "skip_pipeline.v1"
 """16 bytes, the key of the session hash. Changing it moves sessions between splits and makes every
@@ -170,7 +170,7 @@ earlier test score incomparable."""
 # --- Errors -----------------------------------------------------------------------------------------
 
 EXAMPLES_SHOWN: Final = 5
-"""Offending rows or values an error or warning lists; enough to see a pattern, short enough to read."""
+"""Rows or values listed in an error or warning: enough to show a pattern, few enough to read."""
 
 # --- Training ---------------------------------------------------------------------------------------
 
@@ -188,10 +188,8 @@ class TrainingSettings:
     preset: Preset
     max_epochs: int
     batch_size: int
-    learning_rate: float  # the highest
-    schedule: (
-        Schedule  # plateau: cut when the validation loss stays flat; cosine: up and down over max_epochs
-    )
+    learning_rate: float  # maximum
+    schedule: Schedule  # plateau: cut while the validation loss is flat; cosine: up, then down to 0
     stopping_patience: int  # epochs without a better validation loss before training stops
     stopping_min_delta: float  # a smaller gain in validation loss does not count as better
     dropout: float | None  # None: the preset's own rates
@@ -204,137 +202,126 @@ class TrainingSettings:
     seed: int = 0
 
 
+_PUBLISHED: Final = TrainingSettings(  # values of the publication, see networks.published
+    preset="published",
+    max_epochs=100,
+    batch_size=848,
+    learning_rate=1e-3,  # Adam's default in Keras; the publication gives none
+    schedule="plateau",
+    stopping_patience=15,
+    stopping_min_delta=1e-4,
+    dropout=None,
+)
+
 PRESETS: Final[dict[Preset, TrainingSettings]] = {
-    # Each value beside others, with figures, in docs/networks.md.
+    # docs/networks.md compares each value with others.
     "fast": TrainingSettings(
         preset="fast",
         max_epochs=10,
         batch_size=128,
         learning_rate=8e-3,
         schedule="cosine",
-        stopping_patience=10,  # never early: while the rate is high, losses say little of where it ends
+        stopping_patience=10,  # never early: at a high rate the validation loss predicts little
         stopping_min_delta=1e-4,
         dropout=None,
         weight_decay=0.3,
         beta_2=0.99,
     ),
-    # Every value as published (see docs of `networks.published`).
-    "published": TrainingSettings(
-        preset="published",
-        max_epochs=100,
-        batch_size=848,
-        learning_rate=1e-3,  # Adam's default in Keras; the publication names none
-        schedule="plateau",
-        stopping_patience=15,
-        stopping_min_delta=1e-4,
-        dropout=None,
-    ),
-    # The publication gives its accuracy alone; it is trained as the network beside which it is reported.
-    "single_input": TrainingSettings(
-        preset="single_input",
-        max_epochs=100,
-        batch_size=848,
-        learning_rate=1e-3,
-        schedule="plateau",
-        stopping_patience=15,
-        stopping_min_delta=1e-4,
-        dropout=None,
-    ),
+    "published": _PUBLISHED,
+    # The publication reports only its accuracy; its training settings are those of the published network.
+    "single_input": replace(_PUBLISHED, preset="single_input"),
 }
 DEFAULT_PRESET: Final[Preset] = "fast"
 
 TF_CONFIG_VARIABLE: Final = "TF_CONFIG"  # TensorFlow's own: the workers' addresses, and which one this is
 
 WORKER_ANSWER_SECONDS: Final = 600.0
-"""How long workers wait for one that lives and does not answer. Between two steps a worker gathers a batch,
-or, as the chief, records an epoch; a tracking server that is down costs that no more than two minutes."""
+"""Timeout for a worker that runs but does not answer. Between two steps a worker gathers a batch; the chief
+also records an epoch, which takes at most two minutes when the tracking server is down."""
 
 PREDICTION_BATCH_SIZE: Final = 1024
-"""Sessions that go through a network at once when nothing is learnt; 5.4 MB of inputs, and larger
-batches are no faster on two cores."""
+"""Sessions per batch of predictions: 5.4 MB of inputs; larger batches are no faster on two cores."""
 
 # --- Baselines ----------------------------------------------------------------------------------------
 
 BASELINE_SESSIONS: Final = 50_000
-"""Most training sessions that regression and trees learn from, drawn at random: 400,000 examples, 1.3 GB and
-half a minute. From 14,000 to 25,000 synthetic sessions their log-loss fell by 0.001; more than these would
-cost as much again for less than that."""
+"""Maximum of training sessions for regression and trees, drawn at random: 400,000 examples, 1.3 GB and half a
+minute. From 14,000 to 25,000 synthetic sessions their log-loss fell by 0.001."""
 
-BASELINE_SEED: Final = 0  # of that draw and of the trees' bins
+BASELINE_SEED: Final = 0  # of the draw and of the trees' bins
 
 # --- Evaluation -------------------------------------------------------------------------------------
 
 DECISION_THRESHOLD: Final = 0.5
-"""A track is predicted as played to its end when its probability is at least this."""
+"""A track is predicted as played to its end from this probability on."""
 
 CALIBRATION_BINS: Final = 10
-"""Equal-count bins of the reliability curve and of the calibration error; 2,000 test sessions leave 200 in
-each. Equal count, not equal width, since bins of a few sessions show chance (Nixon et al., 2019)."""
+"""Bins of the reliability curve and of the calibration error: 200 of 2,000 test sessions in each. Bins have
+equal counts, because the error of a bin with few sessions is mostly noise (Nixon et al., 2019)."""
 
 CONFIDENCE: Final = 0.95
 """Of every interval of the report."""
 
 BOOTSTRAP_RESAMPLES: Final = 1_000
-"""Times that the test sessions are resampled for a percentile interval, the least that Efron and Tibshirani
-(1993) advise; each end is then off by about 2% of the interval's width."""
+"""Resamples for a percentile interval: the minimum of Efron and Tibshirani (1993). The error of each end is
+about 2% of the interval's width."""
 
 BOOTSTRAP_SEED: Final = 20_180_715  # any fixed number: equal sessions and probabilities give equal intervals
 
 FEW_SESSIONS: Final = 100
-"""A slice with fewer is marked: where 3 in 4 are predicted right, its interval is wider than 17 points."""
+"""A slice with fewer sessions is marked: at 75% accuracy its interval is wider than 17 points."""
 
 IMPORTANCE_SESSIONS: Final = 1_000
-"""Test sessions on which importance is measured, each predicted again for each of 14 groups of inputs: 1 s of
-the fast network. On synthetic data a rise of 0.02 nats is then just beyond chance; 2,000 would tell 0.013."""
+"""Test sessions for importance; each is predicted again for each of 14 groups of inputs, which takes the fast
+network 1 s. On synthetic data a rise of 0.02 nats is then significant (2,000 sessions: 0.013)."""
 
-IMPORTANCE_SEED: Final = 0  # of those sessions and of who exchanges values with whom
+IMPORTANCE_SEED: Final = 0  # of the choice of sessions and of the permutations
 
 MISTAKES_SHOWN: Final = 10
-"""Sessions of the report's list of worst predictions; one screen."""
+"""Sessions in the report's list of worst predictions: one screen."""
 
-FILES_SHOWN: Final = 20  # rows of a materialization's file table; the manifest beside the files has all
+FILES_SHOWN: Final = 20  # rows of a materialization's file table; the manifest has all files
 
 OWNER: Final = "team:listening"
 
 # --- Promotion ----------------------------------------------------------------------------------------
 
 PROMOTION_MARGIN: Final = 0.01
-"""Nats of log-loss by which the upper end of a challenger's interval may lie above the champion. Two thousand
-test sessions tell models apart by about half of that; a model trained on a night's more data is rarely better
-by more, and has to be let in for the champion not to grow old."""
+"""Nats of log-loss by which the upper end of a challenger's interval may exceed the champion. The interval
+of 2,000 test sessions is about half as wide. One more night of data rarely makes a model clearly better;
+it must be promoted all the same, or the champion's data would age."""
 
 PROMOTION_SLICE_LIMITS: Final[dict[str, float]] = {"context_type": 0.05, "premium": 0.03}
-"""Fall of accuracy, beyond chance, in any slice of these that keeps a challenger out: a gain on average may
-not be paid for by the listeners of one kind of playlist, nor by paying or free listeners."""
+"""A significant fall of accuracy above these limits in any slice refuses a challenger: a gain on average must
+not come from a loss for one kind of playlist, or for paying or free listeners."""
 
-VERSIONS_SHOWN: Final = 30  # of the history on the page of a decision; a month of nights
+VERSIONS_SHOWN: Final = 30  # in the history on the promotion page: a month of nights
 
 # --- Monitoring ---------------------------------------------------------------------------------------
 
 DRIFT_LIMIT: Final = 0.1
-"""Population stability index from which a feature is reported: the usual bound between "no change" and
-"some change" (Siddiqi, 2006)."""
+"""Population stability index from which a feature is reported: the usual limit between "no change" and "some
+change" (Siddiqi, 2006)."""
 
 DRIFT_FALSE_ALARMS: Final = 1e-5
-"""Chance, per feature and night, of an alarm where nothing has changed: 50 features a night for a month make
-one false alarm in 60 such months."""
+"""Probability of a false alarm per feature and night: with 50 features, one false alarm in 60 months."""
 
 LABEL_RATE_LIMIT: Final = 0.03
-"""Change of the share of skipped tracks that is reported; nights of the calibrated world differ by less."""
+"""Change of the share of skipped tracks that is reported; nights of the synthetic world differ by less."""
 
 UNKNOWN_LEVEL_LIMIT: Final = 0.001
-"""Share of values outside the vocabulary, above that in training, that is reported: no model sees them."""
+"""Rise of the share of values outside the vocabulary that is reported; no model uses such values."""
 
 UNKNOWN_TRACK_LIMIT: Final = 0.05
-"""Share of plays, of tracks the champion does not know, that is reported. A network that saw no next track
-at all lost 0.013 nats on synthetic sessions (``serving.tracks.neutral_track``), so this costs about 0.001."""
+"""Share of plays of tracks unknown to the champion that is reported. It costs about 0.001 nats: without any
+next track the network loses 0.013 on synthetic sessions (``serving.tracks.neutral_track``)."""
 
 VOLUME_LIMIT: Final = 2.0
-"""Factor by which the sessions of a shard may differ from those of the champion's shards, either way: half a
-delivery, or one that came twice."""
+"""Factor, up or down, between the sessions of a shard and those of the champion's shards from which volume is
+reported: half a delivery, or a doubled one."""
 
 SCORED_SESSIONS: Final = 20_000
-"""Most new sessions that the champion scores to see whether its probabilities have moved; a few seconds."""
+"""Maximum of new sessions that the champion scores to compare its probabilities: a few seconds."""
 
 # --- MLflow and Dagster -----------------------------------------------------------------------------
 

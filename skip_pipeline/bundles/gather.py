@@ -15,9 +15,8 @@ from typing import Any, Final
 import numpy as np
 
 from skip_pipeline import schema
-from skip_pipeline.bundles.decode import Steps, decode, padding_of
 from skip_pipeline.bundles.parts import Part, open_parts
-from skip_pipeline.bundles.records import ROW, SESSION
+from skip_pipeline.bundles.records import ROW, SESSION, Steps, decode, padding_of
 from skip_pipeline.errors import RefusedError
 from skip_pipeline.locations import is_local, location
 from skip_pipeline.storage import Manifest, is_published, on_this_machine, read_manifest
@@ -72,14 +71,9 @@ class Bundle(Mapping[str, Any]):
     session_id: Gathered  # str (n,)
 
     def __init__(self, tracks: np.ndarray, parts: Sequence[Part]) -> None:
-        """Join parts of one split, in the order of the sessions.
-
-        Args:
-            tracks: float32 (tracks, 31), the track matrix.
-        """
+        """Join parts of one split, in the order of the sessions, and the track matrix."""
         self._tracks, self.parts = tracks, tuple(parts)
         self._bounds = np.cumsum([0, *(len(part.sessions) for part in parts)])
-        self.sessions = int(self._bounds[-1])
         for name in schema.BRANCH_SHAPES:
             setattr(self, name, Gathered(self, name, np.dtype(np.float32)))
         width = max((part.ids.dtype.itemsize for part in parts), default=1)
@@ -95,6 +89,11 @@ class Bundle(Mapping[str, Any]):
 
     def __len__(self) -> int:
         return len(ARRAYS)
+
+    @property
+    def sessions(self) -> int:
+        """Number of sessions, n."""
+        return int(self._bounds[-1])
 
     @cached_property
     def not_skipped(self) -> np.ndarray:
@@ -127,16 +126,12 @@ class Bundle(Mapping[str, Any]):
         return Bundle(self._tracks, [part for part in self.parts if part.name in names])
 
     def batch(self, index: Any) -> dict[str, np.ndarray]:
-        """The four inputs and the label of some sessions, as float32 arrays of their own by name.
-
-        Args:
-            index: slice, or array of integers or booleans; any order, repetitions allowed.
-        """
+        """The four inputs and the label of some sessions (see ``numbers``), as float32 arrays by name."""
         chosen = self.numbers(index)
         return self._decoded(chosen, tuple(schema.BRANCH_SHAPES)) | {schema.LABEL: self.not_skipped[chosen]}
 
     def numbers(self, index: Any) -> np.ndarray:
-        """Numbers of the sessions that an index selects, int64 (m,)."""
+        """Numbers of the sessions that an index selects, int64 (m,): any order, repetitions allowed."""
         chosen = np.asarray(self._all[index])
         if chosen.ndim > 1 or isinstance(index, bool | np.bool_):
             raise IndexError(
@@ -196,8 +191,7 @@ def open_bundle(bundles_dir: Path | str | Manifest, split: str) -> Bundle:
 def open_bundles(bundles_dir: Path | str | Manifest) -> dict[str, Bundle]:
     """Open every split, by name, memory-mapped and read-only.
 
-    A bundle in an object store is copied to this machine first, once for each publication (see
-    ``storage.on_this_machine``).
+    A bundle in an object store is copied to this machine first, once for each publication.
 
     Args:
         bundles_dir: the folder ``05_bundles`` of a data directory, its URL, or one generation's manifest.

@@ -7,7 +7,6 @@ is also the reference that bundles are compared with.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -58,20 +57,10 @@ def wide_form(scaled: pa.Table, sessions: pa.Table) -> dict[str, dict[str, np.nd
     }
 
 
-@dataclass(frozen=True)
-class LeakReport:
-    """Which inputs change when values are changed that no model may see."""
+def find_leaks(scaled: pa.Table, sessions: pa.Table, published: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Names of inputs that change when everything at each predicted position but its track is changed.
 
-    sessions: int
-    leaking: tuple[str, ...]
-
-
-def find_leaks(
-    scaled: pa.Table, sessions: pa.Table, published: Mapping[str, Mapping[str, Any]]
-) -> LeakReport:
-    """Change everything at each predicted position but its track, and compare with the published inputs.
-
-    An input that differs contains a changed value, or was made from another table. The session code, the
+    Such an input contains a changed value, or was made from another table. The session code, the
     position and the length stay, since they are the row's address.
 
     Args:
@@ -96,7 +85,7 @@ def find_leaks(
             }
     for split, count in compared.items():
         differing |= {n for n in schema.BRANCH_SHAPES if len(published[split][n]) != count}
-    return LeakReport(sessions.num_rows, tuple(n for n in schema.BRANCH_SHAPES if n in differing))
+    return [name for name in schema.BRANCH_SHAPES if name in differing]
 
 
 def _tampered(rows: pa.Table, first_code: int, last: np.ndarray) -> pa.Table:

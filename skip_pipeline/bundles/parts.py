@@ -24,7 +24,6 @@ import numpy as np
 from skip_pipeline import schema
 from skip_pipeline.bundles.records import SEEK_TYPES, row_record, session_record, track_type
 from skip_pipeline.errors import ContractError, MissingInputError
-from skip_pipeline.locations import make_folder
 from skip_pipeline.storage import map_array, read_json, write_array, write_json
 
 TRACKS: Final = "tracks.npy"
@@ -73,7 +72,7 @@ def write_part(bundles_dir: Path, parts: Mapping[str, Part]) -> PartRecord:
     """Write one shard's three files, from its part of each split; ``write_parts`` adds it to the bundle."""
     ordered = [parts[split] for split in schema.SPLITS]
     name = ordered[0].name
-    make_folder(bundles_dir / name)
+    (bundles_dir / name).mkdir(parents=True, exist_ok=True)
     for file, field in zip(PART_FILES, ("sessions", "rows", "ids"), strict=True):
         write_array(bundles_dir / name / file, np.concatenate([getattr(part, field) for part in ordered]))
     sessions = {split: len(part.sessions) for split, part in parts.items()}
@@ -86,7 +85,8 @@ def write_parts(bundles_dir: Path, parts: Iterable[PartRecord]) -> None:
     write_json(bundles_dir / PARTS, {"format": _FORMAT, "parts": records})
 
 
-# --- Opening --------------------------------------------------------------------------------------------
+def _record(*, name: str, sessions: Mapping[str, int], tracks: int) -> PartRecord:
+    return PartRecord(name, {split: sessions[split] for split in schema.SPLITS}, tracks)
 
 
 def read_parts(bundles_dir: Path, find: Find) -> tuple[PartRecord, ...]:
@@ -101,7 +101,7 @@ def read_parts(bundles_dir: Path, find: Find) -> tuple[PartRecord, ...]:
         content = read_json(find(PARTS))
         if content["format"] != _FORMAT:
             raise ValueError(f"format {content['format']}, not {_FORMAT}")
-        return tuple(PartRecord(**fields) for fields in content["parts"])
+        return tuple(_record(**fields) for fields in content["parts"])
     except FileNotFoundError:
         raise MissingInputError(f"{bundles_dir} holds no {PARTS}; materialize tensor_bundles first") from None
     except (ValueError, TypeError, KeyError) as damage:
@@ -128,11 +128,9 @@ def open_parts(bundles_dir: Path, find: Find) -> tuple[np.ndarray, dict[str, lis
 
 def open_tracks(path: Path) -> np.ndarray:
     """Map the track matrix; raises as ``open_parts``."""
-    tracks = open_array(path)
-    _check(
-        tracks.dtype == np.float32 and tracks.shape[1:] == (len(schema.TRACK_BRANCH),),
-        *(path, tracks, f"float32 (tracks, {len(schema.TRACK_BRANCH)})"),
-    )
+    tracks, width = open_array(path), len(schema.TRACK_BRANCH)
+    fits = tracks.dtype == np.float32 and tracks.shape[1:] == (width,)
+    _check(fits, path, tracks, f"float32 (tracks, {width})")
     return tracks
 
 
@@ -143,7 +141,7 @@ def open_part(bundles_dir: Path, find: Find, record: PartRecord, tracks: int) ->
         raise ContractError(
             f"{folder} was made for {record.tracks} tracks, and {bundles_dir / TRACKS} has {tracks}; {_AGAIN}"
         )
-    track, counts = track_type(tracks), [record.sessions[split] for split in schema.SPLITS]
+    track, counts = track_type(tracks), list(record.sessions.values())
     n = sum(counts)
     sessions, rows, ids = [open_array(find(f"{record.name}/{file}")) for file in PART_FILES]
     paths = [folder / file for file in PART_FILES]

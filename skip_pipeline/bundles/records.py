@@ -1,8 +1,9 @@
-"""The numpy records of a bundle: one per session, and one per track before the predicted one."""
+"""The numpy records of a bundle, of sessions and of earlier tracks, and the inputs that they decode to."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -20,6 +21,8 @@ BINARY: Final = tuple(
 
 FLAGS: Final = BINARY[: BINARY.index(SHUFFLE)]
 """The eight of them that precede the seeks."""
+
+_COLUMN: Final = {name: i for i, name in enumerate(schema.SESSION_LOG_BRANCH)}
 
 CATEGORIES: Final = tuple(name for name in schema.LEVELS if schema.indicators(name)[0] in BINARY)
 """Categorical columns of the log; a track's ``mode`` is in the track matrix."""
@@ -86,3 +89,46 @@ def level_codes(rows: np.ndarray, category: str) -> np.ndarray:
     levels = unpack(rows)[..., first : first + len(schema.LEVELS[category])]
     codes: np.ndarray = np.where(levels.any(axis=-1), levels.argmax(axis=-1), levels.shape[-1])
     return codes
+
+
+@dataclass(frozen=True)
+class Steps:
+    """m sessions as ``schema.STEPS`` steps each, padded in front."""
+
+    rows: np.ndarray  # ``records.ROW`` (m, 19), zero in the padding
+    padding: np.ndarray  # bool (m, 19)
+    length: np.ndarray  # int (m,), tracks of the session, the predicted one included
+    last_track: np.ndarray  # int (m,), row of the track matrix
+
+
+def padding_of(earlier: np.ndarray) -> np.ndarray:
+    """Which steps are padding, where so many tracks precede the predicted one: bool (m, 19).
+
+    >>> padding_of(np.array([17, 19])).sum(axis=1)
+    array([2, 0])
+    """
+    return np.arange(schema.STEPS) < schema.STEPS - earlier[:, None]
+
+
+def decode(name: str, steps: Steps, tracks: np.ndarray, out: np.ndarray) -> None:
+    """Fill ``out``, float32 (m, …), with one input of ``schema.BRANCH_SHAPES``.
+
+    Args:
+        tracks: float32 (tracks, 31), the track matrix.
+    """
+    if name == "session_log":
+        real = ~steps.padding
+        out[:, :, _COLUMN[schema.POSITION]] = np.cumsum(real, axis=1)
+        out[:, :, _COLUMN[schema.LENGTH]] = steps.length[:, None] * real
+        for seeks in SEEKS:
+            out[:, :, _COLUMN[seeks]] = steps.rows[seeks]
+        out[:, :, [_COLUMN[column] for column in BINARY]] = unpack(steps.rows)
+    elif name == "skip_sequence":
+        out[:, :, 0] = flag(steps.rows, schema.LABEL)
+        out[steps.padding] = schema.SKIP_PADDING
+    elif name == "previous_tracks":
+        # Numbers of tracks were compared with the matrix when they were written: "clip" is the fastest mode.
+        np.take(tracks, steps.rows["track"].astype(np.int64), axis=0, out=out, mode="clip")
+        out[steps.padding] = 0
+    else:
+        np.take(tracks, steps.last_track.astype(np.int64), axis=0, out=out, mode="clip")

@@ -59,11 +59,10 @@ def _bundles(layout: DataLayout, apply: Apply) -> Sequence[Finding]:
         unknown = Finding(findings.NO_LEAK, False, {"not judged": f"{findings.SHAPES} must pass first"})
         return *checks.judge_bundles({}, str(broken), expected_sessions=sessions), unknown
     leaks = checks.find_bundle_leaks(layout, apply=apply)
-    leaking = {name: ", ".join(report.leaking) for name, report in leaks.items() if report.leaking}
-    tried = sum(report.sessions for report in leaks.values())
+    leaking = {shard: ", ".join(inputs) for shard, inputs in leaks.items() if inputs}
     return (
         *checks.judge_bundles(bundles, "", expected_sessions=sessions),
-        Finding(findings.NO_LEAK, not leaking, {"sessions tried": tried, **leaking}),
+        Finding(findings.NO_LEAK, not leaking, {"sessions tried": sessions, **leaking}),
     )
 
 

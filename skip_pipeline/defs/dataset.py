@@ -11,7 +11,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.types import ColSpec, Schema
 
 from skip_pipeline.locations import is_local
-from skip_pipeline.storage import DatasetFacts
+from skip_pipeline.storage import Manifest
 
 _DIGEST_LENGTH = 36  # MLflow's limit for a dataset digest; the full one is a tag of the run that wrote it
 
@@ -22,19 +22,19 @@ class FingerprintedDataset(MetaDataset):
     ``mlflow.data.from_pandas`` would read them, and make a digest of its own.
     """
 
-    def __init__(self, facts: DatasetFacts, folder: Path, columns: dict[str, str]) -> None:
-        self._facts = facts
+    def __init__(self, stage: Manifest, folder: Path, columns: dict[str, str]) -> None:
+        self._stage = stage
         super().__init__(
             source=_source_of(folder),
-            name=facts.name,
-            digest=facts.digest[:_DIGEST_LENGTH],
+            name=stage.stage,
+            digest=stage.fingerprint[:_DIGEST_LENGTH],
             schema=Schema([ColSpec(type=kind, name=column) for column, kind in columns.items()]),
         )
 
     @property
     def profile(self) -> dict[str, int]:
         """Rows and bytes."""
-        return {"num_rows": self._facts.rows, "bytes": self._facts.bytes}
+        return {"num_rows": self._stage.rows, "bytes": self._stage.bytes}
 
     def to_dict(self) -> dict[str, str]:
         """As MLflow stores it."""

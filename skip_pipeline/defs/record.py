@@ -164,7 +164,7 @@ class Record:
         def log(mlflow: Any) -> None:
             from skip_pipeline.defs.dataset import FingerprintedDataset
 
-            mlflow.log_input(FingerprintedDataset(manifest.facts, folder, types), context=context)
+            mlflow.log_input(FingerprintedDataset(manifest, folder, types), context=context)
 
         self.attempt(f"input {manifest.stage}", log)
 

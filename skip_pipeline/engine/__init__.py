@@ -14,6 +14,7 @@ import signal
 import textwrap
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Future
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -57,46 +58,35 @@ class Engine:
         names = (textwrap.shorten(str(shard), 200) for shard in shards)  # fits a path, not a long list
         titles = (f"{label}, shard {n} of {len(shards)}: {name}" for n, name in enumerate(names, start=1))
         titled = zip(shards, titles, strict=True)
-        pending: dict[Any, tuple[T, str]] = {}  # by future, the oldest first
-        losses = 0
+        ahead: deque[tuple[Any, T, str]] = deque()
         try:
             while True:
-                for shard, title in islice(titled, self.workers * self.shards_ahead - len(pending)):
+                for shard, title in islice(titled, self.workers * self.shards_ahead - len(ahead)):
                     with _shard_named(title):
-                        pending[self.submit(function, shard)] = shard, title
-                if not pending:
+                        ahead.append((self.submit(function, shard), shard, title))
+                if not ahead:
                     return
-                oldest, (_, title) = next(iter(pending.items()))
-                try:
-                    with _shard_named(title):
-                        result = oldest.result()
-                except tuple(self.losses) as lost:
-                    losses += 1
-                    if losses > self.retries:
-                        raise self._loss(lost, pending) from lost
-                    pending = {
-                        future if _succeeded(future) else self.submit(function, shard): (shard, title)
-                        for future, (shard, title) in pending.items()
-                    }
-                else:
-                    losses = 0
-                    del pending[oldest]
-                    yield result
+                result = self._result(function, *ahead[0])
+                ahead.popleft()
+                yield result
         finally:
-            for future in pending:
+            for future, _, _ in ahead:
                 future.cancel()
 
-    def _loss(self, lost: Exception, pending: Mapping[Any, tuple[Any, str]]) -> EngineError:
-        # Workers take shards in order, so the shards under way are the first without a result.
-        titles = [title for future, (_, title) in pending.items() if not _succeeded(future)]
-        under_way = "; ".join(titles[: self.workers])
-        reason = next(text for kind, text in self.losses.items() if isinstance(lost, kind))
-        details = " ".join(str(lost).split())
-        return EngineError(f"{under_way}: {reason}. Shards that were finished are kept. {details}")
-
-
-def _succeeded(future: Any) -> bool:
-    return bool(future.done() and not future.cancelled() and future.exception() is None)
+    def _result(self, function: Callable[[T], R], future: Future[R], shard: T, title: str) -> R:
+        """Wait for a result; send a shard again whose worker is lost (with it, all shards may be lost)."""
+        losses = 0
+        while True:
+            try:
+                with _shard_named(title):
+                    return future.result()
+            except tuple(self.losses) as lost:
+                losses += 1
+                if losses > self.retries:
+                    reason = next(text for kind, text in self.losses.items() if isinstance(lost, kind))
+                    details = f"Shards that were finished are kept. {' '.join(str(lost).split())}"
+                    raise EngineError(f"{title}: {reason}. {details}") from lost
+            future = self.submit(function, shard)
 
 
 @contextmanager

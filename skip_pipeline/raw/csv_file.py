@@ -36,34 +36,29 @@ from skip_pipeline.raw.diagnosis import (
 )
 from skip_pipeline.raw.text_columns import dictionary_of
 
+# Line breaks and other control characters: in text almost always the rows that an unclosed quote spans.
 _CONTROL: Final = r"[\x00-\x1f\x7f]"
-"""Line breaks and other control characters: in text almost always the rows that an unclosed quote spans."""
-
 _HEADER_BYTES: Final = 1 << 16  # far longer than a published header line
 
 
 def read_csv(
     path: Path, contract: pa.Schema, ranges: Ranges, *, ids: Collection[str] = (), remedy: str = ROWS
 ) -> pa.Table:
-    """Parse a CSV (RFC 4180, UTF-8, header line, gzip if the name ends in ``.gz``) to a contract.
+    """Parse a CSV (RFC 4180, UTF-8, header line, gzip if its name ends in ``.gz``) to a contract, no nulls.
 
-    The file's columns may stand in any order. The table has the contract's names, order and dtypes, and no
-    nulls; empty text stays the empty string. A dictionary column is one array, its values in order of first
-    appearance.
+    The file's columns may stand in any order; empty text stays the empty string. A dictionary column is one
+    array, its values in order of first appearance.
 
     Args:
-        path: the file.
-        contract: names and dtypes.
         ranges: bounds of integer columns.
         ids: text columns in which an empty value is refused.
         remedy: what messages advise about rows with wrong values, ``ROWS`` or ``WHOLE_SESSIONS``.
 
     Raises:
         MissingInputError: the file is not there.
-        BadInputError: empty or header-only file, truncated or corrupt gzip, gzip or plain text under the
-            other's name, columns missing, extra or twice, ragged rows, bytes that are not UTF-8, a value
-            that is missing, not of its column's type or outside its range, an empty id, or a line break
-            inside a text value. Names file, column and first rows.
+        BadInputError: a file without rows, damaged gzip, gzip or plain text under the other's name, other
+            columns, ragged rows, bytes that are not UTF-8, a value that is missing, not of its column's type
+            or outside its range, an empty id, or a line break in text. Names file, column and first rows.
     """
     header = _header(path)
     if fault := header_fault(header, contract.names):
@@ -79,9 +74,7 @@ def read_csv(
     # The parser makes a dictionary per block.
     columns = [dictionary_of(c) if pa.types.is_dictionary(c.type) else c for c in table.columns]
     table = pa.Table.from_arrays(columns, schema=table.schema)
-    for field, column in zip(table.schema, table.columns, strict=True):
-        if fault := _value_fault(path, field, column, ranges, remedy, is_id=field.name in ids):
-            raise BadInputError(f"{path}: column {field.name} {fault}")
+    check_values(path, table, ranges, ids, remedy)
     return table
 
 
@@ -104,16 +97,12 @@ def _header(path: Path) -> list[str]:
         )
     try:
         return next(csv.reader([lines[0].decode()], strict=True))
-    except csv.Error as refusal:
-        raise BadInputError(
-            f"{path}: the header line has a quote that is not closed, or text after a closed one; "
-            "expected the published column names in one line. Correct the quotes"
-        ) from refusal
-    except UnicodeDecodeError as refusal:
-        raise BadInputError(
-            f"{path}: the header line is not UTF-8 text; expected the published column names. "
-            "Save the file as UTF-8"
-        ) from refusal
+    except csv.Error:
+        fault = "has a quote that is not closed, or text after a closed one"
+        remedy = "expected the published column names in one line. Correct the quotes"
+    except UnicodeDecodeError:
+        fault, remedy = "is not UTF-8 text", "expected the published column names. Save the file as UTF-8"
+    raise BadInputError(f"{path}: the header line {fault}; {remedy}")
 
 
 def _open(path: Path) -> pa.NativeFile:
@@ -146,6 +135,13 @@ def _may_hold_quotes(path: Path) -> bool:
         return contents.find(b'"') >= 0
 
 
+def check_values(path: Path, table: pa.Table, ranges: Ranges, ids: Collection[str], remedy: str) -> None:
+    """Refuse a table of a file with a value that is missing, out of range or no text; see ``read_csv``."""
+    for field, column in zip(table.schema, table.columns, strict=True):
+        if fault := _value_fault(path, field, column, ranges, remedy, is_id=field.name in ids):
+            raise BadInputError(f"{path}: column {field.name} {fault}")
+
+
 def _value_fault(
     path: Path, field: pa.Field, column: pa.ChunkedArray, ranges: Ranges, remedy: str, *, is_id: bool
 ) -> str | None:
@@ -172,8 +168,10 @@ def _value_fault(
 
 
 def _text_fault(column: pa.ChunkedArray, remedy: str, *, is_id: bool) -> str | None:
-    # Fresh from the parser, a dictionary has no values but those of its rows.
-    values = column.chunk(0).dictionary if pa.types.is_dictionary(column.type) else column
+    # As read from a file, a dictionary has no values but those of its rows.
+    values = (
+        column.unify_dictionaries().chunk(0).dictionary if pa.types.is_dictionary(column.type) else column
+    )
     if not pc.all(pc.ascii_is_printable(values)).as_py():  # ten times as fast as the search for _CONTROL
         text = column.cast(pa.string())
         rows = np.flatnonzero(pc.match_substring_regex(text, _CONTROL))
@@ -190,9 +188,6 @@ def _text_fault(column: pa.ChunkedArray, remedy: str, *, is_id: bool) -> str | N
 
 def _value_type(dtype: pa.DataType) -> pa.DataType:
     return dtype.value_type if pa.types.is_dictionary(dtype) else dtype
-
-
-# --- Values that do not parse ------------------------------------------------------------------------------
 
 
 def _diagnose(

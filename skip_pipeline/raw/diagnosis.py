@@ -89,9 +89,6 @@ def expected_text(name: str, kind: pa.DataType, ranges: Ranges) -> str:
     return _EXPECTED[str(kind)]
 
 
-# --- Files --------------------------------------------------------------------------------------------
-
-
 def is_gzip_name(path: Path) -> bool:
     """Whether the file's name is that of a gzipped one."""
     return path.suffix.lower() == ".gz"
@@ -108,21 +105,15 @@ def unreadable(path: Path, failure: OSError) -> BadInputError:
             f"{path} does not start as gzip, as its name says; expected a gzip file. "
             f"Rename it to {path.stem}, or compress it"
         )
-    return BadInputError(
-        f"{path} is not a complete gzip file ({failure}); expected one that `gzip -t` accepts. "
-        "Copy or download it again"
-    )
+    fact = f"{path} is not a complete gzip file ({failure}); expected one that `gzip -t` accepts"
+    return BadInputError(f"{fact}. Copy or download it again")
 
 
 def not_well_formed(path: Path, refusal: pa.ArrowInvalid) -> BadInputError:
     """Refuse a file in the parser's own words, where nothing better is known."""
-    fact = str(refusal)
-    if len(fact) > _LONGEST_REFUSAL:
-        fact = fact[:_LONGEST_REFUSAL] + "…"
+    words = str(refusal)
+    fact = words if len(words) <= _LONGEST_REFUSAL else words[:_LONGEST_REFUSAL] + "…"
     return BadInputError(f"{path} is not a well-formed CSV: {fact}. Deliver the file again")
-
-
-# --- Header -------------------------------------------------------------------------------------------
 
 
 def header_fault(found: Sequence[str], published: Sequence[str]) -> str | None:
@@ -150,28 +141,17 @@ def _header_remedy(found: Sequence[str], published: int, missing: list[str], ext
         return "the header holds zero bytes, as UTF-16 and binary files do. Save the file as UTF-8 text"
     if separators:
         return f"the values seem to be separated by {separators[0]}. Separate the values by commas"
-    if missing and {*missing} <= {_plain(name) for name in extra}:
+    plain = ("".join(c for c in name.lower() if c.isprintable() and not c.isspace()) for name in extra)
+    if missing and {*missing} <= {*plain}:  # a second byte order mark is not printable
         return "the missing names are there, spelled differently. Rename them"
     if len(missing) == published:
-        return (
-            "no published name is among them, so the first line is no header, or the file belongs in the "
-            "other folder. Add the header line, or move the file"
-        )
-    if missing and extra:
-        return "rename or remove the others"
+        fact = "no published name is among them, so the first line is no header"
+        return f"{fact}, or the file belongs in the other folder. Add the header line, or move the file"
     if missing:
-        return f"deliver the file with {'that column' if len(missing) == 1 else 'those columns'}"
-    if extra:
-        return f"remove {'the other' if len(extra) == 1 else 'the others'}"
-    return "remove the repetition"
-
-
-def _plain(name: str) -> str:
-    """A name in lower case, without what is not printed: spaces, a second byte order mark."""
-    return "".join(c for c in name.lower() if c.isprintable() and not c.isspace())
-
-
-# --- Rows and values ----------------------------------------------------------------------------------
+        columns = "that column" if len(missing) == 1 else "those columns"
+        return "rename or remove the others" if extra else f"deliver the file with {columns}"
+    others = "the other" if len(extra) == 1 else "the others"
+    return f"remove {others if extra else 'the repetition'}"
 
 
 def malformed_rows(lines: Iterable[str], header: Sequence[str]) -> str | None:
@@ -211,16 +191,18 @@ def _row_fault(line: str, header: Sequence[str]) -> str | None:
 
 def refused_rows(values: pa.ChunkedArray, kind: pa.DataType) -> np.ndarray:
     """Indices of the values (bytes) that do not parse as ``kind``; empty ones are not among them."""
-    array = values.combine_chunks()
-    broken = np.flatnonzero([not _is_utf8(value) for value in array.to_pylist()])
+    broken = np.flatnonzero([not _is_utf8(value) for value in values.to_pylist()])
     if len(broken) or pa.types.is_string(kind):
         return broken
-    text = array.cast(pa.string())
-    if pa.types.is_integer(kind):
-        good = _fits(text, kind)
-    else:
-        good = pc.match_substring_regex(text, _BOOLEAN if pa.types.is_boolean(kind) else _NUMBER)
-    return np.flatnonzero(~pc.or_(good, pc.equal(text, "")).to_numpy(zero_copy_only=False))
+    text = values.cast(pa.string())
+    is_integer = pa.types.is_integer(kind)
+    shape = _INTEGER if is_integer else _BOOLEAN if pa.types.is_boolean(kind) else _NUMBER
+    good = pc.match_substring_regex(text, shape)
+    if is_integer:
+        bounds = np.iinfo(kind.to_pandas_dtype())
+        number = pc.cast(pc.if_else(good, pc.utf8_trim_whitespace(text), "0"), pa.float64()).to_numpy()
+        good = pc.and_(good, pa.array((bounds.min <= number) & (number <= bounds.max)))
+    return np.flatnonzero(pc.invert(pc.or_(good, pc.equal(text, ""))))
 
 
 def _is_utf8(value: bytes) -> bool:
@@ -229,12 +211,3 @@ def _is_utf8(value: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
-
-
-def _fits(text: pa.Array, kind: pa.DataType) -> pa.Array:
-    """Whether each text is an integer within the range of ``kind``."""
-    shaped = pc.match_substring_regex(text, _INTEGER)
-    bounds = np.iinfo(kind.to_pandas_dtype())
-    number = pc.cast(pc.if_else(shaped, pc.utf8_trim_whitespace(text), "0"), pa.float64())
-    within = pc.and_(pc.greater_equal(number, int(bounds.min)), pc.less_equal(number, int(bounds.max)))
-    return pc.and_(shaped, within)

@@ -43,7 +43,7 @@ def csv_files(folder: Path) -> list[Path]:
 
 
 def delivered_csvs(raw: Path) -> list[Path]:
-    """All CSVs of session logs, track features and the test set below ``raw``; see ``csv_files``."""
+    """All CSVs of session logs, track features and the test set below ``raw``."""
     return [path for folder in RAW_FOLDERS for path in csv_files(raw / folder)]
 
 
@@ -79,17 +79,12 @@ def synthetic_files(raw: Path) -> dict[str, ListedFile] | None:
 
 
 def find_session_logs(raw: Path) -> tuple[Path, ...]:
-    """CSV files of ``raw/training_set``, sorted by name; each is one shard.
-
-    Raises:
-        MissingInputError: no such folder, or no CSV in it.
-        BadInputError: a path that cannot be used, or a second folder of session logs.
-    """
+    """CSV files of ``raw/training_set``, sorted by name; each is one shard."""
     return _find(raw, TRAINING_SET, "session logs, such as log_mini.csv")
 
 
 def find_track_features(raw: Path) -> tuple[Path, ...]:
-    """CSV files of ``raw/track_features``, sorted by name; together they are one table. Raises likewise."""
+    """CSV files of ``raw/track_features``, sorted by name; together they are one table."""
     return _find(raw, TRACK_FEATURES, "track features, such as tf_mini.csv")
 
 

@@ -22,13 +22,7 @@ from skip_pipeline.errors import BadInputError, BrokenSessionError
 from skip_pipeline.raw.csv_file import read_csv
 from skip_pipeline.raw.diagnosis import WHOLE_SESSIONS, listed, rows_text, shown_value
 from skip_pipeline.raw.oddities import is_junk_date, unknown_levels
-from skip_pipeline.raw.text_columns import (
-    codes_of,
-    dictionary_of,
-    dictionary_text,
-    take_rows,
-    value_counts,
-)
+from skip_pipeline.raw.text_columns import codes_of, dictionary_of, dictionary_text, take_rows, value_counts
 
 SESSION_LOG: Final = dictionary_text(schema.SESSION_LOG, plain=schema.LOG_TRACK_ID)
 """``schema.SESSION_LOG`` in memory. Track ids stay strings: a dictionary of them would be nearly as long."""
@@ -56,9 +50,6 @@ class SessionLogSummary:
         """Inverse of ``to_json``, after JSON has made texts of the lengths."""
         lengths = {int(length): count for length, count in content["lengths"].items()}
         return cls(**{**content, "lengths": lengths}, session_hashes=session_hashes)
-
-
-# --- One log ------------------------------------------------------------------------------------------
 
 
 def read_session_log(path: Path) -> pa.Table:
@@ -160,17 +151,16 @@ def _what_is_broken(delivered: pa.Table, session_id: str) -> str:
             "of the other rows; expected one length throughout a session. Correct the lengths, or remove the "
             "session"
         )
-    positions = delivered[schema.POSITION].to_numpy()[rows]
-    by_position = np.argsort(positions, kind="stable")
-    rows, positions = rows[by_position], positions[by_position]
-    present = Counter(positions.tolist())
+    positions = delivered[schema.POSITION].to_numpy()
+    rows = rows[np.argsort(positions[rows], kind="stable")]
+    present = Counter(positions[rows].tolist())
     facts = []
     for fact, wrong in (
         ("repeats", [p for p, count in present.items() if count > 1]),
         ("goes beyond its length with", [p for p in present if p > length]),
     ):
         if wrong:
-            where = rows_text(rows[np.isin(positions, wrong)], delivered[schema.POSITION])
+            where = rows_text(rows[np.isin(positions[rows], wrong)], delivered[schema.POSITION])
             facts.append(f"{fact} {listed(wrong)} in {where}")
     if missing := [p for p in range(1, length + 1) if p not in present]:
         facts.append(f"lacks {listed(missing)}" + ("" if facts else f" among {rows_text(np.sort(rows))}"))
@@ -178,9 +168,6 @@ def _what_is_broken(delivered: pa.Table, session_id: str) -> str:
         f"column {schema.POSITION} {'; '.join(facts)}. Expected 1 to {length} ({schema.LENGTH}), each once, "
         "all in this file. Deliver the session whole, or remove its rows"
     )
-
-
-# --- All logs -----------------------------------------------------------------------------------------
 
 
 def combine(summaries: Mapping[Path, SessionLogSummary]) -> SessionLogSummary:
@@ -192,20 +179,20 @@ def combine(summaries: Mapping[Path, SessionLogSummary]) -> SessionLogSummary:
     _refuse_shared_sessions({path: summary.session_hashes for path, summary in summaries.items()})
     parts = summaries.values()
     columns = dict.fromkeys(column for s in parts for column in s.unknown_levels)
+
+    def added(counts: Iterable[Mapping[Any, int]]) -> dict[Any, int]:
+        return dict(sorted(sum(map(Counter, counts), Counter[Any]()).items()))
+
     return SessionLogSummary(
         rows=sum(s.rows for s in parts),
         sessions=sum(s.sessions for s in parts),
-        lengths=_added(s.lengths for s in parts),
-        unknown_levels={name: _added(s.unknown_levels.get(name, {}) for s in parts) for name in columns},
-        junk_dates=_added(s.junk_dates for s in parts),
-        dates=_added(s.dates for s in parts),
+        lengths=added(s.lengths for s in parts),
+        unknown_levels={name: added(s.unknown_levels.get(name, {}) for s in parts) for name in columns},
+        junk_dates=added(s.junk_dates for s in parts),
+        dates=added(s.dates for s in parts),
         reordered=any(s.reordered for s in parts),
         session_hashes=np.empty(0, np.uint64),
     )
-
-
-def _added(counts: Iterable[Mapping[Any, int]]) -> dict[Any, int]:
-    return dict(sorted(sum(map(Counter, counts), Counter[Any]()).items()))
 
 
 _HASHES_AT_ONCE: Final = 4_000_000

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
@@ -13,29 +13,20 @@ from skip_pipeline.metrics.curves import expected_calibration_error, reliability
 from skip_pipeline.metrics.scores import SplitScores, score
 from skip_pipeline.settings import DECISION_THRESHOLD
 
-SPLITS: Final = ("validation", "test")
-"""The split that the calibration was fitted to, and the one that it is judged on."""
-
 
 @dataclass(frozen=True)
 class CalibrationEffect:
-    """Scores of one split.
+    """Scores of one split."""
 
-    Attributes:
-        before: of the network's own probabilities, at the threshold of one half.
-        after: of calibrated probabilities, at the calibration's threshold.
-        ece_before, ece_after: expected calibration error.
-    """
-
-    before: SplitScores
-    after: SplitScores
-    ece_before: float
+    before: SplitScores  # of the network's own probabilities, at the threshold of one half
+    after: SplitScores  # of calibrated probabilities, at the calibration's threshold
+    ece_before: float  # expected calibration error
     ece_after: float
 
 
 @dataclass(frozen=True)
 class CalibrationReport:
-    """A calibration, and its effect by split of ``SPLITS``."""
+    """A calibration, and its effect by split."""
 
     calibration: Calibration
     effects: Mapping[str, CalibrationEffect]
@@ -51,12 +42,11 @@ def measure_calibration(
 ) -> CalibrationReport:
     """Score labels (n,) and the network's own probabilities (n,) of both splits, before and after."""
     effects = {}
-    for split in SPLITS:
-        before, after = p_not_skipped[split], calibration.apply(p_not_skipped[split])
+    for split in ("validation", "test"):  # where the calibration was fitted, and where it is judged
+        truth, before, after = labels[split], p_not_skipped[split], calibration.apply(p_not_skipped[split])
         effects[split] = CalibrationEffect(
-            before=score(labels[split], before, DECISION_THRESHOLD),
-            after=score(labels[split], after, calibration.threshold),
-            ece_before=expected_calibration_error(reliability_curve(labels[split], before)),
-            ece_after=expected_calibration_error(reliability_curve(labels[split], after)),
+            score(truth, before, DECISION_THRESHOLD),
+            score(truth, after, calibration.threshold),
+            *(expected_calibration_error(reliability_curve(truth, p)) for p in (before, after)),
         )
     return CalibrationReport(calibration, effects)

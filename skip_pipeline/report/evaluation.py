@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -24,43 +24,29 @@ from skip_pipeline.report.mistakes import Mistake, worst_mistakes
 from skip_pipeline.report.oracle import GIVEN_PAST, GIVEN_STATE, BestPossible, oracle_probabilities
 from skip_pipeline.report.session_attributes import SessionAttributes
 from skip_pipeline.report.slices import SliceTable, score_slices, slicings
-from skip_pipeline.settings import DECISION_THRESHOLD
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Scores of every split; all else is of the test sessions.
+    """Scores of every split; all else is of the test sessions. Probabilities are calibrated."""
 
-    Attributes:
-        scores: of the network by split, in the order of ``schema.SPLITS``. These and all below are of
-            calibrated probabilities, if there is a calibration.
-        majority_class: the commoner outcome of the training sessions, 0 or 1.
-        majority: accuracy of always predicting it.
-        repeat_last: accuracy of predicting the outcome of the track before.
-        p_not_skipped: float64 (n,), the network's probabilities.
-        confusion: see ``metrics.curves.confusion_matrix``.
-        calibration: None without a calibration.
-        best_possible: scores of the oracles; None for real data.
-    """
-
-    scores: Mapping[str, SplitScores]
-    majority_class: int
-    majority: float
-    repeat_last: float
-    p_not_skipped: np.ndarray
-    confusion: np.ndarray
+    scores: Mapping[str, SplitScores]  # of the network by split, in the order of ``schema.SPLITS``
+    majority_class: int  # the commoner outcome of the training sessions, 0 or 1
+    majority: float  # accuracy of always predicting it
+    repeat_last: float  # accuracy of predicting the outcome of the track before
+    p_not_skipped: np.ndarray  # float64 (n,), the network's probabilities
+    confusion: np.ndarray  # see ``metrics.curves.confusion_matrix``
     leaderboard: Leaderboard
     slices: tuple[SliceTable, ...]
     importance: Importance
     mistakes: tuple[Mistake, ...]
-    calibration: CalibrationReport | None = None
-    best_possible: BestPossible | None = None
+    calibration: CalibrationReport
+    best_possible: BestPossible | None = None  # scores of the oracles; None for real data
 
     def metrics(self) -> dict[str, Any]:
         """The content of metrics.json as JSON values, without the facts of the run.
 
-        An estimate is ``{"value", "low", "high"}``, with the ends of its 95% interval. Probabilities are of
-        "not skipped", calibrated if there is a calibration.
+        An estimate is ``{"value", "low", "high"}``, with the ends of its 95% interval.
 
             train, validation, test   scores of the network (``SplitScores``)
             baselines                 accuracy of two rules: majority (and its class), repeat_last_outcome
@@ -75,45 +61,41 @@ class Evaluation:
                                       name, title, kind (branch or features), rise of log-loss (estimate)
             mistakes                  the worst predictions (``mistakes.Mistake``), outcomes as 0 and 1
             calibration               slope, offset, threshold, sessions; validation and test: before, after
-                                      (scores), ece_before, ece_after; absent without a calibration
+                                      (scores), ece_before, ece_after
             oracle                    given_past, given_state: scores, and distance (log_loss, accuracy) of
                                       the network to them; absent for real data
         """
-        metrics: dict[str, Any] = {split: asdict(scores) for split, scores in self.scores.items()}
-        metrics["baselines"] = {
-            "majority": {"class": self.majority_class, "accuracy": self.majority},
-            "repeat_last_outcome": {"accuracy": self.repeat_last},
+        metrics: dict[str, Any] = {
+            **{split: asdict(scores) for split, scores in self.scores.items()},
+            "baselines": {
+                "majority": {"class": self.majority_class, "accuracy": self.majority},
+                "repeat_last_outcome": {"accuracy": self.repeat_last},
+            },
+            "threshold": self.leaderboard.network.model.threshold,
+            "leaderboard": self.leaderboard.metrics(),
+            "slices": [table.metrics() for table in self.slices],
+            "importance": self.importance.metrics(),
+            "mistakes": [mistake.metrics() for mistake in self.mistakes],
+            "calibration": self.calibration.metrics(),
         }
-        metrics["threshold"] = self.leaderboard.network.model.threshold
-        metrics["leaderboard"] = self.leaderboard.metrics()
-        metrics["slices"] = [table.metrics() for table in self.slices]
-        metrics["importance"] = self.importance.metrics()
-        metrics["mistakes"] = [mistake.metrics() for mistake in self.mistakes]
-        if self.calibration:
-            metrics["calibration"] = self.calibration.metrics()
         if self.best_possible:
             metrics["oracle"] = self.best_possible.metrics(self.scores["test"])
         return metrics
 
     def headline_metrics(self) -> dict[str, float]:
         """Test scores by their names in MLflow."""
-        test, network = self.scores["test"], self.leaderboard.network
-        return {
-            "test_accuracy": test.accuracy,
-            "test_log_loss": test.log_loss,
-            "test_roc_auc": test.roc_auc,
-            "test_brier": test.brier,
-            "test_pr_auc": network.pr_auc,
-            "test_ece": network.ece,
-        }
+        names = ("accuracy", "log_loss", "roc_auc", "brier")
+        metrics = {f"test_{name}": float(getattr(self.scores["test"], name)) for name in names}
+        network = self.leaderboard.network
+        return metrics | {"test_pr_auc": network.pr_auc, "test_ece": network.ece}
 
     def comparison_metrics(self) -> dict[str, float]:
         """Scores of every model and importance of every input, in the groups that MLflow charts together."""
-        scores: dict[str, float] = {}
-        for entry in self.leaderboard.entries:
-            scores[f"log_loss/{entry.model.name}"] = entry.log_loss.value
-            scores[f"accuracy/{entry.model.name}"] = entry.accuracy.value
-            scores[f"roc_auc/{entry.model.name}"] = entry.roc_auc.value
+        scores = {
+            f"{name}/{entry.model.name}": float(getattr(entry, name).value)
+            for entry in self.leaderboard.entries
+            for name in ("log_loss", "accuracy", "roc_auc")
+        }
         return scores | {f"importance/{group.name}": group.rise.value for group in self.importance.inputs}
 
     def oracle_metrics(self) -> dict[str, float]:
@@ -121,12 +103,9 @@ class Evaluation:
         if not self.best_possible:
             return {}
         past, state = self.best_possible.metrics(self.scores["test"]).values()
-        metrics = {}
-        for name in ("accuracy", "log_loss"):
-            metrics[f"oracle_past_{name}"] = past[name]
-            metrics[f"oracle_state_{name}"] = state[name]
-            metrics[f"distance_to_oracle_{name}"] = past["distance"][name]
-        return metrics
+        found = {"oracle_past": past, "oracle_state": state, "distance_to_oracle": past["distance"]}
+        names = ("accuracy", "log_loss")
+        return {f"{of}_{name}": values[name] for name in names for of, values in found.items()}
 
     @property
     def headline(self) -> str:
@@ -140,7 +119,7 @@ class Evaluation:
             "verdict": sentences.verdict(self.leaderboard),
             "interval_rule": sentences.interval_rule(self.leaderboard),
             "oracle_distance": sentences.oracle_distance(self.leaderboard),
-            "calibration": sentences.calibration(self.calibration) if self.calibration else "",
+            "calibration": sentences.calibration(self.calibration),
             "slices": sentences.slices(self.slices),
             "importance": sentences.importance(self.importance),
             "mistakes": sentences.mistakes(self.mistakes),
@@ -154,12 +133,8 @@ def network_model(preset: str, *, parameters: int, seconds: float) -> Model:
 
 
 _ORACLES: Final = {
-    GIVEN_PAST: Model(
-        "oracle_past", "best possible, given the past", "Knows the world's laws, and the log.", "oracle"
-    ),
-    GIVEN_STATE: Model(
-        "oracle_state", "best possible, given the state", "Also knows taste, patience and mood.", "oracle"
-    ),
+    GIVEN_PAST: ("oracle_past", "best possible, given the past", "Knows the world's laws, and the log."),
+    GIVEN_STATE: ("oracle_state", "best possible, given the state", "Also knows taste, patience and mood."),
 }
 
 
@@ -170,8 +145,8 @@ def evaluate_model(
     network: Model,
     sessions: SessionAttributes,
     *,
-    baselines: Sequence[BaselinePredictions] = (),
-    calibration: Calibration | None = None,
+    baselines: Sequence[BaselinePredictions],
+    calibration: Calibration,
     oracle: Path | None = None,
 ) -> Evaluation:
     """Score a network, and compare it with the baselines and the oracles.
@@ -179,31 +154,30 @@ def evaluate_model(
     Args:
         bundles: per split, the four branches, the label (n,) and the session ids (n,).
         p_not_skipped: per split (n,), the network's probabilities, not calibrated.
-        predict: the network, for the importance of its inputs.
-        network: see ``network_model``.
-        sessions: attributes of the test sessions.
-        baselines: predictions of the same test sessions.
-        calibration: fitted to the validation sessions; without one, the threshold is one half.
         oracle: file of the true probabilities, which only synthetic data have.
-
-    Raises:
-        BadInputError: see ``oracle.oracle_probabilities``.
-        ContractError, TrainingError: see ``metrics.scores.score`` and ``leaderboard.compare``.
     """
     labels = {split: bundles[split][schema.LABEL] for split in schema.SPLITS}
-    train, test = labels["train"], labels["test"]
-    apply: Callable[[np.ndarray], np.ndarray] = calibration.apply if calibration else lambda p: p
-    threshold = calibration.threshold if calibration else DECISION_THRESHOLD
-    calibrated = {split: apply(p_not_skipped[split]) for split in schema.SPLITS}
+    test, threshold = labels["test"], calibration.threshold
+    calibrated = {split: calibration.apply(p_not_skipped[split]) for split in schema.SPLITS}
     scores = {split: score(labels[split], calibrated[split], threshold) for split in schema.SPLITS}
-    majority_class = int(np.mean(train) > 0.5)
+    majority_class = int(np.mean(labels["train"]) > 0.5)
 
     predictions = {dataclasses.replace(network, threshold=threshold): calibrated["test"]}
-    predictions |= {_baseline_model(baseline): baseline.p_not_skipped["test"] for baseline in baselines}
+    for rival in baselines:
+        title = rival.title[:1].lower() + rival.title[1:]  # it is used inside sentences
+        model = Model(
+            rival.name,
+            title,
+            rival.description,
+            "baseline",
+            seconds=rival.seconds,
+            parameters=rival.parameters,
+        )
+        predictions[model] = rival.p_not_skipped["test"]
     best_possible = None
     if oracle:
         truth = oracle_probabilities(oracle, np.asarray(bundles["test"][schema.SESSION_ID]))
-        predictions |= {model: truth[name] for name, model in _ORACLES.items()}
+        predictions |= {Model(*facts, "oracle"): truth[name] for name, facts in _ORACLES.items()}
         best_possible = BestPossible(score(test, truth[GIVEN_PAST]), score(test, truth[GIVEN_STATE]))
     chosen = choose_sessions(len(test))
     return Evaluation(
@@ -218,22 +192,11 @@ def evaluate_model(
         importance=permutation_importance(
             {name: bundles["test"][name][chosen] for name in schema.BRANCH_SHAPES},
             test[chosen],
-            lambda inputs: apply(predict(inputs)),
+            lambda inputs: calibration.apply(predict(inputs)),
         ),
         mistakes=worst_mistakes(bundles["test"], calibrated["test"], sessions),
-        calibration=measure_calibration(labels, p_not_skipped, calibration) if calibration else None,
+        calibration=measure_calibration(labels, p_not_skipped, calibration),
         best_possible=best_possible,
-    )
-
-
-def _baseline_model(baseline: BaselinePredictions) -> Model:
-    return Model(
-        name=baseline.name,
-        title=baseline.title[:1].lower() + baseline.title[1:],  # it is used inside sentences
-        description=baseline.description,
-        kind="baseline",
-        seconds=baseline.seconds,
-        parameters=baseline.parameters,
     )
 
 

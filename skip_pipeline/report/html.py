@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from skip_pipeline.metrics.intervals import Estimate
 from skip_pipeline.report.plots import DPI
 from skip_pipeline.report.sentences import signed
+from skip_pipeline.settings import CALIBRATION_BINS, CONFIDENCE, DECISION_THRESHOLD, FEW_SESSIONS
 
 _PAGE_DPI: Final = 96  # CSS pixels to the inch
+_WEB_ADDRESS: Final = re.compile(r"https?://(\w|\[[0-9a-f:]+\])", re.IGNORECASE)  # javascript: URLs run code
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,9 @@ def render(template: str, **values: Any) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.globals.update(
+        bins=CALIBRATION_BINS, confidence=CONFIDENCE, few=FEW_SESSIONS, usual_threshold=DECISION_THRESHOLD
+    )
     environment.filters.update(
         percent="{:.1%}".format,
         count="{:,}".format,
@@ -68,17 +73,6 @@ def render(template: str, **values: Any) -> str:
         data_uri=lambda png: f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}",
         # The width at which a plot's text has its intended size; a PNG's header has the pixels at 16..20.
         css_width=lambda png: int.from_bytes(png[16:20], "big") * _PAGE_DPI // DPI,
-        web_address=_web_address,
+        web_address=lambda url: url if url and _WEB_ADDRESS.match(url) else None,
     )
     return environment.get_template(template).render(values)
-
-
-def _web_address(url: str | None) -> str | None:
-    """The URL if it is a web address, else None: ``javascript:`` URLs run code."""
-    if url is None:
-        return None
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return None
-    return url if parts.scheme in ("http", "https") and parts.netloc else None

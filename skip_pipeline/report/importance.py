@@ -1,11 +1,8 @@
 """Permutation importance: the rise of log-loss when sessions exchange some of their inputs (Breiman, 2001).
 
-The values of one group of inputs are taken from another session, the rest stays, and log-loss is measured
-again. Correlated inputs replace one another, so a group can matter and show little; a group that shows much
-is certainly used.
-
-Only sessions of equal length exchange values, so that padding stays in place. Position and session length,
-which depend on the length alone, are therefore in no group of features.
+Correlated inputs replace one another, so a group can matter and show little; a group that shows much is
+certainly used. Only sessions of equal length exchange values, so that padding stays in place. Position and
+session length, which depend on the length alone, are therefore in no group of features.
 """
 
 from __future__ import annotations
@@ -24,24 +21,17 @@ from skip_pipeline.settings import IMPORTANCE_SEED, IMPORTANCE_SESSIONS
 Predict = Callable[[Mapping[str, np.ndarray]], np.ndarray]
 """Maps the four inputs of n sessions to the probability of "not skipped", (n,)."""
 
-GroupKind = Literal["branch", "features"]
+GroupKind = Literal["branch", "features"]  # a whole branch, or features of one subject in every branch
 
 
 @dataclass(frozen=True)
 class InputGroup:
-    """Inputs that are exchanged together.
+    """Inputs that are exchanged together."""
 
-    Attributes:
-        name: its key in metrics.
-        title: its name on the page.
-        kind: a whole branch, or features of one subject in every branch that has them.
-        columns: per branch, indices of its columns.
-    """
-
-    name: str
-    title: str
+    name: str  # its key in metrics
+    title: str  # its name on the page
     kind: GroupKind
-    columns: Mapping[str, tuple[int, ...]]
+    columns: Mapping[str, tuple[int, ...]]  # per branch, indices of its columns
 
 
 @dataclass(frozen=True)
@@ -56,17 +46,11 @@ class GroupImportance:
 
 @dataclass(frozen=True)
 class Importance:
-    """The importance of all groups on the same sessions.
+    """The importance of all groups on the same sessions."""
 
-    Attributes:
-        sessions: number of test sessions.
-        log_loss: of these, with their own inputs.
-        inputs: branches first, then features; within each kind the highest rise first.
-    """
-
-    sessions: int
-    log_loss: float
-    inputs: tuple[GroupImportance, ...]
+    sessions: int  # number of test sessions
+    log_loss: float  # of these, with their own inputs
+    inputs: tuple[GroupImportance, ...]  # branches, then features; within each the highest rise first
 
     def metrics(self) -> dict[str, Any]:
         """As JSON values."""
@@ -82,85 +66,58 @@ class Importance:
         return tuple(group for group in self.inputs if group.kind == kind)
 
 
-# --- Groups -------------------------------------------------------------------------------------------
+def _branch(name: str, title: str) -> InputGroup:
+    return InputGroup(name, title, "branch", {name: tuple(range(schema.BRANCH_SHAPES[name][-1]))})
 
-_BRANCHES: Final = {
-    "session_log": "everything the log says of the earlier tracks",
-    "previous_tracks": "features of the earlier tracks",
-    "skip_sequence": "whether each earlier track was skipped",
-    "last_track": "features of the track to predict",
-}
+
+def _of_log(name: str, title: str, *features: str) -> InputGroup:
+    columns = {"session_log": tuple(schema.SESSION_LOG_BRANCH.index(feature) for feature in features)}
+    if schema.LABEL in features:
+        columns["skip_sequence"] = (0,)
+    return InputGroup(name, title, "features", columns)
+
+
+def _of_tracks(name: str, title: str, *features: str) -> InputGroup:
+    columns = tuple(schema.TRACK_BRANCH.index(feature) for feature in features)
+    return InputGroup(name, title, "features", {"previous_tracks": columns, "last_track": columns})
+
+
+_OUTCOMES: Final = ("skip_1", "skip_2", "skip_3", schema.LABEL)
+_PAUSES: Final = ("no_pause_before_play", "short_pause_before_play", "long_pause_before_play")
+_REASON: Final = "hist_user_behavior_reason"
 _RELEASE: Final = ("duration", "release_year", "us_popularity_estimate")
-_LOG_GROUPS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
-    "outcomes": (
-        "outcomes: how much of each earlier track was heard",
-        ("skip_1", "skip_2", "skip_3", schema.LABEL),
-    ),
-    "end_reasons": ("why earlier tracks ended", schema.indicators("hist_user_behavior_reason_end")),
-    "start_reasons": ("why earlier tracks started", schema.indicators("hist_user_behavior_reason_start")),
-    "context": ("context and its changes", ("context_switch", *schema.indicators("context_type"))),
-    "pauses": (
-        "pauses before tracks",
-        ("no_pause_before_play", "short_pause_before_play", "long_pause_before_play"),
-    ),
-    "seeks": ("seeks", ("hist_user_behavior_n_seekfwd", "hist_user_behavior_n_seekback")),
-    "shuffle": ("shuffle", ("hist_user_behavior_is_shuffle",)),
-}
-_TRACK_GROUPS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
-    "sound": (
-        "acoustic features of all tracks",
-        tuple(n for n in schema.TRACK_BRANCH if n not in (schema.LOG_TRACK_ID, *_RELEASE)),
-    ),
-    "release": ("popularity, year and duration of all tracks", _RELEASE),
-    "track_number": ("number of each track", (schema.LOG_TRACK_ID,)),
-}
+_SOUND: Final = [n for n in schema.TRACK_BRANCH if n not in (schema.LOG_TRACK_ID, *_RELEASE)]
 
-
-def _input_groups() -> tuple[InputGroup, ...]:
-    groups = []
-    for name, title in _BRANCHES.items():
-        groups.append(InputGroup(name, title, "branch", {name: tuple(range(schema.BRANCH_SHAPES[name][-1]))}))
-    for name, (title, features) in _LOG_GROUPS.items():
-        columns = {"session_log": tuple(schema.SESSION_LOG_BRANCH.index(feature) for feature in features)}
-        if schema.LABEL in features:
-            columns["skip_sequence"] = (0,)
-        groups.append(InputGroup(name, title, "features", columns))
-    for name, (title, features) in _TRACK_GROUPS.items():
-        at = tuple(schema.TRACK_BRANCH.index(feature) for feature in features)
-        groups.append(InputGroup(name, title, "features", {"previous_tracks": at, "last_track": at}))
-    return tuple(groups)
-
-
-INPUT_GROUPS: Final = _input_groups()
+INPUT_GROUPS: Final = (
+    _branch("session_log", "everything the log says of the earlier tracks"),
+    _branch("previous_tracks", "features of the earlier tracks"),
+    _branch("skip_sequence", "whether each earlier track was skipped"),
+    _branch("last_track", "features of the track to predict"),
+    _of_log("outcomes", "outcomes: how much of each earlier track was heard", *_OUTCOMES),
+    _of_log("end_reasons", "why earlier tracks ended", *schema.indicators(f"{_REASON}_end")),
+    _of_log("start_reasons", "why earlier tracks started", *schema.indicators(f"{_REASON}_start")),
+    _of_log("context", "context and its changes", "context_switch", *schema.indicators("context_type")),
+    _of_log("pauses", "pauses before tracks", *_PAUSES),
+    _of_log("seeks", "seeks", "hist_user_behavior_n_seekfwd", "hist_user_behavior_n_seekback"),
+    _of_log("shuffle", "shuffle", "hist_user_behavior_is_shuffle"),
+    _of_tracks("sound", "acoustic features of all tracks", *_SOUND),
+    _of_tracks("release", "popularity, year and duration of all tracks", *_RELEASE),
+    _of_tracks("track_number", "number of each track", schema.LOG_TRACK_ID),
+)
 """The four branches, and features by subject."""
 
 
-# --- Measurement --------------------------------------------------------------------------------------
-
-
-def choose_sessions(n: int, most: int = IMPORTANCE_SESSIONS, seed: int = IMPORTANCE_SEED) -> np.ndarray:
+def choose_sessions(n: int, most: int = IMPORTANCE_SESSIONS) -> np.ndarray:
     """Draw at most so many of n sessions at random: their indices, ascending, int64."""
-    return np.sort(np.random.default_rng(seed).permutation(n)[:most])
+    return np.sort(np.random.default_rng(IMPORTANCE_SEED).permutation(n)[:most])
 
 
 def permutation_importance(
-    inputs: Mapping[str, np.ndarray],
-    not_skipped: np.ndarray,
-    predict: Predict,
-    groups: tuple[InputGroup, ...] = INPUT_GROUPS,
-    seed: int = IMPORTANCE_SEED,
+    inputs: Mapping[str, np.ndarray], not_skipped: np.ndarray, predict: Predict
 ) -> Importance:
-    """Measure every group on the same sessions, with the same partners.
-
-    Args:
-        inputs: ``schema.BRANCH_SHAPES`` of n sessions.
-        not_skipped: labels (n,), 0 or 1.
-        predict: the model; it is called once per group, and once with the sessions' own inputs.
-        groups: to exchange, one at a time.
-        seed: of the partners.
-    """
+    """Measure every group on the branches and labels (n,) of the same sessions, with the same partners."""
     arrays = {name: np.asarray(inputs[name]) for name in schema.BRANCH_SHAPES}
-    partner = partners(arrays["skip_sequence"], seed)
+    partner = partners(arrays["skip_sequence"])
 
     def losses(changed: Mapping[str, np.ndarray]) -> np.ndarray:
         p = predict(changed)
@@ -168,12 +125,10 @@ def permutation_importance(
         return scores.losses(not_skipped, p)
 
     own = losses(arrays)
-    rises = estimate_means(
-        np.column_stack([losses(exchanged(arrays, group, partner)) - own for group in groups])
-    )
+    columns = [losses(exchanged(arrays, group, partner)) - own for group in INPUT_GROUPS]
     measured = [
         GroupImportance(group.name, group.title, group.kind, rise)
-        for group, rise in zip(groups, rises, strict=True)
+        for group, rise in zip(INPUT_GROUPS, estimate_means(np.column_stack(columns)), strict=True)
     ]
     measured.sort(key=lambda group: (group.kind != "branch", -group.rise.value))
     return Importance(len(not_skipped), float(own.mean()), tuple(measured))
@@ -182,11 +137,8 @@ def permutation_importance(
 def partners(skip_sequence: np.ndarray, seed: int = IMPORTANCE_SEED) -> np.ndarray:
     """The session whose values each session gets: int64 (n,), a permutation.
 
-    Sessions of one length are put in random order, and each gets the values of the next. A session that is
-    alone in its length keeps its own.
-
-    Args:
-        skip_sequence: (n, 19, 1), whose padding gives the length.
+    Sessions of one length, which the padding of ``skip_sequence`` (n, 19, 1) gives, are put in random order,
+    and each gets the values of the next. A session that is alone in its length keeps its own.
     """
     history = np.count_nonzero(skip_sequence[:, :, 0] != schema.SKIP_PADDING, axis=1)
     order = np.lexsort((np.random.default_rng(seed).random(len(history)), history))

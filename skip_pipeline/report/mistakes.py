@@ -15,20 +15,12 @@ from skip_pipeline.settings import MISTAKES_SHOWN
 
 @dataclass(frozen=True)
 class Mistake:
-    """One session whose last track was predicted wrong.
+    """One session whose last track was predicted wrong; the last four fields as in ``SessionAttributes``."""
 
-    Attributes:
-        session_id: as delivered; untrusted text.
-        not_skipped: whether the last track was played to its end.
-        p_not_skipped: the predicted probability of that.
-        outcomes: of the earlier tracks, the first one first; True where played to the end.
-        context_type, hour, premium, known_track: see ``SessionAttributes``.
-    """
-
-    session_id: str
-    not_skipped: bool
-    p_not_skipped: float
-    outcomes: tuple[bool, ...]
+    session_id: str  # as delivered; untrusted text
+    not_skipped: bool  # whether the last track was played to its end
+    p_not_skipped: float  # the predicted probability of that
+    outcomes: tuple[bool, ...]  # of the earlier tracks, the first one first; True where played to the end
     context_type: str
     hour: int
     premium: bool
@@ -50,33 +42,21 @@ class Mistake:
 
 
 def worst_mistakes(
-    test: Mapping[str, Any],
-    p_not_skipped: np.ndarray,
-    sessions: SessionAttributes,
-    most: int = MISTAKES_SHOWN,
+    test: Mapping[str, Any], p_not_skipped: np.ndarray, sessions: SessionAttributes
 ) -> tuple[Mistake, ...]:
-    """At most so many sessions whose outcome was given less than one half, the least probable first.
+    """At most ``MISTAKES_SHOWN`` sessions whose outcome was given less than one half, the least first.
 
-    Args:
-        test: the test bundle; ids and earlier outcomes are gathered only for the sessions returned.
-        p_not_skipped: probabilities (n,).
+    Ids and earlier outcomes of the test bundle are gathered only for the sessions returned.
     """
     not_skipped = np.asarray(test[schema.LABEL]) == 1
     given = np.where(not_skipped, p_not_skipped, 1 - p_not_skipped)
-    worst = np.argsort(given, kind="stable")[:most]
+    worst = np.argsort(given, kind="stable")[:MISTAKES_SHOWN]
     worst = worst[given[worst] < 0.5]
     ids = test[schema.SESSION_ID][worst].tolist()
     skips = np.asarray(test["skip_sequence"][worst])[:, :, 0]
+    attributes = (sessions.context_type, sessions.hour, sessions.premium, sessions.known_track)
+    columns = (array[worst].tolist() for array in (not_skipped, p_not_skipped, *attributes))
     return tuple(
-        Mistake(
-            session_id=session_id,
-            not_skipped=bool(not_skipped[at]),
-            p_not_skipped=float(p_not_skipped[at]),
-            outcomes=tuple((outcomes[outcomes != schema.SKIP_PADDING] == 1).tolist()),
-            context_type=str(sessions.context_type[at]),
-            hour=int(sessions.hour[at]),
-            premium=bool(sessions.premium[at]),
-            known_track=bool(sessions.known_track[at]),
-        )
-        for session_id, at, outcomes in zip(ids, worst.tolist(), skips, strict=True)
+        Mistake(name, played, p, tuple((skip[skip != schema.SKIP_PADDING] == 1).tolist()), *facts)
+        for name, skip, played, p, *facts in zip(ids, skips, *columns, strict=True)
     )

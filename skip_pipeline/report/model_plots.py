@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import cycle
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -11,29 +11,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from skip_pipeline.metrics.curves import expected_calibration_error
+from skip_pipeline.report import plots
 from skip_pipeline.report.leaderboard import Entry, Kind
-from skip_pipeline.report.plots import (
-    INK,
-    LABELS,
-    LINE,
-    MUTED,
-    NOT_SKIPPED,
-    WIDTH,
-    Plot,
-    as_png,
-    new_figure,
-    share,
-    style,
-)
+from skip_pipeline.report.plots import INK, LABELS, MUTED, NOT_SKIPPED, WIDTH, Plot, as_png, share, style
 from skip_pipeline.settings import DataSource
 
 # Of Okabe and Ito's palette (2008), without the network's blue. Markers differ as well as colours.
-_COLOURS: Final[dict[Kind, tuple[str, ...]]] = {
-    "network": (NOT_SKIPPED,),
-    "baseline": ("#E69F00", "#009E73", "#CC79A7", "#D55E00"),
-    "oracle": ("#1f2328", "#8a919b"),
+_LOOKS: Final[dict[Kind, tuple[tuple[str, str], ...]]] = {
+    "network": ((NOT_SKIPPED, "o"),),
+    "baseline": (("#E69F00", "s"), ("#009E73", "^"), ("#CC79A7", "D"), ("#D55E00", "v")),
+    "oracle": (("#1f2328", "."), ("#8a919b", ".")),
 }
-_MARKERS: Final[dict[Kind, str]] = {"network": "o", "baseline": "s^Dv", "oracle": "."}
 _STYLES: Final[dict[Kind, dict[str, Any]]] = {
     "network": {"linewidth": 2.6, "markersize": 6, "zorder": 5},
     "baseline": {"linewidth": 1.1, "markersize": 3.5, "zorder": 3},
@@ -44,7 +32,7 @@ _STYLES: Final[dict[Kind, dict[str, Any]]] = {
 def roc(entries: Sequence[Entry], data_source: DataSource) -> Plot:
     """True positive rate against false positive rate of every model, in the order of the legend."""
     figure, axes = _square("a constant: 0.500")
-    for entry, line in zip(entries, _line_styles(entries), strict=True):
+    for entry, line in _lines(entries):
         curve = entry.roc
         label = f"{entry.model.title}: {curve.area:.3f}"
         axes.plot(curve.false_positive_rate, curve.true_positive_rate, label=label, **line | {"marker": ""})
@@ -66,12 +54,10 @@ def calibration(entries: Sequence[Entry], data_source: DataSource) -> Plot:
     figure, axes = _square("right on average")
     network = _network(entries).reliability
     given = np.array([point.mean_p_not_skipped for point in network])
-    count = np.array([point.sessions for point in network])
-    chance = 1.96 * np.sqrt(given * (1 - given) / count)
-    axes.fill_between(
-        given, given - chance, given + chance, color=NOT_SKIPPED, alpha=0.13, linewidth=0, zorder=1
-    )
-    for entry, line in zip(entries, _line_styles(entries), strict=True):
+    chance = 1.96 * np.sqrt(given * (1 - given) / np.array([point.sessions for point in network]))
+    low, high = given - chance, given + chance
+    axes.fill_between(given, low, high, color=NOT_SKIPPED, alpha=0.13, linewidth=0, zorder=1)
+    for entry, line in _lines(entries):
         points = [(point.mean_p_not_skipped, point.share_not_skipped) for point in entry.reliability]
         axes.plot(*zip(*points, strict=True), label=entry.model.title, **line)
     style(axes, x="probability given to “not skipped”", y="share not skipped", percent="xy")
@@ -86,18 +72,14 @@ def calibration(entries: Sequence[Entry], data_source: DataSource) -> Plot:
 
 def confusion_matrix(counts: np.ndarray, data_source: DataSource) -> Plot:
     """Counts of ``metrics.curves.confusion_matrix``, and shares of each row."""
-    figure = new_figure(WIDTH * 0.72, 3.3)
+    figure = plots.new_figure(WIDTH * 0.72, 3.3)
     axes = figure.subplots()
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
     for (i, j), count in np.ndenumerate(counts):
-        text: dict[str, Any] = {
-            "ha": "center",
-            "va": "center",
-            "color": "white" if shares[i, j] > 0.55 else INK,
-        }
-        axes.text(j, i - 0.07, f"{count:,}", fontsize=15, **text)
-        axes.text(j, i + 0.17, f"{shares[i, j]:.1%} of row", fontsize=9, **text)
+        colour = "white" if shares[i, j] > 0.55 else INK
+        for below, text, size in ((-0.07, f"{count:,}", 15), (0.17, f"{shares[i, j]:.1%} of row", 9)):
+            axes.text(j, i + below, text, fontsize=size, ha="center", va="center", color=colour)
     axes.set_xticks([0, 1], LABELS)
     axes.set_yticks([0, 1], LABELS, rotation=90, va="center")
     axes.set_xlabel("predicted", fontsize=9, color=MUTED)
@@ -117,34 +99,24 @@ def _network(entries: Sequence[Entry]) -> Entry:
     return next(entry for entry in entries if entry.model.kind == "network")
 
 
-def _line_styles(entries: Sequence[Entry]) -> list[dict[str, Any]]:
-    """Keyword arguments of each entry's line; colours repeat if a kind has more models than colours."""
-    drawn: Counter[Kind] = Counter()
-    styles = []
+def _lines(entries: Sequence[Entry]) -> Iterator[tuple[Entry, dict[str, Any]]]:
+    """Each entry and the style of its line; colours repeat if a kind has more models than colours."""
+    looks = {kind: cycle(looks) for kind, looks in _LOOKS.items()}
     for entry in entries:
-        kind = entry.model.kind
-        colours, markers = _COLOURS[kind], _MARKERS[kind]
-        at = drawn[kind]
-        drawn[kind] += 1
-        styles.append(
-            _STYLES[kind] | {"color": colours[at % len(colours)], "marker": markers[at % len(markers)]}
-        )
-    return styles
+        colour, marker = next(looks[entry.model.kind])
+        yield entry, _STYLES[entry.model.kind] | {"color": colour, "marker": marker}
 
 
 def _legend(axes: Axes, place: Literal["lower right", "upper left"], title: str | None = None) -> None:
-    legend = axes.legend(
-        loc=place, frameon=True, framealpha=0.9, edgecolor=LINE, fontsize=8, labelcolor=INK, title=title
-    )
-    legend.get_title().set_fontsize(8)
+    frame: dict[str, Any] = {"frameon": True, "framealpha": 0.9, "edgecolor": plots.LINE}
+    legend = axes.legend(loc=place, fontsize=8, labelcolor=INK, title=title, title_fontsize=8, **frame)
     legend.get_title().set_color(MUTED)
 
 
 def _square(diagonal: str) -> tuple[Figure, Axes]:
     """A figure of one plot from 0 to 1, with a labelled diagonal."""
-    figure = new_figure(WIDTH * 0.8, 4.8)
+    figure = plots.new_figure(WIDTH * 0.8, 4.8)
     axes = figure.subplots()
-    axes.set_xlim(-0.02, 1.02)
-    axes.set_ylim(-0.02, 1.02)
+    axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
     axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=(0, (4, 3)), label=diagonal)
     return figure, axes

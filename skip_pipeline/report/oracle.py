@@ -1,8 +1,7 @@
 """The best possible score on synthetic sessions, and a model's distance from it.
 
-Only the generator of a synthetic world knows the true probability of each outcome. It writes them beside the
-CSVs as ``oracle.parquet`` (``schema.ORACLE``, explained in ``world/oracle.py``). Only the report reads that
-file: a model that read it would know the answers.
+The generator of a synthetic world writes the true probability of each outcome to ``oracle.parquet``
+(``schema.ORACLE``). Only the report reads that file: a model that read it would know the answers.
 """
 
 from __future__ import annotations
@@ -36,28 +35,21 @@ _REMEDY: Final = (
 
 @dataclass(frozen=True)
 class BestPossible:
-    """Scores of the true probabilities on the test sessions; a model exceeds them only by chance.
+    """Scores of the true probabilities on the test sessions; a model exceeds them only by chance."""
 
-    Attributes:
-        given_past: of the probability given the log before the last track.
-        given_state: of the probability given the listener's hidden state as well.
-    """
-
-    given_past: SplitScores
-    given_state: SplitScores
+    given_past: SplitScores  # of the probability given the log before the last track
+    given_state: SplitScores  # of the probability given the listener's hidden state as well
 
     def metrics(self, model: SplitScores) -> dict[str, Any]:
         """Scores, and a model's distances from them: its log-loss above, its accuracy below the oracle's."""
-        return {
-            name: asdict(best)
-            | {
-                "distance": {
-                    "log_loss": model.log_loss - best.log_loss,
-                    "accuracy": best.accuracy - model.accuracy,
-                }
+        metrics = {}
+        for name, best in vars(self).items():
+            distance = {
+                "log_loss": model.log_loss - best.log_loss,
+                "accuracy": best.accuracy - model.accuracy,
             }
-            for name, best in (("given_past", self.given_past), ("given_state", self.given_state))
-        }
+            metrics[name] = asdict(best) | {"distance": distance}
+        return metrics
 
 
 def find_oracle(raw: Path) -> Path | None:
@@ -73,19 +65,19 @@ def best_possible(path: Path, test: Mapping[str, np.ndarray]) -> BestPossible:
 
 
 def oracle_probabilities(path: Path, session_ids: np.ndarray) -> dict[str, np.ndarray]:
-    """The true probability that each session's last track is played to its end.
-
-    Args:
-        path: of the oracle.
-        session_ids: str (n,).
-
-    Returns:
-        ``GIVEN_PAST`` and ``GIVEN_STATE``, float64 (n,) in the order of the ids.
-
-    Raises:
-        BadInputError: the file cannot be read, is not an oracle, or lacks a session.
-    """
-    table = _read(path)
+    """``GIVEN_PAST`` and ``GIVEN_STATE``, float64 (n,): the truth about the sessions with these ids (n,)."""
+    try:
+        table = pq.read_table(path if is_local(path) else pa.BufferReader(path.read_bytes()))
+    except (OSError, pa.ArrowException) as failure:
+        raise BadInputError(
+            f"{path} cannot be read ({failure}); expected the parquet file that `skip-pipeline synthesize` "
+            f"leaves. {_REMEDY}"
+        ) from failure
+    if not table.schema.equals(schema.ORACLE):
+        raise BadInputError(
+            f"{path} has the columns {listed(table.column_names)}; expected {listed(schema.ORACLE.names)}, "
+            f"one text and two of float32. {_REMEDY}"
+        )
     ids = pa.array(session_ids, pa.string())
     place = pc.index_in(ids, table.column(schema.SESSION_ID).combine_chunks())
     if place.null_count:
@@ -104,19 +96,3 @@ def oracle_probabilities(path: Path, session_ids: np.ndarray) -> dict[str, np.nd
             )
         probabilities[name] = values
     return probabilities
-
-
-def _read(path: Path) -> pa.Table:
-    try:
-        table = pq.read_table(path if is_local(path) else pa.BufferReader(path.read_bytes()))
-    except (OSError, pa.ArrowException) as failure:
-        raise BadInputError(
-            f"{path} cannot be read ({failure}); expected the parquet file that `skip-pipeline synthesize` "
-            f"leaves. {_REMEDY}"
-        ) from failure
-    if not table.schema.equals(schema.ORACLE):
-        raise BadInputError(
-            f"{path} has the columns {listed(table.column_names)}; expected {listed(schema.ORACLE.names)}, "
-            f"one text and two of float32. {_REMEDY}"
-        )
-    return table

@@ -1,7 +1,6 @@
 """Plots of the data and the training, and the style of all plots.
 
-Figures are Matplotlib objects without ``pyplot``, which keeps global state. Every plot of synthetic data says
-so in its corner.
+Figures are made without ``pyplot``, which keeps global state. A plot of synthetic data is marked in a corner.
 """
 
 from __future__ import annotations
@@ -46,11 +45,7 @@ class Plot:
 
 
 def class_balance(balance: Mapping[str, tuple[int, int]], data_source: DataSource) -> Plot:
-    """How often the last track was skipped, in training and in test sessions.
-
-    Args:
-        balance: per split, the number of sessions skipped and not skipped; train and test are drawn.
-    """
+    """How often the last track was skipped, from the numbers skipped and not skipped of train and test."""
     figure = new_figure(WIDTH, 3.0)
     for axes, split in zip(figure.subplots(1, 2, sharey=True), ("train", "test"), strict=True):
         counts = balance[split]
@@ -68,11 +63,7 @@ def class_balance(balance: Mapping[str, tuple[int, int]], data_source: DataSourc
 
 
 def session_lengths(lengths: Mapping[int, int], data_source: DataSource) -> Plot:
-    """Sessions by length, and the share of sessions that are padded at each of the 19 steps.
-
-    Args:
-        lengths: number of sessions of all splits by number of tracks, 10 to 20.
-    """
+    """Sessions by length (number by tracks), and the share of sessions padded at each of the 19 steps."""
     figure = new_figure(WIDTH, 3.0)
     left, right = figure.subplots(1, 2)
     total = sum(lengths.values())
@@ -104,14 +95,11 @@ def training_curves(history: Sequence[EpochReport], best_epoch: int, data_source
     figure = new_figure(WIDTH, 3.0)
     left, right = figure.subplots(1, 2)
     epochs = [report.epoch for report in history]
-    curves = (
-        (left, "loss", [r.loss for r in history], [r.validation_loss for r in history]),
-        (right, "accuracy", [r.accuracy for r in history], [r.validation_accuracy for r in history]),
-    )
-    for axes, title, training, validation in curves:
-        for values, colour, name in ((training, MUTED, "training"), (validation, NOT_SKIPPED, "validation")):
-            axes.plot(epochs, values, color=colour, linewidth=1.8, marker="o", markersize=2.5, label=name)
-        kept = validation[best_epoch - 1]
+    for axes, title in ((left, "loss"), (right, "accuracy")):
+        for prefix, colour, label in (("", MUTED, "training"), ("validation_", NOT_SKIPPED, "validation")):
+            values = [getattr(report, f"{prefix}{title}") for report in history]
+            axes.plot(epochs, values, color=colour, linewidth=1.8, marker="o", markersize=2.5, label=label)
+        kept = values[best_epoch - 1]
         axes.axvline(best_epoch, color=LINE, linewidth=1, zorder=0)
         axes.plot([best_epoch], [kept], marker="o", markersize=7, color=SKIPPED, zorder=3)
         axes.set_title(f"epoch {best_epoch} kept: {kept:.3f}", fontsize=8.5, color=SKIPPED, loc="right")
@@ -119,10 +107,10 @@ def training_curves(history: Sequence[EpochReport], best_epoch: int, data_source
         axes.margins(y=0.15)
         axes.legend(frameon=False, fontsize=8.5, labelcolor="linecolor", handlelength=1.2)
         style(axes, title=title, x="epoch")
-    first, best = history[0], history[best_epoch - 1]
+    best = history[best_epoch - 1]
     caption = (
         f"Of {len(history)} epochs, number {best_epoch} was kept: there the validation loss stopped falling, "
-        f"at {best.validation_loss:.4f} after {first.validation_loss:.4f} in the first epoch, with "
+        f"at {best.validation_loss:.4f} after {history[0].validation_loss:.4f} in the first epoch, with "
         f"{best.validation_accuracy:.1%} of the validation sessions right."
     )
     return Plot("Training", caption, as_png(figure, data_source))
@@ -137,17 +125,13 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def style(axes: Axes, *, title: str = "", x: str = "", y: str = "", percent: str = "") -> None:
-    """Set title and axis labels, and leave out lines and ticks that carry no number.
-
-    Args:
-        percent: letters of the axes whose numbers are shares.
-    """
+    """Set title and labels, percents on the axes named in ``percent``, and no lines that carry no number."""
     if title:
         axes.set_title(title, fontsize=10, color=INK, loc="left")
     axes.set_xlabel(x, fontsize=9, color=MUTED)
     axes.set_ylabel(y, fontsize=9, color=MUTED)
     for letter in percent:
-        {"x": axes.xaxis, "y": axes.yaxis}[letter].set_major_formatter(PercentFormatter(1, decimals=0))
+        getattr(axes, f"{letter}axis").set_major_formatter(PercentFormatter(1, decimals=0))
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.spines["bottom"].set_color(LINE)
     axes.grid(axis="y", color=LINE, linewidth=0.6)
@@ -165,10 +149,7 @@ def share(part: int, whole: int) -> str:
 
 
 def as_png(figure: Figure, data_source: DataSource) -> bytes:
-    """Draw a figure as a PNG of at most 64 colours, with a caption if the data are synthetic.
-
-    The file names no software and no date, so that equal numbers give equal bytes.
-    """
+    """A PNG of 64 colours, marked if synthetic; it has no date, so that equal figures give equal bytes."""
     if data_source == "synthetic":
         # A title above everything, so that the layout makes room for it.
         figure.suptitle(SYNTHETIC_CAPTION, fontsize=8, color=MUTED, style="italic", x=0.995, ha="right")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from skip_pipeline.nightly.promotion_record import JudgedVersion, Promotion
 from skip_pipeline.report.html import Axis, RunLink, render
-from skip_pipeline.settings import CONFIDENCE, MODEL_NAME, PROMOTION_MARGIN
+from skip_pipeline.settings import MODEL_NAME, PROMOTION_MARGIN
 
 
 def headline(promotion: Promotion) -> str:
@@ -23,29 +23,17 @@ def headline(promotion: Promotion) -> str:
 def render_promotion(
     promotion: Promotion, *, made_at: str, history: Sequence[JudgedVersion], runs: Sequence[RunLink]
 ) -> str:
-    """The page as HTML text, to be written as UTF-8.
-
-    Args:
-        promotion: the decision.
-        made_at: date and time in words.
-        history: versions of the model, the newest first, including the one just judged.
-        runs: that made the decision.
-    """
-    decision = promotion.decision
-    difference = decision.log_loss_difference
+    """The page as HTML text: the decision, and versions of the model, the newest first."""
+    difference = promotion.decision.log_loss_difference
     return render(
         "promotion_page.html.j2",
         promotion=promotion,
-        decision=decision,
-        difference=difference,
-        data_source=promotion.data_source,
         made_at=made_at,
         history=history,
         runs=runs,
         headline=headline(promotion),
         difference_axis=Axis.over([difference] if difference else [], 0.0, PROMOTION_MARGIN),
-        accuracy_axis=Axis.over([part.accuracy for part in decision.slices], 0.0),
-        confidence=CONFIDENCE,
+        accuracy_axis=Axis.over([part.accuracy for part in promotion.decision.slices], 0.0),
         margin=PROMOTION_MARGIN,
         model=MODEL_NAME,
     )

@@ -1,7 +1,4 @@
-"""The evaluation report as one self-contained HTML page: no script, no request, no other file.
-
-The words are in ``report_page.html.j2`` and ``sentences.py``, the style in ``style.html.j2``.
-"""
+"""The evaluation report as one self-contained HTML page: no script, no request, no other file."""
 
 from __future__ import annotations
 
@@ -12,13 +9,7 @@ from skip_pipeline.report import model_plots, plots
 from skip_pipeline.report.evaluation import Evaluation
 from skip_pipeline.report.html import Axis, RunLink, render
 from skip_pipeline.report.plots import Plot
-from skip_pipeline.settings import (
-    CALIBRATION_BINS,
-    CONFIDENCE,
-    DECISION_THRESHOLD,
-    FEW_SESSIONS,
-    DataSource,
-)
+from skip_pipeline.settings import DataSource
 from skip_pipeline.training.history import EpochReport
 
 
@@ -64,40 +55,22 @@ def render_report(
     data: Sequence[DataRow],
     runs: Sequence[RunLink],
 ) -> str:
-    """The page as HTML text, to be written as UTF-8.
-
-    Args:
-        evaluation: the results.
-        plots: see ``draw_plots``.
-        data_source: ``synthetic`` puts a banner above everything.
-        made_at: date and time in words.
-        settings: hyper-parameters by name.
-        data: one row per stage.
-        runs: that made the report.
-    """
-    board = evaluation.leaderboard
+    """The page as HTML text, with the plots of ``draw_plots``, training settings, stages and runs."""
+    network = evaluation.leaderboard.network
     # A slice of few sessions may exceed the axis.
     slices = [part for table in evaluation.slices for part in table.slices if not part.few]
-    axes = {
-        "accuracy": Axis.over([part.accuracy for part in slices], board.network.accuracy.value),
-        "log_loss": Axis.over([part.log_loss for part in slices], board.network.log_loss.value),
-        "rise": Axis.over([group.rise for group in evaluation.importance.inputs], 0.0),
-    }
     return render(
         "report_page.html.j2",
         evaluation=evaluation,
-        board=board,
-        network=board.network,
-        sentences=evaluation.sentences,
         plots=plots,
         data_source=data_source,
         made_at=made_at,
         settings=settings,
         data=data,
         runs=runs,
-        axes=axes,
-        confidence=CONFIDENCE,
-        few=FEW_SESSIONS,
-        bins=CALIBRATION_BINS,
-        usual_threshold=DECISION_THRESHOLD,
+        axes={
+            "accuracy": Axis.over([part.accuracy for part in slices], network.accuracy.value),
+            "log_loss": Axis.over([part.log_loss for part in slices], network.log_loss.value),
+            "rise": Axis.over([group.rise for group in evaluation.importance.inputs], 0.0),
+        },
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 from skip_pipeline.metrics.scores import SplitScores
 from skip_pipeline.report.calibration_effect import CalibrationReport
@@ -13,22 +12,14 @@ from skip_pipeline.report.mistakes import Mistake
 from skip_pipeline.report.slices import SliceTable
 from skip_pipeline.settings import BOOTSTRAP_RESAMPLES, CONFIDENCE, FEW_SESSIONS
 
-OUTCOMES: Final = ("skipped", "not skipped")
-
 
 def headline(test: SplitScores, majority_class: int, majority: float, repeat_last: float) -> str:
-    """The result in one sentence.
-
-    Args:
-        test: scores of the network.
-        majority_class: the commoner outcome of the training sessions, 0 or 1.
-        majority: test accuracy of always predicting it.
-        repeat_last: test accuracy of predicting the outcome of the track before.
-    """
+    """The result in one sentence; arguments as in ``evaluation.Evaluation``."""
+    commoner = "not skipped" if majority_class else "skipped"
     return (
         f"On {test.sessions:,} test sessions the network is right {test.accuracy:.1%} of the time; always "
-        f"answering “{OUTCOMES[majority_class]}” is right {majority:.1%}, and repeating what the listener "
-        f"did with the track before, {repeat_last:.1%}."
+        f"answering “{commoner}” is right {majority:.1%}, and repeating what the listener did with the track "
+        f"before, {repeat_last:.1%}."
     )
 
 
@@ -76,17 +67,15 @@ def interval_rule(board: Leaderboard) -> str:
 
 def oracle_distance(board: Leaderboard) -> str:
     """The network's distance from each oracle; empty without one."""
-    texts = []
-    for entry in reversed(board.entries):
-        log_loss, accuracy = entry.log_loss_difference, entry.accuracy_difference
-        if entry.model.kind == "oracle" and log_loss and accuracy:
-            texts.append(
-                f"To the {entry.model.title}, the network lacks {-log_loss.value:.4f} nats of log-loss "
-                f"(interval {-log_loss.high:.4f} to {-log_loss.low:.4f}) and "
-                f"{100 * accuracy.value:.1f} points of accuracy "
-                f"({100 * accuracy.low:.1f} to {100 * accuracy.high:.1f})."
-            )
-    return " ".join(texts)
+    return " ".join(
+        f"To the {entry.model.title}, the network lacks {-log_loss.value:.4f} nats of log-loss "
+        f"(interval {-log_loss.high:.4f} to {-log_loss.low:.4f}) and {100 * accuracy.value:.1f} points of "
+        f"accuracy ({100 * accuracy.low:.1f} to {100 * accuracy.high:.1f})."
+        for entry in reversed(board.entries)
+        if entry.model.kind == "oracle"
+        and (log_loss := entry.log_loss_difference)
+        and (accuracy := entry.accuracy_difference)
+    )
 
 
 def calibration(report: CalibrationReport) -> str:
@@ -104,17 +93,17 @@ def calibration(report: CalibrationReport) -> str:
 
 def slices(tables: Sequence[SliceTable]) -> str:
     """The best and the worst of the slices that are large enough to judge by."""
-    large = [
+    large = sorted(
         (part.log_loss.value, f"“{table.title}: {part.label}” ({part.log_loss.value:.3f})")
         for table in tables
         for part in table.slices
         if not part.few
-    ]
+    )
     if not large:
         return f"Every slice has fewer than {FEW_SESSIONS} sessions, too few to tell them apart."
     return (
-        f"Among slices of at least {FEW_SESSIONS} sessions, log-loss is lowest for {min(large)[1]} and "
-        f"highest for {max(large)[1]}. Of so many slices some stand out by chance."
+        f"Among slices of at least {FEW_SESSIONS} sessions, log-loss is lowest for {large[0][1]} and "
+        f"highest for {large[-1][1]}. Of so many slices some stand out by chance."
     )
 
 
@@ -125,7 +114,7 @@ def importance(measured: Importance) -> str:
         f"Of the branches, {branch.name} costs most when sessions exchange it ({signed(branch.rise.value)} "
         f"nats); of the features, “{features[0].title}” ({signed(features[0].rise.value)} nats)."
     )
-    silent = [group.title for group in features if not group.rise.low > 0]
+    silent = [group.title for group in features if group.rise.low <= 0]
     return f"{text} Without a rise beyond chance: {', '.join(silent)}." if silent else text
 
 

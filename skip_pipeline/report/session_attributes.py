@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from skip_pipeline import schema
 from skip_pipeline.bundles.gather import Bundle
 from skip_pipeline.bundles.parts import Part, plays
+from skip_pipeline.bundles.records import SESSION
 from skip_pipeline.errors import ContractError
 from skip_pipeline.raw.diagnosis import listed
 from skip_pipeline.storage import read_table
@@ -25,28 +26,19 @@ from skip_pipeline.storage import read_table
 _READ: Final = ("hour_of_day", "premium", "context_type")
 _EMPTY: Final = pa.schema([schema.MERGED.field(name) for name in _READ]).empty_table()
 _POPULARITY: Final = schema.TRACK_BRANCH.index("us_popularity_estimate")
-_SESSIONS_AT_ONCE: Final = 65_536  # of which the inputs are gathered together, 8 MB
+_AT_ONCE: Final = 65_536  # sessions whose inputs are gathered together, 8 MB
 
 
 @dataclass(frozen=True)
 class SessionAttributes:
-    """Attributes of n test sessions, in the bundle's order.
+    """Attributes of n test sessions, in the bundle's order."""
 
-    Attributes:
-        length: int (n,), tracks of the session, the predicted one included.
-        hour: int (n,), 0 to 23; like the next two, of the row before the predicted one.
-        premium: bool (n,).
-        context_type: str (n,).
-        popularity: float32 (n,), of the predicted track, scaled as in the bundle.
-        known_track: bool (n,), whether a training session plays the predicted track, at any position.
-    """
-
-    length: np.ndarray
-    hour: np.ndarray
-    premium: np.ndarray
-    context_type: np.ndarray
-    popularity: np.ndarray
-    known_track: np.ndarray
+    length: np.ndarray  # int (n,), tracks of the session, the predicted one included
+    hour: np.ndarray  # int (n,), 0 to 23; like the next two, of the row before the predicted one
+    premium: np.ndarray  # bool (n,)
+    context_type: np.ndarray  # str (n,)
+    popularity: np.ndarray  # float32 (n,), of the predicted track, scaled as in the bundle
+    known_track: np.ndarray  # bool (n,), whether a training session plays the predicted track anywhere
 
 
 def read_session_attributes(find: Callable[[str], Path], train: Bundle, test: Bundle) -> SessionAttributes:
@@ -54,35 +46,29 @@ def read_session_attributes(find: Callable[[str], Path], train: Bundle, test: Bu
 
     Args:
         find: gives the path of a shard of the merged table (``Manifest.path``).
-
-    Raises:
-        MissingInputError: a shard of the merged table is missing.
-        ContractError: a shard is not readable, or lacks a test session.
     """
     rows = pa.concat_tables(
         [_EMPTY, *(_rows_before_last(find, part) for part in test.parts if len(part.ids))]
     )
-    starts = range(0, test.sessions, _SESSIONS_AT_ONCE)
-    popularity = [test.last_track[at : at + _SESSIONS_AT_ONCE, _POPULARITY] for at in starts]
-    last_track = np.concatenate(
-        [np.empty(0, np.uint32), *(part.sessions["last_track"] for part in test.parts)]
-    )
+    starts = range(0, test.sessions, _AT_ONCE)
+    popularity = [test.last_track[at : at + _AT_ONCE, _POPULARITY] for at in starts]
+    records = np.concatenate([np.empty(0, SESSION), *(part.sessions for part in test.parts)])
     tracks = max((part.tracks for part in (*train.parts, *test.parts)), default=0)
     return SessionAttributes(
-        length=np.concatenate([np.empty(0, np.int64), *(part.sessions["length"] for part in test.parts)]),
+        length=records["length"],
         hour=rows["hour_of_day"].to_numpy(),
         premium=rows["premium"].to_numpy(),
         context_type=rows["context_type"].to_numpy().astype(str),
         popularity=np.concatenate([np.empty(0, np.float32), *popularity]),
-        known_track=(plays(train.parts, tracks) > 0)[last_track],
+        known_track=(plays(train.parts, tracks) > 0)[records["last_track"]],
     )
 
 
 def _rows_before_last(find: Callable[[str], Path], part: Part) -> pa.Table:
     """The row before the predicted one of each of a part's sessions, in their order."""
     path = find(f"{part.name}.parquet")
-    columns = [schema.SESSION_ID, schema.POSITION, schema.LENGTH, *_READ]
-    table = read_table(path, schema.MERGED, columns=columns)
+    key = [schema.SESSION_ID, schema.POSITION, schema.LENGTH]
+    table = read_table(path, schema.MERGED, columns=[*key, *_READ])
     before_last = pc.subtract(table[schema.LENGTH], pa.scalar(1, pa.int8()))
     table = table.filter(pc.equal(table[schema.POSITION], before_last))
     ids = pa.array(np.strings.decode(part.ids, "utf-8"), pa.string())

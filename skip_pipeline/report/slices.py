@@ -14,7 +14,7 @@ from skip_pipeline.metrics import scores
 from skip_pipeline.metrics.intervals import Estimate, estimates, resampled
 from skip_pipeline.metrics.scores import Slicing
 from skip_pipeline.report.session_attributes import SessionAttributes
-from skip_pipeline.settings import DECISION_THRESHOLD, FEW_SESSIONS
+from skip_pipeline.settings import FEW_SESSIONS
 
 
 @dataclass(frozen=True)
@@ -60,65 +60,35 @@ def slicings(sessions: SessionAttributes) -> tuple[Slicing, ...]:
     context[~np.isin(sessions.context_type, contexts)] = len(contexts)
     inner = np.linspace(0, 1, len(_FIFTHS) + 1)[1:-1]
     edges = np.quantile(sessions.popularity, inner) if len(sessions.popularity) else inner
+    hours = tuple(f"{hour:02d}:00 to {hour + _HOURS - 1:02d}:59" for hour in range(0, 24, _HOURS))
+    known = ("not played in any training session", "played in a training session")
+    levels = (*(level.replace("_", " ") for level in contexts), "a context unknown to the vocabulary")
+    length = np.searchsorted(list(_LENGTHS.values()), sessions.length)
+    fifth = np.searchsorted(edges, sessions.popularity, side="left")
     return (
-        Slicing(
-            "session_length",
-            "Tracks in the session",
-            tuple(_LENGTHS),
-            np.searchsorted(list(_LENGTHS.values()), sessions.length),
-        ),
-        Slicing(
-            "context_type",
-            "Played from",
-            (*(level.replace("_", " ") for level in contexts), "a context unknown to the vocabulary"),
-            context,
-        ),
+        Slicing("session_length", "Tracks in the session", tuple(_LENGTHS), length),
+        Slicing("context_type", "Played from", levels, context),
         Slicing("premium", "Account", ("free", "premium"), sessions.premium.astype(np.int64)),
-        Slicing(
-            "track_popularity",
-            "Popularity of the predicted track",
-            _FIFTHS,
-            np.searchsorted(edges, sessions.popularity, side="left"),
-        ),
-        Slicing(
-            "track_in_training",
-            "Predicted track",
-            ("not played in any training session", "played in a training session"),
-            sessions.known_track.astype(np.int64),
-        ),
-        Slicing(
-            "hour_of_day",
-            "Hour of day",
-            tuple(f"{hour:02d}:00 to {hour + _HOURS - 1:02d}:59" for hour in range(0, 24, _HOURS)),
-            sessions.hour.astype(np.int64) // _HOURS,
-        ),
+        Slicing("track_popularity", "Popularity of the predicted track", _FIFTHS, fifth),
+        Slicing("track_in_training", "Predicted track", known, sessions.known_track.astype(np.int64)),
+        Slicing("hour_of_day", "Hour of day", hours, sessions.hour.astype(np.int64) // _HOURS),
     )
 
 
 def score_slices(
-    not_skipped: np.ndarray,
-    p_not_skipped: np.ndarray,
-    slicings: Sequence[Slicing],
-    threshold: float = DECISION_THRESHOLD,
+    not_skipped: np.ndarray, p_not_skipped: np.ndarray, slicings: Sequence[Slicing], threshold: float
 ) -> tuple[SliceTable, ...]:
-    """Accuracy and log-loss of every slice, with intervals from the same resamples as the leaderboard's.
-
-    Arguments and errors are those of ``metrics.scores.score``.
-    """
+    """Accuracy and log-loss of every slice, with intervals from the same resamples as the leaderboard's."""
     scores.check_probabilities(not_skipped, p_not_skipped)
     scores.need_both_outcomes(not_skipped, "the test sessions")
     n = len(not_skipped)
     # One column per slice, 1 for its sessions. Sparse, since a session is in one slice of each slicing.
     members = sparse.hstack([_one_hot(slicing) for slicing in slicings], format="csr")
-    sessions = members.sum(axis=0)
-    members = members[:, np.flatnonzero(sessions)]
-    sums = [
-        members.multiply(values[:, None]).tocsr()
-        for values in (
-            scores.losses(not_skipped, p_not_skipped),
-            scores.correct(not_skipped, p_not_skipped, threshold),
-        )
-    ]
+    filled = np.flatnonzero(members.sum(axis=0))
+    members = members[:, filled]
+    losses = scores.losses(not_skipped, p_not_skipped)
+    correct = scores.correct(not_skipped, p_not_skipped, threshold)
+    sums = [members.multiply(values[:, None]).tocsr() for values in (losses, correct)]
 
     def means(counts: np.ndarray) -> np.ndarray:
         drawn = counts @ members
@@ -126,16 +96,14 @@ def score_slices(
             return np.hstack([counts @ of_value / drawn for of_value in sums])
 
     found = estimates(means(np.ones((1, n)))[0], resampled(n, means))
-    losses, accuracies = found[: len(found) // 2], found[len(found) // 2 :]
-    played = not_skipped.astype(np.float64) @ members
+    sessions = members.sum(axis=0).astype(int)
+    shares = (not_skipped.astype(np.float64) @ members) / sessions
     names = [(slicing.name, label) for slicing in slicings for label in slicing.labels]
     slices: dict[str, list[Slice]] = {slicing.name: [] for slicing in slicings}
-    for column, k, log_loss, accuracy in zip(
-        np.flatnonzero(sessions), played, losses, accuracies, strict=True
-    ):
+    for i, column in enumerate(filled):
         name, label = names[column]
-        share = float(k / sessions[column])
-        slices[name].append(Slice(label, int(sessions[column]), share, accuracy, log_loss))
+        log_loss, accuracy = found[i], found[i + len(filled)]
+        slices[name].append(Slice(label, int(sessions[i]), float(shares[i]), accuracy, log_loss))
     return tuple(SliceTable(slicing.name, slicing.title, tuple(slices[slicing.name])) for slicing in slicings)
 
 

@@ -53,19 +53,8 @@ def skip_predictions(
     """Score every session of ``raw/test_set`` by the model in a folder, and publish the predictions.
 
     A pair that the same model has already scored is kept. Without a ``test_set`` no row is published. The
-    manifest's details are ``model`` (fingerprint), ``model_version`` and the counts.
-
-    Args:
-        raw: folder with ``test_set/``.
-        folder: to publish to.
-        model: folder of a served model.
-        model_version: its name in the predictions.
-        apply: see ``storage.Apply``.
-        started: see ``storage.publish``.
-
-    Raises:
-        MissingInputError, ContractError: there is no model, or it is damaged (``model_folder.load``).
-        MissingInputError, BadInputError: a pair cannot be read (``logs.log_pairs``, ``logs.read_log_pair``).
+    manifest's details are ``model`` (fingerprint), ``model_version``, as the predictions name the model, and
+    the counts.
     """
     described = read_description(model)
     source: DataSource = "synthetic" if "synthetic" in (data_source(raw), described.data_source) else "real"
@@ -78,7 +67,7 @@ def skip_predictions(
         jobs = [
             ShardJob(
                 _shard(pair),
-                storage.digest_of(decisive, log.record.sha256, tracks.record.sha256),
+                storage.digest_of(decisive, log.sha256, tracks.sha256),
                 partial(make, pair),
             )
             for pair, log, tracks in zip(pairs, logs, asked, strict=True)

@@ -21,8 +21,8 @@ import pyarrow.parquet as pq
 from skip_pipeline import schema
 from skip_pipeline.bundles.records import CATEGORIES, FLAGS, SEEKS, SHUFFLE
 from skip_pipeline.errors import BadInputError, BrokenSessionError, MissingInputError
-from skip_pipeline.raw.csv_file import read_csv
-from skip_pipeline.raw.diagnosis import WHOLE_SESSIONS, expected_text, rows_text, shown_value
+from skip_pipeline.raw.csv_file import check_values, read_csv
+from skip_pipeline.raw.diagnosis import WHOLE_SESSIONS, shown_value
 from skip_pipeline.raw.folder import csv_files
 from skip_pipeline.raw.session_log import order_session_log, read_session_log, session_starts
 from skip_pipeline.raw.text_columns import DICTIONARY, codes_of, dictionary_of
@@ -124,19 +124,7 @@ def _read_parquet_log(path: Path) -> pa.Table:
         )
     if log.num_rows == 0:
         raise BadInputError(f"{path} has no rows; expected at least one session. Deliver the file again")
-    for field, column in zip(log.schema, log.columns, strict=True):
-        wrong, expected = column.is_null(), "a value"
-        if field.name in schema.RAW_RANGES:
-            low, high = schema.RAW_RANGES[field.name]
-            wrong = pc.or_kleene(wrong, pc.or_(pc.less(column, low), pc.greater(column, high)))
-            expected = expected_text(field.name, field.type, schema.RAW_RANGES)
-        elif field.name in _IDS:
-            wrong = pc.or_kleene(wrong, pc.equal(column, ""))
-        if (rows := np.flatnonzero(wrong.to_numpy())).size:
-            raise BadInputError(
-                f"{path}: column {field.name} is not {expected} in {rows_text(rows, column)}; "
-                f"correct {WHOLE_SESSIONS}"
-            )
+    check_values(path, log, schema.RAW_RANGES, _IDS, WHOLE_SESSIONS)
     return log
 
 

@@ -77,7 +77,7 @@ class ServedModel:
         Args:
             sessions: of a bundle.
             track_ids: ids of the bundle's tracks, UTF-8 bytes (tracks,), in its order.
-            chosen: int (n,), numbers of the sessions to score; None for all.
+            chosen: int (n,), numbers of sessions.
         """
         rows = self.tracks.rows_of_bytes(track_ids)
         matrix = np.where((rows >= 0)[:, None], self.tracks.matrix[np.maximum(rows, 0)], self.tracks.neutral)

@@ -92,18 +92,14 @@ def vocabulary() -> dict[str, Any]:
 def pack(
     folder: Path, layout: DataLayout, *, network: Path, calibration: Path | None, preset: str
 ) -> Description:
-    """Write a served model of what the stages have published.
+    """Write a served model: a network, with the tracks and the scaling that the stages have published.
 
     Args:
-        folder: is made if it does not exist.
+        folder: to write to; may be missing.
         layout: of the merged table, the scaled table and the bundles.
         network: the ONNX file (``training.export``).
         calibration: ``Calibration.to_json`` as a file; None to serve the network's own probabilities.
         preset: of the network.
-
-    Raises:
-        MissingInputError: a stage or the network is missing.
-        ContractError: a file is not readable, or two files contradict each other.
     """
     folder.mkdir(parents=True, exist_ok=True)
     manifest = storage.read_manifest(layout.bundles, made_by="tensor_bundles")
@@ -175,11 +171,9 @@ def read_description(folder: Path) -> Description:
 
 
 def load(folder: Path, *, threads: int | None = None) -> ServedModel:
-    """Open a served model. Its arrays are mapped, so the folder must stay while the model is used.
+    """Open a served model for predictions with so many threads; None for all cores.
 
-    Args:
-        folder: written by ``pack``.
-        threads: number of threads for one prediction of the network; None for all cores.
+    Its arrays are mapped, so the folder must stay while the model is used.
 
     Raises:
         MissingInputError: the folder holds no served model, or one of its files is missing.
@@ -233,11 +227,8 @@ def _difference(served: object, known: object) -> str:
 
 
 def _known_tracks(folder: Path) -> KnownTracks:
-    matrix, ids, neutral = (
-        open_tracks(folder / TRACKS),
-        open_array(folder / _TRACK_IDS),
-        open_array(folder / _NEUTRAL_TRACK),
-    )
+    matrix = open_tracks(folder / TRACKS)
+    ids, neutral = open_array(folder / _TRACK_IDS), open_array(folder / _NEUTRAL_TRACK)
     for name, array, kind, shape in (
         (_TRACK_IDS, ids, np.bytes_, (len(matrix),)),
         (_NEUTRAL_TRACK, neutral, np.float32, matrix.shape[1:]),

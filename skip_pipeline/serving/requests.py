@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import numpy as np
@@ -234,11 +234,21 @@ _SessionList = Annotated[list[Session], FailFast(), Field(min_length=1)]
 _SESSIONS: Final[TypeAdapter[list[Session]]] = TypeAdapter(_SessionList)
 
 
-class Frame(BaseModel):
+class Frame(TypedDict):
     """Sessions as a data frame: names of the fields, and a list of values for each session."""
 
     columns: list[str]
     data: list[list[Any]]
+
+
+class Request(TypedDict, total=False):
+    """Sessions in one of the forms of MLflow's JSON."""
+
+    __pydantic_config__ = ConfigDict(json_schema_extra={"oneOf": [{"required": [form]} for form in _FORMS]})  # type: ignore[misc]
+
+    dataframe_records: _SessionList
+    dataframe_split: Frame
+    inputs: list[Session] | Session
 
 
 def _records_of_frame(frame: object) -> list[dict[str, Any]]:
@@ -252,37 +262,7 @@ def _records_of_frame(frame: object) -> list[dict[str, Any]]:
         fault = f"has data that is not a list of rows of {len(names)} values each, one for every column"
     else:
         return [dict(zip(names, row, strict=True)) for row in rows]
-    raise _refusal(f"dataframe_split {fault}. {_REMEDY}")
-
-
-def _as_list(given: object) -> object:
-    return [given] if isinstance(given, Mapping) else given
-
-
-class Request(BaseModel):
-    """Sessions in one of the forms of MLflow's JSON."""
-
-    model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": [form]} for form in _FORMS]})
-
-    dataframe_records: _SessionList = Field(default_factory=list)
-    dataframe_split: Annotated[
-        _SessionList, BeforeValidator(_records_of_frame, json_schema_input_type=Frame)
-    ] = Field(default_factory=list)
-    inputs: Annotated[
-        _SessionList, BeforeValidator(_as_list, json_schema_input_type=list[Session] | Session)
-    ] = Field(default_factory=list)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _has_one_form(cls, content: Any) -> Any:
-        if not isinstance(content, Mapping) or len(content.keys() & set(_FORMS)) != 1:
-            raise _refusal(f"the request is {_shown(content)}, expected {_ONE_FORM}. Send that")
-        return content
-
-    @property
-    def sessions(self) -> list[Session]:
-        """The sessions, in order."""
-        return self.dataframe_records or self.dataframe_split or self.inputs
+    raise BadInputError(f"dataframe_split {fault}. {_REMEDY}")
 
 
 # --- Sessions as arrays -------------------------------------------------------------------------------------
@@ -297,15 +277,18 @@ def sessions_of_json(body: bytes) -> Sessions:
     try:
         content = json.loads(body)
     except (ValueError, RecursionError) as refused:  # not UTF-8, not JSON, a number too long, or too deep
-        raise BadInputError(
-            f"the request is not JSON ({refused if body else 'it is empty'}), expected {_ONE_FORM}. Send that"
-        ) from refused
-    return _arrays(lambda: Request.model_validate(content).sessions)
-
-
-def sessions_of_records(records: object) -> Sessions:
-    """Sessions of a list of ``Session`` objects."""
-    return _arrays(lambda: _SESSIONS.validate_python(records))
+        fact = refused if body else "it is empty"
+        raise BadInputError(f"the request is not JSON ({fact}), expected {_ONE_FORM}. Send that") from refused
+    forms = content.keys() & set(_FORMS) if isinstance(content, dict) else ()
+    if len(forms) != 1:
+        raise BadInputError(f"the request is {_shown(content)}, expected {_ONE_FORM}. Send that")
+    (form,) = forms
+    records = content[form]
+    if form == "dataframe_split":
+        records = _records_of_frame(records)
+    elif form == "inputs" and isinstance(records, dict):
+        records = [records]
+    return sessions_of_records(records)
 
 
 def sessions_of_frame(columns: Mapping[str, Sequence[Any]]) -> Sessions:
@@ -328,20 +311,17 @@ def _plain(value: Any) -> Any:
     return [_plain(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
-def _arrays(validate: Callable[[], list[Session]]) -> Sessions:
+def sessions_of_records(records: object) -> Sessions:
+    """Sessions of a list of ``Session`` objects."""
     try:
-        requested = validate()
+        requested = _SESSIONS.validate_python(records)
     except ValidationError as refused:
         error = refused.errors(include_url=False)[0]
-        message = error["msg"]
-        if error["type"] != "refusal":
-            message = (
-                f"the request holds {_shown(error['input'])}, expected a list of sessions, each an object "
-                f"with {_FIELDS}. {_REMEDY}"
-            )
-        elif numbers := [step for step in error["loc"] if isinstance(step, int)]:
-            message = f"session {numbers[0]} of the request{message}. {_REMEDY}"
-        raise BadInputError(message) from refused
+        expected = f"a list of sessions, each an object with {_FIELDS}"
+        fact = f"the request holds {_shown(records)}, expected {expected}"
+        if error["loc"]:
+            fact = f"session {error['loc'][0]} of the request{error['msg']}"
+        raise BadInputError(f"{fact}. {_REMEDY}") from refused
     rows = [row for session in requested for row in session.history]
     columns = {name: np.array([row[name] for row in rows], np.int64) for name in (*FLAGS, SHUFFLE, *SEEKS)}
     codes = {name: np.array([_LEVEL_CODES[name].get(row[name], -1) for row in rows]) for name in CATEGORIES}
@@ -360,24 +340,19 @@ def _arrays(validate: Callable[[], list[Session]]) -> Sessions:
 
 # --- An example ---------------------------------------------------------------------------------------------
 
+# Why each earlier track started and ended; one that ended with `fwdbtn` was skipped.
 _PLAYED: Final = (("clickrow", "trackdone"), ("trackdone", "fwdbtn"), ("fwdbtn", "fwdbtn"))
-"""Why each earlier track started and ended; one that ended with ``fwdbtn`` was skipped."""
-
 EXAMPLE: Final[Mapping[str, Any]] = {
     "session_id": "0_example",
     "history": [
         {
             schema.POSITION: position,
             schema.LOG_TRACK_ID: f"t_example_{position}",
+            **dict.fromkeys((*FLAGS, *SEEKS), 0),
             **dict.fromkeys(("skip_1", "skip_2", "skip_3"), end == "fwdbtn"),
             schema.LABEL: end != "fwdbtn",
-            "context_switch": 0,
             "no_pause_before_play": 1,
-            "short_pause_before_play": 0,
-            "long_pause_before_play": 0,
-            "hist_user_behavior_n_seekfwd": 0,
-            "hist_user_behavior_n_seekback": 0,
-            "hist_user_behavior_is_shuffle": False,
+            SHUFFLE: False,
             "context_type": "editorial_playlist",
             "hist_user_behavior_reason_start": start,
             "hist_user_behavior_reason_end": end,

@@ -26,7 +26,7 @@ import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
 from jinja2 import Template
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, TypeAdapter
 from starlette.exceptions import HTTPException
 
 from skip_pipeline.errors import BadInputError, RefusedError
@@ -146,7 +146,7 @@ def application(follower: Follower, settings: ServerSettings) -> FastAPI:
     async def docs() -> HTMLResponse:
         return HTMLResponse(_SCHEMA_PAGE.render(api.openapi()))
 
-    definitions = requests.Request.model_json_schema(ref_template=_REFERENCE)
+    definitions = TypeAdapter(requests.Request).json_schema(ref_template=_REFERENCE)
     api.openapi()["components"]["schemas"] |= {**definitions.pop("$defs"), "Request": definitions}
     return api
 

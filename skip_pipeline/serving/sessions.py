@@ -10,8 +10,17 @@ from typing import Any
 import numpy as np
 
 from skip_pipeline import schema
-from skip_pipeline.bundles.decode import Steps, decode, padding_of
-from skip_pipeline.bundles.records import CATEGORIES, ROW, SEEKS, indicators, level_codes, pack
+from skip_pipeline.bundles.records import (
+    CATEGORIES,
+    ROW,
+    SEEKS,
+    Steps,
+    decode,
+    indicators,
+    level_codes,
+    pack,
+    padding_of,
+)
 
 
 @dataclass(frozen=True)

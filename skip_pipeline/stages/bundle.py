@@ -144,18 +144,14 @@ def _rows(name: str, scaled: pa.Table, track_of: np.ndarray, track: np.dtype) ->
         wrong = values < 0 if column in SEEKS else values.view(np.uint8) > 1
         if wrong.any():
             row = int(wrong.argmax())
-            expected = "counts from 0" if column in SEEKS else "0 or 1"
-            raise ContractError(
-                f"{name}: {column} is {values[row]} in row {row}, expected {expected}; {_SCALED_AGAIN}"
-            )
+            expected = f"expected {'counts from 0' if column in SEEKS else '0 or 1'}; {_SCALED_AGAIN}"
+            raise ContractError(f"{name}: {column} is {values[row]} in row {row}, {expected}")
     for category in CATEGORIES:
         levels = np.sum([binary[column] for column in schema.indicators(category)], axis=0)
         if levels.max(initial=0) > 1:
             row = int(levels.argmax())
-            raise ContractError(
-                f"{name}: row {row} has {levels[row]} levels of {category}, expected at most one; "
-                f"{_SCALED_AGAIN}"
-            )
+            fact = f"{name}: row {row} has {levels[row]} levels of {category}, expected at most one"
+            raise ContractError(f"{fact}; {_SCALED_AGAIN}")
     most = max(int(values.max(initial=0)) for values in seeks.values())
     rows = np.empty(scaled.num_rows, row_record(track, np.min_scalar_type(most)))
     rows["track"] = track_of
@@ -163,9 +159,6 @@ def _rows(name: str, scaled: pa.Table, track_of: np.ndarray, track: np.dtype) ->
     for column, values in seeks.items():
         rows[column] = values
     return rows
-
-
-# --- What charts show of a bundle -----------------------------------------------------------------------
 
 
 def class_balance(bundles: Path | Manifest) -> dict[str, tuple[int, int]]:

@@ -6,7 +6,7 @@ A judgement is kept, and made again when the file system reports a change of one
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -17,23 +17,13 @@ import pyarrow as pa
 
 from skip_pipeline import schema
 from skip_pipeline.bundles.gather import Bundle
-from skip_pipeline.bundles.leak import LeakReport, find_leaks
+from skip_pipeline.bundles.leak import find_leaks
 from skip_pipeline.bundles.parts import PART_FILES, TRACKS, PartRecord, open_part, open_tracks, read_parts
 from skip_pipeline.code_version import code_version
 from skip_pipeline.errors import ContractError, MissingInputError
 from skip_pipeline.settings import EXAMPLES_SHOWN, SESSIONS_FOLDER, DataLayout
-from skip_pipeline.stages.findings import (
-    COLUMNS,
-    COMPLETE,
-    INDICATORS,
-    LENGTHS,
-    POSITIONS,
-    ROWS,
-    SESSIONS_ONCE,
-    SHAPES,
-    UNIT_INTERVAL,
-    Finding,
-)
+from skip_pipeline.stages import findings as named
+from skip_pipeline.stages.findings import Finding
 from skip_pipeline.storage import (
     Apply,
     Made,
@@ -63,19 +53,16 @@ class TableContract:
     findings: tuple[str, ...]  # names of those that ``judge_table`` returns, in order
 
 
-_ALL_TABLES: Final = (COLUMNS, ROWS, COMPLETE, POSITIONS, LENGTHS)
+_ALL_TABLES: Final = (named.COLUMNS, named.ROWS, named.COMPLETE, named.POSITIONS, named.LENGTHS)
 MERGED: Final = TableContract("merged_table", schema.MERGED, _ALL_TABLES)
-ENCODED: Final = TableContract("encoded_table", schema.ENCODED, (*_ALL_TABLES, INDICATORS))
-SCALED: Final = TableContract("scaled_table", schema.SCALED, (*_ALL_TABLES, INDICATORS, UNIT_INTERVAL))
+ENCODED: Final = TableContract("encoded_table", schema.ENCODED, (*_ALL_TABLES, named.INDICATORS))
+SCALED: Final = TableContract(
+    "scaled_table", schema.SCALED, (*_ALL_TABLES, named.INDICATORS, named.UNIT_INTERVAL)
+)
 
 
 def judge_table(
-    layout: DataLayout,
-    folder: Path,
-    contract: TableContract,
-    *,
-    expected_rows: int,
-    apply: Apply = in_turn,
+    layout: DataLayout, folder: Path, contract: TableContract, *, expected_rows: int, apply: Apply = in_turn
 ) -> tuple[Finding, ...]:
     """Judge the published table in a folder, which must hold every row of the stage before."""
     manifest = read_manifest(folder, made_by=contract.asset)
@@ -87,11 +74,11 @@ def judge_table(
     differences = {name: shard["difference"] for name, shard in shards.items() if shard["difference"]}
     rows = sum(shard["rows"] for shard in shards.values())
     counted = {"columns": len(contract.columns), "shards": len(shards)}
-    columns = Finding(COLUMNS, bool(shards) and not differences, counted | differences)
-    conserved = Finding(ROWS, rows == expected_rows, {"rows": rows, "expected": expected_rows})
+    columns = Finding(named.COLUMNS, bool(shards) and not differences, counted | differences)
+    conserved = Finding(named.ROWS, rows == expected_rows, {"rows": rows, "expected": expected_rows})
     others = contract.findings[2:]
     if not columns.passed:
-        unknown = {"not judged": f"{COLUMNS} must pass first"}
+        unknown = {"not judged": f"{named.COLUMNS} must pass first"}
         return (columns, conserved, *(Finding(name, False, unknown) for name in others))
     judged = [columns, conserved]
     for finding in others:
@@ -123,16 +110,16 @@ def _flaws(path: Path, contract: TableContract) -> dict[str, dict[str, int]]:
     table = read_table(path, contract.columns, dictionaries=levels)
     gaps, odd_lengths = _session_flaws(table)
     flaws = {
-        COMPLETE: {name: _incomplete(table[name]) for name in table.column_names},
-        POSITIONS: {"sessions": gaps},
-        LENGTHS: {
+        named.COMPLETE: {name: _incomplete(table[name]) for name in table.column_names},
+        named.POSITIONS: {"sessions": gaps},
+        named.LENGTHS: {
             f"sessions outside {schema.MIN_SESSION_LENGTH} to {schema.MAX_SESSION_LENGTH}": odd_lengths
         },
     }
-    if INDICATORS in contract.findings:
-        flaws[INDICATORS] = {name: _several_levels(table, name) for name in schema.LEVELS}
-    if UNIT_INTERVAL in contract.findings:
-        flaws[UNIT_INTERVAL] = {name: _outside(table[name]) for name in schema.TRACK_BRANCH}
+    if named.INDICATORS in contract.findings:
+        flaws[named.INDICATORS] = {name: _several_levels(table, name) for name in schema.LEVELS}
+    if named.UNIT_INTERVAL in contract.findings:
+        flaws[named.UNIT_INTERVAL] = {name: _outside(table[name]) for name in schema.TRACK_BRANCH}
     return {finding: {name: n for name, n in counts.items() if n} for finding, counts in flaws.items()}
 
 
@@ -186,16 +173,14 @@ def judge_bundles(
         shape_fault: why they could not be opened, or the empty string.
     """
     if shape_fault:
-        unknown = {"not judged": f"{SHAPES} must pass first"}
-        return Finding(SHAPES, False, {"fault": shape_fault}), Finding(SESSIONS_ONCE, False, unknown)
+        unknown = Finding(named.SESSIONS_ONCE, False, {"not judged": f"{named.SHAPES} must pass first"})
+        return Finding(named.SHAPES, False, {"fault": shape_fault}), unknown
     sessions = {split: len(arrays[schema.LABEL]) for split, arrays in bundles.items()}
     hashes = np.concatenate([_hashes(arrays[schema.SESSION_ID]) for arrays in bundles.values()])
     distinct = len(np.unique(hashes))
     facts = {**sessions, "distinct": distinct, "expected": expected_sessions}
-    return (
-        Finding(SHAPES, True, sessions),
-        Finding(SESSIONS_ONCE, distinct == len(hashes) == expected_sessions, facts),
-    )
+    once = Finding(named.SESSIONS_ONCE, distinct == len(hashes) == expected_sessions, facts)
+    return Finding(named.SHAPES, True, sessions), once
 
 
 def _hashes(ids: Any) -> np.ndarray:
@@ -210,8 +195,8 @@ def _hashes(ids: Any) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def find_bundle_leaks(layout: DataLayout, *, apply: Apply = in_turn) -> Mapping[str, LeakReport]:
-    """Per shard, whether a bundle's inputs hold values that no model may see (``bundles.leak``)."""
+def find_bundle_leaks(layout: DataLayout, *, apply: Apply = in_turn) -> dict[str, list[str]]:
+    """Per shard, the inputs that hold values that no model may see (``bundles.leak``)."""
     scaled = read_manifest(layout.scaled, made_by="scaled_table")
     shards = shard_names(scaled)
     bundles = read_manifest(layout.bundles, made_by="tensor_bundles")
@@ -228,19 +213,19 @@ def find_bundle_leaks(layout: DataLayout, *, apply: Apply = in_turn) -> Mapping[
         find = partial(_find_leaks, part, table=table, sessions=sessions, bundles=bundles.only(*files))
         jobs[shard] = [table, sessions, *map(bundles.path, files)], find
     found = _judged(layout.judgements("tensor_bundles"), bundles, jobs, apply)
-    return {shard: LeakReport(leaks["sessions"], tuple(leaks["leaking"])) for shard, leaks in found.items()}
+    return {shard: leaks["leaking"] for shard, leaks in found.items()}
 
 
 def _find_leaks(record: PartRecord, *, table: Path, sessions: Path, bundles: Manifest, out: Path) -> Made:  # noqa: ARG001
     here = on_this_machine(bundles, evict=False)
     tracks = open_tracks(here.path(TRACKS))
     parts = open_part(bundles.folder, here.path, record, len(tracks))
-    leaks = find_leaks(
+    leaking = find_leaks(
         read_table(table, schema.SCALED),
         read_table(sessions, schema.SESSIONS),
         {split: Bundle(tracks, [parts[split]]) for split in schema.SPLITS},
     )
-    return Made((), asdict(leaks))
+    return Made((), {"leaking": leaking})
 
 
 # --- Judgements that are kept ---------------------------------------------------------------------------

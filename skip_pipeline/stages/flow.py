@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from skip_pipeline import schema
 from skip_pipeline.bundles.parts import TRACKS, PartRecord, write_parts
@@ -37,15 +37,15 @@ from skip_pipeline.storage import (
     fingerprint,
     identify,
     in_turn,
+    map_array,
     publish,
-    read_array,
     read_manifest,
     shard_names,
     write_json,
 )
 
 # Details of manifests.
-_DELIVERED: Final = "delivered"  # of the summaries: each raw file as it was found
+_DELIVERED: Final = "delivered_files"  # of the summaries: each raw file as it was found
 _TRACK_TABLES: Final = "track_tables"  # of the merged table: see _track_tables
 
 
@@ -68,12 +68,12 @@ def session_logs(layout: DataLayout, *, apply: Apply = in_turn, started: float |
     delivered = _identified(paths, folder, apply)
     source = raw_folder.data_source(layout.raw)
     with publish(folder, stage="session_logs", data_source=source, started=started) as staging:
-        make = partial(ingest.judge_log, among=paths, today=_today())
+        make = partial(ingest.judge_log, among=paths, today=dt.datetime.now(tz=dt.UTC).date())
         decided = _decided(ingest.__name__, paths, delivered)
         summary = _combined(staging, make, paths, decided, apply)
         staging.rows = summary.rows
-        staging.details |= {_DELIVERED: [file.to_json() for file in delivered], "sessions": summary.sessions}
-    return SessionLogs(_records(delivered), summary, staging)
+        staging.details |= {_DELIVERED: [asdict(file) for file in delivered], "sessions": summary.sessions}
+    return SessionLogs(delivered, summary, staging)
 
 
 @dataclass(frozen=True)
@@ -94,19 +94,20 @@ def track_features(
     delivered = _identified(paths, folder, apply)
     source = raw_folder.data_source(layout.raw)
     with publish(folder, stage="track_features", data_source=source, started=started) as staging:
-        inputs = digest_of(code_version(ingest.__name__), fingerprint(_records(delivered)))
-        made = _make_one(staging, TRACK_TABLE, inputs, partial(ingest.judge_tracks, paths))
+        inputs = digest_of(code_version(ingest.__name__), fingerprint(delivered))
+        job = ShardJob(TRACK_TABLE, inputs, partial(ingest.judge_tracks, paths))
+        made = staging.make_shards([job])[TRACK_TABLE]
         staging.rows = made["rows"]
-        staging.details[_DELIVERED] = [file.to_json() for file in delivered]
+        staging.details[_DELIVERED] = [asdict(file) for file in delivered]
     findings = tuple(Finding(**finding) for finding in made["findings"])
-    return TrackFeatures(_records(delivered), findings, staging)
+    return TrackFeatures(delivered, findings, staging)
 
 
 def _identified(paths: Sequence[Path], summaries: Path, apply: Apply) -> tuple[Delivered, ...]:
     """Size and digest of raw files; those that are as they were when they were judged are not read again."""
     judged = _earlier(summaries)
     known = judged.details.get(_DELIVERED, []) if judged else []
-    return identify(paths, {file["record"]["name"]: Delivered.from_json(file) for file in known}, apply)
+    return identify(paths, {file["name"]: Delivered(**file) for file in known}, apply)
 
 
 def _earlier(folder: Path) -> Manifest | None:
@@ -115,14 +116,6 @@ def _earlier(folder: Path) -> Manifest | None:
         return read_manifest(folder, made_by="an earlier run")
     except (MissingInputError, ContractError):
         return None
-
-
-def _records(delivered: Iterable[Delivered]) -> tuple[FileRecord, ...]:
-    return tuple(file.record for file in delivered)
-
-
-def _today() -> dt.date:
-    return dt.datetime.now(tz=dt.UTC).date()
 
 
 # --- Tables -------------------------------------------------------------------------------------------
@@ -147,20 +140,21 @@ def merged_table(layout: DataLayout, *, apply: Apply = in_turn, started: float |
     paths = raw_folder.find_session_logs(layout.raw)
     track_paths = raw_folder.find_track_features(layout.raw)
     logs = _identified(paths, layout.session_log_summaries, apply)
-    track_files = _records(_identified(track_paths, layout.track_feature_summaries, apply))
+    track_files = _identified(track_paths, layout.track_feature_summaries, apply)
     source = raw_folder.data_source(layout.raw)
     with publish(layout.merged, stage="merged_table", data_source=source, started=started) as staging:
         current = digest_of(code_version(ingest.__name__), fingerprint(track_files))
         make_tracks = partial(ingest.track_table, track_paths, data_source=source)
-        tracks = _make_one(staging, TRACK_TABLE, current, make_tracks)
+        tracks = staging.make_shards([ShardJob(TRACK_TABLE, current, make_tracks)])[TRACK_TABLE]
         table = staging.find(TRACK_TABLE)
         decided = _decided(merge.__name__, paths, logs)
         tables = _track_tables(decided, layout.merged, current, table)
-        make = partial(merge.merge_shard, among=paths, tracks=table, today=_today(), data_source=source)
+        today = dt.datetime.now(tz=dt.UTC).date()
+        make = partial(merge.merge_shard, among=paths, tracks=table, today=today, data_source=source)
         inputs = {shard: digest_of(decided[shard], tables[shard]) for shard in decided}
         staging.rows = _combined(staging, make, paths, inputs, apply).rows
         staging.details[_TRACK_TABLES] = tables
-    return MergedTable(_records(logs), track_files, tracks["rows"], staging)
+    return MergedTable(logs, track_files, tracks["rows"], staging)
 
 
 def _track_tables(decided: Mapping[str, str], folder: Path, current: str, table: Path) -> dict[str, str]:
@@ -172,8 +166,7 @@ def _track_tables(decided: Mapping[str, str], folder: Path, current: str, table:
     Args:
         decided: by shard, digest of everything else that decides it.
         folder: of the merged table.
-        current: inputs of the current track table.
-        table: that table.
+        current: inputs of the current track ``table``.
     """
     earlier = _earlier(folder)
     if earlier is None:
@@ -198,7 +191,7 @@ def _decided(stage: str, paths: Sequence[Path], logs: Sequence[Delivered]) -> di
     """By shard, digest of its session log and of the code of a stage."""
     version = code_version(stage)
     pairs = zip(paths, logs, strict=True)
-    return {table_file(path): digest_of(version, log.record.sha256) for path, log in pairs}
+    return {table_file(path): digest_of(version, log.sha256) for path, log in pairs}
 
 
 def _combined(
@@ -212,18 +205,13 @@ def _combined(
     shards = [table_file(path) for path in paths]
     jobs = [ShardJob(s, inputs[s], partial(make, path)) for path, s in zip(paths, shards, strict=True)]
     made = staging.make_shards(jobs, apply)
-    hashes = [read_array(staging.find(hashes_file(shard))) for shard in shards]
+    hashes = [map_array(staging.find(hashes_file(shard))) for shard in shards]
     return combine(
         {
             path: SessionLogSummary.from_json(made[shard], own)
             for path, shard, own in zip(paths, shards, hashes, strict=True)
         }
     )
-
-
-def _make_one(staging: Staging, name: str, inputs: str, make: Callable[..., Made]) -> Mapping[str, Any]:
-    """Make what all shards share, which is a shard of its own."""
-    return staging.make_shards([ShardJob(name, inputs, make)])[name]
 
 
 def encoded_table(layout: DataLayout, *, apply: Apply = in_turn, started: float | None = None) -> Staging:
@@ -263,11 +251,9 @@ def _table_jobs(make: Callable[..., Made], decided: str, *tables: Manifest) -> l
     """A job for each shard of the first table, made from, and decided by, its files in each of the tables."""
     jobs = []
     for shard in shard_names(tables[0]):
-        own = [
-            # A table without the shard refuses its name.
-            table.only(*(table.shards[shard].files if shard in table.shards else (shard,)))
-            for table in tables
-        ]
+        # A table without the shard refuses its name.
+        names = [table.shards[shard].files if shard in table.shards else (shard,) for table in tables]
+        own = [table.only(*files) for table, files in zip(tables, names, strict=True)]
         digests = (file.sha256 for table in own for file in table.files)
         jobs.append(ShardJob(shard, digest_of(decided, *digests), partial(make, shard, *own)))
     return jobs
@@ -296,7 +282,7 @@ def tensor_bundles(layout: DataLayout, *, apply: Apply = in_turn, started: float
         digests = merged.record(TRACK_TABLE).sha256, scaled.record(SCALER_FILE).sha256
         inputs = digest_of(code_version(track_matrix.__name__), *digests)
         make_matrix = partial(track_matrix.make_matrix, tracks=table, scaler=scaler)
-        _make_one(staging, "_tracks", inputs, make_matrix)
+        staging.make_shards([ShardJob("_tracks", inputs, make_matrix)])
         make = partial(bundle.make_part, matrix=staging.find(TRACKS))
         decided = digest_of(code_version(bundle.__name__), track_table.codes_digest(table))
         made = staging.make_shards(_table_jobs(make, decided, scaled, encoded), apply).values()

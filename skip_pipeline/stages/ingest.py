@@ -16,22 +16,20 @@ from skip_pipeline.raw.oddities import unknown_levels
 from skip_pipeline.raw.session_log import SessionLogSummary, load_session_log
 from skip_pipeline.raw.track_features import read_track_features
 from skip_pipeline.settings import EXAMPLES_SHOWN, TRACK_TABLE, DataSource
-from skip_pipeline.stages.findings import (
-    COLUMNS,
-    COMPLETE,
-    DATES_PLAUSIBLE,
-    LENGTHS,
-    LEVELS_KNOWN,
-    MARKER_FITS,
-    SESSIONS_WHOLE,
-    TRACKS_UNIQUE,
-    Finding,
-)
+from skip_pipeline.stages import findings as named
+from skip_pipeline.stages.findings import Finding
 from skip_pipeline.stages.shards import table_file, write_hashes
 from skip_pipeline.storage import Made, write_table
 
-LOG_FINDINGS: Final = (COLUMNS, SESSIONS_WHOLE, LENGTHS, LEVELS_KNOWN, DATES_PLAUSIBLE, MARKER_FITS)
-TRACK_FINDINGS: Final = (COLUMNS, TRACKS_UNIQUE, COMPLETE, LEVELS_KNOWN)
+LOG_FINDINGS: Final = (
+    named.COLUMNS,
+    named.SESSIONS_WHOLE,
+    named.LENGTHS,
+    named.LEVELS_KNOWN,
+    named.DATES_PLAUSIBLE,
+    named.MARKER_FITS,
+)
+TRACK_FINDINGS: Final = (named.COLUMNS, named.TRACKS_UNIQUE, named.COMPLETE, named.LEVELS_KNOWN)
 
 
 def judge_log(raw: Path, *, among: tuple[Path, ...], today: dt.date, out: Path) -> Made:
@@ -64,12 +62,12 @@ def log_findings(summary: SessionLogSummary, doubt: str) -> tuple[Finding, ...]:
     """
     counted = {"sessions": summary.sessions, "rows": summary.rows}
     return (
-        Finding(COLUMNS, True, {"columns": len(schema.SESSION_LOG)}),
-        Finding(SESSIONS_WHOLE, True, counted),
-        Finding(LENGTHS, True, {str(length): n for length, n in summary.lengths.items()}),
-        Finding(LEVELS_KNOWN, not summary.unknown_levels, _oddities(summary.unknown_levels)),
-        Finding(DATES_PLAUSIBLE, not summary.junk_dates, _oddities({schema.DATE: summary.junk_dates})),
-        Finding(MARKER_FITS, not doubt, {"doubt": doubt} if doubt else {}),
+        Finding(named.COLUMNS, True, {"columns": len(schema.SESSION_LOG)}),
+        Finding(named.SESSIONS_WHOLE, True, counted),
+        Finding(named.LENGTHS, True, {str(length): n for length, n in summary.lengths.items()}),
+        Finding(named.LEVELS_KNOWN, not summary.unknown_levels, _oddities(summary.unknown_levels)),
+        Finding(named.DATES_PLAUSIBLE, not summary.junk_dates, _oddities({schema.DATE: summary.junk_dates})),
+        Finding(named.MARKER_FITS, not doubt, {"doubt": doubt} if doubt else {}),
     )
 
 
@@ -78,21 +76,20 @@ def track_findings(tracks: pa.Table) -> tuple[Finding, ...]:
     unknown = unknown_levels(tracks)
     counted = {"tracks": tracks.num_rows}
     return (
-        Finding(COLUMNS, True, {"columns": len(schema.TRACK_FEATURES)}),
-        Finding(TRACKS_UNIQUE, True, counted),
-        Finding(COMPLETE, True, counted),
-        Finding(LEVELS_KNOWN, not unknown, _oddities(unknown)),
+        Finding(named.COLUMNS, True, {"columns": len(schema.TRACK_FEATURES)}),
+        Finding(named.TRACKS_UNIQUE, True, counted),
+        Finding(named.COMPLETE, True, counted),
+        Finding(named.LEVELS_KNOWN, not unknown, _oddities(unknown)),
     )
 
 
 def _oddities(counts: Mapping[str, Mapping[str, int]]) -> dict[str, str]:
-    return {column: _counted(values) for column, values in counts.items() if values}
-
-
-def _counted(values: Mapping[str, int]) -> str:
-    shown = [
-        f"{shown_value(value)} in {n} row{'' if n == 1 else 's'}"
-        for value, n in list(values.items())[:EXAMPLES_SHOWN]
-    ]
-    more = len(values) - len(shown)
-    return ", ".join(shown) + (f" and {more} more value{'' if more == 1 else 's'}" if more else "")
+    """The first odd values of each column with their rows, in words."""
+    words = {}
+    for column, values in counts.items():
+        rows = [f"{shown_value(value)} in {n} row{'' if n == 1 else 's'}" for value, n in values.items()]
+        more = len(rows) - EXAMPLES_SHOWN
+        others = f" and {more} more value{'' if more == 1 else 's'}" if more > 0 else ""
+        if rows:
+            words[column] = ", ".join(rows[:EXAMPLES_SHOWN]) + others
+    return words

@@ -53,10 +53,8 @@ class Scaler:
             ContractError: the features are not this version's.
         """
         if content.get("features") != list(schema.SCALED_FEATURES):
-            raise ContractError(
-                "the scaler was fitted on other features than this version scales; "
-                "materialize scaled_table again"
-            )
+            fact = "the scaler was fitted on other features than this version scales"
+            raise ContractError(f"{fact}; materialize scaled_table again")
         return cls(low=np.array(content["low"], np.float64), high=np.array(content["high"], np.float64))
 
 

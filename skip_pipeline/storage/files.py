@@ -1,70 +1,16 @@
-"""What identifies files: size, SHA-256, digests over several; and JSON in one spelling."""
+"""JSON and arrays as files; no pickle is ever written or loaded."""
 
-from __future__ import annotations
-
-import hashlib
+import io
 import json
 import os
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
-from skip_pipeline.errors import MissingInputError
+import numpy as np
 
-
-@dataclass(frozen=True)
-class FileRecord:
-    """One file of a stage: path relative to the stage folder, size in bytes, SHA-256 in hex."""
-
-    name: str
-    bytes: int
-    sha256: str
-
-
-def record_file(path: Path, name: str) -> FileRecord:
-    """Size and SHA-256 of one file, read in a stream.
-
-    Raises:
-        MissingInputError: the file is not there.
-    """
-    try:
-        with path.open("rb") as handle:
-            digest = hashlib.file_digest(handle, "sha256")
-        return FileRecord(name=name, bytes=path.stat().st_size, sha256=digest.hexdigest())
-    except FileNotFoundError:
-        raise MissingInputError(
-            f"{path} has gone while it was being read; put it back and run again"
-        ) from None
-
-
-def record_files(paths: Iterable[Path]) -> tuple[FileRecord, ...]:
-    """Size and SHA-256 of several files, each by its own name.
-
-    Raises:
-        MissingInputError: see ``record_file``.
-    """
-    return tuple(record_file(path, path.name) for path in paths)
-
-
-def fingerprint(files: tuple[FileRecord, ...]) -> str:
-    """SHA-256 over sorted pairs of ``name`` and ``sha256``."""
-    digest = hashlib.sha256()
-    for record in sorted(files, key=lambda r: r.name):
-        digest.update(f"{record.name}\0{record.sha256}\n".encode())
-    return digest.hexdigest()
-
-
-def digest_of(*parts: str) -> str:
-    """SHA-256 over texts, in hex: the ``inputs`` of a shard, from the digests of everything it depends on.
-
-    >>> digest_of("a", "b") == digest_of("ab")
-    False
-    """
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(f"{part}\n".encode())
-    return digest.hexdigest()
+from skip_pipeline.locations import is_local
 
 
 def json_text(content: Mapping[str, Any]) -> str:
@@ -78,8 +24,26 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object written by ``write_json``."""
+    """Read a JSON object."""
     return cast(dict[str, Any], json.loads(path.read_text(encoding="utf-8")))
+
+
+def write_array(path: Path, array: np.ndarray) -> None:
+    """Write one array as ``.npy`` to a file of this machine."""
+    with path.open("wb") as handle:
+        # Not the handle itself: numpy writes to a real file in C, and its error for a full disk has no cause.
+        np.save(SimpleNamespace(write=handle.write), array, allow_pickle=False)
+
+
+def map_array(path: Path) -> np.ndarray:
+    """Map one ``.npy`` file, read-only; one in an object store, or without elements, is read into memory."""
+    if is_local(path):
+        try:
+            return np.asarray(cast(np.ndarray, np.load(path, mmap_mode="r", allow_pickle=False)))
+        except ValueError:  # an array without elements cannot be mapped; any other stays unreadable
+            pass
+    # One request for the whole object; numpy's reader would send one for each piece.
+    return cast(np.ndarray, np.load(io.BytesIO(path.read_bytes()), allow_pickle=False))
 
 
 def flush(path: Path) -> None:

@@ -1,14 +1,10 @@
 """What a stage holds: one numbered manifest per publication, the newest of which is the stage.
 
-A manifest is created under a number that no other has, in one step that happens or does not: a hard link on
-a disk, a conditional write (``If-None-Match: *``) in an object store. Of two publications that began with the
-same manifest, one gets the next number. Manifests are never deleted, so that a number stays taken.
+Manifests are never deleted: of two publications that began with the same one, one gets the next number.
 """
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
@@ -18,67 +14,40 @@ from typing import Any, Final
 from skip_pipeline.errors import ContractError, RefusedError
 from skip_pipeline.locations import file_system, files_below, is_local, key_of
 from skip_pipeline.settings import DataSource
-from skip_pipeline.storage.files import fingerprint, flush, json_text
-from skip_pipeline.storage.stored_files import FILES, StoredFile, scratch_folder, writing
+from skip_pipeline.storage.files import flush, json_text, read_json
+from skip_pipeline.storage.identity import fingerprint
+from skip_pipeline.storage.stored_files import FILES, StoredFile, link, scratch_folder, writing
 
-MANIFEST: Final = "_manifest.json"
-"""Plain name of the newest manifest on a disk."""
-
+MANIFEST: Final = "_manifest.json"  # plain name of the newest manifest on a disk
 _MANIFESTS: Final = "_manifests"
+DAMAGE: Final = (ValueError, TypeError, KeyError)  # what reading JSON of another shape raises
 
 
 @dataclass(frozen=True)
 class ShardRecord:
-    """What a stage made of one shard.
+    """What a stage made of one shard."""
 
-    Attributes:
-        inputs: digest of everything that decides the result: input files, code, settings (``digest_of``).
-        files: names of the files that are its result.
-        summary: JSON values that merge with those of other shards.
-    """
-
-    inputs: str
-    files: tuple[str, ...]
-    summary: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class DatasetFacts:
-    """What identifies a set of files to others: name, fingerprint (SHA-256 in hex), rows and bytes."""
-
-    name: str
-    digest: str
-    rows: int
-    bytes: int
+    inputs: str  # ``ShardJob.inputs``
+    files: tuple[str, ...]  # names of the files that are its result
+    summary: Mapping[str, Any]  # ``Made.summary``
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """One generation of a stage. ``fingerprint`` depends on file names and contents alone.
-
-    Attributes:
-        seconds: that making it took.
-        details: JSON values of the stage's own.
-        folder: of the stage.
-        number: of the publication, from 1.
-    """
+    """One generation of a stage. ``fingerprint`` depends on file names and contents alone."""
 
     stage: str
     data_source: DataSource
     rows: int
-    seconds: float
+    seconds: float  # that making it took
     files: tuple[StoredFile, ...]
-    details: Mapping[str, Any] = field(default_factory=dict)
+    details: Mapping[str, Any] = field(default_factory=dict)  # JSON values of the stage's own
     shards: Mapping[str, ShardRecord] = field(default_factory=dict)
-    folder: Path = Path()
-    number: int = 0
+    folder: Path = Path()  # of the stage
+    number: int = 0  # of the publication, from 1
 
     def record(self, name: str) -> StoredFile:
-        """The file of a name.
-
-        Raises:
-            ContractError: the stage has no such file.
-        """
+        """The file of a plain name."""
         try:
             return self._by_name[name]
         except KeyError:
@@ -89,19 +58,11 @@ class Manifest:
         return {record.name: record for record in self.files}
 
     def path(self, name: str) -> Path:
-        """Where the file of a name is: the one of this generation, whatever is published later.
-
-        Raises:
-            ContractError: the stage has no such file.
-        """
+        """Where the file of a plain name is: the one of this generation, whatever is published later."""
         return self.folder / self.record(name).path
 
     def only(self, *names: str) -> Manifest:
-        """The manifest with these files alone, small enough to send to a worker for each shard.
-
-        Raises:
-            ContractError: the stage has no such file.
-        """
+        """The manifest with these files alone, small enough to send to a worker for each shard."""
         return replace(self, files=tuple(map(self.record, names)), details={}, shards={})
 
     @property
@@ -115,29 +76,48 @@ class Manifest:
         return fingerprint(self.files)
 
     @property
-    def facts(self) -> DatasetFacts:
-        """Name, digest and size, for the record of a run that reads the stage."""
-        return DatasetFacts(name=self.stage, digest=self.fingerprint, rows=self.rows, bytes=self.bytes)
-
-    def to_text(self) -> str:
-        """The manifest as JSON, without its own place."""
-        content = asdict(replace(self, folder=Path()))
-        return json_text({name: content[name] for name in content if name not in ("folder", "number")})
+    def own_path(self) -> Path:
+        """Where the manifest itself is."""
+        return manifest_path(self.folder, self.number)
 
     @classmethod
-    def from_text(cls, text: str, folder: Path, number: int) -> Manifest:
-        """Inverse of ``to_text``.
-
-        Raises:
-            ValueError, TypeError, KeyError: the text is no manifest.
-        """
-        content = json.loads(text)
+    def load(cls, folder: Path, number: int) -> Manifest:
+        """The manifest of a number; raises FileNotFoundError, or where it is damaged one of ``DAMAGE``."""
+        content = read_json(manifest_path(folder, number))
         content["files"] = tuple(StoredFile(**record) for record in content["files"])
         content["shards"] = {
             name: ShardRecord(shard["inputs"], tuple(shard["files"]), shard["summary"])
             for name, shard in content["shards"].items()
         }
         return cls(**content, folder=folder, number=number)
+
+    def create(self) -> None:
+        """Make this manifest the newest of its folder, in one step that happens or does not.
+
+        The step is a hard link on a disk, and a conditional write (``If-None-Match: *``) in an object store.
+        """
+        fields = asdict(replace(self, folder=Path()))
+        del fields["folder"], fields["number"]
+        content, path = json_text(fields).encode(), self.own_path
+        try:
+            if is_local(path):
+                _link(content, path, self.folder)
+            else:
+                with writing(path):
+                    file_system(path).pipe_file(key_of(path), content, mode="create")
+        except OSError:  # stores do not agree on the error for a number that is taken
+            if not path.is_file():
+                raise
+        # A request that is repeated because its answer was lost is refused because of itself; and not every
+        # store refuses. What is there now decides.
+        if path.read_bytes() != content:
+            raise RefusedError(
+                f"another process has published {self.folder} since this one began (it created {path.name}), "
+                "so nothing of this run was published there; expected one run at a time. Let the other end, "
+                "and run again"
+            )
+        if is_local(path):
+            flush(path.parent)
 
 
 def shard_names(manifest: Manifest) -> tuple[str, ...]:
@@ -152,39 +132,11 @@ def manifest_path(folder: Path, number: int) -> Path:
 
 
 def newest_number(folder: Path) -> int:
-    """Number of the newest manifest; 0 where there is none.
-
-    Raises:
-        FileNotFoundError: the bucket does not exist.
-    """
+    """Number of the newest manifest; 0 where there is none."""
     return max((int(Path(name).stem) for name, _ in files_below(folder / _MANIFESTS)), default=0)
 
 
-def load_manifest(folder: Path, number: int) -> Manifest:
-    """The manifest of a number.
-
-    Raises:
-        FileNotFoundError: there is none.
-        ValueError, TypeError, KeyError: it is damaged.
-    """
-    return Manifest.from_text(manifest_path(folder, number).read_text(encoding="utf-8"), folder, number)
-
-
-def create_manifest(manifest: Manifest) -> None:
-    """Make a manifest the newest of its folder, in one step that happens or does not.
-
-    Raises:
-        RefusedError: another publication has taken its number.
-    """
-    path = manifest_path(manifest.folder, manifest.number)
-    content = manifest.to_text().encode()
-    if is_local(path):
-        _link(manifest.folder, path, content)
-    else:
-        _put(path, content)
-
-
-def _link(folder: Path, path: Path, content: bytes) -> None:
+def _link(content: bytes, path: Path, folder: Path) -> None:
     path.parent.mkdir(exist_ok=True)
     with scratch_folder(folder) as scratch:
         part = scratch / path.name
@@ -192,29 +144,4 @@ def _link(folder: Path, path: Path, content: bytes) -> None:
         flush(part)
         if (folder / FILES).is_dir():
             flush(folder / FILES)
-        try:
-            os.link(part, path)
-        except FileExistsError:
-            raise _taken(path) from None
-    flush(path.parent)
-
-
-def _put(path: Path, content: bytes) -> None:
-    try:
-        with writing(path):
-            file_system(path).pipe_file(key_of(path), content, mode="create")
-    except OSError:  # stores do not agree on the error for a number that is taken
-        if not path.is_file():
-            raise
-    # A request that is repeated because its answer was lost is refused because of itself; and not every store
-    # refuses. What is there now decides.
-    if path.read_bytes() != content:
-        raise _taken(path)
-
-
-def _taken(path: Path) -> RefusedError:
-    return RefusedError(
-        f"another process has published {path.parent.parent} since this one began (it created {path.name}), "
-        "so nothing of this run was published there; expected one run at a time. Let the other end, and run "
-        "again"
-    )
+        link(part, path)

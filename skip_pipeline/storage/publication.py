@@ -3,38 +3,44 @@
     _files/<digest>-…         every file, written once and never changed
     _manifests/00000017.json  one per publication; the newest is the stage
     _made/00000018-real/      notes on shards that a publication under way, or cut short, has completed
-    log_mini.parquet, …       on a disk: the newest generation under its plain names (``view``)
+    log_mini.parquet, …       on a disk: the plain names, hard links to the newest generation, for people
 
-A publication stores its files, then creates the manifest with the next number. A process killed at any moment
-leaves the earlier generation or the new one. A reader takes the manifest that it begins with, and the files
-that this names stay until the publication after the next. A disk and an object store differ in how a file is
-moved and a number taken, and in nothing else.
+``docs/storage.md`` has the protocol.
 """
-
-from __future__ import annotations
 
 import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
+from typing import Final
 
-from skip_pipeline.errors import BusyError, ContractError, MissingInputError
-from skip_pipeline.locations import file_system, files_below, is_local, key_of, location, make_folder
+from filelock import FileLock, Timeout
+
+from skip_pipeline.errors import BusyError, ContractError, MissingInputError, RefusedError
+from skip_pipeline.locations import file_system, files_below, is_local, key_of, location
 from skip_pipeline.settings import DataSource
-from skip_pipeline.storage.full_disk import saying_when_full
-from skip_pipeline.storage.lock import locked
-from skip_pipeline.storage.manifest import (
-    MANIFEST,
-    Manifest,
-    create_manifest,
-    load_manifest,
-    newest_number,
-    shard_names,
-)
+from skip_pipeline.storage.files import read_json
+from skip_pipeline.storage.manifest import DAMAGE, MANIFEST, Manifest, newest_number, shard_names
 from skip_pipeline.storage.staging import MADE, Staging
-from skip_pipeline.storage.stored_files import FILES, SCRATCH, scratch_folder, writing
-from skip_pipeline.storage.view import is_shown, show
+from skip_pipeline.storage.stored_files import FILES, SCRATCH, link, saying_when_full, scratch_folder, writing
+
+_LOCK: Final = ".lock"
+# It is held while a stage is made; waiting longer would only hide the other run.
+_LOCK_SECONDS: Final = 10.0
+
+
+@contextmanager
+def locked(folder: Path, *, patience: float | None = None) -> Iterator[None]:
+    """Hold a folder of this machine against other processes, by a lock that ends with its process."""
+    try:
+        held = FileLock(folder / _LOCK).acquire(timeout=_LOCK_SECONDS if patience is None else patience)
+    except Timeout:
+        raise BusyError(
+            f"another process is writing {folder}; let it finish or stop it, then run again"
+        ) from None
+    with held:
+        yield
 
 
 @contextmanager
@@ -43,24 +49,20 @@ def publish(
 ) -> Iterator[Staging]:
     """Replace the contents of a stage folder by what the block writes, or leave it as it was.
 
-    Args:
-        started: ``time.perf_counter()`` at which the stage began; else its seconds count from here.
-
-    Raises:
-        BusyError: another process of this machine is publishing to the same folder.
-        RefusedError: another process has published to the same folder of an object store meanwhile; or
-            nothing can be written there.
-        FullDiskError: there is no space for what the block writes.
+    Its seconds count from ``started``, a ``time.perf_counter()``, or else from here.
     """
-    make_folder(folder)
     began = time.perf_counter() if started is None else started
-    with locked(folder) if is_local(folder) else nullcontext():
+    if is_local(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder) if is_local(folder) else nullcontext(), saying_when_full(folder):
         number, earlier = _begin(folder)
+        # Each table names its source of data in its own metadata, so no shard is kept for another source.
         kept = earlier if earlier and earlier.data_source == data_source else None
-        with saying_when_full(folder), scratch_folder(folder) as scratch:
-            # Each table names its source of data in its own metadata, so no shard is kept for another source.
-            notes = folder / MADE / f"{number + 1:08}-{data_source}"
-            staging = Staging(scratch, folder, notes, kept)
+        with scratch_folder(folder) as scratch:
+            if is_local(folder):  # a file system without hard links is refused before hours of work
+                link(folder / _LOCK, scratch / "link")
+                (scratch / "link").unlink()
+            staging = Staging(scratch, folder, folder / MADE / f"{number + 1:08}-{data_source}", kept)
             yield staging
             manifest = Manifest(
                 stage=stage,
@@ -74,39 +76,34 @@ def publish(
                 number=number + 1,
             )
             unnamed = _unnamed(manifest, earlier)
-            create_manifest(manifest)
+            manifest.create()
             if is_local(folder):
-                show(manifest)
+                _show(manifest)
         _remove(folder, unnamed)
         # As read back, so that it equals what others read: JSON knows no tuples and no numbers as keys.
-        staging._manifest = Manifest.from_text(manifest.to_text(), folder, manifest.number)
+        staging.manifest = Manifest.load(folder, manifest.number)
 
 
 def read_manifest(folder: Path, *, made_by: str) -> Manifest:
-    """The newest manifest of a stage folder; plain names that a kill left behind it are brought up to it.
+    """The newest manifest of a stage folder, which the asset ``made_by`` fills.
 
-    Args:
-        made_by: name of the asset that fills the folder, for the error message.
-
-    Raises:
-        MissingInputError: the folder holds no published stage.
-        ContractError: its manifest cannot be read.
+    Plain names that a kill left behind the manifest are brought up to it.
     """
     try:
-        manifest = load_manifest(folder, newest_number(folder))
+        manifest = Manifest.load(folder, newest_number(folder))
     except FileNotFoundError:
         raise MissingInputError(
             f"{folder} holds no finished {made_by} (no {MANIFEST}); materialize {made_by} first"
         ) from None
-    except (ValueError, TypeError, KeyError) as damage:
+    except DAMAGE as damage:
         raise ContractError(
             f"the newest manifest of {folder} is damaged or of another version ({damage!r}); materialize "
             f"{made_by} again"
         ) from damage
-    if is_local(folder) and not is_shown(manifest):
+    if is_local(folder) and not _is_link(folder / MANIFEST, manifest.own_path):
         # A publication under way does it itself, and readers who may not write here need no plain names.
-        with suppress(BusyError, OSError), locked(folder, patience=0.0):
-            show(load_manifest(folder, newest_number(folder)))
+        with suppress(BusyError, RefusedError, OSError), locked(folder, patience=0.0):
+            _show(Manifest.load(folder, newest_number(folder)))
     return manifest
 
 
@@ -116,18 +113,12 @@ def is_published(folder: Path) -> bool:
 
 
 def table_files(folder: Path | str) -> list[str]:
-    """Paths or URLs of a published table's parquet files, one generation of them, in order of plain name.
+    """Paths or URLs of the parquet files of a table, such as ``data/02_merged``, in order of plain name.
 
-    For readers such as pandas, polars and duckdb. The files stay until the publication after the next.
-
-    Args:
-        folder: a stage folder such as ``data/02_merged``, or its URL.
-
-    Raises:
-        MissingInputError, ContractError: see ``read_manifest``.
+    For readers such as pandas, polars and duckdb. They are one generation, and stay until the publication
+    after the next.
     """
-    place = location(folder) if isinstance(folder, str) else folder
-    manifest = read_manifest(place, made_by="table")
+    manifest = read_manifest(location(str(folder)), made_by="table")
     return [str(manifest.path(name)) for name in shard_names(manifest)]
 
 
@@ -138,11 +129,11 @@ def _begin(folder: Path) -> tuple[int, Manifest | None]:
     with writing(folder):
         number = newest_number(folder)
     try:
-        earlier = load_manifest(folder, number)
-    except (FileNotFoundError, ValueError, TypeError, KeyError):
+        earlier = Manifest.load(folder, number)
+    except (FileNotFoundError, *DAMAGE):
         return number, None
-    if is_local(folder) and not is_shown(earlier):
-        show(earlier)
+    if is_local(folder) and not _is_link(folder / MANIFEST, earlier.own_path):
+        _show(earlier)
     return number, earlier
 
 
@@ -166,3 +157,33 @@ def _remove(folder: Path, paths: list[Path]) -> None:
     elif paths:
         with suppress(FileNotFoundError):
             file_system(folder).rm([key_of(path) for path in paths])
+
+
+def _show(manifest: Manifest) -> None:
+    """Bring the plain names up to a manifest, whose own is the last; the caller holds the folder's lock."""
+    folder = manifest.folder
+    stale: set[str] = set()
+    with suppress(FileNotFoundError, *DAMAGE):  # there is none, or it is damaged
+        stale = {file["name"] for file in read_json(folder / MANIFEST)["files"]}
+        stale -= {file.name for file in manifest.files}
+    with scratch_folder(folder) as scratch:
+        for file in manifest.files:
+            _link(folder / file.name, folder / file.path, scratch / "link")
+        for name in sorted(stale):
+            (folder / name).unlink(missing_ok=True)
+            for parent in list(Path(name).parents)[:-1]:
+                with suppress(OSError):  # it is not empty, or has gone
+                    (folder / parent).rmdir()
+        _link(folder / MANIFEST, manifest.own_path, scratch / "link")
+
+
+def _is_link(name: Path, file: Path) -> bool:
+    return name.exists() and file.exists() and name.samefile(file)
+
+
+def _link(name: Path, file: Path, scratch: Path) -> None:
+    # A file that is missing here is made again by the next publication; until then its name stays as it is.
+    if not _is_link(name, file) and file.is_file():
+        name.parent.mkdir(parents=True, exist_ok=True)
+        link(file, scratch)
+        scratch.replace(name)

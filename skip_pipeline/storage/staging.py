@@ -1,82 +1,92 @@
 """A publication that is being made: its files, shard by shard, made now or kept."""
 
-from __future__ import annotations
-
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol, TypeVar
 
-from skip_pipeline.errors import ContractError, SkipPipelineError
+from skip_pipeline.errors import SkipPipelineError
 from skip_pipeline.locations import files_below
-from skip_pipeline.storage.files import digest_of, read_json, write_json
-from skip_pipeline.storage.full_disk import saying_when_full
-from skip_pipeline.storage.manifest import Manifest, ShardRecord
-from skip_pipeline.storage.shards import Apply, ShardJob, in_turn
-from skip_pipeline.storage.stored_files import StoredFile, is_intact, place, scratch_folder, store
+from skip_pipeline.storage.files import read_json, write_json
+from skip_pipeline.storage.identity import digest_of
+from skip_pipeline.storage.manifest import DAMAGE, Manifest, ShardRecord
+from skip_pipeline.storage.stored_files import StoredFile, place, saying_when_full, scratch_folder, store
 
+# Folder of notes on shards that are complete, in publications that are not. Only publications of the same
+# number read a note, and none of them can succeed once that number is taken. So notes of taken numbers, and
+# files that only such notes name, can be removed at any time.
 MADE: Final = "_made"
-"""Folder of notes on shards that are complete, in publications that are not.
 
-Only publications of the same number read a note, and none of them can succeed once that number is taken. So
-notes of taken numbers, and files that only such notes name, can be removed at any time."""
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Made:
+    """What was made of a shard."""
+
+    files: tuple[str, ...]  # names below the folder given
+    summary: Mapping[str, Any]  # JSON values that merge with those of other shards
+
+
+@dataclass(frozen=True)
+class ShardJob:
+    """A shard to be made."""
+
+    name: str
+    inputs: str  # digest of everything that decides the result
+    make: Callable[..., Made]  # writes the files to ``out=``, a folder where it runs; always the same
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Apply(Protocol):
+    """Applies a function to every shard and gives the results in their order, like the built-in ``map``.
+
+    It may run the function elsewhere, where the files can be seen; ``engine.Engine.map`` with its label does.
+    """
+
+    def __call__(self, function: Callable[[T], R], shards: Sequence[T], /) -> Iterable[R]: ...  # noqa: D102
+
+
+def in_turn(function: Callable[[T], R], shards: Sequence[T], /) -> Iterable[R]:
+    """One shard after the other, here."""
+    return map(function, shards)
 
 
 @dataclass(frozen=True)
 class Built:
-    """A shard that was made: its stored files, and JSON values that merge."""
+    """A shard that was made."""
 
     files: tuple[StoredFile, ...]
-    summary: Mapping[str, Any]
+    summary: Mapping[str, Any]  # ``Made.summary``
 
 
 @dataclass
 class Staging:
-    """The unpublished files of one stage: write below ``folder``, fill in ``rows`` and ``details``.
+    """The unpublished files of one stage: write to ``path``, fill in ``rows`` and ``details``."""
 
-    What ``make_shards`` finds unchanged, in the published stage or in a publication that a failure or a kill
-    cut short, is not made again, unless a file of it is damaged.
-
-    Attributes:
-        folder: on this machine, for files that are not made shard by shard.
-        stage: the stage folder.
-        notes: of this publication, see ``MADE``.
-        earlier: what the stage holds, if that may be kept.
-        rows, details: for the manifest.
-        shards: what was made of each, now or before.
-        files: the stored files of the shards, by plain name.
-        made: names of the shards made now.
-    """
-
-    folder: Path
-    stage: Path
-    notes: Path
-    earlier: Manifest | None
+    folder: Path  # on this machine, for files that are not made shard by shard
+    stage: Path  # folder of the stage
+    notes: Path  # of this publication, see ``MADE``
+    earlier: Manifest | None  # what the stage holds, if that may be kept
     rows: int = 0
     details: dict[str, Any] = field(default_factory=dict)
-    shards: dict[str, ShardRecord] = field(default_factory=dict)
-    files: dict[str, StoredFile] = field(default_factory=dict)
-    made: list[str] = field(default_factory=list)
-    _manifest: Manifest | None = None
-
-    @cached_property
-    def _noted(self) -> set[str]:
-        return {name for name, _ in files_below(self.notes)}
+    shards: dict[str, ShardRecord] = field(default_factory=dict)  # made now or before
+    files: dict[str, StoredFile] = field(default_factory=dict)  # of the shards, by plain name
+    made: list[str] = field(default_factory=list)  # names of the shards made now
+    manifest: Manifest = field(init=False, repr=False)  # as published, once the ``publish`` block has ended
 
     def make_shards(self, jobs: Sequence[ShardJob], apply: Apply = in_turn) -> dict[str, Mapping[str, Any]]:
-        """Summaries of all shards by name; those whose inputs are unchanged are kept, the others made.
+        """Summaries of all shards by name; those that are there from the same inputs are kept, others made.
 
-        A shard that fails does not keep the others from being made, so that mending it costs that shard
-        alone.
-
-        Args:
-            jobs: one for each shard.
-            apply: may run the jobs elsewhere, where the stage folder can be seen.
-
-        Raises:
-            SkipPipelineError: the first failure, after all shards have been tried.
+        A shard is kept from the published stage, or from a publication that a failure or a kill cut short, if
+        its files are intact. All shards are tried before the first failure, a ``SkipPipelineError``, is
+        raised, so that mending one costs that shard alone.
         """
         with ThreadPoolExecutor() as threads:  # hashing a file, or asking a store, leaves Python to others
             kept = dict(zip((job.name for job in jobs), threads.map(self._kept, jobs), strict=True))
@@ -88,47 +98,33 @@ class Staging:
             else:
                 kept[job.name] = outcome
                 self.made.append(job.name)
-        for job in jobs:
-            if built := kept[job.name]:
-                names = tuple(file.name for file in built.files)
-                self.shards[job.name] = ShardRecord(job.inputs, names, built.summary)
-                self.files |= {file.name: file for file in built.files}
         if failures:
             first, *others = failures.values()
             if not others:
                 raise first
             raise type(first)(f"{first}. {len(others)} more failed: {', '.join(list(failures)[1:6])}")
+        for job in jobs:
+            if built := kept[job.name]:
+                names = tuple(file.name for file in built.files)
+                self.shards[job.name] = ShardRecord(job.inputs, names, built.summary)
+                self.files |= {file.name: file for file in built.files}
         return {job.name: self.shards[job.name].summary for job in jobs}
 
     def _kept(self, job: ShardJob) -> Built | None:
         """What was made of a shard from the same inputs before, if every file of it is intact."""
-        built = self._published(job) or self._resumed(job)
-        if built and all(is_intact(file, self.stage) for file in built.files):
-            return built
-        return None
-
-    def _published(self, job: ShardJob) -> Built | None:
-        if self.earlier is None or job.name not in self.earlier.shards:
-            return None
-        shard = self.earlier.shards[job.name]
-        files = tuple(map(self.earlier.record, shard.files))
-        return Built(files, shard.summary) if shard.inputs == job.inputs else None
-
-    def _resumed(self, job: ShardJob) -> Built | None:
-        name = _note(job)
-        if name not in self._noted:
-            return None
-        try:
-            content = read_json(self.notes / name)
-            return Built(tuple(StoredFile(**file) for file in content["files"]), content["summary"])
-        except (FileNotFoundError, ValueError, TypeError, KeyError):  # of another version, or damaged
-            return None
+        built = None
+        shard = self.earlier.shards.get(job.name) if self.earlier else None
+        if self.earlier and shard and shard.inputs == job.inputs:
+            built = Built(tuple(map(self.earlier.record, shard.files)), shard.summary)
+        else:
+            with suppress(FileNotFoundError, *DAMAGE):  # none is there, it is damaged, or of another version
+                note = read_json(self.notes / _note(job))
+                built = Built(tuple(StoredFile(**file) for file in note["files"]), note["summary"])
+        return built if built and all(file.is_intact(self.stage) for file in built.files) else None
 
     def find(self, name: str) -> Path:
         """Where the file ``name`` is now: in the stage if it belongs to a shard, else in ``folder``."""
-        if name in self.files:
-            return self.stage / self.files[name].path
-        return self.folder / name
+        return self.stage / self.files[name].path if name in self.files else self.folder / name
 
     def path(self, name: str) -> Path:
         """Where to write the file ``name`` (``/`` for sub-folders); its parent folder exists on return."""
@@ -141,23 +137,13 @@ class Staging:
         own = {n: store(path, self.stage, n, durable=True) for n, path in files_below(self.folder)}
         return tuple(file for _, file in sorted((self.files | own).items()))
 
-    @property
-    def manifest(self) -> Manifest:
-        """The manifest as published; only after the ``publish`` block has ended without an error."""
-        if self._manifest is None:
-            raise ContractError(f"{self.stage} is not published yet; leave the publish block first")
-        return self._manifest
-
 
 def build(stage: Path, notes: Path, job: ShardJob) -> Built | SkipPipelineError:
-    """Do one job, wherever this runs; a refusal comes back as a value, so that other shards go on.
-
-    The files, most of what a stage writes, may reach the disk after this returns. One that a power cut has
-    damaged is found by its SHA-256, and made again.
-    """
+    """Do one job, wherever this runs; a refusal comes back as a value, so that other shards go on."""
     try:
         with saying_when_full(stage), scratch_folder(stage) as scratch:
             made = job.make(out=scratch)
+            # Not durable: a file that a power cut has damaged is found by its SHA-256, and made again.
             files = tuple(store(scratch / name, stage, name, durable=False) for name in made.files)
             built = Built(files, made.summary)
             write_json(scratch / "note.json", asdict(built))

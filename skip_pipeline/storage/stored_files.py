@@ -1,12 +1,11 @@
 """The files of a stage: written once, named by their content, never changed.
 
-A finished file moves to ``_files/<digest>-<random>-<plain name>``: 16 digits of its SHA-256, 8 random ones.
-The random ones give every publication file names of its own, so that removing what an old manifest names
-never removes what a new one names. The plain name is for error messages.
+The names are ``_files/<digest>-<random>-<plain name>``: 16 digits of the SHA-256; 8 random ones, so that
+removing what an old manifest names never removes what a new one names; the plain name, for error messages.
 """
 
-from __future__ import annotations
-
+import errno
+import os
 import secrets
 import tempfile
 from collections.abc import Iterator
@@ -15,35 +14,39 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
-from skip_pipeline.errors import MissingInputError, RefusedError
+from skip_pipeline.errors import FullDiskError, MissingInputError, RefusedError
 from skip_pipeline.locations import file_system, is_local, key_of
-from skip_pipeline.storage.delivered import mark
-from skip_pipeline.storage.files import FileRecord, flush, record_file
+from skip_pipeline.storage.files import flush
+from skip_pipeline.storage.identity import FileRecord, mark, record_file
 
 FILES: Final = "_files"
-SCRATCH: Final = "_scratch"
-"""Folder of unfinished files, on a disk; the next publication empties it."""
+SCRATCH: Final = "_scratch"  # folder of unfinished files, on a disk; the next publication empties it
+
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no space, no quota, no file as large as this
+_NO_LINKS: Final = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)  # of a file system that has no hard links
 
 
 @dataclass(frozen=True)
 class StoredFile(FileRecord):
-    """A file of a stage, and where it is.
+    """A file of a stage, and where it is."""
 
-    Attributes:
-        path: relative to the stage folder.
-        mark: size and ETag (or the like) in an object store, see ``delivered.mark``; empty on a disk.
-    """
+    path: str  # relative to the stage folder
+    mark: str = ""  # ``identity.mark`` in an object store; empty on a disk
 
-    path: str
-    mark: str = ""
+    def is_intact(self, stage: Path) -> bool:
+        """Whether it is as it was stored: by its SHA-256 on a disk, by size and mark in an object store."""
+        path = stage / self.path
+        try:
+            if is_local(path):
+                return record_file(path, self.name).sha256 == self.sha256
+            return mark(path) == self.mark
+        except MissingInputError:
+            return False
 
 
 @contextmanager
 def scratch_folder(stage: Path) -> Iterator[Path]:
-    """A new folder on this machine for files of a stage that are not finished; removed at the end.
-
-    It is inside a stage on a disk, so that a file moves by renaming.
-    """
+    """A new folder on this machine for unfinished files of a stage, so that files move by renaming."""
     parent = stage / SCRATCH if is_local(stage) else None
     if parent is not None:
         parent.mkdir(parents=True, exist_ok=True)
@@ -52,16 +55,7 @@ def scratch_folder(stage: Path) -> Iterator[Path]:
 
 
 def store(source: Path, stage: Path, name: str, *, durable: bool) -> StoredFile:
-    """Move a finished file into a stage.
-
-    Args:
-        source: on this machine, in a ``scratch_folder`` of the stage.
-        name: plain name of the file.
-        durable: whether the disk has to hold the file before this returns.
-
-    Raises:
-        RefusedError: the object store takes no files there.
-    """
+    """Move a finished file of a scratch folder into a stage, if ``durable`` once the disk holds it."""
     record = record_file(source, name)
     path = f"{FILES}/{record.sha256[:16]}-{secrets.token_hex(4)}-{name.replace('/', '-')}"
     if durable:
@@ -71,11 +65,7 @@ def store(source: Path, stage: Path, name: str, *, durable: bool) -> StoredFile:
 
 
 def place(source: Path, target: Path) -> None:
-    """Give a finished file of this machine its final place, whole or not at all.
-
-    Raises:
-        RefusedError: the object store takes no files there.
-    """
+    """Give a finished file of this machine its final place, whole or not at all."""
     if is_local(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         source.replace(target)
@@ -84,13 +74,37 @@ def place(source: Path, target: Path) -> None:
             file_system(target).put_file(str(source), key_of(target))
 
 
+def link(source: Path, target: Path) -> None:
+    """Make a hard link, unless ``target`` exists."""
+    try:
+        os.link(source, target)
+    except OSError as failure:
+        if failure.errno not in _NO_LINKS:
+            raise
+        raise RefusedError(
+            f"{target} cannot be made a hard link ({failure.strerror}); expected a data directory on a file "
+            "system that has them, unlike FAT and some network shares, with files of this user. Choose "
+            "another data directory, or a URL of an object store"
+        ) from failure
+
+
+@contextmanager
+def saying_when_full(folder: Path) -> Iterator[None]:
+    """Turn the system's error about a lack of space, in the block, into one that names the remedy."""
+    try:
+        yield
+    except OSError as failure:
+        if failure.errno not in _FULL:
+            raise
+        raise FullDiskError(
+            f"{folder} cannot take what is being written to it ({failure}). What was published before is "
+            "whole, and shards that are complete are kept; free some space and run again"
+        ) from failure
+
+
 @contextmanager
 def writing(target: Path) -> Iterator[None]:
-    """Turn an object store's error about a missing bucket or permission into one that names the remedy.
-
-    Raises:
-        RefusedError: the object store takes no files there.
-    """
+    """Turn an object store's error about a missing bucket or permission into one that names the remedy."""
     try:
         yield
     except (FileNotFoundError, PermissionError) as failure:
@@ -98,14 +112,3 @@ def writing(target: Path) -> Iterator[None]:
             f"{target} cannot be written ({failure}); expected a bucket that exists, and credentials that "
             "may write there. Make the bucket, or correct the credentials in the environment"
         ) from failure
-
-
-def is_intact(file: StoredFile, stage: Path) -> bool:
-    """Whether a file is as it was stored: by its SHA-256 on a disk, by size and mark in an object store."""
-    path = stage / file.path
-    try:
-        if is_local(path):
-            return record_file(path, file.name).sha256 == file.sha256
-        return mark(path) == file.mark
-    except MissingInputError:
-        return False

@@ -10,10 +10,9 @@ import numpy as np
 
 from skip_pipeline import schema
 from skip_pipeline.bundles.gather import Bundle
+from skip_pipeline.settings import PREDICTION_BATCH_SIZE
 
-Split = Mapping[str, Any]
-"""The branches of ``schema.BRANCH_SHAPES`` and ``not_skipped`` (n,), all float32: a ``Bundle``, or arrays in
-memory or memory-mapped."""
+Split = Mapping[str, Any]  # ``schema.BRANCH_SHAPES`` and the label (n,), float32: a ``Bundle``, or arrays
 
 
 class Share(NamedTuple):
@@ -27,18 +26,11 @@ EVERYTHING: Final = Share(0, 1)
 
 
 class Batch(NamedTuple):
-    """The m sessions of one share of a batch.
+    """The m sessions of one share of a batch; all float32."""
 
-    Attributes:
-        inputs: float32 (m, …) by name, ``schema.BRANCH_SHAPES``.
-        targets: float32 (m, 20), ``not_skipped`` of every track, the predicted one last; 0 in padding.
-        weights: float32 (m, 20), of each target in the loss: 1 for a track, 0 in padding and in an empty
-            share's placeholder.
-    """
-
-    inputs: dict[str, np.ndarray]
-    targets: np.ndarray
-    weights: np.ndarray
+    inputs: dict[str, np.ndarray]  # (m, …) by name, ``schema.BRANCH_SHAPES``
+    targets: np.ndarray  # (m, 20), ``not_skipped`` of every track, the predicted one last; 0 in padding
+    weights: np.ndarray  # (m, 20), 1 for a track, 0 in padding and in an empty share's placeholder
 
 
 def epoch_order(sessions: int, seed: int, epoch: int) -> np.ndarray:
@@ -53,10 +45,7 @@ def batches(
 
     A thread gathers the next batch while the caller uses this one. All workers get as many batches: if the
     last batch has no session for a share, the share has one of the batch's sessions, with weight 0.
-
-    Args:
-        batch_size: sessions of all shares together.
-        order: of the split's sessions, int64 (n,); None for the split's own order.
+    ``batch_size`` counts the sessions of all shares; ``order`` is int64 (n,), or None for the split's own.
     """
     sessions = len(split[schema.LABEL])
 
@@ -64,7 +53,7 @@ def batches(
         stop = min(start + batch_size, sessions)
         whole = np.arange(start, stop) if order is None else order[start:stop]
         own = whole[share.worker :: share.workers]
-        arrays = gather(split, own if len(own) else whole[:1], labels=True)
+        arrays = _gather(split, own if len(own) else whole[:1])
         outcomes = np.column_stack([arrays["skip_sequence"][:, :, 0], arrays[schema.LABEL]])  # (m, 20)
         real = (outcomes != schema.SKIP_PADDING).astype(np.float32)
         inputs = {name: arrays[name] for name in schema.BRANCH_SHAPES}
@@ -80,13 +69,13 @@ def batches(
             yield ahead.result()
 
 
-def gather(split: Split, index: np.ndarray | slice, *, labels: bool) -> dict[str, np.ndarray]:
-    """Some sessions' arrays by name, in memory.
+def parts(split: Split) -> Iterator[dict[str, np.ndarray]]:
+    """The arrays of ``PREDICTION_BATCH_SIZE`` sessions at a time, in the split's order, in memory."""
+    for start in range(0, len(split["last_track"]), PREDICTION_BATCH_SIZE):
+        yield _gather(split, slice(start, start + PREDICTION_BATCH_SIZE))
 
-    Args:
-        labels: whether to take the labels; a ``Bundle`` always gives them.
-    """
+
+def _gather(split: Split, index: np.ndarray | slice) -> dict[str, np.ndarray]:
     if isinstance(split, Bundle):
         return split.batch(index)
-    names = (*schema.BRANCH_SHAPES, schema.LABEL) if labels else tuple(schema.BRANCH_SHAPES)
-    return {name: split[name][index] for name in names}
+    return {name: split[name][index] for name in (*schema.BRANCH_SHAPES, schema.LABEL) if name in split}

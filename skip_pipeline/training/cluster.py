@@ -1,8 +1,4 @@
-"""Training on several machines: which worker this process is, and what all workers agree on.
-
-The workers are those of ``TF_CONFIG``, TensorFlow's own variable, and TensorFlow's own
-``MultiWorkerMirroredStrategy`` connects them. Whatever starts the machines starts one worker on each.
-"""
+"""Training on several machines by TensorFlow's strategy: one worker on each, as ``TF_CONFIG`` names them."""
 
 from __future__ import annotations
 
@@ -11,7 +7,7 @@ import logging
 import os
 import signal
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from typing import Final
@@ -24,46 +20,25 @@ from skip_pipeline.errors import TrainingError
 from skip_pipeline.settings import TF_CONFIG_VARIABLE, WORKER_ANSWER_SECONDS, TrainingSettings
 from skip_pipeline.training.batches import EVERYTHING, Share, Split
 
-logger: Final = logging.getLogger("skip_pipeline.train")
-
 _EXPECTED: Final = (
     'expected {"cluster": {"worker": ["host:port", …]}, "task": {"type": "worker", "index": 0}} with the '
     "same cluster and another index on each machine"
 )
 
-_MESSAGE_BYTES: Final = 4096
-"""Length of each worker's facts and settings as JSON, some 700 bytes; TensorFlow gathers equal lengths."""
 
-_LOST: Final = (
-    tf.errors.UnavailableError,  # a worker, its machine or its network is gone
-    tf.errors.DeadlineExceededError,  # it does not answer
-    tf.errors.AbortedError,
-    tf.errors.CancelledError,
-    tf.errors.FailedPreconditionError,  # it has been started again
-)
-
-
-def own_share(environment: Mapping[str, str] = os.environ) -> Share:
-    """This worker's share of every batch by ``TF_CONFIG``; everything if that names no other worker.
-
-    Raises:
-        TrainingError: it does not have the form that TensorFlow prescribes for workers.
-    """
-    text = environment.get(TF_CONFIG_VARIABLE)
+def own_share() -> Share:
+    """This worker's share of every batch by ``TF_CONFIG``; everything if that names no other worker."""
+    text = os.environ.get(TF_CONFIG_VARIABLE)
     if not text:
         return EVERYTHING
-    try:
+    with suppress(ValueError, KeyError, TypeError, AttributeError):
         content = json.loads(text)
-        jobs, task = content["cluster"], content["task"]
-        workers, share = jobs["worker"], Share(int(task["index"]), len(set(jobs["worker"])))
-        ports = [address.rpartition(":")[2].isdigit() for address in workers]
-        good = list(jobs) == ["worker"] and task["type"] == "worker" and all(ports)
-        good = good and 0 <= share.worker < share.workers == len(workers)
-    except (ValueError, KeyError, TypeError, AttributeError):
-        good = False
-    if not good:
-        raise TrainingError(f"${TF_CONFIG_VARIABLE} is {text!r}; {_EXPECTED}")
-    return share
+        ((job, workers),) = content["cluster"].items()
+        ports = [int(address.rpartition(":")[2]) for address in workers]
+        share = Share(int(content["task"]["index"]), len(set(workers)))
+        if job == content["task"]["type"] == "worker" and 0 <= share.worker < share.workers == len(ports):
+            return share
+    raise TrainingError(f"${TF_CONFIG_VARIABLE} is {text!r}; {_EXPECTED}")
 
 
 def several_workers() -> Share:
@@ -82,17 +57,14 @@ def check_publishes() -> None:
         )
 
 
-def join(
-    share: Share, train: Split, validation: Split, settings: TrainingSettings
-) -> tuple[tf.distribute.Strategy, TrainingSettings]:
-    """Wait for all workers, once a process; how they train together, and worker 0's settings for all.
-
-    Raises:
-        TrainingError: this process cannot join, or a worker has other data or another TensorFlow.
-    """
+@contextmanager
+def joined(share: Share) -> Iterator[tf.distribute.Strategy]:
+    """Wait for all workers, once a process; one that dies later is missed after some ten seconds."""
     if share == EVERYTHING:
-        return tf.distribute.get_strategy(), settings
-    logger.info("worker %d waits until all %d of $%s are there", *share, TF_CONFIG_VARIABLE)
+        yield tf.distribute.get_strategy()
+        return
+    waiting = "worker %d waits until all %d of $%s are there"
+    logging.getLogger("skip_pipeline.train").info(waiting, *share, TF_CONFIG_VARIABLE)
     options = tf.distribute.experimental.CommunicationOptions(timeout_seconds=WORKER_ANSWER_SECONDS)
     try:
         strategy = tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
@@ -101,58 +73,37 @@ def join(
             f"worker {share.worker} cannot join the {share.workers} of ${TF_CONFIG_VARIABLE} ({failure}), "
             "expected a new process and a free port; start it again, or name another port on all machines"
         ) from failure
-    if strategy.num_replicas_in_sync != share.workers:
-        raise TrainingError(
-            f"{strategy.num_replicas_in_sync} devices take part in {share.workers} workers, expected one "
-            "each; start a worker per GPU, and show each its own with CUDA_VISIBLE_DEVICES"
-        )
-    settings = _agree(strategy, train, validation, settings)
+    if (devices := strategy.num_replicas_in_sync) != share.workers:
+        remedy = "expected one each; start a worker per GPU, and show each its own with CUDA_VISIBLE_DEVICES"
+        raise TrainingError(f"{devices} devices take part in {share.workers} workers, {remedy}")
+    # TensorFlow has just set a handler that ignores SIGTERM; the one before is set again.
     with suppress(ValueError):  # raised outside of the main thread
-        # TensorFlow has just set a handler that ignores SIGTERM; the one before is set again.
         signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))
-    return strategy, settings
+    try:
+        yield strategy
+    except tf.errors.OpError as failure:
+        raise TrainingError(
+            f"worker {share.worker} of {share.workers} has lost another, or failed; expected all to train to "
+            f"the end. See their messages, and start all again. TensorFlow's error: {failure.message}"
+        ) from failure
 
 
-def _agree(
+def agreed(
     strategy: tf.distribute.Strategy, train: Split, validation: Split, settings: TrainingSettings
 ) -> TrainingSettings:
+    """Worker 0's settings; a ``TrainingError`` if a worker has other data or another TensorFlow."""
     learnt, watched = train[schema.LABEL], validation[schema.LABEL]
-    facts = {
-        "training sessions": len(learnt),
-        "validation sessions": len(watched),
-        "checksum of the labels": zlib.crc32(watched, zlib.crc32(learnt)),
-        "TensorFlow": str(tf.__version__),
-    }
-    message = json.dumps([facts, asdict(settings)]).encode().ljust(_MESSAGE_BYTES)
-    own = np.frombuffer(message, np.uint8).astype(np.int32)[None]  # (1, _MESSAGE_BYTES)
-    of_all = strategy.gather(tf.constant(own), axis=0).numpy().astype(np.uint8)  # (workers, _MESSAGE_BYTES)
+    facts = {"training sessions": len(learnt), "validation sessions": len(watched)}
+    facts["checksum of the labels"] = zlib.crc32(watched, zlib.crc32(learnt))
+    message = json.dumps([facts | {"TensorFlow": str(tf.__version__)}, asdict(settings)])  # some 700 bytes
+    message = message.ljust(4096)  # TensorFlow gathers equal lengths
+    own = np.frombuffer(message.encode(), np.uint8).astype(np.int32)[None]  # (1, 4096)
+    of_all = strategy.gather(tf.constant(own), axis=0).numpy().astype(np.uint8)  # (workers, 4096)
     (expected, chosen), *others = [json.loads(row.tobytes()) for row in of_all]
-    differences = [
-        f"worker {worker} has {name} {found[name]!r}, worker 0 {value!r}"
-        for worker, (found, _) in enumerate(others, 1)
-        for name, value in expected.items()
-        if found[name] != value
-    ]
-    if differences:
-        raise TrainingError(
-            f"{'; '.join(differences)}; expected the same on all. Give every worker the same installation, "
-            "bundles and days to learn from"
-        )
+    for worker, (found, _) in enumerate(others, 1):
+        if found != expected:
+            raise TrainingError(
+                f"worker {worker} has {found}, worker 0 {expected}, expected the same on all; give every "
+                "worker the same installation, bundles and days to learn from"
+            )
     return TrainingSettings(**chosen)
-
-
-@contextmanager
-def losses_reported(share: Share) -> Iterator[None]:
-    """Turn TensorFlow's errors about lost workers into a ``TrainingError``.
-
-    A worker that dies is missed after some ten seconds, a silent one after ``WORKER_ANSWER_SECONDS``.
-    """
-    try:
-        yield
-    except _LOST as failure:
-        if share == EVERYTHING:
-            raise
-        raise TrainingError(
-            f"worker {share.worker} of {share.workers} has lost another, expected all to stay until training "
-            f"ends; see its messages, and start all again. TensorFlow's error: {failure.message}"
-        ) from failure

@@ -19,21 +19,12 @@ from skip_pipeline.errors import ContractError
 from skip_pipeline.training.onnx_model import OUTPUT
 from skip_pipeline.training.train import predict
 
-_OPSET: Final = 18
-"""Version of ONNX's operators; every ONNX Runtime since 1.14 (2023) reads it."""
-
-TOLERANCE: Final = 1e-5
-"""Probabilities may differ by this much: a hundred times the rounding of a float32 probability."""
+_OPSET: Final = 18  # version of ONNX's operators; every ONNX Runtime since 1.14 (2023) reads it
+TOLERANCE: Final = 1e-5  # of probabilities: a hundred times the rounding of a float32 probability
 
 
 def to_onnx(network: keras.Model) -> bytes:
-    """Convert a network.
-
-    Args:
-        network: takes ``schema.BRANCH_SHAPES`` and gives two columns (``networks``).
-
-    Returns:
-        The contents of an ONNX file; equal networks give equal bytes.
+    """Convert a network from ``schema.BRANCH_SHAPES`` to two columns; equal networks give equal bytes.
 
     Raises:
         ContractError: no rule here converts one of the network's layers.
@@ -45,25 +36,25 @@ def to_onnx(network: keras.Model) -> bytes:
     total = graph.add("ReduceSum", columns, np.array([1]), keepdims=0)  # (n,)
     share = graph.add("Div", graph.add("Gather", columns, np.array(1), axis=1), total)
     graph.add("Where", graph.add("Greater", total, 0.0), share, 0.5, name=OUTPUT)
-    return graph.to_bytes()
+
+    value, shapes = helper.make_tensor_value_info, schema.BRANCH_SHAPES.items()
+    inputs = [value(name, TensorProto.FLOAT, ["n", *shape]) for name, shape in shapes]
+    outputs = [value(OUTPUT, TensorProto.FLOAT, ["n"])]
+    made = helper.make_graph(graph.nodes, network.name, inputs, outputs, graph.constants)
+    opsets = [helper.make_opsetid("", _OPSET)]
+    model = helper.make_model(made, opset_imports=opsets, ir_version=helper.find_min_ir_version_for(opsets))
+    checker.check_model(model, full_check=True)
+    return bytes(model.SerializeToString())
 
 
 def check_export(network: keras.Model, p_not_skipped: np.ndarray, bundle: Mapping[str, Any]) -> float:
-    """Compare a network with its export on every session of a bundle.
-
-    Args:
-        p_not_skipped: the export's probabilities of the bundle's n sessions, (n,).
-        bundle: the branches of n sessions.
-
-    Returns:
-        The largest difference between two probabilities, at most ``TOLERANCE``; 0 for no session.
+    """The largest difference from the probabilities (n,) of a network's export, on n sessions.
 
     Raises:
-        ContractError: a difference is larger, or not a number.
+        ContractError: a difference is larger than ``TOLERANCE``, or not a number.
     """
     difference = np.abs(predict(network, bundle) - p_not_skipped)  # (n,)
-    differing = int(np.count_nonzero(~(difference <= TOLERANCE)))
-    if differing:
+    if differing := np.count_nonzero(~(difference <= TOLERANCE)):
         raise ContractError(
             f"the exported network differs from the trained one by up to {difference.max()} in {differing} "
             f"of {len(difference)} sessions, expected at most {TOLERANCE}; install the versions of keras, "
@@ -73,10 +64,8 @@ def check_export(network: keras.Model, p_not_skipped: np.ndarray, bundle: Mappin
 
 
 def _refused(layer: Any, fact: str) -> ContractError:
-    return ContractError(
-        f"layer {layer.name} {fact}, so it cannot be exported; change the network, or add a rule to "
-        "skip_pipeline/training/export.py"
-    )
+    remedy = "change the network, or add a rule to skip_pipeline/training/export.py"
+    return ContractError(f"layer {layer.name} {fact}, so it cannot be exported; {remedy}")
 
 
 class _Graph:
@@ -87,10 +76,10 @@ class _Graph:
 
     def __init__(self, network: keras.Model) -> None:
         self._network = network
-        self._nodes: list[Any] = []
-        self._constants: list[Any] = []
+        self.nodes: list[Any] = []
+        self.constants: list[Any] = []
+        # Keras tensors by id: the name, and the tensor, which keeps the id from being used again.
         self._tensors: dict[int, tuple[str, Any]] = {}
-        """Keras tensors by id: the name, and the tensor, which keeps the id from being used again."""
 
     def convert(self, layer: Any, *arguments: Any, **options: Any) -> Any:
         """Call a layer or an operation, and add what it does to the graph."""
@@ -104,9 +93,8 @@ class _Graph:
         return result
 
     def weights(self, layer: keras.Layer) -> list[np.ndarray]:
-        """A layer's weights. The layer that ``convert`` is called with is a copy with other weights."""
-        weights: list[np.ndarray] = self._network.get_layer(layer.name).get_weights()
-        return weights
+        """Those of the network's layer, of which ``convert`` is given a copy with other weights."""
+        return list(self._network.get_layer(layer.name).get_weights())
 
     def operand(self, value: Any) -> str:
         """The name of an operand. Numbers become float32."""
@@ -115,35 +103,15 @@ class _Graph:
         if isinstance(value, keras.KerasTensor):  # inputs have the names of the branches
             return self._tensors[id(value)][0] if id(value) in self._tensors else str(value.name)
         array = np.asarray(value, None if isinstance(value, np.ndarray) else np.float32)
-        self._constants.append(numpy_helper.from_array(array, f"constant_{len(self._constants)}"))
-        return str(self._constants[-1].name)
+        self.constants.append(numpy_helper.from_array(array, f"constant_{len(self.constants)}"))
+        return str(self.constants[-1].name)
 
     def add(self, kind: str, *operands: Any, name: str = "", output: int = 0, **attributes: Any) -> str:
-        """Add a node.
-
-        Args:
-            output: which of the node's outputs is used.
-
-        Returns:
-            Its name.
-        """
-        name = name or f"{kind}_{len(self._nodes)}"
+        """Add a node; the name of the output with that number."""
+        name = name or f"{kind}_{len(self.nodes)}"
         inputs = [self.operand(operand) for operand in operands]
-        self._nodes.append(helper.make_node(kind, inputs, [""] * output + [name], **attributes))
+        self.nodes.append(helper.make_node(kind, inputs, [""] * output + [name], **attributes))
         return name
-
-    def to_bytes(self) -> bytes:
-        """The finished graph as the contents of a file."""
-        value, number = helper.make_tensor_value_info, TensorProto.FLOAT
-        inputs = [value(name, number, ["n", *shape]) for name, shape in schema.BRANCH_SHAPES.items()]
-        outputs = [value(OUTPUT, number, ["n"])]
-        graph = helper.make_graph(self._nodes, self._network.name, inputs, outputs, self._constants)
-        opsets = [helper.make_opsetid("", _OPSET)]
-        version = helper.find_min_ir_version_for(opsets)
-        model = helper.make_model(graph, opset_imports=opsets, ir_version=version)
-        checker.check_model(model, full_check=True)
-        contents: bytes = model.SerializeToString()
-        return contents
 
 
 # --- Rules: each adds a layer or operation to the graph, and returns the name of its output ---
@@ -158,11 +126,6 @@ def _activation(layer: keras.Layer, name: str = "activation") -> str:
     return _ACTIVATIONS[activation]
 
 
-def _operator(kind: str) -> Callable[..., str]:
-    """The rule of an operation that is one ONNX operator without attributes."""
-    return lambda graph, _, *operands: graph.add(kind, *keras.tree.flatten(operands))
-
-
 def _dense(graph: _Graph, layer: Any, inputs: Any) -> str:
     kernel, *bias = graph.weights(layer)
     values = graph.add("MatMul", inputs, kernel)
@@ -172,11 +135,10 @@ def _dense(graph: _Graph, layer: Any, inputs: Any) -> str:
 
 def _recurrent(graph: _Graph, layer: Any, inputs: Any) -> str:
     """A GRU or an LSTM of B sequences of T steps and F features, with U units and G gates."""
-    usual = {"use_bias": True, "go_backwards": False, "return_state": False, "stateful": False}
     kind = type(layer).__name__
+    usual = {"use_bias": True, "go_backwards": False, "return_state": False, "stateful": False}
     usual |= {"reset_after": True} if kind == "GRU" else {}
-    unusual = [name for name, value in usual.items() if getattr(layer, name) != value]
-    if unusual:
+    if unusual := [name for name, value in usual.items() if getattr(layer, name) != value]:
         raise _refused(layer, f"changes {', '.join(unusual)}, expected Keras' defaults")
     # Keras has an LSTM's gates as input, forget, cell, output; ONNX as input, output, forget, cell.
     gates = [0, 3, 1, 2] if kind == "LSTM" else [0, 1, 2]
@@ -188,23 +150,17 @@ def _recurrent(graph: _Graph, layer: Any, inputs: Any) -> str:
 
     kernel, recurrent, bias = graph.weights(layer)  # (F, G U), (U, G U), and (G U,) or, for a GRU, (2, G U)
     biases = bias if bias.ndim == 2 else np.stack([bias, np.zeros_like(bias)])  # of inputs, of the state
+    joined = np.concatenate([in_order(each) for each in biases], axis=1)
     inner, outer = _activation(layer, "recurrent_activation"), _activation(layer)
-    reset: dict[str, Any] = {"linear_before_reset": 1} if kind == "GRU" else {}  # Keras' reset_after
-    states = graph.add(
-        kind,
-        graph.add("Transpose", inputs, perm=(1, 0, 2)),  # (T, B, F)
-        in_order(kernel),
-        in_order(recurrent),
-        np.concatenate([in_order(each) for each in biases], axis=1),
-        output=0 if layer.return_sequences else 1,
-        hidden_size=layer.units,
-        activations=[inner, outer, outer] if kind == "LSTM" else [inner, outer],
-        **reset,
-    )
-    if not layer.return_sequences:
-        return graph.add("Squeeze", states, np.array([0]))  # (1, B, U) to (B, U)
-    states = graph.add("Squeeze", states, np.array([1]))  # (T, 1, B, U) to (T, B, U)
-    return graph.add("Transpose", states, perm=(1, 0, 2))
+    attributes: dict[str, Any] = {"hidden_size": layer.units, "activations": [inner, outer, outer]}
+    if kind == "GRU":
+        attributes |= {"activations": [inner, outer], "linear_before_reset": 1}  # Keras' reset_after
+    sequence = graph.add("Transpose", inputs, perm=(1, 0, 2))  # (T, B, F)
+    operands = sequence, in_order(kernel), in_order(recurrent), joined
+    output = 0 if layer.return_sequences else 1  # (T, 1, B, U), or the last state (1, B, U)
+    states = graph.add(kind, *operands, output=output, **attributes)
+    states = graph.add("Squeeze", states, np.array([1 - output]))
+    return states if output else graph.add("Transpose", states, perm=(1, 0, 2))
 
 
 def _get_item(graph: _Graph, _: Any, values: Any, key: tuple[slice | int | None, ...]) -> str:
@@ -223,27 +179,21 @@ def _get_item(graph: _Graph, _: Any, values: Any, key: tuple[slice | int | None,
     return graph.operand(values)
 
 
-def _ones_like(graph: _Graph, _: Any, values: Any) -> str:
-    one = numpy_helper.from_array(np.ones(1, np.float32))
-    return graph.add("ConstantOfShape", graph.add("Shape", values), value=one)
-
-
 def _repeat(graph: _Graph, layer: Any, values: Any) -> str:
     steps = graph.add("Unsqueeze", values, np.array([1]))  # (B, F) to (B, 1, F)
     return graph.add("Expand", steps, np.array([1, layer.n, 1]))
 
 
+def _same(kind: str) -> Callable[..., str]:
+    """The rule of an operation that is one ONNX operator without attributes."""
+    return lambda graph, _, *operands: graph.add(kind, *keras.tree.flatten(operands))
+
+
+_ONE: Final = numpy_helper.from_array(np.ones(1, np.float32))
+_RENAMED: Final = {"Matmul": "MatMul", "Multiply": "Mul", "Subtract": "Sub", "TrueDivide": "Div"}
 _RULES: Final[dict[str, Callable[..., str]]] = {
-    "Add": _operator("Add"),
-    "Equal": _operator("Equal"),
-    "Exp": _operator("Exp"),
-    "Less": _operator("Less"),
-    "Log": _operator("Log"),
-    "Matmul": _operator("MatMul"),
-    "Multiply": _operator("Mul"),
-    "Sigmoid": _operator("Sigmoid"),
-    "Subtract": _operator("Sub"),
-    "TrueDivide": _operator("Div"),
+    **{kind: _same(kind) for kind in ("Add", "Equal", "Exp", "Less", "Log", "Sigmoid")},
+    **{of_keras: _same(kind) for of_keras, kind in _RENAMED.items()},
     "Cast": lambda graph, to, x: graph.add("Cast", x, to=helper.np_dtype_to_tensor_dtype(np.dtype(to.dtype))),
     "Clip": lambda graph, to, x: graph.add("Clip", x, to.x_min, to.x_max),
     "Concatenate": lambda graph, layer, parts: graph.add("Concat", *parts, axis=layer.axis),
@@ -254,7 +204,7 @@ _RULES: Final[dict[str, Callable[..., str]]] = {
     "GetItem": _get_item,
     "LSTM": _recurrent,
     "NotEqual": lambda graph, _, x, y: graph.add("Not", graph.add("Equal", x, y)),
-    "OnesLike": _ones_like,
+    "OnesLike": lambda graph, _, x: graph.add("ConstantOfShape", graph.add("Shape", x), value=_ONE),
     "Pad": lambda graph, by, x: graph.add("Pad", x, np.transpose(by.pad_width).ravel()),
     "RepeatVector": _repeat,
     "Rescaling": lambda graph, by, x: graph.add("Add", graph.add("Mul", x, by.scale), by.offset),

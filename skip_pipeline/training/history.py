@@ -1,7 +1,4 @@
-"""The report of each epoch, and a training's history as JSON.
-
-Training, its progress display and the report share this module, so it does not import TensorFlow.
-"""
+"""The report of each epoch, and a training's history as JSON; free of TensorFlow, as displays import it."""
 
 from __future__ import annotations
 
@@ -12,29 +9,17 @@ from typing import Any
 
 @dataclass(frozen=True)
 class EpochReport:
-    """One finished epoch.
+    """One finished epoch."""
 
-    Attributes:
-        epoch: counted from 1.
-        max_epochs: number of epochs if training does not stop early.
-        seconds: duration of this epoch, validation included.
-        seconds_left_at_most: duration of all remaining epochs at this epoch's pace.
-        loss: mean training loss over the epoch, with dropout.
-        accuracy: training accuracy over the epoch, in [0, 1], with dropout.
-        validation_loss: loss on the validation sessions after the epoch.
-        validation_accuracy: accuracy on the validation sessions after the epoch.
-        learning_rate: at the end of this epoch, before a plateau lowers it.
-    """
-
-    epoch: int
-    max_epochs: int
-    seconds: float
-    seconds_left_at_most: float
-    loss: float
-    accuracy: float
-    validation_loss: float
+    epoch: int  # counted from 1
+    max_epochs: int  # number of epochs if training does not stop early
+    seconds: float  # duration of this epoch, validation included
+    seconds_left_at_most: float  # duration of all remaining epochs at this epoch's pace
+    loss: float  # mean training loss over the epoch, with dropout
+    accuracy: float  # training accuracy over the epoch, in [0, 1], with dropout
+    validation_loss: float  # on the validation sessions after the epoch
     validation_accuracy: float
-    learning_rate: float
+    learning_rate: float  # at the end of this epoch, before a plateau lowers it
 
     def __str__(self) -> str:
         return (

@@ -62,6 +62,7 @@ def test_peers_put_rows_in_order(raw: Path, tmp_path: Path, encoded: pa.Table) -
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["in_process", "processes", "dask"])
 def test_persisted_is_what_the_assets_do_and_says_how_much_it_left(
     engine: Any, sharded: Path, tmp_path: Path, bundles: Arrays

@@ -85,6 +85,7 @@ def training(monkeypatch: pytest.MonkeyPatch) -> Training:
     return stand_in
 
 
+@pytest.mark.slow
 def test_the_network_is_timed_over_whole_epochs_in_memory_after_the_first(
     grown: tuple[Path, dict[str, Any]], training: Training
 ) -> None:

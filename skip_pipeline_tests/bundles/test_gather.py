@@ -109,7 +109,12 @@ def test_shape_and_dtype_are_known_without_gathering(bundle, name, monkeypatch):
 def test_only_the_sessions_asked_for_are_gathered(bundle, monkeypatch):
     asked = []
     steps = Bundle._steps
-    monkeypatch.setattr(Bundle, "_steps", lambda self, chosen: asked.extend(chosen) or steps(self, chosen))
+
+    def asking(self, chosen):
+        asked.extend(chosen)
+        return steps(self, chosen)
+
+    monkeypatch.setattr(Bundle, "_steps", asking)
     _ = bundle.session_log[3], bundle.last_track[5:]
     assert asked == [3, 5, 6]
 

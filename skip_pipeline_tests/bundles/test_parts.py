@@ -24,6 +24,10 @@ def bundles(tmp_path):
     return tmp_path
 
 
+def refused(folder, error=ContractError):
+    return refusal(error, lambda: open_parts(folder, folder.joinpath))
+
+
 def test_what_each_shard_holds_of_every_split(bundles):
     sessions = {"train": 2, "validation": 1, "test": 1}
     assert read_parts(bundles, bundles.joinpath) == (PartRecord("log", sessions, tracks=40),)
@@ -37,27 +41,26 @@ def test_what_each_shard_holds_of_every_split(bundles):
 
 
 def test_a_bundle_that_was_never_made_is_asked_for(tmp_path):
-    message = refusal(
-        MissingInputError, lambda: open_parts(tmp_path / "05_bundles", (tmp_path / "05_bundles").joinpath)
+    assert_says(
+        refused(tmp_path / "05_bundles", MissingInputError),
+        f"{tmp_path / '05_bundles'} holds no parts.json",
+        "materialize tensor_bundles first",
     )
-    assert_says(message, f"{tmp_path / '05_bundles'} holds no parts.json", "materialize tensor_bundles first")
 
 
 @pytest.mark.parametrize("name", FILES)
 def test_a_missing_file_is_named(bundles, name):
     (bundles / name).unlink()
-    message = refusal(MissingInputError, lambda: open_parts(bundles, bundles.joinpath))
     assert_says(
-        message, f"{(bundles / name).parent} holds no {name.split('/')[-1]}", "materialize tensor_bundles"
+        refused(bundles, MissingInputError),
+        f"{(bundles / name).parent} holds no {name.split('/')[-1]}",
+        "materialize tensor_bundles",
     )
 
 
 def test_a_missing_part_is_named(bundles):
     shutil.rmtree(bundles / "log")
-    assert_says(
-        refusal(MissingInputError, lambda: open_parts(bundles, bundles.joinpath)),
-        f"{bundles / 'log'} holds no sessions.npy",
-    )
+    assert_says(refused(bundles, MissingInputError), f"{bundles / 'log'} holds no sessions.npy")
 
 
 @pytest.mark.parametrize("kept", [0, 20, -1], ids=["nothing", "part of the header", "all but a byte"])
@@ -65,17 +68,13 @@ def test_a_missing_part_is_named(bundles):
 def test_a_truncated_file_is_named(bundles, name, kept):
     path = bundles / name
     path.write_bytes(path.read_bytes()[:kept])
-    message = refusal(ContractError, lambda: open_parts(bundles, bundles.joinpath))
-    assert_says(message, f"{path} is not a readable array", AGAIN)
+    assert_says(refused(bundles), f"{path} is not a readable array", AGAIN)
 
 
 @pytest.mark.parametrize("name", FILES)
 def test_a_pickle_is_not_opened(bundles, name):
     np.save(bundles / name, np.array(["a", None], dtype=object))
-    assert_says(
-        refusal(ContractError, lambda: open_parts(bundles, bundles.joinpath)),
-        f"{bundles / name} is not a readable array",
-    )
+    assert_says(refused(bundles), f"{bundles / name} is not a readable array")
 
 
 @pytest.mark.parametrize(
@@ -92,34 +91,25 @@ def test_a_pickle_is_not_opened(bundles, name):
 )
 def test_an_array_of_another_shape_or_dtype_is_named(bundles, name, array, fault):
     np.save(bundles / name, array)
-    assert_says(
-        refusal(ContractError, lambda: open_parts(bundles, bundles.joinpath)),
-        str(bundles / name),
-        fault,
-        AGAIN,
-    )
+    assert_says(refused(bundles), str(bundles / name), fault, AGAIN)
 
 
 @pytest.mark.parametrize("name", FILES[1:])
 def test_a_file_of_another_shard_is_named(bundles, tmp_path, name):
     write(tmp_path / "other", log=shard([10, 11, 20, 13, 14]))
     shutil.copy(tmp_path / "other" / name, bundles / name)
-    assert_says(
-        refusal(ContractError, lambda: open_parts(bundles, bundles.joinpath)), str(bundles / name), AGAIN
-    )
+    assert_says(refused(bundles), str(bundles / name), AGAIN)
 
 
 def test_lengths_that_do_not_add_up_to_the_rows_are_noticed(bundles, tmp_path):
     write(tmp_path / "other", log=shard([10, 12, 12, 13], ["train", "validation", "test", "train"]))
     shutil.copy(tmp_path / "other/log/sessions.npy", bundles / "log/sessions.npy")
-    message = refusal(ContractError, lambda: open_parts(bundles, bundles.joinpath))
-    assert_says(message, str(bundles / "log/rows.npy"), "(42,), not 43 records of a track", AGAIN)
+    assert_says(refused(bundles), str(bundles / "log/rows.npy"), "(42,), not 43 records of a track", AGAIN)
 
 
 def test_a_matrix_of_other_tracks_is_noticed(bundles):
     np.save(bundles / "tracks.npy", TRACKS[:-1])
-    message = refusal(ContractError, lambda: open_parts(bundles, bundles.joinpath))
-    assert_says(message, f"{bundles / 'log'} was made for 40 tracks", "tracks.npy has 39", AGAIN)
+    assert_says(refused(bundles), f"{bundles / 'log'} was made for 40 tracks", "tracks.npy has 39", AGAIN)
 
 
 @pytest.mark.parametrize(
@@ -130,13 +120,13 @@ def test_a_matrix_of_other_tracks_is_noticed(bundles):
         "{}",
         '{"format": 2, "parts": [{"name": "log", "sessions": {"train": 1}, "rows": 9, "tracks": 1}]}',
         '{"format": 3, "parts": [{"name": "log"}]}',
+        '{"format": 3, "parts": [{"name": "log", "sessions": {"train": 1}, "tracks": 1}]}',
         '{"format": 3}',
     ],
 )
 def test_a_list_of_parts_that_is_none_is_named(bundles, text):
     (bundles / "parts.json").write_text(text)
-    message = refusal(ContractError, lambda: open_parts(bundles, bundles.joinpath))
-    assert_says(message, f"{bundles / 'parts.json'} is damaged or of another version", AGAIN)
+    assert_says(refused(bundles), f"{bundles / 'parts.json'} is damaged or of another version", AGAIN)
 
 
 def test_parts_that_the_list_does_not_name_are_not_there(bundles):

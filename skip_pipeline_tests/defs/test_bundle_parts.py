@@ -43,8 +43,8 @@ def a_file(layout, file):
 
 def judged(layout):
     """Checks that fail on the bundles as they are on disk, and the facts of the last one."""
-    found: Any = tensor_bundles_checks(data=DataDirectory(path=str(layout.root)), engine=ShardEngine())
-    results = list(found)
+    checks: Any = tensor_bundles_checks
+    results = list(checks(data=DataDirectory(path=str(layout.root)), engine=ShardEngine()))
     assert tuple(result.check_name for result in results) == CHECKS
     return {result.check_name for result in results if not result.passed}, results[-1].metadata
 

@@ -15,23 +15,20 @@ import pytest
 from skip_pipeline import code_version, settings
 from skip_pipeline.defs.launch import HOME_VARIABLE
 from skip_pipeline.settings import DataLayout
-from skip_pipeline.storage import publication, read_manifest, record_file
+from skip_pipeline.storage import Manifest, publication, read_manifest, record_file
 from skip_pipeline_tests.defs import dying
 from skip_pipeline_tests.projects import Project
 
 pytestmark = pytest.mark.slow
 
+# A stage made shard by shard, and one made whole; the others publish by the same functions.
 STAGES = {"tensor_bundles": "bundles", "baseline_models": "baselines"}
-"""A stage made shard by shard, and one made whole; the others publish by the same functions."""
 
 
 @pytest.fixture(scope="module")
 def materialized(tmp_path_factory, first_run):
     """A copy of a finished data directory that the tests of this module may break."""
-    root, _ = first_run
-    copy = tmp_path_factory.mktemp("killed") / "data"
-    shutil.copytree(root, copy)
-    return copy
+    return shutil.copytree(first_run[0], tmp_path_factory.mktemp("killed") / "data")
 
 
 @pytest.fixture
@@ -77,9 +74,8 @@ def unfinished(layout):
     """Runs that Dagster or MLflow still take to be under way."""
     begun = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING])
     client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{layout.mlflow / 'mlflow.db'}")
-    experiment = client.get_experiment_by_name("skip_pipeline")
-    assert experiment is not None
-    open_runs = client.search_runs([experiment.experiment_id], "attributes.status = 'RUNNING'")
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    open_runs = client.search_runs(experiments, "attributes.status = 'RUNNING'")
     return [*dg.DagsterInstance.get().get_runs(begun), *open_runs]
 
 
@@ -92,9 +88,9 @@ def test_a_failure_on_either_side_of_the_manifest_leaves_the_stage_whole(layout,
     def fails(*_args):
         raise OSError("the disk is out of order")
 
-    for step, published in (("create_manifest", 0), ("show", 1)):
+    for owner, step, published in ((Manifest, "create", 0), (publication, "_show", 1)):
         with monkeypatch.context() as patch:
-            patch.setattr(publication, step, fails)
+            patch.setattr(owner, step, fails)
             assert not Project(layout).run(asset).success
         assert is_whole(folder)
         assert read_manifest(folder, made_by=asset).number == before.number + published

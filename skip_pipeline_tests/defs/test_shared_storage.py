@@ -36,33 +36,26 @@ def shared(project, tmp_path, monkeypatch, s3_bucket):
     return project
 
 
-@pytest.mark.parametrize("name", SHARED)
-def test_tables_lie_in_the_shared_storage(tmp_path, name):
+def test_tables_lie_in_the_shared_storage_and_model_report_and_records_on_this_machine(tmp_path):
     layout = DataLayout(tmp_path / "data", location("memory://bucket/prefix"))
-    assert str(getattr(layout, name)).startswith("memory://bucket/prefix/0")
-    assert getattr(DataLayout(tmp_path), name).is_relative_to(tmp_path)
+    for name in SHARED:
+        assert str(getattr(layout, name)).startswith("memory://bucket/prefix/0")
+        assert getattr(DataLayout(tmp_path), name).is_relative_to(tmp_path)
+    for name in OWN:
+        assert getattr(layout, name).is_relative_to(tmp_path / "data")
 
 
-@pytest.mark.parametrize("name", OWN)
-def test_model_report_and_records_stay_on_this_machine(tmp_path, name):
-    layout = DataLayout(tmp_path / "data", location("memory://bucket/prefix"))
-    assert getattr(layout, name).is_relative_to(tmp_path / "data")
-
-
-def test_the_variable_names_a_url_or_a_path(tmp_path, monkeypatch):
+def test_the_variable_names_a_url_or_a_path_and_reaches_the_assets_as_a_resource(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert data_layout().shared is None
-    monkeypatch.setenv(settings.STORAGE_VARIABLE, "memory://bucket/prefix")
-    assert str(data_layout().merged) == "memory://bucket/prefix/02_merged"
     monkeypatch.setenv(settings.STORAGE_VARIABLE, "mounted")
     assert data_layout().merged == tmp_path / "mounted" / "02_merged"
-
-
-def test_it_reaches_the_assets_as_a_resource(monkeypatch):
     monkeypatch.setenv(settings.STORAGE_VARIABLE, "memory://bucket/prefix")
-    data = (defs().resources or {})["data"]
-    assert data.shared == "memory://bucket/prefix"
-    assert data.layout() == data_layout()
+    assert str(data_layout().merged) == "memory://bucket/prefix/02_merged"
+    resources = defs().resources
+    assert resources is not None
+    assert resources["data"].shared == "memory://bucket/prefix"
+    assert resources["data"].layout() == data_layout()
 
 
 def test_a_url_with_a_password_is_refused_and_shown_nowhere(monkeypatch):
@@ -71,8 +64,13 @@ def test_a_url_with_a_password_is_refused_and_shown_nowhere(monkeypatch):
         message = refusal(RefusedError, attempt)
         assert "secret" not in message
         assert_says(message, "holds a password", "credentials in the environment")
+    answer = CliRunner().invoke(app, ["run"])
+    assert answer.exit_code == 1
+    assert answer.stderr.startswith("error: the storage URL s3://…@bucket/prefix holds a password")
+    assert answer.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_a_run_makes_its_tables_in_the_shared_storage_and_says_so(shared):
     outcome = shared.run(SELECTION)
     assert outcome.failures == ()
@@ -88,14 +86,6 @@ def test_a_run_makes_its_tables_in_the_shared_storage_and_says_so(shared):
     runs = shared.mlflow_runs(outcome.run_id)
     artifacts = shared.mlflow_client().list_artifacts(runs["scaled_table"].info.run_id)
     assert settings.SCALER_FILE in {artifact.path for artifact in artifacts}
-
-
-def test_the_command_line_refuses_a_url_in_one_line_that_keeps_its_secret(monkeypatch):
-    monkeypatch.setenv(settings.STORAGE_VARIABLE, "s3://key:secret@bucket/prefix")
-    answer = CliRunner().invoke(app, ["run"])
-    assert answer.exit_code == 1
-    assert answer.stderr.startswith("error: the storage URL s3://…@bucket/prefix holds a password")
-    assert answer.stderr.count("\n") == 1
 
 
 def test_synthetic_files_are_not_written_to_a_folder_called_like_a_url(tmp_path, monkeypatch):

@@ -22,7 +22,7 @@ from skip_pipeline.metrics.calibration import Calibration
 from skip_pipeline.nightly.reference import read_reference
 from skip_pipeline.raw.folder import find_session_logs
 from skip_pipeline.settings import KERAS_MODEL_NAME
-from skip_pipeline.storage import DatasetFacts, read_json
+from skip_pipeline.storage import Manifest, StoredFile, read_json
 from skip_pipeline_tests.defs.test_materialize import ASSETS
 
 pytestmark = pytest.mark.slow
@@ -276,8 +276,8 @@ def test_an_experiment_that_another_process_creates_at_the_same_time_is_used(pro
 
 @pytest.mark.parametrize("url", ["memory://stage", "s3://bucket/stage"])
 def test_a_dataset_on_shared_storage_is_recorded_with_its_url(url):
-    facts = DatasetFacts("merged_table", "0" * 64, 3, 40)
-    dataset = FingerprintedDataset(facts, location(url), {"session_id": "string"})
+    stage = Manifest("merged_table", "real", rows=3, seconds=0.1, files=(StoredFile("a", 40, "0" * 64, "a"),))
+    dataset = FingerprintedDataset(stage, location(url), {"session_id": "string"})
 
     assert url in json.dumps(dataset.to_dict())
     assert json.loads(dataset.to_dict()["profile"]) == {"num_rows": 3, "bytes": 40}

@@ -110,7 +110,11 @@ def test_a_missing_file_is_missing_input(tmp_path):
     assert_says(message, str(tmp_path / "log.csv"), "not there", "deliver it again")
 
 
-@pytest.mark.parametrize("content", [b"", b"\n\r\n", b"\xef\xbb\xbf", gzip.compress(b"")])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\n\r\n", b"\xef\xbb\xbf", zipped("")],
+    ids=["nothing", "line ends", "a BOM", "gzip of nothing"],
+)
 def test_an_empty_file_is_refused(refused, content):
     name = "log.csv.gz" if content.startswith(b"\x1f") else "log.csv"
     assert_says(refused(content, name), "is empty", "header line and rows", "Deliver the file again")

@@ -19,6 +19,35 @@ def raw(tmp_path):
     return tmp_path / "01_raw"
 
 
+UNUSABLE = {
+    "a folder": (lambda place: (place / "b.csv").mkdir(), ("b.csv is a folder", "expected a file", "Rename")),
+    "a folder called gzip": (
+        lambda place: (place / "b.csv.gz").mkdir(),
+        ("b.csv.gz is a folder", "expected a file", "Rename it"),
+    ),
+    "a link": (
+        lambda place: (place / "b.csv").symlink_to("gone.csv"),
+        ("b.csv is a link to nothing", "expected a file", "remove it"),
+    ),
+    "a special file": (
+        lambda place: os.mkfifo(place / "b.csv"),
+        ("b.csv is a special file", "expected a file"),
+    ),
+    "a twin": (
+        lambda place: deliver(place / "a.csv.gz", b"any"),
+        ("holds both a.csv and a.csv.gz", "expected one", "Remove"),
+    ),
+    "a name that is not UTF-8": (
+        lambda place: deliver(place / "a\udcff.csv", b"any"),
+        (r"'a\udcff.csv'", "expected a file name in UTF-8", "Rename"),
+    ),
+    "a name that parquet readers would skip": (
+        lambda place: deliver(place / "_a.csv", b"any"),
+        ("holds _a.csv", "expected no name", "Rename it"),
+    ),
+}
+
+
 @pytest.mark.parametrize(
     ("find", "folder"),
     [(raw_folder.find_session_logs, "training_set"), (raw_folder.find_track_features, "track_features")],
@@ -43,18 +72,11 @@ class TestFinding:
         message = refusal(MissingInputError, lambda: find(raw))
         assert_says(message, f"{raw / folder} is not a folder", "expected a folder of", "synthesize --out")
 
-    @pytest.mark.parametrize("name", ["b.csv", "b.csv.gz"])
-    def test_a_folder_called_like_a_file_is_refused(self, raw, find, folder, name):
+    @pytest.mark.parametrize(("spoil", "facts"), UNUSABLE.values(), ids=UNUSABLE)
+    def test_a_path_that_cannot_be_used_is_refused(self, raw, find, folder, spoil, facts):
         deliver(raw / folder / "a.csv", b"any")
-        (raw / folder / name).mkdir()
-        message = refusal(BadInputError, lambda: find(raw))
-        assert_says(message, f"{raw / folder / name} is a folder", "expected a file", "Rename it")
-
-    def test_a_link_to_nothing_is_refused(self, raw, find, folder):
-        deliver(raw / folder / "a.csv", b"any")
-        (raw / folder / "b.csv").symlink_to(raw / "gone.csv")
-        message = refusal(BadInputError, lambda: find(raw))
-        assert_says(message, f"{raw / folder / 'b.csv'} is a link to nothing", "expected a file", "remove it")
+        spoil(raw / folder)
+        assert_says(refusal(BadInputError, lambda: find(raw)), str(raw / folder), *facts)
 
     def test_files_in_the_data_directory_and_in_its_raw_folder_are_refused(self, raw, find, folder):
         unread = raw.parent / folder
@@ -69,28 +91,6 @@ class TestFinding:
         for name in ("training_set", folder):
             deliver(raw.parent / name / "a.csv", b"any")
         assert find(raw.parent) == (raw.parent / folder / "a.csv",)
-
-    def test_the_same_name_plain_and_gzipped_is_refused(self, raw, find, folder):
-        for name in ("a.csv", "a.csv.gz"):
-            deliver(raw / folder / name, b"any")
-        message = refusal(BadInputError, lambda: find(raw))
-        assert_says(message, str(raw / folder), "holds both a.csv and a.csv.gz", "expected one", "Remove")
-
-    def test_a_name_that_is_not_utf_8_is_refused(self, raw, find, folder):
-        deliver(raw / folder / "a\udcff.csv", b"any")
-        message = refusal(BadInputError, lambda: find(raw))
-        assert_says(message, str(raw / folder), r"'a\udcff.csv'", "expected a file name in UTF-8", "Rename")
-
-    def test_a_special_file_is_refused(self, raw, find, folder):
-        (raw / folder).mkdir(parents=True)
-        os.mkfifo(raw / folder / "a.csv")
-        message = refusal(BadInputError, lambda: find(raw))
-        assert_says(message, f"{raw / folder / 'a.csv'} is a special file", "expected a file")
-
-    def test_a_name_that_parquet_readers_would_skip_is_refused(self, raw, find, folder):
-        deliver(raw / folder / "_a.csv", b"any")
-        message = refusal(BadInputError, lambda: find(raw))
-        assert_says(message, str(raw / folder), "holds _a.csv", "expected no name", "Rename it")
 
 
 def test_a_marker_beside_the_raw_folders_makes_the_data_synthetic(tmp_path):

@@ -153,10 +153,7 @@ def test_rows_in_any_order_are_sorted_by_session_and_position(load):
     ("positions", "fact"),
     [
         ([1, 2, 3, 4, 5, 5, 7, 8, 9, 10], "repeats 5 in data rows 15 (5), 16 (5); lacks 6"),
-        (
-            [1, 2, 3, 4, 5, 6, 7, 8, 9, 11],
-            "goes beyond its length with 11 in data row 20 (11); lacks 10",
-        ),
+        ([1, 2, 3, 4, 5, 6, 7, 8, 9, 11], "goes beyond its length with 11 in data row 20 (11); lacks 10"),
         ([2, 3, 4, 5, 6, 7, 8, 9, 10, 10], "repeats 10 in data rows 19 (10), 20 (10); lacks 1"),
         (
             [1, 1, 1, 1, 1, 1, 1, 1, 1, 1],

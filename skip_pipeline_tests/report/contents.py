@@ -18,10 +18,7 @@ BALANCE = {"train": (60, 40), "validation": (5, 5), "test": (15, 5)}
 LENGTHS = {10: 1, 15: 1, 20: 2}
 HISTORY = tuple(
     EpochReport(
-        epoch=epoch,
-        max_epochs=10,
-        seconds=1.0,
-        seconds_left_at_most=10.0 - epoch,
+        *(epoch, 10, 1.0, 9.0),
         loss=0.7 - 0.1 * epoch,
         accuracy=0.6 + 0.05 * epoch,
         validation_loss=validation_loss,

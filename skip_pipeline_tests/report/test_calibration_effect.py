@@ -31,12 +31,10 @@ def test_scores_before_are_at_one_half_and_after_at_the_chosen_threshold() -> No
 
 
 def test_metrics_hold_the_calibration_and_its_effect() -> None:
-    metrics = measure_calibration(LABELS, TOO_SURE, HALVED).metrics()
+    metrics = json.loads(json.dumps(measure_calibration(LABELS, TOO_SURE, HALVED).metrics()))
 
-    assert (metrics["slope"], metrics["threshold"], metrics["sessions"]) == (0.5, 0.4, 500)
     assert Calibration.from_json(metrics) == HALVED
-    assert set(metrics["test"]) == {"before", "after", "ece_before", "ece_after"}
-    json.dumps(metrics)
+    assert metrics["test"].keys() == {"before", "after", "ece_before", "ece_after"}
 
 
 def test_probabilities_of_another_split_are_refused() -> None:

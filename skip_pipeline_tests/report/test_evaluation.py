@@ -1,7 +1,7 @@
-"""All of it together, on a tiny bundle and a model that is too sure of itself."""
+"""The whole evaluation, on a tiny bundle and a model that is too sure of itself."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ SESSIONS = SessionAttributes(
     known_track=np.full(N, True),
 )
 CALIBRATION = Calibration(slope=0.5, offset=0.0, threshold=0.6, sessions=N)
+NONE = Calibration(slope=1.0, offset=0.0, threshold=0.5, sessions=N)  # changes nothing
 MAJORITY = BaselinePredictions(
     "majority", {split: np.full(N, 0.45) for split in ("validation", "test")}, seconds=0.001, parameters=1
 )
@@ -47,72 +48,65 @@ def _predict(inputs: Mapping[str, np.ndarray]) -> np.ndarray:
 P = {split: _predict(BUNDLES[split]) for split in schema.SPLITS}
 
 
-def _oracle(path: Path) -> Path:
-    ids = pa.array(BUNDLES["test"][schema.SESSION_ID])
-    chance = pa.array(np.where(BUNDLES["test"][schema.LABEL] == 1, 0.9, 0.1).astype(np.float32))
-    pq.write_table(pa.Table.from_arrays([ids, chance, chance], schema=schema.ORACLE), path)
-    return path
-
-
-def _evaluate(**options: Any) -> Evaluation:
-    return evaluate_model(BUNDLES, P, _predict, NETWORK, SESSIONS, **options)
+def _evaluate(
+    baselines: Sequence[BaselinePredictions] = (), calibration: Calibration = NONE, oracle: Path | None = None
+) -> Evaluation:
+    return evaluate_model(
+        BUNDLES, P, _predict, NETWORK, SESSIONS, baselines=baselines, calibration=calibration, oracle=oracle
+    )
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Evaluation:
-    oracle = _oracle(tmp_path_factory.mktemp("raw") / "oracle.parquet")
-    return _evaluate(baselines=(MAJORITY,), calibration=CALIBRATION, oracle=oracle)
+    oracle = tmp_path_factory.mktemp("raw") / "oracle.parquet"
+    ids = pa.array(BUNDLES["test"][schema.SESSION_ID])
+    chance = pa.array(np.where(BUNDLES["test"][schema.LABEL] == 1, 0.9, 0.1).astype(np.float32))
+    pq.write_table(pa.Table.from_arrays([ids, chance, chance], schema=schema.ORACLE), oracle)
+    return _evaluate((MAJORITY,), CALIBRATION, oracle)
 
 
-def test_everything_is_judged_by_corrected_probabilities_and_the_chosen_threshold(whole: Evaluation) -> None:
+@pytest.fixture(scope="module")
+def plain() -> Evaluation:
+    """Of real data, not calibrated, and without a rival."""
+    return _evaluate()
+
+
+def test_scores_are_of_calibrated_probabilities_at_the_chosen_threshold(
+    whole: Evaluation, plain: Evaluation
+) -> None:
     assert np.array_equal(whole.p_not_skipped, CALIBRATION.apply(P["test"]))
     network = whole.leaderboard.network
-    assert network.model.threshold == 0.6
+    assert network.model.threshold == whole.metrics()["threshold"] == 0.6
     assert whole.scores["test"].log_loss == pytest.approx(network.log_loss.value)
     assert whole.scores["test"].accuracy == pytest.approx(network.accuracy.value)
     assert whole.mistakes[0].p_not_skipped in CALIBRATION.apply(np.array([0.99, 0.01]))
-    plain = _evaluate()
     assert whole.importance.log_loss < plain.importance.log_loss
     assert whole.importance.of_kind("branch")[0].name == "skip_sequence"
 
 
 def test_the_leaderboard_holds_network_baselines_and_oracles(whole: Evaluation) -> None:
     kinds = {entry.model.name: entry.model.kind for entry in whole.leaderboard.entries}
-    assert kinds == {
-        "fast": "network",
-        "majority": "baseline",
-        "oracle_past": "oracle",
-        "oracle_state": "oracle",
-    }
+    oracles = {"oracle_past": "oracle", "oracle_state": "oracle"}
+    assert kinds == {"fast": "network", "majority": "baseline"} | oracles
     assert whole.leaderboard.entries[0].model.name == "oracle_past"
-    assert {entry.model.title for entry in whole.leaderboard.entries} >= {"fast network", "majority class"}
+    models = {entry.model.title: entry.model for entry in whole.leaderboard.entries}
+    assert (models["fast network"].seconds, models["fast network"].parameters) == (12.5, 20_770)
+    assert (models["majority class"].seconds, models["majority class"].parameters) == (0.001, 1)
 
 
-def test_metrics_are_json_and_keep_what_programs_read(whole: Evaluation) -> None:
+def test_metrics_are_json_and_keep_what_programs_read(whole: Evaluation, plain: Evaluation) -> None:
     metrics = json.loads(json.dumps(whole.metrics(), allow_nan=False))
 
-    assert list(metrics) == [
-        *schema.SPLITS,
-        "baselines",
-        "threshold",
-        "leaderboard",
-        "slices",
-        "importance",
-        "mistakes",
-        "calibration",
-        "oracle",
-    ]
+    parts = ["leaderboard", "slices", "importance", "mistakes", "calibration", "oracle"]
+    assert list(metrics) == [*schema.SPLITS, "baselines", "threshold", *parts]
+    assert list(plain.metrics()) == list(metrics)[:-1]  # real data have no oracle
     assert metrics["test"]["sessions"] == N
-    assert set(metrics["baselines"]) == {"majority", "repeat_last_outcome"}
-    assert metrics["baselines"]["repeat_last_outcome"]["accuracy"] == 1.0
-    played, test = (np.mean(BUNDLES[split][schema.LABEL]) for split in ("train", "test"))
-    commoner = int(played > 0.5)
-    assert metrics["baselines"]["majority"] == {
-        "class": commoner,
-        "accuracy": pytest.approx(abs(1 - commoner - test)),
-    }
+    train, test = (np.mean(BUNDLES[split][schema.LABEL]) for split in ("train", "test"))
+    commoner = int(train > 0.5)
+    majority = {"class": commoner, "accuracy": pytest.approx(abs(1 - commoner - test))}
+    assert metrics["baselines"] == {"majority": majority, "repeat_last_outcome": {"accuracy": 1.0}}
     assert len(metrics["mistakes"]) == 10
-    assert [way["name"] for way in metrics["slices"]] == [
+    ways = [
         "session_length",
         "context_type",
         "premium",
@@ -120,45 +114,41 @@ def test_metrics_are_json_and_keep_what_programs_read(whole: Evaluation) -> None
         "track_in_training",
         "hour_of_day",
     ]
-
-
-def test_real_data_and_plain_probabilities_leave_out_what_they_lack() -> None:
-    plain = _evaluate()
-    assert {"calibration", "oracle"}.isdisjoint(plain.metrics())
-    assert plain.metrics()["threshold"] == 0.5
-    assert plain.oracle_metrics() == {}
-    assert plain.sentences["oracle_distance"] == plain.sentences["calibration"] == ""
-    assert np.array_equal(plain.p_not_skipped, P["test"])
+    assert [way["name"] for way in metrics["slices"]] == ways
 
 
 def test_mlflow_charts_models_and_inputs_in_groups(whole: Evaluation) -> None:
     metrics = whole.comparison_metrics()
-    assert {"log_loss/fast", "log_loss/majority", "accuracy/oracle_past", "importance/outcomes"} <= set(
-        metrics
-    )
+    names = {"log_loss/fast", "log_loss/majority", "accuracy/oracle_past", "importance/outcomes"}
+    assert names <= metrics.keys()
     assert all(isinstance(value, float) for value in metrics.values())
-    assert set(whole.headline_metrics()) == {
-        "test_accuracy",
-        "test_log_loss",
-        "test_roc_auc",
-        "test_brier",
-        "test_pr_auc",
-        "test_ece",
+    test, network = whole.scores["test"], whole.leaderboard.network
+    assert whole.headline_metrics() == {
+        "test_accuracy": test.accuracy,
+        "test_log_loss": test.log_loss,
+        "test_roc_auc": test.roc_auc,
+        "test_brier": test.brier,
+        "test_pr_auc": network.pr_auc,
+        "test_ece": network.ece,
     }
 
 
-def test_every_part_of_the_page_has_its_words(whole: Evaluation) -> None:
+def test_every_part_of_the_page_has_its_words(whole: Evaluation, plain: Evaluation) -> None:
     assert [name for name, text in whole.sentences.items() if not text.endswith(".")] == []
+    assert plain.sentences["oracle_distance"] == ""
     assert f"On {N} test sessions" in whole.headline
 
 
-def test_the_distance_to_the_oracle_given_the_past_is_what_the_network_lacks(whole: Evaluation) -> None:
+def test_the_distance_to_the_oracle_given_the_past_is_what_the_network_lacks(
+    whole: Evaluation, plain: Evaluation
+) -> None:
     metrics = whole.oracle_metrics()
     assert metrics["oracle_past_accuracy"] == metrics["oracle_state_accuracy"] == 1.0
     assert metrics["oracle_state_log_loss"] == pytest.approx(-np.log(0.9), abs=1e-6)
     assert metrics["distance_to_oracle_accuracy"] == pytest.approx(1 - whole.scores["test"].accuracy)
     lost = whole.scores["test"].log_loss - metrics["oracle_past_log_loss"]
     assert metrics["distance_to_oracle_log_loss"] == pytest.approx(lost)
+    assert plain.oracle_metrics() == {}
 
 
 def test_predictions_are_the_test_sessions_with_outcome_and_probability(whole: Evaluation) -> None:
@@ -170,4 +160,4 @@ def test_predictions_are_the_test_sessions_with_outcome_and_probability(whole: E
 
 def test_a_baseline_of_other_sessions_is_refused() -> None:
     other = BaselinePredictions("majority", {"test": np.full(7, 0.5)}, 0.0, None)
-    assert "(7,)" in refusal(ContractError, lambda: _evaluate(baselines=(other,)))
+    assert "(7,)" in refusal(ContractError, lambda: _evaluate((other,)))

@@ -8,6 +8,7 @@ import pytest
 from sklearn import metrics
 
 from skip_pipeline.errors import ContractError, TrainingError
+from skip_pipeline.metrics.intervals import Estimate
 from skip_pipeline.report.leaderboard import Leaderboard, Model, compare
 from skip_pipeline_tests.builders import refusal
 
@@ -38,18 +39,21 @@ def test_the_lowest_log_loss_comes_first_and_equal_ones_by_name(board: Leaderboa
     assert [entry.model.name for entry in board.entries] == ["oracle", "fast", "twin", "majority"]
     assert board.network.model.name == "fast"
     assert [entry.model.name for entry in board.trainable] == ["fast", "twin", "majority"]
-    assert (board.sessions, board.share_not_skipped) == (400, pytest.approx(LABELS.mean()))
+    assert board.sessions == 400
+    assert board.share_not_skipped == pytest.approx(LABELS.mean())
 
 
 def test_scores_are_those_of_scikit_learn_inside_their_intervals(board: Leaderboard) -> None:
     network = board.network
-    assert network.log_loss.value == pytest.approx(metrics.log_loss(LABELS, NOISY))
-    assert network.accuracy.value == pytest.approx(metrics.accuracy_score(LABELS, NOISY >= 0.5))
-    assert network.roc_auc.value == pytest.approx(metrics.roc_auc_score(LABELS, NOISY))
-    assert network.brier.value == pytest.approx(metrics.brier_score_loss(LABELS, NOISY))
-    assert network.pr_auc == pytest.approx(metrics.average_precision_score(LABELS, NOISY))
-    for estimate in (network.log_loss, network.accuracy, network.roc_auc, network.brier):
+    for estimate, expected in (
+        (network.log_loss, metrics.log_loss(LABELS, NOISY)),
+        (network.accuracy, metrics.accuracy_score(LABELS, NOISY >= 0.5)),
+        (network.roc_auc, metrics.roc_auc_score(LABELS, NOISY)),
+        (network.brier, metrics.brier_score_loss(LABELS, NOISY)),
+    ):
+        assert estimate.value == pytest.approx(expected)
         assert estimate.low < estimate.value < estimate.high
+    assert network.pr_auc == pytest.approx(metrics.average_precision_score(LABELS, NOISY))
 
 
 def test_an_interval_is_as_wide_as_the_central_limit_theorem_says(board: Leaderboard) -> None:
@@ -60,16 +64,13 @@ def test_an_interval_is_as_wide_as_the_central_limit_theorem_says(board: Leaderb
 
 def test_differences_are_paired(board: Leaderboard) -> None:
     oracle, network, twin, constant = board.entries
-    assert network.log_loss_difference is None
-    assert network.accuracy_difference is None
-    assert twin.log_loss_difference is not None
-    assert (twin.log_loss_difference.low, twin.log_loss_difference.high) == (0, 0)
+    assert network.log_loss_difference is network.accuracy_difference is None
+    assert twin.log_loss_difference == Estimate(0, 0, 0)
     assert not twin.log_loss_difference.excludes_zero
-    assert constant.log_loss_difference is not None
-    assert constant.log_loss_difference.low > 0
-    assert constant.log_loss_difference.value == pytest.approx(
-        constant.log_loss.value - network.log_loss.value
-    )
+    rise = constant.log_loss_difference
+    assert rise is not None
+    assert rise.low > 0
+    assert rise.value == pytest.approx(constant.log_loss.value - network.log_loss.value)
     # Beyond chance although the two intervals overlap: sessions that are hard for one are so for both.
     assert oracle.log_loss_difference is not None
     assert oracle.log_loss_difference.high < 0
@@ -77,21 +78,18 @@ def test_differences_are_paired(board: Leaderboard) -> None:
 
 
 def test_a_constant_has_no_order_that_could_vary(board: Leaderboard) -> None:
-    area = board.entries[-1].roc_auc
-    assert (area.value, area.low, area.high) == (0.5, 0.5, 0.5)
+    assert board.entries[-1].roc_auc == Estimate(0.5, 0.5, 0.5)
 
 
 def test_each_model_decides_at_its_own_threshold() -> None:
     strict = Model("strict", "strict", "skips all", "baseline", threshold=0.99)
     board = compare(LABELS, {NETWORK: NOISY, strict: NOISY})
-    entry = next(e for e in board.entries if e.model == strict)
+    (entry,) = (entry for entry in board.entries if entry.model == strict)
     assert entry.accuracy.value == pytest.approx(1 - LABELS.mean())
-    assert entry.accuracy_difference is not None
-    assert entry.accuracy_difference.value == pytest.approx(
-        entry.accuracy.value - board.network.accuracy.value
-    )
-    assert entry.log_loss_difference is not None
-    assert entry.log_loss_difference.value == 0
+    difference = entry.accuracy_difference
+    assert difference is not None
+    assert difference.value == pytest.approx(entry.accuracy.value - board.network.accuracy.value)
+    assert entry.log_loss_difference == Estimate(0, 0, 0)
 
 
 def test_equal_input_gives_equal_metrics_whatever_training_took(board: Leaderboard) -> None:

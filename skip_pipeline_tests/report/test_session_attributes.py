@@ -1,6 +1,6 @@
 """Attributes are read from the row before the predicted one, of the right session, in order."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import pytest
 from skip_pipeline import schema
 from skip_pipeline.bundles.gather import Bundle, open_bundle
 from skip_pipeline.errors import ContractError, MissingInputError
-from skip_pipeline.report.session_attributes import read_session_attributes
+from skip_pipeline.report.session_attributes import SessionAttributes, read_session_attributes
 from skip_pipeline.stages.encode import encode, feature_range, sessions
 from skip_pipeline.stages.scale import fit_scaler
 from skip_pipeline.stages.track_matrix import scale_tracks
@@ -23,7 +23,7 @@ OTHER_TEST = "s12"
 """In the test split like ``TEST``."""
 
 
-def _write(folder: Path, **shards: list[Iterable[builders.Row]]) -> None:
+def _write(folder: Path, **shards: Sequence[Iterable[builders.Row]]) -> None:
     """Merged tables and the bundle that is made from them."""
     merged = {name: builders.merged_table(*rows) for name, rows in shards.items()}
     (folder / "merged").mkdir()
@@ -39,8 +39,13 @@ def _write(folder: Path, **shards: list[Iterable[builders.Row]]) -> None:
     shard_builders.write(folder / "bundles", tracks=tracks, **made)
 
 
-def _open(folder: Path) -> tuple[Bundle, Bundle]:
-    return open_bundle(folder / "bundles", "train"), open_bundle(folder / "bundles", "test")
+def _test_bundle(folder: Path) -> Bundle:
+    return open_bundle(folder / "bundles", "test")
+
+
+def _read(folder: Path) -> SessionAttributes:
+    train = open_bundle(folder / "bundles", "train")
+    return read_session_attributes((folder / "merged").joinpath, train, _test_bundle(folder))
 
 
 def _session(session_id: str, length: int, **last_three: tuple[object, object, object]) -> list[builders.Row]:
@@ -49,13 +54,11 @@ def _session(session_id: str, length: int, **last_three: tuple[object, object, o
     return session(session_id, length=length, **columns)
 
 
-RADIO = _session(
-    TEST,
-    12,
-    hour_of_day=(1, 2, 3),
-    premium=(False, True, False),
-    context_type=("catalog", "radio", "charts"),
-)
+RADIO: dict[str, Any] = {
+    "hour_of_day": (1, 2, 3),
+    "premium": (False, True, False),
+    "context_type": ("catalog", "radio", "charts"),
+}
 CHARTS: dict[str, Any] = {
     "hour_of_day": (20, 21, 22),
     "premium": (True, False, True),
@@ -66,14 +69,14 @@ CHARTS: dict[str, Any] = {
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Two shards with a test session each."""
-    one, two = [RADIO, session(TRAIN, length=11)], [_session(OTHER_TEST, 10, **CHARTS)]
-    _write(tmp_path, one=one, two=two)
+    one = [_session(TEST, 12, **RADIO), session(TRAIN, length=11)]
+    _write(tmp_path, one=one, two=[_session(OTHER_TEST, 10, **CHARTS)])
     return tmp_path
 
 
 def test_attributes_are_those_of_the_row_before_the_predicted_one(folder: Path) -> None:
-    assert _open(folder)[1].session_id.tolist() == [TEST, OTHER_TEST]
-    found = read_session_attributes((folder / "merged").joinpath, *_open(folder))
+    assert _test_bundle(folder).session_id.tolist() == [TEST, OTHER_TEST]
+    found = _read(folder)
 
     assert found.length.tolist() == [12, 10]
     assert found.hour.tolist() == [2, 21]
@@ -82,34 +85,24 @@ def test_attributes_are_those_of_the_row_before_the_predicted_one(folder: Path) 
 
 
 def test_the_predicted_row_changes_nothing(folder: Path) -> None:
+    before = _read(folder)
+    last: dict[str, Any] = {"hour_of_day": 0, "premium": False, "context_type": "user_collection"}
+    changed = {name: (*CHARTS[name][:2], value) for name, value in last.items()}
+    other = _session(OTHER_TEST, 10, **changed, not_skipped=(True, True, False))
     path = folder / "merged" / "two.parquet"
-    before = read_session_attributes((folder / "merged").joinpath, *_open(folder))
-    other = _session(
-        OTHER_TEST,
-        10,
-        hour_of_day=(20, 21, 0),
-        premium=(True, False, False),
-        context_type=("radio", "charts", "user_collection"),
-        not_skipped=(True, True, False),
-    )
     write_table(builders.merged_table(other), path, schema.MERGED, data_source="real")
-    after = read_session_attributes((folder / "merged").joinpath, *_open(folder))
 
-    for name in ("hour", "premium", "context_type", "popularity", "known_track"):
-        assert np.array_equal(getattr(before, name), getattr(after, name))
+    for name, values in vars(_read(folder)).items():
+        assert np.array_equal(getattr(before, name), values)
 
 
 def test_a_track_is_known_that_training_has_played_anywhere(tmp_path: Path) -> None:
     # Training plays tracks 1 to 11, the last of them as the predicted one; t_12 only in a test session.
     history = [f"t_{i:02}" for i in range(12, 21)]
-    tests = [
-        session("s11", length=10, track_id_clean=[*history, "t_11"]),
-        session("s12", length=10, track_id_clean=[*history, "t_03"]),
-        session("s16", length=10, track_id_clean=[*history, "t_12"]),
-    ]
+    last_tracks = {"s11": "t_11", "s12": "t_03", "s16": "t_12"}
+    tests = [session(name, track_id_clean=[*history, last]) for name, last in last_tracks.items()]
     _write(tmp_path, one=[*tests, session(TRAIN, length=11)])
-    train, test = _open(tmp_path)
-    found = read_session_attributes((tmp_path / "merged").joinpath, train, test)
+    found, test = _read(tmp_path), _test_bundle(tmp_path)
 
     assert test.session_id.tolist() == ["s11", "s12", "s16"]
     assert found.known_track.tolist() == [True, True, False]
@@ -119,24 +112,17 @@ def test_a_track_is_known_that_training_has_played_anywhere(tmp_path: Path) -> N
 
 def test_without_test_sessions_there_is_nothing(tmp_path: Path) -> None:
     _write(tmp_path, one=[session(TRAIN, length=11)])
-    found = read_session_attributes((tmp_path / "merged").joinpath, *_open(tmp_path))
-    assert [len(values) for values in vars(found).values()] == [0] * 6
+    assert [len(values) for values in vars(_read(tmp_path)).values()] == [0] * 6
 
 
 def test_a_merged_table_of_other_sessions_is_refused(folder: Path) -> None:
     path = folder / "merged" / "two.parquet"
     write_table(builders.merged_table(session("stranger")), path, schema.MERGED, data_source="real")
 
-    message = refusal(
-        ContractError, lambda: read_session_attributes((folder / "merged").joinpath, *_open(folder))
-    )
-
+    message = refusal(ContractError, lambda: _read(folder))
     assert_says(message, "two.parquet lacks 1 of its 1 test sessions", OTHER_TEST, "again")
 
 
 def test_a_shard_that_is_gone_is_named(folder: Path) -> None:
     (folder / "merged" / "two.parquet").unlink()
-    message = refusal(
-        MissingInputError, lambda: read_session_attributes((folder / "merged").joinpath, *_open(folder))
-    )
-    assert_says(message, "two.parquet is missing")
+    assert "two.parquet is missing" in refusal(MissingInputError, lambda: _read(folder))

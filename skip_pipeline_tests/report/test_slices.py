@@ -17,35 +17,17 @@ SESSIONS = SessionAttributes(
     popularity=np.array([0.1, 0.9, 0.5, 0.2, 0.7, 0.3], np.float32),
     known_track=np.array([True, True, False, True, True, False]),
 )
+UNKNOWN = "a context unknown to the vocabulary"
+LEAST, MOST = "least popular fifth", "most popular fifth"
 KNOWN, NEW = "played in a training session", "not played in any training session"
+NIGHT, EVENING = "00:00 to 03:59", "20:00 to 23:59"
 EXPECTED = {
     "session_length": ["10 to 12", "10 to 12", "13 to 15", "16 to 19", "20", "20"],
-    "context_type": [
-        "radio",
-        "charts",
-        "radio",
-        "a context unknown to the vocabulary",
-        "catalog",
-        "user collection",
-    ],
+    "context_type": ["radio", "charts", "radio", UNKNOWN, "catalog", "user collection"],
     "premium": ["premium", "free", "premium", "premium", "free", "premium"],
-    "track_popularity": [
-        "least popular fifth",
-        "most popular fifth",
-        "third fifth",
-        "least popular fifth",
-        "fourth fifth",
-        "second fifth",
-    ],
+    "track_popularity": [LEAST, MOST, "third fifth", LEAST, "fourth fifth", "second fifth"],
     "track_in_training": [KNOWN, KNOWN, NEW, KNOWN, KNOWN, NEW],
-    "hour_of_day": [
-        "00:00 to 03:59",
-        "00:00 to 03:59",
-        "04:00 to 07:59",
-        "12:00 to 15:59",
-        "20:00 to 23:59",
-        "20:00 to 23:59",
-    ],
+    "hour_of_day": [NIGHT, NIGHT, "04:00 to 07:59", "12:00 to 15:59", EVENING, EVENING],
 }
 
 
@@ -62,7 +44,7 @@ OTHER = Slicing("all", "All", ("everything",), np.zeros(600, np.int64))
 
 
 def test_a_slice_is_scored_as_if_it_were_alone() -> None:
-    halves, whole = score_slices(LABELS, P, (WAY, OTHER), threshold=0.4)
+    halves, whole = score_slices(LABELS, P, (WAY, OTHER), 0.4)
     first, last = halves.slices
     for part, own in ((first, slice(None, 90)), (last, slice(90, None)), (whole.slices[0], slice(None))):
         alone = score(LABELS[own], P[own], 0.4)
@@ -75,20 +57,18 @@ def test_a_slice_is_scored_as_if_it_were_alone() -> None:
 
 
 def test_a_slice_without_sessions_is_left_out_and_one_with_few_is_marked() -> None:
-    (halves,) = score_slices(LABELS, P, (WAY,))
+    (halves,) = score_slices(LABELS, P, (WAY,), 0.5)
     assert [(part.label, part.few) for part in halves.slices] == [("first", True), ("last", False)]
     assert [part["few_sessions"] for part in halves.metrics()["slices"]] == [True, False]
 
 
 def test_a_slice_that_some_resamples_miss_has_the_interval_of_the_others() -> None:
     lonely = Slicing("one", "One", ("one", "the others"), np.minimum(np.arange(600), 1))
-    (table,) = score_slices(LABELS, P, (lonely,))
-    alone = table.slices[0]
+    alone = score_slices(LABELS, P, (lonely,), 0.5)[0].slices[0]
     assert alone.sessions == 1
-    assert alone.log_loss.low == pytest.approx(losses(LABELS, P)[0])
-    assert alone.log_loss.high == pytest.approx(losses(LABELS, P)[0])
+    assert [alone.log_loss.low, alone.log_loss.high] == pytest.approx([losses(LABELS, P)[0]] * 2)
 
 
 def test_what_cannot_be_scored_is_refused() -> None:
-    assert "not in [0, 1]" in refusal(ContractError, lambda: score_slices(LABELS, P + 1, (WAY,)))
-    assert "both outcomes" in refusal(TrainingError, lambda: score_slices(np.ones(600), P, (WAY,)))
+    assert "not in [0, 1]" in refusal(ContractError, lambda: score_slices(LABELS, P + 1, (WAY,), 0.5))
+    assert "both outcomes" in refusal(TrainingError, lambda: score_slices(np.ones(600), P, (WAY,), 0.5))

@@ -211,8 +211,9 @@ def test_parquet_of_any_fitting_types_reads_as_the_csv_does(tmp_path: Path, mode
     [
         ({"context_switch": 2}, ("column context_switch is not a whole number from 0 to 1", "data row")),
         ({"hist_user_behavior_n_seekback": -1}, ("hist_user_behavior_n_seekback", "(-1)")),
-        ({"track_id_clean": ""}, ("column track_id_clean is not a value", "('')")),
-        ({"context_type": None}, ("column context_type is not a value",)),
+        ({"track_id_clean": ""}, ("column track_id_clean is empty in data rows 1,",)),
+        ({"context_type": None}, ("column context_type has no value in data rows 1,",)),
+        ({"context_type": "a\nb"}, ("column context_type has a line break",)),
         ({"skip_1": "maybe"}, ("is no session log", "values that fit them")),
     ],
 )

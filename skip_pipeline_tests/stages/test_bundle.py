@@ -27,9 +27,7 @@ from skip_pipeline_tests.builders import (
     track,
     track_table,
 )
-from skip_pipeline_tests.builders import (
-    TRACKS as FEATURES,
-)
+from skip_pipeline_tests.builders import TRACKS as FEATURES
 from skip_pipeline_tests.stages.shard_builders import TRACKS, joined, same, shard, write
 
 EVERY_LENGTH = list(range(10, 21))
@@ -95,9 +93,9 @@ def test_a_split_without_sessions_has_the_right_shapes(tmp_path):
 
 
 def test_a_shard_without_sessions_of_a_split_among_others(tmp_path):
-    made = {"a": shard([10], ["train"]), "b": shard([11], ["test"]), "c": shard([12], ["train"], seed=3)}
-    write(tmp_path, **made)
-    assert same(open_bundle(tmp_path, "train"), joined(*(m.wide()["train"] for m in made.values())))
+    a, b, c = shard([10], ["train"]), shard([11], ["test"]), shard([12], ["train"], seed=3)
+    write(tmp_path, a=a, b=b, c=c)
+    assert same(open_bundle(tmp_path, "train"), joined(*(m.wide()["train"] for m in (a, b, c))))
 
 
 def test_long_and_non_ascii_ids_are_kept(tmp_path):

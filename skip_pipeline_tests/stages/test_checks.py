@@ -359,7 +359,7 @@ def judged(layout):
 def leaks(layout):
     apply = Counting()
     found = find_bundle_leaks(layout, apply=apply)
-    return apply.shards, {shard: report.leaking for shard, report in found.items() if report.leaking}
+    return apply.shards, {shard: tuple(inputs) for shard, inputs in found.items() if inputs}
 
 
 def test_a_shard_is_judged_again_only_if_it_was_touched(published):

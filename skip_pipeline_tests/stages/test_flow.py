@@ -19,7 +19,7 @@ from skip_pipeline.errors import BadInputError, BusyError, FullDiskError, Missin
 from skip_pipeline.settings import DataLayout
 from skip_pipeline.stages import flow as stages
 from skip_pipeline.stages.encode import split_of
-from skip_pipeline.storage import MANIFEST, Apply, ShardJob, Staging, in_turn, lock, read_manifest
+from skip_pipeline.storage import MANIFEST, Apply, ShardJob, Staging, in_turn, publication, read_manifest
 from skip_pipeline_tests.builders import TRACKS, Row, assert_says, deliver, refusal, session, track
 
 LOGS = ("log_0", "log_1", "log_2", "log_3")
@@ -193,6 +193,7 @@ def test_a_changed_track_makes_the_shards_again_that_play_it(of_two_kinds: DataL
     assert results(layout) == from_nothing(layout)
 
 
+@pytest.mark.slow
 def test_a_track_that_changes_back_makes_its_shards_again(of_two_kinds: DataLayout) -> None:
     layout = of_two_kinds
     before = results(layout)
@@ -211,6 +212,7 @@ def test_a_track_that_is_gone_is_missed_by_the_shards_that_play_it(of_two_kinds:
     assert "more failed" not in message
 
 
+@pytest.mark.slow
 def test_a_log_that_changes_with_the_tracks_gets_the_new_features(of_two_kinds: DataLayout) -> None:
     layout = of_two_kinds
     deliver_tracks(layout, *(t | {"tempo": 7.5} if t["track_id"] == "t_07" else t for t in TRACKS))
@@ -219,6 +221,7 @@ def test_a_log_that_changes_with_the_tracks_gets_the_new_features(of_two_kinds: 
     assert results(layout) == from_nothing(layout)
 
 
+@pytest.mark.slow
 def test_shards_of_a_failed_run_are_not_taken_over_with_the_features_of_its_tracks(
     of_two_kinds: DataLayout,
 ) -> None:
@@ -234,6 +237,7 @@ def test_shards_of_a_failed_run_are_not_taken_over_with_the_features_of_its_trac
     assert results(layout) == from_nothing(layout)
 
 
+@pytest.mark.slow
 def test_where_the_published_track_table_is_damaged_everything_is_made_again(layout: DataLayout) -> None:
     run(layout)
     (layout.merged / "_tracks.parquet").write_bytes(b"half a file")
@@ -266,6 +270,7 @@ def edit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[
     forget()
 
 
+@pytest.mark.slow
 def test_code_that_no_shard_depends_on_makes_no_shard_again(
     layout: DataLayout, edit: Callable[[str], None]
 ) -> None:
@@ -422,7 +427,7 @@ class Paused:
 def test_a_second_run_over_the_same_folder_is_refused(
     layout: DataLayout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lock, "_LOCK_SECONDS", 0.1)
+    monkeypatch.setattr(publication, "_LOCK_SECONDS", 0.1)
     with Paused(layout):
         message = refusal(BusyError, lambda: stages.merged_table(layout))
     assert_says(message, "another process is writing", str(layout.merged), "run again")

@@ -3,8 +3,6 @@
 So clean-up code changes nothing either, as after a SIGKILL; the system's own lock alone is let go.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -30,10 +28,7 @@ class Killed(BaseException):
 
 @contextmanager
 def at_each_change(call: Callable[[], None]) -> Iterator[None]:
-    """Call a function before every change of a file, on this machine or in the object store in memory.
-
-    Changes that the function itself makes do not count.
-    """
+    """Call a function, whose own changes do not count, before every change of a file."""
     calling = False
 
     def observed(change: Callable[..., Any]) -> Callable[..., Any]:

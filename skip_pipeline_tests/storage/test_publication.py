@@ -1,113 +1,100 @@
 """A stage's files replace the earlier ones all together, on this machine and in an object store."""
 
+import errno
 import json
 import math
+import os
 import shutil
-from dataclasses import asdict
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from skip_pipeline.errors import BusyError, ContractError, MissingInputError, RefusedError
+from skip_pipeline.errors import BusyError, ContractError, FullDiskError, MissingInputError, RefusedError
 from skip_pipeline.locations import file_system, files_below, location
-from skip_pipeline.storage import FileRecord, is_published, publish, read_manifest
+from skip_pipeline.storage import (
+    Manifest,
+    ShardJob,
+    is_published,
+    locked,
+    publish,
+    read_manifest,
+    shard_names,
+)
 from skip_pipeline.storage.manifest import manifest_path
+from skip_pipeline.storage.stored_files import StoredFile, saying_when_full
 from skip_pipeline_tests.builders import assert_says, refusal
-from skip_pipeline_tests.storage.publishing import FIRST, SECOND, contents, fail, listed, put, put_shards
+from skip_pipeline_tests.storage.publishing import FIRST, SECOND, contents, job, put, put_shards
 
 
-def test_what_the_block_writes_appears_with_its_manifest(folder: Path) -> None:
+def fail(folder, error):
+    """Publish, but raise an error in the block."""
+    with publish(folder, stage="some_table", data_source="real") as staging:
+        staging.path("kept.txt").write_text("2")
+        assert contents(folder).get("kept.txt") != "2"
+        raise error
+
+
+def test_what_the_block_writes_appears_with_its_manifest(folder):
     put(folder / "deep" / "stage", FIRST, rows=7, clipped=3)
     assert contents(folder / "deep" / "stage") == FIRST
     manifest = read_manifest(folder / "deep" / "stage", made_by="some_table")
     assert (manifest.stage, manifest.data_source, manifest.rows) == ("some_table", "real", 7)
     assert (manifest.details, manifest.bytes, manifest.number) == ({"clipped": 3}, 4, 1)
-    kept = asdict(manifest.record("kept.txt"))
-    assert FileRecord(kept["name"], kept["bytes"], kept["sha256"]) == FileRecord(
-        "kept.txt", 1, "6b86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b"
-    )
-    assert kept["path"].startswith("_files/6b86b273ff34fce1-")
-    assert kept["path"].endswith("-kept.txt")
+    kept = manifest.record("kept.txt")
+    assert kept.sha256 == "6b86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b"
+    assert kept.path.startswith("_files/6b86b273ff34fce1-")
+    assert kept.path.endswith("-kept.txt")
 
 
-def test_nothing_appears_before_the_block_ends(folder: Path) -> None:
-    put(folder, FIRST)
-    with publish(folder, stage="some_table", data_source="real") as staging:
-        staging.path("kept.txt").write_text("2")
-        assert contents(folder) == FIRST
-
-
-def test_a_second_publication_replaces_the_first_and_drops_its_other_files(folder: Path) -> None:
+def test_a_second_publication_replaces_the_first_and_its_files_go_after_the_third(folder):
     put(folder, FIRST)
     put(folder, SECOND)
     assert contents(folder) == SECOND
-    assert listed(folder) == set(SECOND)
-
-
-def test_files_of_the_newest_two_generations_are_kept_and_no_others(folder: Path) -> None:
     for n in range(4):
         put(folder, {"a.txt": str(n)})
-    names = [name for name, _ in files_below(folder / "_files")]
-    assert len(names) == 2
-    assert {(folder / "_files" / name).read_text() for name in names} == {"2", "3"}
+    assert sorted(path.read_text() for _, path in files_below(folder / "_files")) == ["2", "3"]
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
-def test_an_error_in_the_block_leaves_what_was_there(folder: Path, error: type[BaseException]) -> None:
+def test_an_error_in_the_block_leaves_what_was_there(folder, error):
     before = put(folder, FIRST)
     there = files_below(folder)
     with pytest.raises(error):
         fail(folder, error)
     assert contents(folder) == FIRST
     assert read_manifest(folder, made_by="some_table") == before
-    assert files_below(folder) == there
+    assert files_below(folder) == there  # neither did reading write anything
 
 
-def test_an_error_in_a_first_publication_leaves_nothing(folder: Path) -> None:
+def test_an_error_in_a_first_publication_leaves_nothing(folder):
     with pytest.raises(ValueError, match="of the block"):
         fail(folder, ValueError("of the block"))
     assert contents(folder) == {}
     assert not is_published(folder)
-    refusal(MissingInputError, lambda: read_manifest(folder, made_by="some_table"))
+    message = refusal(MissingInputError, lambda: read_manifest(folder, made_by="some_table"))
+    assert_says(message, str(folder), "no finished some_table", "materialize some_table first")
 
 
-def test_details_that_json_cannot_hold_leave_what_was_there(folder: Path) -> None:
+def test_details_that_json_cannot_hold_leave_what_was_there(folder):
     put(folder, FIRST)
     with pytest.raises(ValueError, match="JSON"):
         put(folder, SECOND, loss=math.nan)
     assert contents(folder) == FIRST
 
 
-def test_the_manifest_at_hand_is_the_one_that_others_read(folder: Path) -> None:
+def test_the_manifest_at_hand_is_the_one_that_others_read_and_names_its_files_alone(folder):
     manifest = put(folder, FIRST, lengths={10: 3}, pair=(1, 2))
     assert manifest == read_manifest(folder, made_by="some_table")
-
-
-def test_the_manifest_is_not_at_hand_before_publication(folder: Path) -> None:
-    with publish(folder, stage="some_table", data_source="real") as staging:
-        message = refusal(ContractError, lambda: staging.manifest)
-    assert_says(message, str(folder), "not published yet")
-
-
-def test_a_stage_that_was_never_published_is_asked_for(folder: Path) -> None:
-    message = refusal(MissingInputError, lambda: read_manifest(folder / "none", made_by="some_table"))
-    assert_says(message, str(folder / "none"), "no finished some_table", "materialize some_table first")
-
-
-def test_a_file_that_the_stage_lacks_is_named(folder: Path) -> None:
-    message = refusal(ContractError, lambda: put(folder, FIRST).path("none.txt"))
+    part = manifest.only("kept.txt")
+    assert [file.name for file in part.files] == ["kept.txt"]
+    assert part.path("kept.txt") == manifest.path("kept.txt")
+    message = refusal(ContractError, lambda: manifest.path("none.txt"))
     assert_says(message, "some_table holds no none.txt", "materialize some_table again")
 
 
-def test_reading_a_manifest_writes_nothing(folder: Path) -> None:
-    put(folder, FIRST)
-    before = files_below(folder)
-    read_manifest(folder, made_by="some_table")
-    assert files_below(folder) == before
-
-
-def test_the_manifest_is_plain_json(folder: Path) -> None:
+def test_the_manifest_is_plain_json(folder):
     put(folder, {"kept.txt": "1"}, rows=7)
     fields = json.loads(manifest_path(folder, 1).read_text())
     assert fields.keys() == {"stage", "data_source", "rows", "seconds", "files", "details", "shards"}
@@ -115,23 +102,33 @@ def test_the_manifest_is_plain_json(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"stage": "x"}', '{"files": [{"nome": "a"}]}'])
-def test_a_damaged_manifest_is_refused_by_name_and_healed_by_publishing_again(
-    folder: Path, content: str
-) -> None:
-    put_shards(folder, {"a": "1"})
+def test_a_damaged_manifest_is_refused_by_name_and_healed_by_publishing_again(folder, content):
+    put_shards(folder, a="1")
     manifest_path(folder, 1).write_text(content)
     message = refusal(ContractError, lambda: read_manifest(folder, made_by="the_asset"))
     assert_says(message, str(folder), "damaged", "materialize the_asset again")
-    assert put_shards(folder, {"a": "1"}) == ["a"]
-    assert contents(folder) == {"a.txt": "1"}
+    assert put_shards(folder, a="1") == ["a"]
+    assert contents(folder) == {"a.txt": "1", "own": "1"}
+
+
+def test_a_fingerprint_depends_on_names_and_contents_alone(folder):
+    first = put(folder / "a", FIRST)
+    assert put(folder / "b", dict(reversed(FIRST.items())), rows=2).fingerprint == first.fingerprint
+    for other in (FIRST | {"kept.txt": "2"}, FIRST | {"more.txt": ""}, {"kept.txt": "1"}):
+        assert put(folder / "b", other).fingerprint != first.fingerprint
+
+
+def test_shards_are_the_parquet_files_that_are_no_lookups():
+    names = ("log_2.parquet", "log_1.parquet", "_tracks.parquet", "_sessions/log_1.parquet", "scaler.json")
+    records = tuple(StoredFile(name, 0, "", path="") for name in names)
+    manifest = Manifest("some_table", "real", rows=0, seconds=0.0, files=records)
+    assert shard_names(manifest) == ("log_1.parquet", "log_2.parquet")
 
 
 # --- Two publications at once -----------------------------------------------------------------------------
 
 
-@pytest.mark.usefixtures("_impatient")
-def test_on_one_machine_the_second_publication_is_told_that_the_first_is_at_work(tmp_path: Path) -> None:
-    put(tmp_path, FIRST)
+def test_on_one_machine_the_second_publication_is_told_that_the_first_is_at_work(tmp_path):
     with publish(tmp_path, stage="some_table", data_source="real") as staging:
         staging.path("mine.txt").write_text("3")
         message = refusal(BusyError, lambda: put(tmp_path, SECOND))
@@ -139,18 +136,40 @@ def test_on_one_machine_the_second_publication_is_told_that_the_first_is_at_work
     assert contents(tmp_path) == {"mine.txt": "3"}
 
 
-@pytest.fixture(params=["memory", "s3"])
-def place(request: pytest.FixtureRequest) -> Path:
+def test_a_writer_waits_for_one_that_is_about_to_end(tmp_path):
+    entered, let_go = threading.Event(), threading.Event()
+
+    def hold():
+        with locked(tmp_path):
+            entered.set()
+            let_go.wait(10)
+
+    with ThreadPoolExecutor() as threads:
+        held = threads.submit(hold)
+        entered.wait(10)
+        threading.Timer(0.1, let_go.set).start()
+        with locked(tmp_path, patience=10.0):
+            assert let_go.is_set()
+        held.result()
+
+
+def test_a_folder_is_let_go_after_an_error(tmp_path):
+    with pytest.raises(ZeroDivisionError), locked(tmp_path):
+        raise ZeroDivisionError
+    with locked(tmp_path, patience=0.0):
+        pass
+
+
+@pytest.fixture(params=["bucket", "s3_bucket"])
+def place(request):
     """A stage in an object store: in memory, and behind a server that speaks S3."""
-    name = "bucket" if request.param == "memory" else "s3_bucket"
-    found: Path = request.getfixturevalue(name)
-    return found / "stage"
+    return request.getfixturevalue(request.param) / "stage"
 
 
-def test_in_an_object_store_the_publication_that_ends_later_is_refused(place: Path) -> None:
+def test_in_an_object_store_the_publication_that_ends_later_is_refused(place):
     put(place, FIRST)
 
-    def overtaken() -> None:
+    def overtaken():
         with publish(place, stage="some_table", data_source="real") as staging:
             staging.path("mine.txt").write_text("3")
             put(place, SECOND)
@@ -163,20 +182,17 @@ def test_in_an_object_store_the_publication_that_ends_later_is_refused(place: Pa
     assert not [name for name, _ in files_below(place) if name[0] != "_"]  # neither locks nor plain names
 
 
-def test_shards_of_a_publication_that_was_overtaken_are_not_taken_for_others(place: Path) -> None:
-    first = publish(place, stage="some_table", data_source="real")
-    with pytest.raises(RefusedError), first:
-        put_shards(place, {"a": "1"})
-    assert put_shards(place, {"a": "1", "b": "2"}) == ["b"]
+def test_shards_of_a_publication_that_was_overtaken_are_not_taken_for_others(place):
+    with pytest.raises(RefusedError), publish(place, stage="some_table", data_source="real"):
+        put_shards(place, a="1")
+    assert put_shards(place, a="1", b="2") == ["b"]
 
 
-def test_a_request_repeated_after_a_lost_answer_has_not_failed(
-    place: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_request_repeated_after_a_lost_answer_has_not_failed(place, monkeypatch):
     store = type(file_system(place))
     pipe = store.pipe_file
 
-    def pipe_twice(self: Any, *args: Any, **options: Any) -> None:
+    def pipe_twice(self, *args, **options):
         pipe(self, *args, **options)
         pipe(self, *args, **options)
 
@@ -185,17 +201,7 @@ def test_a_request_repeated_after_a_lost_answer_has_not_failed(
     assert contents(place) == FIRST
 
 
-def test_a_failure_of_the_store_stays_what_it_is(bucket: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fails(*_args: Any, **_options: Any) -> None:
-        raise OSError("the store is out of order")
-
-    monkeypatch.setattr(type(file_system(bucket)), "pipe_file", fails)
-    with pytest.raises(OSError, match="out of order"):
-        put(bucket, FIRST)
-    assert contents(bucket) == {}
-
-
-def test_a_number_that_is_taken_on_a_disk_is_refused(tmp_path: Path) -> None:
+def test_a_number_that_is_taken_on_a_disk_is_refused(tmp_path):
     put(tmp_path / "other", FIRST)
     first = publish(tmp_path / "stage", stage="some_table", data_source="real")
     with pytest.raises(RefusedError, match="another process has published"), first:
@@ -204,7 +210,26 @@ def test_a_number_that_is_taken_on_a_disk_is_refused(tmp_path: Path) -> None:
     assert contents(tmp_path / "stage") == FIRST
 
 
-def test_a_bucket_that_does_not_exist_is_named(s3_bucket: Path) -> None:
+# --- Places that cannot be written --------------------------------------------------------------------------
+
+
+def raising(number):
+    """A function that fails with an error of the system."""
+
+    def fails(*_args, **_options):
+        raise OSError(number, os.strerror(number))
+
+    return fails
+
+
+def test_a_failure_of_the_store_stays_what_it_is(bucket, monkeypatch):
+    monkeypatch.setattr(type(file_system(bucket)), "pipe_file", raising(errno.EIO))
+    with pytest.raises(OSError, match=os.strerror(errno.EIO)):
+        put(bucket, FIRST)
+    assert contents(bucket) == {}
+
+
+def test_a_bucket_that_does_not_exist_is_named(s3_bucket):
     nowhere = location("s3://no-such-bucket/prefix")
     message = refusal(RefusedError, lambda: put(nowhere, FIRST))
     assert_says(
@@ -212,3 +237,56 @@ def test_a_bucket_that_does_not_exist_is_named(s3_bucket: Path) -> None:
     )
     message = refusal(MissingInputError, lambda: read_manifest(nowhere, made_by="some_table"))
     assert_says(message, str(nowhere), "materialize some_table first")
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS])
+def test_a_file_system_without_hard_links_is_refused_before_anything_is_made(tmp_path, monkeypatch, number):
+    monkeypatch.setattr(os, "link", raising(number))
+    message = refusal(RefusedError, lambda: fail(tmp_path, AssertionError("the block began")))
+    assert_says(message, str(tmp_path), os.strerror(number), "hard link", "FAT", "another data directory")
+    assert contents(tmp_path) == {}
+
+
+def test_a_reader_who_may_not_link_needs_no_plain_names(tmp_path, monkeypatch):
+    put(tmp_path, FIRST)
+    (tmp_path / "_manifest.json").unlink()
+    (tmp_path / "kept.txt").unlink()
+    monkeypatch.setattr(os, "link", raising(errno.EPERM))
+    assert contents(tmp_path) == FIRST
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+def test_a_lack_of_space_is_named_with_its_remedy(tmp_path, number):
+    expected = pytest.raises(FullDiskError, match=f"{tmp_path}.*{os.strerror(number)}.*free some space")
+    with expected, saying_when_full(tmp_path):
+        raising(number)()
+    with pytest.raises(PermissionError), saying_when_full(tmp_path):
+        raising(errno.EACCES)()
+
+
+def test_shards_that_fit_are_kept_when_another_does_not(tmp_path):
+    jobs = [job("a", "1"), ShardJob("b", "", raising(errno.ENOSPC)), job("c", "3")]
+    assert_says(refusal(FullDiskError, lambda: put_shards(tmp_path, *jobs)), "free some space")
+    assert put_shards(tmp_path, a="1", b="2", c="3") == ["b"]
+    assert contents(tmp_path) == {"a.txt": "1", "b.txt": "2", "c.txt": "3", "own": "123"}
+
+
+@pytest.mark.parametrize(
+    ("owner", "move", "target", "remade"),
+    [(os, "link", "_manifests", []), (Path, "replace", "_files", ["b"])],
+)
+def test_a_disk_that_fills_up_while_files_are_published_leaves_the_earlier_ones(
+    tmp_path, monkeypatch, owner, move, target, remade
+):
+    put_shards(tmp_path, a="1")
+    really = getattr(owner, move)
+
+    def full(source, to):
+        return (raising(errno.ENOSPC) if target in str(to) else really)(source, to)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, move, full)
+        message = refusal(FullDiskError, lambda: put_shards(tmp_path, a="1", b="2"))
+    assert_says(message, str(tmp_path), "free some space")
+    assert contents(tmp_path) == {"a.txt": "1", "own": "1"}
+    assert put_shards(tmp_path, a="1", b="2") == remade

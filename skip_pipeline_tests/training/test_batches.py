@@ -1,3 +1,5 @@
+from collections.abc import Generator
+
 import numpy as np
 import pytest
 
@@ -65,6 +67,7 @@ def test_shares_make_up_each_batch_and_an_empty_one_counts_nothing(numbered: dic
 def test_an_epoch_that_is_left_early_leaves_no_thread_at_work(numbered: dict[str, np.ndarray]) -> None:
     made = batches(numbered, 16)
     next(made)
+    assert isinstance(made, Generator)
     made.close()
     assert list(made) == []
 

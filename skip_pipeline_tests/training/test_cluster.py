@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,7 +19,7 @@ import tensorflow as tf
 from skip_pipeline.errors import TrainingError
 from skip_pipeline.settings import PRESETS
 from skip_pipeline.training.batches import EVERYTHING, Share
-from skip_pipeline.training.cluster import check_publishes, join, losses_reported, own_share, several_workers
+from skip_pipeline.training.cluster import agreed, check_publishes, joined, own_share, several_workers
 from skip_pipeline.training.train import train
 from skip_pipeline_tests.builders import assert_says, refusal
 from skip_pipeline_tests.tiny_bundle import tiny_bundle
@@ -47,11 +48,15 @@ def config(*addresses: str, index: Any = 0, job: str = "worker", **more: Any) ->
     return json.dumps({"cluster": {"worker": addresses, **more}, "task": task})
 
 
-def test_tf_config_gives_each_worker_its_share() -> None:
-    assert own_share({"TF_CONFIG": config("a:1", "[::1]:2", "c:3", index=1)}) == Share(1, 3)
-    assert (
-        own_share({"TF_CONFIG": config("a:1")}) == own_share({"TF_CONFIG": ""}) == own_share({}) == EVERYTHING
-    )
+@pytest.mark.parametrize(
+    ("text", "share"),
+    [(config("a:1", "[::1]:2", "c:3", index=1), Share(1, 3)), (config("a:1"), EVERYTHING), ("", EVERYTHING)],
+)
+def test_tf_config_gives_each_worker_its_share(
+    text: str, share: Share, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TF_CONFIG", text)
+    assert own_share() == share
 
 
 @pytest.mark.parametrize(
@@ -70,8 +75,9 @@ def test_tf_config_gives_each_worker_its_share() -> None:
         config("a:1", "b:2", ps=["c:3"]),
     ],
 )
-def test_another_tf_config_is_refused(text: str) -> None:
-    message = refusal(TrainingError, lambda: own_share({"TF_CONFIG": text}))
+def test_another_tf_config_is_refused(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TF_CONFIG", text)
+    message = refusal(TrainingError, own_share)
     assert_says(message, f"$TF_CONFIG is {text!r}", 'expected {"cluster": {"worker": [', "another index")
 
 
@@ -86,67 +92,72 @@ def test_the_first_of_several_workers_alone_publishes(monkeypatch: pytest.Monkey
     assert_says(refusal(TrainingError, check_publishes), "this worker 1, expected 0", "train-worker")
 
 
-def test_a_lost_worker_is_reported_by_several_alone() -> None:
-    lost = tf.errors.UnavailableError(None, None, "/job:worker/task:1 is gone")
-
-    def lose(share: Share) -> None:
-        with losses_reported(share):
-            raise lost
-
-    assert_says(
-        refusal(TrainingError, lambda: lose(Share(0, 2))), "worker 0 of 2 has lost another", "task:1 is gone"
-    )
-    with pytest.raises(tf.errors.UnavailableError):
-        lose(EVERYTHING)
-
-
 class Strategy:
-    """A strategy of two workers, one of which has changed what it tells the others."""
+    """A strategy of two workers, of which worker 0 sends what worker 1 does but for one change."""
 
     num_replicas_in_sync = 2
 
-    def __init__(self, before: str, after: str) -> None:
+    def __init__(self, before: str = "", after: str = "") -> None:
         self._change = before.encode(), after.encode()
 
     def gather(self, own: Any, axis: int) -> Any:
         assert axis == 0
-        said = own.numpy().astype(np.uint8).tobytes()
-        other = said.replace(*self._change).ljust(own.shape[1])
-        return tf.constant(
-            np.stack([np.frombuffer(text[: own.shape[1]], np.uint8) for text in (other, said)]), tf.int32
-        )
+        sent = own.numpy().astype(np.uint8).tobytes()
+        other = sent.replace(*self._change).ljust(own.shape[1])[: own.shape[1]]
+        return tf.constant(np.stack([np.frombuffer(text, np.uint8) for text in (other, sent)]), tf.int32)
 
 
-def joined(monkeypatch: pytest.MonkeyPatch, strategy: Any) -> Any:
+def join(monkeypatch: pytest.MonkeyPatch, strategy: Any, meanwhile: Callable[[], Any] = lambda: None) -> None:
+    """Be worker 1 of 2 while something happens."""
+
     def make(communication_options: Any) -> Any:
         if isinstance(strategy, Exception):
             raise strategy
         return strategy
 
     monkeypatch.setattr(tf.distribute, "MultiWorkerMirroredStrategy", make)
-    return join(Share(1, 2), BUNDLE, BUNDLE, SETTINGS)[1]
+    with joined(Share(1, 2)) as found:
+        assert found is strategy
+        meanwhile()
 
 
-def test_worker_0_decides_the_settings_and_sigterm_ends_a_worker(monkeypatch: pytest.MonkeyPatch) -> None:
-    heard: list[int] = []
-    before = signal.signal(signal.SIGTERM, lambda number, _: heard.append(number))
+def lose() -> None:
+    raise tf.errors.UnavailableError(None, None, "/job:worker/task:0 is gone")
+
+
+def test_a_lost_worker_is_reported_by_several_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    message = refusal(TrainingError, lambda: join(monkeypatch, Strategy(), lose))
+    assert_says(message, "worker 1 of 2 has lost another", "task:0 is gone", "start all again")
+    with pytest.raises(tf.errors.UnavailableError), joined(EVERYTHING):
+        lose()
+
+
+def test_sigterm_ends_a_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    received: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _: received.append(number))
     try:
-        settings = joined(monkeypatch, Strategy('"seed": 0', '"seed": 7'))
-        os.kill(os.getpid(), signal.SIGTERM)
+        join(monkeypatch, Strategy(), lambda: os.kill(os.getpid(), signal.SIGTERM))
     finally:
         signal.signal(signal.SIGTERM, before)
 
-    assert settings == dataclasses.replace(SETTINGS, seed=7)
-    assert heard == [signal.SIGTERM]
+    assert received == [signal.SIGTERM]
+
+
+def test_worker_0_decides_the_settings() -> None:
+    strategy: Any = Strategy('"seed": 0', '"seed": 7')
+    assert agreed(strategy, BUNDLE, BUNDLE, SETTINGS) == dataclasses.replace(SETTINGS, seed=7)
+
+
+@pytest.mark.parametrize("fact", ["'training sessions': 2", "'TensorFlow': '"])
+def test_a_worker_with_other_data_or_another_tensorflow_is_refused(fact: str) -> None:
+    strategy: Any = Strategy(fact.replace("'", '"'), fact.replace("'", '"') + "1")
+    message = refusal(TrainingError, lambda: agreed(strategy, BUNDLE, BUNDLE, SETTINGS))
+    assert_says(message, "worker 1 has {", fact, "worker 0 {", f"{fact}1", "expected the same", "bundles")
 
 
 @pytest.mark.parametrize(
     ("strategy", "words"),
     [
-        (
-            Strategy('"training sessions": 27', '"training sessions": 28'),
-            ["worker 1 has training sessions 27, worker 0 28; expected the same", "bundles"],
-        ),
         (RuntimeError("used before"), ["worker 1 cannot join the 2", "used before", "new process"]),
         (tf.errors.UnknownError(None, None, "port taken"), ["port taken", "another port on all machines"]),
         (
@@ -155,12 +166,13 @@ def test_worker_0_decides_the_settings_and_sigterm_ends_a_worker(monkeypatch: py
         ),
     ],
 )
-def test_a_worker_that_cannot_train_with_the_others_is_refused(
+def test_a_worker_that_cannot_join_the_others_is_refused(
     monkeypatch: pytest.MonkeyPatch, strategy: Any, words: list[str]
 ) -> None:
-    assert_says(refusal(TrainingError, lambda: joined(monkeypatch, strategy)), *words)
+    assert_says(refusal(TrainingError, lambda: join(monkeypatch, strategy)), *words)
 
 
+@pytest.mark.slow
 def test_two_processes_train_the_network_of_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Worker 1 asks for another seed, which worker 0 overrules. Only the order of float32 sums differs."""
     with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:

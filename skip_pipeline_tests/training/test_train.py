@@ -14,7 +14,7 @@ from skip_pipeline.errors import TrainingError
 from skip_pipeline.networks.fast import build_fast
 from skip_pipeline.settings import PRESETS, TrainingSettings
 from skip_pipeline.training.history import EpochReport, history_from_json, history_to_json
-from skip_pipeline.training.optimizer import optimizer_of
+from skip_pipeline.training.step import optimizer_of
 from skip_pipeline.training.train import Trained, predict, save_network, train
 from skip_pipeline_tests.builders import assert_says, refusal
 from skip_pipeline_tests.stages.shard_builders import shard, write
@@ -50,10 +50,23 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def plain() -> Trained:
+def records() -> list[logging.LogRecord]:
+    return []
+
+
+@pytest.fixture(scope="module")
+def plain(records: list[logging.LogRecord]) -> Trained:
+    handler, logger = logging.Handler(), logging.getLogger("skip_pipeline.train")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(BUILD_NETWORK, small_network)
-        return train(BUNDLE, BUNDLE, SMALL, nobody)
+        patch.setattr(handler, "emit", records.append)
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+        try:
+            return train(BUNDLE, BUNDLE, SMALL, nobody)
+        finally:
+            logger.removeHandler(handler)
+            logger.setLevel(logging.NOTSET)
 
 
 def test_it_learns_an_obvious_rule(trained: Trained) -> None:
@@ -80,6 +93,7 @@ def test_it_keeps_the_epoch_of_the_lowest_validation_loss(trained: Trained) -> N
     assert best.validation_accuracy == ((p >= 0.5) == VALIDATION[schema.LABEL]).mean()
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_network_bit_for_bit(trained: Trained) -> None:
     np.random.default_rng().random()
     again = train(BUNDLE, VALIDATION, QUICK, nobody)
@@ -132,16 +146,10 @@ def test_the_learning_rate_falls_after_flat_epochs_and_training_stops(small: Non
     assert trained.best_epoch == 1
 
 
-def test_each_epoch_is_logged_with_its_report(
-    plain: Trained, small: None, caplog: pytest.LogCaptureFixture
-) -> None:
-    with caplog.at_level(logging.INFO, logger="skip_pipeline.train"):
-        again = train(BUNDLE, BUNDLE, SMALL, nobody)
-
-    (record,) = caplog.records
-    assert record.__dict__["epoch_report"] == again.history[0]
-    assert record.getMessage().startswith(f"epoch 1 of at most 1: loss {again.history[0].loss:.4f}, ")
-    assert again.history[0].loss == plain.history[0].loss
+def test_each_epoch_is_logged_with_its_report(plain: Trained, records: list[logging.LogRecord]) -> None:
+    (record,) = records
+    assert record.__dict__["epoch_report"] == plain.history[0]
+    assert record.getMessage().startswith(f"epoch 1 of at most 1: loss {plain.history[0].loss:.4f}, ")
 
 
 def test_another_seed_gives_another_network(plain: Trained, small: None) -> None:
@@ -160,15 +168,6 @@ def test_layers_may_compute_in_bfloat16_and_the_network_comes_out_in_float32(
     assert mixed.history[0].loss == pytest.approx(plain.history[0].loss, abs=0.02)
 
 
-def test_memory_mapped_arrays_train_alike(plain: Trained, small: None, tmp_path: Path) -> None:
-    mapped = {}
-    for name, array in BUNDLE.items():
-        np.save(tmp_path / f"{name}.npy", array)
-        mapped[name] = np.load(tmp_path / f"{name}.npy", mmap_mode="r")
-
-    assert train(mapped, mapped, SMALL, nobody).history[0].loss == plain.history[0].loss
-
-
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Bundles of two shards, 96 training and 24 validation sessions."""
@@ -182,25 +181,36 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_bundle_trains_as_its_arrays_in_memory_do_and_is_never_gathered_whole(
-    written: Path, small: None, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.slow
+def test_a_bundle_trains_as_memory_mapped_arrays_do_and_is_never_gathered_whole(
+    written: Path, small: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes: list[int] = []
-    records = Bundle._records
-    monkeypatch.setattr(Bundle, "_records", lambda self, some: sizes.append(len(some)) or records(self, some))
+    decoded = Bundle._decoded
+
+    def watched(self: Bundle, chosen: np.ndarray, names: tuple[str, ...]) -> dict[str, np.ndarray]:
+        sizes.append(len(chosen))
+        return decoded(self, chosen, names)
+
+    monkeypatch.setattr(Bundle, "_decoded", watched)
     monkeypatch.setattr("skip_pipeline.training.train.PREDICTION_BATCH_SIZE", 10)
+    monkeypatch.setattr("skip_pipeline.training.batches.PREDICTION_BATCH_SIZE", 10)
     monkeypatch.setattr("skip_pipeline.networks.listening._SESSIONS_AT_ONCE", 15)
     settings = dataclasses.replace(SMALL, max_epochs=2, batch_size=20)
     lazy = [open_bundle(written, split) for split in ("train", "validation")]
-    first = train(*lazy, settings, nobody)
+    first = train(lazy[0], lazy[1], settings, nobody)
     of_lazy = predict(first.network, lazy[1])
     of_lazy_inputs = build_fast(lazy[0])
     assert max(sizes) == 20
     assert lazy[0].sessions == 96
 
-    names = (*schema.BRANCH_SHAPES, schema.LABEL)
-    whole = [{name: np.asarray(bundle[name]) for name in names} for bundle in lazy]
-    second = train(*whole, settings, nobody)
+    whole: list[dict[str, np.ndarray]] = [{}, {}]
+    for bundle, arrays in zip(lazy, whole, strict=True):
+        for name in (*schema.BRANCH_SHAPES, schema.LABEL):
+            np.save(tmp_path / "array.npy", np.asarray(bundle[name]))
+            arrays[name] = np.load(tmp_path / "array.npy", mmap_mode="r")
+            (tmp_path / "array.npy").unlink()
+    second = train(whole[0], whole[1], settings, nobody)
     assert [(r.loss, r.validation_loss) for r in first.history] == [
         (r.loss, r.validation_loss) for r in second.history
     ]
@@ -215,12 +225,10 @@ def test_a_bundle_trains_as_its_arrays_in_memory_do_and_is_never_gathered_whole(
 # --- Refusals -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("empty", ["training", "validation"])
-def test_an_empty_split_is_refused(empty: str) -> None:
+def test_an_empty_validation_split_is_refused() -> None:
     nothing = {name: array[:0] for name, array in BUNDLE.items()}
-    splits = (nothing, BUNDLE) if empty == "training" else (BUNDLE, nothing)
-    message = refusal(TrainingError, lambda: train(*splits, QUICK, nobody))
-    assert_says(message, f"the {empty} split holds no session")
+    message = refusal(TrainingError, lambda: train(BUNDLE, nothing, QUICK, nobody))
+    assert_says(message, "the validation split holds no session", "deliver more sessions")
 
 
 def test_fewer_sessions_than_a_batch_are_refused() -> None:
@@ -229,11 +237,18 @@ def test_fewer_sessions_than_a_batch_are_refused() -> None:
     assert_says(message, "300 sessions", "at least the 301 of a batch", "lower batch_size")
 
 
-@pytest.mark.parametrize(("label", "word"), [(0, "skipped"), (1, "played to its end")])
-def test_training_sessions_that_all_end_alike_are_refused(label: int, word: str) -> None:
-    alike = BUNDLE | {schema.LABEL: np.full(300, label, np.float32)}
+@pytest.mark.parametrize(
+    ("label", "sessions", "fact"), [(0, 300, "0 of 300"), (1, 300, "300 of 300"), (0, 0, "0 of 0")]
+)
+def test_training_sessions_that_all_end_alike_or_none_are_refused(
+    label: int, sessions: int, fact: str
+) -> None:
+    alike = {name: array[:sessions] for name, array in BUNDLE.items()}
+    alike[schema.LABEL] = np.full(sessions, label, np.float32)
     message = refusal(TrainingError, lambda: train(alike, BUNDLE, QUICK, nobody))
-    assert_says(message, "all 300 training sessions", word, "expected both outcomes")
+    assert_says(
+        message, f"the training split: {fact} tracks were played", "both outcomes", "Deliver more sessions"
+    )
 
 
 def test_a_value_that_is_not_finite_is_found_when_the_loss_breaks(small: None) -> None:

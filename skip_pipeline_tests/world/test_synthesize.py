@@ -16,7 +16,7 @@ import pytest
 from pyarrow import csv
 
 from skip_pipeline.errors import BusyError, RefusedError
-from skip_pipeline.storage import lock
+from skip_pipeline.storage import publication
 from skip_pipeline.world import constants, output_folder
 from skip_pipeline.world import synthesize as module
 from skip_pipeline.world.synthesize import synthesize
@@ -269,7 +269,7 @@ def test_a_second_run_into_the_same_folder_is_refused(
             refusals.append(str(refusal.value))
         append(stream, table)
 
-    monkeypatch.setattr(lock, "_LOCK_SECONDS", 0.05)
+    monkeypatch.setattr(publication, "_LOCK_SECONDS", 0.05)
     monkeypatch.setattr(module, "append_rows", append_and_start_another)
     _write(tmp_path)
     assert "another process is writing" in refusals[0]

@@ -57,6 +57,7 @@ def published() -> dict[str, dict[str, float]]:
 # --- The command ------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_world_that_is_far_off_ends_with_status_1_and_a_page(
     compared: Command, raw: Path, tmp_path: Path
 ) -> None:
