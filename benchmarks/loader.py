@@ -93,9 +93,14 @@ class Spread(Bundle):
         self._whole = whole
         self._labels = whole.not_skipped
         self._order = np.random.default_rng([SETTINGS.seed, 0]).permutation(whole.sessions)
-        self.sessions = min(sessions, whole.sessions)
+        self._sessions = min(sessions, whole.sessions)
         for name in schema.BRANCH_SHAPES:
             setattr(self, name, Gathered(self, name, np.dtype(np.float32)))
+
+    @property
+    def sessions(self) -> int:
+        """Number of sessions drawn."""
+        return self._sessions
 
     @cached_property
     def not_skipped(self) -> np.ndarray:
