@@ -1,6 +1,7 @@
 """Settings of every test: no variable of the machine it runs on, and one thread per process of several."""
 
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from itertools import count
 from pathlib import Path
@@ -18,6 +19,16 @@ pytest_plugins = ["skip_pipeline_tests.projects"]
 @pytest.fixture(autouse=True)
 def _own_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     forget_settings(monkeypatch)
+
+
+@pytest.fixture(autouse=True)
+def _stderr_stays_open() -> None:
+    """Keep absl, which TensorFlow imports, from closing pytest's standard error when Dagster resets logging.
+
+    When its handler is closed, absl closes every stream but the standard ones of that moment.
+    """
+    if absl := sys.modules.get("absl.logging"):
+        absl.get_absl_handler().python_handler.stream = sys.__stderr__
 
 
 @pytest.fixture(scope="session")

@@ -26,9 +26,6 @@ SMALL = ("--sessions", "30", "--tracks", "40")
 @pytest.fixture
 def cli(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    # Dagster resets logging, at which absl, which TensorFlow imports, closes a stream that is not sys.stderr now.
-    if absl := sys.modules.get("absl.logging"):
-        absl.get_absl_handler().python_handler.stream = sys.__stderr__
 
     def invoke(*arguments):
         answer = CliRunner().invoke(app, list(map(str, arguments)))
