@@ -133,7 +133,7 @@ class DataLayout:
 # Folder names of the public archives, so that an archive unpacks into place.
 TRAINING_SET: Final = "training_set"
 TRACK_FEATURES: Final = "track_features"
-TEST_SET: Final = "test_set"  # sessions whose next track nobody has heard yet
+TEST_SET: Final = "test_set"  # sessions whose next track is to be predicted
 SYNTHETIC_MARKER: Final = "SYNTHETIC.json"
 """A file of this name beside the raw folders makes everything downstream say ``synthetic``."""
 
@@ -351,7 +351,7 @@ TRACKING_ENVIRONMENT: Final[dict[str, str]] = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     # Nothing is reported to anybody outside.
     "MLFLOW_DISABLE_TELEMETRY": "true",
-    # Creating a store is not news to somebody who follows a run in a terminal.
+    # No message about a new store in the terminal of a run.
     "MLFLOW_LOGGING_LEVEL": "WARNING",
 }
 """MLflow's own environment variables, set unless the user has set them."""

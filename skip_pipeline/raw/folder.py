@@ -143,7 +143,7 @@ def shard_name(path: Path) -> str:
 
 
 def data_source(raw: Path) -> DataSource:
-    """``synthetic`` if the generator's marker lies beside the raw folders, else ``real``.
+    """``synthetic`` if the generator's marker is beside the raw folders, else ``real``.
 
     A marker counts even where it does not fit the files: to call real data synthetic costs a warning
     (``marker_doubt``), to call synthetic data real is a false claim.
