@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 HEAVY = {"dagster", "mlflow", "tensorflow", "keras"}
 PURE_MODULES = (
     "raw.session_log",

@@ -13,6 +13,8 @@ from benchmarks.measure import ChildFailedError, Run
 from benchmarks.memory import HAS_PSS
 from benchmarks.summary import Summary
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_child_is_measured(raw: Path) -> None:
     run = measure.run("benchmarks.stages:parse", raw)

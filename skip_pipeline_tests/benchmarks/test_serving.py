@@ -22,6 +22,8 @@ from benchmarks.server_process import running
 from skip_pipeline.serving.logs import log_pairs, read_log_pair
 from skip_pipeline.serving.requests import sessions_of_records
 
+pytestmark = pytest.mark.slow
+
 
 @contextmanager
 def answering(status: int = 200, wait: float = 0.0) -> Iterator[str]:

@@ -21,6 +21,8 @@ from skip_pipeline_tests.stages.shard_builders import shard, write
 from skip_pipeline_tests.tiny_bundle import tiny_bundle
 from skip_pipeline_tests.training.small_network import BUILD_NETWORK, small_network
 
+pytestmark = pytest.mark.slow
+
 QUICK = dataclasses.replace(PRESETS["fast"], max_epochs=6, batch_size=32)
 SMALL = dataclasses.replace(QUICK, preset="single_input", max_epochs=1)
 """For the network of ``small``: one epoch of 10 steps."""
