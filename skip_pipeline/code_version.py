@@ -20,7 +20,7 @@ from skip_pipeline.storage import digest_of
 
 # Libraries whose version may change a result (pandas hashes session ids, which decides their splits).
 # By import name, the names of their distributions.
-_OWN_NAME: Final = ("numpy", "pyarrow", "pandas", "scipy", "tensorflow", "keras", "tf2onnx", "onnxruntime")
+_OWN_NAME: Final = ("numpy", "pyarrow", "pandas", "scipy", "tensorflow", "keras", "onnx", "onnxruntime")
 _LIBRARIES: Final = {name: name for name in _OWN_NAME} | {"sklearn": "scikit-learn"}
 
 # Modules below ``skip_pipeline`` that make each asset's result; a package stands for all its modules.

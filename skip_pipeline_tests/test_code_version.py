@@ -126,7 +126,7 @@ def test_imports_are_those_that_another_tool_finds():
         ("scaled_table", {"numpy", "pyarrow"}),
         ("tensor_bundles", {"numpy", "pyarrow"}),
         ("baseline_models", {"sklearn"}),
-        ("trained_model", {"tensorflow", "keras", "onnxruntime"}),
+        ("trained_model", {"tensorflow", "keras", "onnx", "onnxruntime"}),
         ("skip_predictions", {"onnxruntime", "pandas"}),
     ],
 )
