@@ -18,6 +18,7 @@ def track_columns(path: Path, *columns: str) -> pa.Table:
     return read_table(path, schema.TRACK_FEATURES, columns=list(columns), dictionaries=["mode"])
 
 
+@lru_cache(maxsize=1)  # two stages of a run need it, and a stored file never changes
 def codes_digest(path: Path) -> str:
     """Digest of the ids in their order, and so of every track's code, its row number in the table."""
     ids = _column(path, schema.TRACK_ID)
