@@ -94,7 +94,7 @@ def _shard_named(title: str) -> Iterator[None]:
     """Add the shard's name to an exception, whose type and message stay."""
     try:
         yield
-    except Exception as error:
+    except Exception as error:  # whatever it is, it is raised again
         error.add_note(f"Raised for {title}")
         raise
 

@@ -54,7 +54,7 @@ class Apply(Protocol):
 
 
 def in_turn(function: Callable[[T], R], shards: Sequence[T], /) -> Iterable[R]:
-    """One shard after the other, here."""
+    """Apply a function to one shard after the other, in this process."""
     return map(function, shards)
 
 

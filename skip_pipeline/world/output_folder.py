@@ -77,7 +77,7 @@ def publication(out: Path, folders: Sequence[str]) -> Iterator[None]:
 
 
 def commit(out: Path, records: Mapping[str, ListedFile], description: Mapping[str, Any]) -> list[Path]:
-    """Replace the earlier set by the parts of all files; return paths, marker last.
+    """Replace the earlier data set by the finished files. The paths returned end with the marker's.
 
     The order is: remove the earlier set, its logs first; then the new marker, then the new files, the logs
     last. So at any moment a log under its final name is complete, has its tracks and is marked, and an
