@@ -177,17 +177,21 @@ def test_an_asset_can_be_materialized_alone_and_from_the_middle(project):
 
 
 def test_the_night_gives_the_same_results_as_a_run_by_hand_and_the_next_night_is_skipped(first_run, project):
-    context = dg.build_schedule_context(
-        instance=project.instance(), resources={"data": DataDirectory(path=str(project.layout.root))}
-    )
     schedule = nightly_retraining("UTC", QUICK_TRAINING)
-    (request,) = schedule.evaluate_tick(context).run_requests or ()
+
+    def tick():
+        resources = {"data": DataDirectory(path=str(project.layout.root))}
+        # Dagster keeps the instance as that of the process until the context is left.
+        with dg.build_schedule_context(instance=project.instance(), resources=resources) as context:
+            return schedule.evaluate_tick(context)
+
+    (request,) = tick().run_requests or ()
 
     job, instance = defs().resolve_job_def("retrain"), project.instance()
     night = job.execute_in_process(instance=instance, run_config=request.run_config, tags=dict(request.tags))
 
     assert night.success
-    assert f"those of run {night.run_id}, the last night" in str(schedule.evaluate_tick(context).skip_message)
+    assert f"those of run {night.run_id}, the last night" in str(tick().skip_message)
     first = DataLayout(first_run[0])
     parts = [f"log_mini/{name}.npy" for name in ("sessions", "rows", "session_id")]
     for name in ("tracks.npy", "parts.json", *parts):

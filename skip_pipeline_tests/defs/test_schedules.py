@@ -22,12 +22,13 @@ def tick(project):
     """Evaluates the schedule at two o'clock: a request for a run, or the reason for none."""
 
     def evaluate(config=None):
-        context = dg.build_schedule_context(
+        # Dagster keeps the instance as that of the process until the context is left.
+        with dg.build_schedule_context(
             instance=project.instance(),
             scheduled_execution_time=TWO_OCLOCK,
             resources={"data": DataDirectory(path=str(project.layout.root))},
-        )
-        found = nightly_retraining("UTC", config or {}).evaluate_tick(context)
+        ) as context:
+            found = nightly_retraining("UTC", config or {}).evaluate_tick(context)
         return found.run_requests[0] if found.run_requests else found.skip_message
 
     return evaluate
