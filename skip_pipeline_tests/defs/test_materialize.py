@@ -185,7 +185,7 @@ def test_the_night_gives_the_same_results_as_a_run_by_hand_and_the_next_night_is
         with dg.build_schedule_context(instance=project.instance(), resources=resources) as context:
             return schedule.evaluate_tick(context)
 
-    (request,) = tick().run_requests or ()
+    (request,) = list(tick().run_requests)
 
     job, instance = defs().resolve_job_def("retrain"), project.instance()
     night = job.execute_in_process(instance=instance, run_config=request.run_config, tags=dict(request.tags))
