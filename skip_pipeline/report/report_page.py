@@ -54,8 +54,12 @@ def render_report(
     settings: Mapping[str, str | int | float | None],
     data: Sequence[DataRow],
     runs: Sequence[RunLink],
+    law: str | None = None,
 ) -> str:
-    """The page as HTML text, with the plots of ``draw_plots``, training settings, stages and runs."""
+    """The page as HTML text, with the plots of ``draw_plots``, training settings, stages and runs.
+
+    ``law`` names the law of synthetic listeners' behaviour, if it is not the default one.
+    """
     network = evaluation.leaderboard.network
     # A slice of few sessions may exceed the axis.
     slices = [part for table in evaluation.slices for part in table.slices if not part.few]
@@ -68,6 +72,7 @@ def render_report(
         settings=settings,
         data=data,
         runs=runs,
+        law=law,
         axes={
             "accuracy": Axis.over([part.accuracy for part in slices], network.accuracy.value),
             "log_loss": Axis.over([part.log_loss for part in slices], network.log_loss.value),
