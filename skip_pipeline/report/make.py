@@ -90,6 +90,7 @@ def make_report(
         # No other asset may read the oracle: it holds the answers.
         oracle=find_oracle(layout.raw),
     )
+    law = synthetic_law(layout.raw) if before.data_source == "synthetic" else None
     plots = draw_plots(
         evaluation,
         balance=bundle.class_balance(before),
@@ -97,8 +98,8 @@ def make_report(
         history=history,
         best_epoch=best_epoch,
         data_source=before.data_source,
+        law=law,
     )
-    law = synthetic_law(layout.raw) if before.data_source == "synthetic" else None
     page = render_report(
         evaluation,
         plots,

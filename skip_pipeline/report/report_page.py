@@ -32,16 +32,17 @@ def draw_plots(
     history: Sequence[EpochReport],
     best_epoch: int,
     data_source: DataSource,
+    law: str | None = None,
 ) -> dict[str, Plot]:
     """Every plot of the report by name; arguments as of the functions of ``plots``."""
     entries = evaluation.leaderboard.entries
     return {
-        "calibration": model_plots.calibration(entries, data_source),
-        "roc": model_plots.roc(entries, data_source),
-        "class_balance": plots.class_balance(balance, data_source),
-        "session_lengths": plots.session_lengths(lengths, data_source),
-        "training_curves": plots.training_curves(history, best_epoch, data_source),
-        "confusion_matrix": model_plots.confusion_matrix(evaluation.confusion, data_source),
+        "calibration": model_plots.calibration(entries, data_source, law),
+        "roc": model_plots.roc(entries, data_source, law),
+        "class_balance": plots.class_balance(balance, data_source, law),
+        "session_lengths": plots.session_lengths(lengths, data_source, law),
+        "training_curves": plots.training_curves(history, best_epoch, data_source, law),
+        "confusion_matrix": model_plots.confusion_matrix(evaluation.confusion, data_source, law),
     }
 
 
