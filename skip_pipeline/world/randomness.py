@@ -28,6 +28,7 @@ class Part(IntEnum):
     IDENTIFIERS = 7
     DRIFT_PLAYS = 8
     DRIFT_LEVELS = 9
+    LAW = 20
 
 
 def stream(seed: int, part: Part, block: int = 0) -> np.random.Generator:
