@@ -1,5 +1,6 @@
 """Tables as parquet files that keep a contract: its columns, their order and dtypes, and no nulls."""
 
+from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -119,16 +120,16 @@ def _check_schema(found: pa.Schema, contract: pa.Schema, *, what: str) -> None:
 
 def schema_difference(found: pa.Schema, contract: pa.Schema) -> str:
     """How names, order and dtypes of two schemas differ, in words; empty if they do not."""
-    single = [field for field in contract if found.names.count(field.name) == 1]
-    mistyped = [(field, found.field(field.name).type) for field in single]
+    names, expected, times = found.names, contract.names, Counter(found.names)
+    mistyped = [(field, found.field(field.name).type) for field in contract if times[field.name] == 1]
     differences = {
-        "missing": [n for n in contract.names if n not in found.names],
-        "extra": [n for n in found.names if n not in contract.names],
-        "more than once": [n for n in contract.names if found.names.count(n) > 1],
+        "missing": [n for n in expected if n not in times],
+        "extra": [n for n in names if n not in expected],
+        "more than once": [n for n in expected if times[n] > 1],
     }
     parts = [f"{kind} {names}" for kind, names in differences.items() if names]
     types = [f"{f.name} is {type_}, not {f.type}" for f, type_ in mistyped if not type_.equals(f.type)]
     parts += [", ".join(types)] if types else []
-    if not parts and found.names != contract.names:
+    if not parts and names != expected:
         parts.append("same columns in another order")
     return "; ".join(parts)
