@@ -33,12 +33,14 @@ def write_table(table: pa.Table, path: Path, contract: pa.Schema, *, data_source
     # Numbers are written without dictionaries: for floats, which hardly repeat, a dictionary costs more than
     # half of the time and saves a fifth of the bytes; lz4 alone makes integers nearly as small. Text that is
     # strings in memory is assumed not to repeat. No reader searches by value, so there are no statistics; a
-    # shard is read whole, so there is one row group, and each value of a dictionary is stored once. Checksums
+    # shard is read whole, so there is one row group, and each value of a dictionary is stored once. Columns
+    # are declared to have no nulls: noting that for each value costs a quarter of the time. Checksums
     # cost 5.5 ms of CPU time per 25 MB read.
     floats = {field.name for field in contract if pa.types.is_floating(field.type)}
+    table = _declared(table.replace_schema_metadata(metadata), nulls=False)
     with pq.ParquetWriter(
         path,
-        table.schema.with_metadata(metadata),
+        table.schema,
         use_dictionary=[field.name for field in table.schema if pa.types.is_dictionary(field.type)],
         compression={name: "none" if name in floats else "lz4" for name in contract.names},
         write_statistics=False,
@@ -49,6 +51,12 @@ def write_table(table: pa.Table, path: Path, contract: pa.Schema, *, data_source
         writer.write_table(table, row_group_size=max(1, table.num_rows))
         if not with_dictionaries:
             writer.add_key_value_metadata(metadata)
+
+
+def _declared(table: pa.Table, *, nulls: bool) -> pa.Table:
+    """The same columns in a schema that allows nulls, like those of contracts, or one that does not."""
+    fields = [field.with_nullable(nulls) for field in table.schema]
+    return pa.Table.from_arrays(table.columns, schema=pa.schema(fields, table.schema.metadata))
 
 
 def _as_stored(found: pa.Schema, contract: pa.Schema) -> pa.Schema:
@@ -85,7 +93,7 @@ def read_table(
         ) as file,
     ):
         _check_schema(file.metadata.schema.to_arrow_schema(), contract, what=str(path))
-        table = file.read(columns=columns)
+        table = _declared(file.read(columns=columns), nulls=True)
     return table if columns is None else table.select(columns)
 
 
