@@ -21,7 +21,7 @@ def track_columns(path: Path, *columns: str) -> pa.Table:
 @lru_cache(maxsize=1)  # two stages of a run need it, and a stored file never changes
 def codes_digest(path: Path) -> str:
     """Digest of the ids in their order, and so of every track's code, its row number in the table."""
-    ids = _column(path, schema.TRACK_ID)
+    ids = track_columns(path, schema.TRACK_ID)[schema.TRACK_ID].combine_chunks()
     return digest_of(pc.binary_join(pa.ListArray.from_arrays([0, len(ids)], ids), "\n")[0].as_py())
 
 
