@@ -94,15 +94,15 @@ class Manifest:
     def create(self, scratch: Path) -> None:
         """Make this manifest the newest of its folder, in one step that happens or does not.
 
-        The step is a hard link on a disk, from a file in ``scratch``, and a conditional write
-        (``If-None-Match: *``) in an object store.
+        The step is a hard link on a disk, from a file made in the folder ``scratch``, and a conditional
+        write (``If-None-Match: *``) in an object store.
         """
         fields = asdict(replace(self, folder=Path()))
         del fields["folder"], fields["number"]
         content, path = json_text(fields).encode(), self.own_path
         try:
             if is_local(path):
-                _link(content, path, scratch / path.name)
+                _link(content, path, scratch / path.name, self.folder / FILES)
             else:
                 with writing(path):
                     file_system(path).pipe_file(key_of(path), content, mode="create")
@@ -137,11 +137,10 @@ def newest_number(folder: Path) -> int:
     return max((int(Path(name).stem) for name, _ in files_below(folder / _MANIFESTS)), default=0)
 
 
-def _link(content: bytes, path: Path, part: Path) -> None:
+def _link(content: bytes, path: Path, part: Path, files: Path) -> None:
     path.parent.mkdir(exist_ok=True)
     part.write_bytes(content)
     flush(part)
-    files = path.parent.parent / FILES
     if files.is_dir():
         flush(files)
     link(part, path)

@@ -78,7 +78,7 @@ def publish(
             unnamed = _unnamed(manifest, earlier)
             manifest.create(scratch)
             if is_local(folder):
-                _show(manifest, scratch)
+                _show(manifest)
         _remove(folder, unnamed)
         # As read back, so that it equals what others read: JSON knows no tuples and no numbers as keys.
         staging.manifest = Manifest.load(folder, manifest.number)
@@ -102,12 +102,8 @@ def read_manifest(folder: Path, *, made_by: str) -> Manifest:
         ) from damage
     if is_local(folder) and not _is_link(folder / MANIFEST, manifest.own_path):
         # A publication under way does it itself, and readers who may not write here need no plain names.
-        with (
-            suppress(BusyError, RefusedError, OSError),
-            locked(folder, patience=0.0),
-            scratch_folder(folder) as scratch,
-        ):
-            _show(Manifest.load(folder, newest_number(folder)), scratch)
+        with suppress(BusyError, RefusedError, OSError), locked(folder, patience=0.0):
+            _show(Manifest.load(folder, newest_number(folder)))
     return manifest
 
 
@@ -137,8 +133,7 @@ def _begin(folder: Path) -> tuple[int, Manifest | None]:
     except (FileNotFoundError, *DAMAGE):
         return number, None
     if is_local(folder) and not _is_link(folder / MANIFEST, earlier.own_path):
-        with scratch_folder(folder) as scratch:
-            _show(earlier, scratch)
+        _show(earlier)
     return number, earlier
 
 
@@ -164,21 +159,22 @@ def _remove(folder: Path, paths: list[Path]) -> None:
             file_system(folder).rm([key_of(path) for path in paths])
 
 
-def _show(manifest: Manifest, scratch: Path) -> None:
+def _show(manifest: Manifest) -> None:
     """Bring the plain names up to a manifest, whose own is the last; the caller holds the folder's lock."""
     folder = manifest.folder
     stale: set[str] = set()
     with suppress(FileNotFoundError, *DAMAGE):  # there is none, or it is damaged
         stale = {file["name"] for file in read_json(folder / MANIFEST)["files"]}
         stale -= {file.name for file in manifest.files}
-    for file in manifest.files:
-        _link(folder / file.name, folder / file.path, scratch / "link")
-    for name in sorted(stale):
-        (folder / name).unlink(missing_ok=True)
-        for parent in list(Path(name).parents)[:-1]:
-            with suppress(OSError):  # it is not empty, or has gone
-                (folder / parent).rmdir()
-    _link(folder / MANIFEST, manifest.own_path, scratch / "link")
+    with scratch_folder(folder) as scratch:
+        for file in manifest.files:
+            _link(folder / file.name, folder / file.path, scratch / "link")
+        for name in sorted(stale):
+            (folder / name).unlink(missing_ok=True)
+            for parent in list(Path(name).parents)[:-1]:
+                with suppress(OSError):  # it is not empty, or has gone
+                    (folder / parent).rmdir()
+        _link(folder / MANIFEST, manifest.own_path, scratch / "link")
 
 
 def _is_link(name: Path, file: Path) -> bool:

@@ -34,8 +34,7 @@ def write_table(table: pa.Table, path: Path, contract: pa.Schema, *, data_source
     # half of the time and saves a fifth of the bytes; lz4 alone makes integers nearly as small. Text that is
     # strings in memory is assumed not to repeat. No reader searches by value, so there are no statistics; a
     # shard is read whole, so there is one row group, and each value of a dictionary is stored once. Columns
-    # are declared to have no nulls: noting that for each value costs a quarter of the time. Checksums
-    # cost 5.5 ms of CPU time per 25 MB read.
+    # are declared to have no nulls: noting that for each value costs a quarter of the time.
     floats = {field.name for field in contract if pa.types.is_floating(field.type)}
     table = _declared(table.replace_schema_metadata(metadata), nulls=False)
     with pq.ParquetWriter(

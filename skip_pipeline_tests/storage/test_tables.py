@@ -8,7 +8,7 @@ import pytest
 from skip_pipeline import schema
 from skip_pipeline.errors import ContractError, MissingInputError
 from skip_pipeline.storage import read_columns, read_table, schema_difference, write_table
-from skip_pipeline_tests.builders import assert_says, refusal
+from skip_pipeline_tests.builders import assert_says, refusal, required
 
 CONTRACT = pa.schema([("n", pa.int8()), ("f", pa.float32())])
 TABLE = pa.table({"n": [1, 2], "f": [0.5, 1.5]}, schema=CONTRACT)
@@ -29,11 +29,6 @@ def write(path, tmp_path):
         path.write_bytes((tmp_path / "written").read_bytes())
 
     return write
-
-
-def required(contract):
-    """The columns as a file declares them: without nulls."""
-    return pa.schema(field.with_nullable(False) for field in contract)
 
 
 def test_a_table_is_read_as_it_was_written(path, write):
