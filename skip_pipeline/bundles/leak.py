@@ -14,6 +14,8 @@ import pyarrow as pa
 
 from skip_pipeline import schema
 
+_COMPARED: Final = (*schema.BRANCH_SHAPES, "circumstances")
+
 _AT_ONCE: Final = 4096
 """Sessions compared together; their wide forms, twice, are 44 MB."""
 
@@ -48,6 +50,7 @@ def wide_form(scaled: pa.Table, sessions: pa.Table) -> dict[str, dict[str, np.nd
     whole["skip_sequence"][session, step, 0] = label[earlier]
     whole |= {
         "last_track": tracks[last],
+        "circumstances": _circumstances(scaled, last - lengths + 1),
         schema.LABEL: label[last],
         schema.SESSION_ID: sessions[schema.SESSION_ID].to_numpy().astype(str),
     }
@@ -55,6 +58,14 @@ def wide_form(scaled: pa.Table, sessions: pa.Table) -> dict[str, dict[str, np.nd
     return {
         split: {name: values[splits == split] for name, values in whole.items()} for split in schema.SPLITS
     }
+
+
+def _circumstances(scaled: pa.Table, first: np.ndarray) -> np.ndarray:
+    """Two harmonics of the hour, and premium, of each session's first row: float32 (n, 5)."""
+    hour, premium = (scaled[name].to_numpy()[first].astype(np.float64) for name in ("hour_of_day", "premium"))
+    day = 2.0 * np.pi / 24.0 * hour
+    columns = [np.sin(day), np.sin(2.0 * day), np.cos(day), np.cos(2.0 * day), premium - 0.5]
+    return np.column_stack(columns).astype(np.float32)
 
 
 def find_leaks(scaled: pa.Table, sessions: pa.Table, published: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -80,12 +91,10 @@ def find_leaks(scaled: pa.Table, sessions: pa.Table, published: Mapping[str, Map
         for split, wide in again.items():
             own = slice(compared[split], compared[split] + len(wide[schema.LABEL]))
             compared[split] = own.stop
-            differing |= {
-                n for n in schema.BRANCH_SHAPES if not np.array_equal(published[split][n][own], wide[n])
-            }
+            differing |= {n for n in _COMPARED if not np.array_equal(published[split][n][own], wide[n])}
     for split, count in compared.items():
-        differing |= {n for n in schema.BRANCH_SHAPES if len(published[split][n]) != count}
-    return [name for name in schema.BRANCH_SHAPES if name in differing]
+        differing |= {n for n in _COMPARED if len(published[split][n]) != count}
+    return [name for name in _COMPARED if name in differing]
 
 
 def _tampered(rows: pa.Table, first_code: int, last: np.ndarray) -> pa.Table:

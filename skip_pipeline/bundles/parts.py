@@ -8,7 +8,7 @@
 
 Sessions are ordered by split, within a split as in the shard; rows lie in the order of the sessions. A
 shard's folder depends on the shard and on the order of the tracks, so a shard is added, replaced or removed
-without touching the others. Nothing of the predicted position is on disk but its track and the label.
+without touching the others. Of the predicted position, only its track and its outcome are on disk.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ PART_FILES: Final = ("sessions.npy", "rows.npy", "session_id.npy")
 Find = Callable[[str], Path]
 """Gives the file of a plain name: ``Manifest.path``, or ``bundles_dir.joinpath``."""
 
-_FORMAT: Final = 3
+_FORMAT: Final = 4
 """Number of this layout, in ``parts.json``; it rises with every change of a file's contents."""
 
 _AGAIN: Final = "materialize tensor_bundles again"

@@ -194,7 +194,7 @@ def evaluate_model(
         leaderboard=compare(test, predictions),
         slices=score_slices(test, calibrated["test"], slicings(sessions), threshold),
         importance=permutation_importance(
-            {name: bundles["test"][name][chosen] for name in schema.BRANCH_SHAPES},
+            {name: bundles["test"][name][chosen] for name in schema.INPUT_SHAPES if name in bundles["test"]},
             test[chosen],
             lambda inputs: calibration.apply(predict(inputs)),
         ),

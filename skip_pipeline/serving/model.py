@@ -10,6 +10,7 @@ import numpy as np
 
 from skip_pipeline import schema
 from skip_pipeline.bundles.gather import Bundle
+from skip_pipeline.bundles.track_memory import Remembered, TrackMemory
 from skip_pipeline.metrics.calibration import Calibration
 from skip_pipeline.serving.requests import sessions_of_records
 from skip_pipeline.serving.sessions import Sessions, branches
@@ -64,7 +65,7 @@ class ServedModel:
         return Scores(1 - self._calibrated(p_not_skipped), known, sessions.unknown_levels)
 
     def inputs(self, sessions: Sessions) -> dict[str, np.ndarray]:
-        """The network's inputs: float32 (m, …), ``schema.BRANCH_SHAPES``."""
+        """The network's inputs: float32 (m, …), ``schema.INPUT_SHAPES``."""
         return self._inputs(sessions, slice(0, len(sessions)), self.tracks.rows_of(sessions.track_ids))
 
     def predict_bundle(
@@ -81,15 +82,16 @@ class ServedModel:
         """
         rows = self.tracks.rows_of_bytes(track_ids)
         matrix = np.where((rows >= 0)[:, None], self.tracks.matrix[np.maximum(rows, 0)], self.tracks.neutral)
-        bundle = Bundle(matrix, list(sessions.parts))
-        inputs = bundle if chosen is None else {name: bundle[name][chosen] for name in schema.BRANCH_SHAPES}
+        memory = TrackMemory(self.tracks.memory_of(rows), np.empty(0))
+        bundle = Remembered(Bundle(matrix, list(sessions.parts)), memory)
+        inputs = bundle if chosen is None else {name: bundle[name][chosen] for name in schema.INPUT_SHAPES}
         return self._calibrated(predict_onnx(self.network, inputs))
 
     def _calibrated(self, p_not_skipped: np.ndarray) -> np.ndarray:
         return p_not_skipped if self.calibration is None else self.calibration.apply(p_not_skipped)
 
     def _inputs(self, sessions: Sessions, own: slice, track_rows: np.ndarray) -> dict[str, np.ndarray]:
-        made = branches(sessions, own, track_rows, self.tracks.matrix, self.tracks.neutral)
+        made = branches(sessions, own, track_rows, self.tracks)
         given = [number for number in sessions.next_features if own.start <= number < own.stop]
         if given:
             features = [sessions.next_features[number] for number in given]

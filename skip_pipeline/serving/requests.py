@@ -81,6 +81,12 @@ _COLUMNS: Final = {name: _Flag if name in (*FLAGS, SHUFFLE) else _Text for name 
 _FEATURES: Final = {
     name: _feature_type(schema.TRACK_FEATURES.field(name).type) for name in schema.TRACK_ATTRIBUTES
 }
+_UNKNOWN: Final = -1
+_HOUR: Final = "a whole number from 0 to 23"
+_CIRCUMSTANCES: Final = {  # of the first row, which the others repeat; a network does without
+    "hour_of_day": _whole_number(0, 23, _HOUR),
+    "premium": _Flag,
+}
 _OPTIONAL: Final = {  # `_history_fault` compares these with the whole session
     schema.SESSION_ID: "the session's own session_id, if it is there",
     schema.LENGTH: "tracks of the whole session, the same in every row; null or left out if not known",
@@ -94,6 +100,7 @@ else:
     Play = TypedDict(
         "Play",
         _COLUMNS
+        | {name: NotRequired[kind | None] for name, kind in _CIRCUMSTANCES.items()}
         | {name: NotRequired[Annotated[Any, Field(description=text)]] for name, text in _OPTIONAL.items()},
     )
     TrackFeatures = TypedDict("TrackFeatures", _FEATURES)
@@ -159,7 +166,10 @@ class Session(BaseModel):
 
 
 _EXPECTED: Final = {
-    **{name: kind.__metadata__[0].description for name, kind in (_COLUMNS | _FEATURES).items()},
+    **{
+        name: kind.__metadata__[0].description
+        for name, kind in (_COLUMNS | _CIRCUMSTANCES | _FEATURES).items()
+    },
     **{name: field.description for name, field in Session.model_fields.items()},
 }
 
@@ -326,6 +336,11 @@ def sessions_of_records(records: object) -> Sessions:
     columns = {name: np.array([row[name] for row in rows], np.int64) for name in (*FLAGS, SHUFFLE, *SEEKS)}
     codes = {name: np.array([_LEVEL_CODES[name].get(row[name], -1) for row in rows]) for name in CATEGORIES}
     lengths = [session.history[0].get(schema.LENGTH) or schema.MAX_SESSION_LENGTH for session in requested]
+    firsts = [session.history[0] for session in requested]
+    hour, premium = (
+        np.array([_UNKNOWN if (value := row.get(name)) is None else int(value) for row in firsts], np.int64)
+        for name in _CIRCUMSTANCES
+    )
     next_ids = [session.next_track_id or "" for session in requested]
     return Sessions(
         session_id=[session.session_id for session in requested],
@@ -334,6 +349,8 @@ def sessions_of_records(records: object) -> Sessions:
         rows=row_records(np.arange(len(rows)), columns, codes),
         next_track=np.arange(len(requested)) + len(rows),
         track_ids=[row[schema.LOG_TRACK_ID] for row in rows] + next_ids,
+        hour=hour,
+        premium=premium,
         next_features={i: session.next_track for i, session in enumerate(requested) if session.next_track},
     )
 

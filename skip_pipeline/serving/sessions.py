@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from skip_pipeline import schema
+from skip_pipeline.bundles.gather import INPUTS
 from skip_pipeline.bundles.records import (
     CATEGORIES,
     ROW,
@@ -21,6 +22,7 @@ from skip_pipeline.bundles.records import (
     pack,
     padding_of,
 )
+from skip_pipeline.serving.tracks import KnownTracks
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,9 @@ class Sessions:
     track_ids: Sequence[str]  # an id may occur several times
     # Raw features of the next track (`schema.TRACK_ATTRIBUTES`), by number of the session.
     next_features: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
+    # Of the first track, int64 (m,); -1 where it is not known. None if it is known of no session.
+    hour: np.ndarray | None = None
+    premium: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.earlier)
@@ -75,32 +80,43 @@ def row_records(
 
 
 def branches(
-    sessions: Sessions, own: slice, track_rows: np.ndarray, tracks: np.ndarray, neutral: np.ndarray
+    sessions: Sessions, own: slice, track_rows: np.ndarray, known: KnownTracks
 ) -> dict[str, np.ndarray]:
-    """The network's four inputs for the sessions of a slice: float32 (n, …), ``schema.BRANCH_SHAPES``.
+    """The network's inputs for the sessions of a slice: float32 (n, …), ``schema.INPUT_SHAPES``.
 
     Args:
         own: a slice with a start, a stop and no step.
-        track_rows: int64 (track ids,), row of ``tracks`` of each of ``sessions.track_ids``; -1 for none.
-        tracks: float32 (tracks, 31), scaled.
-        neutral: float32 (31,), features of a track without a row.
+        track_rows: int64 (track ids,), row of ``known`` of each of ``sessions.track_ids``; -1 for none.
+        known: the table of tracks.
     """
     earlier = sessions.earlier[own]
     rows = sessions.rows[slice(*sessions.bounds[[own.start, own.stop]])].copy()
     last = track_rows[sessions.next_track[own]]
-    played = track_rows[rows["track"]]
+    ids_played, played = rows["track"], track_rows[rows["track"]]
     padding = padding_of(earlier)
     rows["track"] = np.maximum(played, 0)
     padded = np.zeros(padding.shape, ROW)
     padded[~padding] = rows  # in the order of sessions and positions
-    steps = Steps(padded, padding, sessions.length[own], np.maximum(last, 0))
+    unknown_number = np.full(len(earlier), -1)
+    hour, premium = (unknown_number if of is None else of[own] for of in (sessions.hour, sessions.premium))
+    steps = Steps(padded, padding, sessions.length[own], np.maximum(last, 0), hour, premium)
     made = {}
-    for name, shape in schema.BRANCH_SHAPES.items():
-        made[name] = np.empty((len(earlier), *shape), np.float32)
-        decode(name, steps, tracks, made[name])
+    for name in INPUTS:
+        made[name] = np.empty((len(earlier), *schema.INPUT_SHAPES[name]), np.float32)
+        decode(name, steps, known.matrix, made[name])
+    row_of = np.full((len(earlier), schema.STEPS + 1), -1)
+    row_of[:, :-1][~padding] = played
+    row_of[:, -1] = last
+    made["track_memory"] = known.memory_of(row_of)
+    # Numbers only have to be equal where the track is the same, also for tracks that are not in the table.
+    made["track_numbers"][:, :-1][~padding] = _same_number(ids_played, played, len(known.matrix))
+    made["track_numbers"][:, -1] = _same_number(sessions.next_track[own], last, len(known.matrix))
     if (played < 0).any():
-        unknown = np.zeros(padding.shape, bool)
-        unknown[~padding] = played < 0
-        made["previous_tracks"][unknown] = neutral
-    made["last_track"][last < 0] = neutral
+        made["previous_tracks"][(row_of[:, :-1] < 0) & ~padding] = known.neutral
+    made["last_track"][last < 0] = known.neutral
     return made
+
+
+def _same_number(ids: np.ndarray, rows: np.ndarray, tracks: int) -> np.ndarray:
+    """The row of each track, or its id's place after the table if it has none."""
+    return np.where(rows < 0, tracks + ids.astype(np.int64), rows)
