@@ -239,7 +239,7 @@ def compare(raw: Path, out: Path, source: DataSource) -> tuple[list[str], dict[s
         )
         rivals = [
             Fitted(b.title.lower(), b.p_not_skipped, b.seconds, b.parameters or 0)
-            for b in fit_baselines(bundles, seed=0)
+            for b in fit_baselines(bundles, tracks=bundles["train"].tracks, seed=0)
         ]
         everyone = [*networks, *rivals]
         lines = score([*everyone, ensemble(everyone[: len(networks)] + rivals[2:])], bundles, networks[0])

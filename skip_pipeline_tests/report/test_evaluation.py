@@ -36,7 +36,11 @@ SESSIONS = SessionAttributes(
 CALIBRATION = Calibration(slope=0.5, offset=0.0, threshold=0.6, sessions=N)
 NONE = Calibration(slope=1.0, offset=0.0, threshold=0.5, sessions=N)  # changes nothing
 MAJORITY = BaselinePredictions(
-    "majority", {split: np.full(N, 0.45) for split in ("validation", "test")}, seconds=0.001, parameters=1
+    "majority",
+    {split: np.full(N, 0.45) for split in ("validation", "test")},
+    p_tracks={split: np.full((N, 20), 0.45, np.float32) for split in ("validation", "test")},
+    seconds=0.001,
+    parameters=1,
 )
 
 
@@ -159,5 +163,5 @@ def test_predictions_are_the_test_sessions_with_outcome_and_probability(whole: E
 
 
 def test_a_baseline_of_other_sessions_is_refused() -> None:
-    other = BaselinePredictions("majority", {"test": np.full(7, 0.5)}, 0.0, None)
+    other = BaselinePredictions("majority", {"test": np.full(7, 0.5)}, 0.0, None, p_tracks={})
     assert "(7,)" in refusal(ContractError, lambda: _evaluate((other,)))
