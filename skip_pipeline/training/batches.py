@@ -15,8 +15,8 @@ from skip_pipeline.networks.listening import outcome_depths
 from skip_pipeline.settings import PREDICTION_BATCH_SIZE
 
 Split = Mapping[str, Any]
-"""Inputs of ``schema.INPUT_SHAPES``, the label (n,) and the last flags (n, 3), float32: a ``Bundle``,
-``Remembered`` or arrays."""
+"""Inputs of ``schema.INPUT_SHAPES``, the label (n,) and ``last_flags`` (n, 3), float32: a ``Bundle``, with a
+memory (``Remembered``) or without, or arrays."""
 
 CUT_SESSIONS: Final = 0.5
 """Share of training sessions whose outcomes are hidden from a random step on, so that the network also learns
@@ -117,9 +117,8 @@ def parts(split: Split, names: Sequence[str]) -> Iterator[dict[str, np.ndarray]]
 
 def _gather(split: Split, index: np.ndarray | slice, names: Sequence[str]) -> dict[str, np.ndarray]:
     if isinstance(split, Remembered):
-        arrays = _gather(
-            split.split, index, [name for name in (*names, "track_numbers") if name != "track_memory"]
-        )
+        own = [name for name in (*names, "track_numbers") if name != "track_memory"]
+        arrays = _gather(split.split, index, own)
         if "track_memory" in names:
             arrays["track_memory"] = split.of(arrays["track_numbers"])
         return arrays
