@@ -68,16 +68,12 @@ class Sessions:
 
     @cached_property
     def _first_asked(self) -> np.ndarray:
-        return np.cumsum(self.candidates) - self.candidates
+        return np.asarray(np.cumsum(self.candidates) - self.candidates)
 
     @property
     def asked_ids(self) -> list[str]:
         """Session id of each next track."""
-        return [
-            name
-            for name, count in zip(self.session_id, self.candidates.tolist(), strict=True)
-            for _ in range(count)
-        ]
+        return list(np.repeat(np.array(self.session_id, object), self.candidates))
 
     @property
     def next_track_ids(self) -> list[str | None]:
