@@ -20,18 +20,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
 from scipy.sparse.linalg import svds
 from scipy.special import expit
-from sklearn.linear_model import LogisticRegression
 
 from skip_pipeline import schema
 from skip_pipeline.bundles.parts import Find, open_array
 from skip_pipeline.errors import ContractError, TrainingError
 from skip_pipeline.storage import write_array
+
+if TYPE_CHECKING:
+    from sklearn.linear_model import LogisticRegression
 
 FOLDS: Final = 5
 COMPANY: Final = schema.TRACK_MEMORY - 2
@@ -184,6 +186,8 @@ def remember(splits: Mapping[str, Any], memory: TrackMemory) -> dict[str, Rememb
 
 
 def _fit_expectation(training: Mapping[str, Any]) -> LogisticRegression:
+    from sklearn.linear_model import LogisticRegression  # here, because serving only reads a memory
+
     for rows in _rows(training, _ROWS_OF_REGRESSION // schema.MAX_SESSION_LENGTH):
         if 0.0 < rows.played.mean() < 1.0:
             return LogisticRegression().fit(rows.reasons, rows.played)

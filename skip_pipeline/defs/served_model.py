@@ -77,14 +77,17 @@ def _signature() -> Any:
     inputs = [
         {"name": schema.SESSION_ID, "type": "string", "required": True},
         {"name": "history", "type": "array", "items": {"type": "any"}, "required": True},
-        # One of the two, row by row. A map would refuse the NaN that pandas puts for a missing value.
+        # One of the three, row by row. A map would refuse the NaN that pandas puts for a missing value.
         {"name": "next_track_id", "type": "string", "required": False},
         {"name": "next_track", "type": "any", "required": False},
+        {"name": "candidates", "type": "any", "required": False},
     ]
     outputs = [
         {"name": schema.SESSION_ID, "type": "string"},
         {"name": "p_skip", "type": "double"},
         {"name": "known_track", "type": "boolean"},
         {"name": "data_source", "type": "string"},
+        {"name": schema.TRACK_ID, "type": "string"},
+        *({"name": f"p_{flag}", "type": "double"} for flag in schema.OUTCOME_FLAGS[:-1]),
     ]
     return ModelSignature.from_dict({"inputs": json.dumps(inputs), "outputs": json.dumps(outputs)})

@@ -15,7 +15,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as refusals
 
 from skip_pipeline import schema
 from skip_pipeline.errors import ContractError, MissingInputError
-from skip_pipeline.training.batches import parts
+from skip_pipeline.training.splits import parts
 
 OUTPUT: Final = "p_not_skipped"
 """Output of a network that answers for the last track alone, float32 (n,)."""

@@ -12,7 +12,7 @@ from skip_pipeline import schema
 from skip_pipeline.errors import TrainingError
 from skip_pipeline.metrics.scores import need_both_outcomes
 from skip_pipeline.settings import EXAMPLES_SHOWN, SCHEDULES, TrainingSettings
-from skip_pipeline.training.batches import Split, parts
+from skip_pipeline.training.splits import Split, parts
 
 _RANGES: Final[tuple[tuple[tuple[str, ...], Callable[[Any], bool], str], ...]] = (
     (("max_epochs", "batch_size"), lambda value: value >= 1, "at least 1"),

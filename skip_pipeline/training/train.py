@@ -27,10 +27,11 @@ from skip_pipeline import schema
 from skip_pipeline.errors import TrainingError
 from skip_pipeline.networks.presets import build_network, input_names, learns_from
 from skip_pipeline.settings import PREDICTION_BATCH_SIZE, TrainingSettings
-from skip_pipeline.training.batches import EVERYTHING, Split, batches, epoch_cuts, epoch_order, parts
+from skip_pipeline.training.batches import EVERYTHING, batches, epoch_cuts, epoch_order
 from skip_pipeline.training.cluster import agreed, joined, own_share
 from skip_pipeline.training.history import EpochReport
 from skip_pipeline.training.refusals import check_settings, check_splits, remedy_for_losses
+from skip_pipeline.training.splits import Split, parts
 from skip_pipeline.training.step import optimizer_of, steps_of
 
 logger: Final = logging.getLogger("skip_pipeline.train")

@@ -24,10 +24,10 @@ from skip_pipeline.settings import (
 )
 from skip_pipeline.storage import write_json
 from skip_pipeline.training import export
-from skip_pipeline.training.batches import Split
 from skip_pipeline.training.cluster import check_publishes
 from skip_pipeline.training.history import EpochReport, history_to_json
 from skip_pipeline.training.onnx_model import predict_tracks
+from skip_pipeline.training.splits import Split
 from skip_pipeline.training.train import Trained, save_network, train
 
 
