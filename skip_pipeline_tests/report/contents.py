@@ -98,7 +98,7 @@ MISTAKES = (
     Mistake("0_def", False, 0.9, (False, True, False), "radio", 23, False, True),
 )
 CALIBRATION = CalibrationReport(
-    Calibration(slope=0.875, offset=-0.25, threshold=0.47, sessions=1010),
+    Calibration(slope=0.875, offset=-0.25, threshold=0.47, tracks=1010),
     {
         "validation": CalibrationEffect(SCORES, SCORES, 0.04, 0.03),
         "test": CalibrationEffect(SplitScores(2013, 0.741, 0.5112, 0.8123, 0.1778), SCORES, 0.05, 0.02),

@@ -33,8 +33,8 @@ SESSIONS = SessionAttributes(
     popularity=np.linspace(0, 1, N, dtype=np.float32),
     known_track=np.full(N, True),
 )
-CALIBRATION = Calibration(slope=0.5, offset=0.0, threshold=0.6, sessions=N)
-NONE = Calibration(slope=1.0, offset=0.0, threshold=0.5, sessions=N)  # changes nothing
+CALIBRATION = Calibration(slope=0.5, offset=0.0, threshold=0.6, tracks=N)
+NONE = Calibration(slope=1.0, offset=0.0, threshold=0.5, tracks=N)  # changes nothing
 MAJORITY = BaselinePredictions(
     "majority", {split: np.full(N, 0.45) for split in ("validation", "test")}, seconds=0.001, parameters=1
 )

@@ -55,7 +55,7 @@ def deployed(layout: DataLayout, tmp_path_factory: pytest.TempPathFactory) -> It
     for name in ("expected_value", "trust", "curved", "straight"):  # the layers that begin with zeros
         layer = network.get_layer(name)
         layer.set_weights([random.normal(scale=0.3, size=weights.shape) for weights in layer.get_weights()])
-    calibration = Calibration(slope=0.8, offset=0.2, threshold=0.5, sessions=1)
+    calibration = Calibration(slope=0.8, offset=0.2, threshold=0.5, tracks=1)
     p_skip: dict[str, float] = {}
     p_skip_of: dict[str, np.ndarray] = {}
     for bundle in bundles.values():
