@@ -97,8 +97,8 @@ def fit(
 
     The threshold is the best of 0.25 to 0.75 by accuracies averaged over five neighbours. It stays at 0.5
     unless it gains more than 2.58 standard errors, counted over the tracks that the two thresholds decide
-    differently (McNemar, 1947), summed by session. Without these rules the best threshold of 1,000 sessions has a standard
-    deviation of 0.06, and costs 0.2 points of accuracy on other sessions.
+    differently (McNemar, 1947), summed by session. Without these rules the best threshold of 1,000 sessions
+    has a standard deviation of 0.06, and costs 0.2 points of accuracy on other sessions.
     """
     labels = np.asarray(not_skipped, np.float64)
     check_probabilities(labels, p_not_skipped)

@@ -1,8 +1,8 @@
 """Scores of every track of n sessions, each predicted from the tracks before it.
 
-Labels are float (n, 20): 1 played to the end, 0 skipped, NaN where the session has no track. Probabilities are
-(n, 20), of any value where there is no track. Tracks of one session are not independent, so a score is a ratio
-of sums over sessions, and its interval comes from resampling sessions (``intervals.estimate_ratios``).
+Labels are float (n, 20): 1 played to the end, 0 skipped, NaN where the session has no track. Probabilities
+are (n, 20), of any value where there is no track. Tracks of one session are not independent, so a score is a
+ratio of sums over sessions, and its interval comes from resampling sessions (``intervals.estimate_ratios``).
 """
 
 from __future__ import annotations
@@ -119,8 +119,8 @@ def check_shapes(not_skipped: np.ndarray, p_not_skipped: np.ndarray) -> None:
     """Raise a ``ContractError`` unless labels and probabilities are of the same sessions and places."""
     if not_skipped.shape != p_not_skipped.shape or not_skipped.ndim != 2:
         raise ContractError(
-            f"labels have shape {not_skipped.shape} and probabilities {p_not_skipped.shape}, expected (n, 20) "
-            "of the same sessions; predict the same split that the labels come from"
+            f"labels have shape {not_skipped.shape} and probabilities {p_not_skipped.shape}, expected "
+            "(n, 20) of the same sessions; predict the same split that the labels come from"
         )
 
 
