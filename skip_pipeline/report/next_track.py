@@ -124,6 +124,8 @@ def judge_next_track(
         sessions: attributes of the test sessions.
         calibration: effect on every track of a split.
     """
+    for p in predictions.values():
+        every_track.check_tracks(not_skipped, p)
     real = every_track.is_track(not_skipped)
     known, popularity = _tracks(test)
     ranked = every_track.session_aucs  # NaN for a session without both outcomes
