@@ -170,7 +170,7 @@ def test_every_track_is_scored_from_calibrated_probabilities(whole: Evaluation) 
     y, p = labels[real], CALIBRATION.apply(P["test"])[real]
     network = found.network
 
-    assert (found.sessions, found.tracks) == (N, np.count_nonzero(real))
+    assert (found.sessions, found.tracks) == (N, int(np.count_nonzero(real)))
     assert network.log_loss.value == pytest.approx(log_loss(y, p))
     assert network.accuracy.value == pytest.approx(np.mean((p >= 0.6) == y))
     assert network.roc_auc.value == pytest.approx(roc_auc_score(y, p))

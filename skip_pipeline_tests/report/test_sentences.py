@@ -94,9 +94,8 @@ def test_the_next_track_is_stated_beside_the_best_rival() -> None:
 def test_unknown_tracks_are_set_beside_the_others() -> None:
     assert_says(sentences.unknown_tracks(NEXT_TRACK), "8,499 of 34,395 tracks", "0.5010, and 0.4740 on")
     [network, *rivals] = NEXT_TRACK.entries
-    for changed, which in (
-        ({"log_loss_known": None}, "Every track"),
-        ({"log_loss_unknown": None}, "No track"),
-    ):
-        found = dataclasses.replace(NEXT_TRACK, entries=(dataclasses.replace(network, **changed), *rivals))
+    all_known = dataclasses.replace(network, log_loss_unknown=None)
+    none_known = dataclasses.replace(network, log_loss_known=None)
+    for changed, which in ((none_known, "Every track"), (all_known, "No track")):
+        found = dataclasses.replace(NEXT_TRACK, entries=(changed, *rivals))
         assert sentences.unknown_tracks(found).startswith(which)
