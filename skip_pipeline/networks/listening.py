@@ -82,6 +82,13 @@ def all_depths(split: Mapping[str, Any]) -> np.ndarray:
     return np.concatenate([outcome_depths(part) for part in in_parts(split, names)])
 
 
+def all_played(split: Mapping[str, Any]) -> np.ndarray:
+    """Whether every track of a whole split was played: float32 (n, 20), 1 or 0, NaN in padding."""
+    parts = in_parts(split, ("skip_sequence", schema.LABEL))
+    played = [np.column_stack([part["skip_sequence"][:, :, 0], part[schema.LABEL]]) for part in parts]
+    return np.concatenate([np.where(p == schema.SKIP_PADDING, np.nan, p).astype(np.float32) for p in played])
+
+
 def log_column(name: str) -> int:
     """Index of a column in the session log's branch."""
     return schema.SESSION_LOG_BRANCH.index(name)
