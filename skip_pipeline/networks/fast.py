@@ -31,8 +31,7 @@ _STATE_UNITS: Final = 16
 _HEAD_UNITS: Final = 32
 
 _DIRECTIONS: Final = 4  # of taste in the regression: K
-_PLACES: Final = 2  # kernels of the averages, each with its own space
-_DIMENSIONS: Final = 6  # of that space: E
+_DIMENSIONS: Final = 6  # of the space of the averages' kernel: E
 
 _VARIANCE_FLOOR: Final = 1e-4
 """Added to every variance, so that a column that is constant in training is divided by 0.01 and not by 0."""
@@ -58,13 +57,13 @@ _OWN: Final = 2  # numbers of a track's memory before its company, which has its
 
 _LOG_ODDS: Final = "log_odds"
 _VARIANCES: Final = "log_variances"
-_KERNELS: Final = "log_kernels"
+_KERNEL: Final = "log_kernel"
 
 _BEGIN: Final[dict[str, tuple[float, ...]]] = {
     _VARIANCES: (-1.0, -1.5, -1.0, -1.0),  # listener, mood, own, fading
-    _KERNELS: (-3.0, 0.0, -1.0, 0.0),  # fading and prior of one that remembers all, and of one that fades
+    _KERNEL: (-2.0, 0.0),  # fading, prior weight
 }
-"""Initial logarithms of the variances of the regression, and of each average's fading and prior weight."""
+"""Initial logarithms of the variances of the regression, and of what the averages need."""
 
 # Standard deviations of initial weights, small, so that tastes are near 0 when training starts.
 _KEYS_DEVIATION: Final = 0.1
@@ -128,17 +127,21 @@ def build_fast(training_inputs: Mapping[str, np.ndarray], dropout: float | None 
         _DIRECTIONS, use_bias=False, kernel_initializer=_normal(_KEYS_DEVIATION), name="taste_keys"
     )(tracks)
     numbers = inputs["track_numbers"]
-    same = ops.equal(numbers[:, :, None], numbers[:, None, : schema.STEPS])
-    same = ops.cast(same, "float32")  # (B, P, T)
+    same = ops.equal(numbers[:, : schema.STEPS, None], numbers[:, None, :])
+    same = ops.cast(same, "float32")  # (B, T, P)
     reception = regress(heard, _covariance(keys, same, real), _noise(logs), real)
-    averages = _averages(heard, tracks, outcome, real)
-    again = ops.matmul(same * targets.seen, layers.Concatenate(name="again")([real, outcome]))  # (B, P, 2)
+    place = layers.Dense(
+        _DIMENSIONS, use_bias=False, kernel_initializer=_normal(_PLACES_DEVIATION), name="kernel_place"
+    )(tracks)
+    averages = average(heard, place, outcome, *_positive(real, _KERNEL))
+    again = same * targets.seen  # (B, T, P)
+    again = [ops.sum(each, axis=1)[:, :, None] for each in (again, again * outcome)]  # (B, P, 1) each
 
     appeal = inputs["track_memory"][:, :, :1]  # in log-odds
-    of_session = [_last_seen(targets, state), _last_seen(targets, logs)]
+    of_session = _last_seen(targets, layers.Concatenate(name="last_step")([state, logs]))
     of_target = [music, memory, appeal, around + 0.0 * targets.position, keys]
     where = _where(inputs, targets)
-    known = [*of_session, *of_target, *reception, *averages, again, *where]
+    known = [of_session, *of_target, *reception, *averages, *again, *where]
     known = layers.Concatenate(name="known")(known)  # (B, P, 99)
     hidden = layers.Dense(_HEAD_UNITS, "tanh", name="head_dense")(known)  # (B, P, 32)
     if dropout:
@@ -168,9 +171,10 @@ class _Targets(NamedTuple):
 
     exist: Any  # (B, P, 1), 1 for a track, 0 for padding
     position: Any  # (B, P, 1), from 1; 0 in padding
-    seen: Any  # (B, P, T), 1 where a step is before the target and may be seen
-    distance: Any  # (B, P, T), the target's position less that of the step
-    last_seen: Any  # (B, P, T + 1), 1 at the number of steps that may be seen, padding included
+    seen: Any  # (B, T, P), 1 where a step is before the target and may be seen
+    distance: Any  # (B, T, P), the target's position less that of the step
+    visible: Any  # (B, 1, 1), how many of the first steps may be seen, padding included
+    cut: Any  # (B, P, 1), 1 where steps before the target may not be seen
 
 
 def _targets(inputs: Mapping[str, Any], real: Any) -> _Targets:
@@ -180,21 +184,26 @@ def _targets(inputs: Mapping[str, Any], real: Any) -> _Targets:
     visible = layers.Reshape((1, 1), name="visible")(inputs["visible_steps"])  # (B, 1, 1)
     one = ops.ones_like(between)  # (B, N, 1)
     exist = layers.Concatenate(axis=1, name="exists")([real, one])  # (B, P, 1)
-    number = ops.matmul(np.tril(np.ones((1, steps, steps), np.float32)), real)  # (B, T, 1), position of steps
+    number = ops.cumsum(real, axis=1)  # (B, T, 1), position of steps
     position = layers.Concatenate(axis=1, name="position")([number, number[:, steps - 1 :] + between + one])
     slots = np.arange(steps, dtype=np.float32)[None, :, None]  # (1, T, 1)
     before = layers.Concatenate(axis=1, name="before")([0.0 * real + slots, steps * one])  # (B, P, 1)
-    before = ops.minimum(before, visible)  # steps before the target that may be seen, padding included
-    columns = ops.transpose(real, (0, 2, 1))  # (B, 1, T)
-    seen = ops.cast(ops.less(np.transpose(slots, (0, 2, 1)), before), "float32") * columns
-    distance = position - ops.transpose(number, (0, 2, 1))
-    last_seen = ops.equal(np.arange(steps + 1, dtype=np.float32)[None, None], before)
-    return _Targets(exist, position, seen, distance, ops.cast(last_seen, "float32"))
+    cut = ops.cast(ops.less(visible, before), "float32")
+    before = ops.minimum(before, visible)
+    seen = ops.cast(ops.less(slots, ops.transpose(before, (0, 2, 1))), "float32") * real
+    distance = ops.transpose(position, (0, 2, 1)) - number
+    return _Targets(exist, position, seen, distance, visible, cut)
 
 
 def _last_seen(targets: _Targets, of_steps: Any) -> Any:
     """The last step that each target sees: (B, T, C) to (B, P, C), zeros where it sees none."""
-    return ops.matmul(targets.last_seen, _late(of_steps))
+    steps = schema.STEPS
+    before = _late(of_steps)  # (B, T + 1, C)
+    last = ops.equal(np.arange(steps + 1, dtype=np.float32)[None, :, None], targets.visible)
+    last = ops.sum(before * ops.cast(last, "float32"), axis=1, keepdims=True)  # (B, 1, C)
+    asked = before[:, steps:] + 0.0 * targets.exist[:, steps:]  # (B, N, C)
+    own = ops.concatenate([before[:, :steps], asked], axis=1)  # (B, P, C), without a cut
+    return own + targets.cut * (last - own)
 
 
 def _late(steps: Any) -> Any:
@@ -214,20 +223,6 @@ def _noise(logs: Any) -> Any:
     return ops.exp(ops.clip(noise, -_NOISE_CLIP, _NOISE_CLIP))
 
 
-def _averages(heard: Heard, tracks: Any, outcome: Any, real: Any) -> list[Any]:
-    """Averages of reception and outcome by each kernel, (B, P, 3) each (``reception.average``)."""
-    initializer = _normal(_PLACES_DEVIATION)
-    units = _PLACES * _DIMENSIONS
-    place = layers.Dense(units, use_bias=False, kernel_initializer=initializer, name="kernel_places")(tracks)
-    kernels = _positive(real, _KERNELS)
-    return [
-        average(
-            heard, place[:, :, i * _DIMENSIONS : (i + 1) * _DIMENSIONS], outcome, *kernels[2 * i : 2 * i + 2]
-        )
-        for i in range(_PLACES)
-    ]
-
-
 def _where(inputs: Mapping[str, Any], targets: _Targets) -> list[Any]:
     """What a target's place in its session says: (B, P, 1) each."""
     position = targets.position
@@ -235,7 +230,7 @@ def _where(inputs: Mapping[str, Any], targets: _Targets) -> list[Any]:
     is_last = ops.cast(ops.equal(position, length), "float32")
     # A session of the greatest length was cut there: its last track is not the one the listener left after.
     leaves = is_last * ops.cast(ops.less(length, schema.MAX_SESSION_LENGTH), "float32")
-    known_steps = ops.sum(targets.seen, axis=-1, keepdims=True)
+    known_steps = ops.sum(targets.seen, axis=1)[:, :, None]
     return [
         _LAST * is_last,
         _LAST * leaves,
