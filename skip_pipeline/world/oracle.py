@@ -72,16 +72,39 @@ def given_state(last: LastTrack, behaviour: Behaviour, listeners: Listeners, set
 def given_past(last: LastTrack, behaviour: Behaviour, contrasts: FloatArray, setting: Setting) -> FloatArray:
     """Probability that each last track is played, given the log before it: (sessions,).
 
-    The belief about a session's patience, taste and unseen mood is normal: mean (8, sessions), covariance
-    (8, 8, sessions). ``contrasts`` is (sessions, 20, 6), see ``listeners.contrast``; of ``setting``, only
-    lengths and circles are used, and of ``behaviour`` nothing of the last track.
+    ``contrasts`` is (sessions, 20, 6), see ``listeners.contrast``; of ``setting``, only lengths and circles
+    are used, and of ``behaviour`` nothing of the last track.
     """
+    mean, covariance = belief(behaviour, contrasts, setting.lengths - 1)
     count = len(setting.lengths)
+    rows = np.arange(count)
+    direction = _direction(contrasts[rows, setting.lengths - 1])
+    expected = last.expected + (direction * mean).sum(axis=0)
+    deviation = np.sqrt((direction * (covariance * direction).sum(axis=1)).sum(axis=0))
+    lift = last.lift + constants.SHUFFLE_LIFT * _chance_of_shuffle(behaviour, setting)[rows, last.context]
+    total = np.zeros(count)
+    for node, share in zip(_NODES, _NODE_WEIGHTS, strict=True):
+        total += share * (last.weight * _logistic(expected + node * deviation + lift)).sum(axis=0)
+    return total
+
+
+def belief(behaviour: Behaviour, contrasts: FloatArray, seen: IntArray) -> tuple[FloatArray, FloatArray]:
+    """What the first tracks of each session tell about its hidden traits: a normal distribution.
+
+    Args:
+        contrasts: (sessions, 20, 6), see ``listeners.contrast``.
+        seen: (sessions,), number of tracks whose reactions are known.
+
+    Returns:
+        Mean (8, sessions) and covariance (8, 8, sessions) of patience, taste and the unseen mood at the next
+        track.
+    """
+    count = len(seen)
     spread = np.concatenate([[constants.PATIENCE_SPREAD], constants.TASTE_SPREAD, [0.0]])
     mean = np.repeat(np.concatenate([[0.0], constants.COMMON_TASTE, [0.0]])[:, None], count, axis=1)
     covariance = np.repeat(np.diag(spread**2)[:, :, None], count, axis=2)
-    for position in range(int(setting.lengths.max()) - 1):
-        going_on = position < setting.lengths - 1
+    for position in range(int(seen.max())):
+        going_on = position < seen
         direction = _direction(contrasts[:, position])
         along = (covariance * direction).sum(axis=1)
         attention, variance = (direction * mean).sum(axis=0), (direction * along).sum(axis=0)
@@ -93,15 +116,7 @@ def given_past(last: LastTrack, behaviour: Behaviour, contrasts: FloatArray, set
         covariance[-1] *= memory
         covariance[:, -1] *= memory
         covariance[-1, -1] += np.where(going_on, constants.MOOD_SHOCK**2, 0.0)
-    rows = np.arange(count)
-    direction = _direction(contrasts[rows, setting.lengths - 1])
-    expected = last.expected + (direction * mean).sum(axis=0)
-    deviation = np.sqrt((direction * (covariance * direction).sum(axis=1)).sum(axis=0))
-    lift = last.lift + constants.SHUFFLE_LIFT * _chance_of_shuffle(behaviour, setting)[rows, last.context]
-    total = np.zeros(count)
-    for node, share in zip(_NODES, _NODE_WEIGHTS, strict=True):
-        total += share * (last.weight * _logistic(expected + node * deviation + lift)).sum(axis=0)
-    return total
+    return mean, covariance
 
 
 def _direction(contrast: FloatArray) -> FloatArray:
@@ -140,17 +155,25 @@ def _moments(
 
 
 def _chance_of_shuffle(behaviour: Behaviour, setting: Setting) -> FloatArray:
-    """Chance that shuffle is on in each context, given the contexts where it was on and off: (sessions, 6).
+    """Chance that shuffle is on in each context, given where it was on and off: (sessions, 6)."""
+    low, high = range_of_shuffling(behaviour, setting, setting.lengths - 1)
+    shares = sessions.SHUFFLE[sessions.premium_of(setting.circle)]  # (sessions, contexts)
+    return np.asarray(np.clip((shares - low) / (high - low), 0.0, 1.0), dtype=np.float64)
 
-    The hidden trait is uniform between the largest share of the contexts without shuffle and the smallest of
-    those with it.
+
+def range_of_shuffling(
+    behaviour: Behaviour, setting: Setting, seen: IntArray
+) -> tuple[FloatArray, FloatArray]:
+    """Ends of the range in which ``Listeners.shuffling`` is uniform, given the first tracks: (sessions, 1).
+
+    They are the largest share of the contexts without shuffle and the smallest of those with it.
     """
-    earlier = np.arange(behaviour.context.shape[1]) < setting.lengths[:, None] - 1
+    earlier = np.arange(behaviour.context.shape[1]) < seen[:, None]
     shares = sessions.SHUFFLE[sessions.premium_of(setting.circle)]  # (sessions, contexts)
     share = np.take_along_axis(shares, behaviour.context, axis=1)
     high = np.where(earlier & behaviour.shuffled, share, 1.0).min(axis=1)[:, None]
     low = np.where(earlier & ~behaviour.shuffled, share, 0.0).max(axis=1)[:, None]
-    return np.asarray(np.clip((shares - low) / (high - low), 0.0, 1.0), dtype=np.float64)
+    return low, high
 
 
 def _logistic(value: FloatArray) -> FloatArray:

@@ -44,6 +44,26 @@ class Setting:
     circle: IntArray  # (sessions,), row of CONTEXT_AT_START and CONTEXT_AFTER_SWITCH: premium + 2 * drifted
 
 
+@dataclass(frozen=True)
+class Between:
+    """What one track leaves to the next: arrays (sessions,)."""
+
+    position: int  # of the next track, from 0
+    mood: FloatArray  # logit, the part that follows from outcomes
+    unseen_mood: FloatArray  # logit
+    context: IntArray
+    end: IntArray
+
+    @classmethod
+    def before(cls, position: int, behaviour: Behaviour) -> Between:
+        """What the track before ``position``, at least 1, has left."""
+        mood = np.zeros(len(behaviour.outcome))
+        for outcome in behaviour.outcome[:, :position].T:
+            mood = constants.MOOD_MEMORY * mood + _MOOD_RESPONSE[outcome]
+        context, end = behaviour.context[:, position - 1], behaviour.end[:, position - 1]
+        return cls(position, mood, behaviour.unseen_mood[:, position], context, end)
+
+
 def premium_of(circle: IntArray) -> IntArray:
     """1 for sessions of premium listeners, 0 for others, from ``Setting.circle``."""
     return circle % 2
@@ -64,14 +84,23 @@ def _first_context(listeners: Listeners, circle: IntArray) -> IntArray:
     return choose(cumulative(CONTEXT_AT_START)[circle], listeners.inclination)
 
 
-def listen(rng: np.random.Generator, listeners: Listeners, setting: Setting) -> Behaviour:
-    """Draw the reactions in all sessions, one position of all sessions at a time."""
+def listen(
+    rng: np.random.Generator, listeners: Listeners, setting: Setting, after: Between | None = None
+) -> Behaviour:
+    """Draw the reactions in all sessions, one position of all sessions at a time.
+
+    With ``after``, sessions go on from there; the arrays then begin with the position after it.
+    """
     count, circle = len(setting.lengths), setting.circle
-    mood, unseen_mood = np.zeros(count), np.zeros(count)
-    context = _first_context(listeners, circle)
-    start_shares = np.broadcast_to(_FIRST_START, (count, len(_FIRST_START)))
+    if after:
+        mood, unseen_mood, context = after.mood, after.unseen_mood, after.context
+        start_shares = _START_AFTER_END[after.end]
+    else:
+        mood, unseen_mood = np.zeros(count), np.zeros(count)
+        context = _first_context(listeners, circle)
+        start_shares = np.broadcast_to(_FIRST_START, (count, len(_FIRST_START)))
     heard: list[Behaviour] = []
-    for position in range(MAX_SESSION_LENGTH):
+    for position in range(after.position if after else 0, MAX_SESSION_LENGTH):
         leaving = (setting.lengths == position + 1) & (position + 1 < MAX_SESSION_LENGTH)
         start = draw_categories(rng, start_shares)
         switched = rng.random(count) < (SWITCH[start, context] if position else FIRST_SWITCH[start])
