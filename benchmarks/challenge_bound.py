@@ -106,11 +106,11 @@ def second_halves(block: Block, draws: int, rng: np.random.Generator) -> Iterato
             listeners = replace(
                 _taken(block.listeners, each),
                 patience=hidden[:, 0],
-                taste=hidden[:, 1:-1],
+                taste=hidden[:, 1:],
                 shuffling=shuffling,
             )
-            liking = (contrasts * hidden[:, None, 1:-1]).sum(axis=2)
-            left = replace(Between.before(begin, _taken(behaviour, each)), unseen_mood=hidden[:, -1])
+            liking = (contrasts * hidden[:, None, 1:]).sum(axis=2)
+            left = Between.before(begin, _taken(behaviour, each))
             drawn = listen(rng, listeners, replace(_taken(setting, each), liking=liking), left)
             skips = drawn.outcome[:, : length - begin] <= SKIP_2
             pieces.append(skips.reshape(len(rows), draws, -1))

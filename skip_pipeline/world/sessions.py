@@ -30,8 +30,7 @@ class Behaviour:
     context: IntArray  # index into the levels of context_type
     switched: BoolArray  # the context was switched before the track
     shuffled: BoolArray
-    expected: FloatArray  # logit of attention before the track starts, without patience, taste, unseen_mood
-    unseen_mood: FloatArray  # logit, the part of the mood that does not follow from outcomes
+    expected: FloatArray  # logit of attention before the track starts, without patience and taste
 
 
 @dataclass(frozen=True)
@@ -49,8 +48,7 @@ class Between:
     """What one track leaves to the next: arrays (sessions,)."""
 
     position: int  # of the next track, from 0
-    mood: FloatArray  # logit, the part that follows from outcomes
-    unseen_mood: FloatArray  # logit
+    mood: FloatArray  # logit
     context: IntArray
     end: IntArray
 
@@ -61,7 +59,7 @@ class Between:
         for outcome in behaviour.outcome[:, :position].T:
             mood = constants.MOOD_MEMORY * mood + _MOOD_RESPONSE[outcome]
         context, end = behaviour.context[:, position - 1], behaviour.end[:, position - 1]
-        return cls(position, mood, behaviour.unseen_mood[:, position], context, end)
+        return cls(position, mood, context, end)
 
 
 def premium_of(circle: IntArray) -> IntArray:
@@ -76,7 +74,7 @@ def browsing_of(listeners: Listeners, circle: IntArray) -> FloatArray:
     """
     in_catalogue = _first_context(listeners, circle) == LEVELS["context_type"].index("catalog")
     moved = listeners.browsing.copy()
-    moved[in_catalogue, 1] += constants.BROWSING_OF_CATALOGUE
+    moved[in_catalogue] += constants.BROWSING_OF_CATALOGUE
     return moved
 
 
@@ -93,11 +91,10 @@ def listen(
     """
     count, circle = len(setting.lengths), setting.circle
     if after:
-        mood, unseen_mood, context = after.mood, after.unseen_mood, after.context
+        mood, context = after.mood, after.context
         start_shares = _START_AFTER_END[after.end]
     else:
-        mood, unseen_mood = np.zeros(count), np.zeros(count)
-        context = _first_context(listeners, circle)
+        mood, context = np.zeros(count), _first_context(listeners, circle)
         start_shares = np.broadcast_to(_FIRST_START, (count, len(_FIRST_START)))
     heard: list[Behaviour] = []
     for position in range(after.position if after else 0, MAX_SESSION_LENGTH):
@@ -111,7 +108,7 @@ def listen(
         lift = setting.lift[:, position] + constants.LEAVING_LIFT * leaving
         expected = constants.ATTENTION + mood + lift + _OPENING_LIFT[position]
         hidden = listeners.patience + setting.liking[:, position]
-        attention = expected + unseen_mood + hidden + START_LIFT[start] + CONTEXT_LIFT[context]
+        attention = expected + hidden + START_LIFT[start] + CONTEXT_LIFT[context]
         attention += constants.SHUFFLE_LIFT * shuffled + constants.SWITCH_LIFT * switched
         depth = (attention + rng.logistic(size=count)) / DEPTH[start, context]
         depth[leaving] /= constants.LEAVING_DEPTH
@@ -120,10 +117,8 @@ def listen(
         outcome = (depth[:, None] >= CUTS[start]).sum(axis=1)
         habits = 2 * shuffled.astype(np.int64) + listeners.premium
         end = draw_categories(rng, _ENDS[outcome, start, context, habits])
-        heard.append(Behaviour(outcome, start, end, context, switched, shuffled, expected, unseen_mood))
+        heard.append(Behaviour(outcome, start, end, context, switched, shuffled, expected))
         mood = constants.MOOD_MEMORY * mood + _MOOD_RESPONSE[outcome]
-        shock = constants.MOOD_SHOCK * rng.standard_normal(count)
-        unseen_mood = constants.MOOD_MEMORY * unseen_mood + shock
         start_shares = _START_AFTER_END[end]
     names = [field.name for field in fields(Behaviour)]
     return Behaviour(**{name: np.stack([getattr(here, name) for here in heard], axis=1) for name in names})

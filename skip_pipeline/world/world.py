@@ -20,9 +20,11 @@ from skip_pipeline.world.listeners import Listeners, appeal, contrast, draw_list
 from skip_pipeline.world.log import UNKNOWN_START_CODE, Places, log_table
 from skip_pipeline.world.oracle import LastTrack, given_past, given_state
 from skip_pipeline.world.playback import draw_playback
+from skip_pipeline.world.playlists import Playlists, draw_playlists
 from skip_pipeline.world.plays import Lengths, PlaySchedule, deal_tracks
 from skip_pipeline.world.randomness import Part, ordered_uuid_strings, stream
 from skip_pipeline.world.sessions import Behaviour, Setting, browsing_of, listen
+from skip_pipeline.world.track_constants import PLAYS_PER_TRACK
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Block:
     places: Places
     listeners: Listeners
     setting: Setting
-    contrasts: FloatArray  # (sessions, 20, 6), see listeners.contrast
+    contrasts: FloatArray  # (sessions, 20, 10), see listeners.contrast
     behaviour: Behaviour
     first: int  # number of the first session in the world
 
@@ -80,8 +82,7 @@ class World:
     @cached_property
     def catalogue(self) -> Catalogue:
         """All tracks; depends on their number and one seed only."""
-        seed = self.seed if self.catalogue_of is None else self.catalogue_of
-        return draw_catalogue(stream(seed, Part.CATALOGUE), self.tracks)
+        return draw_catalogue(stream(self._catalogue_seed, Part.CATALOGUE), self.tracks)
 
     def block(self, block: int) -> Block:
         """Draw one block; it does not depend on what was drawn before."""
@@ -90,7 +91,7 @@ class World:
         places = Places.of(self._lengths.block(block))
         circle = listeners.premium + 2 * self._begun(DriftKind.context_type, numbers)
         played = self._deal(block, places, browsing_of(listeners, circle))
-        contrasts = contrast(self.catalogue.styles[played], places.session)  # (rows, 6)
+        contrasts = contrast(self._tasted(played), places.session)  # (rows, 10)
         liking = places.spread((contrasts * listeners.taste[places.session]).sum(axis=1))
         lift = self._lift(places, played, listeners, numbers)
         setting = Setting(places.lengths, liking, lift, circle)
@@ -106,12 +107,26 @@ class World:
         # The published mini set is the head of file 0 of its day, hence the prefix.
         rng = stream(self.seed, Part.IDENTIFIERS, block)
         ids = ordered_uuid_strings(rng, numbers, of=self.extent.sessions, prefix="0_")
-        spread = np.stack([places.spread(style) for style in contrasts.T], axis=-1)  # (sessions, 20, 6)
+        spread = np.stack([places.spread(style) for style in contrasts.T], axis=-1)  # (sessions, 20, 10)
         shown = self._shown(behaviour, block, numbers)
         track_ids = self.catalogue.ids.take(pa.array(played))
         log = log_table(places, shown, playback, session_ids=ids, track_ids=track_ids)
         oracle = _oracle_table(ids, behaviour, listeners, setting, spread)
         return Block(log, oracle, places, listeners, setting, spread, behaviour, numbers.start)
+
+    @property
+    def _catalogue_seed(self) -> int:
+        return self.seed if self.catalogue_of is None else self.catalogue_of
+
+    @cached_property
+    def _playlists(self) -> Playlists:
+        """Playlists of the catalogue."""
+        plays = play_counts(self.catalogue.play_rank, round(PLAYS_PER_TRACK * self.tracks))
+        return draw_playlists(stream(self._catalogue_seed, Part.PLAYLISTS), self.catalogue.styles, plays)
+
+    def _tasted(self, played: IntArray) -> FloatArray:
+        """What listeners have a taste for: styles and kinds of the track on each row, (rows, 10)."""
+        return np.concatenate([self.catalogue.styles[played], self._playlists.kinds[played]], axis=1)
 
     @cached_property
     def _lengths(self) -> Lengths:
@@ -126,6 +141,8 @@ class World:
     def _appeal(self) -> FloatArray:
         """Appeal of each track, with mean 0 over all plays, so that it does not move the skip rate."""
         each = appeal(self.catalogue.styles)
+        own = stream(self._catalogue_seed, Part.APPEAL)
+        each += constants.TRACK_APPEAL * own.standard_normal(self.tracks)
         counts = self._schedule.counts
         return np.asarray(each - counts @ each / counts.sum(), dtype=np.float64)
 
@@ -144,7 +161,7 @@ class World:
         """Track of each row, index into the catalogue."""
         plays = self._schedule.between(self._lengths.rows_before(block), self._lengths.rows_before(block + 1))
         rng = stream(self.seed, Part.DEALING, block)
-        played = deal_tracks(rng, plays, self.catalogue.styles, places.session, browsing)
+        played = deal_tracks(rng, plays, self._playlists, places.session, browsing)
         drifted = self._begun(DriftKind.track_features, self.extent.block_sessions(block))
         if drifted.any():
             rng = stream(self.seed, Part.DRIFT_PLAYS, block)
