@@ -3,7 +3,7 @@
 The version of a module is a digest of all sources and templates that it imports, directly or through others,
 of the values of the settings among them (every room imports ``settings``: its source does not count), and of
 the versions of the libraries. A name that a package's ``__init__`` re-exports counts for the module that
-defines it. A regular expression finds the imports in a few milliseconds; parsing would take half a second.
+defines it. A regular expression finds the imports of the data stages in 2 ms; parsing would take 55 ms.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def code_version(*modules: str) -> str:
 
 def dependencies(*modules: str) -> dict[str, str]:
     """Sources, values of settings and versions of libraries that decide a version, by name."""
-    sources, imports = _sources(), _imports_by_module()
+    sources = _sources()
     found: dict[str, str] = {}
     to_do = [*modules, *(name for name in sources if name.startswith(tuple(f"{m}." for m in modules)))]
     while to_do:
@@ -72,7 +72,7 @@ def dependencies(*modules: str) -> dict[str, str]:
             found[name] = repr(getattr(settings, name.removeprefix(f"{_SETTINGS}.")))
         elif name not in found:
             found[name] = sources[name]
-            to_do += imports[name]
+            to_do += _imports_of(name)
     return found
 
 
@@ -87,31 +87,30 @@ def _sources() -> dict[str, str]:
 
 
 @cache
-def _imports_by_module() -> dict[str, set[str]]:
-    """By source, the names of the sources, settings and libraries that it imports itself."""
-    named = {name: _names_in(source) for name, source in _sources().items()}
-    return {
-        name: {source for each in names for source in _resolved(each, named)} for name, names in named.items()
-    }
+def _imports_of(name: str) -> set[str]:
+    """Names of the sources, settings and libraries that a source imports itself."""
+    return {source for each in _names_in(name) for source in _resolved(each)}
 
 
-def _names_in(source: str) -> list[str]:
+@cache
+def _names_in(name: str) -> list[str]:
     """Full names of the modules, and of the names in modules, that a source imports; and its templates."""
+    source = _sources()[name]
     found = _TEMPLATE.findall(source)
     for origin, names, modules in _IMPORT.findall(source):
         listed = _NAME.findall(re.sub("#.*", "", names or modules))
-        found += [f"{origin}.{name}" if origin else name for name in listed]
+        found += [f"{origin}.{each}" if origin else each for each in listed]
     return found
 
 
-def _resolved(imported: str, named: Mapping[str, list[str]]) -> list[str]:
+def _resolved(imported: str) -> list[str]:
     """The source, setting or library behind an imported name; none for a library that decides no result."""
-    if imported in named:
+    if imported in _sources():
         return [imported]
     origin, _, name = imported.rpartition(".")
     if origin == _SETTINGS:
         return [imported]
     if not imported.startswith("skip_pipeline."):
         return [top for top in imported.split(".")[:1] if top in _LIBRARIES]
-    exported = next((each for each in named[origin] if each.endswith(f".{name}")), None)
-    return [origin] if exported is None else _resolved(exported, named)
+    exported = next((each for each in _names_in(origin) if each.endswith(f".{name}")), None)
+    return [origin] if exported is None else _resolved(exported)

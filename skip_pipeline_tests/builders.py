@@ -140,6 +140,11 @@ def changed(of: pa.Table, name: str, row: int, value: object) -> pa.Table:
     return replace_column(of, name, values)
 
 
+def required(contract: pa.Schema) -> pa.Schema:
+    """A contract as its files declare it: no column may hold nulls."""
+    return pa.schema(field.with_nullable(False) for field in contract)
+
+
 def refusal(error: type[SkipPipelineError], attempt: Callable[[], object]) -> str:
     """What an attempt is refused with; it must be exactly this class."""
     with pytest.raises(error) as caught:

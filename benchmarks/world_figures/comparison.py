@@ -34,30 +34,30 @@ class Tolerance:
 
 
 TOLERANCES: Final[dict[Kind, Tolerance]] = {
-    "exact": Tolerance(0, "absolute", "equal", "the generator sets sizes, it does not draw them"),
+    "exact": Tolerance(0, "absolute", "equal", "the generator sets sizes and draws none"),
     "share": Tolerance(
         0.01,
         "absolute",
         "0.01",
-        "twice the standard error of a share of 10,000 sessions (0.005), the size of both sets",
+        "twice the standard error (0.005) of a share of 10,000 sessions, the size of both sets",
     ),
     "conditional_share": Tolerance(
         0.02,
         "absolute",
         "0.02",
-        "one position, hour or level holds a fraction of the rows; derived ones are rounded twice",
+        "one position, hour or level holds a fraction of the rows; derived shares are rounded twice",
     ),
     "sequence": Tolerance(
         0.02,
         "absolute",
         "0.02",
-        "a tenth of what skips have in common with the skip before, beyond chance (0.22)",
+        "a tenth of 0.22, by which successive tracks agree in skip_2 more often than by chance",
     ),
     "spread": Tolerance(
         0.05,
         "spreads",
         "5% of the published standard deviation",
-        "a shift of that size is hardly seen in a histogram, whatever the unit of the column",
+        "a shift of that size is hardly visible in a histogram, whatever the unit of the column",
     ),
     "correlation": Tolerance(
         0.1,

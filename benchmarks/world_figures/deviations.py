@@ -41,15 +41,15 @@ DEVIATIONS: Final[tuple[Deviation, ...]] = (
         Deviation(
             "seeks",
             f"* / {statistic}",
-            "hangs on the few rows with most seeks: one with 151 back is a third of that published variance. "
-            "The world's tail has the same shape, but its most extreme rows are chance",
+            "depends on the few rows with most seeks: one row with 151 seeks back makes a third of that "
+            "published variance. The world's tail has the same shape, but its most extreme rows are random",
         )
         for statistic in ("std", "max", "distinct values")
     ),
     Deviation(
         "dates_distinct",
         "*",
-        "eleven of the published dates are those of one to three sessions; each world draws some of them",
+        "eleven of the published dates have one to three sessions each; a world draws only some of them",
     ),
     *(
         Deviation(
@@ -63,27 +63,27 @@ DEVIATIONS: Final[tuple[Deviation, ...]] = (
     Deviation(
         "loudness_of_rows",
         "loudness / 0.1%",
-        "hangs on how often the few quietest of all tracks are played",
+        "depends on the number of plays of the few quietest tracks",
     ),
     Deviation(
         "distinct_values",
         "us_popularity_estimate",
-        "the column is float32 here, which tells at most some 43,000 values near 100 apart",
+        "the column is float32 here, which has about 43,000 different values near 100",
     ),
     Deviation(
         "features_by_hour_band",
         "*",
-        "in the world the hour decides how much beat listeners choose, but neither energy nor valence",
+        "in the world the hour affects the beat strength of chosen tracks, but neither energy nor valence",
     ),
     Deviation(
         "correlations_of_rows",
         "hist_user_behavior_n_seekback ~ hist_user_behavior_n_seekfwd",
-        "in the world the two kinds of seek have nothing in common but starts and ends",
+        "in the world the two kinds of seek are related only through reasons of start and end",
     ),
     Deviation(
         "correlations_of_rows",
         "acoustic_vector_* ~ context_type_*",
-        "in the world only sessions in the catalogue choose other music than the rest",
+        "in the world only sessions of the context type catalog choose other music than the rest",
     ),
 )
 """The first that fits is given."""

@@ -26,36 +26,37 @@ _SHORTER: Final = {"hist_user_behavior_": "", "_before_play": "", "acoustic_vect
 _INTRODUCTION: Final[dict[DataSource, str]] = {
     "synthetic": """# The synthetic world beside the published statistics
 
-The numbers called *synthetic* were measured on listening sessions that a random number generator drew. The
-numbers called *published* are about the real mini set of the Spotify sequential skip prediction data (10,000
-sessions, 50,704 tracks): public notebooks, named below, print them. The real rows are not in this repository
-and were not read. This page checks the generator and is no measurement of listeners.
+*Synthetic* figures were measured on generated listening sessions. *Published* figures describe the real
+mini set of the Spotify sequential skip prediction data (10,000 sessions, 50,704 tracks); the public notebooks
+named below print them. This repository does not contain the real rows, and nothing here has read them. The
+page checks the generator and is no measurement of listeners.
 
-To reproduce it:
+To reproduce the page:
 
     skip-pipeline synthesize --out data/01_raw
     python -m benchmarks.world_figures data/01_raw""",
     "real": """# Real data beside the published statistics
 
-The numbers called *real* were measured on files beside which no marker of synthetic data lies. The numbers
-called *published* are about the mini set of the Spotify sequential skip prediction data (10,000 sessions,
-50,704 tracks): public notebooks, named below, print them. Where the files are that mini set, a figure that
-fails shows that its source was read wrongly; where they are others, that these differ from it.
+*Real* figures were measured on files without a marker of synthetic data. *Published* figures describe the
+mini set of the Spotify sequential skip prediction data (10,000 sessions, 50,704 tracks); the public notebooks
+named below print them. If the files are the mini set, a failed figure shows that its source was misread. If
+they are other files, a failed figure shows a difference from the mini set.
 
-To reproduce it:
+To reproduce the page:
 
     python -m benchmarks.world_figures data/01_raw""",
 }
 
-_TERMS: Final = """Scopes: *mini* is all 167,880 rows of the mini set and its 50,704 tracks; *mini_filtered*
-the 167,128 rows that one notebook's outlier filter keeps (fewer than 3 seeks forward, fewer than 4 back,
-loudness between -31.203 and 0; applied here too); *full* the full data or a sample of it, not judged. How:
-*printed* is a number in the source, *derived* exact arithmetic on such numbers, *estimated* needs an
-assumption, stated beside it, *image* was read from a figure and is approximate."""
+_TERMS: Final = """Scopes: *mini* is all 167,880 rows of the mini set and its 50,704 tracks. *mini_filtered*
+is the 167,128 rows that one notebook's outlier filter keeps (fewer than 3 seeks forward, fewer than 4 back,
+loudness between -31.203 and 0); the same filter is applied to the measured rows. *full* is the full data or a
+sample of it, and is not judged. How: a *printed* figure is in the source; a *derived* figure is exact
+arithmetic on printed figures; an *estimated* figure needs an assumption, which its note states; an *image*
+figure was read from a plot and is approximate."""
 
-_FEW_ROWS: Final = """A share that fails is put down to few rows when twice the standard error of the
-published share is larger than the tolerance, and the difference no larger than the error of a difference of
-two such shares. Rows of one session are alike, which multiplies the variance by """
+_FEW_ROWS: Final = """Sampling error is the reason of a failed share if twice the standard error of the
+published share is larger than the tolerance, and the difference is no larger than the error of a difference
+of two such shares. Rows of one session are correlated, which multiplies the variance by """
 
 
 def page(comparison: Comparison, source: DataSource, *, doubt: str = "") -> str:
@@ -75,8 +76,8 @@ def page(comparison: Comparison, source: DataSource, *, doubt: str = "") -> str:
         _TERMS,
         f"## Tolerances\n\n{_tolerances()}",
         f"## Figures that fail\n\n{tables.failures(comparison)}",
-        f"## Every figure\n\nFailed figures are in bold type. `{CELL.strip()}` and `~` join the names of a "
-        "figure of two columns.",
+        f"## Every figure\n\nFailed figures are in bold type. `{CELL.strip()}` or `~` separates the two "
+        "names of a figure of two columns.",
         *(tables.details(group, comparison.of(name)) for name, group in figures().items()),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -88,7 +89,7 @@ def verdict(comparison: Comparison) -> str:
     outcome = "are reached" if comparison.reached else "are not reached"
     return (
         f"Of {len(comparison.judged):,} judged figures {comparison.passed:,} pass "
-        f"({comparison.share_passed:.1%}), of the {len(plain.judged):,} that are no correlations "
+        f"({comparison.share_passed:.1%}), and of the {len(plain.judged):,} that are no correlations "
         f"{plain.passed:,} ({plain.share_passed:.1%}): the required {DECISIVE_SHARE:.0%} of all {outcome}. "
         f"{len(failed):,} fail, {len(unexplained(failed)):,} of them for no known reason."
     )
@@ -174,7 +175,7 @@ class _Tables:
 def _tolerances() -> str:
     rows = [[kind.replace("_", " "), t.words, t.reason] for kind, t in TOLERANCES.items()]
     effects = ", ".join(f"{effect:.1f} ({name})" for name, effect in DESIGN_EFFECTS.items())
-    return f"{table(['sort of figure', 'may differ by', 'because'], rows)}\n\n{_FEW_ROWS}{effects}."
+    return f"{table(['kind of figure', 'tolerance', 'reason'], rows)}\n\n{_FEW_ROWS}{effects}."
 
 
 def _link(repo: str, file: str) -> str:

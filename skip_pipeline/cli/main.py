@@ -15,6 +15,8 @@ from skip_pipeline.cli import serving as serving_commands
 from skip_pipeline.cli.options import OUT, DataDir, refusals, use
 from skip_pipeline.errors import MissingInputError
 from skip_pipeline.locations import is_url
+from skip_pipeline.world.laws.registry import DEFAULT as DEFAULT_LAW
+from skip_pipeline.world.laws.registry import LAWS
 
 app = typer.Typer(
     help="From raw listening logs to a tracked, evaluated skip model.",
@@ -78,6 +80,13 @@ def synthesize(
             "log_input_….csv, as in the public archive."
         ),
     ] = 0,
+    laws: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="How listeners behave. " + "; ".join(f"{name}: {says}" for name, says in LAWS.items()) + ".",
+        ),
+    ] = DEFAULT_LAW,
 ) -> None:
     """Write a synthetic data set in the raw format, marked as synthetic, with its best possible predictions.
 
@@ -97,6 +106,7 @@ def synthesize(
             compressed=gzip,
             drifts=[Drift.parse(text) for text in drift or ()],
             test_sessions=test_sessions,
+            law=laws,
         )
     OUT.print(
         f"Wrote {summary.sessions:,} synthetic sessions, {summary.rows:,} log rows and {summary.tracks:,} "

@@ -78,6 +78,20 @@ def synthetic_files(raw: Path) -> dict[str, ListedFile] | None:
     )
 
 
+def synthetic_law(raw: Path) -> str | None:
+    """Name of the law of behaviour that the marker in ``raw`` gives.
+
+    None for the default law, for real data and for an unreadable marker, which ``marker_doubt`` reports.
+    """
+    try:
+        synthetic_files(raw)
+    except BadInputError:
+        return None
+    marker = raw / SYNTHETIC_MARKER
+    law = json.loads(marker.read_text(encoding="utf-8")).get("law") if marker.exists() else None
+    return None if law is None else str(law)
+
+
 def find_session_logs(raw: Path) -> tuple[Path, ...]:
     """CSV files of ``raw/training_set``, sorted by name; each is one shard."""
     return _find(raw, TRAINING_SET, "session logs, such as log_mini.csv")

@@ -134,7 +134,11 @@ def network_model(preset: str, *, parameters: int, seconds: float) -> Model:
 
 _ORACLES: Final = {
     GIVEN_PAST: ("oracle_past", "best possible, given the past", "Knows the world's laws, and the log."),
-    GIVEN_STATE: ("oracle_state", "best possible, given the state", "Also knows taste, patience and mood."),
+    GIVEN_STATE: (
+        "oracle_state",
+        "best possible, given the state",
+        "Also knows what is hidden, such as taste.",
+    ),
 }
 
 

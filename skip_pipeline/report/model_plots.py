@@ -29,7 +29,7 @@ _STYLES: Final[dict[Kind, dict[str, Any]]] = {
 }
 
 
-def roc(entries: Sequence[Entry], data_source: DataSource) -> Plot:
+def roc(entries: Sequence[Entry], data_source: DataSource, law: str | None = None) -> Plot:
     """True positive rate against false positive rate of every model, in the order of the legend."""
     figure, axes = _square("a constant: 0.500")
     for entry, line in _lines(entries):
@@ -42,10 +42,10 @@ def roc(entries: Sequence[Entry], data_source: DataSource) -> Plot:
         f"Of one skipped and one played track taken at random, the network gives the played one the higher "
         f"probability {_network(entries).roc.area:.1%} of the time; by chance it would be 50%."
     )
-    return Plot("ROC curves", caption, as_png(figure, data_source))
+    return Plot("ROC curves", caption, as_png(figure, data_source, law))
 
 
-def calibration(entries: Sequence[Entry], data_source: DataSource) -> Plot:
+def calibration(entries: Sequence[Entry], data_source: DataSource, law: str | None = None) -> Plot:
     """Share not skipped against predicted probability, in the bins of every model.
 
     A band around the diagonal holds 95% of the network's points if its probabilities are right (normal
@@ -67,10 +67,10 @@ def calibration(entries: Sequence[Entry], data_source: DataSource) -> Plot:
         f"off by {100 * expected_calibration_error(network):.1f} percentage points from the share that was "
         "not skipped. Points in the shaded band are off by no more than chance."
     )
-    return Plot("Reliability of probabilities", caption, as_png(figure, data_source))
+    return Plot("Reliability of probabilities", caption, as_png(figure, data_source, law))
 
 
-def confusion_matrix(counts: np.ndarray, data_source: DataSource) -> Plot:
+def confusion_matrix(counts: np.ndarray, data_source: DataSource, law: str | None = None) -> Plot:
     """Counts of ``metrics.curves.confusion_matrix``, and shares of each row."""
     figure = plots.new_figure(WIDTH * 0.72, 3.3)
     axes = figure.subplots()
@@ -92,7 +92,7 @@ def confusion_matrix(counts: np.ndarray, data_source: DataSource) -> Plot:
         f"of {sum(played):,} tracks that were not skipped, {share(played[1], sum(played))} were predicted "
         "as not skipped."
     )
-    return Plot("What was predicted, what happened", caption, as_png(figure, data_source))
+    return Plot("What was predicted, what happened", caption, as_png(figure, data_source, law))
 
 
 def _network(entries: Sequence[Entry]) -> Entry:

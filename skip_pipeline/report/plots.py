@@ -44,7 +44,9 @@ class Plot:
     png: bytes
 
 
-def class_balance(balance: Mapping[str, tuple[int, int]], data_source: DataSource) -> Plot:
+def class_balance(
+    balance: Mapping[str, tuple[int, int]], data_source: DataSource, law: str | None = None
+) -> Plot:
     """How often the last track was skipped, from the numbers skipped and not skipped of train and test."""
     figure = new_figure(WIDTH, 3.0)
     for axes, split in zip(figure.subplots(1, 2, sharey=True), ("train", "test"), strict=True):
@@ -59,10 +61,10 @@ def class_balance(balance: Mapping[str, tuple[int, int]], data_source: DataSourc
     caption = (
         f"The last track was skipped in {train} of the training sessions and {test} of the test sessions."
     )
-    return Plot("How often the last track is skipped", caption, as_png(figure, data_source))
+    return Plot("How often the last track is skipped", caption, as_png(figure, data_source, law))
 
 
-def session_lengths(lengths: Mapping[int, int], data_source: DataSource) -> Plot:
+def session_lengths(lengths: Mapping[int, int], data_source: DataSource, law: str | None = None) -> Plot:
     """Sessions by length (number by tracks), and the share of sessions padded at each of the 19 steps."""
     figure = new_figure(WIDTH, 3.0)
     left, right = figure.subplots(1, 2)
@@ -87,10 +89,12 @@ def session_lengths(lengths: Mapping[int, int], data_source: DataSource) -> Plot
         f"{schema.MAX_SESSION_LENGTH} tracks; shorter ones are padded in front, which makes "
         f"{share(sum(padded), total * schema.STEPS)} of all steps padding."
     )
-    return Plot("Session lengths and padding", caption, as_png(figure, data_source))
+    return Plot("Session lengths and padding", caption, as_png(figure, data_source, law))
 
 
-def training_curves(history: Sequence[EpochReport], best_epoch: int, data_source: DataSource) -> Plot:
+def training_curves(
+    history: Sequence[EpochReport], best_epoch: int, data_source: DataSource, law: str | None = None
+) -> Plot:
     """Loss and accuracy after each epoch, on training and validation sessions; the best epoch is marked."""
     figure = new_figure(WIDTH, 3.0)
     left, right = figure.subplots(1, 2)
@@ -113,7 +117,7 @@ def training_curves(history: Sequence[EpochReport], best_epoch: int, data_source
         f"at {best.validation_loss:.4f} after {history[0].validation_loss:.4f} in the first epoch, with "
         f"{best.validation_accuracy:.1%} of the validation sessions right."
     )
-    return Plot("Training", caption, as_png(figure, data_source))
+    return Plot("Training", caption, as_png(figure, data_source, law))
 
 
 # --- Style --------------------------------------------------------------------------------------------
@@ -148,11 +152,15 @@ def share(part: int, whole: int) -> str:
     return f"{part / whole:.1%}" if whole else "none"
 
 
-def as_png(figure: Figure, data_source: DataSource) -> bytes:
-    """A PNG of 64 colours, marked if synthetic; it has no date, so that equal figures give equal bytes."""
+def as_png(figure: Figure, data_source: DataSource, law: str | None = None) -> bytes:
+    """A PNG of 64 colours; it has no date, so that equal figures give equal bytes.
+
+    It is marked if synthetic, with the ``law`` of the listeners' behaviour if that is not the default one.
+    """
     if data_source == "synthetic":
+        caption = f"{SYNTHETIC_CAPTION}, law {law}" if law else SYNTHETIC_CAPTION
         # A title above everything, so that the layout makes room for it.
-        figure.suptitle(SYNTHETIC_CAPTION, fontsize=8, color=MUTED, style="italic", x=0.995, ha="right")
+        figure.suptitle(caption, fontsize=8, color=MUTED, style="italic", x=0.995, ha="right")
     canvas: Any = FigureCanvasAgg(figure)
     canvas.draw()  # Figure.savefig would draw twice
     drawn = Image.fromarray(np.asarray(canvas.buffer_rgba())[:, :, :3])

@@ -32,16 +32,17 @@ def draw_plots(
     history: Sequence[EpochReport],
     best_epoch: int,
     data_source: DataSource,
+    law: str | None = None,
 ) -> dict[str, Plot]:
     """Every plot of the report by name; arguments as of the functions of ``plots``."""
     entries = evaluation.leaderboard.entries
     return {
-        "calibration": model_plots.calibration(entries, data_source),
-        "roc": model_plots.roc(entries, data_source),
-        "class_balance": plots.class_balance(balance, data_source),
-        "session_lengths": plots.session_lengths(lengths, data_source),
-        "training_curves": plots.training_curves(history, best_epoch, data_source),
-        "confusion_matrix": model_plots.confusion_matrix(evaluation.confusion, data_source),
+        "calibration": model_plots.calibration(entries, data_source, law),
+        "roc": model_plots.roc(entries, data_source, law),
+        "class_balance": plots.class_balance(balance, data_source, law),
+        "session_lengths": plots.session_lengths(lengths, data_source, law),
+        "training_curves": plots.training_curves(history, best_epoch, data_source, law),
+        "confusion_matrix": model_plots.confusion_matrix(evaluation.confusion, data_source, law),
     }
 
 
@@ -54,8 +55,12 @@ def render_report(
     settings: Mapping[str, str | int | float | None],
     data: Sequence[DataRow],
     runs: Sequence[RunLink],
+    law: str | None = None,
 ) -> str:
-    """The page as HTML text, with the plots of ``draw_plots``, training settings, stages and runs."""
+    """The page as HTML text, with the plots of ``draw_plots``, training settings, stages and runs.
+
+    ``law`` names the law of synthetic listeners' behaviour, if it is not the default one.
+    """
     network = evaluation.leaderboard.network
     # A slice of few sessions may exceed the axis.
     slices = [part for table in evaluation.slices for part in table.slices if not part.few]
@@ -68,6 +73,7 @@ def render_report(
         settings=settings,
         data=data,
         runs=runs,
+        law=law,
         axes={
             "accuracy": Axis.over([part.accuracy for part in slices], network.accuracy.value),
             "log_loss": Axis.over([part.log_loss for part in slices], network.log_loss.value),

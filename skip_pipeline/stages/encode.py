@@ -96,7 +96,7 @@ def feature_range(encoded: pa.Table, sessions: pa.Table) -> dict[str, Any] | Non
     rows = training[encoded[schema.SESSION_ID].to_numpy()]
     if not rows.any():
         return None
-    values = [encoded[name].to_numpy()[rows] for name in schema.SCALED_FEATURES]
+    values = [of.to_numpy() for of in encoded.select(schema.SCALED_FEATURES).filter(pa.array(rows)).columns]
     return {"low": [float(of.min()) for of in values], "high": [float(of.max()) for of in values]}
 
 

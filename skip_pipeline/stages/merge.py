@@ -44,7 +44,7 @@ def merge(log: pa.Table, tracks: pa.Table, *, shard: str) -> pa.Table:
     features = tracks.select(schema.NUMERIC_TRACK_FEATURES).take(rows)
     mode = dictionary_of(tracks["mode"])
     columns = {name: log[name] for name in log.column_names}
-    columns |= {name: dictionary_of(log[name]) for name in text_of(schema.SESSION_LOG)}
+    columns |= {n: dictionary_of(log[n]) for n in text_of(schema.SESSION_LOG) if n != schema.LOG_TRACK_ID}
     columns |= {name: features[name] for name in schema.NUMERIC_TRACK_FEATURES}
     columns[schema.LOG_TRACK_ID] = _played(ids, rows.to_numpy())
     columns["mode"] = pa.DictionaryArray.from_arrays(mode.indices.take(rows), mode.dictionary)

@@ -35,9 +35,11 @@ class Scaler:
         columns = {name: encoded[name] for name in encoded.column_names}
         clipped = 0
         wide = np.empty(encoded.num_rows)
+        scaled = np.empty((len(schema.SCALED_FEATURES), encoded.num_rows), np.float32)
         for i, name in enumerate(schema.SCALED_FEATURES):
             clipped += scale_features(encoded[name].to_numpy(), self.low[i], self.high[i], out=wide)
-            columns[name] = pa.array(wide.astype(np.float32))
+            scaled[i] = wide
+            columns[name] = pa.array(scaled[i])
         return pa.Table.from_arrays([columns[n] for n in schema.SCALED.names], schema=schema.SCALED), clipped
 
     def to_json(self) -> dict[str, Any]:

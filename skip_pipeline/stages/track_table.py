@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from functools import lru_cache
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from skip_pipeline import schema
-from skip_pipeline.storage import digest_of, read_table
+from skip_pipeline.storage import read_table
 
 
 @lru_cache(maxsize=1)
@@ -21,8 +22,9 @@ def track_columns(path: Path, *columns: str) -> pa.Table:
 @lru_cache(maxsize=1)  # two stages of a run need it, and a stored file never changes
 def codes_digest(path: Path) -> str:
     """Digest of the ids in their order, and so of every track's code, its row number in the table."""
-    ids = _column(path, schema.TRACK_ID)
-    return digest_of(pc.binary_join(pa.ListArray.from_arrays([0, len(ids)], ids), "\n")[0].as_py())
+    ids = track_columns(path, schema.TRACK_ID)[schema.TRACK_ID].combine_chunks()
+    joined = pc.binary_join(pa.ListArray.from_arrays([0, len(ids)], ids), "\n")
+    return hashlib.sha256(joined[0].as_buffer()).hexdigest()
 
 
 def changed_tracks(before: Path, after: Path) -> pa.Array:

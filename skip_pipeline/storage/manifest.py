@@ -16,7 +16,7 @@ from skip_pipeline.locations import file_system, files_below, is_local, key_of
 from skip_pipeline.settings import DataSource
 from skip_pipeline.storage.files import flush, json_text, read_json
 from skip_pipeline.storage.identity import fingerprint
-from skip_pipeline.storage.stored_files import FILES, StoredFile, link, scratch_folder, writing
+from skip_pipeline.storage.stored_files import FILES, StoredFile, link, writing
 
 MANIFEST: Final = "_manifest.json"  # plain name of the newest manifest on a disk
 _MANIFESTS: Final = "_manifests"
@@ -91,17 +91,18 @@ class Manifest:
         }
         return cls(**content, folder=folder, number=number)
 
-    def create(self) -> None:
+    def create(self, scratch: Path) -> None:
         """Make this manifest the newest of its folder, in one step that happens or does not.
 
-        The step is a hard link on a disk, and a conditional write (``If-None-Match: *``) in an object store.
+        The step is a hard link on a disk, from a file made in the folder ``scratch``, and a conditional
+        write (``If-None-Match: *``) in an object store.
         """
         fields = asdict(replace(self, folder=Path()))
         del fields["folder"], fields["number"]
         content, path = json_text(fields).encode(), self.own_path
         try:
             if is_local(path):
-                _link(content, path, self.folder)
+                _link(content, path, scratch / path.name, self.folder / FILES)
             else:
                 with writing(path):
                     file_system(path).pipe_file(key_of(path), content, mode="create")
@@ -136,12 +137,10 @@ def newest_number(folder: Path) -> int:
     return max((int(Path(name).stem) for name, _ in files_below(folder / _MANIFESTS)), default=0)
 
 
-def _link(content: bytes, path: Path, folder: Path) -> None:
+def _link(content: bytes, path: Path, part: Path, files: Path) -> None:
     path.parent.mkdir(exist_ok=True)
-    with scratch_folder(folder) as scratch:
-        part = scratch / path.name
-        part.write_bytes(content)
-        flush(part)
-        if (folder / FILES).is_dir():
-            flush(folder / FILES)
-        link(part, path)
+    part.write_bytes(content)
+    flush(part)
+    if files.is_dir():
+        flush(files)
+    link(part, path)

@@ -76,7 +76,7 @@ def publish(
                 number=number + 1,
             )
             unnamed = _unnamed(manifest, earlier)
-            manifest.create()
+            manifest.create(scratch)
             if is_local(folder):
                 _show(manifest)
         _remove(folder, unnamed)

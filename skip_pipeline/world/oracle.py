@@ -8,10 +8,10 @@ Two probabilities that a session's last track is played to its end:
   world are known, with the styles, kinds and appeals of all tracks. Patience and taste are jointly normal
   before the first track. Each outcome gives an interval of attention plus logistic noise. A normal factor
   stands for each outcome, found by expectation propagation (Minka, "Expectation propagation for approximate
-  Bayesian inference", 2001; moments by Gauss-Hermite quadrature). Given outcomes, starts and contexts, nothing
-  else in the log depends on the hidden traits. A test compares the approximation with importance sampling.
-  Two inputs are not in the log: what the world knows of its tracks and listeners, which a model has to learn,
-  and the premium of sessions whose subscription ends (2 of 10,000).
+  Bayesian inference", 2001; moments by Gauss-Hermite quadrature). Given outcomes, starts and contexts, no
+  other part of the log depends on the hidden traits. A test compares the approximation with importance
+  sampling. Two inputs are not in the log: what the world knows of its tracks and listeners, which a model has
+  to learn, and the premium of sessions whose subscription ends (2 of 10,000).
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class LastTrack:
         return cls(expected, np.stack(weights), np.stack(lifts), np.stack(where))
 
 
-def given_state(last: LastTrack, behaviour: Behaviour, listeners: Listeners, setting: Setting) -> FloatArray:
+def given_state(last: LastTrack, listeners: Listeners, setting: Setting) -> FloatArray:
     """Probability that each last track is played, given the hidden state: (sessions,)."""
     rows, end = np.arange(len(setting.lengths)), setting.lengths - 1
     hidden = listeners.patience + setting.liking[rows, end]

@@ -28,8 +28,9 @@ class Part(IntEnum):
     IDENTIFIERS = 7
     DRIFT_PLAYS = 8
     DRIFT_LEVELS = 9
-    PLAYLISTS = 11
-    APPEAL = 12
+    PLAYLISTS = 10
+    APPEAL = 11
+    LAW = 20
 
 
 def stream(seed: int, part: Part, block: int = 0) -> np.random.Generator:

@@ -116,7 +116,7 @@ def listen(
             depth /= constants.OPENING_DEPTH
         outcome = (depth[:, None] >= CUTS[start]).sum(axis=1)
         habits = 2 * shuffled.astype(np.int64) + listeners.premium
-        end = draw_categories(rng, _ENDS[outcome, start, context, habits])
+        end = draw_categories(rng, ENDS[outcome, start, context, habits])
         heard.append(Behaviour(outcome, start, end, context, switched, shuffled, expected))
         mood = constants.MOOD_MEMORY * mood + _MOOD_RESPONSE[outcome]
         start_shares = _START_AFTER_END[end]
@@ -167,4 +167,4 @@ _MOOD_RESPONSE = np.array(constants.MOOD_RESPONSE)
 _FIRST_START = cumulative(np.array(constants.FIRST_START))
 _START_AFTER_END = cumulative(START_AFTER_END)
 _CONTEXT_AFTER_SWITCH = cumulative(CONTEXT_AFTER_SWITCH)
-_ENDS = _ends()
+ENDS = _ends()

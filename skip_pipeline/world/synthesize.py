@@ -25,6 +25,7 @@ from skip_pipeline.storage import flush
 from skip_pipeline.world import constants
 from skip_pipeline.world.drift import Drift
 from skip_pipeline.world.extent import MINI_LOG, Extent, Shard
+from skip_pipeline.world.laws import registry
 from skip_pipeline.world.output_folder import (
     append_rows,
     commit,
@@ -40,6 +41,13 @@ _NOTE = (
     "The files listed here are synthetic: drawn by a random number generator that imitates published "
     "statistics of the Spotify sequential skip prediction data. No real listener is in them, and no figure "
     "measured on them is a measurement of the real data."
+)
+
+_NOTE_OF_LAW = (
+    "The files listed here are synthetic: drawn by a random number generator, for tests. Their listeners "
+    "behave by the law {law}: {says}. Reactions imitate no statistics of the Spotify sequential skip "
+    "prediction data. No real listener is in them, and no figure measured on them is a measurement of real "
+    "data."
 )
 
 
@@ -65,6 +73,7 @@ def synthesize(
     compressed: bool = False,
     drifts: Sequence[Drift] = (),
     test_sessions: int = 0,
+    law: str = registry.DEFAULT,
     threads: int | None = None,
 ) -> SynthesisSummary:
     """Write a synthetic data set in the layout and spelling of the public archives.
@@ -85,6 +94,7 @@ def synthesize(
         drifts: changes and the days on which they begin.
         test_sessions: additional sessions of other listeners on the day after, without drift and without the
             outcomes of their second half, in the format of the public archive's ``test_set``.
+        law: of the listeners' behaviour, a name in ``laws.registry.LAWS``.
         threads: number of drawing threads, at least 1; None for one per processor, up to ``MOST_THREADS``.
             It changes no byte.
 
@@ -93,7 +103,7 @@ def synthesize(
             of an earlier synthetic set.
     """
     started = time.perf_counter()
-    world = World(Extent(sessions, days, shards), tracks, seed, tuple(drifts))
+    world = World(Extent(sessions, days, shards), tracks, seed, tuple(drifts), law=law)
     cut = world.extent.cut()
     suffix = ".gz" if compressed else ""
     part_of_set = "mini" if cut[0].name == MINI_LOG else "000000000000"
@@ -101,16 +111,18 @@ def synthesize(
     description = {
         "days": days,
         "drifts": [str(drift) for drift in drifts],
-        "generator_version": 2,  # increased whenever the same arguments give other bytes
+        "generator_version": 3,  # increased whenever the same arguments give other bytes
         "note": _NOTE,
         "seed": seed,
         "sessions": sessions,
         "tracks": tracks,
     }
+    if law != registry.DEFAULT:
+        description |= {"law": law, "note": _NOTE_OF_LAW.format(law=law, says=registry.LAWS[law])}
     folders = [TRAINING_SET, TRACK_FEATURES]
     if test_sessions:
         test_extent = Extent(test_sessions, first_day=days)
-        unheard = World(test_extent, tracks, other_seed(seed), catalogue_of=seed)
+        unheard = World(test_extent, tracks, other_seed(seed), catalogue_of=seed, law=law)
         description["test_sessions"] = test_sessions
         folders.append(TEST_SET)
     with publication(out, folders):

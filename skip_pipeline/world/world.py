@@ -16,14 +16,15 @@ from skip_pipeline.world.arrays import BoolArray, FloatArray, IntArray
 from skip_pipeline.world.catalogue import Catalogue, draw_catalogue, play_counts
 from skip_pipeline.world.drift import Drift, DriftKind
 from skip_pipeline.world.extent import Extent, check_size
+from skip_pipeline.world.laws import registry
+from skip_pipeline.world.laws.law import Heard, Law, Scene
 from skip_pipeline.world.listeners import Listeners, appeal, contrast, draw_listeners
 from skip_pipeline.world.log import UNKNOWN_START_CODE, Places, log_table
-from skip_pipeline.world.oracle import LastTrack, given_past, given_state
 from skip_pipeline.world.playback import draw_playback
 from skip_pipeline.world.playlists import Playlists, draw_playlists
 from skip_pipeline.world.plays import Lengths, PlaySchedule, deal_tracks
 from skip_pipeline.world.randomness import Part, ordered_uuid_strings, stream
-from skip_pipeline.world.sessions import Behaviour, Setting, browsing_of, listen
+from skip_pipeline.world.sessions import Behaviour, Setting, browsing_of
 from skip_pipeline.world.track_constants import PLAYS_PER_TRACK
 
 
@@ -53,7 +54,7 @@ class World:
     """Everything that is fixed before the first session.
 
     Raises:
-        RefusedError: a size, the seed or the day of a change is out of range.
+        RefusedError: a size, the seed or the day of a change is out of range, or there is no such law.
     """
 
     extent: Extent
@@ -61,8 +62,10 @@ class World:
     seed: int
     changes: Sequence[Drift] = ()
     catalogue_of: int | None = None  # seed of the catalogue; None for seed
+    law: str = registry.DEFAULT  # of the listeners' behaviour, a name in registry.LAWS
 
     def __post_init__(self) -> None:
+        registry.check_law(self.law)
         check_size("tracks", self.tracks, 1, constants.MOST_TRACKS)
         if self.seed < 0:
             raise RefusedError(f"seed is {self.seed}, but must be at least 0; choose 0 or more")
@@ -95,7 +98,17 @@ class World:
         liking = places.spread((contrasts * listeners.taste[places.session]).sum(axis=1))
         lift = self._lift(places, played, listeners, numbers)
         setting = Setting(places.lengths, liking, lift, circle)
-        behaviour = listen(stream(self.seed, Part.BEHAVIOUR, block), listeners, setting)
+        spread = np.stack([places.spread(style) for style in contrasts.T], axis=-1)  # (sessions, 20, 10)
+        scene = Scene(
+            listeners,
+            setting,
+            contrasts=spread,
+            tracks=places.spread(played.astype(np.float64)).astype(np.int64),
+            styles=np.stack([places.spread(style) for style in self.catalogue.styles[played].T], axis=-1),
+            drift=np.where(self._begun(DriftKind.skip_rate, numbers), constants.DRIFTED_PATIENCE, 0.0),
+        )
+        heard = self._law.hear(stream(self.seed, Part.BEHAVIOUR, block), scene)
+        behaviour = heard.behaviour
         playback = draw_playback(
             stream(self.seed, Part.PLAYBACK, block),
             behaviour,
@@ -107,11 +120,10 @@ class World:
         # The published mini set is the head of file 0 of its day, hence the prefix.
         rng = stream(self.seed, Part.IDENTIFIERS, block)
         ids = ordered_uuid_strings(rng, numbers, of=self.extent.sessions, prefix="0_")
-        spread = np.stack([places.spread(style) for style in contrasts.T], axis=-1)  # (sessions, 20, 10)
         shown = self._shown(behaviour, block, numbers)
         track_ids = self.catalogue.ids.take(pa.array(played))
         log = log_table(places, shown, playback, session_ids=ids, track_ids=track_ids)
-        oracle = _oracle_table(ids, behaviour, listeners, setting, spread)
+        oracle = _oracle_table(ids, heard)
         return Block(log, oracle, places, listeners, setting, spread, behaviour, numbers.start)
 
     @property
@@ -127,6 +139,10 @@ class World:
     def _tasted(self, played: IntArray) -> FloatArray:
         """What listeners have a taste for: styles and kinds of the track on each row, (rows, 10)."""
         return np.concatenate([self.catalogue.styles[played], self._playlists.kinds[played]], axis=1)
+
+    @cached_property
+    def _law(self) -> Law:
+        return registry.prepare(self.law, stream(self._catalogue_seed, Part.LAW), self.tracks)
 
     @cached_property
     def _lengths(self) -> Lengths:
@@ -188,13 +204,10 @@ class World:
         return replace(behaviour, start=np.where(moved, UNKNOWN_START_CODE, behaviour.start))
 
 
-def _oracle_table(
-    ids: pa.Array, behaviour: Behaviour, listeners: Listeners, setting: Setting, contrasts: FloatArray
-) -> pa.Table:
-    last = LastTrack.after(behaviour, setting)
-    state = given_state(last, behaviour, listeners, setting)
-    past = given_past(last, behaviour, contrasts, setting)
+def _oracle_table(ids: pa.Array, heard: Heard) -> pa.Table:
     # Rounded to six decimals, since the last bits may differ between machines. Never 0 or 1, which would make
     # the log-loss of the other outcome infinite.
-    shown = [np.clip(np.round(chance, 6), 1e-6, 1.0 - 1e-6) for chance in (state, past)]
+    shown = [
+        np.clip(np.round(chance, 6), 1e-6, 1.0 - 1e-6) for chance in (heard.given_state, heard.given_past)
+    ]
     return pa.table([ids, *(pa.array(chance, pa.float32()) for chance in shown)], schema=ORACLE)

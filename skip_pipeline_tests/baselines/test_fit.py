@@ -16,7 +16,7 @@ from skip_pipeline.baselines.fit import fit_baselines, fit_rules
 from skip_pipeline.baselines.predictions import BaselinePredictions, read_baselines, write_baselines
 from skip_pipeline.errors import ContractError, MissingInputError, TrainingError
 from skip_pipeline.networks import listening
-from skip_pipeline_tests.builders import assert_says, refusal
+from skip_pipeline_tests.builders import assert_says, refusal, required
 from skip_pipeline_tests.networks.literal_sessions import bundle, listeners_with_a_taste
 
 Bundles = dict[str, dict[str, Any]]
@@ -224,7 +224,7 @@ def test_what_is_written_is_read_back(
         plain: dict[str, Any] = {"p_not_skipped": {}, "seconds": 0.0}
         assert dataclasses.replace(read, **plain) == dataclasses.replace(wrote, **plain)
     table = pq.read_table(tmp_path / "baselines.parquet")
-    assert table.schema.equals(schema.BASELINE_PREDICTIONS)
+    assert table.schema.equals(required(schema.BASELINE_PREDICTIONS))
     assert table["split"].to_pylist() == ["validation"] * 40 + ["test"] * 60
     assert table["session_id"].to_pylist()[39:41] == ["validation-39", "test-0"]
 

@@ -83,13 +83,24 @@ def test_synthesize_writes_every_file_and_names_the_folder(cli, tmp_path):
     assert len(list((tmp_path / "test_set").glob("log_*.csv"))) == 2
 
 
-@pytest.mark.parametrize(("option", "value"), [("--sessions", "0"), ("--tracks", "0"), ("--seed", "-1")])
+@pytest.mark.parametrize(
+    ("option", "value"), [("--sessions", "0"), ("--tracks", "0"), ("--seed", "-1"), ("--laws", "weather")]
+)
 def test_synthesize_refuses_the_impossible_in_one_line(cli, tmp_path, option, value):
     answer = cli("synthesize", "--out", tmp_path / "raw", option, value)
 
     assert answer.exit_code == 1
     assert answer.stderr.startswith("error: ")
     assert not (tmp_path / "raw" / "training_set").exists()
+
+
+def test_synthesize_lists_the_laws_and_writes_by_one_of_them(cli, tmp_path):
+    shown = cli("synthesize", "--help").output
+    assert cli("synthesize", "--out", tmp_path, *SMALL, "--laws", "regions").exit_code == 0
+
+    for name in ("calibrated", "changing_states", "track_appeal", "regions", "habits", "mixture"):
+        assert f"{name}:" in shown
+    assert '"law": "regions"' in (tmp_path / "SYNTHETIC.json").read_text()
 
 
 @pytest.mark.parametrize(("folder", "reason"), [("", "names no folder"), ("s3://bucket/raw", "a URL")])

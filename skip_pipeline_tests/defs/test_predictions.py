@@ -15,6 +15,7 @@ from skip_pipeline.defs.assets.predictions import skip_predictions
 from skip_pipeline.defs.resources import DataDirectory, ShardEngine
 from skip_pipeline.serving import batch, read_description
 from skip_pipeline.settings import DataLayout
+from skip_pipeline_tests.builders import required
 from skip_pipeline_tests.serving.registry import Registry
 from skip_pipeline_tests.serving.small_models import SESSIONS, data_directory, deliver_test_set, pack
 
@@ -81,7 +82,7 @@ def test_every_session_of_the_test_set_is_scored(layout: DataLayout) -> None:
     assert "nothing_to_score" not in facts
     (file,) = (layout.root / "08_predictions").glob("*.parquet")
     table = pq.read_table(file)
-    assert table.schema.remove_metadata() == batch.SKIP_PREDICTIONS
+    assert table.schema.remove_metadata() == required(batch.SKIP_PREDICTIONS)
     assert set(table["model_version"].to_pylist()) == {facts["model_version"]}
 
 

@@ -145,6 +145,23 @@ def test_a_listed_file_that_was_zipped_later_is_the_same(tmp_path):
     assert raw_folder.marker_doubt(tmp_path) == ""
 
 
+@pytest.mark.parametrize(
+    ("marker", "law"),
+    [
+        ('{"files": {}, "law": "habits"}', "habits"),
+        ('{"files": {}}', None),
+        ('{"law": "habits"}', None),  # doubted
+        ("no JSON", None),
+        (None, None),
+    ],
+)
+def test_the_law_is_what_a_marker_says(tmp_path, marker, law):
+    if marker is not None:
+        (tmp_path / "SYNTHETIC.json").write_text(marker)
+
+    assert raw_folder.synthetic_law(tmp_path) == law
+
+
 def test_without_a_marker_there_is_no_doubt(tmp_path):
     deliver(tmp_path / "training_set" / "log_mini.csv", b"any")
     assert raw_folder.marker_doubt(tmp_path) == ""

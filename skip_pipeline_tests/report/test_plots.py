@@ -16,9 +16,10 @@ from skip_pipeline.metrics.curves import ReliabilityBin, RocCurve
 from skip_pipeline.nightly.drift import find_drift
 from skip_pipeline.nightly.profile import Distribution, Profile
 from skip_pipeline.report import drift_plots, model_plots, plots
+from skip_pipeline.report.report_page import draw_plots
 from skip_pipeline.settings import DataSource
 from skip_pipeline_tests.builders import assert_says
-from skip_pipeline_tests.report.contents import BALANCE, BOARD, CONFUSION, HISTORY, LENGTHS, entry
+from skip_pipeline_tests.report.contents import BALANCE, BOARD, CONFUSION, EVALUATION, HISTORY, LENGTHS, entry
 
 DRIFTS = find_drift(
     Profile(900, 900, {"context": Distribution(("radio", "charts"), np.array([900, 0]))}),
@@ -47,7 +48,7 @@ def figures(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     """Every figure that is made, laid out but not encoded."""
     collected: list[Figure] = []
 
-    def collect(figure: Figure, _source: DataSource) -> bytes:
+    def collect(figure: Figure, _source: DataSource, _law: str | None = None) -> bytes:
         figure.draw_without_rendering()
         collected.append(figure)
         return b""
@@ -93,6 +94,33 @@ def test_a_plot_is_a_small_png_that_says_if_data_are_synthetic(
 def test_equal_numbers_give_equal_bytes_and_real_data_another_plot() -> None:
     draw = PLOTS["confusion_matrix"]
     assert draw("real") == draw("real") != draw("synthetic")
+
+
+def test_every_plot_of_the_report_names_another_law(monkeypatch: pytest.MonkeyPatch) -> None:
+    marks: list[tuple[str, str | None]] = []
+
+    def as_png(_figure: Figure, data_source: str, law: str | None = None) -> bytes:
+        marks.append((data_source, law))
+        return b""
+
+    for module in (plots, model_plots):
+        monkeypatch.setattr(module, "as_png", as_png)
+    draw_plots(
+        EVALUATION,
+        balance=BALANCE,
+        lengths=LENGTHS,
+        history=HISTORY,
+        best_epoch=1,
+        data_source="synthetic",
+        law="habits",
+    )
+    assert marks == [("synthetic", "habits")] * 6
+
+
+def test_the_mark_has_the_law(monkeypatch: pytest.MonkeyPatch) -> None:
+    figure = plots.new_figure(3.0, 2.0)
+    plots.as_png(figure, "synthetic", "habits")
+    assert "synthetic data, law habits" in texts([figure])
 
 
 def test_class_balance_shows_counts_and_shares(figures: list[Figure]) -> None:

@@ -106,6 +106,14 @@ def test_a_banner_stands_above_synthetic_data_only(data_source: DataSource, bann
     assert ("synthetic" in html.lower()) == bool(banners)
 
 
+def test_another_law_than_the_default_is_named_wherever_the_page_says_synthetic() -> None:
+    html = rendered(WITHOUT_ORACLE, law="habits")
+
+    assert "<title>Will the next track be skipped? Evaluation report (synthetic data, law habits)" in html
+    assert "Synthetic data, law habits: these figures say nothing about real listeners." in html
+    assert "law " not in rendered(WITHOUT_ORACLE).lower()
+
+
 def test_numbers_and_sentences_are_on_the_page(page: Page) -> None:
     shown = (
         *("2,013", "75.1%", "0.5012", "0.8123", "0.1678", "0.7770", "1,850", "80.0%", "+0.1800", "5.0%"),

@@ -13,7 +13,7 @@ from skip_pipeline.serving import ServedModel, batch
 from skip_pipeline.serving.logs import log_pairs, read_log_pair, read_whole_log
 from skip_pipeline.settings import EngineSettings
 from skip_pipeline.storage import Apply, Staging, in_turn
-from skip_pipeline_tests.builders import Row, assert_says, deliver, refusal, session
+from skip_pipeline_tests.builders import Row, assert_says, deliver, refusal, required, session
 from skip_pipeline_tests.serving.small_models import SESSIONS, deliver_test_set, request
 
 PAIR = "20180917_000000000000.csv"
@@ -57,7 +57,7 @@ def test_every_session_gets_what_a_request_gets(raw: Path, folder: Path, model: 
     (file,) = (raw.parent / "08_predictions").glob("*.parquet")
     assert file.name == "20180917_000000000000.parquet"
     assert pq.read_schema(file).metadata[b"data_source"] == b"synthetic"
-    assert pq.read_schema(file).remove_metadata() == batch.SKIP_PREDICTIONS
+    assert pq.read_schema(file).remove_metadata() == required(batch.SKIP_PREDICTIONS)
 
 
 def test_an_unknown_track_is_scored_and_counted(raw: Path, folder: Path) -> None:

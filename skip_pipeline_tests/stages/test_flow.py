@@ -257,8 +257,8 @@ def edit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[
     monkeypatch.setattr(code_version, "_FOLDER", package)
 
     def forget() -> None:
-        code_version._sources.cache_clear()
-        code_version._imports_by_module.cache_clear()
+        for found in (code_version._sources, code_version._imports_of, code_version._names_in):
+            found.cache_clear()
 
     def edit(module: str) -> None:
         with (package / module).open("a") as file:

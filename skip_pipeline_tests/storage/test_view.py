@@ -117,5 +117,5 @@ def test_duckdb_alone_reads_one_generation_through_the_manifest(table):
 
 def test_a_reader_of_the_whole_folder_sees_the_shards_only(table):
     (table / "_scratch" / "log_3.parquet").write_bytes(b"half a file")
-    assert pq.read_table(table).equals(pa.concat_tables([TABLE, TABLE]))
+    assert pq.read_table(table).cast(TABLE.schema).equals(pa.concat_tables([TABLE, TABLE]))
     assert pd.read_parquet(table)["n"].tolist() == [1, 2, 1, 2]

@@ -1,0 +1,92 @@
+"""Reactions to tracks for a given attention: outcome, start, end, context, switch, shuffle.
+
+All but the outcome has the conditional shares of the calibrated law, which are tuned to published counts.
+Neither start nor shuffle adds to the attention, so a law has to give no more than that.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from skip_pipeline.schema import MAX_SESSION_LENGTH
+from skip_pipeline.world import constants, sessions
+from skip_pipeline.world.arrays import FloatArray, IntArray
+from skip_pipeline.world.laws.attention import Attention
+from skip_pipeline.world.laws.law import Scene
+from skip_pipeline.world.randomness import choose, cumulative, draw_categories
+from skip_pipeline.world.sessions import Behaviour
+
+CALIBRATED_WIDTH: Final = 1.27
+"""Factor by which the cuts of the calibrated law are wider than those of the others, because its attention
+varies more."""
+
+_FIRST_START = cumulative(np.array(constants.FIRST_START))
+_FIRST_CONTEXT = cumulative(sessions.CONTEXT_AT_START)
+_START_AFTER_END = cumulative(sessions.START_AFTER_END)
+_CONTEXT_AFTER_SWITCH = cumulative(sessions.CONTEXT_AFTER_SWITCH)
+_BOUNDS = np.pad(sessions.CUTS, ((0, 0), (1, 1)), constant_values=(-np.inf, np.inf))
+"""Bounds of the outcomes by start, (9, 6)."""
+_SWITCH_AFTER_END = sessions.START_AFTER_END @ sessions.SWITCH
+_SWITCH_AFTER_END /= sessions.START_AFTER_END.sum(axis=1, keepdims=True)
+"""Chance that the context is switched before a track, by end and context of the track before, (7, 6)."""
+
+
+def react(rng: np.random.Generator, scene: Scene, attention: Attention) -> Behaviour:
+    """Draw the reactions in all sessions, one position of all sessions at a time.
+
+    The outcome is where attention plus logistic noise falls between the cuts of ``constants.CUTS``, wider or
+    narrower by start and context. So the logistic function of attention is the chance of being played.
+    """
+    circle, listeners = scene.setting.circle, scene.listeners
+    count, before = len(circle), None
+    context = choose(_FIRST_CONTEXT[circle], listeners.inclination)
+    start_shares = np.broadcast_to(_FIRST_START, (count, len(_FIRST_START)))
+    heard = []
+    for position in range(MAX_SESSION_LENGTH):
+        start = draw_categories(rng, start_shares)
+        chance = sessions.SWITCH[start, context] if position else sessions.FIRST_SWITCH[start]
+        switched = rng.random(count) < chance
+        if position:  # a switch before the first track does not change its context
+            context = np.where(switched, draw_categories(rng, _CONTEXT_AFTER_SWITCH[circle]), context)
+        shuffled = listeners.shuffling < sessions.SHUFFLE[sessions.premium_of(circle), context]
+        level = attention.at(position, before, context) + rng.logistic(size=count)
+        outcome = (level[:, None] >= _cuts(start, context)[:, 1:-1]).sum(axis=1)
+        end = draw_categories(
+            rng, sessions.ENDS[outcome, start, context, 2 * shuffled.astype(np.int64) + listeners.premium]
+        )
+        heard.append((outcome, start, end, context, switched, shuffled))
+        start_shares, before = _START_AFTER_END[end], outcome
+    outcome, start, end, context, switched, shuffled = (
+        np.stack(column, axis=1) for column in zip(*heard, strict=True)
+    )
+    return Behaviour(outcome, start, end, context, switched, shuffled, attention.fixed)
+
+
+def likelihood(behaviour: Behaviour, position: int, attention: FloatArray) -> FloatArray:
+    """Chance of the outcome seen at a position for each attention (…, sessions), in the same shape."""
+    outcome, rows = behaviour.outcome[:, position], np.arange(len(behaviour.outcome))
+    cuts = _cuts(behaviour.start[:, position], behaviour.context[:, position])
+    return logistic(cuts[rows, outcome + 1] - attention) - logistic(cuts[rows, outcome] - attention)
+
+
+def context_after(behaviour: Behaviour, position: IntArray, circle: IntArray) -> FloatArray:
+    """Chance of each context at the track after a position (sessions,): (sessions, 6)."""
+    rows = np.arange(len(position))
+    context = behaviour.context[rows, position]
+    switch = _SWITCH_AFTER_END[behaviour.end[rows, position], context]
+    chance = switch[:, None] * sessions.CONTEXT_AFTER_SWITCH[circle]
+    chance[rows, context] += 1.0 - switch
+    return np.asarray(chance, dtype=np.float64)
+
+
+def logistic(value: FloatArray) -> FloatArray:
+    """The logistic function; 0 and 1 at the infinities."""
+    return np.asarray(1.0 / (1.0 + np.exp(-value)), dtype=np.float64)
+
+
+def _cuts(start: IntArray, context: IntArray) -> FloatArray:
+    """Bounds of the outcomes of each session, (sessions, 6)."""
+    depth = sessions.DEPTH[start, context] / CALIBRATED_WIDTH
+    return np.asarray(_BOUNDS[start] * depth[:, None], dtype=np.float64)
