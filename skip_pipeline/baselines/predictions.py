@@ -56,6 +56,7 @@ class BaselinePredictions:
     sessions: int | None = None  # number of training sessions; None if unknown
     settings: Mapping[str, Any] = field(default_factory=dict)  # of the model, as plain values
     features: tuple[str, ...] = ()  # names of its inputs; empty for a rule
+    p_tracks: Mapping[str, np.ndarray] = field(default_factory=dict)  # float32 (n, 20) by split
 
     @property
     def title(self) -> str:
@@ -90,7 +91,7 @@ def write_baselines(
             )
         table = table.append_column(baseline.name, pa.array(p, pa.float64()))
         fit = asdict(baseline)
-        del fit["name"], fit["p_not_skipped"]
+        del fit["name"], fit["p_not_skipped"], fit["p_tracks"]
         fits[baseline.name] = fit | {"seconds": round(baseline.seconds, 3)}
     write_table(table, folder / BASELINES_FILE, schema.BASELINE_PREDICTIONS, data_source=data_source)
     write_json(folder / BASELINE_FITS_FILE, fits)

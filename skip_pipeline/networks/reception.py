@@ -52,16 +52,16 @@ def regress(heard: Heard, covariance: Covariance, noise: Any, real: Any) -> tupl
     """
     steps = heard.received.shape[1]
     columns = ops.transpose(real, (0, 2, 1))  # (B, 1, T)
-    keys, alone = covariance.keys, covariance.listener + covariance.mood + covariance.own
+    keys = covariance.keys
     products = ops.matmul(keys, ops.transpose(keys[:, :steps], (0, 2, 1)))  # (B, P, T)
     fading = covariance.mood * ops.exp(-covariance.fading * ops.absolute(heard.distance))
     shared = (products + covariance.listener + fading + covariance.own * covariance.same) * columns
-    factor = ops.cholesky(
-        shared[:, :steps] * real + noise * np.eye(steps, dtype=np.float32)[None]
-    )  # (B, T, T)
+    of_steps = shared[:, :steps] * real + noise * np.eye(steps, dtype=np.float32)[None]
+    factor = ops.cholesky(of_steps)  # (B, T, T)
     explained = ops.solve_triangular(factor, heard.received, lower=True)  # (B, T, 1)
     links = ops.solve_triangular(factor, ops.transpose(shared, (0, 2, 1)), lower=True)  # (B, T, P)
     links = ops.transpose(links, (0, 2, 1)) * heard.seen  # (B, P, T)
+    alone = covariance.listener + covariance.mood + covariance.own
     prior = alone + ops.sum(ops.square(keys), axis=-1, keepdims=True)  # (B, P, 1)
     variance = prior - ops.sum(ops.square(links), axis=-1, keepdims=True)
     return ops.matmul(links, explained), ops.sqrt(ops.maximum(variance, _LEAST_VARIANCE))

@@ -18,7 +18,12 @@ from skip_pipeline.serving.requests import sessions_of_records
 from skip_pipeline.serving.sessions import Sessions, branches
 from skip_pipeline.serving.tracks import KnownTracks
 from skip_pipeline.settings import DECISION_THRESHOLD, PREDICTION_BATCH_SIZE, DataSource
-from skip_pipeline.training.onnx_model import answers_candidates, predict_onnx, predict_outcomes
+from skip_pipeline.training.onnx_model import (
+    answers_candidates,
+    predict_onnx,
+    predict_outcomes,
+    predict_tracks,
+)
 
 _LEAST: Final = 1e-12
 """Least probability of a skip to divide by; where it is smaller, those of the flags are, too."""
@@ -90,9 +95,17 @@ class ServedModel:
     def predict_bundle(
         self, sessions: Bundle, track_ids: np.ndarray, chosen: np.ndarray | None = None
     ) -> np.ndarray:
-        """``p_not_skipped`` of bundled sessions' last tracks, as the server would answer: float64 (n,).
+        """``p_not_skipped`` of bundled sessions' last tracks, as the server would answer: float64 (n,)."""
+        return self.predict_bundle_tracks(sessions, track_ids, chosen)[:, -1]
 
-        The bundle may be newer than the model: tracks are found by id in the model's own table and scaling.
+    def predict_bundle_tracks(
+        self, sessions: Bundle, track_ids: np.ndarray, chosen: np.ndarray | None = None
+    ) -> np.ndarray:
+        """``p_not_skipped`` of every track of bundled sessions, from those before it: float64 (n, 20).
+
+        All but the last column are NaN of a network that answers the last track alone. Values in padding have
+        no meaning. The bundle may be newer than the model: tracks are found by id in the model's own table
+        and scaling.
 
         Args:
             sessions: of a bundle.
@@ -104,7 +117,10 @@ class ServedModel:
         memory = TrackMemory(self.tracks.memory_of(rows), np.empty(0))
         bundle = Remembered(Bundle(matrix, list(sessions.parts)), memory)
         inputs = bundle if chosen is None else {name: bundle[name][chosen] for name in schema.INPUT_SHAPES}
-        return self._calibrated(predict_onnx(self.network, inputs))
+        p_not_skipped = predict_tracks(self.network, inputs)
+        answered = ~np.isnan(p_not_skipped)
+        p_not_skipped[answered] = self._calibrated(p_not_skipped[answered])
+        return p_not_skipped
 
     def _calibrated(self, p_not_skipped: np.ndarray) -> np.ndarray:
         return p_not_skipped if self.calibration is None else self.calibration.apply(p_not_skipped)

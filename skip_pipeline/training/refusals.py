@@ -58,7 +58,7 @@ def check_splits(train: Split, validation: Split, batch_size: int) -> None:
 
 def remedy_for_losses(train: Split, settings: TrainingSettings) -> str:
     """What to do about a loss that is not a finite number."""
-    for name in schema.BRANCH_SHAPES:
+    for name in filter(train.__contains__, schema.INPUT_SHAPES):
         given = (part[name] for part in parts(train, [name]))
         finite = [np.isfinite(values).reshape(len(values), -1).all(axis=1) for values in given]
         if len(sessions := np.flatnonzero(~np.concatenate(finite))):

@@ -25,7 +25,7 @@ import tensorflow as tf
 
 from skip_pipeline import schema
 from skip_pipeline.errors import TrainingError
-from skip_pipeline.networks.presets import LOSSES, build_network, input_names, learns_from
+from skip_pipeline.networks.presets import build_network, input_names, learns_from
 from skip_pipeline.settings import PREDICTION_BATCH_SIZE, TrainingSettings
 from skip_pipeline.training.batches import EVERYTHING, batches, epoch_cuts, epoch_order
 from skip_pipeline.training.cluster import agreed, joined, own_share
@@ -90,7 +90,7 @@ def train(
         finally:
             keras.config.set_dtype_policy(usual)
         every_track, names = learns_from(settings, network), input_names(network)
-        learn, evaluate = steps_of(network, LOSSES[settings.preset], strategy, every_track)
+        learn, evaluate = steps_of(network, strategy, every_track)
 
         def epoch_losses(epoch: int) -> tuple[float, float, float, float]:
             order, cuts = (of(sessions, settings.seed, epoch) for of in (epoch_order, epoch_cuts))

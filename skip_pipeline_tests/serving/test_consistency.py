@@ -75,7 +75,7 @@ def deployed(
     for name in ("expected_value", "log_noise", "curved", "straight"):  # the layers that begin with zeros
         layer = network.get_layer(name)
         layer.set_weights([random.normal(scale=0.3, size=weights.shape) for weights in layer.get_weights()])
-    calibration = Calibration(slope=0.8, offset=0.2, threshold=0.5, sessions=1)
+    calibration = Calibration(slope=0.8, offset=0.2, threshold=0.5, tracks=1)
     p_skip: dict[str, float] = {}
     p_skip_of: dict[str, np.ndarray] = {}
     of_candidates: dict[str, np.ndarray] = {}
