@@ -49,6 +49,7 @@ LIMITS: Final[Mapping[str, tuple[str, float]]] = {
 """Limits of figures; the others have none."""
 
 RATE: Final = 50.0  # requests a second at which latency is judged
+TURNS: Final = 3  # of requests for one track and for many, so that other work falls on both
 P99_MS: Final = 20.0  # of a rate that is held
 FIRST_STEP: Final = 100.0  # requests a second; doubled until it is not held, then the gap is halved
 HALVINGS: Final = 3  # so that the highest rate held is known to an eighth of it
@@ -135,17 +136,20 @@ def http(world: ServedWorld, *, seconds: float) -> tuple[dict[str, Any], list[Lo
 
         runs: list[Load] = []
         steady = offered(RATE, seconds)
-        several = offered(RATE, seconds, world.candidates)
+        turns = [
+            (offered(RATE, seconds / TURNS), offered(RATE, seconds / TURNS, world.candidates))
+            for _ in range(TURNS)
+        ]
         moved, moves = _while_the_alias_moves(world, server, seconds=seconds)
         holds = highest_held(lambda rate: _is_held(offered(rate, seconds / 2)))
     return {
         "http_p50_ms": steady.p50_ms,
         "http_p99_ms": steady.p99_ms,
         "http_failures": steady.failed,
-        "http_candidates_p50_ms": several.p50_ms,
-        "http_candidates_p99_ms": several.p99_ms,
-        "http_candidates_failures": several.failed,
-        "http_candidates_over_one": round(several.p50_ms / steady.p50_ms, 2),
+        "http_candidates_p50_ms": median(several.p50_ms for _, several in turns),
+        "http_candidates_p99_ms": median(several.p99_ms for _, several in turns),
+        "http_candidates_failures": sum(several.failed for _, several in turns),
+        "http_candidates_over_one": round(median(several.p50_ms / one.p50_ms for one, several in turns), 2),
         "http_start_seconds": round(server.seconds, 2),
         "http_memory_mib": round(server.memory.stop().total / 2**20, 1),
         "http_holds_per_second": holds,
