@@ -138,7 +138,8 @@ def test_hour_and_premium_that_are_not_known_are_zeros(model: ServedModel) -> No
     whole["history"][0] |= {"hour_of_day": 6, "premium": False}
     null["history"][0] |= {"hour_of_day": None, "premium": 1}
     found = model.inputs(sessions_of_records([whole, partial, null]))["circumstances"]
-    np.testing.assert_allclose(found, [[1.0, 0.0, 0.0, -1.0, -0.5], [0.0] * 5, [0.0, 0.0, 0.0, 0.0, 0.5]], atol=1e-6)
+    expected = [[1.0, 0.0, 0.0, -1.0, -0.5], [0.0] * 5, [0.0, 0.0, 0.0, 0.0, 0.5]]
+    np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 def test_a_track_that_is_not_in_the_table_is_the_same_wherever_it_occurs(model: ServedModel) -> None:
