@@ -13,7 +13,7 @@ import pandas as pd
 
 from skip_pipeline import schema
 from skip_pipeline.serving.model_folder import SERVED_MODEL, read_description
-from skip_pipeline.serving.requests import EXAMPLE
+from skip_pipeline.serving.requests import EXAMPLE_OF_LAST_TRACK
 from skip_pipeline.settings import MODEL_NAME
 
 _PACKAGE: Final = Path(__file__).parents[1]
@@ -41,7 +41,7 @@ def log_served_model(mlflow: Any, folder: Path, *, params: dict[str, str], tags:
                 artifacts={SERVED_MODEL: str(folder)},
                 code_paths=[str(_copy_serving_code(Path(temporary)))],
                 signature=_signature(),
-                input_example=pd.DataFrame([EXAMPLE]),
+                input_example=pd.DataFrame([EXAMPLE_OF_LAST_TRACK]),
                 pip_requirements=[f"{name}=={version(name)}" for name in _REQUIREMENTS],
                 registered_model_name=MODEL_NAME,
                 params=params,

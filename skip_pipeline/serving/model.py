@@ -63,16 +63,10 @@ class ServedModel:
         """Score every next track of every session; the result does not depend on the number of threads.
 
         Raises:
-            BadInputError: a session has several next tracks, and the network answers for one.
+            BadInputError: the network answers the last track of a session alone, and another is asked for.
         """
-        if not answers_candidates(self.network) and (several := np.flatnonzero(sessions.candidates > 1)).size:
-            number = int(several[0])
-            name, count = sessions.session_id[number], sessions.candidates[number]
-            raise BadInputError(
-                f"session {number} of the request (session_id {name!r}): candidates is a list of {count:,}, "
-                "expected one track: the served network answers "
-                "for one track of a session. Send a session for each track, or serve a model of preset fast"
-            )
+        if not answers_candidates(self.network):
+            _check_last_track(sessions)
         track_rows = self.tracks.rows_of(sessions.track_ids)
         outcomes = np.empty((len(sessions.next_track), len(schema.OUTCOME_FLAGS)))
 
@@ -133,6 +127,24 @@ class ServedModel:
         flags = np.full((len(p_not_skipped), 1, len(schema.OUTCOME_FLAGS)), np.nan)
         flags[:, 0, -1] = p_not_skipped
         return flags
+
+
+def _check_last_track(sessions: Sessions) -> None:
+    """Refuse what a network that was trained on last tracks alone cannot answer."""
+    remedy = "the served network was trained on last tracks alone. Serve a model of preset fast"
+    if (several := np.flatnonzero(sessions.candidates > 1)).size:
+        number = int(several[0])
+        fact = f"candidates is a list of {sessions.candidates[number]:,}, expected one track"
+    elif (midway := np.flatnonzero(sessions.earlier + 1 != sessions.length)).size:
+        number = int(midway[0])
+        fact = (
+            f"the next track is number {sessions.earlier[number] + 1} of {sessions.length[number]} "
+            f"({schema.LENGTH}, {schema.MAX_SESSION_LENGTH} where it is not known), expected the last one"
+        )
+    else:
+        return
+    name = sessions.session_id[number]
+    raise BadInputError(f"session {number} of the request ({schema.SESSION_ID} {name!r}): {fact}; {remedy}")
 
 
 def within(outcomes: np.ndarray, p_skip: np.ndarray) -> np.ndarray:

@@ -410,7 +410,7 @@ def sessions_of_records(records: object) -> Sessions:
 
 # Why each earlier track started and ended; one that ended with `fwdbtn` was skipped.
 _PLAYED: Final = (("clickrow", "trackdone"), ("trackdone", "fwdbtn"), ("fwdbtn", "fwdbtn"))
-EXAMPLE: Final[Mapping[str, Any]] = {
+EXAMPLE: Final[dict[str, Any]] = {
     "session_id": "0_example",
     "history": [
         {
@@ -436,3 +436,8 @@ EXAMPLE_OF_CANDIDATES: Final[Mapping[str, Any]] = {
     "candidates": ["t_example_1", "t_example_2", "t_example_4"],  # played before, skipped before, new
 }
 """The same with candidates, also in ``docs/candidates.json``."""
+
+EXAMPLE_OF_LAST_TRACK: Final[Mapping[str, Any]] = EXAMPLE | {
+    "history": [{**row, schema.LENGTH: len(EXAMPLE["history"]) + 1} for row in EXAMPLE["history"]]
+}
+"""The same, of a session whose next track is its last, which every network answers."""

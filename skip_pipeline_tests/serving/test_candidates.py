@@ -113,7 +113,19 @@ def test_a_network_of_last_tracks_answers_for_one_and_tells_no_flags(of_last_tra
         message,
         "session 1 of the request (session_id 's1')",
         "candidates is a list of 20, expected one track",
-        "Send a session for each track, or serve a model of preset fast",
+        "Serve a model of preset fast",
+    )
+
+
+def test_a_network_of_last_tracks_refuses_another_track(of_last_tracks: ServedModel) -> None:
+    records = [request(SESSIONS[0]), request(SESSIONS[1], earlier=4)]
+    message = refusal(BadInputError, lambda: of_last_tracks.score_records(records))
+    assert_says(
+        message,
+        "session 1 of the request (session_id 's1')",
+        "the next track is number 5 of 11",
+        "expected the last one",
+        "Serve a model of preset fast",
     )
 
 

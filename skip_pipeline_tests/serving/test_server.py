@@ -109,7 +109,7 @@ def test_a_network_of_last_tracks_refuses_candidates_and_tells_no_flags(
     own = pack(copied(layout, tmp_path), last_tracks_alone=True)
     with running(Follower(FolderSource(own))) as port:
         client = Client(port)
-        (row,) = client.ask(GOOD)[1]["predictions"]
+        (row,) = client.ask(request(SESSIONS[0]))[1]["predictions"]
         status, answer = client.ask(request_of(SESSIONS[0], ["t_01", "t_02"]))
         client.close()
     assert (row["p_skip_1"], row["p_skip_2"], row["p_skip_3"]) == (None, None, None)
