@@ -205,10 +205,10 @@ INPUT_SHAPES: Final[dict[str, tuple[int, ...]]] = BRANCH_SHAPES | {
     "circumstances": (5,),  # two harmonics of the hour of day, then premium; zeros where they are not known
     "track_numbers": (STEPS + 1,),  # equal where the track is the same; of the steps, then of the last track
     "track_memory": (STEPS + 1, TRACK_MEMORY),
-    "visible_steps": (1,),  # the first so many steps may be seen, padding included; 19: all
+    "visible_steps": (1,),  # how many of the first steps may be seen, padding included; 19: all
     "tracks_between": (
         1,
-    ),  # tracks between the last step and the predicted one, whose outcomes are not known
+    ),  # tracks between the last step and the predicted one, about which nothing is known
 }
 """Inputs of the default network, in the same form as the branches."""
 

@@ -15,7 +15,15 @@ import numpy as np
 from sklearn.preprocessing import StandardScaler
 
 from skip_pipeline import schema
-from skip_pipeline.networks.listening import OUTCOMES, TARGETS, Listening, before, in_parts, log_column
+from skip_pipeline.networks.listening import (
+    OUTCOMES,
+    TARGETS,
+    Listening,
+    all_played,
+    before,
+    in_parts,
+    log_column,
+)
 
 INPUTS: Final = (*schema.BRANCH_SHAPES, "circumstances", "track_numbers", "track_memory")
 """Arrays from which features are made."""
@@ -101,24 +109,14 @@ def examples_of(split: Mapping[str, Any], standard: Standard) -> Examples:
     """Every track of every session as an example, read in parts; a session's last track is its last row."""
     features, outcomes = [], []
     for part in in_parts(split, (*INPUTS, schema.LABEL)):
-        played = outcomes_of(part)
-        real = played >= 0
+        played = all_played(part)
+        real = ~np.isnan(played)
         features.append(features_of(part, standard)[real])
-        outcomes.append(played[real].astype(np.float32))
+        outcomes.append(played[real])
     return Examples(np.concatenate(features), np.concatenate(outcomes))
 
 
-def outcomes_of(part: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Outcome of every track: int8 (n, 20), 1 played to the end, 0 skipped, -1 padding.
-
-    Args:
-        part: ``skip_sequence`` and the label of n sessions.
-    """
-    played = np.column_stack([part["skip_sequence"][:, :, 0], part[schema.LABEL]])
-    return np.where(played == schema.SKIP_PADDING, -1, played).astype(np.int8)
-
-
-def lagged(steps: np.ndarray, lag: int) -> np.ndarray:
+def _lagged(steps: np.ndarray, lag: int) -> np.ndarray:
     """Value ``lag`` steps before each target, 0 where there is none: (n, 19) to (n, 20)."""
     return np.pad(steps, ((0, 0), (lag, 0)))[:, :TARGETS]
 
@@ -163,11 +161,11 @@ def _outcomes(past: Listening) -> Columns:
     columns = {}
     sign = _sign(past)
     for lag in range(1, LAGS + 1):
-        columns[f"played_{lag}_ago"] = lagged(sign, lag)
-        columns[f"depth_{lag}_ago"] = lagged(past.depth, lag)
+        columns[f"played_{lag}_ago"] = _lagged(sign, lag)
+        columns[f"depth_{lag}_ago"] = _lagged(past.depth, lag)
     for depth, name in enumerate(OUTCOMES[:-1]):
         happened = (past.depth == depth) * past.real
-        columns |= {f"{name}_{lag}_ago": lagged(happened, lag) for lag in (1, 2)}
+        columns |= {f"{name}_{lag}_ago": _lagged(happened, lag) for lag in (1, 2)}
     return columns
 
 
@@ -194,7 +192,7 @@ def _habits(past: Listening) -> Columns:
     changed = np.zeros_like(past.played)
     changed[:, 1:] = (past.played[:, 1:] != past.played[:, :-1]) * past.real[:, :-1]
     columns["share_changed"] = before(changed) / count
-    columns["run"] = _run(past) * lagged(sign, 1)
+    columns["run"] = _run(past) * _lagged(sign, 1)
     return columns
 
 
@@ -205,7 +203,7 @@ def _occurrences(past: Listening) -> Columns:
     for name in _OCCURRENCES:
         values = past.log[:, :, log_column(name)]
         values = np.log1p(values) if name in _SEEKS else values
-        columns[f"{name}_1_ago"] = lagged(values, 1)
+        columns[f"{name}_1_ago"] = _lagged(values, 1)
         columns[f"{name}_mean"] = before(values) / count
     return columns
 
@@ -241,7 +239,7 @@ def _memory(past: Listening, memory: np.ndarray) -> Columns:
     columns = {"appeal": appeal, "plays": plays, "never_played": (plays == 0.0).astype(np.float32)}
     for name, values in (("appeal", appeal), ("plays", plays)):
         values = values[:, :-1] * past.real
-        columns[f"{name}_1_ago"] = lagged(values, 1)
+        columns[f"{name}_1_ago"] = _lagged(values, 1)
         columns[f"{name}_mean"] = before(values) / np.maximum(count, 1.0)
     columns["surprise"] = before(surprise) / (count + _SHRINKAGE)
     columns["surprise_fading"] = _fading(surprise, MEMORIES[1])
@@ -295,7 +293,7 @@ def _latest(steps: np.ndarray, count: int) -> np.ndarray:
 
 def _fading(steps: np.ndarray, memory: float) -> np.ndarray:
     """Sum over the steps before each target, each weighted by ``memory`` to the power of its distance."""
-    sums = lagged(steps, 1)
+    sums = _lagged(steps, 1)
     for target in range(1, TARGETS):
         sums[:, target] = memory * (sums[:, target - 1] + sums[:, target])
     return sums
@@ -303,7 +301,7 @@ def _fading(steps: np.ndarray, memory: float) -> np.ndarray:
 
 def _run(past: Listening) -> np.ndarray:
     """Length of the run of equal outcomes, played or not, before each target."""
-    run = lagged(past.real, 1)
+    run = _lagged(past.real, 1)
     for target in range(2, TARGETS):
         same = past.played[:, target - 1] == past.played[:, target - 2]
         run[:, target] *= 1.0 + same * run[:, target - 1]

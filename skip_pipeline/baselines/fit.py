@@ -32,14 +32,15 @@ from skip_pipeline.baselines.features import (
     examples_of,
     feature_names,
     features_of,
-    outcomes_of,
 )
 from skip_pipeline.baselines.predictions import PREDICTED, BaselinePredictions
 from skip_pipeline.bundles.track_memory import TrackMemory, remember
 from skip_pipeline.errors import TrainingError
 from skip_pipeline.metrics.scores import need_both_outcomes
-from skip_pipeline.networks.listening import in_parts
+from skip_pipeline.networks.listening import all_played, in_parts
 from skip_pipeline.settings import BASELINE_SEED, BASELINE_SESSIONS
+
+_NUMBERS: Final = ("track_numbers",)
 
 Split = Mapping[str, Any]  # the arrays of a ``Bundle`` by name, or the bundle itself
 
@@ -68,15 +69,9 @@ _TWO_VALUES: Final = ("is_last", "listener_leaves", "premium")
 """Features of two values that trees get. Without the first two, log-loss of last tracks of one real listener
 is 0.005 higher; all the others make no difference, and take a third of the time."""
 
-_OUTCOMES: Final = ("skip_sequence", schema.LABEL)
-
 
 def fit_baselines(
-    bundles: Mapping[str, Split],
-    *,
-    tracks: int,
-    seed: int = BASELINE_SEED,
-    most_sessions: int = BASELINE_SESSIONS,
+    bundles: Mapping[str, Split], *, seed: int = BASELINE_SEED, most_sessions: int = BASELINE_SESSIONS
 ) -> tuple[BaselinePredictions, ...]:
     """Fit all baselines and predict, in the order of ``schema.BASELINES``.
 
@@ -85,7 +80,6 @@ def fit_baselines(
 
     Args:
         bundles: every split of ``schema.SPLITS``.
-        tracks: number of tracks (``Bundle.tracks``).
         seed: of the draw of sessions, and of the rows from which trees make bins, if more than 200,000.
         most_sessions: training sessions that regression and trees are fitted to at most, drawn at random; of
             validation sessions, the trees use at most a fifth as many. The rules and the memory of tracks are
@@ -97,26 +91,23 @@ def fit_baselines(
             raise TrainingError(f"the {split} split holds no session, expected some; deliver more sessions")
         if split != "test":
             need_both_outcomes(labels, f"the {split} split")
-    return (*fit_rules(bundles), *_models(bundles, tracks, seed, most_sessions))
+    return (*fit_rules(bundles), *_models(bundles, seed, most_sessions))
 
 
 def fit_rules(bundles: Mapping[str, Split]) -> tuple[BaselinePredictions, BaselinePredictions]:
     """Fit the majority and the last outcome."""
     started = time.perf_counter()
-    outcomes = {
-        split: np.concatenate([outcomes_of(part) for part in in_parts(bundles[split], _OUTCOMES)])
-        for split in schema.SPLITS
-    }
+    played = {split: all_played(bundles[split]) for split in schema.SPLITS}
     after = ("p_not_skipped_after_skipped", "p_not_skipped_after_played", "p_not_skipped_of_first_track")
     return (
-        _rule("majority", outcomes, ("p_not_skipped",), np.zeros_like, started),
-        _rule("last_outcome", outcomes, after, _outcomes_before, started),
+        _rule("majority", played, ("p_not_skipped",), lambda of: np.zeros(of.shape, np.int8), started),
+        _rule("last_outcome", played, after, _outcomes_before, started),
     )
 
 
 def _rule(
     name: str,
-    outcomes: Mapping[str, np.ndarray],
+    played: Mapping[str, np.ndarray],
     groups: tuple[str, ...],
     group_of: Callable[[np.ndarray], np.ndarray],
     started: float,
@@ -125,22 +116,22 @@ def _rule(
 
     Args:
         name: of the baseline.
-        outcomes: ``outcomes_of`` each split, int8 (n, 20).
+        played: ``all_played`` of each split, float32 (n, 20).
         groups: names of the groups.
-        group_of: gives each track's group, int8 (n, 20), from the outcomes.
+        group_of: gives each track's group, int8 (n, 20), from the same.
         started: ``time.perf_counter()`` at which reading began.
     """
-    group = {split: group_of(played) for split, played in outcomes.items()}
-    train = outcomes["train"]
+    group = {split: group_of(of_split) for split, of_split in played.items()}
+    train, real = played["train"], ~np.isnan(played["train"])
     last = _shares(train[:, -1], group["train"][:, -1], len(groups))
-    every = _shares(train[train >= 0], group["train"][train >= 0], len(groups))
+    every = _shares(train[real], group["train"][real], len(groups))
     shares = dict(zip(groups, last.tolist(), strict=True))
     shares |= {f"{each}_of_every_track": float(share) for each, share in zip(groups, every, strict=True)}
     return BaselinePredictions(
         name,
         {split: last[group[split][:, -1]] for split in PREDICTED},
         p_tracks={
-            split: np.where(outcomes[split] >= 0, every[group[split]], np.nan).astype(np.float32)
+            split: np.where(np.isnan(played[split]), np.nan, every[group[split]]).astype(np.float32)
             for split in PREDICTED
         },
         seconds=time.perf_counter() - started,
@@ -156,14 +147,22 @@ def _shares(played: np.ndarray, group: np.ndarray, groups: int) -> np.ndarray:
     return np.where(count, np.bincount(group, played, groups) / np.maximum(count, 1), played.mean())
 
 
-def _outcomes_before(outcomes: np.ndarray) -> np.ndarray:
+def _outcomes_before(played: np.ndarray) -> np.ndarray:
     """Outcome of the track before each, int8 (n, 20): 0 skipped, 1 played, 2 if there is none."""
-    before = np.pad(outcomes, ((0, 0), (1, 0)), constant_values=-1)[:, :-1]
-    return np.where(before < 0, 2, before).astype(np.int8)
+    before = np.pad(played, ((0, 0), (1, 0)), constant_values=np.nan)[:, :-1]
+    return np.where(np.isnan(before), 2, before).astype(np.int8)
+
+
+def _tracks(bundles: Mapping[str, Split]) -> int:
+    """The least number above the numbers of all tracks."""
+    numbers = (
+        part["track_numbers"].max() for split in bundles.values() for part in in_parts(split, _NUMBERS)
+    )
+    return int(max(numbers)) + 1
 
 
 def _models(
-    bundles: Mapping[str, Split], tracks: int, seed: int, most_sessions: int
+    bundles: Mapping[str, Split], seed: int, most_sessions: int
 ) -> tuple[BaselinePredictions, BaselinePredictions]:
     """Regression and trees, which share their features.
 
@@ -172,7 +171,7 @@ def _models(
     as many trees; on other data it is within 0.001.
     """
     started = time.perf_counter()
-    splits = remember(bundles, TrackMemory.fit(bundles["train"], tracks))
+    splits = remember(bundles, TrackMemory.fit(bundles["train"], _tracks(bundles)))
     sample = _sample(splits["train"], most_sessions, seed)
     sessions, names = len(sample[schema.LABEL]), feature_names()
     standard = Standard.fit(sample)
@@ -207,7 +206,7 @@ def _models(
     for split in PREDICTED:
         parts = []
         for part in in_parts(splits[split], (*INPUTS, schema.LABEL)):
-            real = outcomes_of(part) >= 0
+            real = ~np.isnan(all_played(part))
             rows = with_log_odds(scaler.transform(features_of(part, standard)[real]))
             both = np.full((*real.shape, 2), np.nan)
             both[real] = np.column_stack([expit(rows[:, -1]), trees.predict_proba(rows)[:, 1]])

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from skip_pipeline import schema
 from skip_pipeline.errors import ContractError, MissingInputError
-from skip_pipeline.networks.listening import in_parts
+from skip_pipeline.networks.listening import all_played
 from skip_pipeline.settings import (
     BASELINE_FITS_FILE,
     BASELINE_TRACKS_FILE,
@@ -198,12 +198,7 @@ def _keys(bundles: Mapping[str, Mapping[str, Any]]) -> pa.Table:
 
 def _real(bundles: Mapping[str, Mapping[str, Any]]) -> np.ndarray:
     """Where the predicted sessions have a track: bool (n, 20), in order."""
-    parts = [
-        part["skip_sequence"][:, :, 0] != schema.SKIP_PADDING
-        for split in PREDICTED
-        for part in in_parts(bundles[split], ("skip_sequence",))
-    ]
-    return np.pad(np.concatenate(parts), ((0, 0), (0, 1)), constant_values=True)
+    return np.concatenate([~np.isnan(all_played(bundles[split])) for split in PREDICTED])
 
 
 def _track_keys(sessions: pa.Table, real: np.ndarray) -> pa.Table:

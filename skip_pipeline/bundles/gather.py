@@ -1,7 +1,7 @@
 """An opened bundle: records memory-mapped on disk, float32 inputs gathered when they are indexed.
 
-In memory are 22 bytes a session: its record, its first row and its number. A batch of any sessions, in any
-order, is gathered from the mapped rows.
+In memory are 23 bytes a session: its record, its first row and its number; and 16 of its outcomes, once they
+are asked for. A batch of any sessions, in any order, is gathered from the mapped rows.
 """
 
 from __future__ import annotations
@@ -73,8 +73,8 @@ class Bundle(Mapping[str, Any]):
     last_track: Gathered  # float32 (n, 31), the track to predict
     circumstances: Gathered  # float32 (n, 5), see ``schema.INPUT_SHAPES``, and so on
     track_numbers: Gathered  # float32 (n, 20), rows of the track matrix, -1 in front
-    visible_steps: Gathered  # float32 (n, 1)
-    tracks_between: Gathered  # float32 (n, 1)
+    visible_steps: Gathered  # float32 (n, 1), 19
+    tracks_between: Gathered  # float32 (n, 1), 0
     session_id: Gathered  # str (n,)
 
     def __init__(self, tracks: np.ndarray, parts: Sequence[Part]) -> None:

@@ -1,7 +1,7 @@
 """Whether a bundle holds what no model may see: the log is changed there, and the inputs built again.
 
-``wide_form`` builds the inputs as whole float32 arrays. It shares no code with the records of a bundle, so it
-is also the reference that bundles are compared with.
+``wide_form`` builds most inputs as whole float32 arrays. It shares no code with the records of a bundle, so
+it is also the reference that bundles are compared with.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ _AT_ONCE: Final = 4096
 
 
 def wide_form(scaled: pa.Table, sessions: pa.Table) -> dict[str, dict[str, np.ndarray]]:
-    """Arrange one shard's rows as the arrays of a ``Bundle`` per split, in memory, 5.4 kB a session.
+    """Arrange one shard's rows as arrays of a ``Bundle`` per split, in memory, 5.4 kB a session.
+
+    Numbers of tracks, which a scaled table does not hold, and inputs that are constant are left out.
 
     Args:
         scaled: ``schema.SCALED``, rows ordered by session code and position.
@@ -32,7 +34,7 @@ def wide_form(scaled: pa.Table, sessions: pa.Table) -> dict[str, dict[str, np.nd
     n = sessions.num_rows
     lengths = np.bincount(codes, minlength=n)
     last = np.cumsum(lengths) - 1
-    label = scaled[schema.LABEL].to_numpy().astype(np.float32)
+    *flags, label = (scaled[name].to_numpy().astype(np.float32) for name in schema.OUTCOME_FLAGS)
     log, tracks = (
         np.column_stack([scaled[name].to_numpy().astype(np.float32) for name in columns])
         for columns in (schema.SESSION_LOG_BRANCH, schema.TRACK_BRANCH)
@@ -52,6 +54,7 @@ def wide_form(scaled: pa.Table, sessions: pa.Table) -> dict[str, dict[str, np.nd
         "last_track": tracks[last],
         "circumstances": _circumstances(scaled, last - lengths + 1),
         schema.LABEL: label[last],
+        "last_flags": np.column_stack([flag[last] for flag in flags]),
         schema.SESSION_ID: sessions[schema.SESSION_ID].to_numpy().astype(str),
     }
     splits = sessions["split"].to_numpy()

@@ -159,5 +159,5 @@ def decode(name: str, steps: Steps, tracks: np.ndarray, out: np.ndarray) -> None
     elif name == "track_numbers":
         out[:, :-1] = np.where(steps.padding, -1.0, steps.rows["track"])
         out[:, -1] = steps.last_track
-    else:
-        out[:] = {"visible_steps": schema.STEPS, "tracks_between": 0.0}[name]
+    else:  # a bundle hides no step, and the predicted track follows the last one
+        out[:] = {"visible_steps": schema.STEPS, "tracks_between": 0}[name]

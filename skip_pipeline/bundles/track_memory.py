@@ -10,27 +10,30 @@
   1965).
 
 A training session gets appeal and plays from the sessions of other folds, so that its own outcomes are not
-among its inputs. A session's fold is the sum of its track numbers, modulo the number of folds. A track that
-no training session played has zeros. Values are float16: 36 bytes a track.
+among its inputs, but for what they change in the expectation, in the variance and, to the second order, in
+other appeals. A session's fold is the sum of its track numbers, modulo the number of folds. A track that no
+training session played has zeros. Values are float16: 36 bytes a track.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
 from scipy.sparse.linalg import svds
 from scipy.special import expit
-from sklearn.linear_model import LogisticRegression
 
 from skip_pipeline import schema
 from skip_pipeline.bundles.parts import Find, open_array
-from skip_pipeline.errors import ContractError
+from skip_pipeline.errors import ContractError, TrainingError
 from skip_pipeline.storage import write_array
+
+if TYPE_CHECKING:
+    from sklearn.linear_model import LogisticRegression
 
 FOLDS: Final = 5
 COMPANY: Final = schema.TRACK_MEMORY - 2
@@ -76,6 +79,9 @@ class TrackMemory:
         Args:
             training: ``track_numbers`` (n, 20), ``skip_sequence`` and the label.
             tracks: number of tracks; numbers of tracks are below it.
+
+        Raises:
+            TrainingError: all tracks have the same outcome, or there is none.
         """
         expectation = _fit_expectation(training)
         variance = _variance(training, expectation, tracks)
@@ -180,11 +186,15 @@ def remember(splits: Mapping[str, Any], memory: TrackMemory) -> dict[str, Rememb
 
 
 def _fit_expectation(training: Mapping[str, Any]) -> LogisticRegression:
-    most = _ROWS_OF_REGRESSION // schema.MAX_SESSION_LENGTH
-    rows = next(_rows(training, most))
-    if len(np.unique(rows.played)) < 2:  # nothing to tell apart; training refuses such a split elsewhere
-        rows = rows._replace(played=np.arange(len(rows.played)) % 2.0)
-    return LogisticRegression().fit(rows.reasons, rows.played)
+    from sklearn.linear_model import LogisticRegression  # here, because serving only reads a memory
+
+    for rows in _rows(training, _ROWS_OF_REGRESSION // schema.MAX_SESSION_LENGTH):
+        if 0.0 < rows.played.mean() < 1.0:
+            return LogisticRegression().fit(rows.reasons, rows.played)
+    raise TrainingError(
+        "no track of the training sessions was played to its end, or none was skipped; expected both. "
+        "Deliver more sessions"
+    )
 
 
 def _rows(training: Mapping[str, Any], at_once: int = _SESSIONS_AT_ONCE) -> Iterator[_Rows]:
@@ -267,7 +277,8 @@ def _company(training: Mapping[str, Any], tracks: int) -> np.ndarray:
     # The first vector is the number of sessions, which plays give already.
     coordinates = vectors[:, 1:] * weight[:, None]
     usual = np.sqrt(sessions_of[repeated] @ np.square(coordinates) / sessions_of[repeated].sum())
-    coordinates *= np.maximum(1.0 - (by_chance / values[1:]) ** 2, 0.0) / usual
+    ratio = np.divide(by_chance, values[1:], out=np.ones(COMPANY), where=values[1:] > by_chance)
+    coordinates *= (1.0 - ratio**2) / usual
     company[played[repeated]] = np.clip(coordinates, -_CLIP, _CLIP)
     return company
 
@@ -278,11 +289,9 @@ def _spectrum(
     """The largest singular values (count,) and their vectors (tracks, count) of the weighted matrix."""
     share = 1.0 / np.sqrt(np.bincount(session, minlength=sessions))[session]
     matrix = sp.csr_matrix((share * weight[track], (session, track)), (sessions, len(weight)))
-    start = np.ones(min(matrix.shape)) / np.sqrt(
-        min(matrix.shape)
-    )  # fixed, so that equal data give equal vectors
+    start = np.random.default_rng(0).standard_normal(min(matrix.shape))  # equal data give equal vectors
     _, values, vectors = svds(matrix, k=count, v0=start)
     order = np.argsort(-values)
     vectors = vectors[order].T
-    signs: Sequence[float] = np.sign(vectors[np.abs(vectors).argmax(axis=0), np.arange(count)])
+    signs = np.sign(vectors[np.abs(vectors).argmax(axis=0), np.arange(count)])
     return values[order], vectors * signs

@@ -11,8 +11,8 @@ the tracks that are asked for: the next one, candidates for it, or the tracks af
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
 
 import keras
 import numpy as np
@@ -31,8 +31,7 @@ _STATE_UNITS: Final = 16
 _HEAD_UNITS: Final = 32
 
 _DIRECTIONS: Final = 4  # of taste in the regression: K
-_PLACES: Final = 2  # kernels of the averages, each with its own space
-_DIMENSIONS: Final = 6  # of that space: E
+_DIMENSIONS: Final = 6  # of the space of the averages' kernel: E
 
 _VARIANCE_FLOOR: Final = 1e-4
 """Added to every variance, so that a column that is constant in training is divided by 0.01 and not by 0."""
@@ -58,7 +57,17 @@ _OWN: Final = 2  # numbers of a track's memory before its company, which has its
 
 _LOG_ODDS: Final = "log_odds"
 _VARIANCES: Final = "log_variances"
-_KERNELS: Final = "log_kernels"
+_KERNEL: Final = "log_kernel"
+
+_BEGIN: Final[dict[str, tuple[float, ...]]] = {
+    _VARIANCES: (-1.0, -1.5, -1.0, -1.0),  # listener, mood, own, fading
+    _KERNEL: (-2.0, 0.0),  # fading, prior weight
+}
+"""Initial logarithms of the variances of the regression, and of what the averages need."""
+
+# Standard deviations of initial weights, small, so that tastes are near 0 when training starts.
+_KEYS_DEVIATION: Final = 0.1
+_PLACES_DEVIATION: Final = 0.15
 
 
 def build_fast(training_inputs: Mapping[str, np.ndarray], dropout: float | None = None) -> keras.Model:
@@ -84,103 +93,56 @@ def build_fast(training_inputs: Mapping[str, np.ndarray], dropout: float | None 
         (B, P, 4), the probabilities of ``schema.OUTCOME_FLAGS`` for each step, undefined in padding, and
         then for each target.
     """
-    # B sessions, T = 19 steps, N targets, P = T + N, L = 35 log columns, F = 29 track features, M = memory.
-    steps = schema.STEPS
+    # B sessions, T = 19 steps, N tracks asked for, P = T + N targets, F = 29 track features, M = memory.
     inputs = {name: keras.Input(shape, name=name) for name, shape in schema.INPUT_SHAPES.items()}
-    asked = layers.Reshape((-1, len(schema.TRACK_BRANCH)), name="asked")(inputs["last_track"])  # (B, N, 31)
-    between = layers.Reshape((-1, 1), name="between")(inputs["tracks_between"])  # (B, N, 1)
-    visible = layers.Reshape((1, 1), name="visible")(inputs["visible_steps"])  # (B, 1, 1)
-
     real = ops.cast(ops.not_equal(inputs["skip_sequence"], schema.SKIP_PADDING), "float32")  # (B, T, 1)
     outcome = (2.0 * inputs["skip_sequence"] - 1.0) * real  # (B, T, 1): 1 played, -1 skipped, 0 padding
-    one = ops.ones_like(between)  # (B, N, 1)
-    exists = layers.Concatenate(axis=1, name="exists")([real, one])  # (B, P, 1)
+    targets = _targets(inputs, real)
+    around = layers.Reshape((1, -1), name="around")(inputs["circumstances"])  # (B, 1, 5)
 
-    # Which of the steps each target sees, and how far it is from each.
-    number = ops.matmul(
-        np.tril(np.ones((1, steps, steps), np.float32)), real
-    )  # (B, T, 1), from 1; 0 in padding
-    position = layers.Concatenate(axis=1, name="position")([number, number[:, steps - 1 :] + between + one])
-    slots = np.arange(steps, dtype=np.float32)[None, :, None]
-    order = layers.Concatenate(axis=1, name="order")([0.0 * real + slots, steps * one])  # (B, P, 1)
-    order = ops.minimum(order, visible)  # steps before the target that may be seen, padding included
-    columns = ops.transpose(real, (0, 2, 1))  # (B, 1, T)
-    seen = ops.cast(ops.less(np.transpose(slots, (0, 2, 1)), order), "float32") * columns  # (B, P, T)
-    apart = position - ops.transpose(number, (0, 2, 1))  # (B, P, T)
-    states_of = np.arange(steps + 1, dtype=np.float32)[None, None]
-    choice = ops.cast(
-        ops.equal(states_of, order), "float32"
-    )  # (B, P, T + 1), picks the state each target sees
-
-    def as_seen(of_steps: Any) -> Any:
-        """What each target sees last: (B, T, C) to (B, P, C), zeros where it sees nothing."""
-        return ops.matmul(choice, _late(of_steps))
-
-    # The logarithm keeps counts of 0 and 1 apart, although some counts reach dozens. ONNX has no log1p.
     of_logs, of_tracks, of_memory = _normalizations(training_inputs)
-    around = layers.Reshape((1, schema.INPUT_SHAPES["circumstances"][0]), name="around")(
-        inputs["circumstances"]
-    )
+    # The logarithm keeps counts of 0 and 1 apart, although some counts reach dozens. ONNX has no log1p.
     logs = ops.clip(of_logs(ops.log(1.0 + inputs["session_log"])), -_LOG_CLIP, _LOG_CLIP)
     logs = layers.Concatenate(name="log_columns")([logs, around + 0.0 * real])
     logs = layers.Dense(_LOG_UNITS, "tanh", name="log_dense")(logs) * real  # (B, T, 12)
 
+    asked = layers.Reshape((-1, len(schema.TRACK_BRANCH)), name="asked")(inputs["last_track"])  # (B, N, 31)
     tracks = layers.Concatenate(axis=1, name="tracks")([inputs["previous_tracks"], asked])  # (B, P, 31)
     tracks = ops.clip(of_tracks(tracks[:, :, _FEATURES]), -_TRACK_CLIP, _TRACK_CLIP)
     memory, company = inputs["track_memory"][:, :, :_OWN], inputs["track_memory"][:, :, _OWN:]
     memory = ops.clip(of_memory(memory), -_TRACK_CLIP, _TRACK_CLIP)  # (B, P, 2)
     tracks = layers.Concatenate(name="tracks_and_memory")([tracks, memory, company])  # (B, P, F + M)
-    music = layers.Dense(_TRACK_UNITS, "tanh", name="track_dense")(tracks) * exists  # (B, P, 12)
+    music = layers.Dense(_TRACK_UNITS, "tanh", name="track_dense")(tracks) * targets.exist  # (B, P, 12)
 
-    session = layers.Concatenate(name="session")([logs, music[:, :steps] * real, outcome, real])
+    session = layers.Concatenate(name="session")([logs, music[:, : schema.STEPS] * real, outcome, real])
     state = layers.GRU(_STATE_UNITS, return_sequences=True, name="session_gru")(session)  # (B, T, 16)
 
     # How well each track was received, in standard deviations of the noise.
     received = layers.Dense(1, name="outcome_value")(inputs["session_log"][:, :, _FLAGS])  # (B, T, 1)
-    before = _late(state)[:, :steps]
-    reasons = layers.Concatenate(name="reasons")([before, memory[:, :steps], around + 0.0 * real])
+    reasons = [_late(state)[:, : schema.STEPS], memory[:, : schema.STEPS], around + 0.0 * real]
+    reasons = layers.Concatenate(name="reasons")(reasons)
     expected = layers.Dense(1, kernel_initializer="zeros", name="expected_value")(reasons)
-    heard = Heard((received - expected) * real, seen, apart)
-    keys = layers.Dense(_DIRECTIONS, use_bias=False, kernel_initializer=_small(0.1), name="taste_keys")(
-        tracks
-    )
-    numbers = inputs["track_numbers"]
-    same = ops.cast(ops.equal(numbers[:, :, None], numbers[:, None, :steps]), "float32")  # (B, P, T)
-    listener, mood, own, fading = _positive(visible, _VARIANCES, 4)
-    noise = layers.Dense(1, kernel_initializer="zeros", name="log_noise")(logs)  # (B, T, 1)
-    noise = ops.exp(ops.clip(noise, -_NOISE_CLIP, _NOISE_CLIP))
-    covariance = Covariance(keys, same, listener, mood, fading, own)
-    reception = regress(heard, covariance, noise, real)
-    place = layers.Dense(
-        _PLACES * _DIMENSIONS, use_bias=False, kernel_initializer=_small(0.15), name="kernel_places"
+    heard = Heard((received - expected) * real, targets.seen, targets.distance)
+    keys = layers.Dense(
+        _DIRECTIONS, use_bias=False, kernel_initializer=_normal(_KEYS_DEVIATION), name="taste_keys"
     )(tracks)
-    kernels = _positive(visible, _KERNELS, 2 * _PLACES)
-    averages = [
-        average(
-            heard, place[:, :, i * _DIMENSIONS : (i + 1) * _DIMENSIONS], outcome, *kernels[2 * i : 2 * i + 2]
-        )
-        for i in range(_PLACES)
-    ]
-    again = ops.matmul(same * seen, layers.Concatenate(name="again")([real, outcome]))  # (B, P, 2)
+    numbers = inputs["track_numbers"]
+    same = ops.equal(numbers[:, : schema.STEPS, None], numbers[:, None, :])
+    same = ops.cast(same, "float32")  # (B, T, P)
+    reception = regress(heard, _covariance(keys, same, real), _noise(logs), real)
+    place = layers.Dense(
+        _DIMENSIONS, use_bias=False, kernel_initializer=_normal(_PLACES_DEVIATION), name="kernel_place"
+    )(tracks)
+    averages = average(heard, place, outcome, *_positive(real, _KERNEL))
+    again = same * targets.seen  # (B, T, P)
+    again = [ops.sum(each, axis=1)[:, :, None] for each in (again, again * outcome)]  # (B, P, 1) each
 
-    length = inputs["session_log"][:, steps - 1 :, log_column(schema.LENGTH)][:, :, None]  # (B, 1, 1)
-    is_last = ops.cast(ops.equal(position, length), "float32")
-    # A session of the greatest length was cut there: its last track is not the one the listener left after.
-    leaves = is_last * ops.cast(ops.less(length, schema.MAX_SESSION_LENGTH), "float32")
-    known_steps = ops.sum(seen, axis=-1, keepdims=True)
-    everywhere = 0.0 * position  # (B, P, 1)
-    where = [
-        _LAST * is_last,
-        _LAST * leaves,
-        ops.log(ops.maximum(position, 1.0)),
-        position / 10.0 - 1.0,
-        length / 10.0 - 1.5 + everywhere,
-        ops.log(ops.maximum(1.0 + length - position, 1.0)),
-        ops.log(ops.maximum(position - known_steps, 1.0)),  # tracks between the last one seen and the target
-    ]
     appeal = inputs["track_memory"][:, :, :1]  # in log-odds
-    known = [as_seen(state), as_seen(logs), music, memory, appeal, around + everywhere, keys]
-    known = layers.Concatenate(name="known")([*known, *reception, *averages, again, *where])  # (B, P, 99)
+    of_session = _last_seen(targets, layers.Concatenate(name="last_step")([state, logs]))
+    of_target = [music, memory, appeal, around + 0.0 * targets.position, keys]
+    where = _where(inputs, targets)
+    known = [of_session, *of_target, *reception, *averages, *again, *where]
+    known = layers.Concatenate(name="known")(known)  # (B, P, 99)
     hidden = layers.Dense(_HEAD_UNITS, "tanh", name="head_dense")(known)  # (B, P, 32)
     if dropout:
         hidden = layers.Dropout(dropout, name="head_dropout")(hidden)
@@ -190,7 +152,7 @@ def build_fast(training_inputs: Mapping[str, np.ndarray], dropout: float | None 
     log_odds = layers.Add(name=_LOG_ODDS)([curved, straight])  # (B, P, 4)
     network = keras.Model(inputs, _flags(log_odds), name="fast")
     network.get_layer("session_gru").cell.bias.trainable = False
-    _begin(network)
+    _set_positive(network)
     return network
 
 
@@ -204,6 +166,82 @@ def every_track(network: keras.Model) -> keras.Model:
     return keras.Model(network.inputs, network.get_layer(_LOG_ODDS).output, name="fast_every_track")
 
 
+class _Targets(NamedTuple):
+    """Where each target lies in its session, and which steps it sees."""
+
+    exist: Any  # (B, P, 1), 1 for a track, 0 for padding
+    position: Any  # (B, P, 1), from 1; 0 in padding
+    seen: Any  # (B, T, P), 1 where a step is before the target and may be seen
+    distance: Any  # (B, T, P), the target's position less that of the step
+    visible: Any  # (B, 1, 1), how many of the first steps may be seen, padding included
+    cut: Any  # (B, P, 1), 1 where steps before the target may not be seen
+
+
+def _targets(inputs: Mapping[str, Any], real: Any) -> _Targets:
+    """Targets are the tracks of the steps, then those that are asked for."""
+    steps = schema.STEPS
+    between = layers.Reshape((-1, 1), name="between")(inputs["tracks_between"])  # (B, N, 1)
+    visible = layers.Reshape((1, 1), name="visible")(inputs["visible_steps"])  # (B, 1, 1)
+    one = ops.ones_like(between)  # (B, N, 1)
+    exist = layers.Concatenate(axis=1, name="exists")([real, one])  # (B, P, 1)
+    number = ops.cumsum(real, axis=1)  # (B, T, 1), position of steps
+    position = layers.Concatenate(axis=1, name="position")([number, number[:, steps - 1 :] + between + one])
+    slots = np.arange(steps, dtype=np.float32)[None, :, None]  # (1, T, 1)
+    before = layers.Concatenate(axis=1, name="before")([0.0 * real + slots, steps * one])  # (B, P, 1)
+    cut = ops.cast(ops.less(visible, before), "float32")
+    before = ops.minimum(before, visible)
+    seen = ops.cast(ops.less(slots, ops.transpose(before, (0, 2, 1))), "float32") * real
+    distance = ops.transpose(position, (0, 2, 1)) - number
+    return _Targets(exist, position, seen, distance, visible, cut)
+
+
+def _last_seen(targets: _Targets, of_steps: Any) -> Any:
+    """The last step that each target sees: (B, T, C) to (B, P, C), zeros where it sees none."""
+    steps = schema.STEPS
+    before = _late(of_steps)  # (B, T + 1, C)
+    last = ops.equal(np.arange(steps + 1, dtype=np.float32)[None, :, None], targets.visible)
+    last = ops.sum(before * ops.cast(last, "float32"), axis=1, keepdims=True)  # (B, 1, C)
+    asked = before[:, steps:] + 0.0 * targets.exist[:, steps:]  # (B, N, C)
+    own = ops.concatenate([before[:, :steps], asked], axis=1)  # (B, P, C), without a cut
+    return own + targets.cut * (last - own)
+
+
+def _late(steps: Any) -> Any:
+    """The step before each place, zeros before the first: (B, T, C) to (B, T + 1, C)."""
+    return ops.pad(steps, [[0, 0], [1, 0], [0, 0]])
+
+
+def _covariance(keys: Any, same: Any, real: Any) -> Covariance:
+    """The regression's covariance, with trained variances; shapes as in ``Covariance``."""
+    listener, mood, own, fading = _positive(real, _VARIANCES)
+    return Covariance(keys, same, listener, mood, fading, own)
+
+
+def _noise(logs: Any) -> Any:
+    """Variance of the noise of each step's outcome, from its log row: (B, T, 12) to (B, T, 1)."""
+    noise = layers.Dense(1, kernel_initializer="zeros", name="log_noise")(logs)
+    return ops.exp(ops.clip(noise, -_NOISE_CLIP, _NOISE_CLIP))
+
+
+def _where(inputs: Mapping[str, Any], targets: _Targets) -> list[Any]:
+    """What a target's place in its session says: (B, P, 1) each."""
+    position = targets.position
+    length = inputs["session_log"][:, schema.STEPS - 1 :, log_column(schema.LENGTH)][:, :, None]  # (B, 1, 1)
+    is_last = ops.cast(ops.equal(position, length), "float32")
+    # A session of the greatest length was cut there: its last track is not the one the listener left after.
+    leaves = is_last * ops.cast(ops.less(length, schema.MAX_SESSION_LENGTH), "float32")
+    known_steps = ops.sum(targets.seen, axis=1)[:, :, None]
+    return [
+        _LAST * is_last,
+        _LAST * leaves,
+        ops.log(ops.maximum(position, 1.0)),
+        position / 10.0 - 1.0,
+        length / 10.0 - 1.5 + 0.0 * position,
+        ops.log(ops.maximum(1.0 + length - position, 1.0)),
+        ops.log(ops.maximum(position - known_steps, 1.0)),  # from the last one seen to the target
+    ]
+
+
 def _flags(log_odds: Any) -> Any:
     """Probabilities of ``schema.OUTCOME_FLAGS``, (B, P, 4), from the log-odds of ``every_track``."""
     further = ops.sigmoid(log_odds)
@@ -214,32 +252,26 @@ def _flags(log_odds: Any) -> Any:
     return layers.Concatenate(name="flags")([briefly, early, at_most, further[:, :, 0:1]])
 
 
-def _late(steps: Any) -> Any:
-    """The step before each place, zeros before the first: (B, T, C) to (B, T + 1, C)."""
-    return ops.pad(steps, [[0, 0], [1, 0], [0, 0]])
-
-
-def _positive(like: Any, name: str, count: int) -> list[Any]:
+def _positive(real: Any, name: str) -> list[Any]:
     """Trained positive numbers, (B, 1, 1) each: exponentials of a layer's bias, which weight decay spares."""
-    logarithms = layers.Dense(count, kernel_initializer="zeros", name=name)(0.0 * like)  # (B, 1, count)
+    count = len(_BEGIN[name])
+    logarithms = layers.Dense(count, kernel_initializer="zeros", name=name)(
+        0.0 * real[:, :1]
+    )  # (B, 1, count)
     values = ops.exp(logarithms)
     return [values[:, :, i : i + 1] for i in range(count)]
 
 
-def _small(deviation: float) -> keras.Initializer:
-    return keras.initializers.RandomNormal(stddev=deviation)
-
-
-def _begin(network: keras.Model) -> None:
-    """Set initial variances of the regression, and the fading and prior weight of each average."""
-    begin: dict[str, Sequence[float]] = {
-        _VARIANCES: (-1.0, -1.5, -1.0, -1.0),  # listener, mood, own, fading
-        _KERNELS: (-3.0, 0.0, -1.0, 0.0),  # one that remembers all of the session, one that fades
-    }
-    for name, logarithms in begin.items():
+def _set_positive(network: keras.Model) -> None:
+    """Set the initial values of the ``_positive`` numbers."""
+    for name, logarithms in _BEGIN.items():
         layer = network.get_layer(name)
         layer.set_weights([layer.get_weights()[0], np.asarray(logarithms, np.float32)])
         layer.kernel.trainable = False  # its input is 0
+
+
+def _normal(deviation: float) -> keras.Initializer:
+    return keras.initializers.RandomNormal(stddev=deviation)
 
 
 def _normalizations(training_inputs: Mapping[str, np.ndarray]) -> tuple[keras.Layer, ...]:

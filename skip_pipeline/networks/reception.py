@@ -23,15 +23,15 @@ class Heard(NamedTuple):
     """The tracks so far, and which targets may see them."""
 
     received: Any  # (B, T, 1), how well each track was received, beyond expectation; 0 in padding
-    seen: Any  # (B, P, T), 1 where the step is before the target and its outcome is known
-    distance: Any  # (B, P, T), difference of the positions of target and step
+    seen: Any  # (B, T, P), 1 where the step is before the target and its outcome is known
+    distance: Any  # (B, T, P), the target's position less the step's
 
 
 class Covariance(NamedTuple):
     """Terms of the covariance of two tracks, in units of the variance of the noise."""
 
     keys: Any  # (B, P, K), coordinates along K directions of taste; their weights have prior variance 1
-    same: Any  # (B, P, T), 1 where target and step are the same track
+    same: Any  # (B, T, P), 1 where target and step are the same track
     listener: Any  # (B, 1, 1), variance of what the listener brings to every track
     mood: Any  # (B, 1, 1), variance of the mood
     fading: Any  # (B, 1, 1), what the mood loses with each position, as an exponent
@@ -51,28 +51,26 @@ def regress(heard: Heard, covariance: Covariance, noise: Any, real: Any) -> tupl
         real: (B, T, 1), 1 for a track, 0 for padding.
     """
     steps = heard.received.shape[1]
-    columns = ops.transpose(real, (0, 2, 1))  # (B, 1, T)
-    keys, alone = covariance.keys, covariance.listener + covariance.mood + covariance.own
-    products = ops.matmul(keys, ops.transpose(keys[:, :steps], (0, 2, 1)))  # (B, P, T)
+    keys = covariance.keys
+    products = ops.matmul(keys[:, :steps], ops.transpose(keys, (0, 2, 1)))  # (B, T, P)
     fading = covariance.mood * ops.exp(-covariance.fading * ops.absolute(heard.distance))
-    shared = (products + covariance.listener + fading + covariance.own * covariance.same) * columns
-    factor = ops.cholesky(
-        shared[:, :steps] * real + noise * np.eye(steps, dtype=np.float32)[None]
-    )  # (B, T, T)
-    explained = ops.solve_triangular(factor, heard.received, lower=True)  # (B, T, 1)
-    links = ops.solve_triangular(factor, ops.transpose(shared, (0, 2, 1)), lower=True)  # (B, T, P)
-    links = ops.transpose(links, (0, 2, 1)) * heard.seen  # (B, P, T)
+    shared = (products + covariance.listener + fading + covariance.own * covariance.same) * real
+    of_steps = shared[:, :, :steps] * ops.transpose(real, (0, 2, 1))
+    factor = ops.cholesky(of_steps + noise * np.eye(steps, dtype=np.float32)[None])  # (B, T, T)
+    right = ops.concatenate([heard.received, shared], axis=2)
+    solved = ops.solve_triangular(factor, right, lower=True)  # (B, T, 1 + P)
+    explained, links = solved[:, :, :1], solved[:, :, 1:] * heard.seen
+    alone = covariance.listener + covariance.mood + covariance.own
     prior = alone + ops.sum(ops.square(keys), axis=-1, keepdims=True)  # (B, P, 1)
-    variance = prior - ops.sum(ops.square(links), axis=-1, keepdims=True)
-    return ops.matmul(links, explained), ops.sqrt(ops.maximum(variance, _LEAST_VARIANCE))
+    variance = prior - _over_steps(ops.square(links))
+    return _over_steps(links * explained), ops.sqrt(ops.maximum(variance, _LEAST_VARIANCE))
 
 
-def average(heard: Heard, place: Any, outcome: Any, fading: Any, prior: Any) -> Any:
-    """Averages over the tracks that each target sees, weighted by likeness and recency: (B, P, 3).
+def average(heard: Heard, place: Any, outcome: Any, fading: Any, prior: Any) -> tuple[Any, Any, Any]:
+    """Averages over the tracks that each target sees, weighted by likeness and recency, (B, P, 1) each.
 
     The weight of a step is exp(-squared distance of the places - fading * distance of the positions): the
-    kernel regression of Nadaraya and Watson (1964). The columns are the averages of reception and of outcome,
-    each shrunk to 0 by a weight ``prior``, and log(1 + sum of the weights).
+    kernel regression of Nadaraya and Watson (1964).
 
     Args:
         heard: see ``Heard``.
@@ -80,14 +78,22 @@ def average(heard: Heard, place: Any, outcome: Any, fading: Any, prior: Any) -> 
         outcome: (B, T, 1), 1 played, -1 skipped, 0 in padding.
         fading: (B, 1, 1), positive.
         prior: (B, 1, 1), positive.
+
+    Returns:
+        The averages of reception and of outcome, each shrunk to 0 by a weight ``prior``, and
+        log(1 + sum of the weights).
     """
     steps = heard.received.shape[1]
     squared = ops.sum(ops.square(place), axis=-1, keepdims=True)  # (B, P, 1)
-    across = ops.transpose(squared[:, :steps], (0, 2, 1))  # (B, 1, T)
-    products = ops.matmul(place, ops.transpose(place[:, :steps], (0, 2, 1)))  # (B, P, T)
-    apart = ops.maximum(squared + across - 2.0 * products, 0.0)
+    across = ops.transpose(place, (0, 2, 1))  # (B, E, P)
+    products = ops.matmul(place[:, :steps], across)  # (B, T, P)
+    apart = ops.maximum(squared[:, :steps] + ops.transpose(squared, (0, 2, 1)) - 2.0 * products, 0.0)
     weight = ops.exp(-apart - fading * ops.maximum(heard.distance, 0.0)) * heard.seen
-    total = ops.sum(weight, axis=-1, keepdims=True)
-    values = ops.concatenate([heard.received, outcome], axis=-1)  # (B, T, 2)
-    means = ops.matmul(weight, values) / (total + prior)
-    return ops.concatenate([means, ops.log(1.0 + total)], axis=-1)
+    total = _over_steps(weight)
+    means = (_over_steps(weight * values) / (total + prior) for values in (heard.received, outcome))
+    return *means, ops.log(1.0 + total)
+
+
+def _over_steps(values: Any) -> Any:
+    """Sum over the steps, for each target: (B, T, P) to (B, P, 1)."""
+    return ops.sum(values, axis=1)[:, :, None]

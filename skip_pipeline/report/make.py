@@ -43,7 +43,7 @@ from skip_pipeline.storage import (
     write_table,
 )
 from skip_pipeline.training.history import history_from_json
-from skip_pipeline.training.onnx_model import open_onnx, predict_onnx
+from skip_pipeline.training.onnx_model import open_onnx, predict_onnx, predict_tracks
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def make_report(
         splits |= remember(bundles, read_memory(model.path, bundles["train"].tracks))
     evaluation = evaluate_model(
         splits,
-        {split: predict_onnx(network, splits[split]) for split in schema.SPLITS},
+        {split: predict_tracks(network, splits[split]) for split in schema.SPLITS},
         lambda inputs: predict_onnx(network, inputs),
         network_model(settings["preset"], parameters=model.details["parameters"], seconds=seconds),
         read_session_attributes(merged.path, bundles["train"], bundles["test"]),

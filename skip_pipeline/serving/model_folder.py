@@ -42,7 +42,7 @@ from skip_pipeline.settings import (
 )
 from skip_pipeline.stages.scale import Scaler
 from skip_pipeline.storage import FileRecord
-from skip_pipeline.training.onnx_model import open_onnx
+from skip_pipeline.training.onnx_model import answers_candidates, open_onnx
 
 SERVED_MODEL: Final = "served_model"
 """Name of such a folder in ``06_model`` and among the artifacts of a registered model."""
@@ -213,10 +213,15 @@ def load(folder: Path, *, threads: int | None = None) -> ServedModel:
                 f"({_difference(served.get(name), known)}) than this version of skip_pipeline knows; "
                 f"{_REMEDY}"
             )
-    calibrated = CALIBRATION_FILE in names
+    network = open_onnx(folder / ONNX_FILE, threads=threads)
+    calibrated, remembers = CALIBRATION_FILE in names, MEMORY_FILES[0] in names
+    if answers_candidates(network) and not remembers:
+        raise ContractError(
+            f"{folder / DESCRIPTION} names no {MEMORY_FILES[0]}, its network's input; {_REMEDY}"
+        )
     return ServedModel(
-        network=open_onnx(folder / ONNX_FILE, threads=threads),
-        tracks=_known_tracks(folder, remembers=MEMORY_FILES[0] in names),
+        network=network,
+        tracks=_known_tracks(folder, remembers=remembers),
         calibration=Calibration.from_json(_json(folder / CALIBRATION_FILE)) if calibrated else None,
         data_source=described.data_source,
         fingerprint=described.fingerprint,

@@ -1,6 +1,7 @@
 """From one shard's scaled table to its share of the bundles: records of sessions and of earlier tracks.
 
 ``bundles.parts`` describes the files. Of the predicted position only its track and its outcome are taken.
+Hour and premium are those of the first position.
 """
 
 from __future__ import annotations
@@ -66,9 +67,9 @@ def bundle_shard(
     records = np.empty(len(lengths), session_record(track_type(len(tracks))))
     records["last_track"] = track_of[last]
     records["length"] = lengths
-    flags = [scaled[name].to_numpy()[last] for name in schema.OUTCOME_FLAGS]
     first = last - lengths + 1
-    records["outcome"] = outcome_byte(flags, scaled["premium"].to_numpy()[first])
+    outcomes = [scaled[flag].to_numpy()[last] for flag in schema.OUTCOME_FLAGS]
+    records["outcome"] = outcome_byte(outcomes, scaled["premium"].to_numpy()[first])
     records["hour"] = scaled["hour_of_day"].to_numpy()[first]
     ids = sessions[schema.SESSION_ID].cast(pa.binary()).to_numpy().astype("S")
     splits = sessions["split"].to_numpy()

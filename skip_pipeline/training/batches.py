@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from skip_pipeline import schema
-from skip_pipeline.bundles.gather import Bundle
-from skip_pipeline.bundles.track_memory import Remembered
 from skip_pipeline.networks.listening import outcome_depths
-from skip_pipeline.settings import PREDICTION_BATCH_SIZE
-
-Split = Mapping[str, Any]
-"""Inputs of ``schema.INPUT_SHAPES``, the label (n,) and the last flags (n, 3), float32: a ``Bundle``,
-``Remembered`` or arrays."""
+from skip_pipeline.training.splits import Split, gather
 
 CUT_SESSIONS: Final = 0.5
 """Share of training sessions whose outcomes are hidden from a random step on, so that the network also learns
@@ -80,7 +74,7 @@ def batches(
         whole = np.arange(start, stop) if order is None else order[start:stop]
         own = whole[share.worker :: share.workers]
         index = own if len(own) else whole[:1]
-        arrays = _gather(split, index, names)
+        arrays = gather(split, index, names)
         depths = outcome_depths(arrays)
         real = (depths >= 0).astype(np.float32)
         if cuts is not None and "visible_steps" in names:
@@ -107,23 +101,3 @@ def _visible_steps(real: np.ndarray, cuts: np.ndarray) -> np.ndarray:
     visible = np.minimum(1.0 + np.floor(cuts / CUT_SESSIONS * earlier), earlier)
     hidden = np.where(cuts < CUT_SESSIONS, earlier - visible, 0.0)
     return (schema.STEPS - hidden)[:, None].astype(np.float32)
-
-
-def parts(split: Split, names: Sequence[str]) -> Iterator[dict[str, np.ndarray]]:
-    """The arrays of ``PREDICTION_BATCH_SIZE`` sessions at a time, in the split's order, in memory."""
-    for start in range(0, len(split["last_track"]), PREDICTION_BATCH_SIZE):
-        yield _gather(split, slice(start, start + PREDICTION_BATCH_SIZE), names)
-
-
-def _gather(split: Split, index: np.ndarray | slice, names: Sequence[str]) -> dict[str, np.ndarray]:
-    if isinstance(split, Remembered):
-        arrays = _gather(
-            split.split, index, [name for name in (*names, "track_numbers") if name != "track_memory"]
-        )
-        if "track_memory" in names:
-            arrays["track_memory"] = split.of(arrays["track_numbers"])
-        return arrays
-    wanted = sorted({*names, "session_log", "skip_sequence"})
-    if isinstance(split, Bundle):
-        return split.batch(index, wanted)
-    return {name: split[name][index] for name in (*wanted, schema.LABEL, "last_flags") if name in split}

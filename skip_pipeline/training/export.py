@@ -239,6 +239,7 @@ _RULES: Final[dict[str, Callable[..., str]]] = {
     "Cholesky": _cholesky,
     "Clip": lambda graph, to, x: graph.add("Clip", x, to.x_min, to.x_max),
     "Concatenate": lambda graph, layer, parts: graph.add("Concat", *parts, axis=layer.axis),
+    "Cumsum": lambda graph, over, x: graph.add("CumSum", x, np.array(over.axis)),
     "Dense": _dense,
     "Dropout": lambda graph, _, x: graph.operand(x),
     "ExpandDims": lambda graph, to, x: graph.add("Unsqueeze", x, np.array([to.axis])),
@@ -253,6 +254,8 @@ _RULES: Final[dict[str, Callable[..., str]]] = {
     "Reshape": lambda graph, to, x: graph.add("Reshape", x, np.array([0, *to.target_shape])),  # 0: as it was
     "SolveTriangular": _solve_triangular,
     "Square": lambda graph, _, x: graph.add("Mul", x, x),
-    "Sum": lambda graph, over, x: graph.add("ReduceSum", x, np.array(over.axis), keepdims=int(over.keepdims)),
+    "Sum": lambda graph, over, x: graph.add(
+        "ReduceSum", x, np.array(over.axis).reshape(-1), keepdims=int(over.keepdims)
+    ),
     "Transpose": lambda graph, to, x: graph.add("Transpose", x, perm=to.axes),
 }

@@ -15,7 +15,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as refusals
 
 from skip_pipeline import schema
 from skip_pipeline.errors import ContractError, MissingInputError
-from skip_pipeline.training.batches import parts
+from skip_pipeline.training.splits import parts
 
 OUTPUT: Final = "p_not_skipped"
 """Output of a network that answers for the last track alone, float32 (n,)."""
@@ -44,7 +44,7 @@ def open_onnx(model: Path | bytes, *, threads: int | None = None) -> onnxruntime
 
     Raises:
         MissingInputError: no such file.
-        ContractError: it is no ONNX model, or not one of our branches and probability.
+        ContractError: it is no ONNX model, or not one of our inputs and outputs.
     """
     name = str(model) if isinstance(model, Path) else "the model"
     options = onnxruntime.SessionOptions()
@@ -136,10 +136,18 @@ def predict_outcomes(model: onnxruntime.InferenceSession, inputs: Mapping[str, A
     """Probabilities of ``schema.OUTCOME_FLAGS`` for 19 steps and N tracks: float32 (n, 19 + N, 4).
 
     Args:
-        model: one that answers candidates.
+        model: the default network's.
         inputs: with ``last_track`` (n, N, 31), ``tracks_between`` (n, N), and ``track_numbers`` and
             ``track_memory`` of the 19 steps and the N tracks.
+
+    Raises:
+        ContractError: the network answers for the last track alone, or fails.
     """
+    if not answers_candidates(model):
+        raise ContractError(
+            "the network answers for a session's last track alone, expected one that answers for every "
+            "track; train the preset fast"
+        )
     return _run(model, inputs)
 
 

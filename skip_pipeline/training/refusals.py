@@ -12,7 +12,7 @@ from skip_pipeline import schema
 from skip_pipeline.errors import TrainingError
 from skip_pipeline.metrics.scores import need_both_outcomes
 from skip_pipeline.settings import EXAMPLES_SHOWN, SCHEDULES, TrainingSettings
-from skip_pipeline.training.batches import Split, parts
+from skip_pipeline.training.splits import Split, parts
 
 _RANGES: Final[tuple[tuple[tuple[str, ...], Callable[[Any], bool], str], ...]] = (
     (("max_epochs", "batch_size"), lambda value: value >= 1, "at least 1"),
@@ -58,7 +58,7 @@ def check_splits(train: Split, validation: Split, batch_size: int) -> None:
 
 def remedy_for_losses(train: Split, settings: TrainingSettings) -> str:
     """What to do about a loss that is not a finite number."""
-    for name in schema.BRANCH_SHAPES:
+    for name in filter(train.__contains__, schema.INPUT_SHAPES):
         given = (part[name] for part in parts(train, [name]))
         finite = [np.isfinite(values).reshape(len(values), -1).all(axis=1) for values in given]
         if len(sessions := np.flatnonzero(~np.concatenate(finite))):

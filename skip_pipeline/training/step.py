@@ -27,7 +27,7 @@ Step = Callable[[Iterable[Batch]], tuple[float, float]]  # this worker's shares 
 
 
 def steps_of(
-    network: keras.Model, loss: str, strategy: tf.distribute.Strategy, every_track: keras.Model | None
+    network: keras.Model, strategy: tf.distribute.Strategy, every_track: keras.Model | None
 ) -> tuple[Step, Step]:
     """A function that learns from each batch, and one that only evaluates; every worker has to call both.
 
@@ -39,9 +39,9 @@ def steps_of(
         network: with an optimizer, and like the optimizer's variables made in the strategy's scope.
         every_track: a network of the same weights that gives log-odds of every track, float32 (m, 20, 4), see
             ``networks.fast.every_track``. The loss is then the mean cross-entropy of "played to its end", and
-            that of the other three, weighted, is added to learn from. None: the loss is the last track's.
+            that of the other three, weighted, is added to learn from. None: the network has two sigmoids,
+            and the loss is their mean cross-entropy of the last track.
     """
-    loss_of = keras.losses.get(loss)
     names = input_names(network)
 
     def losses_of(inputs: Any, depths: tf.Tensor, weights: tf.Tensor, training: bool) -> tuple[Any, Any]:
@@ -49,7 +49,7 @@ def steps_of(
         if every_track is None:
             columns = tf.cast(network(inputs, training=training), tf.float32)  # (m, 2)
             last = tf.cast(depths[:, -1] > PLAYED - 0.5, tf.float32)  # (m,)
-            losses = loss_of(tf.stack([1.0 - last, last], axis=1), columns)  # (m,)
+            losses = keras.losses.binary_crossentropy(tf.stack([1.0 - last, last], axis=1), columns)  # (m,)
             return _sums(losses, columns[:, 1] > columns[:, 0], last, weights[:, -1]), 0.0
         log_odds = every_track(inputs, training=training)  # (m, 20, 4)
         thresholds = PLAYED - np.arange(len(schema.OUTCOME_FLAGS), dtype=np.float32)  # 4, 3, 2, 1

@@ -25,12 +25,13 @@ import tensorflow as tf
 
 from skip_pipeline import schema
 from skip_pipeline.errors import TrainingError
-from skip_pipeline.networks.presets import LOSSES, build_network, input_names, learns_from
+from skip_pipeline.networks.presets import build_network, input_names, learns_from
 from skip_pipeline.settings import PREDICTION_BATCH_SIZE, TrainingSettings
-from skip_pipeline.training.batches import EVERYTHING, Split, batches, epoch_cuts, epoch_order, parts
+from skip_pipeline.training.batches import EVERYTHING, batches, epoch_cuts, epoch_order
 from skip_pipeline.training.cluster import agreed, joined, own_share
 from skip_pipeline.training.history import EpochReport
 from skip_pipeline.training.refusals import check_settings, check_splits, remedy_for_losses
+from skip_pipeline.training.splits import Split, parts
 from skip_pipeline.training.step import optimizer_of, steps_of
 
 logger: Final = logging.getLogger("skip_pipeline.train")
@@ -89,7 +90,7 @@ def train(
         finally:
             keras.config.set_dtype_policy(usual)
         every_track, names = learns_from(settings, network), input_names(network)
-        learn, evaluate = steps_of(network, LOSSES[settings.preset], strategy, every_track)
+        learn, evaluate = steps_of(network, strategy, every_track)
 
         def epoch_losses(epoch: int) -> tuple[float, float, float, float]:
             order, cuts = (of(sessions, settings.seed, epoch) for of in (epoch_order, epoch_cuts))

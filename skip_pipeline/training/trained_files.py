@@ -12,7 +12,7 @@ from skip_pipeline.bundles.gather import Bundle
 from skip_pipeline.bundles.track_memory import TrackMemory, remember, write_memory
 from skip_pipeline.metrics import calibration
 from skip_pipeline.metrics.scores import need_both_outcomes
-from skip_pipeline.networks.listening import PLAYED, all_depths
+from skip_pipeline.networks.listening import all_played
 from skip_pipeline.settings import (
     CALIBRATION_FILE,
     HISTORY_FILE,
@@ -24,10 +24,10 @@ from skip_pipeline.settings import (
 )
 from skip_pipeline.storage import write_json
 from skip_pipeline.training import export
-from skip_pipeline.training.batches import Split
 from skip_pipeline.training.cluster import check_publishes
 from skip_pipeline.training.history import EpochReport, history_to_json
 from skip_pipeline.training.onnx_model import predict_tracks
+from skip_pipeline.training.splits import Split
 from skip_pipeline.training.train import Trained, save_network, train
 
 
@@ -58,9 +58,9 @@ def train_and_export(
     (folder / ONNX_FILE).write_bytes(network)
     p_tracks = predict_tracks(network, validation)  # (n, 20)
     difference = export.check_export(trained.network, p_tracks[:, -1], validation)
-    depths = all_depths(bundles["validation"])
-    answered = (depths >= 0) & np.isfinite(p_tracks)
-    calibrated = calibration.fit((depths == PLAYED)[answered].astype(np.float32), p_tracks[answered])
+    played = all_played(bundles["validation"])
+    session, track = np.nonzero(~np.isnan(played) & ~np.isnan(p_tracks))
+    calibrated = calibration.fit(played[session, track], p_tracks[session, track], session)
     write_json(folder / CALIBRATION_FILE, calibrated.to_json())
     write_json(folder / HISTORY_FILE, history_to_json(trained.history, trained.best_epoch))
     write_json(folder / TRAINING_FILE, asdict(settings))

@@ -196,7 +196,7 @@ def test_a_bundle_trains_as_memory_mapped_arrays_do_and_is_never_gathered_whole(
 
     monkeypatch.setattr(Bundle, "_decoded", watched)
     monkeypatch.setattr("skip_pipeline.training.train.PREDICTION_BATCH_SIZE", 10)
-    monkeypatch.setattr("skip_pipeline.training.batches.PREDICTION_BATCH_SIZE", 10)
+    monkeypatch.setattr("skip_pipeline.training.splits.PREDICTION_BATCH_SIZE", 10)
     monkeypatch.setattr("skip_pipeline.networks.listening._SESSIONS_AT_ONCE", 15)
     settings = dataclasses.replace(SMALL, max_epochs=2, batch_size=20)
     lazy = [open_bundle(written, split) for split in ("train", "validation")]
