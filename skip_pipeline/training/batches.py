@@ -83,10 +83,11 @@ def batches(
         arrays = _gather(split, index, names)
         depths = outcome_depths(arrays)
         real = (depths >= 0).astype(np.float32)
+        depths = np.maximum(depths, 0).astype(np.float32)
         if cuts is not None and "visible_steps" in names:
             arrays["visible_steps"] = _visible_steps(real, cuts[index])
         inputs = {name: arrays[name] for name in names}
-        return Batch(inputs, depths * real, real if len(own) else np.zeros_like(real))
+        return Batch(inputs, depths, real if len(own) else np.zeros_like(real))
 
     with ThreadPoolExecutor(1, thread_name_prefix="skip_pipeline.batches") as thread:
         ahead = None

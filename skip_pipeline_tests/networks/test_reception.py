@@ -58,7 +58,7 @@ def regressed(heard: Arrays) -> tuple[np.ndarray, np.ndarray]:
     return np.asarray(mean)[:, :, 0], np.asarray(deviation)[:, :, 0]
 
 
-def kernel(heard: Arrays, session: int, one: int, other: int) -> float:
+def kernel(heard: Arrays, session: int, one: Any, other: Any) -> float:
     """Covariance of two tracks of a session."""
     keys, position, track = (heard[name][session] for name in ("keys", "position", "track"))
     mood = MOOD * np.exp(-FADING * abs(position[one] - position[other]))
