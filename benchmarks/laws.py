@@ -32,7 +32,7 @@ from skip_pipeline.metrics.scores import losses
 from skip_pipeline.networks.listening import PLAYED, all_depths
 from skip_pipeline.report.oracle import GIVEN_PAST, find_oracle, oracle_probabilities
 from skip_pipeline.settings import DEFAULT_PRESET, PRESETS
-from skip_pipeline.training import batches, export, train
+from skip_pipeline.training import export, train
 from skip_pipeline.training.onnx_model import predict_tracks
 from skip_pipeline.world.laws.registry import LAWS
 from skip_pipeline.world.synthesize import synthesize
@@ -115,13 +115,10 @@ def _network(bundles: Mapping[str, Bundle], seed: int, variant: str = "") -> np.
         }
     elif "hour" in variant:
         splits = {name: _Without(split, "circumstances") for name, split in splits.items()}
-    usual = batches.CUT_SESSIONS
-    try:
-        batches.CUT_SESSIONS = 1e-9 if "cuts" in variant else usual
-        settings = dataclasses.replace(PRESETS[DEFAULT_PRESET], seed=seed)
-        trained = train.train(splits["train"], splits["validation"], settings, lambda _: None)
-    finally:
-        batches.CUT_SESSIONS = usual
+    settings = dataclasses.replace(PRESETS[DEFAULT_PRESET], seed=seed)
+    if "cuts" in variant:
+        settings = dataclasses.replace(settings, cut_sessions=0.0)
+    trained = train.train(splits["train"], splits["validation"], settings, lambda _: None)
     return predict_tracks(export.to_onnx(trained.network), splits["test"])
 
 

@@ -200,6 +200,7 @@ class TrainingSettings:
     weight_decay: float = 0.0  # share of a weight that a step takes away, per unit of learning rate
     beta_2: float = 0.999  # of Adam: memory of squared gradients; Keras' default
     least_steps: int = 0  # of gradient descent: with few sessions, more epochs than max_epochs
+    cut_sessions: float = 0.0  # share of the sessions whose outcomes are hidden from a random step on
     mixed_precision: bool = False  # layers compute in bfloat16; weights stay float32
     seed: int = 0
 
@@ -228,6 +229,7 @@ PRESETS: Final[dict[Preset, TrainingSettings]] = {
         dropout=None,
         weight_decay=0.3,
         beta_2=0.99,
+        cut_sessions=0.5,  # so that it also learns to predict several tracks ahead
         least_steps=600,  # 500 sessions of one real listener: log-loss 0.479 in 64 steps, 0.435 in 320
     ),
     "published": _PUBLISHED,

@@ -164,15 +164,17 @@ def _check(fits: bool, path: Path, array: np.ndarray, wanted: str) -> None:
         raise ContractError(f"{path} is {array.dtype} {array.shape}, not {wanted}; {_AGAIN}")
 
 
-def open_array(path: Path) -> np.ndarray:
-    """Map one ``.npy`` file, or read it if it is in an object store; raises as ``open_parts``."""
+def open_array(path: Path, *, made_by: str = "tensor_bundles") -> np.ndarray:
+    """Map one ``.npy`` file of an asset, or read it if it is in an object store; raises as ``open_parts``."""
     try:
         return map_array(path)
     except FileNotFoundError:
         fact = f"{path.parent} holds no {path.name}"
-        raise MissingInputError(f"{fact}; materialize tensor_bundles first") from None
+        raise MissingInputError(f"{fact}; materialize {made_by} first") from None
     except (ValueError, EOFError) as refusal:
-        raise ContractError(f"{path} is not a readable array ({refusal}); {_AGAIN}") from refusal
+        raise ContractError(
+            f"{path} is not a readable array ({refusal}); materialize {made_by} again"
+        ) from refusal
 
 
 def _allow_open_files(more: int) -> None:

@@ -12,10 +12,6 @@ from skip_pipeline import schema
 from skip_pipeline.networks.listening import outcome_depths
 from skip_pipeline.training.splits import Split, gather
 
-CUT_SESSIONS: Final = 0.5
-"""Share of training sessions whose outcomes are hidden from a random step on, so that the network also learns
-to predict several tracks ahead."""
-
 
 class Share(NamedTuple):
     """One worker's share of each batch: every ``workers``-th session, from number ``worker`` on."""
@@ -40,9 +36,13 @@ def epoch_order(sessions: int, seed: int, epoch: int) -> np.ndarray:
     return np.random.default_rng([seed, epoch]).permutation(sessions)
 
 
-def epoch_cuts(sessions: int, seed: int, epoch: int) -> np.ndarray:
-    """A random number from 0 to 1 for each session, which decides its cut: float64 (sessions,)."""
-    return np.random.default_rng([seed, epoch, 1]).random(sessions)
+def epoch_cuts(sessions: int, seed: int, epoch: int, share: float) -> np.ndarray:
+    """How much of each session's history may be seen, float64 (sessions,): 0 to 1, and 1 for all of it.
+
+    A random ``share`` of the sessions is cut, each at a fraction that is uniform from 0 to 1.
+    """
+    drawn = np.random.default_rng([seed, epoch, 1]).random(sessions)
+    return np.minimum(drawn / share, 1.0) if share else np.ones(sessions)
 
 
 def batches(
@@ -77,10 +77,11 @@ def batches(
         arrays = gather(split, index, names)
         depths = outcome_depths(arrays)
         real = (depths >= 0).astype(np.float32)
+        depths = np.maximum(depths, 0).astype(np.float32)
         if cuts is not None and "visible_steps" in names:
             arrays["visible_steps"] = _visible_steps(real, cuts[index])
         inputs = {name: arrays[name] for name in names}
-        return Batch(inputs, depths * real, real if len(own) else np.zeros_like(real))
+        return Batch(inputs, depths, real if len(own) else np.zeros_like(real))
 
     with ThreadPoolExecutor(1, thread_name_prefix="skip_pipeline.batches") as thread:
         ahead = None
@@ -95,9 +96,9 @@ def batches(
 def _visible_steps(real: np.ndarray, cuts: np.ndarray) -> np.ndarray:
     """Steps that the targets of each session may see, padding included: float32 (m, 1).
 
-    Of the sessions that are cut, 1 to all of the earlier tracks are visible, each number as likely.
+    Of a session that is cut, 1 to all of the earlier tracks are visible, each number as likely.
     """
     earlier = real.sum(axis=1) - 1.0  # (m,)
-    visible = np.minimum(1.0 + np.floor(cuts / CUT_SESSIONS * earlier), earlier)
-    hidden = np.where(cuts < CUT_SESSIONS, earlier - visible, 0.0)
-    return (schema.STEPS - hidden)[:, None].astype(np.float32)
+    visible = np.minimum(1.0 + np.floor(cuts * earlier), earlier)
+    steps: np.ndarray = (schema.STEPS - earlier + visible)[:, None]
+    return steps.astype(np.float32)

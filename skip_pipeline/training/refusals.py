@@ -23,6 +23,7 @@ _RANGES: Final[tuple[tuple[tuple[str, ...], Callable[[Any], bool], str], ...]] =
     (("plateau_factor", "beta_2"), lambda value: 0 < value < 1, "between 0 and 1"),
     (("dropout",), lambda value: 0 <= (value or 0) < 1, "none, or from 0 to below 1"),
     (("warm_up",), lambda value: 0 <= value < 1, "from 0 to below 1"),
+    (("cut_sessions",), lambda value: 0 <= value <= 1, "from 0 to 1"),
     (("schedule",), lambda value: value in SCHEDULES, f"one of {', '.join(SCHEDULES)}"),
     (("seed",), lambda value: 0 <= value < 2**32, "from 0 to 2**32 - 1"),
 )

@@ -93,7 +93,8 @@ def train(
         learn, evaluate = steps_of(network, strategy, every_track)
 
         def epoch_losses(epoch: int) -> tuple[float, float, float, float]:
-            order, cuts = (of(sessions, settings.seed, epoch) for of in (epoch_order, epoch_cuts))
+            order = epoch_order(sessions, settings.seed, epoch)
+            cuts = epoch_cuts(sessions, settings.seed, epoch, settings.cut_sessions)
             learnt = learn(batches(train, settings.batch_size, names, order=order, cuts=cuts, share=share))
             watched = evaluate(batches(validation, PREDICTION_BATCH_SIZE, names, share=share))
             if not (math.isfinite(learnt[0]) and math.isfinite(watched[0])):

@@ -44,21 +44,20 @@ def float32(values: Any) -> Any:
 
 
 def so_far(heard: Arrays) -> Heard:
-    return Heard(
-        *(float32(each) for each in (heard["received"][:, :, None], heard["seen"], heard["distance"]))
-    )
+    by_step = (heard[name].transpose(0, 2, 1) for name in ("seen", "distance"))  # (B, T, P)
+    return Heard(*(float32(each) for each in (heard["received"][:, :, None], *by_step)))
 
 
 def regressed(heard: Arrays) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation (B, P) as the network has them."""
     numbers = (float32([[[value]]]) for value in (LISTENER, MOOD, FADING, OWN))
-    covariance = Covariance(float32(heard["keys"]), float32(heard["same"]), *numbers)
+    covariance = Covariance(float32(heard["keys"]), float32(heard["same"].transpose(0, 2, 1)), *numbers)
     noise, real = (float32(heard[name][:, :, None]) for name in ("noise", "real"))
     mean, deviation = regress(so_far(heard), covariance, noise, real)
     return np.asarray(mean)[:, :, 0], np.asarray(deviation)[:, :, 0]
 
 
-def kernel(heard: Arrays, session: int, one: int, other: int) -> float:
+def kernel(heard: Arrays, session: int, one: Any, other: Any) -> float:
     """Covariance of two tracks of a session."""
     keys, position, track = (heard[name][session] for name in ("keys", "position", "track"))
     mood = MOOD * np.exp(-FADING * abs(position[one] - position[other]))
@@ -108,15 +107,9 @@ def test_no_variance_is_below_the_least_one(heard: Arrays) -> None:
 
 def test_an_average_is_weighted_by_likeness_and_recency(heard: Arrays) -> None:
     fading, prior = 0.25, 1.5
-    found = np.asarray(
-        average(
-            so_far(heard),
-            float32(heard["keys"]),
-            float32(heard["outcome"][:, :, None]),
-            float32([[[fading]]]),
-            float32([[[prior]]]),
-        )
-    )
+    outcome, numbers = float32(heard["outcome"][:, :, None]), (float32([[[n]]]) for n in (fading, prior))
+    columns = average(so_far(heard), float32(heard["keys"]), outcome, *numbers)
+    found = np.concatenate([np.asarray(column) for column in columns], axis=2)
     assert found.shape == (SESSIONS, TARGETS, 3)
     for i in range(SESSIONS):
         for target in range(TARGETS):

@@ -90,7 +90,7 @@ def _network(of_outcomes: np.ndarray, of_track: np.ndarray, offset: np.ndarray, 
         ]
     else:
         names = tuple(schema.INPUT_SHAPES)
-        size = ["n", STEPS_AND_TRACKS, len(schema.OUTCOME_FLAGS)]
+        size: list[str | int | None] = ["n", STEPS_AND_TRACKS, len(schema.OUTCOME_FLAGS)]
         output = helper.make_tensor_value_info(OUTCOMES, TensorProto.FLOAT, size)
         nodes += [
             node("MatMul", ["previous_tracks", "w_track"], ["previous"]),  # (n, 19, 1)
