@@ -231,6 +231,17 @@ BASELINE_PREDICTIONS: Final = pa.schema(
 """One row per validation and test session, in the bundles' order, validation first: the probability that each
 baseline gives to the last track being played to its end."""
 
+BASELINE_TRACK_PREDICTIONS: Final = pa.schema(
+    [
+        (SESSION_ID, pa.string()),
+        ("split", _SPLIT),
+        (POSITION, pa.int8()),
+        *((name, pa.float32()) for name in BASELINES),
+    ]
+)
+"""One row per track of these sessions, in the order of ``BASELINE_PREDICTIONS`` and of positions: the
+probability that each baseline gives to the track being played to its end, from the tracks before it."""
+
 _ORACLES: Final = ("p_not_skipped_given_state", "p_not_skipped_given_past")
 ORACLE: Final = pa.schema([(SESSION_ID, pa.string()), *((name, pa.float32()) for name in _ORACLES)])
 """True probabilities that the last track is played to its end, one row per session of synthetic data: given

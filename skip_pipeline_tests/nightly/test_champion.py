@@ -86,9 +86,8 @@ def layout(tmp_path_factory) -> DataLayout:
         stage(layout)
     bundles, made = open_bundles(layout.bundles), read_manifest(layout.bundles, made_by="tensor_bundles")
     with publish(layout.baselines, stage="baseline_models", data_source="synthetic") as staging:
-        staging.rows = write_baselines(
-            staging.folder, fit_baselines(bundles), bundles, data_source="synthetic"
-        )
+        baselines = fit_baselines(bundles)
+        staging.rows = write_baselines(staging.folder, baselines, bundles, data_source="synthetic")
         staging.details["bundles"] = made.fingerprint
     return layout
 
