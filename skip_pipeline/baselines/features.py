@@ -39,8 +39,8 @@ WINDOWS: Final = (3, 5)  # numbers of latest tracks over which shares and means 
 MEMORIES: Final = (0.5, 0.7, 0.85)
 """Factors by which a track's weight decays with each later track: half-lives of 1, 2 and 4 tracks."""
 
-# Widths of Gaussian kernels exp(-d²/width); d² is a mean over coordinates, whose variances are 1. A smaller
-# width sees fewer, more similar tracks. Half or twice as wide makes no difference beyond 0.001 in log-loss.
+# Widths of Gaussian kernels exp(-d²/width), d² a mean over coordinates. A smaller width sees fewer, more
+# similar tracks. They were not searched for.
 WIDTHS: Final = (0.25, 1.0)  # of the tracks' own features
 _COMPANY_WIDTH: Final = 0.5
 _APPEAL_WIDTH: Final = 0.2
