@@ -35,7 +35,8 @@ from benchmarks.one_run import Made
 from benchmarks.raw_sets import absolute
 from benchmarks.summary import Summary
 from skip_pipeline import schema
-from skip_pipeline.bundles.gather import Bundle, Gathered, open_bundle
+from skip_pipeline.bundles.gather import INPUTS, Bundle, Gathered, open_bundle
+from skip_pipeline.bundles.track_memory import TrackMemory, remember
 from skip_pipeline.settings import DEFAULT_PRESET, PRESETS, DataLayout
 
 SETTINGS: Final = PRESETS[DEFAULT_PRESET]
@@ -55,7 +56,7 @@ def deliver(data: Path, _folder: Path, *, batches: int = DELIVERED_BATCHES) -> M
     wanted = order[: batches * SETTINGS.batch_size]
     started = time.perf_counter()
     for start in range(0, len(wanted), SETTINGS.batch_size):
-        bundle.batch(wanted[start : start + SETTINGS.batch_size])
+        bundle.batch(wanted[start : start + SETTINGS.batch_size], INPUTS)
     return Made(None, 0, len(wanted), seconds=time.perf_counter() - started)
 
 
@@ -64,10 +65,12 @@ def learn(data: Path, _folder: Path, *, sessions: int = LEARNT_SESSIONS, epochs:
     from skip_pipeline.training.train import train
 
     layout = DataLayout(data)
-    arrays = open_bundle(layout.bundles, "train").batch(slice(sessions))
-    watched = open_bundle(layout.bundles, "validation").batch(slice(SETTINGS.batch_size))
-    settings = replace(SETTINGS, max_epochs=epochs, stopping_patience=epochs)
-    trained = train(arrays, watched, settings, lambda _report: None)
+    whole = open_bundle(layout.bundles, "train")
+    arrays = whole.batch(slice(sessions), INPUTS)
+    watched = open_bundle(layout.bundles, "validation").batch(slice(SETTINGS.batch_size), INPUTS)
+    splits = remember({"train": arrays, "validation": watched}, TrackMemory.fit(arrays, whole.tracks))
+    settings = replace(SETTINGS, max_epochs=epochs, least_steps=0, stopping_patience=epochs)
+    trained = train(splits["train"], splits["validation"], settings, lambda _report: None)
     seconds = median(report.seconds for report in trained.history[1:])
     return Made(trained.network, 0, len(arrays["not_skipped"]), seconds=seconds)
 
@@ -79,8 +82,10 @@ def train_spread(data: Path, _folder: Path, *, batches: int = SPREAD_BATCHES) ->
     layout = DataLayout(data)
     whole = open_bundle(layout.bundles, "train")
     spread = Spread(whole, batches * SETTINGS.batch_size)
-    watched = open_bundle(layout.bundles, "validation").batch(slice(SETTINGS.batch_size))
-    trained = train(spread, watched, replace(SETTINGS, max_epochs=1), lambda _report: None)
+    watched = open_bundle(layout.bundles, "validation").batch(slice(SETTINGS.batch_size), INPUTS)
+    splits = remember({"train": spread, "validation": watched}, TrackMemory.fit(spread, whole.tracks))
+    settings = replace(SETTINGS, max_epochs=1, least_steps=0)
+    trained = train(splits["train"], splits["validation"], settings, lambda _report: None)
     return Made((trained, spread), 0, whole.sessions)
 
 
@@ -94,7 +99,7 @@ class Spread(Bundle):
         self._labels = whole.not_skipped
         self._order = np.random.default_rng([SETTINGS.seed, 0]).permutation(whole.sessions)
         self._sessions = min(sessions, whole.sessions)
-        for name in schema.BRANCH_SHAPES:
+        for name in INPUTS:
             setattr(self, name, Gathered(self, name, np.dtype(np.float32)))
 
     @property
@@ -107,9 +112,9 @@ class Spread(Bundle):
         """Their labels, float32 (n,)."""
         return np.asarray(self._labels[self._order[: self.sessions]])
 
-    def batch(self, index: Any) -> dict[str, np.ndarray]:
+    def batch(self, index: Any, names: Sequence[str] = tuple(schema.BRANCH_SHAPES)) -> dict[str, np.ndarray]:
         """See ``Bundle.batch``."""
-        return self._whole.batch(self._order[self.numbers(index)])
+        return self._whole.batch(self._order[self.numbers(index)], names)
 
     def gather(self, name: str, chosen: np.ndarray) -> np.ndarray:
         """See ``Bundle.gather``."""

@@ -49,6 +49,8 @@ def halves(whole: Sessions) -> tuple[Sessions, np.ndarray, np.ndarray]:
         rows=whole.rows[np.repeat(starts, kept) + offsets],
         next_track=whole.rows["track"][following].astype(np.int64),
         track_ids=whole.track_ids,
+        hour=None if whole.hour is None else whole.hour[wanted],
+        premium=None if whole.premium is None else whole.premium[wanted],
     )
     return cut, whole.length[wanted], flag(whole.rows[following], schema.LABEL)
 

@@ -30,9 +30,9 @@ import numpy as np
 from scipy.special import expit, logit
 
 from benchmarks.difficulty import build_bundles
-from skip_pipeline import schema
 from skip_pipeline.baselines.fit import fit_baselines
-from skip_pipeline.bundles.gather import Bundle, open_bundles
+from skip_pipeline.bundles.gather import ARRAYS, Bundle, open_bundles
+from skip_pipeline.bundles.track_memory import TrackMemory, remember
 from skip_pipeline.errors import SkipPipelineError
 from skip_pipeline.metrics import calibration as calibrate
 from skip_pipeline.metrics import scores as evaluate
@@ -42,7 +42,7 @@ from skip_pipeline.metrics.intervals import Estimate, estimate_means
 from skip_pipeline.raw import folder as raw_folder
 from skip_pipeline.report import plots
 from skip_pipeline.report.oracle import best_possible, find_oracle
-from skip_pipeline.settings import DEFAULT_PRESET, PRESETS, DataLayout, DataSource
+from skip_pipeline.settings import DEFAULT_PRESET, PRESETS, WITH_MEMORY, DataLayout, DataSource
 from skip_pipeline.storage import write_json
 from skip_pipeline.training.history import EpochReport
 from skip_pipeline.training.onnx_model import predict_onnx
@@ -92,15 +92,12 @@ def fit_network(bundles_dir: Path, preset: str, seed: int, every: int = 1) -> Fi
         settings = dataclasses.replace(
             settings, max_epochs=PUBLISHED_EPOCHS, stopping_patience=PUBLISHED_EPOCHS
         )
-    training: Any = bundles["train"]
-    if every > 1:
-        some = np.arange(0, bundles["train"].sessions, every)
-        training = {name: training[name][some] for name in (*schema.BRANCH_SHAPES, schema.LABEL)}
-    trained = train.train(training, bundles["validation"], settings, lambda report: print(report, flush=True))  # noqa: T201
+    splits = with_memory(bundles, preset, every)
+    trained = train.train(splits["train"], splits["validation"], settings, lambda it: print(it, flush=True))  # noqa: T201
     return Fitted(
         name=f"{preset}, seed {seed}",
         p_not_skipped={
-            split: train.predict(trained.network, bundles[split]) for split in ("validation", "test")
+            split: train.predict(trained.network, splits[split]) for split in ("validation", "test")
         },
         seconds=trained.seconds,
         parameters=trained.parameters,
@@ -108,10 +105,21 @@ def fit_network(bundles_dir: Path, preset: str, seed: int, every: int = 1) -> Fi
         best_epoch=trained.best_epoch,
         peak_mib=_peak_mib(),
         onnx_difference=export.check_export(
-            trained.network, predict_onnx(export.to_onnx(trained.network), bundles["test"]), bundles["test"]
+            trained.network, predict_onnx(export.to_onnx(trained.network), splits["test"]), splits["test"]
         ),
         history=trained.history,
     )
+
+
+def with_memory(bundles: Mapping[str, Bundle], preset: str, every: int = 1) -> dict[str, Any]:
+    """The splits, with every so many-th training session, and the memory of tracks if the preset has one."""
+    splits: dict[str, Any] = dict(bundles)
+    if every > 1:
+        some = np.arange(0, bundles["train"].sessions, every)
+        splits["train"] = {name: bundles["train"][name][some] for name in ARRAYS}
+    if preset in WITH_MEMORY:
+        return dict(remember(splits, TrackMemory.fit(splits["train"], bundles["train"].tracks)))
+    return splits
 
 
 def _peak_mib() -> float:

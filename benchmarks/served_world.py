@@ -4,6 +4,7 @@
                     of ``skip_model``, the first of them the champion, and an empty model
     large/          raw files with a test set in the published format
     requests.json   records of sessions, raw log rows of all columns in them
+    candidates.json the same, each with many candidates in place of the next track
 
 The functions that take a folder to read and one to write are called by ``benchmarks.one_run``.
 """
@@ -33,6 +34,7 @@ SELECTED: Final = (
 """Assets that a served model needs."""
 
 REQUESTS: Final = 1_000  # sessions that are sent in turns; 9 MB
+CANDIDATES: Final = 100  # of each session: the number of the demand
 EMPTY_MODEL: Final = "empty_model"  # its name in the registry
 VERSIONS: Final = ("1", "2")  # of the served model
 
@@ -70,6 +72,11 @@ class ServedWorld:
     def requests(self) -> Path:
         """A JSON list of records."""
         return self.folder / "requests.json"
+
+    @property
+    def candidates(self) -> Path:
+        """A JSON list of the same records with ``CANDIDATES`` tracks each."""
+        return self.folder / "candidates.json"
 
     @property
     def tracking_uri(self) -> str:
@@ -113,7 +120,10 @@ def prepare(folder: Path, *, sessions: int, tracks: int, large_sessions: int, sh
 
 
 def write_requests(raw: Path, folder: Path) -> Made:
-    """Records of the first sessions of a log: all rows but the last, and the last one's track."""
+    """Records of the first sessions of a log: all rows but the last, and the last one's track or candidates.
+
+    The candidates are the first tracks that the log plays, and the session's own last one.
+    """
     import pyarrow as pa
     import pyarrow.csv as pacsv
 
@@ -135,7 +145,15 @@ def write_requests(raw: Path, folder: Path) -> Made:
         }
         for rows in whole
     ]
-    (folder / "requests.json").write_text(json.dumps(records), encoding="utf-8")
+    tracks = list(dict.fromkeys(row[schema.LOG_TRACK_ID] for own in whole for row in own))
+    several = []
+    for record in records:
+        own = dict.fromkeys([record["next_track_id"], *tracks[:CANDIDATES]])
+        kept = {name: value for name, value in record.items() if name != "next_track_id"}
+        several.append(kept | {"candidates": list(own)[:CANDIDATES]})
+    world = ServedWorld(folder)
+    world.requests.write_text(json.dumps(records), encoding="utf-8")
+    world.candidates.write_text(json.dumps(several), encoding="utf-8")
     return Made(records, rows=0, sessions=len(records))
 
 

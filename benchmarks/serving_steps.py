@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow.csv as pacsv
 
 from benchmarks.one_run import Made
+from benchmarks.served_world import ServedWorld
 from skip_pipeline import schema
 from skip_pipeline.engine import open_engine
 from skip_pipeline.serving import batch, load
@@ -40,8 +41,10 @@ STOP: Final = "stop"
 def in_process(requests: Path, folder: Path, *, uri: str, number: int) -> Made:
     """One session a request, from its rows to the answer, by ``mlflow.pyfunc``; leaves ``LATENCIES``.
 
-    ``ours`` is the part of it in the model's own ``predict``: from MLflow's frame to the frame of the answer;
-    ``core`` what the whole took of a core, without the time that others had it.
+    A session with one next track and one with many candidates take turns; figures of the second have
+    ``candidates_`` in their names. ``ours`` is the part in our own ``predict``: from MLflow's frame to
+    the frame of the answer; ``model`` is ``ServedModel.score_records``, without pandas; ``core`` what the
+    whole took of a core, without the time that others had it.
     """
     import mlflow
     import pandas as pd
@@ -50,28 +53,35 @@ def in_process(requests: Path, folder: Path, *, uri: str, number: int) -> Made:
     model = mlflow.pyfunc.load_model(f"models:/{MODEL_NAME}@champion")
     own = model.unwrap_python_model()
     predict = own.predict
-    whole, ours, cores = [], [], []
+    seconds: dict[str, list[float]] = defaultdict(list)
+    kind = ""
 
     def timed(*arguments: Any, **options: Any) -> Any:
         started = time.perf_counter()
         answer = predict(*arguments, **options)
-        ours.append(time.perf_counter() - started)
+        seconds[f"{kind}ours"].append(time.perf_counter() - started)
         return answer
 
     own.predict = timed
-    records = json.loads(requests.read_text(encoding="utf-8"))
+    files = {"": requests, "candidates_": ServedWorld(requests.parent).candidates}
+    records = {name: json.loads(file.read_text(encoding="utf-8")) for name, file in files.items()}
     for i in range(WARM_UP + number):
-        started, at_work = time.perf_counter(), time.thread_time()
-        model.predict(pd.DataFrame([records[i % len(records)]]))
-        whole.append(time.perf_counter() - started)
-        cores.append(time.thread_time() - at_work)
+        for kind, of in records.items():
+            record = of[i % len(of)]
+            started, at_work = time.perf_counter(), time.thread_time()
+            model.predict(pd.DataFrame([record]))
+            seconds[f"{kind}whole"].append(time.perf_counter() - started)
+            seconds[f"{kind}core"].append(time.thread_time() - at_work)
+            started = time.perf_counter()
+            own._model.score_records([record])
+            seconds[f"{kind}model"].append(time.perf_counter() - started)
     found = {
-        f"{name}_p{q}_ms": round(float(np.quantile(seconds[WARM_UP:], q / 100)) * 1_000, 3)
-        for name, seconds in (("whole", whole), ("ours", ours), ("core", cores))
+        f"{name}_p{q}_ms": round(float(np.quantile(of[WARM_UP:], q / 100)) * 1_000, 3)
+        for name, of in seconds.items()
         for q in (50, 99)
     }
     (folder / LATENCIES).write_text(json.dumps(found), encoding="utf-8")
-    return Made(None, rows=0, sessions=number, seconds=sum(whole[WARM_UP:]))
+    return Made(None, rows=0, sessions=number, seconds=sum(seconds["whole"][WARM_UP:]))
 
 
 # --- The registry while a server follows it -------------------------------------------------------------

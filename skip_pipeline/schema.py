@@ -195,6 +195,23 @@ BRANCH_SHAPES: Final[dict[str, tuple[int, ...]]] = {
     "last_track": (len(TRACK_BRANCH),),
 }
 
+OUTCOME_FLAGS: Final = ("skip_1", "skip_2", "skip_3", LABEL)
+"""Columns that say how far a track was played; each skip flag implies the next one."""
+
+TRACK_MEMORY: Final = 18
+"""Numbers that other sessions leave about a track (``bundles.track_memory``)."""
+
+INPUT_SHAPES: Final[dict[str, tuple[int, ...]]] = BRANCH_SHAPES | {
+    "circumstances": (5,),  # two harmonics of the hour of day, then premium; zeros where they are not known
+    "track_numbers": (STEPS + 1,),  # equal where the track is the same; of the steps, then of the last track
+    "track_memory": (STEPS + 1, TRACK_MEMORY),
+    "visible_steps": (1,),  # how many of the first steps may be seen, padding included; 19: all
+    "tracks_between": (
+        1,
+    ),  # tracks between the last step and the predicted one, about which nothing is known
+}
+"""Inputs of the default network, in the same form as the branches."""
+
 PREDICTIONS: Final = pa.schema(
     [(SESSION_ID, pa.string()), (LABEL, pa.int8()), ("p_not_skipped", pa.float64())]
 )
@@ -213,6 +230,17 @@ BASELINE_PREDICTIONS: Final = pa.schema(
 )
 """One row per validation and test session, in the bundles' order, validation first: the probability that each
 baseline gives to the last track being played to its end."""
+
+BASELINE_TRACK_PREDICTIONS: Final = pa.schema(
+    [
+        (SESSION_ID, pa.string()),
+        ("split", _SPLIT),
+        (POSITION, pa.int8()),
+        *((name, pa.float32()) for name in BASELINES),
+    ]
+)
+"""One row per track of these sessions, in the order of ``BASELINE_PREDICTIONS`` and of positions: the
+probability that each baseline gives to the track being played to its end, from the tracks before it."""
 
 _ORACLES: Final = ("p_not_skipped_given_state", "p_not_skipped_given_past")
 ORACLE: Final = pa.schema([(SESSION_ID, pa.string()), *((name, pa.float32()) for name in _ORACLES)])

@@ -62,6 +62,23 @@ def test_branch_shapes_are_the_published_ones():
     }
 
 
+def test_inputs_are_the_branches_and_what_lies_beside_them():
+    beside = {name: shape for name, shape in schema.INPUT_SHAPES.items() if name not in schema.BRANCH_SHAPES}
+    assert list(schema.INPUT_SHAPES)[:4] == list(schema.BRANCH_SHAPES)
+    assert beside == {
+        "circumstances": (5,),
+        "track_numbers": (20,),
+        "track_memory": (20, 18),
+        "visible_steps": (1,),
+        "tracks_between": (1,),
+    }
+
+
+def test_outcome_flags_are_columns_of_the_log_from_the_earliest_skip_to_the_end():
+    assert schema.OUTCOME_FLAGS == ("skip_1", "skip_2", "skip_3", "not_skipped")
+    assert set(schema.OUTCOME_FLAGS) <= set(schema.SESSION_LOG_BRANCH)
+
+
 @pytest.mark.parametrize(
     ("column", "count"),
     [

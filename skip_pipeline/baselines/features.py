@@ -1,99 +1,167 @@
-"""Hand-made features: the history that the networks read, as one row of numbers for each predicted track.
+"""Hand-made features: what is known before each track of a session, as one row of numbers.
 
-Features are computed from the four branches of a bundle. Of the predicted position only its track's features
-and the session's length are used, as by the networks. ``docs/handmade_features.md`` explains each feature.
+Features are computed from a bundle and the memory of tracks. Of the predicted track only its number, its own
+features, its memory and the session's length are used. ``docs/handmade_features.md`` explains each feature.
 Arrays over steps are (n, 19), over targets (n, 20), as in ``networks.listening``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, NamedTuple
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
 
 import numpy as np
+from sklearn.preprocessing import StandardScaler
 
 from skip_pipeline import schema
-from skip_pipeline.networks.listening import OUTCOMES, TARGETS, Listening, before, in_parts, log_column
-from skip_pipeline.networks.tastes import DIRECTIONS, FEATURES, Tastes
+from skip_pipeline.networks.listening import (
+    OUTCOMES,
+    TARGETS,
+    Listening,
+    all_played,
+    before,
+    in_parts,
+    log_column,
+)
 
+INPUTS: Final = (*schema.BRANCH_SHAPES, "circumstances", "track_numbers", "track_memory")
+"""Arrays from which features are made."""
+
+FEATURES: Final = tuple(n for n in schema.TRACK_BRANCH if n not in (schema.LOG_TRACK_ID, "mode_minor"))
+"""A track's own features: all but its number, whose order has no meaning, and ``mode_minor``, which is 1
+where ``mode_major`` is 0."""
+
+# The order of ``schema.INPUT_SHAPES``: sines and cosines of the day and of the half day.
+CIRCUMSTANCES: Final = ("hour_sine", "half_day_sine", "hour_cosine", "half_day_cosine", "premium")
 LAGS: Final = 5  # latest outcomes that have a feature of their own
 WINDOWS: Final = (3, 5)  # numbers of latest tracks over which shares and means are taken
 MEMORIES: Final = (0.5, 0.7, 0.85)
 """Factors by which a track's weight decays with each later track: half-lives of 1, 2 and 4 tracks."""
 
+# Widths of Gaussian kernels exp(-d²/width), d² a mean over coordinates. A smaller width sees fewer, more
+# similar tracks. They were not searched for.
+WIDTHS: Final = (0.25, 1.0)  # of the tracks' own features
+_COMPANY_WIDTH: Final = 0.5
+_APPEAL_WIDTH: Final = 0.2
+_PLAYS_WIDTH: Final = 0.5
+
+_LIMIT: Final = 4.0
+"""Standardised features are clipped at ±4 standard deviations, so that one unusual track does not decide."""
+
+_SHRINKAGE: Final = 2.0  # tracks added to a count by which a sum is divided, so that few tracks tell little
+_SMALL_LENGTH: Final = 0.05  # added to squared lengths of company, so that a track without any has cosine 0
+
 # Log columns other than position, length and outcome.
 _OCCURRENCES: Final = schema.SESSION_LOG_BRANCH[log_column("context_switch") :]
 _SEEKS: Final = ("hist_user_behavior_n_seekfwd", "hist_user_behavior_n_seekback")
+_OWN: Final = [schema.TRACK_BRANCH.index(name) for name in FEATURES]
+
+Columns = dict[str, np.ndarray]
 
 
 class Examples(NamedTuple):
-    """Rows to fit a classifier to."""
+    """Every track of some sessions, one after the other."""
 
-    features: np.ndarray  # float32 (rows, F)
+    features: np.ndarray  # float32 (rows, F), finite
     not_skipped: np.ndarray  # float32 (rows,), 1 played to the end, 0 skipped
 
 
-def handmade_features(branches: Mapping[str, np.ndarray], tastes: Tastes) -> np.ndarray:
-    """Features of each session's last track: float32 (n, F), finite."""
-    return np.concatenate([_features(Listening.of(part), tastes)[:, -1] for part in in_parts(branches)])
+@dataclass(frozen=True)
+class Standard:
+    """Means and standard deviations of ``FEATURES`` over the rows of training sessions."""
+
+    mean: np.ndarray  # float32 (29,)
+    scale: np.ndarray  # float32 (29,)
+
+    @classmethod
+    def fit(cls, training: Mapping[str, Any]) -> Standard:
+        """Fit on the tracks before the last ones, read in parts."""
+        scaler = StandardScaler()
+        for part in in_parts(training, ("previous_tracks", "skip_sequence")):
+            real = part["skip_sequence"][:, :, 0] != schema.SKIP_PADDING
+            scaler.partial_fit(part["previous_tracks"][real][:, _OWN].astype(np.float64))
+        return cls(scaler.mean_.astype(np.float32), scaler.scale_.astype(np.float32))
+
+    def of(self, tracks: np.ndarray) -> np.ndarray:
+        """``FEATURES`` of tracks (…, 31), standardised and clipped: float32 (…, 29)."""
+        return np.asarray(np.clip((tracks[..., _OWN] - self.mean) / self.scale, -_LIMIT, _LIMIT))
 
 
-def feature_names(tastes: Tastes) -> tuple[str, ...]:
+def feature_names() -> tuple[str, ...]:
     """Names of the features, in their order."""
-    no_session = {name: np.empty((0, *shape), np.float32) for name, shape in schema.BRANCH_SHAPES.items()}
-    return tuple(_columns(Listening.of(no_session), tastes))
+    nobody = {name: np.empty((0, *schema.INPUT_SHAPES[name]), np.float32) for name in INPUTS}
+    return tuple(_columns(nobody, Standard(np.zeros(len(_OWN)), np.ones(len(_OWN)))))
 
 
-def training_examples(bundle: Mapping[str, np.ndarray], tastes: Tastes) -> Examples:
-    """Examples of every track with at least nine tracks before it, since every predicted track has nine.
+def features_of(part: Mapping[str, np.ndarray], standard: Standard) -> np.ndarray:
+    """Features of every track of n sessions: float32 (n, 20, F), arbitrary in padding.
 
-    There are about 8 rows a session, grouped by session, the label's row last in each.
+    Args:
+        part: ``INPUTS``, in memory.
+        standard: of the training sessions.
     """
-    features, outcomes = [], []
-    for part in in_parts(bundle):
-        past = Listening.of(part)
-        chosen = before(past.real) >= schema.MIN_SESSION_LENGTH - 1  # (n, 20)
-        features.append(_features(past, tastes)[chosen])
-        outcomes.append(np.column_stack([past.played, part[schema.LABEL]])[chosen])
-    return Examples(np.concatenate(features), np.concatenate(outcomes))
-
-
-def _features(past: Listening, tastes: Tastes) -> np.ndarray:
-    """Features of every target: float32 (n, 20, F), arbitrary for padding."""
-    columns = list(_columns(past, tastes).values())
+    columns = list(_columns(part, standard).values())
     return np.stack(columns, axis=2, dtype=np.float32, casting="same_kind")
 
 
-def _columns(past: Listening, tastes: Tastes) -> dict[str, np.ndarray]:
+def examples_of(split: Mapping[str, Any], standard: Standard) -> Examples:
+    """Every track of every session as an example, read in parts; a session's last track is its last row."""
+    features, outcomes = [], []
+    for part in in_parts(split, (*INPUTS, schema.LABEL)):
+        played = all_played(part)
+        real = ~np.isnan(played)
+        features.append(features_of(part, standard)[real])
+        outcomes.append(played[real])
+    return Examples(np.concatenate(features), np.concatenate(outcomes))
+
+
+def _lagged(steps: np.ndarray, lag: int) -> np.ndarray:
+    """Value ``lag`` steps before each target, 0 where there is none: (n, 19) to (n, 20)."""
+    return np.pad(steps, ((0, 0), (lag, 0)))[:, :TARGETS]
+
+
+def _columns(part: Mapping[str, np.ndarray], standard: Standard) -> Columns:
     """Each feature of every target by name, (n, 20)."""
+    past = Listening.of(part)
+    place = standard.of(past.tracks)  # (n, 20, 29)
+    own = {name: past.tracks[:, :, column] for name, column in zip(FEATURES, _OWN, strict=True)}
     return {
-        **_place(past),
+        **_position(past),
         **_outcomes(past),
         **_habits(past),
         **_occurrences(past),
-        **_track(past),
-        **_listener(past, tastes),
+        **_circumstances(part["circumstances"]),
+        **own,
+        **_again(past, part["track_numbers"]),
+        **_memory(past, part["track_memory"]),
+        **_likeness(past, place),
+        **_company(past, part["track_memory"][:, :, 2:]),
     }
 
 
-def _place(past: Listening) -> dict[str, np.ndarray]:
+def _position(past: Listening) -> Columns:
     """A target's position. A session of the greatest length was cut, so its listener may go on."""
     position = before(past.real) + 1.0
-    length = np.repeat(past.log[:, -1:, log_column(schema.LENGTH)], TARGETS, axis=1)
+    length = np.repeat(position[:, -1:], TARGETS, axis=1)
     last = (position == length).astype(np.float32)
     return {
         "position": position,
+        "log_position": np.log(position),
         "session_length": length,
+        "tracks_left": length - position,
+        "log_tracks_left": np.log1p(length - position),
         "is_last": last,
         "listener_leaves": last * (length < schema.MAX_SESSION_LENGTH),
     }
 
 
-def _outcomes(past: Listening) -> dict[str, np.ndarray]:
-    """Played or not and depth of each of the latest outcomes, and the kind of the latest two."""
+def _outcomes(past: Listening) -> Columns:
+    """Outcome and depth of each of the latest tracks, and the kind of the latest two."""
     columns = {}
+    sign = _sign(past)
     for lag in range(1, LAGS + 1):
-        columns[f"played_{lag}_ago"] = _lagged(past.played, lag)
+        columns[f"played_{lag}_ago"] = _lagged(sign, lag)
         columns[f"depth_{lag}_ago"] = _lagged(past.depth, lag)
     for depth, name in enumerate(OUTCOMES[:-1]):
         happened = (past.depth == depth) * past.real
@@ -101,33 +169,120 @@ def _outcomes(past: Listening) -> dict[str, np.ndarray]:
     return columns
 
 
-def _habits(past: Listening) -> dict[str, np.ndarray]:
-    """Shares and mean depths over the session so far, windows and decaying weights; changes; run."""
+def _habits(past: Listening) -> Columns:
+    """Counts, shares and mean depths over the session, windows and decaying weights; changes; run."""
     count = np.maximum(before(past.real), 1.0)
-    depth = past.depth.astype(np.float32)
+    depth, sign = past.depth.astype(np.float32), _sign(past)
     columns = {
         f"share_{name}": before((past.depth == i) * past.real) / count for i, name in enumerate(OUTCOMES)
     }
+    columns["times_played"] = before(past.played)
+    columns["times_skipped"] = before(past.real - past.played)
+    columns["balance"] = before(sign) / (before(past.real) + _SHRINKAGE)
     columns["mean_depth"] = before(depth) / count
     for window in WINDOWS:
         tracks = np.maximum(_latest(past.real, window), 1.0)
-        columns[f"share_played_of_{window}"] = _latest(past.played, window) / tracks
+        columns[f"balance_of_{window}"] = _latest(sign, window) / tracks
         columns[f"mean_depth_of_{window}"] = _latest(depth, window) / tracks
     for memory in MEMORIES:
         weight = _fading(past.real, memory)
         weight[weight == 0.0] = 1.0
-        columns[f"share_played_fading_{memory}"] = _fading(past.played, memory) / weight
+        columns[f"balance_fading_{memory}"] = _fading(sign, memory) / weight
         columns[f"mean_depth_fading_{memory}"] = _fading(depth, memory) / weight
     changed = np.zeros_like(past.played)
     changed[:, 1:] = (past.played[:, 1:] != past.played[:, :-1]) * past.real[:, :-1]
     columns["share_changed"] = before(changed) / count
-    columns["run"] = _run(past) * (2.0 * _lagged(past.played, 1) - 1.0)
+    columns["run"] = _run(past) * _lagged(sign, 1)
     return columns
 
 
-def _lagged(steps: np.ndarray, lag: int) -> np.ndarray:
-    """Value ``lag`` steps before each target, 0 where there is none."""
-    return np.pad(steps, ((0, 0), (lag, 0)))[:, :TARGETS]
+def _occurrences(past: Listening) -> Columns:
+    """Every other log column, of the track before and as the mean over the session so far."""
+    count = np.maximum(before(past.real), 1.0)
+    columns = {}
+    for name in _OCCURRENCES:
+        values = past.log[:, :, log_column(name)]
+        values = np.log1p(values) if name in _SEEKS else values
+        columns[f"{name}_1_ago"] = _lagged(values, 1)
+        columns[f"{name}_mean"] = before(values) / count
+    return columns
+
+
+def _circumstances(circumstances: np.ndarray) -> Columns:
+    """The hour, as itself and as harmonics, and premium, of the session's first track."""
+    sine, cosine = circumstances[:, 0], circumstances[:, 2]
+    hour = np.arctan2(sine, cosine) * np.float32(12.0 / np.pi) % 24.0
+    columns = {"hour": hour, **dict(zip(CIRCUMSTANCES, circumstances.T, strict=True))}
+    return {name: np.repeat(values[:, None], TARGETS, axis=1) for name, values in columns.items()}
+
+
+def _again(past: Listening, numbers: np.ndarray) -> Columns:
+    """How often the session played the same track before, and with what outcomes."""
+    again = (numbers[:, :, None] == numbers[:, None, :-1]) * _earlier(past)  # (n, 20, 19)
+    apart = np.arange(TARGETS)[:, None] - np.arange(schema.STEPS)
+    return {
+        "heard_before": again.sum(axis=2),
+        "played_before": (again * past.played[:, None]).sum(axis=2),
+        "skipped_before": (again * (1.0 - past.played[:, None])).sum(axis=2),
+        "heard_ago": np.where(again > 0, apart, TARGETS).min(axis=2),
+    }
+
+
+def _memory(past: Listening, memory: np.ndarray) -> Columns:
+    """What other sessions did with the target and with the tracks before it.
+
+    Outcomes are surprising as far as they differ from what the appeal of each track leads to expect.
+    """
+    count = before(past.real)
+    appeal, plays = memory[:, :, 0], memory[:, :, 1]
+    surprise = (_sign(past) - np.tanh(appeal[:, :-1] / 2.0)) * past.real
+    columns = {"appeal": appeal, "plays": plays, "never_played": (plays == 0.0).astype(np.float32)}
+    for name, values in (("appeal", appeal), ("plays", plays)):
+        values = values[:, :-1] * past.real
+        columns[f"{name}_1_ago"] = _lagged(values, 1)
+        columns[f"{name}_mean"] = before(values) / np.maximum(count, 1.0)
+    columns["surprise"] = before(surprise) / (count + _SHRINKAGE)
+    columns["surprise_fading"] = _fading(surprise, MEMORIES[1])
+    for name, values, width in (("appeal", appeal, _APPEAL_WIDTH), ("plays", plays, _PLAYS_WIDTH)):
+        distance = np.square(values[:, :, None] - values[:, None, :-1])
+        columns |= _kernel(past, np.exp(-distance / width), f"like_{name}")
+    company = memory[:, :, 2:]
+    return columns | {f"company_{i + 1}": company[:, :, i] for i in range(company.shape[2])}
+
+
+def _likeness(past: Listening, place: np.ndarray) -> Columns:
+    """Kernels of the tracks' own features, and which features go with a greater depth in this session."""
+    products, squares = _products(place)
+    columns: Columns = {}
+    for width in WIDTHS:
+        columns |= _kernel(past, np.exp(-squares / width), f"like_{width}")
+    residual, count = _residual(past), before(past.real)
+    columns["agreement"] = (residual * products).sum(axis=2)
+    columns["mean_agreement"] = columns["agreement"] / (count + _SHRINKAGE)
+    mean = before(place[:, :-1] * past.real[:, :, None]) / np.maximum(count, 1.0)[:, :, None]
+    by_feature = (residual @ place[:, :-1]) * (place - mean) / (count + _SHRINKAGE)[:, :, None]
+    return columns | {f"agreement_{name}": by_feature[:, :, i] for i, name in enumerate(FEATURES)}
+
+
+def _company(past: Listening, company: np.ndarray) -> Columns:
+    """The same with the company of tracks, and its cosine."""
+    products, squares = _products(company)
+    length = np.square(company).mean(axis=2) + _SMALL_LENGTH
+    cosine = products / np.sqrt(length[:, :, None] * length[:, None, :-1]) * _earlier(past)
+    count = before(past.real)
+    to_the_one_before = np.diagonal(cosine, -1, 1, 2)  # (n, 19), of targets 1 to 19
+    return {
+        **_kernel(past, np.exp(-squares / _COMPANY_WIDTH), "like_company"),
+        "agreement_company": (_residual(past) * products).sum(axis=2) / (count + _SHRINKAGE),
+        "cosine_balance": (cosine * _sign(past)[:, None]).sum(axis=2),
+        "cosine_mean": cosine.sum(axis=2) / np.maximum(count, 1.0),
+        "cosine_1_ago": np.pad(to_the_one_before, ((0, 0), (1, 0))),
+    }
+
+
+def _sign(past: Listening) -> np.ndarray:
+    """1 played, -1 skipped, 0 padding: (n, 19)."""
+    return np.asarray((2.0 * past.played - 1.0) * past.real)
 
 
 def _latest(steps: np.ndarray, count: int) -> np.ndarray:
@@ -153,58 +308,30 @@ def _run(past: Listening) -> np.ndarray:
     return run
 
 
-def _occurrences(past: Listening) -> dict[str, np.ndarray]:
-    """Every other log column, of the track before and as the mean over the session so far."""
-    count = np.maximum(before(past.real), 1.0)
-    columns = {}
-    for name in _OCCURRENCES:
-        values = past.log[:, :, log_column(name)]
-        values = np.log1p(values) if name in _SEEKS else values
-        columns[f"{name}_1_ago"] = _lagged(values, 1)
-        columns[f"{name}_mean"] = before(values) / count
-    return columns
+def _earlier(past: Listening) -> np.ndarray:
+    """1 where a step is a track before the target: float32 (n, 20, 19)."""
+    return np.asarray(np.tri(TARGETS, schema.STEPS, -1, dtype=np.float32) * past.real[:, None])
 
 
-def _track(past: Listening) -> dict[str, np.ndarray]:
-    """The target's own features, how often the session played it before, and with what outcomes."""
-    columns = {name: past.tracks[:, :, schema.TRACK_BRANCH.index(name)] for name in FEATURES}
-    number = past.tracks[:, :, schema.TRACK_BRANCH.index(schema.LOG_TRACK_ID)]
-    earlier = np.tri(TARGETS, schema.STEPS, -1, dtype=np.float32)
-    again = (number[:, :, None] == number[:, None, :-1]) * earlier * past.real[:, None]  # (n, 20, 19)
-    times = again.sum(axis=2)
-    columns["heard_before"] = times
-    columns["played_before"] = (again * (2.0 * past.played[:, None] - 1.0)).sum(axis=2) / np.maximum(times, 1)
-    return columns
+def _residual(past: Listening) -> np.ndarray:
+    """Depth of each earlier track less the mean depth before the target: (n, 20, 19), 0 elsewhere."""
+    depth = past.depth.astype(np.float32)
+    mean = before(depth) / np.maximum(before(past.real), 1.0)
+    return np.asarray(_earlier(past) * (depth[:, None] - mean[:, :, None]))
 
 
-def _listener(past: Listening, tastes: Tastes) -> dict[str, np.ndarray]:
-    """Posterior mean of patience, mean and standard deviation of taste for the target, and its directions.
+def _products(place: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean products and mean squared differences of coordinates, targets by steps: (n, 20, 19) each."""
+    products = place @ np.swapaxes(place[:, :-1], 1, 2) / place.shape[2]
+    own = np.square(place).mean(axis=2)
+    squares = own[:, :, None] + own[:, None, :-1] - 2.0 * products
+    return products, np.maximum(squares, 0.0)
 
-    It is a ridge regression of residuals on U = 1 + D unknowns, patience and the weights of the directions,
-    over the tracks before each target (``networks.tastes``); the penalty is the noise variance over theirs.
-    """
-    place = tastes.standardised(past.tracks) @ tastes.directions  # (n, 20, D)
-    design = np.concatenate([np.ones_like(place[..., :1]), place], axis=2)  # (n, 20, U)
-    heard = design[:, :-1] * past.real[..., None]  # (n, 19, U)
-    total = before(heard)  # (n, 20, U)
-    count = total[..., :1]  # (n, 20, 1)
-    mean = (total + design) / (count + 1.0)  # (n, 20, U), of the tracks so far and the target
-    mean[..., 0] = 0.0  # patience is not a difference from a mean
-    # Sums over the tracks so far of (x - mean)(x - mean)': the mean changes from target to target, so they
-    # are computed from sums of x and of x x'.
-    cross = total[..., :, None] * mean[..., None, :]
-    gram = before(heard[..., :, None] * heard[..., None, :]) - cross - np.swapaxes(cross, 2, 3)
-    gram += count[..., None] * mean[..., :, None] * mean[..., None, :]  # (n, 20, U, U)
-    residual = tastes.residual(past)[..., None]  # (n, 19, 1)
-    moment = before(residual * heard) - before(residual) * mean  # (n, 20, U)
-    contrast = design - mean
-    contrast[..., 0] = 0.0  # of the target's taste alone
-    precision = gram / tastes.noise + np.diag([1.0 / tastes.patience] + [1.0] * DIRECTIONS)
-    both = np.stack([moment / tastes.noise, contrast], axis=3)  # (n, 20, U, 2)
-    posterior, spread = np.moveaxis(np.linalg.solve(precision, both), 3, 0)  # (n, 20, U) each
-    return {
-        "patience": posterior[..., 0],
-        "taste": (posterior * contrast).sum(axis=2),
-        "taste_spread": np.sqrt(np.maximum((spread * contrast).sum(axis=2), 0.0)),
-        **{f"direction_{i + 1}": place[..., i] for i in range(DIRECTIONS)},
-    }
+
+def _kernel(past: Listening, weight: np.ndarray, name: str) -> Columns:
+    """Sums of weights (n, 20, 19) over the earlier tracks that were played and skipped, and their balance."""
+    weight = weight * _earlier(past)
+    played = (weight * past.played[:, None]).sum(axis=2)
+    skipped = weight.sum(axis=2) - played
+    balance = (played - skipped) / (played + skipped + 0.5)
+    return {f"{name}_played": played, f"{name}_skipped": skipped, f"{name}_balance": balance}

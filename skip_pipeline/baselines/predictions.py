@@ -17,7 +17,14 @@ import pyarrow.compute as pc
 
 from skip_pipeline import schema
 from skip_pipeline.errors import ContractError, MissingInputError
-from skip_pipeline.settings import BASELINE_FITS_FILE, BASELINES_FILE, DataLayout, DataSource
+from skip_pipeline.networks.listening import all_played
+from skip_pipeline.settings import (
+    BASELINE_FITS_FILE,
+    BASELINE_TRACKS_FILE,
+    BASELINES_FILE,
+    DataLayout,
+    DataSource,
+)
 from skip_pipeline.storage import Manifest, read_json, read_manifest, read_table, write_json, write_table
 
 PREDICTED: Final = ("validation", "test")
@@ -26,11 +33,11 @@ PREDICTED: Final = ("validation", "test")
 _WORDS: Final[Mapping[str, tuple[str, str]]] = {  # title and description
     "majority": (
         "Majority class",
-        "The share of training sessions whose last track was played to its end, for every session.",
+        "The share of training tracks that were played to their end, for every track.",
     ),
     "last_outcome": (
         "Last outcome",
-        "The same share among the training sessions in which the track before had the same outcome.",
+        "The same share among the training tracks whose track before had the same outcome.",
     ),
     "logistic_regression": (
         "Logistic regression",
@@ -50,7 +57,10 @@ class BaselinePredictions:
     """The predictions of one baseline, and how it was fitted."""
 
     name: str  # one of ``schema.BASELINES``
-    p_not_skipped: Mapping[str, np.ndarray]  # float64 (n,) by split of ``PREDICTED``, in the bundle's order
+    p_not_skipped: Mapping[str, np.ndarray]
+    """Of the last track: float64 (n,) by split of ``PREDICTED``, in the bundle's order."""
+    p_tracks: Mapping[str, np.ndarray] = field(kw_only=True)
+    """Of every track, from the tracks before it: float32 (n, 20) by split, NaN in padding."""
     seconds: float  # from bundles to probabilities, with everything it needs, such as features
     parameters: int | None  # number fitted; None if unknown
     sessions: int | None = None  # number of training sessions; None if unknown
@@ -76,25 +86,32 @@ def write_baselines(
     data_source: DataSource,
 ) -> int:
     """Write probabilities and, as JSON, how each baseline was fitted; returns the number of sessions."""
-    table = _keys(bundles)
     names = tuple(baseline.name for baseline in baselines)
     if names != schema.BASELINES:
         raise ContractError(f"baselines are {names}, expected {schema.BASELINES}; fit all of them together")
+    real = _real(bundles)
+    sessions = _keys(bundles)
+    tracks = _track_keys(sessions, real)
     fits = {}
     for baseline in baselines:
         p = np.concatenate([baseline.p_not_skipped[split] for split in PREDICTED])
-        if len(p) != table.num_rows:
-            raise ContractError(
-                f"{baseline.name} predicts {len(p)} sessions, expected {table.num_rows}; "
-                "fit it to these bundles"
-            )
-        table = table.append_column(baseline.name, pa.array(p, pa.float64()))
+        p_tracks = np.concatenate([baseline.p_tracks[split] for split in PREDICTED])
+        for of_sessions in (p, p_tracks):
+            if len(of_sessions) != len(real):
+                raise ContractError(
+                    f"{baseline.name} predicts {len(of_sessions)} sessions, expected {len(real)}; "
+                    "fit it to these bundles"
+                )
+        sessions = sessions.append_column(baseline.name, pa.array(p, pa.float64()))
+        tracks = tracks.append_column(baseline.name, pa.array(p_tracks[real], pa.float32()))
         fit = asdict(baseline)
-        del fit["name"], fit["p_not_skipped"]
+        del fit["name"], fit["p_not_skipped"], fit["p_tracks"]
         fits[baseline.name] = fit | {"seconds": round(baseline.seconds, 3)}
-    write_table(table, folder / BASELINES_FILE, schema.BASELINE_PREDICTIONS, data_source=data_source)
+    write_table(sessions, folder / BASELINES_FILE, schema.BASELINE_PREDICTIONS, data_source=data_source)
+    of_tracks = schema.BASELINE_TRACK_PREDICTIONS
+    write_table(tracks, folder / BASELINE_TRACKS_FILE, of_tracks, data_source=data_source)
     write_json(folder / BASELINE_FITS_FILE, fits)
-    return int(table.num_rows)
+    return int(sessions.num_rows)
 
 
 def read_baselines(
@@ -105,25 +122,26 @@ def read_baselines(
     Args:
         find: gives the path of a file of the stage (``Manifest.path``).
     """
-    path, fits_path = find(BASELINES_FILE), find(BASELINE_FITS_FILE)
-    table, keys = read_table(path, schema.BASELINE_PREDICTIONS), _keys(bundles)
-    for name in keys.column_names:
-        found, wanted = table[name].cast(pa.string()), keys[name].cast(pa.string())
-        if len(found) != len(wanted):
-            fact = f"has predictions for {len(found)} sessions, and the bundles have {len(wanted)}"
-            raise ContractError(f"{path} {fact}; {_REMEDY}")
-        if found != wanted:
-            row = pc.index(pc.not_equal(found, wanted), True).as_py()
-            fact = f"row {row} is {found[row].as_py()!r}, not {wanted[row].as_py()!r}"
-            raise ContractError(f"{path} is of other sessions than the bundles: {fact}; {_REMEDY}")
-    end_of_validation = len(bundles[PREDICTED[0]][schema.LABEL])
+    path, tracks_path, fits_path = map(find, (BASELINES_FILE, BASELINE_TRACKS_FILE, BASELINE_FITS_FILE))
+    sessions = read_table(path, schema.BASELINE_PREDICTIONS)
+    tracks = read_table(tracks_path, schema.BASELINE_TRACK_PREDICTIONS)
+    keys = _keys(bundles)
+    _need_equal(sessions, keys, path, "sessions")
+    real = _real(bundles)
+    _need_equal(tracks, _track_keys(keys, real), tracks_path, "tracks")
+    end_of_validation = [len(bundles[PREDICTED[0]][schema.LABEL])]
     baselines = []
     try:
         fits = read_json(fits_path)
         for name in schema.BASELINES:
-            p = np.split(table[name].to_numpy(), [end_of_validation])
+            p_tracks = np.full(real.shape, np.nan, np.float32)
+            p_tracks[real] = tracks[name].to_numpy()
+            of_last, of_every = (
+                dict(zip(PREDICTED, np.split(p, end_of_validation), strict=True))
+                for p in (sessions[name].to_numpy(), p_tracks)
+            )
             fit = fits[name] | {"features": tuple(fits[name]["features"])}
-            baselines.append(BaselinePredictions(name, dict(zip(PREDICTED, p, strict=True)), **fit))
+            baselines.append(BaselinePredictions(name, of_last, p_tracks=of_every, **fit))
     except FileNotFoundError:
         raise MissingInputError(f"{fits_path} is missing; materialize baseline_models first") from None
     except (ValueError, TypeError, KeyError) as damage:
@@ -156,6 +174,19 @@ def published_baselines(
     return manifest, read_baselines(manifest.path, bundles)
 
 
+def _need_equal(table: pa.Table, keys: pa.Table, path: Path, of: str) -> None:
+    """Raise unless a table has these values in the columns that tell its rows apart."""
+    if table.num_rows != keys.num_rows:
+        fact = f"has predictions for {table.num_rows} {of}, and the bundles have {keys.num_rows}"
+        raise ContractError(f"{path} {fact}; {_REMEDY}")
+    for name in keys.column_names:
+        found, wanted = table[name].cast(pa.string()), keys[name].cast(pa.string())
+        if found != wanted:
+            row = pc.index(pc.not_equal(found, wanted), True).as_py()
+            fact = f"{name} of row {row} is {found[row].as_py()!r}, not {wanted[row].as_py()!r}"
+            raise ContractError(f"{path} is of other sessions than the bundles: {fact}; {_REMEDY}")
+
+
 def _keys(bundles: Mapping[str, Mapping[str, Any]]) -> pa.Table:
     """Id and split of every predicted session, in order."""
     fields = [schema.BASELINE_PREDICTIONS.field(name) for name in (schema.SESSION_ID, "split")]
@@ -163,3 +194,20 @@ def _keys(bundles: Mapping[str, Mapping[str, Any]]) -> pa.Table:
     number = np.repeat(np.arange(len(PREDICTED), dtype=np.int8), [len(each) for each in ids])
     split_of = pa.DictionaryArray.from_arrays(number, pa.array(PREDICTED, pa.string()))
     return pa.Table.from_arrays([pa.chunked_array(ids, pa.string()), split_of], schema=pa.schema(fields))
+
+
+def _real(bundles: Mapping[str, Mapping[str, Any]]) -> np.ndarray:
+    """Where the predicted sessions have a track: bool (n, 20), in order."""
+    return np.concatenate([~np.isnan(all_played(bundles[split])) for split in PREDICTED])
+
+
+def _track_keys(sessions: pa.Table, real: np.ndarray) -> pa.Table:
+    """Id, split and position of every track of the predicted sessions, in order.
+
+    Args:
+        sessions: ``_keys``.
+        real: where these sessions have a track, bool (n, 20).
+    """
+    position = np.cumsum(real, axis=1, dtype=np.int8)[real]
+    rows = sessions.take(pa.array(np.nonzero(real)[0]))
+    return rows.append_column(schema.BASELINE_TRACK_PREDICTIONS.field(schema.POSITION), pa.array(position))

@@ -1,7 +1,7 @@
 """An opened bundle: records memory-mapped on disk, float32 inputs gathered when they are indexed.
 
-In memory are 22 bytes a session: its record, its first row and its number. A batch of any sessions, in any
-order, is gathered from the mapped rows.
+In memory are 23 bytes a session: its record, its first row and its number; and 16 of its outcomes, once they
+are asked for. A batch of any sessions, in any order, is gathered from the mapped rows.
 """
 
 from __future__ import annotations
@@ -16,12 +16,15 @@ import numpy as np
 
 from skip_pipeline import schema
 from skip_pipeline.bundles.parts import Part, open_parts
-from skip_pipeline.bundles.records import ROW, SESSION, Steps, decode, padding_of
+from skip_pipeline.bundles.records import ROW, SESSION, Steps, decode, outcome_bits, padding_of
 from skip_pipeline.errors import RefusedError
 from skip_pipeline.locations import is_local, location
 from skip_pipeline.storage import Manifest, is_published, on_this_machine, read_manifest
 
-ARRAYS: Final = (*schema.BRANCH_SHAPES, schema.LABEL, schema.SESSION_ID)
+INPUTS: Final = tuple(name for name in schema.INPUT_SHAPES if name != "track_memory")
+"""Inputs that a bundle holds."""
+
+ARRAYS: Final = (*INPUTS, schema.LABEL, "last_flags", schema.SESSION_ID)
 """Names of a bundle's arrays."""
 
 _AT_ONCE: Final = 1024
@@ -37,7 +40,7 @@ class Gathered:
 
     def __init__(self, bundle: Bundle, name: str, dtype: np.dtype) -> None:
         self._bundle, self._name, self.dtype = bundle, name, dtype
-        self.shape = (bundle.sessions, *schema.BRANCH_SHAPES.get(name, ()))
+        self.shape = (bundle.sessions, *schema.INPUT_SHAPES.get(name, ()))
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -68,13 +71,17 @@ class Bundle(Mapping[str, Any]):
     previous_tracks: Gathered  # float32 (n, 19, 31), zeros in front
     skip_sequence: Gathered  # float32 (n, 19, 1), ``not_skipped`` of each step, 9 in front
     last_track: Gathered  # float32 (n, 31), the track to predict
+    circumstances: Gathered  # float32 (n, 5), see ``schema.INPUT_SHAPES``, and so on
+    track_numbers: Gathered  # float32 (n, 20), rows of the track matrix, -1 in front
+    visible_steps: Gathered  # float32 (n, 1), 19
+    tracks_between: Gathered  # float32 (n, 1), 0
     session_id: Gathered  # str (n,)
 
     def __init__(self, tracks: np.ndarray, parts: Sequence[Part]) -> None:
         """Join parts of one split, in the order of the sessions, and the track matrix."""
         self._tracks, self.parts = tracks, tuple(parts)
         self._bounds = np.cumsum([0, *(len(part.sessions) for part in parts)])
-        for name in schema.BRANCH_SHAPES:
+        for name in INPUTS:
             setattr(self, name, Gathered(self, name, np.dtype(np.float32)))
         width = max((part.ids.dtype.itemsize for part in parts), default=1)
         self.session_id = Gathered(self, schema.SESSION_ID, np.dtype(f"<U{width}"))
@@ -98,7 +105,17 @@ class Bundle(Mapping[str, Any]):
     @cached_property
     def not_skipped(self) -> np.ndarray:
         """The label, float32 (n,), in memory: 1 played to the end, 0 skipped."""
-        return np.asarray(self._records[schema.LABEL], np.float32)
+        return outcome_bits(self._records)[:, schema.OUTCOME_FLAGS.index(schema.LABEL)].astype(np.float32)
+
+    @cached_property
+    def last_flags(self) -> np.ndarray:
+        """``skip_1``, ``skip_2`` and ``skip_3`` of the predicted track, float32 (n, 3), in memory."""
+        return outcome_bits(self._records)[:, : len(schema.OUTCOME_FLAGS) - 1].astype(np.float32)
+
+    @property
+    def tracks(self) -> int:
+        """Number of tracks."""
+        return len(self._tracks)
 
     @cached_property
     def _all(self) -> np.ndarray:
@@ -125,10 +142,11 @@ class Bundle(Mapping[str, Any]):
             return self
         return Bundle(self._tracks, [part for part in self.parts if part.name in names])
 
-    def batch(self, index: Any) -> dict[str, np.ndarray]:
-        """The four inputs and the label of some sessions (see ``numbers``), as float32 arrays by name."""
+    def batch(self, index: Any, names: Sequence[str] = tuple(schema.BRANCH_SHAPES)) -> dict[str, np.ndarray]:
+        """Some inputs, the label and the last flags of some sessions (see ``numbers``): float32, by name."""
         chosen = self.numbers(index)
-        return self._decoded(chosen, tuple(schema.BRANCH_SHAPES)) | {schema.LABEL: self.not_skipped[chosen]}
+        outcomes = {name: self[name][chosen] for name in (schema.LABEL, "last_flags")}
+        return self._decoded(chosen, tuple(names)) | outcomes
 
     def numbers(self, index: Any) -> np.ndarray:
         """Numbers of the sessions that an index selects, int64 (m,): any order, repetitions allowed."""
@@ -150,7 +168,7 @@ class Bundle(Mapping[str, Any]):
         return np.strings.decode(ids, "utf-8").astype(self.session_id.dtype, copy=False)
 
     def _decoded(self, chosen: np.ndarray, names: tuple[str, ...]) -> dict[str, np.ndarray]:
-        arrays = {n: np.empty((len(chosen), *schema.BRANCH_SHAPES[n]), np.float32) for n in names}
+        arrays = {n: np.empty((len(chosen), *schema.INPUT_SHAPES[n]), np.float32) for n in names}
         for start in range(0, len(chosen), _AT_ONCE):
             some = slice(start, start + _AT_ONCE)
             steps = self._steps(chosen[some])
@@ -168,7 +186,8 @@ class Bundle(Mapping[str, Any]):
         for part, own, _ in self._by_part(chosen):
             rows[own] = part.rows.take(wanted[own], mode="clip")
         rows[padding] = np.zeros((), ROW)
-        return Steps(rows, padding, sessions["length"], sessions["last_track"])
+        premium = outcome_bits(sessions)[:, -1]
+        return Steps(rows, padding, sessions["length"], sessions["last_track"], sessions["hour"], premium)
 
     def _by_part(self, chosen: np.ndarray) -> Iterator[tuple[Part, np.ndarray, np.ndarray]]:
         """Each part with sessions among the chosen: which of them, and their numbers in the part."""

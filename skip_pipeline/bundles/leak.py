@@ -1,7 +1,7 @@
 """Whether a bundle holds what no model may see: the log is changed there, and the inputs built again.
 
-``wide_form`` builds the inputs as whole float32 arrays. It shares no code with the records of a bundle, so it
-is also the reference that bundles are compared with.
+``wide_form`` builds most inputs as whole float32 arrays. It shares no code with the records of a bundle, so
+it is also the reference that bundles are compared with.
 """
 
 from __future__ import annotations
@@ -14,12 +14,16 @@ import pyarrow as pa
 
 from skip_pipeline import schema
 
+_COMPARED: Final = (*schema.BRANCH_SHAPES, "circumstances")
+
 _AT_ONCE: Final = 4096
 """Sessions compared together; their wide forms, twice, are 44 MB."""
 
 
 def wide_form(scaled: pa.Table, sessions: pa.Table) -> dict[str, dict[str, np.ndarray]]:
-    """Arrange one shard's rows as the arrays of a ``Bundle`` per split, in memory, 5.4 kB a session.
+    """Arrange one shard's rows as arrays of a ``Bundle`` per split, in memory, 5.4 kB a session.
+
+    Numbers of tracks, which a scaled table does not hold, and inputs that are constant are left out.
 
     Args:
         scaled: ``schema.SCALED``, rows ordered by session code and position.
@@ -30,7 +34,7 @@ def wide_form(scaled: pa.Table, sessions: pa.Table) -> dict[str, dict[str, np.nd
     n = sessions.num_rows
     lengths = np.bincount(codes, minlength=n)
     last = np.cumsum(lengths) - 1
-    label = scaled[schema.LABEL].to_numpy().astype(np.float32)
+    *flags, label = (scaled[name].to_numpy().astype(np.float32) for name in schema.OUTCOME_FLAGS)
     log, tracks = (
         np.column_stack([scaled[name].to_numpy().astype(np.float32) for name in columns])
         for columns in (schema.SESSION_LOG_BRANCH, schema.TRACK_BRANCH)
@@ -48,13 +52,23 @@ def wide_form(scaled: pa.Table, sessions: pa.Table) -> dict[str, dict[str, np.nd
     whole["skip_sequence"][session, step, 0] = label[earlier]
     whole |= {
         "last_track": tracks[last],
+        "circumstances": _circumstances(scaled, last - lengths + 1),
         schema.LABEL: label[last],
+        "last_flags": np.column_stack([flag[last] for flag in flags]),
         schema.SESSION_ID: sessions[schema.SESSION_ID].to_numpy().astype(str),
     }
     splits = sessions["split"].to_numpy()
     return {
         split: {name: values[splits == split] for name, values in whole.items()} for split in schema.SPLITS
     }
+
+
+def _circumstances(scaled: pa.Table, first: np.ndarray) -> np.ndarray:
+    """Two harmonics of the hour, and premium, of each session's first row: float32 (n, 5)."""
+    hour, premium = (scaled[name].to_numpy()[first].astype(np.float64) for name in ("hour_of_day", "premium"))
+    day = 2.0 * np.pi / 24.0 * hour
+    columns = [np.sin(day), np.sin(2.0 * day), np.cos(day), np.cos(2.0 * day), premium - 0.5]
+    return np.column_stack(columns).astype(np.float32)
 
 
 def find_leaks(scaled: pa.Table, sessions: pa.Table, published: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -80,12 +94,10 @@ def find_leaks(scaled: pa.Table, sessions: pa.Table, published: Mapping[str, Map
         for split, wide in again.items():
             own = slice(compared[split], compared[split] + len(wide[schema.LABEL]))
             compared[split] = own.stop
-            differing |= {
-                n for n in schema.BRANCH_SHAPES if not np.array_equal(published[split][n][own], wide[n])
-            }
+            differing |= {n for n in _COMPARED if not np.array_equal(published[split][n][own], wide[n])}
     for split, count in compared.items():
-        differing |= {n for n in schema.BRANCH_SHAPES if len(published[split][n]) != count}
-    return [name for name in schema.BRANCH_SHAPES if name in differing]
+        differing |= {n for n in _COMPARED if len(published[split][n]) != count}
+    return [name for name in _COMPARED if name in differing]
 
 
 def _tampered(rows: pa.Table, first_code: int, last: np.ndarray) -> pa.Table:

@@ -8,7 +8,7 @@
 
 Sessions are ordered by split, within a split as in the shard; rows lie in the order of the sessions. A
 shard's folder depends on the shard and on the order of the tracks, so a shard is added, replaced or removed
-without touching the others. Nothing of the predicted position is on disk but its track and the label.
+without touching the others. Of the predicted position, only its track and its outcome are on disk.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ PART_FILES: Final = ("sessions.npy", "rows.npy", "session_id.npy")
 Find = Callable[[str], Path]
 """Gives the file of a plain name: ``Manifest.path``, or ``bundles_dir.joinpath``."""
 
-_FORMAT: Final = 3
+_FORMAT: Final = 4
 """Number of this layout, in ``parts.json``; it rises with every change of a file's contents."""
 
 _AGAIN: Final = "materialize tensor_bundles again"
@@ -164,15 +164,17 @@ def _check(fits: bool, path: Path, array: np.ndarray, wanted: str) -> None:
         raise ContractError(f"{path} is {array.dtype} {array.shape}, not {wanted}; {_AGAIN}")
 
 
-def open_array(path: Path) -> np.ndarray:
-    """Map one ``.npy`` file, or read it if it is in an object store; raises as ``open_parts``."""
+def open_array(path: Path, *, made_by: str = "tensor_bundles") -> np.ndarray:
+    """Map one ``.npy`` file of an asset, or read it if it is in an object store; raises as ``open_parts``."""
     try:
         return map_array(path)
     except FileNotFoundError:
         fact = f"{path.parent} holds no {path.name}"
-        raise MissingInputError(f"{fact}; materialize tensor_bundles first") from None
+        raise MissingInputError(f"{fact}; materialize {made_by} first") from None
     except (ValueError, EOFError) as refusal:
-        raise ContractError(f"{path} is not a readable array ({refusal}); {_AGAIN}") from refusal
+        raise ContractError(
+            f"{path} is not a readable array ({refusal}); materialize {made_by} again"
+        ) from refusal
 
 
 def _allow_open_files(more: int) -> None:

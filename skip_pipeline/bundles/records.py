@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -22,6 +22,8 @@ BINARY: Final = tuple(
 FLAGS: Final = BINARY[: BINARY.index(SHUFFLE)]
 """The eight of them that precede the seeks."""
 
+_OUTCOME_BITS: Final = len(schema.OUTCOME_FLAGS) + 1
+
 _COLUMN: Final = {name: i for i, name in enumerate(schema.SESSION_LOG_BRANCH)}
 
 CATEGORIES: Final = tuple(name for name in schema.LEVELS if schema.indicators(name)[0] in BINARY)
@@ -32,8 +34,23 @@ SEEK_TYPES: Final = ("u1", "<u2", "<u4")
 
 
 def session_record(track: DTypeLike) -> np.dtype:
-    """Record of one session, 4 bytes where the track number takes 2."""
-    return np.dtype([("last_track", track), ("length", "u1"), (schema.LABEL, "u1")])
+    """Record of one session, 5 bytes where the track number takes 2.
+
+    The bits of ``outcome`` are ``schema.OUTCOME_FLAGS`` of the last track, then premium of the first one. The
+    hour is the first track's.
+    """
+    return np.dtype([("last_track", track), ("length", "u1"), ("outcome", "u1"), ("hour", "u1")])
+
+
+def outcome_byte(flags: Sequence[np.ndarray], premium: np.ndarray) -> np.ndarray:
+    """The field ``outcome``, uint8 (n,), from (n,) of zeros and ones for each flag and for premium."""
+    bits = np.stack([*flags, premium]).astype(np.uint8)
+    return np.asarray(np.packbits(bits, axis=0, bitorder="little")[0])
+
+
+def outcome_bits(sessions: np.ndarray) -> np.ndarray:
+    """The inverse of ``outcome_byte``: uint8 (n, 5)."""
+    return np.unpackbits(sessions["outcome"][:, None], axis=1, bitorder="little", count=_OUTCOME_BITS)
 
 
 def row_record(track: DTypeLike, seeks: DTypeLike) -> np.dtype:
@@ -99,6 +116,8 @@ class Steps:
     padding: np.ndarray  # bool (m, 19)
     length: np.ndarray  # int (m,), tracks of the session, the predicted one included
     last_track: np.ndarray  # int (m,), row of the track matrix
+    hour: np.ndarray  # int (m,), of the first track, 0 to 23; -1 where it is not known
+    premium: np.ndarray  # int (m,), of the first track, 0 or 1; -1 where it is not known
 
 
 def padding_of(earlier: np.ndarray) -> np.ndarray:
@@ -111,7 +130,7 @@ def padding_of(earlier: np.ndarray) -> np.ndarray:
 
 
 def decode(name: str, steps: Steps, tracks: np.ndarray, out: np.ndarray) -> None:
-    """Fill ``out``, float32 (m, …), with one input of ``schema.BRANCH_SHAPES``.
+    """Fill ``out``, float32 (m, …), with one input of ``schema.INPUT_SHAPES``, all but the memory of tracks.
 
     Args:
         tracks: float32 (tracks, 31), the track matrix.
@@ -130,5 +149,15 @@ def decode(name: str, steps: Steps, tracks: np.ndarray, out: np.ndarray) -> None
         # Numbers of tracks were compared with the matrix when they were written: "clip" is the fastest mode.
         np.take(tracks, steps.rows["track"].astype(np.int64), axis=0, out=out, mode="clip")
         out[steps.padding] = 0
-    else:
+    elif name == "last_track":
         np.take(tracks, steps.last_track.astype(np.int64), axis=0, out=out, mode="clip")
+    elif name == "circumstances":
+        angle = np.outer(steps.hour * (2.0 * np.pi / 24.0), (1, 2))
+        out[:] = np.column_stack([np.sin(angle), np.cos(angle), steps.premium - 0.5])
+        out[steps.hour < 0, :-1] = 0.0
+        out[steps.premium < 0, -1] = 0.0
+    elif name == "track_numbers":
+        out[:, :-1] = np.where(steps.padding, -1.0, steps.rows["track"])
+        out[:, -1] = steps.last_track
+    else:  # a bundle hides no step, and the predicted track follows the last one
+        out[:] = {"visible_steps": schema.STEPS, "tracks_between": 0}[name]

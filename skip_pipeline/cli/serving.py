@@ -85,7 +85,7 @@ def predict(
         ),
     ] = None,
 ) -> None:
-    """Predict how likely each session's next track is to be skipped."""
+    """Predict how likely each session's next track, or each of its candidates, is to be skipped."""
     import loky
 
     from skip_pipeline.serving.batch import prediction_table
@@ -102,7 +102,7 @@ def predict(
         _write(table, out, served.model.data_source)
         unknown = int((~scores.known_track).sum())
         ERR.print(
-            f"{table.num_rows:,} sessions scored by version {served.version}, trained on "
+            f"{len(sessions):,} sessions scored by version {served.version}, trained on "
             f"{served.model.data_source} data; {unknown:,} next tracks unknown to it, "
             f"{scores.unknown_levels:,} values of unknown level"
         )

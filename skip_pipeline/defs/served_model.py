@@ -13,7 +13,7 @@ import pandas as pd
 
 from skip_pipeline import schema
 from skip_pipeline.serving.model_folder import SERVED_MODEL, read_description
-from skip_pipeline.serving.requests import EXAMPLE
+from skip_pipeline.serving.requests import EXAMPLE_OF_LAST_TRACK
 from skip_pipeline.settings import MODEL_NAME
 
 _PACKAGE: Final = Path(__file__).parents[1]
@@ -41,7 +41,7 @@ def log_served_model(mlflow: Any, folder: Path, *, params: dict[str, str], tags:
                 artifacts={SERVED_MODEL: str(folder)},
                 code_paths=[str(_copy_serving_code(Path(temporary)))],
                 signature=_signature(),
-                input_example=pd.DataFrame([EXAMPLE]),
+                input_example=pd.DataFrame([EXAMPLE_OF_LAST_TRACK]),
                 pip_requirements=[f"{name}=={version(name)}" for name in _REQUIREMENTS],
                 registered_model_name=MODEL_NAME,
                 params=params,
@@ -77,14 +77,17 @@ def _signature() -> Any:
     inputs = [
         {"name": schema.SESSION_ID, "type": "string", "required": True},
         {"name": "history", "type": "array", "items": {"type": "any"}, "required": True},
-        # One of the two, row by row. A map would refuse the NaN that pandas puts for a missing value.
+        # One of the three, row by row. A map would refuse the NaN that pandas puts for a missing value.
         {"name": "next_track_id", "type": "string", "required": False},
         {"name": "next_track", "type": "any", "required": False},
+        {"name": "candidates", "type": "any", "required": False},
     ]
     outputs = [
         {"name": schema.SESSION_ID, "type": "string"},
         {"name": "p_skip", "type": "double"},
         {"name": "known_track", "type": "boolean"},
         {"name": "data_source", "type": "string"},
+        {"name": schema.TRACK_ID, "type": "string"},
+        *({"name": f"p_{flag}", "type": "double"} for flag in schema.OUTCOME_FLAGS[:-1]),
     ]
     return ModelSignature.from_dict({"inputs": json.dumps(inputs), "outputs": json.dumps(outputs)})

@@ -12,6 +12,7 @@ from typing import Final
 
 import numpy as np
 
+from skip_pipeline.errors import ContractError
 from skip_pipeline.settings import BOOTSTRAP_RESAMPLES, BOOTSTRAP_SEED, CONFIDENCE
 
 _CELLS_AT_ONCE: Final = 2_000_000  # resamples times sessions that are drawn together; 16 MB an array
@@ -65,3 +66,23 @@ def estimate_means(columns: np.ndarray) -> tuple[Estimate, ...]:
     """Mean and interval of each column: (n, m), a row per session, to m estimates."""
     n = len(columns)
     return estimates(columns.mean(axis=0), resampled(n, lambda counts: counts @ columns / n))
+
+
+def estimate_ratios(numerators: np.ndarray, denominators: np.ndarray) -> tuple[Estimate, ...]:
+    """Ratio and interval of sums over sessions: two (n, m), a row per session, to m estimates.
+
+    A mean over rows of which a session may have several is such a ratio: their sum over their number.
+
+    Raises:
+        ContractError: the denominators of a column add up to 0.
+    """
+    if empty := int(np.count_nonzero(denominators.sum(axis=0) == 0)):
+        raise ContractError(f"{empty} of {denominators.shape[1]} ratios are of no row; leave these out")
+
+    def ratios(counts: np.ndarray) -> np.ndarray:
+        drawn = counts @ denominators
+        found = np.full(drawn.shape, np.nan)
+        return np.asarray(np.divide(counts @ numerators, drawn, out=found, where=drawn != 0))
+
+    n = len(numerators)
+    return estimates(ratios(np.ones((1, n)))[0], resampled(n, ratios))

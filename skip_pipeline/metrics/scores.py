@@ -21,7 +21,7 @@ _EPSILON: Final = float(np.finfo(np.float64).eps)
 
 @dataclass(frozen=True)
 class SplitScores:
-    """Scores of one split."""
+    """Scores of one split's last tracks; of every track where that is said, and then counts are of tracks."""
 
     sessions: int
     accuracy: float  # share of sessions predicted right at the decision threshold
@@ -32,7 +32,7 @@ class SplitScores:
 
 @dataclass(frozen=True)
 class Slicing:
-    """A division of n sessions into slices."""
+    """A division of n sessions, or of n tracks, into slices."""
 
     name: str  # in metrics and settings
     title: str  # on a page

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -57,6 +57,36 @@ class Listening:
         last = np.asarray(branches["last_track"])[:, None]  # (n, 31) to (n, 1, 31)
         tracks = np.concatenate([branches["previous_tracks"], last], axis=1)  # (n, 20, 31)
         return cls(real.astype(np.float32), played, np.clip(depth, 0, PLAYED), log, tracks)
+
+
+def outcome_depths(arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Outcome of every track as an index into ``OUTCOMES``: int64 (n, 20), -1 in padding.
+
+    ``not_skipped`` alone decides whether a track was played to its end, also where flags contradict it.
+
+    Args:
+        arrays: ``session_log`` (n, 19, 35), ``skip_sequence`` (n, 19, 1), the label (n,) and ``last_flags``
+            (n, 3). Without ``last_flags``, a last track that was not played counts as ``unflagged``.
+    """
+    played = np.column_stack([arrays["skip_sequence"][:, :, 0], arrays[schema.LABEL]])  # (n, 20)
+    columns = [log_column(name) for name in OUTCOMES[:3]]
+    last = arrays.get("last_flags", np.zeros((len(played), len(columns))))
+    flags = np.concatenate([arrays["session_log"][:, :, columns], last[:, None]], axis=1).sum(axis=2)
+    depths = np.where(played > 0.5, PLAYED, np.rint(PLAYED - 1 - flags)).astype(np.int64)
+    return np.where(played == schema.SKIP_PADDING, -1, depths)
+
+
+def all_depths(split: Mapping[str, Any]) -> np.ndarray:
+    """``outcome_depths`` of a whole split, read in parts."""
+    names = ("session_log", "skip_sequence", schema.LABEL, "last_flags")
+    return np.concatenate([outcome_depths(part) for part in in_parts(split, names)])
+
+
+def all_played(split: Mapping[str, Any]) -> np.ndarray:
+    """Whether every track of a whole split was played: float32 (n, 20), 1 or 0, NaN in padding."""
+    parts = in_parts(split, ("skip_sequence", schema.LABEL))
+    played = [np.column_stack([part["skip_sequence"][:, :, 0], part[schema.LABEL]]) for part in parts]
+    return np.concatenate([np.where(p == schema.SKIP_PADDING, np.nan, p).astype(np.float32) for p in played])
 
 
 def log_column(name: str) -> int:

@@ -1,29 +1,29 @@
-"""The network and the loss of each preset."""
+"""The network of each preset."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
 
 import keras
 import numpy as np
 
+from skip_pipeline import schema
 from skip_pipeline.errors import TrainingError
 from skip_pipeline.networks.fast import build_fast, every_track
 from skip_pipeline.networks.published import build_published
 from skip_pipeline.networks.single_input import build_single_input
-from skip_pipeline.settings import PRESETS, Preset, TrainingSettings
-
-LOSSES: Final[dict[Preset, str]] = {  # Keras' names of losses of the two columns (B, 2)
-    "fast": "categorical_crossentropy",  # two columns that add up to 1
-    "published": "binary_crossentropy",  # two sigmoids, each its own yes or no
-    "single_input": "binary_crossentropy",  # the same head
-}
+from skip_pipeline.settings import PRESETS, TrainingSettings
 
 
 def learns_from(settings: TrainingSettings, network: keras.Model) -> keras.Model | None:
-    """The same network with log-odds of every track, (B, 20, 1); None if it learns from the last alone."""
+    """The same network with log-odds of every track, (B, 20, 4); None if it learns from the last alone."""
     return every_track(network) if settings.preset == "fast" else None
+
+
+def input_names(network: keras.Model) -> tuple[str, ...]:
+    """Names of a network's inputs, in the order of ``schema.INPUT_SHAPES``."""
+    names = {tensor.name for tensor in network.inputs}
+    return tuple(name for name in schema.INPUT_SHAPES if name in names)
 
 
 def build_network(settings: TrainingSettings, training_inputs: Mapping[str, np.ndarray]) -> keras.Model:

@@ -16,6 +16,7 @@ import numpy as np
 from skip_pipeline.baselines.predictions import published_baselines
 from skip_pipeline.bundles.gather import Bundle, open_bundles
 from skip_pipeline.errors import ContractError, MissingInputError, RefusedError, UnreachableError
+from skip_pipeline.networks.listening import all_played
 from skip_pipeline.nightly.monitoring import MonitoringReport, monitor, not_compared
 from skip_pipeline.nightly.promotion_record import (
     CHALLENGER,
@@ -123,10 +124,10 @@ def promote(
     test, tracks = bundles["test"], track_table_ids(layout)
     _, baselines = published_baselines(layout, before, bundles)
     decision = decide(
-        test.not_skipped,
+        all_played(test),
         _candidate(challenger, model, test, tracks),
         _champion(registry, opponent, test, tracks) if opponent else None,
-        last_outcome={made.name: made for made in baselines}["last_outcome"].p_not_skipped["test"],
+        last_outcome={made.name: made for made in baselines}["last_outcome"].p_tracks["test"],
         slicings=slicings,
     )
     if not again:
@@ -151,7 +152,7 @@ def promote(
 def _candidate(version: str, model: ServedModel, test: Bundle, tracks: np.ndarray) -> Candidate:
     from skip_pipeline.nightly.promotion import Candidate
 
-    probabilities = model.predict_bundle(test, tracks)
+    probabilities = model.predict_bundle_tracks(test, tracks)
     return Candidate(f"version {version}", model.data_source, probabilities, model.threshold)
 
 

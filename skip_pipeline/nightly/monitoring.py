@@ -15,7 +15,14 @@ from skip_pipeline.bundles.parts import Part, plays
 from skip_pipeline.errors import ContractError
 from skip_pipeline.nightly.drift import Drift, compare, find_drift
 from skip_pipeline.nightly.profile import profile_sessions
-from skip_pipeline.nightly.reference import SCORES, DeliveredShard, Reference, bin_scores, delivered_shards
+from skip_pipeline.nightly.reference import (
+    SCORES,
+    DeliveredShard,
+    Reference,
+    answers,
+    bin_scores,
+    delivered_shards,
+)
 from skip_pipeline.serving import ServedModel
 from skip_pipeline.serving.tracks import sorted_ids
 from skip_pipeline.settings import SCORED_SESSIONS, TRACK_TABLE, UNKNOWN_TRACK_LIMIT, VOLUME_LIMIT, DataLayout
@@ -55,7 +62,7 @@ class MonitoringReport:
     new_shards: tuple[str, ...]  # delivered since the champion was trained; without any, all were compared
     sessions: int  # number compared
     signals: tuple[Signal, ...]  # one for each of ``SIGNALS``
-    drifts: tuple[Drift, ...]  # of every feature, and last of the scores; empty if nothing was compared
+    drifts: tuple[Drift, ...]  # of every feature, then of the scores; empty if nothing was compared
 
     @property
     def alarms(self) -> tuple[str, ...]:
@@ -103,15 +110,9 @@ def monitor(
         _known_tracks(parts, champion, track_ids),
         _volume(reference, list(compared.values())),
         _freshness(reference, max((shard.day for shard in compared.values()), default=""), today),
-        Signal(
-            SCORE_SIGNAL,
-            scores.alarm,
-            f"the champion's probabilities {'have moved' if scores.alarm else 'are as before'} "
-            f"({scores.change})",
-            {"index": scores.index, "limit": scores.limit},
-        ),
+        _scores(scores),
     )
-    return MonitoringReport(new, observed.sessions, signals, (*drifts, scores))
+    return MonitoringReport(new, observed.sessions, signals, (*drifts, *scores))
 
 
 def _features(drifts: tuple[Drift, ...]) -> Signal:
@@ -122,6 +123,18 @@ def _features(drifts: tuple[Drift, ...]) -> Signal:
         bool(moved),
         f"moved since training: {named}" if moved else f"all {len(drifts)} features are as in training",
         {drift.feature: drift.index for drift in (moved or drifts[:1])},
+    )
+
+
+def _scores(drifts: Sequence[Drift]) -> Signal:
+    moved = [drift for drift in drifts if drift.alarm]
+    named = "; ".join(f"{drift.feature}: {drift.change}" for drift in moved or drifts)
+    most = max(drifts, key=lambda drift: drift.index / drift.limit)
+    return Signal(
+        SCORE_SIGNAL,
+        bool(moved),
+        f"the champion's probabilities {'have moved' if moved else 'are as before'} ({named})",
+        {"feature": most.feature, "index": most.index, "limit": most.limit},
     )
 
 
@@ -168,13 +181,22 @@ def _freshness(reference: Reference, newest: str, today: date) -> Signal:
 
 def _score_drift(
     reference: Reference, champion: ServedModel, parts: Sequence[Part], track_ids: np.ndarray
-) -> Drift:
-    before = reference.scores
-    if before.edges is None:
-        raise ContractError("the champion's scores have no bins; train and promote a model again")
+) -> list[Drift]:
+    """Drift of the last track's probabilities, and of every track's if the champion answers these.
+
+    Tracks of one session are not independent, so chance is that of the numbers of sessions for both.
+    """
     # The champion reads tracks from its own matrix, so this one may be empty.
     sessions = Bundle(np.empty((len(track_ids), len(schema.TRACK_BRANCH)), np.float32), list(parts))
     n = min(sessions.sessions, SCORED_SESSIONS)
     chosen = np.sort(np.random.default_rng(0).choice(sessions.sessions, n, replace=False))
-    now = bin_scores(champion.predict_bundle(sessions, track_ids, chosen), before.edges)
-    return compare(SCORES, before, now, 1 / int(before.counts.sum()) + 1 / n)
+    now = answers(champion, sessions, track_ids, chosen)
+    if lacking := [
+        name for name in now if name not in reference.scores or reference.scores[name].edges is None
+    ]:
+        raise ContractError(f"the reference has no bins of {lacking}; train and promote a model again")
+    sampling = 1 / int(reference.scores[SCORES].counts.sum()) + 1 / n
+    return [
+        compare(name, reference.scores[name], bin_scores(p, reference.scores[name].edges), sampling)
+        for name, p in now.items()
+    ]

@@ -17,7 +17,7 @@ from pydantic import PlainSerializer, PlainValidator, TypeAdapter
 
 from skip_pipeline import schema
 from skip_pipeline.bundles.parts import Part, plays
-from skip_pipeline.bundles.records import CATEGORIES, FLAGS, SEEKS, SHUFFLE, flag, level_codes
+from skip_pipeline.bundles.records import CATEGORIES, FLAGS, SEEKS, SHUFFLE, flag, level_codes, outcome_bits
 from skip_pipeline.errors import ContractError, TrainingError
 
 BINS: Final = 10
@@ -104,7 +104,7 @@ def profile_sessions(parts: Iterable[Part], tracks: pa.Table, *, bins_of: Profil
 
 def _codes(part: Part) -> Iterator[tuple[str, np.ndarray]]:
     """Index of each row's or session's level, by feature of ``_LEVELS``."""
-    yield PREDICTED_OUTCOME, part.sessions[schema.LABEL]
+    yield PREDICTED_OUTCOME, outcome_bits(part.sessions)[:, schema.OUTCOME_FLAGS.index(schema.LABEL)]
     yield schema.LENGTH, part.sessions["length"] - schema.MIN_SESSION_LENGTH
     for name in (*FLAGS, SHUFFLE):
         yield EARLIER_OUTCOME if name == schema.LABEL else name, flag(part.rows, name)

@@ -1,19 +1,22 @@
 """The promotion rules: whether a challenger replaces the champion, and every reason.
 
-Both models are scored on the same test sessions. A session's split is a hash of its id and never changes, so
-neither model was trained on a test session, whenever it was trained.
+Both models are scored on the same test sessions, on two questions: the last track, and the next track at any
+position, which is every track of a session from those before it. The model that serves answers both, so a
+challenger that answers the last track alone is refused. A session's split is a hash of its id and never
+changes, so neither model was trained on a test session, whenever it was trained.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from skip_pipeline.errors import ContractError
-from skip_pipeline.metrics.intervals import Estimate, estimate_means
+from skip_pipeline.metrics.every_track import answers_every_track, is_track, mean_over
+from skip_pipeline.metrics.intervals import Estimate, estimate_means, estimate_ratios
 from skip_pipeline.metrics.scores import Slicing, correct, losses, need_both_outcomes
 from skip_pipeline.settings import (
     CONFIDENCE,
@@ -23,6 +26,10 @@ from skip_pipeline.settings import (
     DataSource,
 )
 
+LAST_TRACK: Final = "last track"
+NEXT_TRACK: Final = "next track at any position"
+QUESTIONS: Final = (LAST_TRACK, NEXT_TRACK)
+
 
 @dataclass(frozen=True)
 class Candidate:
@@ -30,7 +37,7 @@ class Candidate:
 
     name: str  # such as "version 3", for the reasons
     data_source: DataSource  # of its training data
-    p_not_skipped: np.ndarray  # float (n,), of the test sessions
+    p_not_skipped: np.ndarray  # float (n, 20), of every track; all but the last NaN if it answers that alone
     threshold: float = DECISION_THRESHOLD  # it predicts "not skipped" from this probability on
 
 
@@ -79,6 +86,7 @@ class Decision:
 
     reasons: tuple[Reason, ...]
     log_loss_difference: Estimate | None = None  # challenger minus champion, paired; None if not compared
+    next_track_difference: Estimate | None = None  # the same at any position
     slices: tuple[SliceChange, ...] = ()  # empty if not compared
 
     @property
@@ -104,6 +112,9 @@ class Decision:
             "summary": self.summary,
             "reasons": [asdict(reason) for reason in self.reasons],
             "log_loss_difference": asdict(self.log_loss_difference) if self.log_loss_difference else None,
+            "next_track_difference": asdict(self.next_track_difference)
+            if self.next_track_difference
+            else None,
             "slices": [change.to_json() for change in self.slices],
         }
 
@@ -120,20 +131,22 @@ def decide(
 ) -> Decision:
     """Judge a challenger.
 
-    It always has to beat the baseline. It is compared with the champion unless there is none, the champion is
-    unusable, or the champion was trained on synthetic data and the challenger on real data. A challenger
+    It always has to answer both questions, and to beat the baseline on each. It is compared with the champion
+    unless there is none, the champion is unusable, or the champion was trained on synthetic data and the
+    challenger on real data; with a champion that answers the last track alone, on that question. A challenger
     trained on synthetic data is refused unless the champion is known to be synthetic, too.
 
     Args:
-        not_skipped: labels of the test sessions (n,), 0 or 1.
+        not_skipped: labels of the test sessions' tracks (n, 20), as in ``metrics.every_track``.
         challenger: the new model.
         champion: the model that serves; None if none does.
-        last_outcome: p_not_skipped (n,) of the baseline that knows only the last outcome.
-        slicings: of the test sessions; those named in ``slice_limits`` are compared.
-        margin: log-loss in nats by which the challenger may be worse.
+        last_outcome: p_not_skipped (n, 20) of the baseline that knows only the last outcome.
+        slicings: of the test sessions; those named in ``slice_limits`` are compared, on the last track.
+        margin: log-loss in nats by which the challenger may be worse, on either question.
         slice_limits: by name of the slicing, the largest fall of accuracy allowed in one of its slices.
     """
-    need_both_outcomes(not_skipped, "the test sessions")
+    label = not_skipped[:, -1]
+    need_both_outcomes(label, "the test sessions")
     comparable = (
         champion
         if isinstance(champion, Candidate) and champion.data_source == challenger.data_source
@@ -148,35 +161,87 @@ def decide(
                 f"{name} has probabilities of shape {p.shape} for labels of shape {not_skipped.shape}; "
                 "score every model on the same test sessions"
             )
-    own, baseline = (losses(not_skipped, p) for p in (challenger.p_not_skipped, last_outcome))
-    facts = f"log-loss {own.mean():.4f}, and {baseline.mean():.4f} by going by the last outcome"
-    beats_baseline = Reason("beats the last outcome", bool(own.mean() < baseline.mean()), facts)
+    answers = answers_every_track(not_skipped, challenger.p_not_skipped)
+    facts = f"{challenger.name} answers both questions"
+    if not answers:
+        facts = f"{challenger.name} answers only the last track; train the preset fast"
+    reasons = [Reason("answers both questions", answers, facts)]
+    questions = {question: _asked(not_skipped, question) for question in QUESTIONS[: 1 + answers]}
+    reasons += [
+        _beats_last_outcome(question, asked, not_skipped, challenger, last_outcome)
+        for question, asked in questions.items()
+    ]
     if comparable is None:
-        return Decision((_without_comparison(challenger, champion), beats_baseline))
+        return Decision((_without_comparison(challenger, champion), *reasons))
+    differences: dict[str, Estimate] = {}
+    for question, asked in questions.items():
+        rule = f"not worse than the champion: {question}"
+        if np.isnan(comparable.p_not_skipped[asked]).any():
+            why = f"{question}: not compared, since {comparable.name} answers only the last track"
+            reasons.append(Reason(rule, True, why))
+            continue
+        own, other = (losses(not_skipped, model.p_not_skipped) for model in (challenger, comparable))
+        found = differences[question] = _mean(own - other, asked)
+        facts = (
+            f"{question}: log-loss of {challenger.name} minus {comparable.name}: {found.value:+.4f} "
+            f"({CONFIDENCE:.0%} interval {found.low:+.4f} to {found.high:+.4f}; allowed {margin:+.4f})"
+        )
+        reasons.append(Reason(rule, found.high <= margin, facts))
+    slices = _compare_slices(label, challenger, comparable, slicings, slice_limits)
+    reasons += [
+        _no_slice_falls(name, limit, [change for change in slices if change.slicing == name])
+        for name, limit in slice_limits.items()
+    ]
+    return Decision(tuple(reasons), differences[LAST_TRACK], differences.get(NEXT_TRACK), slices)
 
-    difference = estimate_means((own - losses(not_skipped, comparable.p_not_skipped))[:, None])[0]
-    not_worse = Reason(
-        "not worse than the champion",
-        difference.high <= margin,
-        f"log-loss of {challenger.name} minus {comparable.name}: {difference.value:+.4f} ({CONFIDENCE:.0%} "
-        f"interval {difference.low:+.4f} to {difference.high:+.4f}; allowed {margin:+.4f})",
-    )
-    reasons = [beats_baseline, not_worse]
+
+def _compare_slices(
+    label: np.ndarray,
+    challenger: Candidate,
+    champion: Candidate,
+    slicings: Sequence[Slicing],
+    slice_limits: Mapping[str, float],
+) -> tuple[SliceChange, ...]:
     by_name = {slicing.name: slicing for slicing in slicings}
     if missing := [name for name in slice_limits if name not in by_name]:
         raise ContractError(
             f"there is no slicing {missing} of the test sessions; choose of {sorted(by_name)}"
         )
     gained, lost = (
-        correct(not_skipped, model.p_not_skipped, model.threshold).astype(np.float64)
-        for model in (challenger, comparable)
+        correct(label, model.p_not_skipped[:, -1], model.threshold).astype(np.float64)
+        for model in (challenger, champion)
     )
-    slices: list[SliceChange] = []
-    for name, limit in slice_limits.items():
-        changes = _slice_changes(gained - lost, by_name[name], limit)
-        reasons.append(_no_slice_falls(name, limit, changes))
-        slices += changes
-    return Decision(tuple(reasons), difference, tuple(slices))
+    return tuple(
+        change
+        for name, limit in slice_limits.items()
+        for change in _slice_changes(gained - lost, by_name[name], limit)
+    )
+
+
+def _asked(not_skipped: np.ndarray, question: str) -> np.ndarray:
+    """The tracks that a question is about: bool (n, 20)."""
+    asked = is_track(not_skipped)
+    if question == LAST_TRACK:
+        asked[:, :-1] = False
+    return asked
+
+
+def _mean(values: np.ndarray, asked: np.ndarray) -> Estimate:
+    return estimate_ratios(*(side[:, None] for side in mean_over(values, asked)))[0]
+
+
+def _beats_last_outcome(
+    question: str,
+    asked: np.ndarray,
+    not_skipped: np.ndarray,
+    challenger: Candidate,
+    last_outcome: np.ndarray,
+) -> Reason:
+    own, baseline = (
+        float(losses(not_skipped, p)[asked].mean()) for p in (challenger.p_not_skipped, last_outcome)
+    )
+    facts = f"{question}: log-loss {own:.4f}, and {baseline:.4f} by going by the last outcome"
+    return Reason(f"beats the last outcome: {question}", own < baseline, facts)
 
 
 def _without_comparison(challenger: Candidate, champion: Candidate | Unusable | None) -> Reason:

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Annotated, Final
 
 import numpy as np
-from pydantic import AliasPath, Field, TypeAdapter, ValidationError, WrapSerializer
+from pydantic import Field, TypeAdapter, ValidationError
 
 from skip_pipeline import schema
-from skip_pipeline.bundles.gather import open_bundles
+from skip_pipeline.bundles.gather import Bundle, open_bundles
 from skip_pipeline.errors import ContractError, MissingInputError
 from skip_pipeline.nightly.profile import BINS, Distribution, Profile, profile_sessions
 from skip_pipeline.raw.folder import data_source
-from skip_pipeline.serving import load
+from skip_pipeline.serving import ServedModel, load
 from skip_pipeline.serving.tracks import sorted_ids
 from skip_pipeline.settings import TRACK_TABLE, DataLayout, DataSource
 from skip_pipeline.storage import read_manifest, read_table, shard_names, write_json
@@ -25,7 +25,8 @@ REFERENCE_FILE: Final = "profile.json"
 """Name among the files of a served model."""
 
 SCORES: Final = "champion's p_not_skipped"
-"""Name of the model's probabilities among the features."""
+SCORES_OF_TRACKS: Final = "champion's p_not_skipped at any position"
+"""Names of the model's probabilities among the features, of last tracks and of every track."""
 
 
 @dataclass(frozen=True)
@@ -46,11 +47,9 @@ class Reference:
     data_source: DataSource
     profile: Profile  # of the training sessions
     shards: Mapping[str, DeliveredShard]  # all that had been delivered, also those outside a training window
-    scores: Annotated[  # the model's probabilities of its own test sessions, in bins of equal count
-        Distribution,
-        Field(validation_alias=AliasPath("scores", SCORES)),
-        WrapSerializer(lambda scores, serialize: {SCORES: serialize(scores)}),
-    ]
+    # The model's probabilities of its own test sessions, in bins of equal count, by ``SCORES``, and by
+    # ``SCORES_OF_TRACKS`` if it answers every track.
+    scores: Annotated[Mapping[str, Distribution], Field(min_length=1)]
 
     @property
     def newest_day(self) -> str:
@@ -93,12 +92,13 @@ def write_reference(folder: Path, layout: DataLayout, trained_on: Container[str]
     bundles = open_bundles(layout.bundles)
     merged = read_manifest(layout.merged, made_by="merged_table")
     tracks = read_table(merged.path(TRACK_TABLE), schema.TRACK_FEATURES)
-    p = load(folder).predict_bundle(bundles["test"], sorted_ids(tracks[schema.TRACK_ID]))
+    model, test = load(folder), bundles["test"]
+    p_not_skipped = answers(model, test, sorted_ids(tracks[schema.TRACK_ID]), np.arange(test.sessions))
     reference = Reference(
         data_source(layout.raw),
         profile_sessions(bundles["train"].of_shards(trained_on).parts, tracks),
         delivered_shards(layout),
-        bin_scores(p),
+        {name: bin_scores(p) for name, p in p_not_skipped.items()},
     )
     write_json(folder / REFERENCE_FILE, _FORMAT.dump_python(reference))
     return reference
@@ -120,6 +120,24 @@ def read_reference(folder: Path) -> Reference:
         raise ContractError(
             f"{path} cannot be read ({at}: {first['msg']}); train and promote a model again"
         ) from damage
+
+
+def answers(
+    model: ServedModel, sessions: Bundle, track_ids: np.ndarray, chosen: np.ndarray
+) -> dict[str, np.ndarray]:
+    """A model's probabilities of last tracks (m,), and of every track (t,) if it answers these.
+
+    Args:
+        model: any.
+        sessions: of a bundle.
+        track_ids: ids of the bundle's tracks.
+        chosen: int (m,), numbers of sessions.
+    """
+    p_not_skipped = model.predict_bundle_tracks(sessions, track_ids, chosen)
+    real = np.column_stack([sessions.skip_sequence[chosen][:, :, 0] != schema.SKIP_PADDING, chosen >= 0])
+    of_tracks = p_not_skipped[real]
+    found = {SCORES: p_not_skipped[:, -1]}
+    return found if np.isnan(of_tracks).any() else found | {SCORES_OF_TRACKS: of_tracks}
 
 
 def bin_scores(p_not_skipped: np.ndarray, edges: np.ndarray | None = None) -> Distribution:

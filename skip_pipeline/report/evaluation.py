@@ -15,12 +15,15 @@ from skip_pipeline import schema
 from skip_pipeline.baselines.predictions import BaselinePredictions
 from skip_pipeline.metrics.calibration import Calibration
 from skip_pipeline.metrics.curves import confusion_matrix
+from skip_pipeline.metrics.every_track import answers_every_track, is_track
 from skip_pipeline.metrics.scores import SplitScores, score
+from skip_pipeline.networks.listening import all_played
 from skip_pipeline.report import sentences
 from skip_pipeline.report.calibration_effect import CalibrationReport, measure_calibration
 from skip_pipeline.report.importance import Importance, Predict, choose_sessions, permutation_importance
 from skip_pipeline.report.leaderboard import Leaderboard, Model, compare
 from skip_pipeline.report.mistakes import Mistake, worst_mistakes
+from skip_pipeline.report.next_track import NextTrack, judge_next_track
 from skip_pipeline.report.oracle import GIVEN_PAST, GIVEN_STATE, BestPossible, oracle_probabilities
 from skip_pipeline.report.session_attributes import SessionAttributes
 from skip_pipeline.report.slices import SliceTable, score_slices, slicings
@@ -28,7 +31,10 @@ from skip_pipeline.report.slices import SliceTable, score_slices, slicings
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Scores of every split; all else is of the test sessions. Probabilities are calibrated."""
+    """Scores of every split; all else is of the test sessions. Probabilities are calibrated.
+
+    All but ``next_track`` is of the question "last track".
+    """
 
     scores: Mapping[str, SplitScores]  # of the network by split, in the order of ``schema.SPLITS``
     majority_class: int  # the commoner outcome of the training sessions, 0 or 1
@@ -41,6 +47,7 @@ class Evaluation:
     importance: Importance
     mistakes: tuple[Mistake, ...]
     calibration: CalibrationReport
+    next_track: NextTrack | None = None  # of every track; None if the network answers the last one alone
     best_possible: BestPossible | None = None  # scores of the oracles; None for real data
 
     def metrics(self) -> dict[str, Any]:
@@ -55,13 +62,25 @@ class Evaluation:
                                       ece_bins, and models: the lowest log-loss first, facts and scores of
                                       each (``leaderboard.Entry``); differences are the model's minus the
                                       network's, with beyond_chance
-            slices                    per slicing its name and slices: label, sessions, share_not_skipped,
-                                      accuracy and log_loss (estimates), few_sessions
+            slices                    per slicing its name and slices: label, sessions, tracks,
+                                      share_not_skipped, accuracy and log_loss (estimates), few_sessions
             importance                sessions, seed, log_loss with the sessions' own inputs, and inputs:
                                       name, title, kind (branch or features), rise of log-loss (estimate)
             mistakes                  the worst predictions (``mistakes.Mistake``), outcomes as 0 and 1
-            calibration               slope, offset, threshold, sessions; validation and test: before, after
-                                      (scores), ece_before, ece_after
+            calibration               slope, offset, threshold, tracks (validation tracks that it was fitted
+                                      to); validation and test, of last tracks: before, after (scores),
+                                      ece_before, ece_after
+            next_track                of every track of the test sessions, from those before it; null if the
+                                      network answers the last track alone: sessions, tracks,
+                                      share_not_skipped, unknown_tracks (that no training session played),
+                                      both_outcomes (sessions with a played and a skipped track); models, the
+                                      lowest log-loss first: name, kind, log_loss, accuracy, both with
+                                      _difference, roc_auc over all tracks, session_auc (mean within sessions
+                                      with both outcomes), log_loss_known, log_loss_unknown (estimates; null
+                                      without a track to score), ece, and positions: position, tracks,
+                                      share_not_skipped, log_loss, calibration_gap (mean probability minus
+                                      share; estimates); slices as above, also with tracks; calibration by
+                                      split: log_loss_before, log_loss_after, ece_before, ece_after
             oracle                    given_past, given_state: scores, and distance (log_loss, accuracy) of
                                       the network to them; absent for real data
         """
@@ -77,6 +96,7 @@ class Evaluation:
             "importance": self.importance.metrics(),
             "mistakes": [mistake.metrics() for mistake in self.mistakes],
             "calibration": self.calibration.metrics(),
+            "next_track": self.next_track.metrics() if self.next_track else None,
         }
         if self.best_possible:
             metrics["oracle"] = self.best_possible.metrics(self.scores["test"])
@@ -87,7 +107,8 @@ class Evaluation:
         names = ("accuracy", "log_loss", "roc_auc", "brier")
         metrics = {f"test_{name}": float(getattr(self.scores["test"], name)) for name in names}
         network = self.leaderboard.network
-        return metrics | {"test_pr_auc": network.pr_auc, "test_ece": network.ece}
+        metrics |= {"test_pr_auc": network.pr_auc, "test_ece": network.ece}
+        return metrics | (self.next_track.headline_metrics() if self.next_track else {})
 
     def comparison_metrics(self) -> dict[str, float]:
         """Scores of every model and importance of every input, in the groups that MLflow charts together."""
@@ -96,7 +117,8 @@ class Evaluation:
             for entry in self.leaderboard.entries
             for name in ("log_loss", "accuracy", "roc_auc")
         }
-        return scores | {f"importance/{group.name}": group.rise.value for group in self.importance.inputs}
+        scores |= {f"importance/{group.name}": group.rise.value for group in self.importance.inputs}
+        return scores | (self.next_track.comparison_metrics() if self.next_track else {})
 
     def oracle_metrics(self) -> dict[str, float]:
         """Scores of the oracles and the distance to the one given the past; empty for real data."""
@@ -123,6 +145,15 @@ class Evaluation:
             "slices": sentences.slices(self.slices),
             "importance": sentences.importance(self.importance),
             "mistakes": sentences.mistakes(self.mistakes),
+            "next_track": (
+                sentences.next_track(self.next_track)
+                if self.next_track
+                else sentences.last_track_alone(self.leaderboard.network.model)
+            ),
+            "unknown_tracks": sentences.unknown_tracks(self.next_track) if self.next_track else "",
+            "calibration_of_tracks": (
+                sentences.calibration_of_tracks(self.next_track) if self.next_track else ""
+            ),
         }
 
 
@@ -144,7 +175,7 @@ _ORACLES: Final = {
 
 def evaluate_model(
     bundles: Mapping[str, Mapping[str, Any]],
-    p_not_skipped: Mapping[str, np.ndarray],
+    p_tracks: Mapping[str, np.ndarray],
     predict: Predict,
     network: Model,
     sessions: SessionAttributes,
@@ -156,17 +187,27 @@ def evaluate_model(
     """Score a network, and compare it with the baselines and the oracles.
 
     Args:
-        bundles: per split, the four branches, the label (n,) and the session ids (n,).
-        p_not_skipped: per split (n,), the network's probabilities, not calibrated.
+        bundles: per split, the network's inputs, the label (n,) and the session ids (n,).
+        p_tracks: per split (n, 20), the network's probability of every track, not calibrated; all but the
+            last column NaN of a network that answers the last track alone.
+        predict: the network's probability of the last track (n,), not calibrated.
+        network: facts about it.
+        sessions: attributes of the test sessions.
+        baselines: with probabilities of both questions.
+        calibration: of the network.
         oracle: file of the true probabilities, which only synthetic data have.
     """
     labels = {split: bundles[split][schema.LABEL] for split in schema.SPLITS}
+    p_not_skipped = {split: p_tracks[split][:, -1] for split in schema.SPLITS}
     test, threshold = labels["test"], calibration.threshold
     calibrated = {split: calibration.apply(p_not_skipped[split]) for split in schema.SPLITS}
     scores = {split: score(labels[split], calibrated[split], threshold) for split in schema.SPLITS}
     majority_class = int(np.mean(labels["train"]) > 0.5)
 
-    predictions = {dataclasses.replace(network, threshold=threshold): calibrated["test"]}
+    network = dataclasses.replace(network, threshold=threshold)
+    predictions = {network: calibrated["test"]}
+    played = {split: all_played(bundles[split]) for split in ("validation", "test")}
+    models: dict[str, Model] = {}
     for rival in baselines:
         title = rival.title[:1].lower() + rival.title[1:]  # it is used inside sentences
         model = Model(
@@ -178,11 +219,23 @@ def evaluate_model(
             parameters=rival.parameters,
         )
         predictions[model] = rival.p_not_skipped["test"]
+        models[rival.name] = model
     best_possible = None
     if oracle:
         truth = oracle_probabilities(oracle, np.asarray(bundles["test"][schema.SESSION_ID]))
         predictions |= {Model(*facts, "oracle"): truth[name] for name, facts in _ORACLES.items()}
         best_possible = BestPossible(score(test, truth[GIVEN_PAST]), score(test, truth[GIVEN_STATE]))
+    next_track = None
+    if answers_every_track(played["test"], p_tracks["test"]):
+        real = {split: is_track(of_split) for split, of_split in played.items()}
+        effect = measure_calibration(
+            {split: of_split[real[split]] for split, of_split in played.items()},
+            {split: p_tracks[split][real[split]] for split in played},
+            calibration,
+        )
+        of_tracks = {network: calibration.apply(p_tracks["test"])}
+        of_tracks |= {models[rival.name]: rival.p_tracks["test"] for rival in baselines}
+        next_track = judge_next_track(played["test"], of_tracks, bundles["test"], sessions, effect.effects)
     chosen = choose_sessions(len(test))
     return Evaluation(
         scores=scores,
@@ -194,12 +247,13 @@ def evaluate_model(
         leaderboard=compare(test, predictions),
         slices=score_slices(test, calibrated["test"], slicings(sessions), threshold),
         importance=permutation_importance(
-            {name: bundles["test"][name][chosen] for name in schema.BRANCH_SHAPES},
+            {name: bundles["test"][name][chosen] for name in schema.INPUT_SHAPES if name in bundles["test"]},
             test[chosen],
             lambda inputs: calibration.apply(predict(inputs)),
         ),
         mistakes=worst_mistakes(bundles["test"], calibrated["test"], sessions),
         calibration=measure_calibration(labels, p_not_skipped, calibration),
+        next_track=next_track,
         best_possible=best_possible,
     )
 

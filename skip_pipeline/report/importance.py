@@ -88,6 +88,9 @@ _REASON: Final = "hist_user_behavior_reason"
 _RELEASE: Final = ("duration", "release_year", "us_popularity_estimate")
 _SOUND: Final = [n for n in schema.TRACK_BRANCH if n not in (schema.LOG_TRACK_ID, *_RELEASE)]
 
+_MEMORY: Final = tuple(range(schema.TRACK_MEMORY))
+_CIRCUMSTANCES: Final = tuple(range(schema.INPUT_SHAPES["circumstances"][0]))
+
 INPUT_GROUPS: Final = (
     _branch("session_log", "everything the log says of the earlier tracks"),
     _branch("previous_tracks", "features of the earlier tracks"),
@@ -103,8 +106,10 @@ INPUT_GROUPS: Final = (
     _of_tracks("sound", "acoustic features of all tracks", *_SOUND),
     _of_tracks("release", "popularity, year and duration of all tracks", *_RELEASE),
     _of_tracks("track_number", "number of each track", schema.LOG_TRACK_ID),
+    InputGroup("memory", "what other sessions did with each track", "features", {"track_memory": _MEMORY}),
+    InputGroup("circumstances", "hour of day and premium", "features", {"circumstances": _CIRCUMSTANCES}),
 )
-"""The four branches, and features by subject."""
+"""The four branches, and features by subject; those that a network does not take are left out."""
 
 
 def choose_sessions(n: int, most: int = IMPORTANCE_SESSIONS) -> np.ndarray:
@@ -115,8 +120,8 @@ def choose_sessions(n: int, most: int = IMPORTANCE_SESSIONS) -> np.ndarray:
 def permutation_importance(
     inputs: Mapping[str, np.ndarray], not_skipped: np.ndarray, predict: Predict
 ) -> Importance:
-    """Measure every group on the branches and labels (n,) of the same sessions, with the same partners."""
-    arrays = {name: np.asarray(inputs[name]) for name in schema.BRANCH_SHAPES}
+    """Measure every group on the inputs and labels (n,) of the same sessions, with the same partners."""
+    arrays = {name: np.asarray(values) for name, values in inputs.items()}
     partner = partners(arrays["skip_sequence"])
 
     def losses(changed: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -125,10 +130,11 @@ def permutation_importance(
         return scores.losses(not_skipped, p)
 
     own = losses(arrays)
-    columns = [losses(exchanged(arrays, group, partner)) - own for group in INPUT_GROUPS]
+    groups = [group for group in INPUT_GROUPS if arrays.keys() >= group.columns.keys()]
+    columns = [losses(exchanged(arrays, group, partner)) - own for group in groups]
     measured = [
         GroupImportance(group.name, group.title, group.kind, rise)
-        for group, rise in zip(INPUT_GROUPS, estimate_means(np.column_stack(columns)), strict=True)
+        for group, rise in zip(groups, estimate_means(np.column_stack(columns)), strict=True)
     ]
     measured.sort(key=lambda group: (group.kind != "branch", -group.rise.value))
     return Importance(len(not_skipped), float(own.mean()), tuple(measured))

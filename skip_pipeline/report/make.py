@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from skip_pipeline import schema
 from skip_pipeline.baselines.predictions import published_baselines
 from skip_pipeline.bundles.gather import open_bundles
+from skip_pipeline.bundles.track_memory import read_memory, remember
 from skip_pipeline.errors import ContractError
 from skip_pipeline.metrics.calibration import Calibration
 from skip_pipeline.raw.folder import synthetic_law
@@ -28,6 +29,7 @@ from skip_pipeline.settings import (
     PREDICTIONS_FILE,
     REPORT_FILE,
     TRAINING_FILE,
+    WITH_MEMORY,
     DataLayout,
 )
 from skip_pipeline.stages import bundle
@@ -41,7 +43,7 @@ from skip_pipeline.storage import (
     write_table,
 )
 from skip_pipeline.training.history import history_from_json
-from skip_pipeline.training.onnx_model import open_onnx, predict_onnx
+from skip_pipeline.training.onnx_model import open_onnx, predict_onnx, predict_tracks
 
 
 @dataclass(frozen=True)
@@ -79,9 +81,12 @@ def make_report(
     settings = read_json(model.path(TRAINING_FILE))
     network = open_onnx(model.path(ONNX_FILE))  # the network that is served
     seconds = sum(epoch.seconds for epoch in history)
+    splits: dict[str, Mapping[str, Any]] = dict(bundles)
+    if settings["preset"] in WITH_MEMORY:
+        splits |= remember(bundles, read_memory(model.path, bundles["train"].tracks))
     evaluation = evaluate_model(
-        bundles,
-        {split: predict_onnx(network, bundles[split]) for split in schema.SPLITS},
+        splits,
+        {split: predict_tracks(network, splits[split]) for split in schema.SPLITS},
         lambda inputs: predict_onnx(network, inputs),
         network_model(settings["preset"], parameters=model.details["parameters"], seconds=seconds),
         read_session_attributes(merged.path, bundles["train"], bundles["test"]),

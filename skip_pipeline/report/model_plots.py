@@ -13,8 +13,9 @@ from matplotlib.figure import Figure
 from skip_pipeline.metrics.curves import expected_calibration_error
 from skip_pipeline.report import plots
 from skip_pipeline.report.leaderboard import Entry, Kind
+from skip_pipeline.report.next_track import NextTrack
 from skip_pipeline.report.plots import INK, LABELS, MUTED, NOT_SKIPPED, WIDTH, Plot, as_png, share, style
-from skip_pipeline.settings import DataSource
+from skip_pipeline.settings import CONFIDENCE, DataSource
 
 # Of Okabe and Ito's palette (2008), without the network's blue. Markers differ as well as colours.
 _LOOKS: Final[dict[Kind, tuple[tuple[str, str], ...]]] = {
@@ -93,6 +94,41 @@ def confusion_matrix(counts: np.ndarray, data_source: DataSource, law: str | Non
         "as not skipped."
     )
     return Plot("What was predicted, what happened", caption, as_png(figure, data_source, law))
+
+
+def positions(found: NextTrack, data_source: DataSource, law: str | None = None) -> Plot:
+    """Log-loss of the network and the best baseline, and the network's calibration, by position."""
+    figure = plots.new_figure(WIDTH, 3.2)
+    left, right = figure.subplots(1, 2)
+    shown = [found.network, *([found.best_rival] if found.best_rival else [])]
+    for entry in shown:
+        colour, marker = _LOOKS[entry.model.kind][0]
+        line = _STYLES[entry.model.kind] | {"color": colour, "marker": marker, "markersize": 3.5}
+        place = [at.position for at in entry.positions]
+        left.plot(place, [at.log_loss.value for at in entry.positions], label=entry.model.title, **line)
+    own = found.network.positions
+    place, gaps = [at.position for at in own], [at.calibration_gap for at in own]
+    losses = [at.log_loss for at in own]
+    left.fill_between(
+        place, [e.low for e in losses], [e.high for e in losses], color=NOT_SKIPPED, alpha=0.13, linewidth=0
+    )
+    right.axhline(0, color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
+    right.vlines(
+        place, [gap.low for gap in gaps], [gap.high for gap in gaps], color=NOT_SKIPPED, linewidth=1.4
+    )
+    right.plot(place, [gap.value for gap in gaps], "o", color=NOT_SKIPPED, markersize=4)
+    left.legend(frameon=False, fontsize=8, labelcolor=INK)
+    style(left, title="log-loss", x="position in the session")
+    style(right, title="mean probability minus share not skipped", x="position in the session", percent="y")
+    off = sum(gap.excludes_zero for gap in gaps)
+    first, last = own[0], own[-1]
+    caption = (
+        f"The network's log-loss is {first.log_loss.value:.3f} at position {first.position} and "
+        f"{last.log_loss.value:.3f} at position {last.position}. Its mean probability differs from the share "
+        f"not skipped beyond chance at {off} of {len(own)} positions; one in 20 does so by luck. Band and "
+        f"lines are {CONFIDENCE:.0%} intervals."
+    )
+    return Plot("By position in the session", caption, as_png(figure, data_source, law))
 
 
 def _network(entries: Sequence[Entry]) -> Entry:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from skip_pipeline.nightly.promotion import LAST_TRACK, NEXT_TRACK
 from skip_pipeline.nightly.promotion_record import JudgedVersion, Promotion
 from skip_pipeline.report.html import Axis, RunLink, render
 from skip_pipeline.settings import MODEL_NAME, PROMOTION_MARGIN
@@ -24,7 +25,9 @@ def render_promotion(
     promotion: Promotion, *, made_at: str, history: Sequence[JudgedVersion], runs: Sequence[RunLink]
 ) -> str:
     """The page as HTML text: the decision, and versions of the model, the newest first."""
-    difference = promotion.decision.log_loss_difference
+    decision = promotion.decision
+    differences = {LAST_TRACK: decision.log_loss_difference, NEXT_TRACK: decision.next_track_difference}
+    compared = {question: found for question, found in differences.items() if found}
     return render(
         "promotion_page.html.j2",
         promotion=promotion,
@@ -32,7 +35,8 @@ def render_promotion(
         history=history,
         runs=runs,
         headline=headline(promotion),
-        difference_axis=Axis.over([difference] if difference else [], 0.0, PROMOTION_MARGIN),
+        compared=compared,
+        difference_axis=Axis.over(compared.values(), 0.0, PROMOTION_MARGIN),
         accuracy_axis=Axis.over([part.accuracy for part in promotion.decision.slices], 0.0),
         margin=PROMOTION_MARGIN,
         model=MODEL_NAME,

@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from skip_pipeline.report import model_plots, plots
 from skip_pipeline.report.evaluation import Evaluation
 from skip_pipeline.report.html import Axis, RunLink, render
+from skip_pipeline.report.leaderboard import Entry
+from skip_pipeline.report.next_track import TrackEntry
 from skip_pipeline.report.plots import Plot
+from skip_pipeline.report.slices import SliceTable
 from skip_pipeline.settings import DataSource
 from skip_pipeline.training.history import EpochReport
 
@@ -36,6 +39,7 @@ def draw_plots(
 ) -> dict[str, Plot]:
     """Every plot of the report by name; arguments as of the functions of ``plots``."""
     entries = evaluation.leaderboard.entries
+    next_track = evaluation.next_track
     return {
         "calibration": model_plots.calibration(entries, data_source, law),
         "roc": model_plots.roc(entries, data_source, law),
@@ -43,6 +47,7 @@ def draw_plots(
         "session_lengths": plots.session_lengths(lengths, data_source, law),
         "training_curves": plots.training_curves(history, best_epoch, data_source, law),
         "confusion_matrix": model_plots.confusion_matrix(evaluation.confusion, data_source, law),
+        **({"positions": model_plots.positions(next_track, data_source, law)} if next_track else {}),
     }
 
 
@@ -62,8 +67,7 @@ def render_report(
     ``law`` names the law of synthetic listeners' behaviour, if it is not the default one.
     """
     network = evaluation.leaderboard.network
-    # A slice of few sessions may exceed the axis.
-    slices = [part for table in evaluation.slices for part in table.slices if not part.few]
+    next_track = evaluation.next_track
     return render(
         "report_page.html.j2",
         evaluation=evaluation,
@@ -74,9 +78,16 @@ def render_report(
         data=data,
         runs=runs,
         law=law,
-        axes={
-            "accuracy": Axis.over([part.accuracy for part in slices], network.accuracy.value),
-            "log_loss": Axis.over([part.log_loss for part in slices], network.log_loss.value),
-            "rise": Axis.over([group.rise for group in evaluation.importance.inputs], 0.0),
-        },
+        slice_axes=_slice_axes(evaluation.slices, network),
+        next_track_axes=_slice_axes(next_track.slices, next_track.network) if next_track else None,
+        rise_axis=Axis.over([group.rise for group in evaluation.importance.inputs], 0.0),
     )
+
+
+def _slice_axes(tables: Sequence[SliceTable], network: Entry | TrackEntry) -> dict[str, Axis]:
+    """Axes of accuracy and log-loss; a slice of few sessions may exceed them."""
+    large = [part for table in tables for part in table.slices if not part.few]
+    return {
+        "accuracy": Axis.over([part.accuracy for part in large], network.accuracy.value),
+        "log_loss": Axis.over([part.log_loss for part in large], network.log_loss.value),
+    }

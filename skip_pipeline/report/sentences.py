@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from skip_pipeline.metrics.scores import SplitScores
 from skip_pipeline.report.calibration_effect import CalibrationReport
 from skip_pipeline.report.importance import Importance
-from skip_pipeline.report.leaderboard import Leaderboard
+from skip_pipeline.report.leaderboard import Leaderboard, Model
 from skip_pipeline.report.mistakes import Mistake
+from skip_pipeline.report.next_track import NextTrack
 from skip_pipeline.report.slices import SliceTable
 from skip_pipeline.settings import BOOTSTRAP_RESAMPLES, CONFIDENCE, FEW_SESSIONS
 
@@ -17,9 +18,59 @@ def headline(test: SplitScores, majority_class: int, majority: float, repeat_las
     """The result in one sentence; arguments as in ``evaluation.Evaluation``."""
     commoner = "not skipped" if majority_class else "skipped"
     return (
-        f"On {test.sessions:,} test sessions the network is right {test.accuracy:.1%} of the time; always "
-        f"answering “{commoner}” is right {majority:.1%}, and repeating what the listener did with the track "
-        f"before, {repeat_last:.1%}."
+        f"On the last tracks of {test.sessions:,} test sessions the network is right {test.accuracy:.1%} of "
+        f"the time; always answering “{commoner}” is right {majority:.1%}, and repeating what the listener "
+        f"did with the track before, {repeat_last:.1%}."
+    )
+
+
+def next_track(found: NextTrack) -> str:
+    """The network's scores on every track, beside the best baseline's."""
+    network, rival = found.network, found.best_rival
+    text = (
+        f"On the {found.tracks:,} tracks of the test sessions, each predicted from those before it, the "
+        f"network is right {network.accuracy.value:.1%} of the time; its log-loss is "
+        f"{network.log_loss.value:.4f}."
+    )
+    if rival and (difference := rival.log_loss_difference):
+        sure = "beyond chance" if difference.excludes_zero else "which may be chance"
+        text += f" The best rival, {rival.model.title}, differs by {signed(difference.value)} nats, {sure}."
+    if network.session_auc:
+        text += (
+            f" Within a session, the network gives the played track of a pair the higher probability in "
+            f"{network.session_auc.value:.1%} of the cases; by chance it would be 50%."
+        )
+    return text
+
+
+def unknown_tracks(found: NextTrack) -> str:
+    """Log-loss of the network on tracks that no training session played, beside the others."""
+    network = found.network
+    if not (network.log_loss_unknown and network.log_loss_known):
+        which = "No" if network.log_loss_known else "Every"
+        return f"{which} track of the test sessions is one that no training session played."
+    return (
+        f"{found.unknown_tracks:,} of {found.tracks:,} tracks were played in no training session: there the "
+        f"network's log-loss is {network.log_loss_unknown.value:.4f}, and {network.log_loss_known.value:.4f} "
+        "on the others."
+    )
+
+
+def calibration_of_tracks(found: NextTrack) -> str:
+    """The effect of the correction on every track of the test sessions."""
+    test = found.calibration["test"]
+    return (
+        f"The same correction serves every track: on the test sessions log-loss goes from "
+        f"{test.before.log_loss:.4f} to {test.after.log_loss:.4f}, and the calibration error from "
+        f"{test.ece_before:.3f} to {test.ece_after:.3f}."
+    )
+
+
+def last_track_alone(network: Model) -> str:
+    """Why a network has no score for the next track at any position."""
+    return (
+        f"The {network.title} answers only the last track of a session, so it has no score here; train the "
+        "preset fast for the next track at any position."
     )
 
 
@@ -84,9 +135,9 @@ def calibration(report: CalibrationReport) -> str:
     shift = f" and shifted by {signed(fitted.offset)}" if fitted.offset else ""
     return (
         f"The network's log-odds are multiplied by {fitted.slope:.3f}{shift}, and from a probability of "
-        f"{fitted.threshold:.2f} on a track counts as “not skipped”; both were chosen on the "
-        f"{fitted.sessions:,} validation sessions alone. On the test sessions log-loss goes from "
-        f"{test.before.log_loss:.4f} to {test.after.log_loss:.4f}, and accuracy from "
+        f"{fitted.threshold:.2f} on a track counts as “not skipped”; both were chosen on "
+        f"{fitted.tracks:,} tracks of the validation sessions alone. On the last tracks of the test sessions "
+        f"log-loss goes from {test.before.log_loss:.4f} to {test.after.log_loss:.4f}, and accuracy from "
         f"{test.before.accuracy:.1%} to {test.after.accuracy:.1%}."
     )
 

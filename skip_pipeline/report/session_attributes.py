@@ -25,7 +25,7 @@ from skip_pipeline.storage import read_table
 
 _READ: Final = ("hour_of_day", "premium", "context_type")
 _EMPTY: Final = pa.schema([schema.MERGED.field(name) for name in _READ]).empty_table()
-_POPULARITY: Final = schema.TRACK_BRANCH.index("us_popularity_estimate")
+POPULARITY: Final = schema.TRACK_BRANCH.index("us_popularity_estimate")
 _AT_ONCE: Final = 65_536  # sessions whose inputs are gathered together, 8 MB
 
 
@@ -40,6 +40,21 @@ class SessionAttributes:
     popularity: np.ndarray  # float32 (n,), of the predicted track, scaled as in the bundle
     known_track: np.ndarray  # bool (n,), whether a training session plays the predicted track anywhere
 
+    def of_tracks(
+        self, session_of: np.ndarray, popularity: np.ndarray, known_track: np.ndarray
+    ) -> SessionAttributes:
+        """Attributes of t tracks: those of their sessions, but popularity and known track are their own.
+
+        Args:
+            session_of: int (t,), number of each track's session.
+            popularity: float32 (t,).
+            known_track: bool (t,).
+        """
+        of_session = {
+            name: getattr(self, name)[session_of] for name in ("length", "hour", "premium", "context_type")
+        }
+        return SessionAttributes(**of_session, popularity=popularity, known_track=known_track)
+
 
 def read_session_attributes(find: Callable[[str], Path], train: Bundle, test: Bundle) -> SessionAttributes:
     """Read the attributes, shard by shard and only the columns needed.
@@ -51,7 +66,7 @@ def read_session_attributes(find: Callable[[str], Path], train: Bundle, test: Bu
         [_EMPTY, *(_rows_before_last(find, part) for part in test.parts if len(part.ids))]
     )
     starts = range(0, test.sessions, _AT_ONCE)
-    popularity = [test.last_track[at : at + _AT_ONCE, _POPULARITY] for at in starts]
+    popularity = [test.last_track[at : at + _AT_ONCE, POPULARITY] for at in starts]
     records = np.concatenate([np.empty(0, SESSION), *(part.sessions for part in test.parts)])
     tracks = max((part.tracks for part in (*train.parts, *test.parts)), default=0)
     return SessionAttributes(

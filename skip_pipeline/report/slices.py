@@ -23,6 +23,7 @@ class Slice:
 
     label: str
     sessions: int
+    tracks: int  # predicted: one a session, or all of its tracks that belong to the slice
     share_not_skipped: float
     accuracy: Estimate
     log_loss: Estimate
@@ -76,19 +77,36 @@ def slicings(sessions: SessionAttributes) -> tuple[Slicing, ...]:
 
 
 def score_slices(
-    not_skipped: np.ndarray, p_not_skipped: np.ndarray, slicings: Sequence[Slicing], threshold: float
+    not_skipped: np.ndarray,
+    p_not_skipped: np.ndarray,
+    slicings: Sequence[Slicing],
+    threshold: float,
+    session_of: np.ndarray | None = None,
 ) -> tuple[SliceTable, ...]:
-    """Accuracy and log-loss of every slice, with intervals from the same resamples as the leaderboard's."""
+    """Accuracy and log-loss of every slice, with intervals from the same resamples as the leaderboard's.
+
+    Args:
+        not_skipped: labels of t tracks.
+        p_not_skipped: probabilities (t,).
+        slicings: of the tracks.
+        threshold: a track is predicted as played from this probability on.
+        session_of: int (t,), number of each track's session, every session having one; None if track i is
+            that of session i.
+    """
     scores.check_probabilities(not_skipped, p_not_skipped)
     scores.need_both_outcomes(not_skipped, "the test sessions")
-    n = len(not_skipped)
-    # One column per slice, 1 for its sessions. Sparse, since a session is in one slice of each slicing.
+    session_of = np.arange(len(not_skipped)) if session_of is None else session_of
+    n = int(session_of.max()) + 1
+    # One column per slice, 1 for its tracks. Sparse, since a track is in one slice of each slicing.
     members = sparse.hstack([_one_hot(slicing) for slicing in slicings], format="csr")
     filled = np.flatnonzero(members.sum(axis=0))
     members = members[:, filled]
     losses = scores.losses(not_skipped, p_not_skipped)
     correct = scores.correct(not_skipped, p_not_skipped, threshold)
-    sums = [members.multiply(values[:, None]).tocsr() for values in (losses, correct)]
+    shares = (not_skipped.astype(np.float64) @ members) / members.sum(axis=0)
+    by_session = sparse.csr_array((np.ones(len(session_of)), (session_of, np.arange(len(session_of)))))
+    sums = [by_session @ members.multiply(values[:, None]).tocsr() for values in (losses, correct)]
+    members = by_session @ members  # (n, slices), number of tracks
 
     def means(counts: np.ndarray) -> np.ndarray:
         drawn = counts @ members
@@ -96,14 +114,15 @@ def score_slices(
             return np.hstack([counts @ of_value / drawn for of_value in sums])
 
     found = estimates(means(np.ones((1, n)))[0], resampled(n, means))
-    sessions = members.sum(axis=0).astype(int)
-    shares = (not_skipped.astype(np.float64) @ members) / sessions
+    tracks, sessions = members.sum(axis=0).astype(int), (members > 0).sum(axis=0).astype(int)
     names = [(slicing.name, label) for slicing in slicings for label in slicing.labels]
     slices: dict[str, list[Slice]] = {slicing.name: [] for slicing in slicings}
     for i, column in enumerate(filled):
         name, label = names[column]
         log_loss, accuracy = found[i], found[i + len(filled)]
-        slices[name].append(Slice(label, int(sessions[i]), float(shares[i]), accuracy, log_loss))
+        slices[name].append(
+            Slice(label, int(sessions[i]), int(tracks[i]), float(shares[i]), accuracy, log_loss)
+        )
     return tuple(SliceTable(slicing.name, slicing.title, tuple(slices[slicing.name])) for slicing in slicings)
 
 

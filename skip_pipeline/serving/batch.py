@@ -23,21 +23,21 @@ STAGE: Final = "skip_predictions"
 SKIP_PREDICTIONS: Final = pa.schema(
     [
         (schema.SESSION_ID, pa.string()),
-        (schema.TRACK_ID, pa.string()),  # the next track
+        (schema.TRACK_ID, pa.string()),  # the next track; none where its features were given
         ("p_skip", pa.float64()),
         ("model_version", pa.string()),
         ("known_track", pa.bool_()),  # whether the track's features were known
     ]
 )
-"""One row per session."""
+"""One row per next track: one per session of the test set."""
 
 _COUNTS: Final = ("rows", "unknown_tracks", "values_of_unknown_level")
 
 
 def prediction_table(sessions: Sessions, scores: Scores, model_version: str) -> pa.Table:
     """Scores of sessions as ``SKIP_PREDICTIONS``."""
-    versions = pa.repeat(model_version, len(sessions))
-    columns = [sessions.session_id, sessions.next_track_ids, scores.p_skip, versions, scores.known_track]
+    versions = pa.repeat(model_version, len(scores.p_skip))
+    columns = [sessions.asked_ids, sessions.next_track_ids, scores.p_skip, versions, scores.known_track]
     return pa.table(columns, schema=SKIP_PREDICTIONS)
 
 

@@ -15,6 +15,7 @@ class ServerSettings:
     """Bounds of the server; the reasons stand beside the values."""
 
     max_body_bytes: int = 4 * 2**20  # 400 sessions of the longest kind; more is work for `predict`
+    max_answers: int = 10_000  # more than 4 MiB of sessions of the shortest kind; an answer of 2 MB
     max_head_bytes: int = 16 * 2**10  # what browsers send is below 8 KiB
     body_seconds: float = 30.0  # 4 MiB over a slow mobile network
     idle_seconds: float = 10.0  # until the head of the next request has arrived

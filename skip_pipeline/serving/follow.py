@@ -12,7 +12,7 @@ from typing import Final, Protocol
 from skip_pipeline.errors import ContractError, SkipPipelineError
 from skip_pipeline.serving.model import ServedModel
 from skip_pipeline.serving.model_folder import load, read_description
-from skip_pipeline.serving.requests import EXAMPLE
+from skip_pipeline.serving.requests import EXAMPLE_OF_LAST_TRACK
 
 RETRY_SECONDS: Final = 60.0
 """Time until a version that could not be opened is tried again: a download may be large."""
@@ -70,7 +70,7 @@ def opened(source: Source, version: str) -> Served:
     """
     with source.fetched(version) as folder:
         model = load(folder, threads=1)  # a server answers several requests at a time
-    (p_skip,) = model.score_records([EXAMPLE]).p_skip.tolist()
+    (p_skip,) = model.score_records([EXAMPLE_OF_LAST_TRACK]).p_skip.tolist()
     if not 0 <= p_skip <= 1:
         raise ContractError(
             f"version {version} gives {p_skip} for the example, expected a probability; serve another "

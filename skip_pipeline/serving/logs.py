@@ -207,7 +207,7 @@ def _sessions(
     """Log rows of earlier tracks, session after session, and the next tracks as ``Sessions``."""
     ids = [*rows[schema.LOG_TRACK_ID].cast(pa.string()).chunks, *next_ids.cast(pa.string()).chunks]
     tracks = pa.chunked_array(ids).combine_chunks().dictionary_encode()
-    track_codes = codes_of(tracks)
+    track_codes, first = codes_of(tracks), np.cumsum(earlier) - earlier
     columns = {name: rows[name].cast(pa.uint8()).to_numpy() for name in (*FLAGS, SHUFFLE)}
     columns |= {name: rows[name].to_numpy() for name in SEEKS}
     codes = {}
@@ -222,4 +222,6 @@ def _sessions(
         rows=row_records(track_codes[: rows.num_rows], columns, codes),
         next_track=track_codes[rows.num_rows :].astype(np.int64),
         track_ids=tracks.dictionary.to_pylist(),
+        hour=rows["hour_of_day"].to_numpy()[first].astype(np.int64),
+        premium=rows["premium"].cast(pa.int64()).to_numpy()[first],
     )

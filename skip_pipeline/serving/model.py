@@ -1,29 +1,41 @@
-"""A served model in memory: sessions in, the probability of a skip out."""
+"""A served model in memory: sessions in, the probability of a skip of each next track out."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from skip_pipeline import schema
 from skip_pipeline.bundles.gather import Bundle
+from skip_pipeline.bundles.track_memory import Remembered, TrackMemory
+from skip_pipeline.errors import BadInputError
 from skip_pipeline.metrics.calibration import Calibration
 from skip_pipeline.serving.requests import sessions_of_records
 from skip_pipeline.serving.sessions import Sessions, branches
 from skip_pipeline.serving.tracks import KnownTracks
 from skip_pipeline.settings import DECISION_THRESHOLD, PREDICTION_BATCH_SIZE, DataSource
-from skip_pipeline.training.onnx_model import predict_onnx
+from skip_pipeline.training.onnx_model import (
+    answers_candidates,
+    predict_onnx,
+    predict_outcomes,
+    predict_tracks,
+)
+
+_LEAST: Final = 1e-12
+"""Least probability of a skip to divide by; where it is smaller, those of the flags are, too."""
 
 
 @dataclass(frozen=True)
 class Scores:
-    """Answers for m sessions, in their order."""
+    """Answers for the k next tracks of all sessions, in their order."""
 
-    p_skip: np.ndarray  # float64 (m,), probability that the next track is skipped: 1 - p_not_skipped
-    known_track: np.ndarray  # bool (m,), whether the next track is in the table, or its features are given
+    p_skip: np.ndarray  # float64 (k,), probability that the track is skipped: 1 - p_not_skipped
+    p_flags: np.ndarray  # float64 (k, 3), of skip_1, skip_2 and skip_3; NaN if the network does not give them
+    known_track: np.ndarray  # bool (k,), whether the track is in the table, or its features are given
     unknown_levels: int  # values outside the vocabulary in all sessions
 
 
@@ -48,31 +60,46 @@ class ServedModel:
         return self.score(sessions_of_records(records))
 
     def score(self, sessions: Sessions, *, threads: int = 1) -> Scores:
-        """Score sessions; the result does not depend on the number of threads."""
-        track_rows = self.tracks.rows_of(sessions.track_ids)
-        n = len(sessions)
-        p_not_skipped = np.empty(n)
+        """Score every next track of every session; the result does not depend on the number of threads.
 
-        def score(start: int) -> None:
-            own = slice(start, min(start + PREDICTION_BATCH_SIZE, n))
-            p_not_skipped[own] = predict_onnx(self.network, self._inputs(sessions, own, track_rows))
+        Raises:
+            BadInputError: the network answers the last track of a session alone, and another is asked for.
+        """
+        if not answers_candidates(self.network):
+            _check_last_track(sessions)
+        track_rows = self.tracks.rows_of(sessions.track_ids)
+        outcomes = np.empty((len(sessions.next_track), len(schema.OUTCOME_FLAGS)))
+
+        def score(own: np.ndarray) -> None:
+            inputs = branches(sessions, own, track_rows, self.tracks)
+            outcomes[sessions.next_tracks(own)] = self._outcomes(inputs)
 
         with ThreadPoolExecutor(threads) as pool:
-            list((pool.map if threads > 1 else map)(score, range(0, n, PREDICTION_BATCH_SIZE)))
+            list((pool.map if threads > 1 else map)(score, _runs(sessions.candidates)))
         known = track_rows[sessions.next_track] >= 0
         known[list(sessions.next_features)] = True
-        return Scores(1 - self._calibrated(p_not_skipped), known, sessions.unknown_levels)
+        p_skip = 1.0 - self._calibrated(outcomes[:, -1])
+        return Scores(p_skip, within(outcomes, p_skip), known, sessions.unknown_levels)
 
     def inputs(self, sessions: Sessions) -> dict[str, np.ndarray]:
-        """The network's inputs: float32 (m, …), ``schema.BRANCH_SHAPES``."""
-        return self._inputs(sessions, slice(0, len(sessions)), self.tracks.rows_of(sessions.track_ids))
+        """The network's inputs for sessions of one next track: float32 (m, …), ``schema.INPUT_SHAPES``."""
+        rows = self.tracks.rows_of(sessions.track_ids)
+        return _of_one_track(branches(sessions, np.arange(len(sessions)), rows, self.tracks))
 
     def predict_bundle(
         self, sessions: Bundle, track_ids: np.ndarray, chosen: np.ndarray | None = None
     ) -> np.ndarray:
-        """``p_not_skipped`` of bundled sessions' last tracks, as the server would answer: float64 (n,).
+        """``p_not_skipped`` of bundled sessions' last tracks, as the server would answer: float64 (n,)."""
+        return self.predict_bundle_tracks(sessions, track_ids, chosen)[:, -1]
 
-        The bundle may be newer than the model: tracks are found by id in the model's own table and scaling.
+    def predict_bundle_tracks(
+        self, sessions: Bundle, track_ids: np.ndarray, chosen: np.ndarray | None = None
+    ) -> np.ndarray:
+        """``p_not_skipped`` of every track of bundled sessions, from those before it: float64 (n, 20).
+
+        All but the last column are NaN of a network that answers the last track alone. Values in padding have
+        no meaning. The bundle may be newer than the model: tracks are found by id in the model's own table
+        and scaling.
 
         Args:
             sessions: of a bundle.
@@ -81,17 +108,71 @@ class ServedModel:
         """
         rows = self.tracks.rows_of_bytes(track_ids)
         matrix = np.where((rows >= 0)[:, None], self.tracks.matrix[np.maximum(rows, 0)], self.tracks.neutral)
-        bundle = Bundle(matrix, list(sessions.parts))
-        inputs = bundle if chosen is None else {name: bundle[name][chosen] for name in schema.BRANCH_SHAPES}
-        return self._calibrated(predict_onnx(self.network, inputs))
+        memory = TrackMemory(self.tracks.memory_of(rows), np.empty(0))
+        bundle = Remembered(Bundle(matrix, list(sessions.parts)), memory)
+        inputs = bundle if chosen is None else {name: bundle[name][chosen] for name in schema.INPUT_SHAPES}
+        p_not_skipped = predict_tracks(self.network, inputs)
+        answered = ~np.isnan(p_not_skipped)
+        p_not_skipped[answered] = self._calibrated(p_not_skipped[answered])
+        return p_not_skipped
 
     def _calibrated(self, p_not_skipped: np.ndarray) -> np.ndarray:
         return p_not_skipped if self.calibration is None else self.calibration.apply(p_not_skipped)
 
-    def _inputs(self, sessions: Sessions, own: slice, track_rows: np.ndarray) -> dict[str, np.ndarray]:
-        made = branches(sessions, own, track_rows, self.tracks.matrix, self.tracks.neutral)
-        given = [number for number in sessions.next_features if own.start <= number < own.stop]
-        if given:
-            features = [sessions.next_features[number] for number in given]
-            made["last_track"][np.array(given) - own.start] = self.tracks.scaled(features)
-        return made
+    def _outcomes(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
+        """Probabilities of ``schema.OUTCOME_FLAGS`` (n, N, 4); NaN where the network does not give them."""
+        if answers_candidates(self.network):
+            return predict_outcomes(self.network, inputs)[:, schema.STEPS :]
+        p_not_skipped = predict_onnx(self.network, _of_one_track(inputs))
+        flags = np.full((len(p_not_skipped), 1, len(schema.OUTCOME_FLAGS)), np.nan)
+        flags[:, 0, -1] = p_not_skipped
+        return flags
+
+
+def _check_last_track(sessions: Sessions) -> None:
+    """Refuse what a network that was trained on last tracks alone cannot answer."""
+    remedy = "the served network was trained on last tracks alone. Serve a model of preset fast"
+    if (several := np.flatnonzero(sessions.candidates > 1)).size:
+        number = int(several[0])
+        fact = f"candidates is a list of {sessions.candidates[number]:,}, expected one track"
+    elif (midway := np.flatnonzero(sessions.earlier + 1 != sessions.length)).size:
+        number = int(midway[0])
+        fact = (
+            f"the next track is number {sessions.earlier[number] + 1} of {sessions.length[number]} "
+            f"({schema.LENGTH}, {schema.MAX_SESSION_LENGTH} where it is not known), expected the last one"
+        )
+    else:
+        return
+    name = sessions.session_id[number]
+    raise BadInputError(f"session {number} of the request ({schema.SESSION_ID} {name!r}): {fact}; {remedy}")
+
+
+def within(outcomes: np.ndarray, p_skip: np.ndarray) -> np.ndarray:
+    """Probabilities of ``skip_1``, ``skip_2`` and ``skip_3`` that fit a calibrated ``p_skip`` (k,): (k, 3).
+
+    Calibration corrects whether a track is skipped. How early, given that it is skipped, stays as the network
+    has it, so each flag's share of all skips stays, and the three remain nested and at most ``p_skip``.
+
+    Args:
+        outcomes: the network's probabilities of ``schema.OUTCOME_FLAGS``, float64 (k, 4).
+        p_skip: calibrated.
+
+    >>> within(np.array([[0.1, 0.2, 0.3, 0.6]]), np.array([0.2])).round(3).tolist()
+    [[0.05, 0.1, 0.15]]
+    """
+    share = outcomes[:, :-1] / np.maximum(1.0 - outcomes[:, -1:], _LEAST)
+    return np.asarray(np.minimum(share, 1.0) * p_skip[:, None])
+
+
+def _runs(candidates: np.ndarray) -> Iterator[np.ndarray]:
+    """Numbers of the sessions of each run of the network, which all have as many candidates (m,)."""
+    for count in np.unique(candidates).tolist():
+        own = np.flatnonzero(candidates == count)
+        # As many tracks as PREDICTION_BATCH_SIZE sessions with one candidate have, which bounds the memory.
+        at_once = max(1, PREDICTION_BATCH_SIZE * schema.MAX_SESSION_LENGTH // (schema.STEPS + count))
+        for start in range(0, len(own), at_once):
+            yield own[start : start + at_once]
+
+
+def _of_one_track(inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return inputs | {"last_track": inputs["last_track"][:, 0]}

@@ -6,6 +6,7 @@
     tracks.npy           float32 (tracks, 31), scaled features of every track
     track_ids.npy        UTF-8 bytes (tracks,), sorted; row i is track i
     neutral_track.npy    float32 (31,), features of a track that is not in the table
+    track_memory.npy     float16 (tracks, 18), the memory of tracks; optional
     vocabulary.json      levels, columns and shapes that the network was trained with
     served_model.json    origin of the model; size and digest of every other file
 
@@ -26,6 +27,7 @@ import numpy as np
 from skip_pipeline import schema, storage
 from skip_pipeline.bundles.parts import TRACKS, open_array, open_parts, open_tracks
 from skip_pipeline.bundles.records import CATEGORIES, FLAGS, SEEKS, SHUFFLE
+from skip_pipeline.bundles.track_memory import MEMORY_FILES, open_memory
 from skip_pipeline.errors import ContractError, MissingInputError
 from skip_pipeline.metrics.calibration import Calibration
 from skip_pipeline.serving.model import ServedModel
@@ -40,13 +42,13 @@ from skip_pipeline.settings import (
 )
 from skip_pipeline.stages.scale import Scaler
 from skip_pipeline.storage import FileRecord
-from skip_pipeline.training.onnx_model import open_onnx
+from skip_pipeline.training.onnx_model import answers_candidates, open_onnx
 
 SERVED_MODEL: Final = "served_model"
 """Name of such a folder in ``06_model`` and among the artifacts of a registered model."""
 
 DESCRIPTION: Final = "served_model.json"
-FORMAT: Final = 1  # version of this layout, in the description
+FORMAT: Final = 2  # version of this layout, in the description
 
 _VOCABULARY: Final = "vocabulary.json"
 _TRACK_IDS: Final = "track_ids.npy"
@@ -80,7 +82,7 @@ def vocabulary() -> dict[str, Any]:
         "levels": {name: list(levels) for name, levels in schema.LEVELS.items()},
         "session_log": list(schema.SESSION_LOG_BRANCH),
         "track": list(schema.TRACK_BRANCH),
-        "shapes": {name: list(shape) for name, shape in schema.BRANCH_SHAPES.items()},
+        "shapes": {name: list(shape) for name, shape in schema.INPUT_SHAPES.items()},
         "skip_padding": schema.SKIP_PADDING,
         "row": {"flags": [*FLAGS, SHUFFLE], "seeks": list(SEEKS), "categories": list(CATEGORIES)},
     }
@@ -90,7 +92,13 @@ def vocabulary() -> dict[str, Any]:
 
 
 def pack(
-    folder: Path, layout: DataLayout, *, network: Path, calibration: Path | None, preset: str
+    folder: Path,
+    layout: DataLayout,
+    *,
+    network: Path,
+    calibration: Path | None,
+    preset: str,
+    memory: Path | None = None,
 ) -> Description:
     """Write a served model: a network, with the tracks and the scaling that the stages have published.
 
@@ -100,6 +108,7 @@ def pack(
         network: the ONNX file (``training.export``).
         calibration: ``Calibration.to_json`` as a file; None to serve the network's own probabilities.
         preset: of the network.
+        memory: the values of a track memory (``bundles.track_memory``); None if the network has none.
     """
     folder.mkdir(parents=True, exist_ok=True)
     manifest = storage.read_manifest(layout.bundles, made_by="tensor_bundles")
@@ -121,6 +130,9 @@ def pack(
     open_onnx(network)
     shutil.copyfile(network, folder / ONNX_FILE)
     names = list(_REQUIRED)
+    if memory is not None:
+        storage.write_array(folder / MEMORY_FILES[0], open_memory(memory, (len(matrix), schema.TRACK_MEMORY)))
+        names.append(MEMORY_FILES[0])
     if calibration is not None:
         storage.write_json(
             folder / CALIBRATION_FILE, Calibration.from_json(storage.read_json(calibration)).to_json()
@@ -201,10 +213,15 @@ def load(folder: Path, *, threads: int | None = None) -> ServedModel:
                 f"({_difference(served.get(name), known)}) than this version of skip_pipeline knows; "
                 f"{_REMEDY}"
             )
-    calibrated = CALIBRATION_FILE in names
+    network = open_onnx(folder / ONNX_FILE, threads=threads)
+    calibrated, remembers = CALIBRATION_FILE in names, MEMORY_FILES[0] in names
+    if answers_candidates(network) and not remembers:
+        raise ContractError(
+            f"{folder / DESCRIPTION} names no {MEMORY_FILES[0]}, its network's input; {_REMEDY}"
+        )
     return ServedModel(
-        network=open_onnx(folder / ONNX_FILE, threads=threads),
-        tracks=_known_tracks(folder),
+        network=network,
+        tracks=_known_tracks(folder, remembers=remembers),
         calibration=Calibration.from_json(_json(folder / CALIBRATION_FILE)) if calibrated else None,
         data_source=described.data_source,
         fingerprint=described.fingerprint,
@@ -226,7 +243,7 @@ def _difference(served: object, known: object) -> str:
     return f"{served!r} in the model, {known!r} in the code"
 
 
-def _known_tracks(folder: Path) -> KnownTracks:
+def _known_tracks(folder: Path, *, remembers: bool) -> KnownTracks:
     matrix = open_tracks(folder / TRACKS)
     ids, neutral = open_array(folder / _TRACK_IDS), open_array(folder / _NEUTRAL_TRACK)
     for name, array, kind, shape in (
@@ -236,7 +253,10 @@ def _known_tracks(folder: Path) -> KnownTracks:
         if array.dtype.type is not kind or array.shape != shape or not len(array):
             wanted = f"{kind.__name__.strip('_')} {shape}"
             raise ContractError(f"{folder / name} is {array.dtype} {array.shape}, not {wanted}; {_REMEDY}")
-    return KnownTracks(ids, matrix, np.array(neutral), Scaler.from_json(_json(folder / SCALER_FILE)))
+    memory = None
+    if remembers:
+        memory = open_memory(folder / MEMORY_FILES[0], (len(matrix), schema.TRACK_MEMORY))
+    return KnownTracks(ids, matrix, np.array(neutral), Scaler.from_json(_json(folder / SCALER_FILE)), memory)
 
 
 def _json(path: Path) -> dict[str, Any]:

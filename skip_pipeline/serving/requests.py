@@ -17,9 +17,11 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Discriminator,
     FailFast,
     Field,
     ModelWrapValidatorHandler,
+    Tag,
     TypeAdapter,
     ValidationError,
     model_validator,
@@ -36,7 +38,12 @@ from skip_pipeline.serving.sessions import Sessions, row_records
 USED: Final = (schema.POSITION, schema.LOG_TRACK_ID, *FLAGS, SHUFFLE, *SEEKS, *CATEGORIES)
 """Columns of a log row that reach the network."""
 
-_FIELDS: Final = "session_id, history and either next_track_id or next_track"
+MAX_CANDIDATES: Final = 1_000
+"""Tracks that one session may ask for. So many take 3 ms of a core, 2 to 3 times as long as one, so that no
+request delays others much."""
+
+_FIELDS: Final = "session_id, history and one of next_track_id, next_track and candidates"
+_NEXT: Final = ("next_track_id", "next_track", "candidates")
 _FORMS: Final = ("dataframe_records", "dataframe_split", "inputs")
 _ONE_FORM: Final = f"an object with one of {', '.join(_FORMS)}"
 _REMEDY: Final = "Correct the request"
@@ -47,7 +54,9 @@ _LEVEL_CODES: Final = {
 # --- Values -------------------------------------------------------------------------------------------------
 
 _TEXT: Final = "a text that is not empty"
-_NEXT_TRACK_ID: Final = f"{_TEXT}, or the track's features as next_track"
+_NEXT_TRACK_ID: Final = f"{_TEXT}, or the track's features as next_track, or several tracks as candidates"
+_CANDIDATE: Final = "the id of a track, or an object with its features"
+_CANDIDATES: Final = f"a list of 1 to {MAX_CANDIDATES:,} tracks, each {_CANDIDATE}"
 _Text = Annotated[str, Field(strict=True, min_length=1, description=_TEXT)]
 _Flag = Annotated[
     Annotated[bool, Field(strict=True)] | Annotated[int, Field(strict=True, ge=0, le=1)],
@@ -81,6 +90,12 @@ _COLUMNS: Final = {name: _Flag if name in (*FLAGS, SHUFFLE) else _Text for name 
 _FEATURES: Final = {
     name: _feature_type(schema.TRACK_FEATURES.field(name).type) for name in schema.TRACK_ATTRIBUTES
 }
+_UNKNOWN: Final = -1
+_HOUR: Final = "a whole number from 0 to 23"
+_CIRCUMSTANCES: Final = {  # of the first row, which the others repeat; a network does without
+    "hour_of_day": _whole_number(0, 23, _HOUR),
+    "premium": _Flag,
+}
 _OPTIONAL: Final = {  # `_history_fault` compares these with the whole session
     schema.SESSION_ID: "the session's own session_id, if it is there",
     schema.LENGTH: "tracks of the whole session, the same in every row; null or left out if not known",
@@ -94,9 +109,19 @@ else:
     Play = TypedDict(
         "Play",
         _COLUMNS
+        | {name: NotRequired[kind | None] for name, kind in _CIRCUMSTANCES.items()}
         | {name: NotRequired[Annotated[Any, Field(description=text)]] for name, text in _OPTIONAL.items()},
     )
     TrackFeatures = TypedDict("TrackFeatures", _FEATURES)
+
+_ID, _OBJECT = (
+    Tag("id"),
+    Tag("features"),
+)  # without them, a refusal would be of the id where features were given
+_Candidate = Annotated[
+    Annotated[_Text, _ID] | Annotated[TrackFeatures, _OBJECT],
+    Discriminator(lambda given: _OBJECT.tag if isinstance(given, Mapping) else _ID.tag),
+]
 
 
 def _none_for_nan(value: Any) -> Any:
@@ -108,10 +133,10 @@ def _none_for_nan(value: Any) -> Any:
 
 
 class Session(BaseModel):
-    """The tracks that a listener has played so far, and the track that would come next.
+    """The tracks that a listener has played so far, and the track that would come next, or candidates for it.
 
     The answer repeats ``session_id``, which need not be unique. ``history`` holds log rows in order; other
-    columns are ignored. The next track is given by its id, or by its raw features.
+    columns are ignored. A track is given by its id, or by its raw features.
     """
 
     model_config = ConfigDict(json_schema_extra={"additionalProperties": False})
@@ -132,6 +157,16 @@ class Session(BaseModel):
         BeforeValidator(_none_for_nan),
         Field(description="an object with the features' columns"),
     ] = None
+    candidates: Annotated[
+        Annotated[list[_Candidate], Field(min_length=1, max_length=MAX_CANDIDATES)] | None,
+        BeforeValidator(_none_for_nan),
+        Field(description=_CANDIDATES),
+    ] = None
+
+    @property
+    def nexts(self) -> list[str | TrackFeatures]:
+        """The next track, or the candidates for it."""
+        return self.candidates or [of for of in (self.next_track_id, self.next_track) if of is not None]
 
     @model_validator(mode="wrap")
     @classmethod
@@ -140,8 +175,8 @@ class Session(BaseModel):
         if not isinstance(record, Mapping):
             raise _refusal(f" is {_shown(record)}, expected an object with {_FIELDS}")
         missing = [name for name in ("session_id", "history") if name not in record]
-        if "next_track_id" not in record and "next_track" not in record:
-            missing.append("next_track_id or next_track")
+        if not any(name in record for name in _NEXT):
+            missing.append("next_track_id, next_track or candidates")
         if missing:
             raise _refusal(f" lacks {', '.join(missing)}, expected {_FIELDS}")
         for name in record:
@@ -152,41 +187,59 @@ class Session(BaseModel):
         except ValidationError as refused:
             fault: str | None = _fault_of_value(refused.errors(include_url=False)[0], record)
         else:
-            fault = _next_track_fault(session, record) or _history_fault(session)
+            fault = _next_track_fault(session, record) or _repetition(session) or _history_fault(session)
         if fault is not None:
             raise _refusal(f" ({schema.SESSION_ID} {_shown(record[schema.SESSION_ID])}): {fault}")
         return session
 
 
 _EXPECTED: Final = {
-    **{name: kind.__metadata__[0].description for name, kind in (_COLUMNS | _FEATURES).items()},
+    **{
+        name: kind.__metadata__[0].description
+        for name, kind in (_COLUMNS | _CIRCUMSTANCES | _FEATURES).items()
+    },
     **{name: field.description for name, field in Session.model_fields.items()},
 }
 
 
+_ITEMS: Final = {"history": "an object with the log's columns", "candidates": _CANDIDATE}
+_MOST: Final = {"history": schema.STEPS, "candidates": MAX_CANDIDATES}
+
+
 def _fault_of_value(error: ErrorDetails, record: Mapping[str, Any]) -> str:
     """A fault from pydantic's error about one value."""
-    place, value = error["loc"][:3], None if error["type"] == "missing" else error["input"]
-    history = record["history"]
-    if place[0] == "history" and isinstance(history, list) and len(history) > schema.STEPS:
-        place, value = ("history",), history  # rather than the first wrong row of too many
+    place = tuple(step for step in error["loc"] if step not in (_ID.tag, _OBJECT.tag))[:3]
+    value = None if error["type"] == "missing" else error["input"]
+    whole = record[str(place[0])] if place[0] in _ITEMS else None
+    if isinstance(whole, list) and len(whole) > _MOST[str(place[0])]:
+        place, value = place[:1], whole  # rather than the first wrong item of too many
     field = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in place)[1:]
-    expected = _EXPECTED.get(place[-1], "an object with the log's columns")
+    expected = _EXPECTED.get(place[-1]) or _ITEMS[str(place[0])]
     if error["type"] == "string_unicode":
         expected += ", without lone surrogates"
-    found = f"a list of {len(value)}" if place == ("history",) and isinstance(value, list) else _found(value)
-    return f"{field} is {found}, expected {expected}"
+    return f"{field} is {_found(value, listed=len(place) == 1)}, expected {expected}"
 
 
 def _next_track_fault(session: Session, record: Mapping[str, Any]) -> str | None:
-    if (session.next_track is None) != (session.next_track_id is None):
+    given = [name for name in _NEXT if getattr(session, name) is not None]
+    if len(given) == 1:
         return None
-    if session.next_track is None:
+    if not given:
         return f"next_track_id is {_found(record.get('next_track_id'))}, expected {_NEXT_TRACK_ID}"
     return (
-        f"next_track_id is {_shown(session.next_track_id)} beside next_track, expected either the id of a "
-        "track, or its features as next_track"
+        f"{given[0]} is {_found(record[given[0]], listed=True)} beside {given[1]}, expected either the id of "
+        "a track, or its features as next_track, or several tracks as candidates"
     )
+
+
+def _repetition(session: Session) -> str | None:
+    """The first candidate that was there before."""
+    seen: dict[object, int] = {}
+    for i, track in enumerate(session.candidates or ()):
+        key = track if isinstance(track, str) else tuple(track.values())
+        if (first := seen.setdefault(key, i)) != i:
+            return f"candidates[{i}] is {_shown(track)}, as candidates[{first}] is, expected each track once"
+    return None
 
 
 def _history_fault(session: Session) -> str | None:
@@ -220,7 +273,10 @@ def _shown(value: object) -> str:
         return "a value nested too deeply to show"
 
 
-def _found(value: object) -> str:
+def _found(value: object, *, listed: bool = False) -> str:
+    """A value in words; of a list, its length where that is at fault."""
+    if listed and isinstance(value, list):
+        return f"a list of {len(value):,}"
     return "missing" if value is None else _shown(value)
 
 
@@ -323,18 +379,30 @@ def sessions_of_records(records: object) -> Sessions:
             fact = f"session {error['loc'][0]} of the request{error['msg']}"
         raise BadInputError(f"{fact}. {_REMEDY}") from refused
     rows = [row for session in requested for row in session.history]
+    asked = [session.nexts for session in requested]
+    nexts = [track for of in asked for track in of]
+    numbers: dict[str, int] = {}  # of ids; "" stands for tracks without one
+    played = [numbers.setdefault(row[schema.LOG_TRACK_ID], len(numbers)) for row in rows]
+    next_track = [numbers.setdefault(id_ if isinstance(id_, str) else "", len(numbers)) for id_ in nexts]
     columns = {name: np.array([row[name] for row in rows], np.int64) for name in (*FLAGS, SHUFFLE, *SEEKS)}
     codes = {name: np.array([_LEVEL_CODES[name].get(row[name], -1) for row in rows]) for name in CATEGORIES}
     lengths = [session.history[0].get(schema.LENGTH) or schema.MAX_SESSION_LENGTH for session in requested]
-    next_ids = [session.next_track_id or "" for session in requested]
+    firsts = [session.history[0] for session in requested]
+    hour, premium = (
+        np.array([_UNKNOWN if (value := row.get(name)) is None else int(value) for row in firsts], np.int64)
+        for name in _CIRCUMSTANCES
+    )
     return Sessions(
         session_id=[session.session_id for session in requested],
         earlier=np.array([len(session.history) for session in requested], np.int64),
         length=np.array(lengths, np.int64),
-        rows=row_records(np.arange(len(rows)), columns, codes),
-        next_track=np.arange(len(requested)) + len(rows),
-        track_ids=[row[schema.LOG_TRACK_ID] for row in rows] + next_ids,
-        next_features={i: session.next_track for i, session in enumerate(requested) if session.next_track},
+        rows=row_records(np.array(played), columns, codes),
+        next_track=np.array(next_track),
+        track_ids=list(numbers),
+        hour=hour,
+        premium=premium,
+        next_features={i: track for i, track in enumerate(nexts) if isinstance(track, dict)},
+        asked=np.array([len(tracks) for tracks in asked]),
     )
 
 
@@ -342,7 +410,7 @@ def sessions_of_records(records: object) -> Sessions:
 
 # Why each earlier track started and ended; one that ended with `fwdbtn` was skipped.
 _PLAYED: Final = (("clickrow", "trackdone"), ("trackdone", "fwdbtn"), ("fwdbtn", "fwdbtn"))
-EXAMPLE: Final[Mapping[str, Any]] = {
+EXAMPLE: Final[dict[str, Any]] = {
     "session_id": "0_example",
     "history": [
         {
@@ -362,3 +430,14 @@ EXAMPLE: Final[Mapping[str, Any]] = {
     "next_track_id": "t_example_4",
 }
 """A ``Session`` that a person can read, also in ``docs/request.json``; no track table has its tracks."""
+
+EXAMPLE_OF_CANDIDATES: Final[Mapping[str, Any]] = {
+    **{name: value for name, value in EXAMPLE.items() if name != "next_track_id"},
+    "candidates": ["t_example_1", "t_example_2", "t_example_4"],  # played before, skipped before, new
+}
+"""The same with candidates, also in ``docs/candidates.json``."""
+
+EXAMPLE_OF_LAST_TRACK: Final[Mapping[str, Any]] = EXAMPLE | {
+    "history": [{**row, schema.LENGTH: len(EXAMPLE["history"]) + 1} for row in EXAMPLE["history"]]
+}
+"""The same, of a session whose next track is its last, which every network answers."""

@@ -22,6 +22,7 @@ from importlib.metadata import version
 from typing import Annotated, Any, Final
 
 import loky
+import numpy as np
 import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
@@ -29,6 +30,7 @@ from jinja2 import Template
 from pydantic import BaseModel, Field, TypeAdapter
 from starlette.exceptions import HTTPException
 
+from skip_pipeline import schema
 from skip_pipeline.errors import BadInputError, RefusedError
 from skip_pipeline.serving import requests
 from skip_pipeline.serving.bounds import BoundedConnection, ServerSettings, bounded_body
@@ -42,8 +44,13 @@ _CODES: Final = {400: "INVALID_PARAMETER_VALUE", 404: "ENDPOINT_NOT_FOUND", 413:
 _REFERENCE: Final = "#/components/schemas/{model}"
 _REQUEST: Final = {
     "schema": {"$ref": _REFERENCE.format(model="Request")},
-    "example": {"dataframe_records": [requests.EXAMPLE]},
+    "examples": {
+        "next track": {"value": {"dataframe_records": [requests.EXAMPLE]}},
+        "candidates": {"value": {"dataframe_records": [requests.EXAMPLE_OF_CANDIDATES]}},
+    },
 }
+
+_FLAG: Final = "null if the network predicts last tracks alone"
 
 _SCHEMA_PAGE: Final = Template(
     """<!doctype html><meta charset=utf-8><title>Schema</title>
@@ -61,17 +68,24 @@ _SCHEMA_PAGE: Final = Template(
 """The OpenAPI schema as a page that loads nothing; FastAPI's own pages load scripts from another server."""
 
 
+_Probability = Annotated[float, Field(ge=0, le=1)]
+
+
 class Prediction(BaseModel):
-    """The answer for one session."""
+    """The answer for one next track."""
 
     session_id: str
-    p_skip: Annotated[float, Field(ge=0, le=1, description="probability that the next track is skipped")]
-    known_track: Annotated[bool, Field(description="whether the features of the next track were known")]
+    track_id: Annotated[str | None, Field(description="null where the track's features were given")]
+    p_skip: Annotated[_Probability, Field(description="probability that the track is skipped")]
+    p_skip_1: Annotated[_Probability | None, Field(description=f"only very briefly played; {_FLAG}")]
+    p_skip_2: Annotated[_Probability | None, Field(description=f"only briefly played; {_FLAG}")]
+    p_skip_3: Annotated[_Probability | None, Field(description=f"mostly played at best; {_FLAG}")]
+    known_track: Annotated[bool, Field(description="whether the features of the track were known")]
     model_version: Annotated[str, Field(description="version in the registry, or start of a fingerprint")]
 
 
 class Answer(BaseModel):
-    """Predictions, one for each session, in order."""
+    """Predictions, one for each next track: session after session, candidates in their order."""
 
     predictions: list[Prediction]
     data_source: Annotated[str, Field(description="of the model's training data: real or synthetic")]
@@ -117,9 +131,10 @@ def application(follower: Follower, settings: ServerSettings) -> FastAPI:
         openapi_extra={"requestBody": {"required": True, "content": {"application/json": _REQUEST}}},
     )
     async def invocations(request: Request) -> Any:
-        """How likely each session's next track is to be skipped."""
+        """How likely each session's next track, or each of its candidates, is to be skipped."""
         body = await bounded_body(request, settings)
-        return await asyncio.get_running_loop().run_in_executor(workers, _answer, follower.served, body)
+        served, most = follower.served, settings.max_answers
+        return await asyncio.get_running_loop().run_in_executor(workers, _answer, served, body, most)
 
     @api.head("/ping", include_in_schema=False)
     @api.head("/health", include_in_schema=False)
@@ -151,19 +166,31 @@ def application(follower: Follower, settings: ServerSettings) -> FastAPI:
     return api
 
 
-def _answer(served: Served, body: bytes) -> dict[str, Any]:
-    """Score a request; the result becomes an ``Answer``."""
+def _answer(served: Served, body: bytes, most: int) -> dict[str, Any]:
+    """Score a request of at most so many next tracks; the result becomes an ``Answer``."""
     try:
         sessions = requests.sessions_of_json(body)
+        if (asked := len(sessions.next_track)) > most:
+            raise HTTPException(
+                413,
+                f"the request asks for {asked:,} tracks, expected at most {most:,} in all its sessions; send "
+                "fewer sessions or candidates at a time",
+            )
+        scores = served.model.score(sessions)
     except BadInputError as refusal:
         raise HTTPException(400, str(refusal)) from refusal
-    scores = served.model.score(sessions)
-    rows = zip(sessions.session_id, scores.p_skip.tolist(), scores.known_track.tolist(), strict=True)
+    flags = scores.p_flags.astype(object)
+    flags[np.isnan(scores.p_flags)] = None
+    columns = {
+        "session_id": sessions.asked_ids,
+        "track_id": sessions.next_track_ids,
+        "p_skip": scores.p_skip.tolist(),
+        **{f"p_{flag}": flags[:, i].tolist() for i, flag in enumerate(schema.OUTCOME_FLAGS[:-1])},
+        "known_track": scores.known_track.tolist(),
+        "model_version": [served.version] * asked,
+    }
     return {
-        "predictions": [
-            {"session_id": name, "p_skip": p, "known_track": known, "model_version": served.version}
-            for name, p, known in rows
-        ],
+        "predictions": [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)],
         "data_source": served.model.data_source,
         "unknown_levels": scores.unknown_levels,
     }

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from skip_pipeline import schema
+from skip_pipeline.bundles.gather import INPUTS
 from skip_pipeline.bundles.records import (
     CATEGORIES,
     ROW,
@@ -21,11 +22,12 @@ from skip_pipeline.bundles.records import (
     pack,
     padding_of,
 )
+from skip_pipeline.serving.tracks import KnownTracks
 
 
 @dataclass(frozen=True)
 class Sessions:
-    """m sessions: the tracks played so far, and the track that comes next.
+    """m sessions: the tracks played so far, and k tracks that may come next, one or more of each session.
 
     The number of tracks of a session is an input, so the network knows whether the next track is the last.
     Listeners play the last track of a session to its end more often than other tracks. Where the length is
@@ -38,10 +40,14 @@ class Sessions:
     earlier: np.ndarray  # int64 (m,), number of earlier tracks, 1 to 19
     length: np.ndarray  # int64 (m,), number of tracks in all, more than `earlier` and up to 20
     rows: np.ndarray  # ROW (sum of `earlier`,), session after session; "track" indexes `track_ids`
-    next_track: np.ndarray  # int64 (m,), indexes `track_ids`
-    track_ids: Sequence[str]  # an id may occur several times
-    # Raw features of the next track (`schema.TRACK_ATTRIBUTES`), by number of the session.
+    next_track: np.ndarray  # int64 (k,), session after session; indexes `track_ids`
+    track_ids: Sequence[str]
+    # Raw features of some next tracks (`schema.TRACK_ATTRIBUTES`), by their place in `next_track`.
     next_features: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
+    # Of the first track, int64 (m,); -1 where it is not known. None if it is known of no session.
+    hour: np.ndarray | None = None
+    premium: np.ndarray | None = None
+    asked: np.ndarray | None = None  # int64 (m,), next tracks of each session; None for one of each
 
     def __len__(self) -> int:
         return len(self.earlier)
@@ -50,6 +56,24 @@ class Sessions:
     def bounds(self) -> np.ndarray:
         """First row of each session, then the number of rows: int64 (m + 1,)."""
         return np.concatenate([[0], np.cumsum(self.earlier)])
+
+    @cached_property
+    def candidates(self) -> np.ndarray:
+        """Number of next tracks of each session: int64 (m,)."""
+        return np.ones(len(self), np.int64) if self.asked is None else np.asarray(self.asked)
+
+    def next_tracks(self, own: np.ndarray) -> np.ndarray:
+        """Places in ``next_track`` of the next tracks of n sessions that have N each: int64 (n, N)."""
+        return np.asarray(self._first_asked[own, None] + np.arange(self.candidates[own[0]]))
+
+    @cached_property
+    def _first_asked(self) -> np.ndarray:
+        return np.asarray(np.cumsum(self.candidates) - self.candidates)
+
+    @property
+    def asked_ids(self) -> list[str]:
+        """Session id of each next track."""
+        return list(np.repeat(np.array(self.session_id, object), self.candidates))
 
     @property
     def next_track_ids(self) -> list[str | None]:
@@ -75,32 +99,56 @@ def row_records(
 
 
 def branches(
-    sessions: Sessions, own: slice, track_rows: np.ndarray, tracks: np.ndarray, neutral: np.ndarray
+    sessions: Sessions, own: np.ndarray, track_rows: np.ndarray, known: KnownTracks
 ) -> dict[str, np.ndarray]:
-    """The network's four inputs for the sessions of a slice: float32 (n, …), ``schema.BRANCH_SHAPES``.
+    """The network's inputs for n sessions that ask for N tracks each: float32 (n, …).
+
+    The shapes are those of ``schema.INPUT_SHAPES``, with N tracks in place of one as in
+    ``training.onnx_model.predict_outcomes``: ``last_track`` is (n, N, 31).
 
     Args:
-        own: a slice with a start, a stop and no step.
-        track_rows: int64 (track ids,), row of ``tracks`` of each of ``sessions.track_ids``; -1 for none.
-        tracks: float32 (tracks, 31), scaled.
-        neutral: float32 (31,), features of a track without a row.
+        own: int64 (n,), numbers of the sessions.
+        track_rows: int64 (track ids,), row of ``known`` of each of ``sessions.track_ids``; -1 for none.
+        known: the table of tracks.
     """
-    earlier = sessions.earlier[own]
-    rows = sessions.rows[slice(*sessions.bounds[[own.start, own.stop]])].copy()
-    last = track_rows[sessions.next_track[own]]
-    played = track_rows[rows["track"]]
+    earlier, asked = sessions.earlier[own], sessions.next_tracks(own)
     padding = padding_of(earlier)
-    rows["track"] = np.maximum(played, 0)
     padded = np.zeros(padding.shape, ROW)
-    padded[~padding] = rows  # in the order of sessions and positions
-    steps = Steps(padded, padding, sessions.length[own], np.maximum(last, 0))
-    made = {}
-    for name, shape in schema.BRANCH_SHAPES.items():
-        made[name] = np.empty((len(earlier), *shape), np.float32)
-        decode(name, steps, tracks, made[name])
-    if (played < 0).any():
-        unknown = np.zeros(padding.shape, bool)
-        unknown[~padding] = played < 0
-        made["previous_tracks"][unknown] = neutral
-    made["last_track"][last < 0] = neutral
+    padded[~padding] = sessions.rows[_ranges(sessions.bounds[own], earlier)]
+    ids = np.concatenate(
+        [padded["track"].astype(np.int64), sessions.next_track[asked]], axis=1
+    )  # (n, 19 + N)
+    row_of = track_rows[ids]
+    # Numbers only have to be equal where the track is the same, also for tracks that are not in the table.
+    numbers = np.where(row_of < 0, len(known.matrix) + ids, row_of)
+    row_of[:, : schema.STEPS][padding] = numbers[:, : schema.STEPS][padding] = -1
+    padded["track"] = np.maximum(row_of[:, : schema.STEPS], 0)
+    last = row_of[:, schema.STEPS :]
+    unknown_number = np.full(len(own), -1)
+    hour, premium = (unknown_number if of is None else of[own] for of in (sessions.hour, sessions.premium))
+    steps = Steps(padded, padding, sessions.length[own], np.maximum(last[:, 0], 0), hour, premium)
+    made = {
+        "last_track": known.matrix[np.maximum(last, 0)],
+        "track_numbers": numbers.astype(np.float32),
+        "track_memory": known.memory_of(row_of),
+        "tracks_between": np.zeros(last.shape, np.float32),
+    }
+    for name in INPUTS:
+        if name not in made:
+            made[name] = np.empty((len(own), *schema.INPUT_SHAPES[name]), np.float32)
+            decode(name, steps, known.matrix, made[name])
+    made["previous_tracks"][(row_of[:, : schema.STEPS] < 0) & ~padding] = known.neutral
+    made["last_track"][last < 0] = known.neutral
+    if sessions.next_features and (given := np.isin(asked, list(sessions.next_features))).any():
+        features = [sessions.next_features[number] for number in asked[given].tolist()]
+        made["last_track"][given] = known.scaled(features)
     return made
+
+
+def _ranges(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """The numbers from each start on, so many of each.
+
+    >>> _ranges(np.array([5, 0]), np.array([2, 3])).tolist()
+    [5, 6, 0, 1, 2]
+    """
+    return np.repeat(starts - (np.cumsum(counts) - counts), counts) + np.arange(counts.sum())

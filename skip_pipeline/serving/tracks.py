@@ -28,6 +28,7 @@ class KnownTracks:
     matrix: np.ndarray  # float32 (tracks, 31), `schema.TRACK_BRANCH`, scaled
     neutral: np.ndarray  # float32 (31,), features of a track that is not in the table (`neutral_track`)
     scaler: Scaler  # fitted on the tracks of training
+    memory: np.ndarray | None = None  # float16 (tracks, TRACK_MEMORY), for a network that remembers tracks
 
     def rows_of(self, track_ids: Sequence[str]) -> np.ndarray:
         """Row of each id, int64 (n,); -1 for an unknown id."""
@@ -45,6 +46,14 @@ class KnownTracks:
         """Row of each UTF-8 id, int64 (n,); -1 for an unknown id."""
         at = np.minimum(np.searchsorted(self.ids, track_ids), len(self.ids) - 1)
         return np.where(self.ids[at] == track_ids, at, -1)
+
+    def memory_of(self, rows: np.ndarray) -> np.ndarray:
+        """Memory of the tracks of some rows, float32 (…, TRACK_MEMORY); zeros for a negative row."""
+        if self.memory is None:
+            return np.zeros((*rows.shape, schema.TRACK_MEMORY), np.float32)
+        memory: np.ndarray = self.memory[np.maximum(rows, 0)].astype(np.float32)
+        memory[rows < 0] = 0.0
+        return memory
 
     def scaled(self, features: Sequence[Mapping[str, Any]]) -> np.ndarray:
         """Raw ``schema.TRACK_ATTRIBUTES`` of n tracks as float32 (n, 31), scaled as in training.

@@ -1,6 +1,7 @@
 """From one shard's scaled table to its share of the bundles: records of sessions and of earlier tracks.
 
-``bundles.parts`` describes the files. Of the predicted position only its track and the label are taken.
+``bundles.parts`` describes the files. Of the predicted position only its track and its outcome are taken.
+Hour and premium are those of the first position.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from skip_pipeline.bundles.records import (
     BINARY,
     CATEGORIES,
     SEEKS,
+    outcome_byte,
     pack,
     row_record,
     session_record,
@@ -65,7 +67,10 @@ def bundle_shard(
     records = np.empty(len(lengths), session_record(track_type(len(tracks))))
     records["last_track"] = track_of[last]
     records["length"] = lengths
-    records[schema.LABEL] = scaled[schema.LABEL].to_numpy()[last]
+    first = last - lengths + 1
+    outcomes = [scaled[flag].to_numpy()[last] for flag in schema.OUTCOME_FLAGS]
+    records["outcome"] = outcome_byte(outcomes, scaled["premium"].to_numpy()[first])
+    records["hour"] = scaled["hour_of_day"].to_numpy()[first]
     ids = sessions[schema.SESSION_ID].cast(pa.binary()).to_numpy().astype("S")
     splits = sessions["split"].to_numpy()
     parts = {}

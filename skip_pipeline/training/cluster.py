@@ -18,7 +18,8 @@ import tensorflow as tf
 from skip_pipeline import schema
 from skip_pipeline.errors import TrainingError
 from skip_pipeline.settings import TF_CONFIG_VARIABLE, WORKER_ANSWER_SECONDS, TrainingSettings
-from skip_pipeline.training.batches import EVERYTHING, Share, Split
+from skip_pipeline.training.batches import EVERYTHING, Share
+from skip_pipeline.training.splits import Split
 
 _EXPECTED: Final = (
     'expected {"cluster": {"worker": ["host:port", …]}, "task": {"type": "worker", "index": 0}} with the '

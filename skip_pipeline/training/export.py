@@ -1,8 +1,8 @@
 """A Keras network as an ONNX file, and the check that both give the same probabilities.
 
 Every layer and every ``keras.ops`` operation becomes the ONNX operators of the same meaning
-(https://onnx.ai/onnx/operators). Inputs have the names and shapes of the branches. The output is the
-probability (``training.onnx_model``): column 1 over the sum of both, as in ``training.train.predict``.
+(https://onnx.ai/onnx/operators). Inputs have the names of ``schema.INPUT_SHAPES``; ``training.onnx_model``
+describes the outputs. The default network takes any number of tracks that are asked for.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from onnx import TensorProto, checker, helper, numpy_helper
 
 from skip_pipeline import schema
 from skip_pipeline.errors import ContractError
-from skip_pipeline.training.onnx_model import OUTPUT
+from skip_pipeline.networks.presets import input_names
+from skip_pipeline.training.onnx_model import OUTCOMES, OUTPUT, STEPS_AND_TRACKS, input_shapes
 from skip_pipeline.training.train import predict
 
 _OPSET: Final = 18  # version of ONNX's operators; every ONNX Runtime since 1.14 (2023) reads it
@@ -24,22 +25,31 @@ TOLERANCE: Final = 1e-5  # of probabilities: a hundred times the rounding of a f
 
 
 def to_onnx(network: keras.Model) -> bytes:
-    """Convert a network from ``schema.BRANCH_SHAPES`` to two columns; equal networks give equal bytes.
+    """Convert a network; equal networks give equal bytes.
+
+    The probability of two columns is column 1 over the sum of both, as in ``training.train.predict``.
 
     Raises:
         ContractError: no rule here converts one of the network's layers.
     """
     graph = _Graph(network)
+    shapes = input_shapes(input_names(network))
+    given = {
+        name: keras.Input([size if isinstance(size, int) else None for size in shape], name=name)
+        for name, shape in shapes.items()
+    }
     # Keras calls graph.convert with each layer and operation of the network, each after those it needs.
-    copy = keras.models.clone_model(network, call_function=graph.convert)
-    columns = graph.operand(copy.output)  # (n, 2)
-    total = graph.add("ReduceSum", columns, np.array([1]), keepdims=0)  # (n,)
-    share = graph.add("Div", graph.add("Gather", columns, np.array(1), axis=1), total)
-    graph.add("Where", graph.add("Greater", total, 0.0), share, 0.5, name=OUTPUT)
-
-    value, shapes = helper.make_tensor_value_info, schema.BRANCH_SHAPES.items()
-    inputs = [value(name, TensorProto.FLOAT, ["n", *shape]) for name, shape in shapes]
-    outputs = [value(OUTPUT, TensorProto.FLOAT, ["n"])]
+    copy = keras.models.clone_model(network, input_tensors=given, call_function=graph.convert)
+    value, result = helper.make_tensor_value_info, graph.operand(copy.output)
+    if len(network.output.shape) == 3:  # (n, 19 + tracks, 4), probabilities of ``schema.OUTCOME_FLAGS``
+        graph.add("Identity", result, name=OUTCOMES)
+        outputs = [value(OUTCOMES, TensorProto.FLOAT, ["n", STEPS_AND_TRACKS, len(schema.OUTCOME_FLAGS)])]
+    else:  # (n, 2)
+        total = graph.add("ReduceSum", result, np.array([1]), keepdims=0)  # (n,)
+        share = graph.add("Div", graph.add("Gather", result, np.array(1), axis=1), total)
+        graph.add("Where", graph.add("Greater", total, 0.0), share, 0.5, name=OUTPUT)
+        outputs = [value(OUTPUT, TensorProto.FLOAT, ["n"])]
+    inputs = [value(name, TensorProto.FLOAT, ["n", *shape]) for name, shape in shapes.items()]
     made = helper.make_graph(graph.nodes, network.name, inputs, outputs, graph.constants)
     opsets = [helper.make_opsetid("", _OPSET)]
     model = helper.make_model(made, opset_imports=opsets, ir_version=helper.find_min_ir_version_for(opsets))
@@ -189,14 +199,47 @@ def _same(kind: str) -> Callable[..., str]:
     return lambda graph, _, *operands: graph.add(kind, *keras.tree.flatten(operands))
 
 
+def _cholesky(graph: _Graph, _: Any, matrix: Any) -> str:
+    """The lower factor, column by column, since ONNX has no operator for it: (B, T, T)."""
+    columns = []
+    for i in range(matrix.shape[-1]):
+        column = _get_item(graph, None, matrix, (slice(None), slice(None), slice(i, i + 1)))  # (B, T, 1)
+        pivot = _get_item(graph, None, column, (slice(None), slice(i, i + 1)))  # (B, 1, 1)
+        column = graph.add("Div", column, graph.add("Sqrt", pivot))
+        columns.append(column)
+        matrix = graph.add(
+            "Sub", matrix, graph.add("MatMul", column, graph.add("Transpose", column, perm=(0, 2, 1)))
+        )
+    return graph.add("Concat", *columns, axis=2)
+
+
+def _solve_triangular(graph: _Graph, solve: Any, factor: Any, right: Any) -> str:
+    """The solution x of factor x = right, (B, T, C), row by row from the first."""
+    if not solve.lower:
+        raise _refused(solve, "solves with an upper factor, expected a lower one")
+    rows = []
+    for i in range(factor.shape[-1]):
+        pivot = _get_item(graph, None, factor, (slice(None), slice(i, i + 1), slice(i, i + 1)))  # (B, 1, 1)
+        row = graph.add(
+            "Div", _get_item(graph, None, right, (slice(None), slice(i, i + 1))), pivot
+        )  # (B, 1, C)
+        rows.append(row)
+        column = _get_item(graph, None, factor, (slice(None), slice(None), slice(i, i + 1)))  # (B, T, 1)
+        right = graph.add("Sub", right, graph.add("MatMul", column, row))
+    return graph.add("Concat", *rows, axis=1)
+
+
 _ONE: Final = numpy_helper.from_array(np.ones(1, np.float32))
-_RENAMED: Final = {"Matmul": "MatMul", "Multiply": "Mul", "Subtract": "Sub", "TrueDivide": "Div"}
+_RENAMED: dict[str, str] = {"Matmul": "MatMul", "Multiply": "Mul", "Subtract": "Sub", "TrueDivide": "Div"}
+_RENAMED |= {"Absolute": "Abs", "Maximum": "Max", "Minimum": "Min", "Negative": "Neg"}
 _RULES: Final[dict[str, Callable[..., str]]] = {
-    **{kind: _same(kind) for kind in ("Add", "Equal", "Exp", "Less", "Log", "Sigmoid")},
+    **{kind: _same(kind) for kind in ("Add", "Equal", "Exp", "Less", "Log", "Sigmoid", "Sqrt")},
     **{of_keras: _same(kind) for of_keras, kind in _RENAMED.items()},
     "Cast": lambda graph, to, x: graph.add("Cast", x, to=helper.np_dtype_to_tensor_dtype(np.dtype(to.dtype))),
+    "Cholesky": _cholesky,
     "Clip": lambda graph, to, x: graph.add("Clip", x, to.x_min, to.x_max),
     "Concatenate": lambda graph, layer, parts: graph.add("Concat", *parts, axis=layer.axis),
+    "Cumsum": lambda graph, over, x: graph.add("CumSum", x, np.array(over.axis)),
     "Dense": _dense,
     "Dropout": lambda graph, _, x: graph.operand(x),
     "ExpandDims": lambda graph, to, x: graph.add("Unsqueeze", x, np.array([to.axis])),
@@ -209,6 +252,10 @@ _RULES: Final[dict[str, Callable[..., str]]] = {
     "RepeatVector": _repeat,
     "Rescaling": lambda graph, by, x: graph.add("Add", graph.add("Mul", x, by.scale), by.offset),
     "Reshape": lambda graph, to, x: graph.add("Reshape", x, np.array([0, *to.target_shape])),  # 0: as it was
-    "Sum": lambda graph, over, x: graph.add("ReduceSum", x, np.array(over.axis), keepdims=int(over.keepdims)),
+    "SolveTriangular": _solve_triangular,
+    "Square": lambda graph, _, x: graph.add("Mul", x, x),
+    "Sum": lambda graph, over, x: graph.add(
+        "ReduceSum", x, np.array(over.axis).reshape(-1), keepdims=int(over.keepdims)
+    ),
     "Transpose": lambda graph, to, x: graph.add("Transpose", x, perm=to.axes),
 }

@@ -10,7 +10,7 @@ import math
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,12 +25,13 @@ import tensorflow as tf
 
 from skip_pipeline import schema
 from skip_pipeline.errors import TrainingError
-from skip_pipeline.networks.presets import LOSSES, build_network, learns_from
+from skip_pipeline.networks.presets import build_network, input_names, learns_from
 from skip_pipeline.settings import PREDICTION_BATCH_SIZE, TrainingSettings
-from skip_pipeline.training.batches import EVERYTHING, Split, batches, epoch_order, parts
+from skip_pipeline.training.batches import EVERYTHING, batches, epoch_cuts, epoch_order
 from skip_pipeline.training.cluster import agreed, joined, own_share
 from skip_pipeline.training.history import EpochReport
 from skip_pipeline.training.refusals import check_settings, check_splits, remedy_for_losses
+from skip_pipeline.training.splits import Split, parts
 from skip_pipeline.training.step import optimizer_of, steps_of
 
 logger: Final = logging.getLogger("skip_pipeline.train")
@@ -82,17 +83,20 @@ def train(
             with strategy.scope():
                 network = build_network(settings, train)
                 per_epoch = math.ceil(sessions / settings.batch_size)
+                epochs = max(settings.max_epochs, math.ceil(settings.least_steps / per_epoch))
+                settings = replace(settings, max_epochs=epochs)
                 optimizer = optimizer_of(settings, per_epoch, network.trainable_variables)
                 network.optimizer = optimizer  # not compiled, since the loop is our own
         finally:
             keras.config.set_dtype_policy(usual)
-        every_track = learns_from(settings, network)
-        learn, evaluate = steps_of(network, LOSSES[settings.preset], strategy, every_track)
+        every_track, names = learns_from(settings, network), input_names(network)
+        learn, evaluate = steps_of(network, strategy, every_track)
 
         def epoch_losses(epoch: int) -> tuple[float, float, float, float]:
             order = epoch_order(sessions, settings.seed, epoch)
-            learnt = learn(batches(train, settings.batch_size, order=order, share=share))
-            watched = evaluate(batches(validation, PREDICTION_BATCH_SIZE, share=share))
+            cuts = epoch_cuts(sessions, settings.seed, epoch, settings.cut_sessions)
+            learnt = learn(batches(train, settings.batch_size, names, order=order, cuts=cuts, share=share))
+            watched = evaluate(batches(validation, PREDICTION_BATCH_SIZE, names, share=share))
             if not (math.isfinite(learnt[0]) and math.isfinite(watched[0])):
                 raise TrainingError(
                     f"in epoch {epoch + 1} the loss became {learnt[0]} and the validation loss {watched[0]}, "
@@ -155,13 +159,16 @@ def _epochs(
 def predict(network: keras.Model, inputs: Split) -> np.ndarray:
     """Probability that each session's last track is played to its end: float64 (n,).
 
-    It is column 1 over the sum of both columns: the published head's two sigmoids do not add up to one. Where
-    both columns underflow to 0, the probability is one half. The label may be missing.
+    Of a network with two columns, it is column 1 over the sum of both: the published head's two sigmoids do
+    not add up to one. Where both underflow to 0, the probability is one half. The label may be missing.
     """
-    columns = [np.empty((0, 2))]
-    for part in parts(inputs):
-        columns.append(network.predict_on_batch({name: part[name] for name in schema.BRANCH_SHAPES}))
-    skipped, played = np.concatenate(columns).T  # (n,) each, float64
+    names = input_names(network)
+    outputs = [
+        network.predict_on_batch({name: part[name] for name in names}) for part in parts(inputs, names)
+    ]
+    if len(network.output.shape) == 3:  # (n, 20, 4), probabilities of ``schema.OUTCOME_FLAGS``
+        return np.concatenate([np.empty(0), *(flags[:, -1, -1] for flags in outputs)])
+    skipped, played = np.concatenate([np.empty((0, 2)), *outputs]).T  # (n,) each, float64
     total = skipped + played
     return np.asarray(np.divide(played, total, out=np.full(len(total), 0.5), where=total > 0))
 

@@ -10,7 +10,6 @@ from scipy.special import ndtri
 from skip_pipeline.world import constants
 from skip_pipeline.world.arrays import BoolArray, FloatArray, IntArray
 from skip_pipeline.world.randomness import choose, cumulative, even_pairs, even_uniforms
-from skip_pipeline.world.track_constants import STYLES
 
 
 @dataclass(frozen=True)
@@ -18,7 +17,7 @@ class Listeners:
     """Traits of ``n`` listeners, in logits of attention unless another unit is given."""
 
     patience: FloatArray  # (n,), added to the attention every track gets; hidden
-    taste: FloatArray  # (n, 6), attention to one unit of each style of a track; hidden
+    taste: FloatArray  # (n, 10), attention to one unit of each style and kind of a track; hidden
     browsing: FloatArray  # (n, 2), centre of the tracks that a listener chooses from, axes of ``browsed``
     shuffling: FloatArray  # (n,) in [0, 1); shuffle is on in contexts whose share of shuffled rows is larger
     inclination: FloatArray  # (n,) in [0, 1); decides the first context
@@ -39,11 +38,12 @@ def draw_listeners(rng: np.random.Generator, count: int) -> Listeners:
     hour = choose(hours, even_uniforms(rng, np.argsort(patience, kind="stable")))
     minute = 60.0 * (hour + rng.random(count)) - constants.MINUTES_INTO_SESSION
     browsing = rng.standard_normal((count, 2))
+    browsing[:, 0] += constants.BROWSING_OF_SHUFFLING * (0.5 - shuffling)
     browsing[:, 0] += constants.BROWSING_OF_FREE * ~premium + np.array(constants.BROWSING_BY_HOUR)[hour]
     return Listeners(
         patience=constants.PATIENCE_SPREAD * ndtri(patience),
         taste=constants.COMMON_TASTE
-        + np.array(constants.TASTE_SPREAD) * rng.standard_normal((count, STYLES)),
+        + np.array(constants.TASTE_SPREAD) * rng.standard_normal((count, len(constants.TASTE_SPREAD))),
         browsing=browsing,
         shuffling=shuffling,
         inclination=inclination,
@@ -62,15 +62,18 @@ def browsed(styles: FloatArray) -> FloatArray:
 
 
 def contrast(styles: FloatArray, session: IntArray) -> FloatArray:
-    """Styles of each track minus a part of the session's mean styles, (rows, 6); taste multiplies them.
+    """Styles and kinds of each track minus their means in the session; taste multiplies them.
+
+    A listener compares each track with all tracks of the session, later ones included, as if these were
+    known. So patience alone, not taste, decides the session's skip rate.
 
     Args:
-        styles: (rows, 6), styles of the track on each row.
+        styles: (rows, 10), styles and kinds of the track on each row; the result has the same shape.
         session: (rows,), session of each row, from 0; every session has a row.
     """
     rows = np.bincount(session)
     usual = np.stack([np.bincount(session, weights=style) / rows for style in styles.T], axis=1)
-    return np.asarray(styles - constants.HABITUATION * usual[session], dtype=np.float64)
+    return np.asarray(styles - usual[session], dtype=np.float64)
 
 
 def appeal(styles: FloatArray) -> FloatArray:

@@ -2,16 +2,16 @@
 
 Two probabilities that a session's last track is played to its end:
 
-- given the state: patience, taste and mood are known. Exact: the logistic function of attention, summed
+- given the state: patience and taste are known. Exact: the logistic function of attention, summed
   over all starts and contexts that the last track may have.
 - given the past: the hidden traits are inferred from the log of the earlier tracks; the parameters of the
-  world and the styles of all tracks are known. Patience, taste and the unseen part of the mood are jointly
-  normal before the first track. Each outcome gives an interval of attention plus logistic noise; the
-  posterior is approximated by a normal distribution with the same mean and covariance (assumed density
-  filtering, moments by Gauss-Hermite quadrature). Given outcomes, starts and contexts, nothing else in the
-  log depends on the hidden traits. A test compares the approximation with importance sampling. Two inputs are
-  not in the log: the parameters of the world, which a model has to learn, and the premium of sessions whose
-  subscription ends (2 of 10,000).
+  world are known, with the styles, kinds and appeals of all tracks. Patience and taste are jointly normal
+  before the first track. Each outcome gives an interval of attention plus logistic noise. A normal factor
+  stands for each outcome, found by expectation propagation (Minka, "Expectation propagation for approximate
+  Bayesian inference", 2001; moments by Gauss-Hermite quadrature). Given outcomes, starts and contexts, no
+  other part of the log depends on the hidden traits. A test compares the approximation with importance
+  sampling. Two inputs are not in the log: what the world knows of its tracks and listeners, which a model has
+  to learn, and the premium of sessions whose subscription ends (2 of 10,000).
 """
 
 from __future__ import annotations
@@ -60,10 +60,10 @@ class LastTrack:
         return cls(expected, np.stack(weights), np.stack(lifts), np.stack(where))
 
 
-def given_state(last: LastTrack, behaviour: Behaviour, listeners: Listeners, setting: Setting) -> FloatArray:
+def given_state(last: LastTrack, listeners: Listeners, setting: Setting) -> FloatArray:
     """Probability that each last track is played, given the hidden state: (sessions,)."""
     rows, end = np.arange(len(setting.lengths)), setting.lengths - 1
-    hidden = listeners.patience + setting.liking[rows, end] + behaviour.unseen_mood[rows, end]
+    hidden = listeners.patience + setting.liking[rows, end]
     shuffled = listeners.shuffling < sessions.SHUFFLE[sessions.premium_of(setting.circle), last.context]
     attention = last.expected + hidden + last.lift + constants.SHUFFLE_LIFT * shuffled
     return np.asarray((last.weight * _logistic(attention)).sum(axis=0), dtype=np.float64)
@@ -72,27 +72,11 @@ def given_state(last: LastTrack, behaviour: Behaviour, listeners: Listeners, set
 def given_past(last: LastTrack, behaviour: Behaviour, contrasts: FloatArray, setting: Setting) -> FloatArray:
     """Probability that each last track is played, given the log before it: (sessions,).
 
-    The belief about a session's patience, taste and unseen mood is normal: mean (8, sessions), covariance
-    (8, 8, sessions). ``contrasts`` is (sessions, 20, 6), see ``listeners.contrast``; of ``setting``, only
-    lengths and circles are used, and of ``behaviour`` nothing of the last track.
+    ``contrasts`` is (sessions, 20, 10), see ``listeners.contrast``; of ``setting``, only lengths and circles
+    are used, and of ``behaviour`` nothing of the last track.
     """
+    mean, covariance = belief(behaviour, contrasts, setting.lengths - 1)
     count = len(setting.lengths)
-    spread = np.concatenate([[constants.PATIENCE_SPREAD], constants.TASTE_SPREAD, [0.0]])
-    mean = np.repeat(np.concatenate([[0.0], constants.COMMON_TASTE, [0.0]])[:, None], count, axis=1)
-    covariance = np.repeat(np.diag(spread**2)[:, :, None], count, axis=2)
-    for position in range(int(setting.lengths.max()) - 1):
-        going_on = position < setting.lengths - 1
-        direction = _direction(contrasts[:, position])
-        along = (covariance * direction).sum(axis=1)
-        attention, variance = (direction * mean).sum(axis=0), (direction * along).sum(axis=0)
-        shift, shrink = _moments(*_seen(behaviour, position), attention, variance)
-        mean = mean + along * np.where(going_on, shift, 0.0)
-        covariance = covariance - along[:, None] * (along * np.where(going_on, shrink, 0.0))
-        memory = np.where(going_on, constants.MOOD_MEMORY, 1.0)  # to the next track
-        mean[-1] *= memory
-        covariance[-1] *= memory
-        covariance[:, -1] *= memory
-        covariance[-1, -1] += np.where(going_on, constants.MOOD_SHOCK**2, 0.0)
     rows = np.arange(count)
     direction = _direction(contrasts[rows, setting.lengths - 1])
     expected = last.expected + (direction * mean).sum(axis=0)
@@ -104,10 +88,44 @@ def given_past(last: LastTrack, behaviour: Behaviour, contrasts: FloatArray, set
     return total
 
 
+def belief(behaviour: Behaviour, contrasts: FloatArray, seen: IntArray) -> tuple[FloatArray, FloatArray]:
+    """What the first tracks of each session tell about its hidden traits: a normal distribution.
+
+    Args:
+        contrasts: (sessions, 20, 10), see ``listeners.contrast``.
+        seen: (sessions,), number of tracks whose reactions are known.
+
+    Returns:
+        Mean (11, sessions) and covariance (11, 11, sessions) of patience and taste.
+    """
+    count = len(seen)
+    spread = np.concatenate([[constants.PATIENCE_SPREAD], constants.TASTE_SPREAD])
+    mean = np.repeat(np.concatenate([[0.0], constants.COMMON_TASTE])[:, None], count, axis=1)
+    covariance = np.repeat(np.diag(spread**2)[:, :, None], count, axis=2)
+    # What each outcome tells about attention: a normal factor, by its precision and precision times mean.
+    precision, pull = np.zeros((2, int(seen.max()), count))
+    for _ in range(constants.SWEEPS):
+        for position in range(len(precision)):
+            direction = _direction(contrasts[:, position])
+            along = (covariance * direction).sum(axis=1)
+            attention, variance = (direction * mean).sum(axis=0), (direction * along).sum(axis=0)
+            other_variance = 1.0 / (1.0 / variance - precision[position])  # all but this outcome
+            other = other_variance * (attention / variance - pull[position])
+            new, new_variance = _moments(*_seen(behaviour, position), other, other_variance)
+            more = 1.0 / new_variance - 1.0 / other_variance - precision[position]
+            further = new / new_variance - other / other_variance - pull[position]
+            more, further = np.where(position < seen, [more, further], 0.0)
+            precision[position] += more
+            pull[position] += further
+            share = along / (1.0 + more * variance)
+            mean = mean + share * (further - more * attention)
+            covariance = covariance - along[:, None] * (share * more)
+    return mean, covariance
+
+
 def _direction(contrast: FloatArray) -> FloatArray:
-    """Derivative of attention by the hidden traits (patience, taste, unseen mood), (8, sessions)."""
-    one = np.ones((1, len(contrast)))
-    return np.concatenate([one, contrast.T, one])
+    """Derivative of attention by the hidden traits (patience, taste), (11, sessions)."""
+    return np.concatenate([np.ones((1, len(contrast))), contrast.T])
 
 
 def _seen(behaviour: Behaviour, position: int) -> tuple[FloatArray, FloatArray]:
@@ -125,32 +143,35 @@ def _seen(behaviour: Behaviour, position: int) -> tuple[FloatArray, FloatArray]:
 def _moments(
     low: FloatArray, high: FloatArray, mean: FloatArray, variance: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    """Change of a normal belief about hidden attention by an outcome, as factors of its covariance.
-
-    Returns:
-        (new mean - mean) / variance, and (variance - new variance) / variance squared, both (sessions,).
-    """
+    """Mean and variance of hidden attention, normal before, once an outcome is known: both (sessions,)."""
     points = mean + np.sqrt(variance) * _NODES[:, None]  # (nodes, sessions)
     likelihood = _logistic(high - points) - _logistic(low - points)
     weight = likelihood * _NODE_WEIGHTS[:, None]
     weight /= weight.sum(axis=0)
     new_mean = (weight * points).sum(axis=0)
-    new_variance = (weight * (points - new_mean) ** 2).sum(axis=0)
-    return (new_mean - mean) / variance, (variance - new_variance) / variance**2
+    return new_mean, (weight * (points - new_mean) ** 2).sum(axis=0)
 
 
 def _chance_of_shuffle(behaviour: Behaviour, setting: Setting) -> FloatArray:
-    """Chance that shuffle is on in each context, given the contexts where it was on and off: (sessions, 6).
+    """Chance that shuffle is on in each context, given where it was on and off: (sessions, 6)."""
+    low, high = range_of_shuffling(behaviour, setting, setting.lengths - 1)
+    shares = sessions.SHUFFLE[sessions.premium_of(setting.circle)]  # (sessions, contexts)
+    return np.asarray(np.clip((shares - low) / (high - low), 0.0, 1.0), dtype=np.float64)
 
-    The hidden trait is uniform between the largest share of the contexts without shuffle and the smallest of
-    those with it.
+
+def range_of_shuffling(
+    behaviour: Behaviour, setting: Setting, seen: IntArray
+) -> tuple[FloatArray, FloatArray]:
+    """Ends of the range in which ``Listeners.shuffling`` is uniform, given the first tracks: (sessions, 1).
+
+    They are the largest share of the contexts without shuffle and the smallest of those with it.
     """
-    earlier = np.arange(behaviour.context.shape[1]) < setting.lengths[:, None] - 1
+    earlier = np.arange(behaviour.context.shape[1]) < seen[:, None]
     shares = sessions.SHUFFLE[sessions.premium_of(setting.circle)]  # (sessions, contexts)
     share = np.take_along_axis(shares, behaviour.context, axis=1)
     high = np.where(earlier & behaviour.shuffled, share, 1.0).min(axis=1)[:, None]
     low = np.where(earlier & ~behaviour.shuffled, share, 0.0).max(axis=1)[:, None]
-    return np.asarray(np.clip((shares - low) / (high - low), 0.0, 1.0), dtype=np.float64)
+    return low, high
 
 
 def _logistic(value: FloatArray) -> FloatArray:

@@ -13,7 +13,7 @@ import numpy as np
 from skip_pipeline.world import constants
 from skip_pipeline.world.arrays import FloatArray, IntArray
 from skip_pipeline.world.extent import Extent
-from skip_pipeline.world.listeners import browsed
+from skip_pipeline.world.playlists import Playlists, bands_of, by_bands
 from skip_pipeline.world.randomness import Part, apportion, stream
 
 _LENGTHS = np.array(list(constants.SESSIONS_BY_LENGTH), dtype=np.int64)
@@ -99,24 +99,35 @@ class PlaySchedule:
 
 
 def deal_tracks(
-    rng: np.random.Generator, plays: IntArray, styles: FloatArray, session: IntArray, browsing: FloatArray
+    rng: np.random.Generator, plays: IntArray, playlists: Playlists, session: IntArray, browsing: FloatArray
 ) -> IntArray:
-    """Assign each play to a log row whose listener browses near the track's style: track of each row.
+    """Assign each play to a log row: a session mixes two playlists near what its listener browses.
 
-    Plays and rows are divided into bands by the first browsed axis and matched within a band by the second.
-    Each play is used once. ``plays`` (rows,) are tracks, ``session`` (rows,) is the session of each row;
-    ``styles`` are (tracks, 6), ``browsing`` (sessions, 2).
+    The rows of a session that come from one playlist are a part of it. Plays are laid in a row by playlist,
+    parts by the style that they want, and the two rows are matched. So each play is used once, and a part at
+    the end of a playlist goes on with the next one.
+
+    Args:
+        plays: (rows,), tracks, ascending.
+        session: (rows,), session of each row, ascending from 0.
+        browsing: (sessions, 2).
     """
-    wanted = browsing[session] + constants.BROWSING_WITHIN * rng.standard_normal((len(session), 2))
-    offered = browsed(styles[plays]) + constants.OFFERED_SPREAD * rng.standard_normal((len(plays), 2))
+    playlist = playlists.of_plays(rng, plays)
+    order = np.lexsort((plays, playlist))
+    # The plays of a track are evenly spread over its playlist, so that a part rarely holds two of them.
+    group = np.flatnonzero(np.diff(plays[order], prepend=-1) | np.diff(playlist[order], prepend=-1))
+    size = np.diff(group, append=len(plays))
+    nth = np.arange(len(plays)) - np.repeat(group, size)
+    place = (nth + np.repeat(rng.random(len(group)), size)) / np.repeat(size, size)
+    offered = order[np.lexsort((place, playlist[order]))]
+    part = _parts_of_sessions(rng, session)
+    wanted = browsing[session] + constants.BROWSING_WITHIN * rng.standard_normal((2 * len(browsing), 2))[part]
     tracks = np.empty(len(plays), dtype=np.int64)
-    tracks[_by_bands(wanted)] = plays[_by_bands(offered)]
+    tracks[by_bands(wanted, bands_of(playlists.count))] = plays[offered]
     return tracks
 
 
-def _by_bands(keys: FloatArray) -> IntArray:
-    """Order of (n, 2) keys: by bands of the first, by the second within a band."""
-    order = np.argsort(keys[:, 0], kind="stable")
-    band = np.empty(len(keys), dtype=np.int64)
-    band[order] = np.arange(len(keys)) // constants.PLAYS_IN_BAND
-    return np.lexsort((keys[:, 1], band))
+def _parts_of_sessions(rng: np.random.Generator, session: IntArray) -> IntArray:
+    """Which of its session's two playlists each row (rows,) comes from: ``2 * session`` or one more."""
+    changes = np.cumsum(rng.random(len(session)) < constants.CHANGE_OF_PLAYLIST)
+    return 2 * session + changes % 2

@@ -28,6 +28,8 @@ class Part(IntEnum):
     IDENTIFIERS = 7
     DRIFT_PLAYS = 8
     DRIFT_LEVELS = 9
+    PLAYLISTS = 10
+    APPEAL = 11
     LAW = 20
 
 

@@ -30,8 +30,7 @@ class Behaviour:
     context: IntArray  # index into the levels of context_type
     switched: BoolArray  # the context was switched before the track
     shuffled: BoolArray
-    expected: FloatArray  # logit of attention before the track starts, without patience, taste, unseen_mood
-    unseen_mood: FloatArray  # logit, the part of the mood that does not follow from outcomes
+    expected: FloatArray  # logit of attention before the track starts, without patience and taste
 
 
 @dataclass(frozen=True)
@@ -42,6 +41,25 @@ class Setting:
     liking: FloatArray  # (sessions, 20), taste times contrast of the track at each position
     lift: FloatArray  # (sessions, 20), attention due to track, hour, premium and drift
     circle: IntArray  # (sessions,), row of CONTEXT_AT_START and CONTEXT_AFTER_SWITCH: premium + 2 * drifted
+
+
+@dataclass(frozen=True)
+class Between:
+    """What one track leaves to the next: arrays (sessions,)."""
+
+    position: int  # of the next track, from 0
+    mood: FloatArray  # logit
+    context: IntArray
+    end: IntArray
+
+    @classmethod
+    def before(cls, position: int, behaviour: Behaviour) -> Between:
+        """What the track before ``position``, at least 1, has left."""
+        mood = np.zeros(len(behaviour.outcome))
+        for outcome in behaviour.outcome[:, :position].T:
+            mood = constants.MOOD_MEMORY * mood + _MOOD_RESPONSE[outcome]
+        context, end = behaviour.context[:, position - 1], behaviour.end[:, position - 1]
+        return cls(position, mood, context, end)
 
 
 def premium_of(circle: IntArray) -> IntArray:
@@ -56,7 +74,7 @@ def browsing_of(listeners: Listeners, circle: IntArray) -> FloatArray:
     """
     in_catalogue = _first_context(listeners, circle) == LEVELS["context_type"].index("catalog")
     moved = listeners.browsing.copy()
-    moved[in_catalogue, 1] += constants.BROWSING_OF_CATALOGUE
+    moved[in_catalogue] += constants.BROWSING_OF_CATALOGUE
     return moved
 
 
@@ -64,14 +82,22 @@ def _first_context(listeners: Listeners, circle: IntArray) -> IntArray:
     return choose(cumulative(CONTEXT_AT_START)[circle], listeners.inclination)
 
 
-def listen(rng: np.random.Generator, listeners: Listeners, setting: Setting) -> Behaviour:
-    """Draw the reactions in all sessions, one position of all sessions at a time."""
+def listen(
+    rng: np.random.Generator, listeners: Listeners, setting: Setting, after: Between | None = None
+) -> Behaviour:
+    """Draw the reactions in all sessions, one position of all sessions at a time.
+
+    With ``after``, sessions go on from there; the arrays then begin with the position after it.
+    """
     count, circle = len(setting.lengths), setting.circle
-    mood, unseen_mood = np.zeros(count), np.zeros(count)
-    context = _first_context(listeners, circle)
-    start_shares = np.broadcast_to(_FIRST_START, (count, len(_FIRST_START)))
+    if after:
+        mood, context = after.mood, after.context
+        start_shares = _START_AFTER_END[after.end]
+    else:
+        mood, context = np.zeros(count), _first_context(listeners, circle)
+        start_shares = np.broadcast_to(_FIRST_START, (count, len(_FIRST_START)))
     heard: list[Behaviour] = []
-    for position in range(MAX_SESSION_LENGTH):
+    for position in range(after.position if after else 0, MAX_SESSION_LENGTH):
         leaving = (setting.lengths == position + 1) & (position + 1 < MAX_SESSION_LENGTH)
         start = draw_categories(rng, start_shares)
         switched = rng.random(count) < (SWITCH[start, context] if position else FIRST_SWITCH[start])
@@ -82,7 +108,7 @@ def listen(rng: np.random.Generator, listeners: Listeners, setting: Setting) -> 
         lift = setting.lift[:, position] + constants.LEAVING_LIFT * leaving
         expected = constants.ATTENTION + mood + lift + _OPENING_LIFT[position]
         hidden = listeners.patience + setting.liking[:, position]
-        attention = expected + unseen_mood + hidden + START_LIFT[start] + CONTEXT_LIFT[context]
+        attention = expected + hidden + START_LIFT[start] + CONTEXT_LIFT[context]
         attention += constants.SHUFFLE_LIFT * shuffled + constants.SWITCH_LIFT * switched
         depth = (attention + rng.logistic(size=count)) / DEPTH[start, context]
         depth[leaving] /= constants.LEAVING_DEPTH
@@ -91,10 +117,8 @@ def listen(rng: np.random.Generator, listeners: Listeners, setting: Setting) -> 
         outcome = (depth[:, None] >= CUTS[start]).sum(axis=1)
         habits = 2 * shuffled.astype(np.int64) + listeners.premium
         end = draw_categories(rng, ENDS[outcome, start, context, habits])
-        heard.append(Behaviour(outcome, start, end, context, switched, shuffled, expected, unseen_mood))
+        heard.append(Behaviour(outcome, start, end, context, switched, shuffled, expected))
         mood = constants.MOOD_MEMORY * mood + _MOOD_RESPONSE[outcome]
-        shock = constants.MOOD_SHOCK * rng.standard_normal(count)
-        unseen_mood = constants.MOOD_MEMORY * unseen_mood + shock
         start_shares = _START_AFTER_END[end]
     names = [field.name for field in fields(Behaviour)]
     return Behaviour(**{name: np.stack([getattr(here, name) for here in heard], axis=1) for name in names})

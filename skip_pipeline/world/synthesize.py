@@ -111,7 +111,7 @@ def synthesize(
     description = {
         "days": days,
         "drifts": [str(drift) for drift in drifts],
-        "generator_version": 2,  # increased whenever the same arguments give other bytes
+        "generator_version": 3,  # increased whenever the same arguments give other bytes
         "note": _NOTE,
         "seed": seed,
         "sessions": sessions,

@@ -125,3 +125,24 @@ number of beats a minute, as music made to a click does. It gives the published 
 
 MECHANISM_STEPS: Final = 45_000
 """Mechanism is a multiple of one over this number, which gives the published 32,603 distinct values."""
+
+# --- Playlists ---------------------------------------------------------------------------------------
+
+KINDS: Final = 4
+"""Axes in which playlists differ and which no feature tells. With more, two playlists are alike less often;
+a judgement."""
+
+TRACKS_ON_PLAYLIST: Final = 200
+FEWEST_PLAYLISTS: Final = 12
+MOST_PLAYLISTS: Final = 256
+"""A playlist for so many tracks, 253 in the mini set, within these bounds. A block of sessions has 130 plays
+of each of 256 playlists; with more playlists, a part of a session would not find enough plays of one."""
+
+MOST_OF_PLAYLIST: Final = 0.1
+"""Share of one track in the plays of a playlist, at most, so that a session rarely repeats it; a track with
+more plays is on several playlists, the most played one of the mini set on 22."""
+
+PLAYLIST_SPREAD: Final = 0.2
+"""Spread of a playlist's tracks around its place on the browsed axes, against about 1 of all tracks. A
+judgement: features tell enough that a model without an embedding of each track is better than repeating the
+last action, and so little that an embedding is worth more, as in the first places of the challenge."""

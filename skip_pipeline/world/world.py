@@ -21,9 +21,11 @@ from skip_pipeline.world.laws.law import Heard, Law, Scene
 from skip_pipeline.world.listeners import Listeners, appeal, contrast, draw_listeners
 from skip_pipeline.world.log import UNKNOWN_START_CODE, Places, log_table
 from skip_pipeline.world.playback import draw_playback
+from skip_pipeline.world.playlists import Playlists, draw_playlists
 from skip_pipeline.world.plays import Lengths, PlaySchedule, deal_tracks
 from skip_pipeline.world.randomness import Part, ordered_uuid_strings, stream
 from skip_pipeline.world.sessions import Behaviour, Setting, browsing_of
+from skip_pipeline.world.track_constants import PLAYS_PER_TRACK
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Block:
     places: Places
     listeners: Listeners
     setting: Setting
-    contrasts: FloatArray  # (sessions, 20, 6), see listeners.contrast
+    contrasts: FloatArray  # (sessions, 20, 10), see listeners.contrast
     behaviour: Behaviour
     first: int  # number of the first session in the world
 
@@ -92,11 +94,11 @@ class World:
         places = Places.of(self._lengths.block(block))
         circle = listeners.premium + 2 * self._begun(DriftKind.context_type, numbers)
         played = self._deal(block, places, browsing_of(listeners, circle))
-        contrasts = contrast(self.catalogue.styles[played], places.session)  # (rows, 6)
+        contrasts = contrast(self._tasted(played), places.session)  # (rows, 10)
         liking = places.spread((contrasts * listeners.taste[places.session]).sum(axis=1))
         lift = self._lift(places, played, listeners, numbers)
         setting = Setting(places.lengths, liking, lift, circle)
-        spread = np.stack([places.spread(style) for style in contrasts.T], axis=-1)  # (sessions, 20, 6)
+        spread = np.stack([places.spread(style) for style in contrasts.T], axis=-1)  # (sessions, 20, 10)
         scene = Scene(
             listeners,
             setting,
@@ -129,6 +131,16 @@ class World:
         return self.seed if self.catalogue_of is None else self.catalogue_of
 
     @cached_property
+    def _playlists(self) -> Playlists:
+        """Playlists of the catalogue."""
+        plays = play_counts(self.catalogue.play_rank, round(PLAYS_PER_TRACK * self.tracks))
+        return draw_playlists(stream(self._catalogue_seed, Part.PLAYLISTS), self.catalogue.styles, plays)
+
+    def _tasted(self, played: IntArray) -> FloatArray:
+        """What listeners have a taste for: styles and kinds of the track on each row, (rows, 10)."""
+        return np.concatenate([self.catalogue.styles[played], self._playlists.kinds[played]], axis=1)
+
+    @cached_property
     def _law(self) -> Law:
         return registry.prepare(self.law, stream(self._catalogue_seed, Part.LAW), self.tracks)
 
@@ -145,6 +157,8 @@ class World:
     def _appeal(self) -> FloatArray:
         """Appeal of each track, with mean 0 over all plays, so that it does not move the skip rate."""
         each = appeal(self.catalogue.styles)
+        own = stream(self._catalogue_seed, Part.APPEAL)
+        each += constants.TRACK_APPEAL * own.standard_normal(self.tracks)
         counts = self._schedule.counts
         return np.asarray(each - counts @ each / counts.sum(), dtype=np.float64)
 
@@ -163,7 +177,7 @@ class World:
         """Track of each row, index into the catalogue."""
         plays = self._schedule.between(self._lengths.rows_before(block), self._lengths.rows_before(block + 1))
         rng = stream(self.seed, Part.DEALING, block)
-        played = deal_tracks(rng, plays, self.catalogue.styles, places.session, browsing)
+        played = deal_tracks(rng, plays, self._playlists, places.session, browsing)
         drifted = self._begun(DriftKind.track_features, self.extent.block_sessions(block))
         if drifted.any():
             rng = stream(self.seed, Part.DRIFT_PLAYS, block)

@@ -4,78 +4,109 @@ import numpy as np
 import pytest
 
 from skip_pipeline import schema
-from skip_pipeline.baselines.features import feature_names, handmade_features, training_examples
+from skip_pipeline.baselines.features import (
+    FEATURES,
+    INPUTS,
+    Standard,
+    examples_of,
+    feature_names,
+    features_of,
+)
 from skip_pipeline.networks import listening
-from skip_pipeline.networks.listening import Listening
-from skip_pipeline.networks.tastes import DIRECTIONS, Tastes
-from skip_pipeline_tests.networks.literal_sessions import Bundle, bundle, listeners_with_a_taste
+from skip_pipeline_tests.networks.literal_sessions import Bundle, bundle, listeners_with_a_taste, with_memory
 from skip_pipeline_tests.tiny_bundle import tiny_bundle
 
-
-@pytest.fixture(scope="module")
-def tastes() -> Tastes:
-    return Tastes.fit(listeners_with_a_taste(300)[0])
+AS_THEY_ARE = Standard(np.zeros(len(FEATURES), np.float32), np.ones(len(FEATURES), np.float32))
+NOT_KNOWN = {"track_memory": np.zeros((1, *schema.INPUT_SHAPES["track_memory"]), np.float32)}
 
 
-def columns(branches: Bundle, tastes: Tastes) -> dict[str, np.ndarray]:
-    rows = handmade_features(branches, tastes)
-    return dict(zip(feature_names(tastes), rows.T, strict=True))
+def of_targets(arrays: Bundle, standard: Standard = AS_THEY_ARE) -> dict[str, np.ndarray]:
+    """Features of every target of the only session, (20,), by name."""
+    rows = features_of(NOT_KNOWN | arrays, standard)[0]
+    return dict(zip(feature_names(), rows.T, strict=True))
 
 
-def features(branches: Bundle, tastes: Tastes) -> dict[str, float]:
-    return {name: float(values[0]) for name, values in columns(branches, tastes).items()}
+def features(arrays: Bundle, standard: Standard = AS_THEY_ARE) -> dict[str, float]:
+    """Features of the last track of the only session, by name."""
+    return {name: float(values[-1]) for name, values in of_targets(arrays, standard).items()}
 
 
-def test_outcomes_come_one_by_one_latest_first(tastes: Tastes) -> None:
-    known = features(bundle(["ppppp1u3pp"]), tastes)
+def remembered(arrays: Bundle, appeal: list[float], plays: list[float], company: list[float]) -> Bundle:
+    """The session with a memory of each of its tracks, whose company is along one coordinate."""
+    memory = np.zeros((1, 20, schema.TRACK_MEMORY), np.float32)
+    memory[0, -len(appeal) :, :3] = np.column_stack([appeal, plays, company])
+    return arrays | {"track_memory": memory}
 
-    assert [known[f"played_{lag}_ago"] for lag in range(1, 6)] == [1, 0, 0, 0, 1]
+
+# --- The history ----------------------------------------------------------------------------------------
+
+
+def test_outcomes_come_one_by_one_latest_first() -> None:
+    known = features(bundle(["ppppp1u3pp"]))
+
+    assert [known[f"played_{lag}_ago"] for lag in range(1, 6)] == [1, -1, -1, -1, 1]
     assert [known[f"depth_{lag}_ago"] for lag in range(1, 6)] == [4, 2, 3, 0, 4]
     assert known["skip_3_2_ago"] == 1
     assert known["skip_3_1_ago"] == known["unflagged_2_ago"] == 0
 
 
-def test_habits_are_shares_of_the_tracks_before(tastes: Tastes) -> None:
-    known = features(bundle(["11ppp1ppp1"]), tastes)  # nine tracks, then the predicted one
+def test_an_outcome_of_no_track_is_neither_played_nor_skipped() -> None:
+    known = of_targets(bundle(["1p"]))
 
+    assert [known[f"played_{lag}_ago"][-1] for lag in (1, 2)] == [-1, 0]
+    assert known["played_1_ago"][-2] == 0
+
+
+def test_habits_are_counts_and_shares_of_the_tracks_before() -> None:
+    known = features(bundle(["11ppp1ppp1"]))  # nine tracks, then the predicted one
+
+    assert (known["times_played"], known["times_skipped"]) == (6, 3)
     assert known["share_played"] == pytest.approx(6 / 9)
     assert known["share_skip_1"] == pytest.approx(3 / 9)
+    assert known["balance"] == pytest.approx(3 / 11)
     assert known["mean_depth"] == pytest.approx(24 / 9)
-    assert known["share_played_of_5"] == pytest.approx(4 / 5)
-    assert known["share_played_of_3"] == 1
+    assert known["balance_of_5"] == pytest.approx(3 / 5)
+    assert known["balance_of_3"] == 1
+    assert known["mean_depth_of_5"] == pytest.approx(16 / 5)
     assert known["share_changed"] == pytest.approx(3 / 9)
     weights = 0.5 ** np.arange(1, 10)
-    assert known["share_played_fading_0.5"] == pytest.approx(
-        weights[[0, 1, 2, 4, 5, 6]].sum() / weights.sum()
-    )
+    signs = [1, 1, 1, -1, 1, 1, 1, -1, -1]
+    assert known["balance_fading_0.5"] == pytest.approx(weights @ signs / weights.sum())
 
 
 @pytest.mark.parametrize(
     ("session", "run"), [("11ppp1pppp", 3), ("pppppppp1p", -1), ("1" * 20, -19), ("p" * 10, 9)]
 )
-def test_a_run_counts_equal_outcomes_and_is_negative_for_skips(
-    tastes: Tastes, session: str, run: int
-) -> None:
-    assert features(bundle([session]), tastes)["run"] == run
+def test_a_run_counts_equal_outcomes_and_is_negative_for_skips(session: str, run: int) -> None:
+    assert features(bundle([session]))["run"] == run
 
 
 @pytest.mark.parametrize(("length", "leaves"), [(10, 1), (19, 1), (20, 0)])
-def test_a_session_that_was_cut_does_not_end_with_its_listener_leaving(
-    tastes: Tastes, length: int, leaves: int
-) -> None:
-    known = features(bundle(["p" * length]), tastes)
+def test_a_session_that_was_cut_does_not_end_with_its_listener_leaving(length: int, leaves: int) -> None:
+    known = features(bundle(["p" * length]))
 
     assert known["position"] == known["session_length"] == length
-    assert (known["is_last"], known["listener_leaves"]) == (1, leaves)
+    assert (known["is_last"], known["listener_leaves"], known["tracks_left"]) == (1, leaves, 0)
 
 
-def test_other_log_columns_show_the_track_before_and_the_session(tastes: Tastes) -> None:
+def test_every_track_has_its_place() -> None:
+    known = of_targets(bundle(["p" * 12]))
+
+    assert known["position"][-12:].tolist() == list(range(1, 13))
+    assert known["tracks_left"][-12:].tolist() == list(range(11, -1, -1))
+    assert known["session_length"][-12:].tolist() == [12] * 12
+    assert known["is_last"][-12:].tolist() == known["listener_leaves"][-12:].tolist() == [0] * 11 + [1]
+    assert known["log_position"][-1] == pytest.approx(math.log(12))
+    assert known["log_tracks_left"][-12] == pytest.approx(math.log(12))
+
+
+def test_other_log_columns_show_the_track_before_and_the_session() -> None:
     log = {
         "hist_user_behavior_n_seekfwd": [[0, 0, 0, 0, 0, 0, 0, 0, 3]],
         "context_type_radio": [[0, 0, 0, 1, 1, 1, 1, 1, 1]],
         "hist_user_behavior_reason_end_fwdbtn": [[1, 0, 0, 0, 0, 0, 0, 0, 0]],
     }
-    known = features(bundle(["p" * 10], log=log), tastes)
+    known = features(bundle(["p" * 10], log=log))
 
     assert known["hist_user_behavior_n_seekfwd_1_ago"] == pytest.approx(math.log(4))
     assert known["hist_user_behavior_n_seekfwd_mean"] == pytest.approx(math.log(4) / 9)
@@ -84,152 +115,190 @@ def test_other_log_columns_show_the_track_before_and_the_session(tastes: Tastes)
     assert known["hist_user_behavior_reason_end_fwdbtn_1_ago"] == 0
 
 
-def test_a_track_heard_earlier_brings_what_became_of_it(tastes: Tastes) -> None:
-    numbers = [[0.1, 0.2, 0.3, 0.3, 0.3, 0.6, 0.7, 0.8, 0.9, 0.3]]
-    known = features(bundle(["pp1ppppppp"], tracks={schema.LOG_TRACK_ID: numbers}), tastes)
+def test_the_hour_shows_as_itself_and_as_harmonics() -> None:
+    sines, cosines = np.sin([math.pi * 1.5, math.pi * 3]), np.cos([math.pi * 1.5, math.pi * 3])  # 18 o'clock
+    circumstances = np.array([[*sines, *cosines, 0.5]], np.float32)
+    known = of_targets(bundle(["p" * 10]) | {"circumstances": circumstances})
 
-    assert known["heard_before"] == 3
-    assert known["played_before"] == pytest.approx(1 / 3)  # played twice, skipped once
-
-
-def test_padding_is_no_track_numbered_nought(tastes: Tastes) -> None:
-    numbers = [[0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.0]]
-
-    assert features(bundle(["p" * 10], tracks={schema.LOG_TRACK_ID: numbers}), tastes)["heard_before"] == 0
+    assert known["hour"][-10:].tolist() == pytest.approx([18] * 10)
+    assert [known[name][-1] for name in ("hour_sine", "half_day_cosine", "premium")] == [-1, -1, 0.5]
 
 
-def test_the_last_track_shows_its_own_features(tastes: Tastes) -> None:
-    energy = [[0.1] * 9 + [0.7]]
-
-    assert features(bundle(["p" * 10], tracks={"energy": energy}), tastes)["energy"] == pytest.approx(0.7)
+# --- The track ------------------------------------------------------------------------------------------
 
 
-def test_what_stands_in_padding_changes_nothing(tastes: Tastes) -> None:
+def test_a_track_heard_earlier_brings_what_became_of_it() -> None:
+    known = features(bundle(["pp1ppppppp"], numbers=[[1, 2, 3, 3, 3, 6, 7, 8, 9, 3]]))
+
+    assert (known["heard_before"], known["played_before"], known["skipped_before"]) == (3, 2, 1)
+    assert known["heard_ago"] == 5
+
+
+def test_a_track_not_heard_before_was_heard_twenty_ago_and_padding_is_no_track() -> None:
+    known = features(bundle(["p" * 10], numbers=[[*range(1, 10), 0]]))
+
+    assert (known["heard_before"], known["heard_ago"]) == (0, 20)
+
+
+def test_every_track_shows_its_own_features() -> None:
+    known = of_targets(bundle(["p" * 10], tracks={"energy": [[0.1] * 8 + [0.4, 0.7]]}))
+
+    assert known["energy"][-3:].tolist() == pytest.approx([0.1, 0.4, 0.7])
+
+
+def test_the_memory_of_the_track_and_of_those_before_it() -> None:
+    known = features(remembered(bundle(["pp1"]), [2.0, -1.0, 0.5], [3.0, 0.0, 1.0], [0, 0, 0]))
+
+    assert (known["appeal"], known["plays"], known["never_played"]) == (0.5, 1, 0)
+    assert (known["appeal_1_ago"], known["plays_1_ago"]) == (-1, 0)
+    assert (known["appeal_mean"], known["plays_mean"]) == (0.5, 1.5)
+    assert features(bundle(["pp1"]))["never_played"] == 1
+
+
+def test_a_skip_of_an_appealing_track_surprises() -> None:
+    skipped = features(remembered(bundle(["11p"]), [4.0, -4.0, 0], [1, 1, 1], [0, 0, 0]))
+
+    first, second = -1 - math.tanh(2), -1 + math.tanh(2)  # far below expectation, and as expected
+    assert skipped["surprise"] == pytest.approx((first + second) / 4, abs=1e-6)
+    assert skipped["surprise_fading"] == pytest.approx(0.49 * first + 0.7 * second, abs=1e-6)
+
+
+# --- Likeness -------------------------------------------------------------------------------------------
+
+
+def test_kernels_weigh_earlier_tracks_by_their_likeness() -> None:
+    distance = 0.5 * math.sqrt(len(FEATURES))  # in one of the features: mean squared difference 0.25
+    known = features(bundle(["p1p1"], tracks={"tempo": [[0, distance, 100 * distance, 0]]}))
+
+    near = math.exp(-0.25)  # the second track; clipped at 4, the third is a mean square of 16 / 29 away
+    far = math.exp(-16 / 29)
+    assert known["like_1.0_played"] == pytest.approx(1 + far, abs=1e-6)
+    assert known["like_1.0_skipped"] == pytest.approx(near, abs=1e-6)
+    assert known["like_1.0_balance"] == pytest.approx((1 + far - near) / (1 + far + near + 0.5), abs=1e-6)
+    assert known["like_0.25_skipped"] == pytest.approx(math.exp(-1), abs=1e-6)
+
+
+def test_kernels_of_the_memory_see_appeal_plays_and_company_apart() -> None:
+    arrays = remembered(bundle(["p1p"]), [1.0, 0.0, 1.0], [0.0, 2.0, 2.0], [4.0, 0.0, 4.0])
+    known = features(arrays)
+
+    assert known["like_appeal_played"] == pytest.approx(1)
+    assert known["like_appeal_skipped"] == pytest.approx(math.exp(-1 / 0.2))
+    assert known["like_plays_played"] == pytest.approx(math.exp(-4 / 0.5))
+    assert known["like_plays_skipped"] == pytest.approx(1)
+    assert known["like_company_played"] == pytest.approx(1)
+    assert known["like_company_skipped"] == pytest.approx(math.exp(-1 / 0.5))  # 4² / 16 coordinates
+    assert known["company_1"] == 4
+
+
+def test_company_shows_as_cosines_too() -> None:
+    known = features(remembered(bundle(["p1p"]), [0, 0, 0], [0, 0, 0], [4.0, -4.0, 4.0]))
+
+    assert known["cosine_balance"] == pytest.approx(2 / 1.05)  # near the played one, opposite to the other
+    assert known["cosine_mean"] == pytest.approx(0, abs=1e-6)
+    assert known["cosine_1_ago"] == pytest.approx(-1 / 1.05)
+    assert known["agreement_company"] == pytest.approx((2 * 1 + 2 * 1) / 4)  # depths 4 and 0 less their mean
+
+
+def test_a_feature_agrees_where_tracks_like_this_one_were_heard_for_longer() -> None:
+    known = features(bundle(["p1p"], tracks={"energy": [[1.0, 0.0, 1.0]], "tempo": [[1.0, 1.0, 1.0]]}))
+
+    # Depths less their mean are 2 and -2: 2 · 1 - 2 · 0 = 2. The track is 0.5 above the mean; 2 + 2 tracks.
+    assert known["agreement_energy"] == pytest.approx(2 * 0.5 / 4)
+    assert known["agreement_tempo"] == 0
+    assert known["agreement"] == pytest.approx((2 * 2 - 2 * 1) / len(FEATURES))
+    assert known["mean_agreement"] == pytest.approx(known["agreement"] / 4)
+
+
+def test_before_the_first_track_nothing_is_known() -> None:
+    known = of_targets(remembered(bundle(["p1"]), [1.0, 2.0], [1.0, 2.0], [1.0, 2.0]))
+    of_first = {name for name, values in known.items() if values[-2] != 0}
+
+    own = {"position", "session_length", "tracks_left", "log_tracks_left", "heard_ago"}
+    assert of_first == own | {"appeal", "plays", "company_1"}
+
+
+def test_features_are_standardised_by_the_tracks_before_the_last() -> None:
+    standard = Standard.fit(bundle(["ppp"], tracks={"tempo": [[1.0, 3.0, 50.0]]}))
+    place = standard.of(np.array([[0.0] * 31, [4.0] * 31], np.float32))
+
+    tempo = FEATURES.index("tempo")
+    assert (standard.mean[tempo], standard.scale[tempo]) == (2, 1)
+    assert place[:, tempo].tolist() == [-2, 2]
+    assert Standard.fit(bundle(["ppp"])).scale.tolist() == [1] * len(FEATURES)
+
+
+# --- Rows -----------------------------------------------------------------------------------------------
+
+
+def test_what_stands_in_padding_changes_nothing() -> None:
     clean, dirty = bundle(["1p3pup2pp1"]), bundle(["1p3pup2pp1"])
     dirty["session_log"][:, :10] = 3.0
     dirty["previous_tracks"][:, :10] = 0.3
+    one, other = (features_of(NOT_KNOWN | arrays, AS_THEY_ARE)[:, -10:] for arrays in (clean, dirty))
 
-    assert np.array_equal(handmade_features(clean, tastes), handmade_features(dirty, tastes))
-
-
-def test_no_feature_knows_the_predicted_outcome(tastes: Tastes) -> None:
-    played, skipped = bundle(["1p3pup2ppp"]), bundle(["1p3pup2pp1"])
-    del skipped[schema.LABEL]
-
-    assert np.array_equal(handmade_features(played, tastes), handmade_features(skipped, tastes))
+    assert np.array_equal(one, other)
 
 
-def test_an_example_knows_nothing_of_its_outcome_and_of_what_comes_after(tastes: Tastes) -> None:
-    branches, _ = listeners_with_a_taste(2, seed=5)
-    changed, _ = listeners_with_a_taste(2, seed=5)
+def test_a_track_knows_nothing_of_its_outcome_and_of_what_comes_after() -> None:
+    arrays, _ = listeners_with_a_taste(2, seed=5)
+    arrays = with_memory(arrays)
+    changed = {name: array.copy() for name, array in arrays.items()}
     step = 14
     changed["skip_sequence"][:, step] = 1 - changed["skip_sequence"][:, step]
-    changed["session_log"][:, step:, 2:] = (
-        1.0  # flags and all that was logged of that track and the later ones
-    )
+    changed["session_log"][:, step:, 2:] = 1.0  # flags and all that was logged of that and the later tracks
     changed["previous_tracks"][:, step + 1 :] += 0.25
     changed["last_track"] += 0.25
+    changed["track_numbers"][:, step + 1 :] = 3
+    changed["track_memory"][:, step + 1 :] += 1.0
+    changed[schema.LABEL] = 1 - changed[schema.LABEL]
 
-    before, after = (training_examples(b, tastes).features.reshape(2, 11, -1) for b in (branches, changed))
+    before, after = (features_of(each, AS_THEY_ARE) for each in (arrays, changed))
     same = (before == after).all(axis=(0, 2))
-    assert same.tolist() == [True] * 6 + [False] * 5  # targets 9 to 14, and 15 to 19
+    assert same.tolist() == [True] * 15 + [False] * 5
 
 
-def test_examples_are_the_tracks_with_nine_before_them(tastes: Tastes) -> None:
-    branches = bundle(["ppppppppp1", "1111111111p1p"])
-    examples = training_examples(branches, tastes)
+def test_examples_are_all_tracks_session_by_session() -> None:
+    arrays = with_memory(bundle(["p1", "31p"]))
+    examples = examples_of(arrays, AS_THEY_ARE)
 
-    assert examples.not_skipped.tolist() == [0, 0, 1, 0, 1]
-    names = feature_names(tastes)
-    assert np.array_equal(examples.features[[0, 4]], handmade_features(branches, tastes))
-    assert examples.features[:, names.index("position")].tolist() == [10, 10, 11, 12, 13]
-    assert examples.features[:, names.index("is_last")].tolist() == [1, 0, 0, 0, 1]
-
-
-def test_an_example_is_what_a_session_cut_there_would_be(tastes: Tastes) -> None:
-    whole = training_examples(bundle(["1p3pup2ppp1p"]), tastes).features[0]
-    cut = features(bundle(["1p3pup2ppp"]), tastes)
-    differing = {name for (name, a), b in zip(cut.items(), whole, strict=True) if a != b}
-
-    assert differing == {"session_length", "is_last", "listener_leaves"}
+    assert examples.not_skipped.tolist() == [1, 0, 0, 0, 1]
+    rows = features_of(arrays, AS_THEY_ARE)
+    assert np.array_equal(examples.features, np.concatenate([rows[0, -2:], rows[1, -3:]]))
+    assert examples.features[:, feature_names().index("position")].tolist() == [1, 2, 1, 2, 3]
 
 
-def test_features_are_finite_whatever_the_sessions(tastes: Tastes) -> None:
-    rows, names = handmade_features(tiny_bundle(50), tastes), feature_names(tastes)
+def test_a_track_is_what_a_session_cut_there_would_be() -> None:
+    whole, cut = of_targets(bundle(["1p3pup2ppp1p"])), of_targets(bundle(["1p3pup2ppp"]))
+    own = FEATURES  # of the tracks, which the literal sessions spread over their length
+    differing = {name for name in whole if whole[name][-3] != cut[name][-1]} - set(own)
 
-    assert rows.shape == (50, len(set(names))) == (50, len(names))
+    length = {"session_length", "tracks_left", "log_tracks_left", "is_last", "listener_leaves"}
+    assert differing == length
+
+
+def test_features_are_finite_whatever_the_sessions() -> None:
+    arrays = tiny_bundle(50)
+    rows, names = examples_of(arrays, Standard.fit(arrays)).features, feature_names()
+
+    assert rows.shape[1] == len(set(names)) == len(names)
     assert rows.dtype == np.float32
     assert np.isfinite(rows).all()
 
 
-def test_sessions_made_in_several_parts_are_the_same(tastes: Tastes, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sessions_made_in_several_parts_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     sessions = tiny_bundle(7)
-    once, examples = handmade_features(sessions, tastes), training_examples(sessions, tastes)
+    standard, once = Standard.fit(sessions), examples_of(sessions, AS_THEY_ARE)
     monkeypatch.setattr(listening, "_SESSIONS_AT_ONCE", 3)
+    again = examples_of(sessions, AS_THEY_ARE)
 
-    assert np.array_equal(handmade_features(sessions, tastes), once)
-    again = training_examples(sessions, tastes)
-    assert np.array_equal(again.features, examples.features)
-    assert np.array_equal(again.not_skipped, examples.not_skipped)
-
-
-def test_no_sessions_have_no_features(tastes: Tastes) -> None:
-    rows = handmade_features({name: a[:0] for name, a in bundle(["pp"]).items()}, tastes)
-
-    assert rows.shape == (0, len(feature_names(tastes)))
+    assert np.array_equal(again.features, once.features)
+    assert np.array_equal(again.not_skipped, once.not_skipped)
+    np.testing.assert_allclose(Standard.fit(sessions).mean, standard.mean, rtol=1e-6)
 
 
-# --- The listener's patience and taste ----------------------------------------------------------------
+def test_no_sessions_have_no_examples() -> None:
+    nobody = {name: array[:0] for name, array in with_memory(bundle(["p1"])).items()}
 
-
-def test_a_taste_shows_in_who_likes_the_next_track(tastes: Tastes) -> None:
-    branches, likes = listeners_with_a_taste(100, seed=1)
-    energy = branches["last_track"][:, schema.TRACK_BRANCH.index("energy")]
-
-    assert np.corrcoef(columns(branches, tastes)["taste"], likes * (energy - 0.5))[0, 1] > 0.9
-
-
-def test_an_estimate_grows_firmer_track_by_track(tastes: Tastes) -> None:
-    lengths = (2, 4, 10, 20)  # as many tracks of the one kind as of the other, the predicted one included
-    by_turns = bundle(
-        ["1p" * (n // 2) for n in lengths], tracks={"energy": [[0.0, 1.0] * (n // 2) for n in lengths]}
-    )
-    spread = columns(by_turns, tastes)["taste_spread"]
-
-    assert spread[0] > spread[1] > spread[2] > spread[3] > 0
-
-
-def test_an_estimate_is_the_ridge_regression_of_the_tracks_before(tastes: Tastes) -> None:
-    branches, _ = listeners_with_a_taste(3, seed=3)
-    past, known = Listening.of(branches), columns(branches, tastes)
-    session = 1
-    place = tastes.standardised(past.tracks[session])
-    contrast = (place - place.mean(axis=0)) @ tastes.directions
-    design = np.column_stack([np.ones(19), contrast[:-1]])
-    penalty = tastes.noise * np.diag([1 / tastes.patience] + [1.0] * DIRECTIONS)
-    gram = design.T @ design + penalty
-    weights = np.linalg.solve(gram, design.T @ tastes.residual(past)[session])
-    variance = tastes.noise * np.linalg.inv(gram)[1:, 1:]
-
-    assert known["patience"][session] == pytest.approx(weights[0])
-    assert known["taste"][session] == pytest.approx(weights[1:] @ contrast[-1])
-    assert known["taste_spread"][session] == pytest.approx((contrast[-1] @ variance @ contrast[-1]) ** 0.5)
-
-
-def test_patience_tells_who_plays_on_from_who_skips() -> None:
-    tastes = Tastes.fit(bundle(["p" * 20, "1" * 20, "pppppppp1p", "11111111p1"] * 5))
-    patience = columns(bundle(["p" * 12, "1" * 12]), tastes)["patience"]
-
-    assert patience[0] > 0 > patience[1]
-
-
-def test_before_the_first_track_patience_and_taste_are_0(tastes: Tastes) -> None:
-    known = features(bundle(["p"]), tastes)
-
-    assert (known["patience"], known["taste"]) == (0, 0)
-
-
-def test_sessions_that_never_differ_have_no_taste() -> None:
-    same = bundle(["p" * 12] * 4)
-
-    assert not columns(same, Tastes.fit(same))["taste"].any()
+    assert set(INPUTS) <= set(nobody)
+    assert examples_of(nobody, AS_THEY_ARE).features.shape == (0, len(feature_names()))

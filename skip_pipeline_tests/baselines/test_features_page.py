@@ -8,9 +8,8 @@ import pytest
 from skip_pipeline import schema
 from skip_pipeline.baselines import features as handmade
 from skip_pipeline.baselines.features import feature_names
+from skip_pipeline.bundles.track_memory import COMPANY
 from skip_pipeline.networks.listening import OUTCOMES
-from skip_pipeline.networks.tastes import FEATURES, Tastes
-from skip_pipeline_tests.networks.literal_sessions import listeners_with_a_taste
 
 PAGE = Path(__file__).parents[2] / "docs" / "handmade_features.md"
 
@@ -19,15 +18,16 @@ BLANKS = {
     "{outcome}": "|".join(OUTCOMES),
     "{window}": "|".join(map(str, handmade.WINDOWS)),
     "{memory}": "|".join(map(str, handmade.MEMORIES)),
+    "{width}": "|".join(map(str, handmade.WIDTHS)),
     "{column}": "|".join(handmade._OCCURRENCES),
-    "{feature}": "|".join(FEATURES),
-    "{number}": "[1-4]",
+    "{feature}": "|".join(handmade.FEATURES),
+    "{number}": "|".join(str(i + 1) for i in range(COMPANY)),
 }
 
 
 @pytest.fixture(scope="module")
 def names() -> tuple[str, ...]:
-    return feature_names(Tastes.fit(listeners_with_a_taste(20)[0]))
+    return feature_names()
 
 
 @pytest.fixture(scope="module")

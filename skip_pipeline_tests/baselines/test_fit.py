@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from sklearn.metrics import log_loss
@@ -16,12 +17,15 @@ from skip_pipeline.baselines.fit import fit_baselines, fit_rules
 from skip_pipeline.baselines.predictions import BaselinePredictions, read_baselines, write_baselines
 from skip_pipeline.errors import ContractError, MissingInputError, TrainingError
 from skip_pipeline.networks import listening
+from skip_pipeline.networks.listening import all_played
 from skip_pipeline_tests.builders import assert_says, refusal, required
-from skip_pipeline_tests.networks.literal_sessions import bundle, listeners_with_a_taste
+from skip_pipeline_tests.networks.literal_sessions import bundle, listeners_with_a_taste, with_memory
+from skip_pipeline_tests.tiny_bundle import tiny_bundle
 
 Bundles = dict[str, dict[str, Any]]
 
-FEATURES = 136
+FEATURES = 218
+FILES = ("baselines.parquet", "baseline_tracks.parquet", "baselines.json")
 
 
 def with_ids(arrays: dict[str, np.ndarray], split: str) -> dict[str, Any]:
@@ -71,32 +75,53 @@ def test_every_validation_and_test_session_gets_a_probability(
     for p in baseline.p_not_skipped.values():
         assert p.dtype == np.float64
         assert ((p > 0) & (p < 1)).all()
+    for split, p_tracks in baseline.p_tracks.items():
+        assert p_tracks.dtype == np.float32
+        assert p_tracks.shape == (len(baseline.p_not_skipped[split]), 20)
+        assert ((p_tracks > 0) & (p_tracks < 1)).all()  # every session has 20 tracks
     assert baseline.title != baseline.description
     assert baseline.sessions == 160
 
 
-def test_the_majority_is_the_share_of_training_sessions() -> None:
-    split = bundle(["pppp", "ppp1", "ppp2", "pppp", "pppp"])
+def test_the_majority_is_the_share_of_last_tracks_and_of_all() -> None:
+    split = bundle(["pppp", "ppp1", "ppp2", "ppp", "3p"])
     majority, _ = fit_rules({"train": split, "validation": split, "test": split})
 
     assert majority.p_not_skipped["test"].tolist() == [0.6] * 5
-    assert majority.parameters == 1
+    assert majority.p_tracks["test"][4].tolist() == pytest.approx([np.nan] * 18 + [14 / 17] * 2, nan_ok=True)
+    assert majority.settings == {"p_not_skipped": 0.6, "p_not_skipped_of_every_track": 14 / 17}
+    assert majority.parameters == 2
 
 
 def test_the_last_outcome_has_a_share_for_each_learnt_in_training() -> None:
     train = bundle(["pp", "pp", "pp", "p1", "1p", "11", "11", "11", "11"])
-    other = bundle(["1p", "p1", "21"])
+    other = bundle(["1p", "p1", "2p1"])
     _, rule = fit_rules({"train": train, "validation": other, "test": other})
 
-    assert rule.p_not_skipped["test"].tolist() == [0.2, 0.75, 0.2]
-    assert rule.settings == {"p_not_skipped_after_skipped": 0.2, "p_not_skipped_after_played": 0.75}
+    assert rule.p_not_skipped["test"].tolist() == [0.2, 0.75, 0.75]
+    first = np.float32(4 / 9)
+    assert rule.p_tracks["test"][:2, -2:].tolist() == [[first, np.float32(0.2)], [first, 0.75]]
+    assert rule.p_tracks["test"][2, -3:].tolist() == [first, np.float32(0.2), 0.75]
+    shares = {"after_skipped": 0.2, "after_played": 0.75}
+    of_last = {f"p_not_skipped_{after}": share for after, share in shares.items()}
+    of_every = {f"{name}_of_every_track": share for name, share in of_last.items()}
+    assert {name: rule.settings[name] for name in of_last | of_every} == of_last | of_every
 
 
-def test_an_outcome_that_never_comes_before_the_last_track_gets_the_share_of_all() -> None:
+def test_a_rule_learns_both_questions_apart() -> None:
+    split = bundle(["ppp1", "pp1", "p1"])  # a last track is always skipped, another one never
+    _, rule = fit_rules({"train": split, "validation": split, "test": split})
+
+    assert rule.p_not_skipped["test"].tolist() == [0, 0, 0]
+    assert rule.p_tracks["test"][0, -4:].tolist() == [1, 0.5, 0.5, 0.5]
+
+
+def test_an_outcome_that_never_comes_before_gets_the_share_of_all() -> None:
     train, other = bundle(["pp", "pp", "p1", "pp"]), bundle(["1p"])
     _, rule = fit_rules({"train": train, "validation": other, "test": other})
 
     assert rule.p_not_skipped["validation"].tolist() == [0.75]
+    assert rule.p_tracks["validation"][0, -1] == 7 / 8
 
 
 def test_models_learn_what_rules_cannot_see(bundles: Bundles, fitted: dict[str, BaselinePredictions]) -> None:
@@ -109,6 +134,53 @@ def test_models_learn_what_rules_cannot_see(bundles: Bundles, fitted: dict[str, 
     assert max(losses["logistic_regression"], losses["gradient_boosted_trees"]) < losses["majority"] - 0.03
 
 
+@pytest.mark.parametrize("name", ["logistic_regression", "gradient_boosted_trees"])
+def test_models_give_the_last_track_one_probability_whatever_the_question(
+    fitted: dict[str, BaselinePredictions], name: str
+) -> None:
+    for split, p in fitted[name].p_not_skipped.items():
+        assert np.array_equal(fitted[name].p_tracks[split][:, -1], p.astype(np.float32))
+
+
+def test_models_answer_for_every_track(bundles: Bundles, fitted: dict[str, BaselinePredictions]) -> None:
+    played = all_played(bundles["test"])
+    losses = {
+        name: log_loss(played[:, 10:].ravel(), baseline.p_tracks["test"][:, 10:].ravel().astype(float))
+        for name, baseline in fitted.items()
+    }
+
+    assert max(losses["logistic_regression"], losses["gradient_boosted_trees"]) < losses["majority"] - 0.03
+
+
+def test_padding_has_no_probability() -> None:
+    splits = {split: with_ids(tiny_bundle(60, seed), split) for seed, split in enumerate(schema.SPLITS)}
+    padding = np.isnan(all_played(splits["test"]))
+
+    assert padding.any()
+    for baseline in fit_baselines(splits):
+        assert np.array_equal(np.isnan(baseline.p_tracks["test"]), padding)
+        assert np.isfinite(baseline.p_not_skipped["test"]).all()
+
+
+def test_appeal_of_tracks_is_learnt_from_other_sessions() -> None:
+    random = np.random.default_rng(0)
+    splits = {}
+    for split, n in (("train", 300), ("validation", 60), ("test", 60)):
+        numbers = random.integers(0, 10, (n, 12))
+        texts = [
+            "".join("p" if (number < 5) ^ (random.random() < 0.1) else "1" for number in row)
+            for row in numbers
+        ]
+        splits[split] = with_ids(bundle(texts, numbers=numbers.tolist()), split)
+    majority, _, regression, trees = fit_baselines(splits)
+    loss = {
+        b.name: log_loss(splits["test"][schema.LABEL], b.p_not_skipped["test"])
+        for b in (majority, regression, trees)
+    }
+
+    assert max(loss["logistic_regression"], loss["gradient_boosted_trees"]) < loss["majority"] - 0.2
+
+
 def test_fitting_again_without_the_labels_of_test_sessions_gives_the_same(
     bundles: Bundles, fitted: dict[str, BaselinePredictions]
 ) -> None:
@@ -117,6 +189,7 @@ def test_fitting_again_without_the_labels_of_test_sessions_gives_the_same(
     for baseline in fit_baselines(turned):
         for split, p in baseline.p_not_skipped.items():
             assert np.array_equal(p, fitted[baseline.name].p_not_skipped[split]), baseline.name
+            assert np.array_equal(baseline.p_tracks[split], fitted[baseline.name].p_tracks[split])
 
 
 def test_models_say_how_they_were_made(fitted: dict[str, BaselinePredictions]) -> None:
@@ -132,12 +205,16 @@ def test_models_say_how_they_were_made(fitted: dict[str, BaselinePredictions]) -
     assert trees.parameters >= FEATURES + 1 + 3 * trees.settings["trees"]  # a threshold and two leaves each
 
 
-def test_trees_see_the_features_of_more_than_two_values(fitted: dict[str, BaselinePredictions]) -> None:
+def test_trees_see_features_of_more_than_two_values_and_whether_a_track_is_the_last(
+    fitted: dict[str, BaselinePredictions],
+) -> None:
     seen = fitted["gradient_boosted_trees"].features
 
-    assert {"position", "energy", "taste", "depth_1_ago"} <= set(seen)
-    # Every session has 20 tracks; an outcome is played or not.
-    assert not {"session_length", "is_last", "played_1_ago", "skip_1_1_ago"} & set(seen)
+    assert {"position", "energy", "balance", "like_1.0_balance", "depth_1_ago", "is_last"} <= set(seen)
+    # Every session has 20 tracks; hour and premium are not known; an outcome is of a kind or not.
+    assert not {"session_length", "listener_leaves", "premium", "skip_1_1_ago", "agreement_energy"} & set(
+        seen
+    )
 
 
 def test_models_see_no_more_training_sessions_than_they_may(bundles: Bundles) -> None:
@@ -153,7 +230,7 @@ def test_models_see_no_more_training_sessions_than_they_may(bundles: Bundles) ->
 
 
 def test_the_draw_of_sessions_keeps_their_order_and_depends_on_the_seed(bundles: Bundles) -> None:
-    train = bundles["train"] | {"last_track": np.repeat(np.arange(160.0)[:, None], 31, axis=1)}
+    train = with_memory(bundles["train"]) | {"last_track": np.repeat(np.arange(160.0)[:, None], 31, axis=1)}
     drawn, again, other = (
         baselines._sample(train, 50, seed)["last_track"][:, 0].tolist() for seed in (0, 0, 1)
     )
@@ -197,13 +274,11 @@ def test_one_outcome_alone_is_refused(bundles: Bundles, split: str, label: int) 
     )
 
 
-def test_fewer_training_sessions_than_features_are_refused(bundles: Bundles) -> None:
-    few = without(bundles["train"], np.arange(FEATURES - 1))
+def test_fewer_tracks_than_features_are_refused(bundles: Bundles) -> None:
+    few = without(bundles["train"], np.arange(10))
 
     message = refusal(TrainingError, lambda: fit_baselines(bundles | {"train": few}))
-    assert_says(
-        message, f"{FEATURES - 1} training sessions for {FEATURES} hand-made features", "deliver more"
-    )
+    assert_says(message, f"200 tracks of training sessions for {FEATURES} hand-made features", "deliver more")
 
 
 # --- Files --------------------------------------------------------------------------------------------
@@ -215,18 +290,41 @@ def test_what_is_written_is_read_back(
     rows = write_baselines(tmp_path, tuple(fitted.values()), bundles, data_source="synthetic")
 
     assert rows == 100
-    assert {path.name for path in tmp_path.iterdir()} == {"baselines.parquet", "baselines.json"}
+    assert {path.name for path in tmp_path.iterdir()} == set(FILES)
     for read in read_baselines(tmp_path.joinpath, bundles):
         wrote = fitted[read.name]
         for split, p in wrote.p_not_skipped.items():
             assert np.array_equal(read.p_not_skipped[split], p)
+            assert np.array_equal(read.p_tracks[split], wrote.p_tracks[split])
         assert read.seconds == pytest.approx(wrote.seconds, abs=1e-3)
-        plain: dict[str, Any] = {"p_not_skipped": {}, "seconds": 0.0}
+        plain: dict[str, Any] = {"p_not_skipped": {}, "p_tracks": {}, "seconds": 0.0}
         assert dataclasses.replace(read, **plain) == dataclasses.replace(wrote, **plain)
     table = pq.read_table(tmp_path / "baselines.parquet")
     assert table.schema.equals(required(schema.BASELINE_PREDICTIONS))
     assert table["split"].to_pylist() == ["validation"] * 40 + ["test"] * 60
     assert table["session_id"].to_pylist()[39:41] == ["validation-39", "test-0"]
+
+
+def test_the_file_of_tracks_has_a_row_for_every_track(tmp_path: Path) -> None:
+    bundles = {"validation": with_ids(bundle(["ppp", "1p"]), "v"), "test": with_ids(bundle(["p1"]), "t")}
+    p_tracks = {
+        "validation": np.full((2, 20), np.nan, np.float32),
+        "test": np.full((1, 20), 0.75, np.float32),
+    }
+    p_tracks["validation"][0, -3:], p_tracks["validation"][1, -2:] = (0.125, 0.25, 0.375), (0.5, 0.625)
+    p = {split: of_split[:, -1].astype(float) for split, of_split in p_tracks.items()}
+    made = [BaselinePredictions(name, p, 0.0, 1, p_tracks=p_tracks) for name in schema.BASELINES]
+    write_baselines(tmp_path, made, bundles, data_source="synthetic")
+    table = pq.read_table(tmp_path / "baseline_tracks.parquet")
+
+    assert table.schema.equals(required(schema.BASELINE_TRACK_PREDICTIONS))
+    assert table["session_id"].to_pylist() == ["v-0"] * 3 + ["v-1"] * 2 + ["t-0"] * 2
+    assert table["split"].to_pylist() == ["validation"] * 5 + ["test"] * 2
+    assert table["session_position"].to_pylist() == [1, 2, 3, 1, 2, 1, 2]
+    assert table["majority"].to_pylist() == [0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.75]
+    read = read_baselines(tmp_path.joinpath, bundles)[0]
+    assert np.array_equal(read.p_tracks["validation"], p_tracks["validation"], equal_nan=True)
+    assert np.isnan(read.p_tracks["test"][:, :-2]).all()  # whatever stood in padding
 
 
 def test_baselines_of_other_sessions_are_refused(written: Path, bundles: Bundles) -> None:
@@ -238,7 +336,7 @@ def test_baselines_of_other_sessions_are_refused(written: Path, bundles: Bundles
     assert_says(
         message,
         "baselines.parquet",
-        "row 43 is 'test-3', not 'else-3'",
+        "session_id of row 43 is 'test-3', not 'else-3'",
         "materialize baseline_models again",
     )
 
@@ -254,7 +352,7 @@ def test_sessions_that_changed_sides_are_refused(written: Path, bundles: Bundles
         ContractError,
         lambda: read_baselines(written.joinpath, bundles | {"validation": validation, "test": moved}),
     )
-    assert_says(message, "row 39 is 'validation', not 'test'", "materialize baseline_models again")
+    assert_says(message, "split of row 39 is 'validation', not 'test'", "materialize baseline_models again")
 
 
 def test_another_number_of_sessions_is_refused(written: Path, bundles: Bundles) -> None:
@@ -264,7 +362,41 @@ def test_another_number_of_sessions_is_refused(written: Path, bundles: Bundles) 
     assert_says(message, "predictions for 100 sessions, and the bundles have 99")
 
 
-@pytest.mark.parametrize("name", ["baselines.parquet", "baselines.json"])
+def test_tracks_of_other_sessions_are_refused(written: Path, bundles: Bundles) -> None:
+    path = written / "baseline_tracks.parquet"
+    table = pq.read_table(path)
+    position = table.column_names.index(schema.POSITION)
+    other = pa.array(
+        [9 if i == 25 else p for i, p in enumerate(table[schema.POSITION].to_pylist())], pa.int8()
+    )
+    pq.write_table(table.set_column(position, table.schema.field(position), other), path)
+
+    message = refusal(ContractError, lambda: read_baselines(written.joinpath, bundles))
+    assert_says(
+        message,
+        "baseline_tracks.parquet is of other sessions",
+        "session_position of row 25 is '9', not '6'",
+        "materialize baseline_models again",
+    )
+
+
+def test_sessions_of_other_lengths_are_refused(written: Path, bundles: Bundles) -> None:
+    skips = bundles["test"]["skip_sequence"].copy()
+    skips[0, 0] = schema.SKIP_PADDING
+    shorter = bundles | {"test": bundles["test"] | {"skip_sequence": skips}}
+
+    message = refusal(ContractError, lambda: read_baselines(written.joinpath, shorter))
+    assert_says(message, "predictions for 2000 tracks, and the bundles have 1999")
+
+
+@pytest.mark.parametrize("name", ["baselines.parquet", "baseline_tracks.parquet"])
+def test_a_damaged_file_is_refused(written: Path, bundles: Bundles, name: str) -> None:
+    (written / name).write_bytes(b"PAR1 and no more")
+
+    assert_says(refusal(ContractError, lambda: read_baselines(written.joinpath, bundles)), name)
+
+
+@pytest.mark.parametrize("name", FILES)
 def test_a_missing_file_is_missed(written: Path, bundles: Bundles, name: str) -> None:
     (written / name).unlink()
 

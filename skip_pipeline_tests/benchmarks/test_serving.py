@@ -140,6 +140,14 @@ def test_requests_hold_whole_sessions_of_raw_rows(raw: Path, tmp_path: Path) -> 
     assert {len(row) for record in records for row in record["history"]} == {21}
 
 
+def test_the_same_sessions_ask_for_a_hundred_candidates(raw: Path, tmp_path: Path) -> None:
+    served_world.write_requests(raw, tmp_path)
+    one, several = (json.loads((tmp_path / f"{of}.json").read_text()) for of in ("requests", "candidates"))
+    assert [record["history"] for record in several] == [record["history"] for record in one]
+    assert [record["candidates"][0] for record in several] == [record["next_track_id"] for record in one]
+    assert set(sessions_of_records(several).candidates.tolist()) == {100}
+
+
 def test_the_test_set_is_cut_as_published(raw: Path, tmp_path: Path) -> None:
     (tmp_path / "training_set").symlink_to(raw / "training_set")
     served_world.cut_test_set(tmp_path, tmp_path)

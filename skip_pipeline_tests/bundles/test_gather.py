@@ -7,13 +7,12 @@ import pytest
 
 from skip_pipeline import schema
 from skip_pipeline.bundles import gather, open_bundle
-from skip_pipeline.bundles.gather import ARRAYS, Bundle
+from skip_pipeline.bundles.gather import ARRAYS, INPUTS, Bundle
 from skip_pipeline.errors import RefusedError
 from skip_pipeline.storage import publish
 from skip_pipeline_tests.builders import assert_says, refusal
 from skip_pipeline_tests.stages.shard_builders import joined, same, shard, write
 
-INPUTS = tuple(schema.BRANCH_SHAPES)
 FIRST, SECOND, THIRD = (
     shard([10, 13, 20], seed=1),
     shard([11], seed=2),
@@ -140,8 +139,8 @@ def test_what_is_gathered_is_the_callers_own(bundle):
 
 
 def test_a_batch_has_all_inputs_and_the_label_of_the_same_sessions(bundle):
-    batch = bundle.batch(np.array([6, 0, 3, 6]))
-    assert list(batch) == [*INPUTS, "not_skipped"]
+    batch = bundle.batch(np.array([6, 0, 3, 6]), INPUTS)
+    assert list(batch) == [*INPUTS, "not_skipped", "last_flags"]
     for name, array in batch.items():
         assert array.dtype == np.float32
         assert np.array_equal(array, WIDE[name][[6, 0, 3, 6]])
@@ -151,16 +150,17 @@ def test_a_batch_of_no_sessions(bundle):
     assert {name: array.shape for name, array in bundle.batch([]).items()} == {
         **{name: (0, *shape) for name, shape in schema.BRANCH_SHAPES.items()},
         "not_skipped": (0,),
+        "last_flags": (0, 3),
     }
 
 
 def test_a_bundle_gives_its_arrays_by_name_and_as_attributes(bundle):
     assert list(bundle) == list(ARRAYS)
     assert all(bundle[name] is getattr(bundle, name) for name in bundle)
-    assert len(bundle) == 6
+    assert len(bundle) == len(schema.INPUT_SHAPES) - 1 + 3  # the memory of tracks is not in a bundle
     assert "sessions" not in bundle
     assert bundle.sessions == 7
-    assert type(bundle.not_skipped) is np.ndarray
+    assert type(bundle.not_skipped) is type(bundle.last_flags) is np.ndarray
 
 
 def test_the_files_are_mapped_and_read_only(bundle):

@@ -8,12 +8,11 @@ from hypothesis import strategies as st
 
 from skip_pipeline import schema
 from skip_pipeline.bundles import leak
-from skip_pipeline.bundles.gather import ARRAYS
 from skip_pipeline.bundles.leak import find_leaks, wide_form
 from skip_pipeline_tests.builders import TRAIN, changed, scaled_table, session
-from skip_pipeline_tests.stages.shard_builders import same, shard
+from skip_pipeline_tests.stages.shard_builders import WIDE, same, shard
 
-INPUTS = tuple(schema.BRANCH_SHAPES)
+INPUTS = (*schema.BRANCH_SHAPES, "circumstances")
 POSITION_IN_LOG = schema.SESSION_LOG_BRANCH.index("session_position")
 LENGTH_IN_LOG = schema.SESSION_LOG_BRANCH.index("session_length")
 LABEL_IN_LOG = schema.SESSION_LOG_BRANCH.index("not_skipped")
@@ -53,9 +52,11 @@ def test_arrays_have_the_shapes_of_the_schema_and_are_float32(three):
         "previous_tracks": (3, 19, 31),
         "skip_sequence": (3, 19, 1),
         "last_track": (3, 31),
+        "circumstances": (3, 5),
     }
-    assert {three[name].dtype for name in (*INPUTS, "not_skipped")} == {np.dtype("float32")}
+    assert {three[name].dtype for name in (*INPUTS, "not_skipped", "last_flags")} == {np.dtype("float32")}
     assert three["not_skipped"].shape == three["session_id"].shape == (3,)
+    assert three["last_flags"].shape == (3, 3)
 
 
 @LENGTHS
@@ -94,6 +95,19 @@ def test_the_label_is_that_of_the_predicted_position(three):
     assert wide_form(scaled, sessions)["train"]["not_skipped"].tolist() == [1]
 
 
+def test_the_last_flags_are_the_skip_flags_of_the_predicted_position():
+    flags = {name: [False] * 9 + [name != "skip_1"] for name in ("skip_1", "skip_2", "skip_3")}
+    scaled, sessions = scaled_table(session(TRAIN, 10, **flags))
+    assert wide_form(scaled, sessions)["train"]["last_flags"].tolist() == [[0, 1, 1]]
+
+
+def test_circumstances_are_hour_and_premium_of_the_first_position():
+    hours, premium = [6, *range(7, 16)], [True] + [False] * 9
+    scaled, sessions = scaled_table(session(TRAIN, 10, hour_of_day=hours, premium=premium))
+    found = wide_form(scaled, sessions)["train"]["circumstances"]
+    assert found[0] == pytest.approx([1, 0, 0, -1, 0.5], abs=1e-6)  # 6 o'clock is a quarter of the day
+
+
 def test_sessions_keep_their_ids_and_their_order(three):
     assert three["session_id"].tolist() == ["a", "b", "c"]
 
@@ -107,7 +121,7 @@ def test_a_session_is_in_the_bundle_of_its_split_only():
         "test": ["a", "c"],
     }
     alone = shard([10, 11, 12, 13]).wide()["train"]
-    assert same(bundles["test"], {name: alone[name][[0, 2]] for name in ARRAYS})
+    assert same(bundles["test"], {name: alone[name][[0, 2]] for name in WIDE}, WIDE)
 
 
 @given(lengths=st.lists(st.integers(10, 20), min_size=1, max_size=6), seed=st.integers(0, 2**32 - 1))
@@ -139,7 +153,7 @@ def test_no_value_at_the_predicted_position_but_its_track_reaches_an_input(colum
     tampered = changed(scaled, column, sum(lengths[: code + 1]) - 1, value)
     before, after = wide_form(scaled, sessions)["train"], wide_form(tampered, sessions)["train"]
     assert same(before, after, INPUTS)
-    assert column == "not_skipped" or same(before, after)
+    assert column in schema.OUTCOME_FLAGS or same(before, after, WIDE)
 
 
 @pytest.mark.parametrize("column", schema.TRACK_BRANCH)
@@ -147,7 +161,7 @@ def test_the_predicted_track_reaches_the_last_track_and_nothing_else(column):
     scaled, sessions, _ = shard([10, 13])
     tampered = changed(scaled, column, 22, 3)
     before, after = wide_form(scaled, sessions)["train"], wide_form(tampered, sessions)["train"]
-    assert [name for name in ARRAYS if not np.array_equal(before[name], after[name])] == ["last_track"]
+    assert [name for name in WIDE if not np.array_equal(before[name], after[name])] == ["last_track"]
 
 
 # Not the position, which says where a row stands: changing it alone would leave a gap.
@@ -192,6 +206,7 @@ LEAKS = {
     "previous_tracks": "hour_of_day",
     "skip_sequence": "not_skipped",
     "last_track": "hist_user_behavior_reason_end_fwdbtn",
+    "circumstances": "premium",
 }
 
 
@@ -199,7 +214,7 @@ LEAKS = {
 def test_a_planted_leak_is_found(name):
     scaled, sessions, _ = made = shard([10, 13, 20])
     published = made.wide()
-    steps = published["train"][name].reshape(3, -1, schema.BRANCH_SHAPES[name][-1])
+    steps = published["train"][name].reshape(3, -1, schema.INPUT_SHAPES[name][-1])
     steps[:, -1, 0] = scaled[LEAKS[name]].to_numpy()[[9, 22, 42]]
     assert find_leaks(scaled, sessions, published) == [name]
 

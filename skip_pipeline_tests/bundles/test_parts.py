@@ -14,6 +14,7 @@ from skip_pipeline_tests.builders import assert_says, refusal
 from skip_pipeline_tests.stages.shard_builders import TRACKS, shard, write
 
 AGAIN = "materialize tensor_bundles again"
+FORMAT_3 = np.dtype([("last_track", "u1"), ("length", "u1"), ("not_skipped", "u1")])  # no flags, no hour
 FILES = ("tracks.npy", "log/sessions.npy", "log/rows.npy", "log/session_id.npy")
 
 
@@ -83,6 +84,7 @@ def test_a_pickle_is_not_opened(bundles, name):
         ("tracks.npy", np.zeros((40, 30), np.float32), "is float32 (40, 30), not float32 (tracks, 31)"),
         ("tracks.npy", np.zeros((40, 31)), "is float64 (40, 31), not float32"),
         ("log/sessions.npy", np.zeros(4), "is float64 (4,), not 4 records of a session"),
+        ("log/sessions.npy", np.zeros(4, FORMAT_3), "not 4 records of a session"),
         ("log/rows.npy", np.zeros(42, ROW), "not 42 records of a track"),  # track numbers take a byte here
         ("log/rows.npy", np.zeros((42, 11), np.uint8), "is uint8 (42, 11), not 42 records"),
         ("log/session_id.npy", np.array(["a"] * 4), "is <U1 (4,), not 4 ids as bytes"),
@@ -118,15 +120,21 @@ def test_a_matrix_of_other_tracks_is_noticed(bundles):
         "",
         "[]",
         "{}",
-        '{"format": 2, "parts": [{"name": "log", "sessions": {"train": 1}, "rows": 9, "tracks": 1}]}',
-        '{"format": 3, "parts": [{"name": "log"}]}',
-        '{"format": 3, "parts": [{"name": "log", "sessions": {"train": 1}, "tracks": 1}]}',
-        '{"format": 3}',
+        '{"format": 3, "parts": []}',
+        '{"format": 5, "parts": []}',
+        '{"format": 4, "parts": [{"name": "log"}]}',
+        '{"format": 4, "parts": [{"name": "log", "sessions": {"train": 1}, "tracks": 1}]}',
+        '{"format": 4}',
     ],
 )
 def test_a_list_of_parts_that_is_none_is_named(bundles, text):
     (bundles / "parts.json").write_text(text)
     assert_says(refused(bundles), f"{bundles / 'parts.json'} is damaged or of another version", AGAIN)
+
+
+def test_another_format_is_named(bundles):
+    (bundles / "parts.json").write_text('{"format": 3, "parts": []}')
+    assert_says(refused(bundles), "format 3, not 4", AGAIN)
 
 
 def test_parts_that_the_list_does_not_name_are_not_there(bundles):

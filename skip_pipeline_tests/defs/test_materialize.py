@@ -162,7 +162,9 @@ def test_on_the_first_night_there_is_no_champion_to_compare_with_and_then_there_
     assert metadata["champion_model"]["champion"] == "1"
     assert metadata["skip_predictions"]["model_version"] == "1"
     assert "✓ there is no champion yet" in lines[start + 1]
-    assert "✓ log-loss" in lines[start + 2]
+    assert "✓ version 1 answers both questions" in lines[start + 2]
+    assert "✓ last track: log-loss" in lines[start + 3]
+    assert "✓ next track at any position: log-loss" in lines[start + 4]
     assert not any("serves" in line for line in headline(finished[0].layout).splitlines())
 
 

@@ -122,9 +122,9 @@ def test_a_good_model_serves_and_a_bad_one_is_refused_with_reasons_and_both_nigh
 
     assert (first["decision"], first["champion"], first["opponent"]) == ("promoted", "1", "none")
     assert (second["decision"], second["challenger"], second["champion"]) == ("refused", "2", "1")
-    assert "not worse than the champion" in {
-        row.data["rule"] for row in second["reasons"].records if not row.data["passed"]
-    }
+    failed = {row.data["rule"] for row in second["reasons"].records if not row.data["passed"]}
+    worse = "not worse than the champion"
+    assert {f"{worse}: last track", f"{worse}: next track at any position"} <= failed
     assert second["champion_log_loss_difference_low"] > 0
     assert nights.aliases == {"champion": "1", "challenger": "2"}
 
@@ -140,8 +140,9 @@ def test_versions_run_file_and_page_carry_the_decision(two_nights):
 
     assert version.tags["promotion.decision"] == run.data.tags["decision"] == "refused"
     assert version.tags["promotion.opponent"] == run.data.tags["opponent"] == "1"
-    assert version.tags["promotion.reasons"].startswith("Refused: log-loss")
+    assert version.tags["promotion.reasons"].startswith("Refused: last track: log-loss")
     assert run.data.metrics["champion_log_loss_difference"] > 0
+    assert run.data.metrics["champion_next_track_difference"] > 0
     assert {"decision.json", "promotion.html", "promotion.json"} <= artifacts
     assert (kept["promoted"], kept["challenger"], kept["champion"]) == (False, "2", "1")
     assert {part["way"] for part in kept["slices"]} == {"context_type", "premium"}

@@ -12,7 +12,8 @@ import pytest
 from mlflow.exceptions import MlflowException
 
 from skip_pipeline import schema
-from skip_pipeline.bundles.gather import open_bundle
+from skip_pipeline.bundles.gather import open_bundle, open_bundles
+from skip_pipeline.bundles.track_memory import read_memory, remember
 from skip_pipeline.definitions import mlflow_tracker
 from skip_pipeline.defs.dataset import FingerprintedDataset
 from skip_pipeline.defs.registry import Registry
@@ -22,7 +23,7 @@ from skip_pipeline.metrics.calibration import Calibration
 from skip_pipeline.nightly.reference import read_reference
 from skip_pipeline.raw.folder import find_session_logs
 from skip_pipeline.settings import KERAS_MODEL_NAME
-from skip_pipeline.storage import Manifest, StoredFile, read_json
+from skip_pipeline.storage import Manifest, StoredFile, read_json, read_manifest
 from skip_pipeline_tests.defs.test_materialize import ASSETS
 
 pytestmark = pytest.mark.slow
@@ -159,15 +160,17 @@ def test_the_keras_network_is_logged_beside_the_registered_model(finished, runs)
         output_format="list",
     )
     model = mlflow.pyfunc.load_model(network.model_uri)
-    bundle = open_bundle(project.layout.bundles, "test")
+    bundles = open_bundles(project.layout.bundles)
+    trained_files = read_manifest(project.layout.model, made_by="trained_model")
+    test = remember(bundles, read_memory(trained_files.path, bundles["train"].tracks))["test"]
 
-    columns = model.predict({name: np.array(bundle[name]) for name in schema.BRANCH_SHAPES})
+    outcomes = model.predict({name: np.array(test[name][:], np.float32) for name in schema.INPUT_SHAPES})
 
     calibration = Calibration.from_json(read_json(project.layout.model / "calibration.json"))
     reported = pq.read_table(project.layout.report / "predictions.parquet")["p_not_skipped"].to_numpy()
-    ours = calibration.apply(columns[:, 1] / columns.sum(axis=1))
+    ours = calibration.apply(outcomes[:, -1, -1])
     np.testing.assert_allclose(ours, reported, atol=1e-5)
-    assert [spec.name for spec in model.metadata.signature.inputs] == list(schema.BRANCH_SHAPES)
+    assert {spec.name for spec in model.metadata.signature.inputs} == schema.INPUT_SHAPES.keys()
 
 
 def test_the_registered_model_pins_what_it_needs_and_carries_the_profile_of_its_training(finished):

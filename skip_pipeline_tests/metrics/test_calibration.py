@@ -31,7 +31,7 @@ def test_an_overconfident_network_is_scaled_back() -> None:
     assert found.slope == pytest.approx(0.5, rel=0.05)
     assert found.offset == 0
     assert found.threshold == 0.5
-    assert found.sessions == 20_000
+    assert found.tracks == 20_000
 
 
 def test_an_offset_is_found_where_there_is_one() -> None:
@@ -58,6 +58,18 @@ def test_an_offset_needs_a_likelihood_ratio_above_chance(played: int, offset: fl
     # 2 n (ln 2 - H(played / n)) is 3.26 for 59 of 100 and 4.03 for 60; chi-squared at 5% is 3.84.
     found = fit((np.arange(100) < played).astype(float), np.full(100, 0.5))
     assert found.offset == pytest.approx(offset, abs=1e-6)
+
+
+def test_tracks_of_one_session_count_once_as_evidence_of_an_offset() -> None:
+    played, p = (
+        np.arange(100) < 65,
+        np.full(100, 0.5),
+    )  # a likelihood ratio of 9.1, if the tracks are independent
+    labels = played.astype(float)
+
+    assert fit(labels, p).offset == fit(labels, p, np.arange(100)).offset == pytest.approx(np.log(65 / 35))
+    # Five tracks of equal outcome a session: the evidence is a fifth.
+    assert fit(labels, p, np.arange(100) // 5).offset == 0
 
 
 def test_other_sessions_are_predicted_better() -> None:
@@ -91,13 +103,20 @@ def test_the_threshold_is_the_nearest_of_the_best_if_significant(middling: int, 
     # Played sessions of 0.42 are right up to a threshold of 0.42, so the window of five around 0.40 is
     # the last of the best. McNemar's test needs won - lost > 2.58 sqrt(won + lost): 7 of 7, not 6 of 6.
     p = np.repeat([0.2, 0.42, 0.8], [100, middling, 100])
-    assert calibrations._threshold((p > 0.3).astype(float), p) == threshold
+    assert calibrations._threshold((p > 0.3).astype(float), p, np.arange(len(p))) == threshold
+
+
+def test_tracks_of_one_session_count_once_as_evidence_of_a_threshold() -> None:
+    p = np.repeat([0.2, 0.42, 0.8], [100, 10, 100])
+    session = np.arange(len(p))
+    session[100:110] = [100] * 5 + [101] * 5  # two sessions that another threshold decides rightly
+    assert calibrations._threshold((p > 0.3).astype(float), p, session) == 0.5
 
 
 def test_a_probability_of_one_half_counts_as_played() -> None:
     # Were 0.5 a skip, 10 sessions would be won by a lower threshold.
     p = np.repeat([0.2, 0.5, 0.8], [100, 10, 100])
-    assert calibrations._threshold((p > 0.3).astype(float), p) == 0.5
+    assert calibrations._threshold((p > 0.3).astype(float), p, np.arange(len(p))) == 0.5
 
 
 def test_the_threshold_stays_where_chance_alone_would_move_it() -> None:
@@ -107,7 +126,7 @@ def test_the_threshold_stays_where_chance_alone_would_move_it() -> None:
 
 
 def test_applying_keeps_shape_and_order_and_ends_short_of_certainty() -> None:
-    calibration = Calibration(slope=0.5, offset=0.2, threshold=0.5, sessions=10)
+    calibration = Calibration(slope=0.5, offset=0.2, threshold=0.5, tracks=10)
     p = np.array([[0.0, 0.2], [0.7, 1.0]], np.float32)
     applied = calibration.apply(p)
 
@@ -116,7 +135,7 @@ def test_applying_keeps_shape_and_order_and_ends_short_of_certainty() -> None:
     assert (np.diff(applied.ravel()) > 0).all()
     assert ((applied > 0) & (applied < 1)).all()
     assert calibration.apply(np.empty(0)).shape == (0,)
-    steep = Calibration(slope=20.0, offset=0.0, threshold=0.5, sessions=10)
+    steep = Calibration(slope=20.0, offset=0.0, threshold=0.5, tracks=10)
     assert steep.apply(np.array([0.0, 1.0])).tolist() == [1e-6, 1 - 1e-6]
     assert applied[0, 1] == pytest.approx(expit(0.5 * np.log(0.25) + 0.2), rel=1e-5)
 
@@ -137,7 +156,7 @@ def test_it_survives_json() -> None:
     assert Calibration.from_json(json.loads(json.dumps(calibration.to_json()))) == calibration
 
 
-GOOD = {"slope": 1.0, "offset": 0.0, "threshold": 0.5, "sessions": 10}
+GOOD = {"slope": 1.0, "offset": 0.0, "threshold": 0.5, "tracks": 10}
 
 
 @pytest.mark.parametrize(
@@ -150,7 +169,7 @@ GOOD = {"slope": 1.0, "offset": 0.0, "threshold": 0.5, "sessions": 10}
         ({"threshold": 0.0}, "threshold 0.0"),
         ({"threshold": 1.0}, "threshold 1.0"),
         ({"slope": "steep"}, "steep"),
-        ({"sessions": None}, "NoneType"),
+        ({"tracks": None}, "NoneType"),
     ],
 )
 def test_a_damaged_calibration_is_refused(damage: dict[str, object], fact: str) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from skip_pipeline import schema
+from skip_pipeline_tests.tiny_bundle import memory_of, whole_history
 
 LETTERS = "123up"
 """skip_1, skip_2, skip_3, unflagged, played: what the nested flags say of a track."""
@@ -19,6 +20,7 @@ def bundle(
     *,
     log: Mapping[str, Sequence[Sequence[float]]] | None = None,
     tracks: Mapping[str, Sequence[Sequence[float]]] | None = None,
+    numbers: Sequence[Sequence[int]] | None = None,
 ) -> Bundle:
     """Bundle of sessions, each a string of ``LETTERS`` whose last one is the predicted track's outcome.
 
@@ -26,11 +28,24 @@ def bundle(
         sessions: such as ``"pp1p"``; tracks before the last one fill the last steps.
         log: values of log columns for the tracks before the last one of each session.
         tracks: values of track columns for all tracks of each session; by default each has its own number.
+        numbers: rows of the track matrix of all tracks of each session; by default 0, 1, …
+
+    Returns:
+        Every input of the default network but the memory of tracks, which ``with_memory`` adds; the label and
+        the last flags. Hour and premium are not known.
     """
     n = len(sessions)
-    arrays = {name: np.zeros((n, *shape), np.float32) for name, shape in schema.BRANCH_SHAPES.items()}
+    arrays = {
+        name: np.zeros((n, *shape), np.float32)
+        for name, shape in schema.INPUT_SHAPES.items()
+        if name != "track_memory"
+    } | whole_history(n)
     arrays["skip_sequence"] += schema.SKIP_PADDING
+    arrays["track_numbers"] -= 1
     arrays[schema.LABEL] = np.array([session[-1] == "p" for session in sessions], np.float32)
+    arrays["last_flags"] = np.array(
+        [[LETTERS.index(s[-1]) <= i for i in range(3)] for s in sessions], np.float32
+    )
     for i, session in enumerate(sessions):
         before = [LETTERS.index(letter) for letter in session[:-1]]
         steps = slice(schema.STEPS - len(before), None)
@@ -46,13 +61,21 @@ def bundle(
         for name, values in columns.items():
             arrays["session_log"][i, steps, schema.SESSION_LOG_BRANCH.index(name)] = values
         arrays["skip_sequence"][i, steps, 0] = columns[schema.LABEL]
-        numbers = np.linspace(0.1, 0.9, len(session)).tolist()
-        own = {schema.LOG_TRACK_ID: numbers, **{name: values[i] for name, values in (tracks or {}).items()}}
+        arrays["track_numbers"][i, schema.STEPS + 1 - len(session) :] = (
+            range(len(session)) if numbers is None else numbers[i]
+        )
+        scaled = np.linspace(0.1, 0.9, len(session)).tolist()
+        own = {schema.LOG_TRACK_ID: scaled, **{name: values[i] for name, values in (tracks or {}).items()}}
         for name, features in own.items():
             column = schema.TRACK_BRANCH.index(name)
             arrays["previous_tracks"][i, steps, column] = features[:-1]
             arrays["last_track"][i, column] = features[-1]
     return arrays
+
+
+def with_memory(arrays: Bundle, tracks: int = schema.MAX_SESSION_LENGTH) -> Bundle:
+    """The bundle with the memory of a training split."""
+    return arrays | memory_of(arrays, tracks)
 
 
 def listeners_with_a_taste(sessions: int, seed: int = 0) -> tuple[Bundle, np.ndarray]:

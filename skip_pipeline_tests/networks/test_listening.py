@@ -3,7 +3,7 @@ import pytest
 
 from skip_pipeline import schema
 from skip_pipeline.networks import listening
-from skip_pipeline.networks.listening import Listening, before, in_parts
+from skip_pipeline.networks.listening import Listening, all_depths, before, in_parts, outcome_depths
 from skip_pipeline_tests.networks.literal_sessions import bundle
 
 
@@ -14,6 +14,33 @@ def test_nested_flags_say_how_far_a_track_was_heard() -> None:
     assert past.played[0, -5:].tolist() == [0, 0, 0, 0, 1]
     assert past.real[0].tolist() == [0] * 14 + [1] * 5
     assert past.depth[0, :14].tolist() == past.played[0, :14].tolist() == [0] * 14
+
+
+def test_depths_are_those_of_every_track_the_predicted_one_included() -> None:
+    sessions = ["123upp", "pu", "p3", "12", "11"]
+    arrays = bundle(sessions)
+    expected = [[-1] * (20 - len(session)) + ["123up".index(of) for of in session] for session in sessions]
+
+    assert outcome_depths(arrays).tolist() == expected
+    del arrays["last_flags"]
+    assert outcome_depths(arrays)[:, -1].tolist() == [4, 3, 3, 3, 3]  # not played, and nothing else is known
+
+
+def test_the_label_decides_what_was_played_where_flags_contradict_it() -> None:
+    arrays = bundle(["p1", "1p"])
+    for flag in ("skip_1", "skip_2", "skip_3"):
+        column = schema.SESSION_LOG_BRANCH.index(flag)
+        arrays["session_log"][:, -1, column] = 1 - arrays["session_log"][:, -1, column]
+    arrays["last_flags"] = 1 - arrays["last_flags"]
+
+    assert outcome_depths(arrays)[:, -2:].tolist() == [[4, 3], [3, 4]]
+
+
+def test_depths_of_a_split_are_read_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listening, "_SESSIONS_AT_ONCE", 2)
+    arrays = bundle(["pp", "p1", "u2", "1p", "11"])
+
+    assert np.array_equal(all_depths(arrays), outcome_depths(arrays))
 
 
 def test_the_predicted_track_is_the_last_target() -> None:
@@ -42,7 +69,7 @@ def test_a_sum_is_of_the_steps_before_each_target_alone() -> None:
 def test_parts_follow_one_another_and_hold_every_session(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listening, "_SESSIONS_AT_ONCE", 2)
     branches = bundle(["pp", "p1", "pp", "1p", "11"])
-    parts = list(in_parts(branches))
+    parts = list(in_parts(branches, tuple(branches)))
 
     assert [len(part["last_track"]) for part in parts] == [2, 2, 1]
     for name, array in branches.items():

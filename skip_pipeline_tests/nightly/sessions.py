@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from skip_pipeline import schema
 from skip_pipeline.bundles.parts import Part
-from skip_pipeline.bundles.records import BINARY, CATEGORIES, ROW, SESSION, indicators, pack
+from skip_pipeline.bundles.records import BINARY, CATEGORIES, ROW, SESSION, indicators, outcome_byte, pack
 
 
 def part(outcomes: list[list[int]], *, tracks: list[list[int]] | None = None, context: int = 0) -> Part:
@@ -18,7 +18,9 @@ def part(outcomes: list[list[int]], *, tracks: list[list[int]] | None = None, co
     sessions = np.zeros(len(outcomes), SESSION)
     sessions["length"] = [len(session) for session in outcomes]
     sessions["last_track"] = [of[-1] for of in tracks]
-    sessions[schema.LABEL] = [session[-1] for session in outcomes]
+    none = np.zeros(len(outcomes))
+    last = np.array([session[-1] for session in outcomes])
+    sessions["outcome"] = outcome_byte([none, none, none, last], none)
     rows = np.zeros(sum(len(session) - 1 for session in outcomes), ROW)
     rows["track"] = np.concatenate([of[:-1] for of in tracks])
     zero = np.zeros(len(rows), np.uint8)

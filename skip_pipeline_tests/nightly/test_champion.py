@@ -2,13 +2,15 @@
 
 import shutil
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from skip_pipeline.baselines.fit import fit_baselines
-from skip_pipeline.baselines.predictions import write_baselines
+from skip_pipeline.baselines.predictions import published_baselines, write_baselines
 from skip_pipeline.bundles.gather import open_bundles
 from skip_pipeline.errors import (
     ContractError,
@@ -17,6 +19,8 @@ from skip_pipeline.errors import (
     RefusedError,
     UnreachableError,
 )
+from skip_pipeline.networks.listening import all_played
+from skip_pipeline.nightly import champion
 from skip_pipeline.nightly.champion import challenger_of, compare_data, promote, roll_back
 from skip_pipeline.report.session_attributes import read_session_attributes
 from skip_pipeline.report.slices import slicings
@@ -82,21 +86,32 @@ def layout(tmp_path_factory) -> DataLayout:
         stage(layout)
     bundles, made = open_bundles(layout.bundles), read_manifest(layout.bundles, made_by="tensor_bundles")
     with publish(layout.baselines, stage="baseline_models", data_source="synthetic") as staging:
-        staging.rows = write_baselines(
-            staging.folder, fit_baselines(bundles), bundles, data_source="synthetic"
-        )
+        baselines = fit_baselines(bundles)
+        staging.rows = write_baselines(staging.folder, baselines, bundles, data_source="synthetic")
         staging.details["bundles"] = made.fingerprint
     return layout
 
 
+@pytest.fixture(autouse=True)
+def last_outcome_of_every_track(monkeypatch):
+    """The baselines with a probability of every track: the share of those after the same outcome."""
+
+    def with_tracks(layout, before, bundles):
+        manifest, made = published_baselines(layout, before, bundles)
+        played = all_played(bundles["test"])
+        earlier = np.pad(played, ((0, 0), (1, 0)), constant_values=np.nan)[:, :-1]
+        p = np.where(np.isnan(earlier), 0.4, np.where(earlier == 1, 0.7, 0.25))
+        return manifest, tuple(replace(baseline, p_tracks={"test": p}) for baseline in made)
+
+    monkeypatch.setattr(champion, "published_baselines", with_tracks)
+
+
 @pytest.fixture(scope="module")
 def models(layout, tmp_path_factory) -> dict[str, Path]:
-    """A good model and one that has learnt the opposite."""
+    """A good model, one that has learnt the opposite, and one that answers the last track alone."""
     kept = tmp_path_factory.mktemp("models")
-    return {
-        name: shutil.copytree(train_linear(layout, wrong=name == "wrong"), kept / name)
-        for name in ("wrong", "good")
-    }
+    kinds = {"wrong": {"wrong": True}, "last_alone": {"last_alone": True}, "good": {}}
+    return {name: shutil.copytree(train_linear(layout, **kind), kept / name) for name, kind in kinds.items()}
 
 
 @pytest.fixture(scope="module")
@@ -139,6 +154,14 @@ def test_the_first_model_serves_and_an_equal_one_replaces_it_and_a_bad_one_does_
     assert registry.aliases() == {"champion": "2", "previous_champion": "1", "challenger": "3"}
     assert registry.tags(bad)["promotion.decision"] == "refused"
     assert registry.tags(bad)["promotion.reasons"].startswith("Refused: ")
+
+
+def test_a_model_of_last_tracks_alone_is_refused_and_the_champion_stays(judge, registry, models):
+    last_alone = registry.register(models["last_alone"])
+    promotion = judge(registry, last_alone)
+
+    assert (promotion.decision.word, promotion.champion) == ("refused", "1")
+    assert "version 3 answers only the last track; train the preset fast" in promotion.decision.summary
 
 
 def test_judging_again_compares_the_same_two_and_moves_nothing(judge, registry):

@@ -26,7 +26,14 @@ from skip_pipeline.nightly.monitoring import (
     not_compared,
 )
 from skip_pipeline.nightly.profile import Distribution, profile_sessions
-from skip_pipeline.nightly.reference import DeliveredShard, Reference, bin_scores, delivered_shards
+from skip_pipeline.nightly.reference import (
+    SCORES,
+    SCORES_OF_TRACKS,
+    DeliveredShard,
+    Reference,
+    bin_scores,
+    delivered_shards,
+)
 from skip_pipeline.settings import TRACK_TABLE
 from skip_pipeline.storage import read_table
 from skip_pipeline_tests.builders import assert_says, refusal
@@ -36,8 +43,8 @@ from skip_pipeline_tests.nightly.conftest import SESSIONS
 class Champion:
     """Knows the first tracks, and gives every session one probability."""
 
-    def __init__(self, p: float = 0.5, known: int = 20) -> None:
-        self.p, self.known = p, known
+    def __init__(self, p: float = 0.5, known: int = 20, p_earlier: float = 0.5) -> None:
+        self.p, self.known, self.p_earlier = p, known, p_earlier
         self.scored: list[int] = []
 
     @property
@@ -48,9 +55,11 @@ class Champion:
         rows = np.arange(len(track_ids))
         return np.where(rows < self.known, rows, -1)
 
-    def predict_bundle(self, _sessions, _track_ids, chosen: np.ndarray) -> np.ndarray:
+    def predict_bundle_tracks(self, _sessions, _track_ids, chosen: np.ndarray) -> np.ndarray:
         self.scored = chosen.tolist()
-        return np.full(len(chosen), self.p)
+        p = np.full((len(chosen), 20), self.p_earlier)
+        p[:, -1] = self.p
+        return p
 
 
 Night = Callable[..., tuple[MonitoringReport, dict[str, Signal]]]
@@ -62,7 +71,8 @@ def reference(layout) -> Reference:
     parts = [part for bundle in open_bundles(layout.bundles).values() for part in bundle.parts]
     tracks = read_table(layout.merged / TRACK_TABLE, schema.TRACK_FEATURES)
     scores = bin_scores(np.full(1000, 0.5), np.array([0.4, 0.6]))
-    return Reference("real", profile_sessions(parts, tracks), delivered_shards(layout), scores)
+    both = {SCORES: scores, SCORES_OF_TRACKS: scores}
+    return Reference("real", profile_sessions(parts, tracks), delivered_shards(layout), both)
 
 
 @pytest.fixture
@@ -86,7 +96,8 @@ def test_without_new_data_all_is_compared_and_nothing_alarms(layout, night: Nigh
     assert signals[VOLUME].facts == {"ratio": 1.0, "shards": 3}
     assert signals[FRESHNESS].facts == {"newest_day": "2018-07-17", "age_days": 10}
     assert signals[KNOWN_TRACKS].facts == {"share_of_plays": 0.0, "tracks": 0}
-    assert report.drifts[-1].feature == "champion's p_not_skipped"
+    names = ["champion's p_not_skipped", "champion's p_not_skipped at any position"]
+    assert [drift.feature for drift in report.drifts[-2:]] == names
     assert report.to_json()["features"][-1].keys() == {"feature", "index", "limit", "alarm", "change"}
     assert len(champion.scored) == open_bundles(layout.bundles)["test"].sessions
 
@@ -149,6 +160,23 @@ def test_scores_alarm_if_they_have_moved(night: Night):
     assert report.alarms == (found.message,)
 
 
+def test_scores_of_earlier_tracks_alone_alarm_too(night: Night):
+    _, signals = night(Champion(p_earlier=0.9))
+    found = signals[SCORE_SIGNAL]
+
+    assert found.alarm
+    assert found.facts["feature"] == SCORES_OF_TRACKS
+    assert_says(found.message, "p_not_skipped at any position: 0.600 to 1.000: 0.0% before")
+    assert "p_not_skipped: " not in found.message
+
+
+def test_a_champion_of_last_tracks_alone_is_compared_on_these(night: Night, reference):
+    report, signals = night(Champion(p_earlier=np.nan), scores={SCORES: reference.scores[SCORES]})
+
+    assert not signals[SCORE_SIGNAL].alarm
+    assert report.drifts[-1].feature == SCORES
+
+
 def test_features_that_have_moved_are_named(night: Night, reference):
     context = reference.profile.features["context_type"]
     other = {"context_type": replace(context, counts=np.roll(context.counts, 1))}
@@ -161,8 +189,11 @@ def test_features_that_have_moved_are_named(night: Night, reference):
 
 
 def test_scores_without_bins_are_refused(night: Night):
-    message = refusal(ContractError, lambda: night(scores=Distribution(("all",), np.array([3]))))
-    assert_says(message, "scores have no bins", "train and promote a model again")
+    whole = {SCORES: Distribution(("all",), np.array([3]))}
+    message = refusal(ContractError, lambda: night(scores=whole))
+    assert_says(
+        message, "reference has no bins of", SCORES, SCORES_OF_TRACKS, "train and promote a model again"
+    )
 
 
 def test_a_report_is_json_with_one_alarm_for_equal_messages():

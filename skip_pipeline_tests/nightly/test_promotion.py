@@ -20,9 +20,21 @@ LAST = np.where(LABELS == 1, 0.55, 0.45)  # log-loss 0.598
 HALVES = Slicing("half", "Half", ("first", "empty", "second"), np.where(np.arange(N) < N // 2, 0, 2))
 
 
-def sure(p: float | np.ndarray, name: str = "version 2", source: DataSource = "real") -> Candidate:
-    """A model that gives p to every outcome."""
-    return Candidate(name, source, np.where(LABELS == 1, p, 1 - p))
+def tracks(last: np.ndarray) -> np.ndarray:
+    """Sessions of three tracks, padded, whose earlier tracks are as the last one: (n, 5)."""
+    return np.column_stack([np.full((len(last), 2), np.nan), last, last, last])
+
+
+def sure(
+    p: float | np.ndarray,
+    name: str = "version 2",
+    source: DataSource = "real",
+    earlier: float | np.ndarray | None = None,
+) -> Candidate:
+    """A model that gives p to every outcome of a last track, and p or ``earlier`` to those before it."""
+    before = p if earlier is None else earlier
+    given = [np.where(LABELS == 1, value, 1 - np.asarray(value)) for value in (before, before, p)]
+    return Candidate(name, source, np.column_stack([np.zeros((N, 2)), *given]))
 
 
 def gone(source: DataSource | None) -> Unusable:
@@ -33,8 +45,8 @@ OLD = sure(0.7, "version 1")
 
 
 def judged(challenger: Candidate, champion: Candidate | Unusable | None, **rules: Any) -> Decision:
-    defaults: dict[str, Any] = {"last_outcome": LAST, "slice_limits": {}}
-    return decide(LABELS, challenger, champion, **defaults | rules)
+    defaults: dict[str, Any] = {"last_outcome": tracks(LAST), "slice_limits": {}}
+    return decide(tracks(LABELS), challenger, champion, **defaults | rules)
 
 
 def by_half(challenger: Candidate, champion: Candidate, limit: float) -> Decision:
@@ -45,9 +57,13 @@ def by_half(challenger: Candidate, champion: Candidate, limit: float) -> Decisio
 @pytest.mark.parametrize(
     ("p", "promoted", "summary"),
     [
-        (0.7, True, "Promoted: there is no champion yet; log-loss 0.3567, and 0.5978 by"),
-        (0.52, False, "Refused: log-loss 0.6539, and 0.5978 by"),
-        (0.55, False, "Refused: log-loss 0.5978, and 0.5978 by"),  # as good is not better
+        (
+            0.7,
+            True,
+            "Promoted: there is no champion yet; version 2 answers both questions; last track: log-",
+        ),
+        (0.52, False, "Refused: last track: log-loss 0.6539, and 0.5978 by"),
+        (0.55, False, "Refused: last track: log-loss 0.5978, and 0.5978 by"),  # as good is not better
     ],
 )
 def test_the_first_model_is_promoted_if_it_beats_the_baseline(p, promoted, summary):
@@ -56,8 +72,13 @@ def test_the_first_model_is_promoted_if_it_beats_the_baseline(p, promoted, summa
     assert decision.promoted is promoted
     assert decision.summary.startswith(summary)
     rules = [reason.rule for reason in decision.reasons]
-    assert rules == ["a champion to compare with", "beats the last outcome"]
-    assert (decision.log_loss_difference, decision.slices) == (None, ())
+    assert rules == [
+        "a champion to compare with",
+        "answers both questions",
+        "beats the last outcome: last track",
+        "beats the last outcome: next track at any position",
+    ]
+    assert (decision.log_loss_difference, decision.next_track_difference, decision.slices) == (None, None, ())
 
 
 def test_a_model_worse_than_the_baseline_is_refused_however_bad_the_champion():
@@ -88,10 +109,63 @@ def test_a_better_model_is_promoted():
 def test_a_model_may_be_worse_by_the_margin(p, rules, promoted):
     decision = judged(sure(p), OLD, **rules)
 
-    assert decision.promoted is decision.reasons[1].passed is promoted
-    assert decision.reasons[1].rule == "not worse than the champion"
-    start = "Promoted: " if promoted else "Refused: log-loss of version 2 minus version 1"
+    assert decision.promoted is decision.reasons[-1].passed is decision.reasons[-2].passed is promoted
+    assert [reason.rule for reason in decision.reasons[-2:]] == [
+        "not worse than the champion: last track",
+        "not worse than the champion: next track at any position",
+    ]
+    start = "Promoted: " if promoted else "Refused: last track: log-loss of version 2 minus version 1"
     assert decision.summary.startswith(start)
+
+
+@pytest.mark.parametrize(
+    ("challenger", "worse"),
+    [
+        (sure(0.7, earlier=0.65), "next track at any position"),
+        (sure(0.65, earlier=0.8), "last track"),
+    ],
+)
+def test_a_model_may_be_worse_on_neither_question(challenger, worse):
+    decision = judged(challenger, OLD)
+
+    assert not decision.promoted
+    assert decision.summary.startswith(f"Refused: {worse}: log-loss of version 2 minus version 1: +")
+    assert [r.rule for r in decision.reasons if not r.passed] == [f"not worse than the champion: {worse}"]
+
+
+def test_the_next_track_is_compared_over_all_tracks():
+    decision = judged(sure(0.7, earlier=0.8), OLD)
+
+    assert decision.log_loss_difference == Estimate(0, 0, 0)
+    assert decision.next_track_difference is not None
+    assert decision.next_track_difference.value == pytest.approx(2 / 3 * (np.log(0.7) - np.log(0.8)))
+
+
+def test_a_model_beats_the_baseline_on_both_questions_or_is_refused():
+    decision = judged(sure(0.7, earlier=0.4), None)
+    assert decision.summary.startswith("Refused: next track at any position: log-loss 0.7298")
+
+
+LAST_ALONE = sure(0.9, earlier=np.nan)
+
+
+def test_a_challenger_of_last_tracks_alone_is_refused():
+    for champion in (None, OLD, replace(LAST_ALONE, name="version 1")):
+        decision = judged(LAST_ALONE, champion)
+        assert not decision.promoted
+        assert decision.summary == "Refused: version 2 answers only the last track; train the preset fast"
+        assert decision.next_track_difference is None
+
+
+def test_a_champion_of_last_tracks_alone_is_compared_on_these():
+    champion = replace(LAST_ALONE, name="version 1", p_not_skipped=sure(0.7, earlier=np.nan).p_not_skipped)
+    decision = judged(sure(0.71), champion)
+
+    assert decision.promoted
+    assert decision.log_loss_difference is not None
+    assert decision.next_track_difference is None
+    assert "not compared, since version 1 answers only the last track" in decision.summary
+    assert not judged(sure(0.6, earlier=0.9), champion).promoted
 
 
 def test_uncertainty_counts_against_the_challenger():
@@ -142,7 +216,7 @@ def test_a_fall_within_chance_is_no_fall():
 
 
 def test_each_model_is_right_or_wrong_at_its_own_threshold():
-    low = Candidate("version 2", "real", np.where(LABELS == 1, 0.4, 0.1), threshold=0.3)
+    low = Candidate("version 2", "real", tracks(np.where(LABELS == 1, 0.4, 0.1)), threshold=0.3)
     for challenger, champion in ((low, OLD), (OLD, low)):
         changes = by_half(challenger, champion, 0.0).slices
         assert [change.accuracy.value for change in changes] == [0, 0]
@@ -150,7 +224,7 @@ def test_each_model_is_right_or_wrong_at_its_own_threshold():
 
 def test_by_default_slices_of_context_and_account_are_compared():
     ways = [Slicing(name, name, ("all",), np.zeros(N, int)) for name in ("premium", "context_type")]
-    decision = decide(LABELS, sure(0.75), OLD, last_outcome=LAST, slicings=ways)
+    decision = decide(tracks(LABELS), sure(0.75), OLD, last_outcome=tracks(LAST), slicings=ways)
     limits = [(change.slicing, change.limit) for change in decision.slices]
     assert limits == [("context_type", 0.05), ("premium", 0.03)]
 
@@ -189,30 +263,33 @@ def test_a_decision_is_json():
     decision = by_half(sure(0.75), OLD, 0.05)
     content = json.loads(json.dumps(decision.to_json()))
 
-    assert content.keys() == {"promoted", "summary", "reasons", "log_loss_difference", "slices"}
+    assert content.keys() == {
+        *("promoted", "summary", "reasons", "log_loss_difference", "next_track_difference", "slices")
+    }
     assert (content["promoted"], content["summary"]) == (True, decision.summary)
     assert content["reasons"][0].keys() == {"rule", "passed", "facts"}
-    assert content["log_loss_difference"].keys() == {"value", "low", "high"}
+    for name in ("log_loss_difference", "next_track_difference"):
+        assert content[name].keys() == {"value", "low", "high"}
     accuracy = {"value": 0.0, "low": 0.0, "high": 0.0}
     first = {"way": "half", "label": "first", "sessions": 200, "accuracy": accuracy, "limit": 0.05}
     assert content["slices"][0] == first | {"fallen": False}
     assert judged(sure(0.75), None).to_json()["log_loss_difference"] is None
 
 
-SHORT = np.full(3, 0.5)
+SHORT = np.full((3, 5), 0.5)
 
 
 @pytest.mark.parametrize(
     ("challenger", "champion", "last_outcome", "who"),
     [
-        (replace(OLD, name="version 2", p_not_skipped=SHORT), None, LAST, "version 2"),
-        (sure(0.7), replace(OLD, p_not_skipped=SHORT), LAST, "version 1"),
+        (replace(OLD, name="version 2", p_not_skipped=SHORT), None, tracks(LAST), "version 2"),
+        (sure(0.7), replace(OLD, p_not_skipped=SHORT), tracks(LAST), "version 1"),
         (sure(0.7), None, SHORT, "the baseline"),
     ],
 )
 def test_predictions_of_other_sessions_are_refused(challenger, champion, last_outcome, who):
     message = refusal(ContractError, lambda: judged(challenger, champion, last_outcome=last_outcome))
-    assert_says(message, f"{who} has probabilities of shape (3,)", "(400,)", "same test sessions")
+    assert_says(message, f"{who} has probabilities of shape (3, 5)", "(400, 5)", "same test sessions")
 
 
 def test_a_champion_that_is_not_compared_may_have_other_sessions():
@@ -226,6 +303,7 @@ def test_a_slicing_that_is_not_given_is_refused():
 
 
 def test_one_outcome_is_refused():
-    one = Candidate("v", "real", np.ones(3))
-    message = refusal(TrainingError, lambda: decide(np.ones(3), one, None, last_outcome=np.ones(3)))
+    ones = np.ones((3, 5))
+    one = Candidate("v", "real", ones)
+    message = refusal(TrainingError, lambda: decide(ones, one, None, last_outcome=ones))
     assert_says(message, "the test sessions: 3 of 3", "both outcomes")

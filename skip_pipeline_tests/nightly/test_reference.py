@@ -6,10 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from skip_pipeline.bundles.gather import open_bundles
 from skip_pipeline.errors import ContractError, MissingInputError
 from skip_pipeline.nightly import reference
 from skip_pipeline.nightly.reference import (
     REFERENCE_FILE,
+    SCORES,
+    SCORES_OF_TRACKS,
     DeliveredShard,
     Reference,
     bin_scores,
@@ -37,7 +40,9 @@ def test_a_reference_describes_the_training_data_and_is_read_back(folder, layout
     assert found.shards == delivered_shards(layout)
     assert found.newest_day == "2018-07-17"
     assert 0 < found.profile.sessions < 3 * SESSIONS
-    assert found.scores.counts.sum() > 0
+    sessions = open_bundles(layout.bundles)["test"].sessions
+    assert found.scores[SCORES].counts.sum() == sessions
+    assert found.scores[SCORES_OF_TRACKS].counts.sum() == 10 * sessions
 
 
 def test_a_window_leaves_shards_out_of_the_profile_alone(folder, layout):
@@ -45,7 +50,12 @@ def test_a_window_leaves_shards_out_of_the_profile_alone(folder, layout):
 
     assert cut.profile.sessions < whole.profile.sessions
     assert cut.shards == whole.shards
-    assert cut.scores.counts.tolist() == whole.scores.counts.tolist()
+    for name in (SCORES, SCORES_OF_TRACKS):
+        assert cut.scores[name].counts.tolist() == whole.scores[name].counts.tolist()
+
+
+def test_a_model_of_last_tracks_alone_has_no_scores_of_others(layout):
+    assert read_reference(train_linear(layout, last_alone=True)).scores.keys() == {SCORES}
 
 
 def test_a_shard_is_of_the_day_of_its_median_row(layout):

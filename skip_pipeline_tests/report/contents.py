@@ -4,6 +4,7 @@ import numpy as np
 
 from skip_pipeline.metrics.calibration import Calibration
 from skip_pipeline.metrics.curves import ReliabilityBin, RocCurve
+from skip_pipeline.metrics.every_track import PositionScores
 from skip_pipeline.metrics.intervals import Estimate
 from skip_pipeline.metrics.scores import SplitScores
 from skip_pipeline.report.calibration_effect import CalibrationEffect, CalibrationReport
@@ -11,6 +12,7 @@ from skip_pipeline.report.evaluation import Evaluation
 from skip_pipeline.report.importance import GroupImportance, Importance
 from skip_pipeline.report.leaderboard import Entry, Kind, Leaderboard, Model
 from skip_pipeline.report.mistakes import Mistake
+from skip_pipeline.report.next_track import NextTrack, TrackEntry
 from skip_pipeline.report.slices import Slice, SliceTable
 from skip_pipeline.training.history import EpochReport
 
@@ -78,11 +80,11 @@ SLICES = (
         "premium",
         "Account",
         (
-            Slice("free", 150, 0.4, around(0.7), around(0.55)),
-            Slice("premium", 1850, 0.5, around(0.8), around(0.45)),
+            Slice("free", 150, 150, 0.4, around(0.7), around(0.55)),
+            Slice("premium", 1850, 1850, 0.5, around(0.8), around(0.45)),
         ),
     ),
-    SliceTable("context_type", "Played from", (Slice("charts", 13, 0.3, around(0.9), around(0.2)),)),
+    SliceTable("context_type", "Played from", (Slice("charts", 13, 13, 0.3, around(0.9), around(0.2)),)),
 )
 IMPORTANCE = Importance(
     1000,
@@ -98,11 +100,51 @@ MISTAKES = (
     Mistake("0_def", False, 0.9, (False, True, False), "radio", 23, False, True),
 )
 CALIBRATION = CalibrationReport(
-    Calibration(slope=0.875, offset=-0.25, threshold=0.47, sessions=1010),
+    Calibration(slope=0.875, offset=-0.25, threshold=0.47, tracks=1010),
     {
         "validation": CalibrationEffect(SCORES, SCORES, 0.04, 0.03),
         "test": CalibrationEffect(SplitScores(2013, 0.741, 0.5112, 0.8123, 0.1778), SCORES, 0.05, 0.02),
     },
+)
+POSITIONS = (
+    PositionScores(1, 2013, 0.5, around(0.64), around(0.001)),
+    PositionScores(2, 2013, 0.45, around(0.52), around(-0.031)),
+)
+
+
+def track_entry(name: str, log_loss: float, kind: Kind = "baseline") -> TrackEntry:
+    """A model on every track, whose network has a log-loss of 0.48."""
+    own = kind == "network"
+    return TrackEntry(
+        Model(name, name.replace("_", " "), f"What {name} does.", kind),
+        log_loss=around(log_loss),
+        log_loss_difference=None if own else around(log_loss - 0.48),
+        accuracy=around(0.761),
+        accuracy_difference=None if own else around(-0.03),
+        roc_auc=around(0.822),
+        session_auc=around(0.683),
+        log_loss_known=around(0.474),
+        log_loss_unknown=around(0.501),
+        ece=0.012,
+        positions=POSITIONS,
+    )
+
+
+NEXT_TRACK = NextTrack(
+    sessions=2013,
+    tracks=34_395,
+    share_not_skipped=0.46,
+    unknown_tracks=8_499,
+    both_outcomes=1_880,
+    entries=(track_entry("fast", 0.48, "network"), track_entry("trees", 0.491)),
+    slices=(
+        SliceTable(
+            "track_in_training",
+            "Predicted track",
+            (Slice("played in a training session", 2013, 25_896, 0.4, around(0.7), around(0.474)),),
+        ),
+    ),
+    calibration=CALIBRATION.effects,
 )
 EVALUATION = Evaluation(
     scores={"train": SCORES, "validation": SCORES, "test": SCORES},
@@ -116,4 +158,5 @@ EVALUATION = Evaluation(
     importance=IMPORTANCE,
     mistakes=MISTAKES,
     calibration=CALIBRATION,
+    next_track=NEXT_TRACK,
 )

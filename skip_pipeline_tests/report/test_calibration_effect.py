@@ -15,7 +15,7 @@ RANDOM = np.random.default_rng(2)
 TRUTH = {split: RANDOM.random(500) for split in ("train", "validation", "test")}
 LABELS = {split: (RANDOM.random(500) < p).astype(np.float32) for split, p in TRUTH.items()}
 TOO_SURE = {split: 1 / (1 + ((1 - p) / p) ** 2) for split, p in TRUTH.items()}  # twice the log-odds
-HALVED = Calibration(slope=0.5, offset=0.0, threshold=0.4, sessions=500)
+HALVED = Calibration(slope=0.5, offset=0.0, threshold=0.4, tracks=500)
 
 
 def test_scores_before_are_at_one_half_and_after_at_the_chosen_threshold() -> None:

@@ -1,5 +1,6 @@
 """The whole evaluation, on a tiny bundle and a model that is too sure of itself."""
 
+import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,11 +10,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from sklearn.metrics import log_loss, roc_auc_score
 
 from skip_pipeline import schema
 from skip_pipeline.baselines.predictions import BaselinePredictions
 from skip_pipeline.errors import ContractError
 from skip_pipeline.metrics.calibration import Calibration
+from skip_pipeline.networks.listening import all_played
 from skip_pipeline.report.evaluation import Evaluation, evaluate_model, network_model, predictions_table
 from skip_pipeline.report.session_attributes import SessionAttributes
 from skip_pipeline_tests.builders import refusal
@@ -24,6 +27,11 @@ BUNDLES: dict[str, dict[str, Any]] = {
     split: tiny_bundle(N, seed) | {schema.SESSION_ID: np.array([f"{split}{i}" for i in range(N)])}
     for seed, split in enumerate(schema.SPLITS)
 }
+KNOWN = np.arange(20) % 4 > 0  # a training session played the tracks of these places
+for _bundle in BUNDLES.values():
+    _memory = np.zeros((N, *schema.INPUT_SHAPES["track_memory"]), np.float32)
+    _memory[:, KNOWN, 1] = 0.7
+    _bundle["track_memory"] = _memory
 NETWORK = network_model("fast", parameters=20_770, seconds=12.5)
 SESSIONS = SessionAttributes(
     length=np.full(N, 20),
@@ -33,10 +41,14 @@ SESSIONS = SessionAttributes(
     popularity=np.linspace(0, 1, N, dtype=np.float32),
     known_track=np.full(N, True),
 )
-CALIBRATION = Calibration(slope=0.5, offset=0.0, threshold=0.6, sessions=N)
-NONE = Calibration(slope=1.0, offset=0.0, threshold=0.5, sessions=N)  # changes nothing
+CALIBRATION = Calibration(slope=0.5, offset=0.0, threshold=0.6, tracks=N)
+NONE = Calibration(slope=1.0, offset=0.0, threshold=0.5, tracks=N)  # changes nothing
 MAJORITY = BaselinePredictions(
-    "majority", {split: np.full(N, 0.45) for split in ("validation", "test")}, seconds=0.001, parameters=1
+    "majority",
+    {split: np.full(N, 0.45) for split in ("validation", "test")},
+    seconds=0.001,
+    parameters=1,
+    p_tracks={split: np.full((N, 20), 0.45, np.float32) for split in ("validation", "test")},
 )
 
 
@@ -45,15 +57,24 @@ def _predict(inputs: Mapping[str, np.ndarray]) -> np.ndarray:
     return np.where(inputs["skip_sequence"][:, -2, 0] == 1, 0.99, 0.01)
 
 
-P = {split: _predict(BUNDLES[split]) for split in schema.SPLITS}
+def _predict_tracks(inputs: Mapping[str, np.ndarray]) -> np.ndarray:
+    """The same of a session's last track, and hardly a guess of those before it."""
+    earlier = np.where(inputs["skip_sequence"][:, :, 0] == 1, 0.55, 0.4)
+    return np.column_stack([earlier, _predict(inputs)])
+
+
+P = {split: _predict_tracks(BUNDLES[split]) for split in schema.SPLITS}
+LAST_ALONE = {split: np.where(np.arange(20) == 19, p, np.nan) for split, p in P.items()}
 
 
 def _evaluate(
-    baselines: Sequence[BaselinePredictions] = (), calibration: Calibration = NONE, oracle: Path | None = None
+    baselines: Sequence[BaselinePredictions] = (),
+    calibration: Calibration = NONE,
+    oracle: Path | None = None,
+    p_tracks: Mapping[str, np.ndarray] = P,
 ) -> Evaluation:
-    return evaluate_model(
-        BUNDLES, P, _predict, NETWORK, SESSIONS, baselines=baselines, calibration=calibration, oracle=oracle
-    )
+    facts: dict[str, Any] = {"baselines": baselines, "calibration": calibration, "oracle": oracle}
+    return evaluate_model(BUNDLES, p_tracks, _predict, NETWORK, SESSIONS, **facts)
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +95,7 @@ def plain() -> Evaluation:
 def test_scores_are_of_calibrated_probabilities_at_the_chosen_threshold(
     whole: Evaluation, plain: Evaluation
 ) -> None:
-    assert np.array_equal(whole.p_not_skipped, CALIBRATION.apply(P["test"]))
+    assert np.array_equal(whole.p_not_skipped, CALIBRATION.apply(P["test"][:, -1]))
     network = whole.leaderboard.network
     assert network.model.threshold == whole.metrics()["threshold"] == 0.6
     assert whole.scores["test"].log_loss == pytest.approx(network.log_loss.value)
@@ -97,7 +118,7 @@ def test_the_leaderboard_holds_network_baselines_and_oracles(whole: Evaluation) 
 def test_metrics_are_json_and_keep_what_programs_read(whole: Evaluation, plain: Evaluation) -> None:
     metrics = json.loads(json.dumps(whole.metrics(), allow_nan=False))
 
-    parts = ["leaderboard", "slices", "importance", "mistakes", "calibration", "oracle"]
+    parts = ["leaderboard", "slices", "importance", "mistakes", "calibration", "next_track", "oracle"]
     assert list(metrics) == [*schema.SPLITS, "baselines", "threshold", *parts]
     assert list(plain.metrics()) == list(metrics)[:-1]  # real data have no oracle
     assert metrics["test"]["sessions"] == N
@@ -123,7 +144,9 @@ def test_mlflow_charts_models_and_inputs_in_groups(whole: Evaluation) -> None:
     assert names <= metrics.keys()
     assert all(isinstance(value, float) for value in metrics.values())
     test, network = whole.scores["test"], whole.leaderboard.network
-    assert whole.headline_metrics() == {
+    next_track = whole.next_track
+    assert next_track is not None
+    assert whole.headline_metrics() == next_track.headline_metrics() | {
         "test_accuracy": test.accuracy,
         "test_log_loss": test.log_loss,
         "test_roc_auc": test.roc_auc,
@@ -136,7 +159,86 @@ def test_mlflow_charts_models_and_inputs_in_groups(whole: Evaluation) -> None:
 def test_every_part_of_the_page_has_its_words(whole: Evaluation, plain: Evaluation) -> None:
     assert [name for name, text in whole.sentences.items() if not text.endswith(".")] == []
     assert plain.sentences["oracle_distance"] == ""
-    assert f"On {N} test sessions" in whole.headline
+    assert f"On the last tracks of {N} test sessions" in whole.headline
+
+
+def test_every_track_is_scored_from_calibrated_probabilities(whole: Evaluation) -> None:
+    found = whole.next_track
+    assert found is not None
+    labels = all_played(BUNDLES["test"])
+    real = ~np.isnan(labels)
+    y, p = labels[real], CALIBRATION.apply(P["test"])[real]
+    network = found.network
+
+    assert (found.sessions, found.tracks) == (N, int(np.count_nonzero(real)))
+    assert network.log_loss.value == pytest.approx(log_loss(y, p))
+    assert network.accuracy.value == pytest.approx(np.mean((p >= 0.6) == y))
+    assert network.roc_auc.value == pytest.approx(roc_auc_score(y, p))
+    assert network.log_loss.low < network.log_loss.value < network.log_loss.high
+    within = [roc_auc_score(*pair) for pair in _sessions_of_both(labels, P["test"])]
+    assert network.session_auc is not None
+    assert network.session_auc.value == pytest.approx(np.mean(within))
+    assert found.both_outcomes == len(within)
+    unknown = real & ~KNOWN
+    assert found.unknown_tracks == np.count_nonzero(unknown)
+    for estimate, chosen in ((network.log_loss_unknown, unknown), (network.log_loss_known, real & KNOWN)):
+        assert estimate is not None
+        assert estimate.value == pytest.approx(
+            log_loss(labels[chosen], CALIBRATION.apply(P["test"])[chosen], labels=[0, 1])
+        )
+    effect = found.calibration["test"]
+    assert effect.after.log_loss == pytest.approx(network.log_loss.value)
+
+
+def _sessions_of_both(labels: np.ndarray, p: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    pairs = [(y[~np.isnan(y)], of[~np.isnan(y)]) for y, of in zip(labels, p, strict=True)]
+    return [(y, of) for y, of in pairs if len(set(y)) == 2]
+
+
+def test_rivals_are_compared_with_the_network_on_every_track(whole: Evaluation) -> None:
+    found = whole.next_track
+    assert found is not None
+    rival = found.best_rival
+    assert rival is not None
+    assert rival.model.name == "majority"
+    assert rival.session_auc is not None
+    assert rival.session_auc.value == 0.5
+    assert rival.log_loss_difference is not None
+    difference = rival.log_loss.value - found.network.log_loss.value
+    assert rival.log_loss_difference.value == pytest.approx(difference)
+    assert found.network.log_loss_difference is None
+    names = {"next_track_log_loss/majority", "next_track_session_auc/fast"}
+    assert names <= whole.comparison_metrics().keys()
+    assert whole.headline_metrics()["test_next_track_log_loss"] == found.network.log_loss.value
+
+
+def test_slices_of_every_track_count_tracks_and_sessions(whole: Evaluation) -> None:
+    found = whole.next_track
+    assert found is not None
+    tables = {table.name: table.slices for table in found.slices}
+    assert sum(part.tracks for part in tables["premium"]) == found.tracks
+    unknown, known = tables["track_in_training"]
+    assert (unknown.tracks, known.sessions) == (found.unknown_tracks, N)
+    assert found.network.log_loss_unknown is not None
+    assert unknown.log_loss.value == pytest.approx(found.network.log_loss_unknown.value)
+    assert unknown.log_loss.low == pytest.approx(found.network.log_loss_unknown.low)
+
+
+def test_positions_are_in_metrics(whole: Evaluation) -> None:
+    positions = whole.metrics()["next_track"]["models"][0]["positions"]
+    assert [at["position"] for at in positions] == list(range(1, 21))
+    assert positions[0]["tracks"] == N
+    assert positions[0].keys() >= {"share_not_skipped", "log_loss", "calibration_gap"}
+
+
+def test_a_network_of_last_tracks_alone_has_no_score_of_every_track() -> None:
+    found = _evaluate((MAJORITY,), p_tracks=LAST_ALONE)
+
+    assert found.metrics()["next_track"] is None
+    assert found.metrics()["test"]["sessions"] == N
+    assert "answers only the last track" in found.sentences["next_track"]
+    assert found.sentences["unknown_tracks"] == ""
+    assert "test_next_track_log_loss" not in found.headline_metrics()
 
 
 def test_the_distance_to_the_oracle_given_the_past_is_what_the_network_lacks(
@@ -159,5 +261,7 @@ def test_predictions_are_the_test_sessions_with_outcome_and_probability(whole: E
 
 
 def test_a_baseline_of_other_sessions_is_refused() -> None:
-    other = BaselinePredictions("majority", {"test": np.full(7, 0.5)}, 0.0, None)
+    other = dataclasses.replace(MAJORITY, p_not_skipped={"test": np.full(7, 0.5)})
     assert "(7,)" in refusal(ContractError, lambda: _evaluate((other,)))
+    of_tracks = dataclasses.replace(MAJORITY, p_tracks={"test": np.full((7, 20), 0.5)})
+    assert "(7, 20)" in refusal(ContractError, lambda: _evaluate((of_tracks,)))

@@ -24,7 +24,10 @@ from skip_pipeline_tests.tiny_bundle import tiny_bundle
 
 BUNDLE = tiny_bundle(300)
 LABELS = BUNDLE[schema.LABEL]
-INPUTS = {name: BUNDLE[name] for name in schema.BRANCH_SHAPES}
+BESIDE = ("track_memory", "circumstances")  # of the inputs beside the branches, those that are exchanged
+INPUTS = {name: BUNDLE[name] for name in schema.BRANCH_SHAPES} | {
+    name: np.random.default_rng(1).random((300, *schema.INPUT_SHAPES[name])) for name in BESIDE
+}
 
 
 @given(st.lists(st.integers(9, 19), min_size=1, max_size=40), st.integers(0, 3))
@@ -53,15 +56,15 @@ def test_groups_part_all_columns_but_those_that_tell_the_length() -> None:
     assert [group.name for group in branches] == list(schema.BRANCH_SHAPES)
     for group in branches:
         assert group.columns == {group.name: tuple(range(schema.BRANCH_SHAPES[group.name][-1]))}
-    found: dict[str, list[int]] = {name: [] for name in schema.BRANCH_SHAPES}
+    found: dict[str, list[int]] = {name: [] for name in INPUTS}
     for group in INPUT_GROUPS:
         if group.kind == "features":
             for name, columns in group.columns.items():
                 found[name] += columns
     place = {schema.SESSION_LOG_BRANCH.index(name) for name in (schema.POSITION, schema.LENGTH)}
-    for name, shape in schema.BRANCH_SHAPES.items():
+    for name, array in INPUTS.items():
         left_out = place if name == "session_log" else set()
-        assert sorted(found[name]) == sorted(set(range(shape[-1])) - left_out)
+        assert sorted(found[name]) == sorted(set(range(array.shape[-1])) - left_out)
 
 
 @pytest.mark.parametrize("group", INPUT_GROUPS, ids=lambda group: group.name)
@@ -107,6 +110,12 @@ def test_it_predicts_once_for_each_group_and_once_before_and_leaves_inputs_alone
     permutation_importance(INPUTS, LABELS, predict)
     assert calls == [300] * (1 + len(INPUT_GROUPS))
     assert all(np.array_equal(before[name], INPUTS[name]) for name in before)
+
+
+def test_a_network_of_four_branches_has_no_group_of_other_inputs() -> None:
+    branches = {name: BUNDLE[name] for name in schema.BRANCH_SHAPES}
+    measured = permutation_importance(branches, LABELS, lambda _: np.full(300, 0.5))
+    assert {"memory", "circumstances"}.isdisjoint(group.name for group in measured.inputs)
 
 
 def test_no_more_sessions_are_chosen_than_asked_for() -> None:

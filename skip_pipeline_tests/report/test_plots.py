@@ -114,7 +114,7 @@ def test_every_plot_of_the_report_names_another_law(monkeypatch: pytest.MonkeyPa
         data_source="synthetic",
         law="habits",
     )
-    assert marks == [("synthetic", "habits")] * 6
+    assert marks == [("synthetic", "habits")] * 7
 
 
 def test_the_mark_has_the_law(monkeypatch: pytest.MonkeyPatch) -> None:

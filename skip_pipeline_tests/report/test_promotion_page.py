@@ -22,6 +22,7 @@ REFUSED = Promotion(
             Reason("no fall in a slice of premium", False, "accuracy by premium falls for free"),
         ),
         Estimate(0.0042, -0.0011, 0.0093),
+        Estimate(-0.0021, -0.0034, -0.0008),
         (
             SliceChange("premium", "free", 310, Estimate(-0.062, -0.09, -0.02), 0.03),
             SliceChange("premium", "paying", 1_703, Estimate(0.011, -0.002, 0.02), 0.03),
@@ -58,7 +59,8 @@ def page(promotion: Promotion = REFUSED, *, history=HISTORY, runs=RUNS) -> Page:
         "beats the last outcome ✓ yes log-loss 0.5400",
         "no fall in a slice of premium ✗ no accuracy by premium falls for free",
         "A refusal is a normal outcome",
-        "+0.0042 −0.0011 to +0.0093 +0.0100",
+        "last track +0.0042 −0.0011 to +0.0093 +0.0100",
+        "next track at any position −0.0021 −0.0034 to −0.0008 +0.0100",
         "free falls too far 310 −6.2 −9.0 to −2.0 3",
         "paying 1,703 +1.1 −0.2 to +2.0 3",
         "4 2018-07-18 02:05 synthetic data refused 3 Refused: …",

@@ -20,7 +20,8 @@ EVIL = "<script>alert('x')</script>\"'&"
 FORBIDDEN = {"script", "link", "iframe", "object", "base", "form"}
 PLOT = plots.class_balance(contents.BALANCE, "real")
 NAMES = ("calibration", "roc", "class_balance", "session_lengths", "training_curves", "confusion_matrix")
-PLOTS = {name: dataclasses.replace(PLOT, title=name) for name in NAMES}
+NAMES_OF_PAGE = ("positions", *NAMES)  # in the page's order
+PLOTS = {name: dataclasses.replace(PLOT, title=name) for name in NAMES_OF_PAGE}
 RUNS = (
     RunLink("Dagster run", "run-1", "http://127.0.0.1:3000/runs/run-1"),
     RunLink("MLflow run", "run-2", "https://mlflow.example/#/runs/run-2"),
@@ -91,7 +92,7 @@ def test_it_asks_for_nothing_from_outside(page: Page) -> None:
 def test_plots_are_on_the_page_with_their_captions(page: Page) -> None:
     images = [attributes for tag, attributes in page.tags if tag == "img"]
 
-    assert [image["alt"].split(".")[0] for image in images] == list(NAMES)
+    assert [image["alt"].split(".")[0] for image in images] == list(NAMES_OF_PAGE)
     for image in images:
         assert base64.b64decode(image["src"].removeprefix("data:image/png;base64,")) == PLOT.png
         assert PLOT.caption in image["alt"]
@@ -206,13 +207,40 @@ def test_a_part_without_content_is_left_out() -> None:
 
 
 def test_every_model_has_a_row_with_its_cost_and_whether_it_differs(page: Page) -> None:
-    assert page.values("tr", "class").count("own") == 1
+    assert page.values("tr", "class").count("own") == 2  # one for each question
     assert page.values("tr", "class").count("oracle") == 1
     trees = "trees What trees does. 20,770 parameters, trained in 3.2 s 0.4600 0.450 to 0.470 −0.0400"
     assert trees in page.words
     assert "majority What majority does. 1 parameter, trained in under 0.1 s" in page.words
     assert "oracle past What oracle_past does. 0.4400" in page.words
     assert page.words.count("may be chance") == 2  # the verdict, and the regression's log-loss
+
+
+def test_every_model_is_scored_on_the_next_track(page: Page) -> None:
+    of_trees = "Trees 0.4910 0.481 to 0.501 +0.0110 +0.001 to +0.021 worse 76.1% 75.1 to 77.1 0.6830"
+    assert of_trees in page.words
+    assert "34,395 tracks, each from the tracks before it" in page.words
+    assert "mean over the 1,880 sessions with a played and a skipped track" in page.words
+    assert "played in a training session 2,013 25,896 40.0%" in page.words
+
+
+def test_a_network_of_last_tracks_alone_has_no_score_of_the_next_track() -> None:
+    alone = dataclasses.replace(EVALUATION, next_track=None)
+    page = Page(rendered(alone, plots={name: PLOTS[name] for name in NAMES}))
+
+    assert page.words.count("The fast answers only the last track of a session") == 2
+    assert "AUC within" not in page.words
+
+
+def test_scores_that_no_track_has_are_dashes() -> None:
+    found = EVALUATION.next_track
+    assert found is not None
+    entries = tuple(dataclasses.replace(e, session_auc=None, log_loss_unknown=None) for e in found.entries)
+    changed = dataclasses.replace(found, entries=entries, unknown_tracks=0)
+    page = Page(rendered(dataclasses.replace(EVALUATION, next_track=changed)))
+
+    assert "76.1% 75.1 to 77.1 – 0.8220" in page.words
+    assert "No track of the test sessions is one that no training session played." in page.words
 
 
 def test_a_slice_of_few_sessions_is_marked(page: Page) -> None:
@@ -234,7 +262,9 @@ def test_links_within_the_page_lead_somewhere(page: Page) -> None:
 
 def test_drawings_are_hidden_from_screen_readers(page: Page) -> None:
     drawings = [attributes for tag, attributes in page.tags if tag == "svg"]
-    assert len(drawings) == 2 * 3 + 3  # two for each slice, one for each group of inputs
+    assert (
+        len(drawings) == 2 * (3 + 1) + 3
+    )  # two for each slice of either question, one for each group of inputs
     assert all(drawing["aria-hidden"] == "true" for drawing in drawings)
 
 
@@ -255,5 +285,5 @@ def test_every_plot_of_the_report_is_drawn() -> None:
         best_epoch=2,
         data_source="real",
     )
-    assert tuple(drawn) == NAMES
+    assert tuple(drawn) == (*NAMES, "positions")
     assert all(plot.png.startswith(b"\x89PNG") for plot in drawn.values())

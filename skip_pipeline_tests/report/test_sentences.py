@@ -5,7 +5,15 @@ import dataclasses
 from skip_pipeline.report import sentences
 from skip_pipeline.report.importance import Importance
 from skip_pipeline_tests.builders import assert_says
-from skip_pipeline_tests.report.contents import BOARD, CALIBRATION, IMPORTANCE, MISTAKES, SCORES, SLICES
+from skip_pipeline_tests.report.contents import (
+    BOARD,
+    CALIBRATION,
+    IMPORTANCE,
+    MISTAKES,
+    NEXT_TRACK,
+    SCORES,
+    SLICES,
+)
 
 
 def test_the_headline_sets_the_network_beside_the_rules() -> None:
@@ -45,7 +53,9 @@ def test_the_distance_to_an_oracle_is_the_networks_loss() -> None:
 
 def test_the_calibration_is_stated_with_its_effect_on_test_sessions() -> None:
     text = sentences.calibration(CALIBRATION)
-    assert_says(text, "multiplied by 0.875 and shifted by −0.2500", "0.47", "1,010 validation sessions")
+    assert_says(
+        text, "multiplied by 0.875 and shifted by −0.2500", "0.47", "1,010 tracks of the validation sessions"
+    )
     assert_says(text, "0.5112 to 0.5012", "74.1% to 75.1%")
     unshifted = dataclasses.replace(CALIBRATION.calibration, offset=0.0)
     assert "shifted" not in sentences.calibration(dataclasses.replace(CALIBRATION, calibration=unshifted))
@@ -67,3 +77,25 @@ def test_mistakes_count_the_listeners_who_changed() -> None:
     assert "In 1 of these 2 sessions" in sentences.mistakes(MISTAKES)
     assert "In all of these 1 sessions" in sentences.mistakes(MISTAKES[:1])
     assert "below one half" in sentences.mistakes(())
+
+
+def test_the_next_track_is_stated_beside_the_best_rival() -> None:
+    assert_says(
+        sentences.next_track(NEXT_TRACK),
+        "On the 34,395 tracks of the test sessions",
+        "right 76.1% of the time; its log-loss is 0.4800.",
+        "The best rival, trees, differs by +0.0110 nats, beyond chance.",
+        "higher probability in 68.3% of the cases",
+    )
+    alone = dataclasses.replace(NEXT_TRACK, entries=NEXT_TRACK.entries[:1])
+    assert "rival" not in sentences.next_track(alone)
+
+
+def test_unknown_tracks_are_set_beside_the_others() -> None:
+    assert_says(sentences.unknown_tracks(NEXT_TRACK), "8,499 of 34,395 tracks", "0.5010, and 0.4740 on")
+    [network, *rivals] = NEXT_TRACK.entries
+    all_known = dataclasses.replace(network, log_loss_unknown=None)
+    none_known = dataclasses.replace(network, log_loss_known=None)
+    for changed, which in ((none_known, "Every track"), (all_known, "No track")):
+        found = dataclasses.replace(NEXT_TRACK, entries=(changed, *rivals))
+        assert sentences.unknown_tracks(found).startswith(which)

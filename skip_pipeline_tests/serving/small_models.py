@@ -1,9 +1,9 @@
-"""A data directory of literal sessions, and a served model whose network is a few operators of ONNX."""
+"""A data directory of literal sessions, and served models whose networks are a few operators of ONNX."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,14 @@ from onnx import TensorProto, helper, numpy_helper
 
 from skip_pipeline import schema
 from skip_pipeline.bundles.records import CATEGORIES, FLAGS, SHUFFLE
+from skip_pipeline.bundles.track_memory import MEMORY_FILES
 from skip_pipeline.metrics.calibration import Calibration
 from skip_pipeline.serving.model_folder import SERVED_MODEL
 from skip_pipeline.serving.model_folder import pack as pack_folder
 from skip_pipeline.settings import ONNX_FILE, DataLayout
 from skip_pipeline.stages import flow as stages
 from skip_pipeline.storage import write_json
+from skip_pipeline.training.onnx_model import OUTCOMES, OUTPUT, STEPS_AND_TRACKS, input_shapes
 from skip_pipeline_tests.builders import TRACKS, Row, deliver, session
 
 LENGTHS = range(schema.MIN_SESSION_LENGTH, schema.MAX_SESSION_LENGTH + 1)
@@ -40,6 +42,8 @@ def varied_session(session_id: str, length: int, seed: int) -> list[Row]:
         **{name: some([0, 1]) for name in FLAGS if "pause" in name or "switch" in name},
         hist_user_behavior_n_seekfwd=some([0, 1, 300, 70_000]),
         hist_user_behavior_n_seekback=some([0, 2, 2**31 - 1]),
+        hour_of_day=some(range(24)),
+        premium=some([True, False]),
         **levels,
     )
 
@@ -64,46 +68,113 @@ def copied(layout: DataLayout, folder: Path) -> DataLayout:
     return DataLayout(Path(shutil.copytree(layout.root, folder / "data")))
 
 
-def network(weight: float = 1.0) -> bytes:
-    """An ONNX network: the sigmoid of a weighted sum of everything that it is given."""
-    random = np.random.default_rng(5)
-    inputs, nodes, constants, terms = [], [], [], []
-    for name, shape in schema.BRANCH_SHAPES.items():
+class _Graph:
+    """An ONNX network that is built node by node."""
+
+    def __init__(self) -> None:
+        self.random = np.random.default_rng(5)
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: list[onnx.TensorProto] = []
+
+    def add(self, kind: str, *operands: str | np.ndarray, name: str = "", **attributes: Any) -> str:
+        """Add a node; arrays become constants."""
+        names = []
+        for operand in operands:
+            if isinstance(operand, np.ndarray):
+                self.constants.append(numpy_helper.from_array(operand, f"constant_{len(self.constants)}"))
+                operand = self.constants[-1].name
+            names.append(operand)
+        name = name or f"{kind}_{len(self.nodes)}"
+        self.nodes.append(helper.make_node(kind, names, [name], **attributes))
+        return name
+
+    def weights(self, *shape: int, weight: float) -> np.ndarray:
         size = int(np.prod(shape))
-        weights = (random.normal(size=(size, 1)) * weight / size).astype(np.float32)
+        return (self.random.normal(size=(size, 1)) * weight / size).astype(np.float32)
+
+    def weighted_sum(self, name: str, weight: float) -> str:
+        """The weighted sum of a whole input, (n, 1)."""
+        shape = schema.INPUT_SHAPES[name]
+        weights = self.weights(*shape, weight=weight)
         if name == "session_log":
             # Seeks reach two thousand million here, and would decide alone.
             seeks = [i for i, c in enumerate(schema.SESSION_LOG_BRANCH) if "seek" in c]
             weights.reshape(shape)[:, seeks] *= 1e-9
-        inputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", *shape]))
-        constants.append(numpy_helper.from_array(weights, f"w_{name}"))
-        nodes.append(helper.make_node("Flatten", [name], [f"flat_{name}"], axis=1))
-        nodes.append(helper.make_node("MatMul", [f"flat_{name}", f"w_{name}"], [f"term_{name}"]))
-        terms.append(f"term_{name}")
-    constants.append(numpy_helper.from_array(np.array([1], np.int64), "axis"))
-    nodes += [
-        helper.make_node("Sum", terms, ["sum"]),
-        helper.make_node("Squeeze", ["sum", "axis"], ["logit"]),
-        helper.make_node("Sigmoid", ["logit"], ["p_not_skipped"]),
-    ]
-    output = helper.make_tensor_value_info("p_not_skipped", TensorProto.FLOAT, ["n"])
-    graph = helper.make_graph(nodes, "small", inputs, [output], initializer=constants)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
-    onnx.checker.check_model(model)
-    return bytes(model.SerializeToString())
+        if name == "visible_steps":
+            weights /= schema.STEPS
+        return self.add("MatMul", self.add("Flatten", name, axis=1), weights)
+
+    def model(self, shapes: Mapping[str, Sequence[int | str]], output: str, *shape: int | str) -> bytes:
+        inputs = [
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", *shape])
+            for name, shape in shapes.items()
+        ]
+        outputs = [helper.make_tensor_value_info(output, TensorProto.FLOAT, ["n", *shape])]
+        graph = helper.make_graph(self.nodes, "small", inputs, outputs, initializer=self.constants)
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+        onnx.checker.check_model(model)
+        return bytes(model.SerializeToString())
 
 
-def pack(layout: DataLayout, *, weight: float = 1.0, slope: float | None = None) -> Path:
+def network_of_last_tracks(weight: float = 1.0) -> bytes:
+    """A network of the four branches: the sigmoid of a weighted sum of everything that it is given."""
+    graph = _Graph()
+    total = graph.add("Sum", *(graph.weighted_sum(name, weight) for name in schema.BRANCH_SHAPES))
+    graph.add("Sigmoid", graph.add("Squeeze", total, np.array([1])), name=OUTPUT)
+    return graph.model(schema.BRANCH_SHAPES, OUTPUT)
+
+
+def network(weight: float = 1.0) -> bytes:
+    """A network that answers candidates, as the default preset's: of all inputs, with all outcomes.
+
+    The log-odds of a track are a weighted sum of the history, the memory of its tracks, the track's features
+    and memory, and how often the session has played it. A quarter of all skips has ``skip_1``, and so on.
+    """
+    graph = _Graph()
+    of_session = ("session_log", "previous_tracks", "skip_sequence", "circumstances", "visible_steps")
+    history = graph.add("Sum", *(graph.weighted_sum(name, weight) for name in of_session))
+    features = graph.add("MatMul", "last_track", graph.weights(len(schema.TRACK_BRANCH), weight=weight))
+    between = graph.add("Unsqueeze", "tracks_between", np.array([2]))
+    asked = graph.add("Pad", graph.add("Sub", features, between), np.array([0, schema.STEPS, 0, 0, 0, 0]))
+    memory = graph.add("MatMul", "track_memory", graph.weights(schema.TRACK_MEMORY, weight=weight))
+    first_steps = np.array([0]), np.array([schema.STEPS]), np.array([1])
+    heard = graph.add("ReduceMean", graph.add("Slice", memory, *first_steps), np.array([1]))
+    steps = graph.add("Slice", "track_numbers", *first_steps)
+    numbers = (
+        graph.add("Unsqueeze", of, np.array([axis])) for of, axis in (("track_numbers", 2), (steps, 1))
+    )
+    same = graph.add("Cast", graph.add("Equal", *numbers), to=TensorProto.FLOAT)  # (n, 19 + N, 19)
+    again = graph.add("MatMul", same, np.full((schema.STEPS, 1), weight / schema.STEPS, np.float32))
+    log_odds = graph.add("Sum", graph.add("Unsqueeze", history, np.array([2])), heard, asked, memory, again)
+    played = graph.add("Sigmoid", log_odds)
+    skipped = graph.add("Sub", np.ones(1, np.float32), played)
+    flags = graph.add("MatMul", skipped, np.array([[0.25, 0.5, 0.75]], np.float32))
+    graph.add("Concat", flags, played, axis=2, name=OUTCOMES)
+    shapes = input_shapes(schema.INPUT_SHAPES)
+    return graph.model(shapes, OUTCOMES, STEPS_AND_TRACKS, len(schema.OUTCOME_FLAGS))
+
+
+MEMORY = np.random.default_rng(6).normal(size=(len(TRACKS), schema.TRACK_MEMORY)).astype(np.float16)
+"""What other sessions left about each of ``TRACKS``."""
+
+
+def pack(
+    layout: DataLayout, *, weight: float = 1.0, slope: float | None = None, last_tracks_alone: bool = False
+) -> Path:
     """Pack a small model where ``trained_model`` has it; with a calibration if a slope is given."""
     layout.model.mkdir(exist_ok=True)
-    onnx_file = layout.model / ONNX_FILE
-    onnx_file.write_bytes(network(weight))
+    onnx_file, memory = layout.model / ONNX_FILE, layout.model / MEMORY_FILES[0]
+    onnx_file.write_bytes(network_of_last_tracks(weight) if last_tracks_alone else network(weight))
+    np.save(memory, MEMORY)
     calibration = None
     if slope is not None:
         calibration = layout.model / "fitted.json"
         write_json(calibration, Calibration(slope, 0.1, 0.5, 10).to_json())
     folder = layout.model / SERVED_MODEL
-    pack_folder(folder, layout, network=onnx_file, calibration=calibration, preset="fast")
+    if last_tracks_alone:
+        pack_folder(folder, layout, network=onnx_file, calibration=calibration, preset="published")
+    else:
+        pack_folder(folder, layout, network=onnx_file, calibration=calibration, preset="fast", memory=memory)
     return folder
 
 
@@ -115,6 +186,13 @@ def request(rows: Sequence[Row], earlier: int | None = None) -> dict[str, Any]:
         "history": [dict(row) for row in rows[:earlier]],
         "next_track_id": rows[earlier]["track_id_clean"],
     }
+
+
+def request_of(rows: Sequence[Row], candidates: Sequence[object]) -> dict[str, Any]:
+    """A session as a request for several tracks in place of its last one."""
+    asked = request(rows)
+    del asked["next_track_id"]
+    return asked | {"candidates": list(candidates)}
 
 
 def deliver_test_set(

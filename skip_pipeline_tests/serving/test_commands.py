@@ -6,6 +6,7 @@ import signal
 import socket
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -17,7 +18,7 @@ from typer.testing import CliRunner, Result
 import skip_pipeline
 from skip_pipeline.cli.serving import _shown, register
 from skip_pipeline.serving import ServedModel, read_description
-from skip_pipeline.serving.requests import EXAMPLE
+from skip_pipeline.serving.requests import EXAMPLE, EXAMPLE_OF_CANDIDATES
 from skip_pipeline.settings import TRACKING_URI_VARIABLE, DataLayout
 from skip_pipeline_tests.builders import assert_says, deliver, session
 from skip_pipeline_tests.serving.asking import Client, eventually
@@ -98,9 +99,22 @@ def test_a_damaged_registry_is_refused(layout: DataLayout, log: Path, tmp_path: 
     assert_says(result.stderr, "mlflow.db", "--model")
 
 
-def test_the_documented_request_is_the_example() -> None:
-    text = (Path(skip_pipeline.__file__).parents[1] / "docs" / "request.json").read_text()
-    assert json.loads(text) == {"dataframe_records": [EXAMPLE]}
+@pytest.mark.parametrize(
+    ("name", "example"), [("request.json", EXAMPLE), ("candidates.json", EXAMPLE_OF_CANDIDATES)]
+)
+def test_the_documented_requests_are_the_examples(name: str, example: dict[str, Any]) -> None:
+    text = (Path(skip_pipeline.__file__).parents[1] / "docs" / name).read_text()
+    assert json.loads(text) == {"dataframe_records": [example]}
+
+
+def test_candidates_are_rows_of_a_table(layout: DataLayout, tmp_path: Path, model: ServedModel) -> None:
+    body = tmp_path / "candidates.json"
+    body.write_text(json.dumps({"inputs": EXAMPLE_OF_CANDIDATES}))
+    found = predict(layout, body)
+    assert found["track_id"].tolist() == EXAMPLE_OF_CANDIDATES["candidates"]
+    assert found["session_id"].tolist() == ["0_example"] * 3
+    expected = model.score_records([EXAMPLE_OF_CANDIDATES]).p_skip.tolist()
+    assert found["p_skip"].tolist() == pytest.approx(expected, abs=1e-6)
 
 
 @pytest.mark.parametrize("name", ["scores.csv", "scores.parquet"])
@@ -127,7 +141,10 @@ def test_scores_go_to_a_file(folder: Path, log: Path, tmp_path: Path, name: str)
         (("log.csv", "--out", "gone/scores.csv"), ("lies in gone, which is no folder",)),
         (("log.csv", "--out", "folder.csv"), ("folder.csv is a folder",)),
         (("request.json",), ("request.json: the request is not JSON",)),
-        (("session.json",), ("session.json: session 0 of the request lacks next_track_id or next_track",)),
+        (
+            ("session.json",),
+            ("session.json: session 0 of the request lacks next_track_id, next_track or candidates",),
+        ),
         (("log.csv", "--model", "."), ("no served model",)),
     ],
 )

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import numpy as np
@@ -13,21 +14,26 @@ import pytest
 
 from skip_pipeline import schema, serving
 from skip_pipeline.bundles.gather import open_bundles
+from skip_pipeline.bundles.track_memory import MEMORY_FILES, Remembered, TrackMemory, write_memory
 from skip_pipeline.defs.registry import Registry as ModelRegistry
 from skip_pipeline.metrics.calibration import Calibration
-from skip_pipeline.serving import batch
+from skip_pipeline.serving import ServedModel, batch
 from skip_pipeline.serving.follow import Follower
 from skip_pipeline.serving.model_folder import pack
 from skip_pipeline.settings import MODEL_NAME, DataLayout
 from skip_pipeline.storage import write_json
+from skip_pipeline_tests.builders import TRACKS
 from skip_pipeline_tests.environment import forget_settings
 from skip_pipeline_tests.serving.asking import Client, running
 from skip_pipeline_tests.serving.registry import Registry, track_to
-from skip_pipeline_tests.serving.small_models import SESSIONS, deliver_test_set, request
+from skip_pipeline_tests.serving.small_models import SESSIONS, deliver_test_set, request, request_of
 
 pytestmark = pytest.mark.slow
 
 NAMES = [rows[0]["session_id"] for rows in SESSIONS]
+
+
+CANDIDATES = [row["track_id"] for row in TRACKS[:7]]
 
 
 @dataclass(frozen=True)
@@ -38,47 +44,75 @@ class Deployed:
     registry: Registry
     p_skip: np.ndarray
     p_skip_of: dict[str, np.ndarray]  # of each of a session's tracks, the first included
+    of_candidates: dict[str, np.ndarray]  # p_skip, then skip_1, skip_2 and skip_3, (7, 4)
 
     def assert_equal(self, found: dict[str, float]) -> None:
         np.testing.assert_allclose([found[name] for name in NAMES], self.p_skip, rtol=0, atol=1e-5)
 
+    def assert_equal_candidates(self, rows: list[dict[str, Any]]) -> None:
+        """Answers for ``CANDIDATES`` of the first sessions equal those of Keras, one track at a time."""
+        found = [[row[name] for name in ("p_skip", "p_skip_1", "p_skip_2", "p_skip_3")] for row in rows]
+        names = [row["session_id"] for row in rows[:: len(CANDIDATES)]]
+        expected = np.concatenate([self.of_candidates[name] for name in names])
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
+
 
 @pytest.fixture(scope="module")
-def deployed(layout: DataLayout, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
-    from skip_pipeline.networks.fast import build_fast, every_track
+def deployed(
+    layout: DataLayout, model: ServedModel, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Deployed]:
+    from skip_pipeline.networks.fast import build_fast
     from skip_pipeline.training.export import to_onnx
+    from skip_pipeline.training.train import predict
 
     folder = tmp_path_factory.mktemp("deployed")
     bundles = open_bundles(layout.bundles)
-    network = build_fast({name: np.asarray(bundles["train"][name]) for name in schema.BRANCH_SHAPES})
+    memory = TrackMemory.fit(bundles["train"], bundles["train"].tracks)
+    # As for sessions that the memory was not fitted on: a served model knows no session of training again.
+    splits = {name: Remembered(bundle, memory) for name, bundle in bundles.items()}
+    network = build_fast({name: np.asarray(splits["train"][name][:]) for name in schema.INPUT_SHAPES})
     random = np.random.default_rng(3)
-    for name in ("expected_value", "trust", "curved", "straight"):  # the layers that begin with zeros
+    for name in ("expected_value", "log_noise", "curved", "straight"):  # the layers that begin with zeros
         layer = network.get_layer(name)
         layer.set_weights([random.normal(scale=0.3, size=weights.shape) for weights in layer.get_weights()])
-    calibration = Calibration(slope=0.8, offset=0.2, threshold=0.5, sessions=1)
+    calibration = Calibration(slope=0.8, offset=0.2, threshold=0.5, tracks=1)
     p_skip: dict[str, float] = {}
     p_skip_of: dict[str, np.ndarray] = {}
-    for bundle in bundles.values():
-        inputs = {name: np.asarray(bundle[name]) for name in schema.BRANCH_SHAPES}
-        ids = bundle.session_id.tolist()
-        p_not_skipped = np.asarray(network(inputs), np.float64)[:, 1]
-        p_skip |= dict(zip(ids, 1 - calibration.apply(p_not_skipped), strict=True))
-        log_odds = np.asarray(every_track(network)(inputs), np.float64)[:, :, 0]
-        of_every_track = 1 - calibration.apply(1 / (1 + np.exp(-log_odds)))
+    of_candidates: dict[str, np.ndarray] = {}
+    for split in splits.values():
+        inputs = {name: np.asarray(split[name][:]) for name in schema.INPUT_SHAPES}
+        ids = split["session_id"].tolist()
+        p_skip |= dict(zip(ids, 1 - calibration.apply(predict(network, split)), strict=True))
+        of_every_track = 1 - calibration.apply(np.asarray(network(inputs))[:, :, -1])
         real = np.pad(
             inputs["skip_sequence"][:, :, 0] != schema.SKIP_PADDING, ((0, 0), (0, 1)), constant_values=True
         )
         p_skip_of |= {name: p[own] for name, p, own in zip(ids, of_every_track, real, strict=True)}
+        flags = []
+        for number in range(len(CANDIDATES)):  # rows of the table, which is sorted by id as they are
+            asked = inputs | {name: inputs[name].copy() for name in ("track_numbers", "track_memory")}
+            asked["last_track"] = np.repeat(model.tracks.matrix[[number]], len(ids), axis=0)
+            asked["track_numbers"][:, -1], asked["track_memory"][:, -1] = (
+                number,
+                memory.of(np.array([[number]]))[0, 0],
+            )
+            flags.append(np.asarray(network(asked), np.float64)[:, -1])
+        skip_1, skip_2, skip_3, played = np.moveaxis(np.stack(flags, axis=1), 2, 0)  # (n, 7) each
+        p = 1 - calibration.apply(played)
+        # Calibration changes whether a track is skipped, and not how early, given that it is.
+        early = [p * flag / (1 - played) for flag in (skip_1, skip_2, skip_3)]
+        of_candidates |= dict(zip(ids, np.stack([p, *early], axis=2), strict=True))
     onnx, fitted, packed = (folder / name for name in ("network.onnx", "calibration.json", "served_model"))
     onnx.write_bytes(to_onnx(network))
     write_json(fitted, calibration.to_json())
-    pack(packed, layout, network=onnx, calibration=fitted, preset="fast")
+    write_memory(folder, memory)
+    pack(packed, layout, network=onnx, calibration=fitted, preset="fast", memory=folder / MEMORY_FILES[0])
     with pytest.MonkeyPatch.context() as environment:
         forget_settings(environment)
         environment.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
         registry = Registry(folder)
         registry.promote(registry.register(packed))
-        yield Deployed(packed, registry, np.array([p_skip[name] for name in NAMES]), p_skip_of)
+        yield Deployed(packed, registry, np.array([p_skip[name] for name in NAMES]), p_skip_of, of_candidates)
 
 
 def test_the_network_tells_sessions_apart(deployed: Deployed) -> None:
@@ -100,8 +134,10 @@ def test_the_server_equals_keras(deployed: Deployed) -> None:
         for rows in SESSIONS:  # one a request
             (row,) = client.ask(request(rows))[1]["predictions"]
             served[row["session_id"]] = row["p_skip"]
+        candidates = client.ask(*(request_of(rows, CANDIDATES) for rows in SESSIONS[:9]))[1]["predictions"]
         client.close()
     deployed.assert_equal(served)
+    deployed.assert_equal_candidates(candidates)
 
 
 def test_pyfunc_equals_keras(deployed: Deployed) -> None:
@@ -113,6 +149,8 @@ def test_pyfunc_equals_keras(deployed: Deployed) -> None:
     together = loaded.predict(pd.DataFrame([request(rows) for rows in SESSIONS]))
     for answer in (pd.concat(one_by_one), together):
         deployed.assert_equal(dict(zip(answer["session_id"], answer["p_skip"], strict=True)))
+    candidates = loaded.predict(pd.DataFrame([request_of(rows, CANDIDATES) for rows in SESSIONS[9:]]))
+    deployed.assert_equal_candidates(candidates.to_dict("records"))
 
 
 @pytest.mark.parametrize("earlier", [1, 5, 9])

@@ -7,11 +7,12 @@ import pytest
 
 from skip_pipeline import schema
 from skip_pipeline.bundles.gather import Bundle, open_bundle
+from skip_pipeline.bundles.track_memory import Remembered, TrackMemory
 from skip_pipeline.serving import ServedModel
 from skip_pipeline.serving.logs import log_pairs, read_log_pair, read_whole_log
 from skip_pipeline.serving.requests import sessions_of_records
 from skip_pipeline.settings import DataLayout
-from skip_pipeline_tests.serving.small_models import LENGTHS, SESSIONS, deliver_test_set, request
+from skip_pipeline_tests.serving.small_models import LENGTHS, MEMORY, SESSIONS, deliver_test_set, request
 
 
 def trained_on(layout: DataLayout) -> dict[str, tuple[str, int]]:
@@ -23,8 +24,14 @@ def trained_on(layout: DataLayout) -> dict[str, tuple[str, int]]:
     }
 
 
+def inputs_of(bundle: Bundle, number: int) -> dict[str, np.ndarray]:
+    """The inputs of one session of a bundle, with the memory that the model serves."""
+    remembered = Remembered(bundle, TrackMemory(MEMORY, np.empty(0)))
+    return {name: remembered[name][[number]] for name in schema.INPUT_SHAPES}
+
+
 def assert_same(served: dict[str, np.ndarray], trained: dict[str, np.ndarray]) -> None:
-    for name, shape in schema.BRANCH_SHAPES.items():
+    for name, shape in schema.INPUT_SHAPES.items():
         assert served[name].dtype == np.float32
         assert served[name].shape[1:] == shape
         np.testing.assert_array_equal(served[name].view(np.uint32), trained[name].view(np.uint32), name)
@@ -35,8 +42,10 @@ def trained(layout: DataLayout) -> dict[str, np.ndarray]:
     """The bundles' inputs of all sessions, in the order of ``SESSIONS``."""
     bundles = {split: open_bundle(layout.bundles, split) for split in schema.SPLITS}
     where = trained_on(layout)
-    batches = [bundles[split].batch([n]) for split, n in (where[rows[0]["session_id"]] for rows in SESSIONS)]
-    return {name: np.concatenate([batch[name] for batch in batches]) for name in schema.BRANCH_SHAPES}
+    batches = [
+        inputs_of(bundles[split], n) for split, n in (where[rows[0]["session_id"]] for rows in SESSIONS)
+    ]
+    return {name: np.concatenate([batch[name] for batch in batches]) for name in schema.INPUT_SHAPES}
 
 
 def test_sessions_of_every_length_are_there() -> None:
@@ -79,7 +88,7 @@ def test_a_shorter_history_is_padded_as_a_bundle_pads(
     own = part.rows[first : first + earlier]
     bundle = Bundle(whole._tracks, [replace(part, sessions=cut, rows=own, ids=part.ids[[number]])])
     ended = [row | {"session_length": earlier + 1} for row in rows]
-    assert_same(model.inputs(sessions_of_records([request(ended, earlier)])), bundle.batch([0]))
+    assert_same(model.inputs(sessions_of_records([request(ended, earlier)])), inputs_of(bundle, 0))
 
 
 @pytest.mark.parametrize("earlier", [1, 9, schema.STEPS])
@@ -114,7 +123,34 @@ def test_an_unknown_track_is_neutral_as_earlier_and_as_next_track(model: ServedM
     known, unknown = (model.inputs(sessions_of_records([r])) for r in (request(rows), asked))
     step = schema.STEPS - len(asked["history"]) + 3
     neutral = model.tracks.neutral
+    assert not unknown["track_memory"][0, [step, -1]].any()
+    assert known["track_memory"][0, [step, -1]].any(axis=1).all()
     np.testing.assert_array_equal(unknown["previous_tracks"][0, step], neutral)
     np.testing.assert_array_equal(unknown["last_track"][0], neutral)
     others = np.arange(schema.STEPS) != step
     np.testing.assert_array_equal(unknown["previous_tracks"][0, others], known["previous_tracks"][0, others])
+
+
+def test_hour_and_premium_that_are_not_known_are_zeros(model: ServedModel) -> None:
+    whole, partial, null = request(SESSIONS[0]), request(SESSIONS[0]), request(SESSIONS[0])
+    for row in partial["history"]:
+        del row["hour_of_day"], row["premium"]
+    whole["history"][0] |= {"hour_of_day": 6, "premium": False}
+    null["history"][0] |= {"hour_of_day": None, "premium": 1}
+    found = model.inputs(sessions_of_records([whole, partial, null]))["circumstances"]
+    expected = [[1.0, 0.0, 0.0, -1.0, -0.5], [0.0] * 5, [0.0, 0.0, 0.0, 0.0, 0.5]]
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_a_track_that_is_not_in_the_table_is_the_same_wherever_it_occurs(model: ServedModel) -> None:
+    asked = request(SESSIONS[0])
+    for row, name in zip(asked["history"], ("t_new", "t_other", "t_new"), strict=False):
+        row["track_id_clean"] = name
+    numbers = [
+        model.inputs(sessions_of_records([asked | {"next_track_id": name}]))["track_numbers"][0]
+        for name in ("t_new", "t_third")
+    ]
+    first = schema.STEPS - len(asked["history"])
+    assert numbers[0][first] == numbers[0][first + 2] == numbers[0][-1] != numbers[0][first + 1]
+    assert numbers[1][-1] not in numbers[1][:-1]
+    assert numbers[1][:first].tolist() == [-1] * first

@@ -19,7 +19,14 @@ from skip_pipeline.settings import DataLayout
 from skip_pipeline.storage import read_json, write_json
 from skip_pipeline.training.onnx_model import predict_onnx
 from skip_pipeline_tests.builders import assert_says, refusal
-from skip_pipeline_tests.serving.small_models import SESSIONS, copied, network, pack, request
+from skip_pipeline_tests.serving.small_models import (
+    MEMORY,
+    SESSIONS,
+    copied,
+    network,
+    pack,
+    request,
+)
 
 RECORDS = [request(rows) for rows in SESSIONS]
 
@@ -48,7 +55,15 @@ def test_the_arrays_are_mapped(folder: Path) -> None:
 def test_equal_input_is_an_equal_model(layout: DataLayout, folder: Path, tmp_path: Path) -> None:
     onnx = tmp_path / "network.onnx"
     onnx.write_bytes(network())
-    again = pack_folder(tmp_path / "again", layout, network=onnx, calibration=None, preset="fast")
+    np.save(tmp_path / "memory.npy", MEMORY)
+    again = pack_folder(
+        tmp_path / "again",
+        layout,
+        network=onnx,
+        calibration=None,
+        preset="fast",
+        memory=tmp_path / "memory.npy",
+    )
     assert again.fingerprint == serving.read_description(folder).fingerprint
 
 
@@ -169,10 +184,26 @@ def test_a_model_of_another_vocabulary_is_refused(
     )
 
 
+def test_a_network_that_remembers_tracks_needs_their_memory(own: Path) -> None:
+    fields = read_json(own / "served_model.json")
+    fields["files"] = [record for record in fields["files"] if record["name"] != "track_memory.npy"]
+    write_json(own / "served_model.json", fields)
+    message = refusal(ContractError, lambda: serving.load(own))
+    assert_says(message, "names no track_memory.npy", "materialize trained_model")
+
+
+@pytest.mark.parametrize("memory", [MEMORY[:-1], MEMORY[:, :-1], MEMORY.astype(np.float32)])
+def test_a_memory_of_another_vocabulary_is_refused(own: Path, tmp_path: Path, memory: np.ndarray) -> None:
+    np.save(tmp_path / "memory.npy", memory)
+    rewrite(own, "track_memory.npy", (tmp_path / "memory.npy").read_bytes())
+    message = refusal(ContractError, lambda: serving.load(own))
+    assert_says(message, "track_memory.npy", f"expected float16 {MEMORY.shape}", "Materialize trained_model")
+
+
 def test_another_format_is_refused(own: Path) -> None:
     fields = read_json(own / "served_model.json")
-    write_json(own / "served_model.json", fields | {"format": 2})
-    assert_says(refusal(ContractError, lambda: serving.load(own)), "format 2, not 1")
+    write_json(own / "served_model.json", fields | {"format": 1})
+    assert_says(refusal(ContractError, lambda: serving.load(own)), "format 1, not 2")
 
 
 def test_a_damaged_description_is_refused(own: Path) -> None:

@@ -29,7 +29,7 @@ from skip_pipeline.settings import MODEL_NAME, DataLayout
 from skip_pipeline_tests.builders import TRACKS, assert_says, refusal
 from skip_pipeline_tests.serving.asking import Client, eventually, running
 from skip_pipeline_tests.serving.registry import Registry, track_to
-from skip_pipeline_tests.serving.small_models import SESSIONS, copied, pack, request
+from skip_pipeline_tests.serving.small_models import SESSIONS, copied, pack, request, request_of
 
 pytestmark = pytest.mark.slow
 
@@ -51,7 +51,8 @@ def asked(**changes: Any) -> pd.DataFrame:
 
 def test_a_frame_is_scored_as_the_model_scores_it(loaded: Any, model: ServedModel) -> None:
     answer = loaded.predict(pd.DataFrame(RECORDS))
-    assert list(answer.columns) == ["session_id", "p_skip", "known_track", "data_source"]
+    names = ["session_id", "p_skip", "known_track", "data_source"]
+    assert list(answer.columns) == [*names, "track_id", "p_skip_1", "p_skip_2", "p_skip_3"]
     assert answer["session_id"].tolist() == [record["session_id"] for record in RECORDS]
     expected = model.score_records(RECORDS).p_skip.tolist()
     assert answer["p_skip"].tolist() == pytest.approx(expected, abs=1e-6)
@@ -69,6 +70,20 @@ def test_features_may_be_given_for_some_rows(loaded: Any) -> None:
         assert loaded.predict(pd.DataFrame(some))["known_track"].tolist() == known
 
 
+def test_each_candidate_is_a_row(loaded: Any, model: ServedModel) -> None:
+    records = [
+        request_of(SESSIONS[0], ["t_03", "t_01", "t_new"]),
+        RECORDS[1],
+        request_of(SESSIONS[2], ["t_02"]),
+    ]
+    answer = loaded.predict(pd.DataFrame(records))
+    expected = model.score_records(records)
+    assert answer["session_id"].tolist() == ["s0", "s0", "s0", "s1", "s2"]
+    assert answer["track_id"].tolist() == ["t_03", "t_01", "t_new", RECORDS[1]["next_track_id"], "t_02"]
+    assert answer["p_skip"].tolist() == pytest.approx(expected.p_skip.tolist(), abs=1e-6)
+    assert answer["p_skip_2"].tolist() == pytest.approx(expected.p_flags[:, 1].tolist(), abs=1e-6)
+
+
 def test_the_signature_is_typed_and_the_example_fits_it(loaded: Any) -> None:
     inputs = loaded.metadata.signature.inputs.to_dict()
     assert [(column["name"], column["type"], column["required"]) for column in inputs] == [
@@ -76,11 +91,13 @@ def test_the_signature_is_typed_and_the_example_fits_it(loaded: Any) -> None:
         ("history", "array", True),
         ("next_track_id", "string", False),
         ("next_track", "any", False),
+        ("candidates", "any", False),
     ]
     outputs = loaded.metadata.signature.outputs.to_dict()
     types = {column["name"]: column["type"] for column in outputs}
     assert types == {
-        "session_id": "string", "p_skip": "double", "known_track": "boolean", "data_source": "string"
+        "session_id": "string", "p_skip": "double", "known_track": "boolean", "data_source": "string",
+        "track_id": "string", "p_skip_1": "double", "p_skip_2": "double", "p_skip_3": "double",
     }  # fmt: skip
     assert loaded.predict(pd.DataFrame([EXAMPLE]))["known_track"].tolist() == [False]
 
@@ -97,6 +114,8 @@ def test_the_signature_is_typed_and_the_example_fits_it(loaded: Any) -> None:
             "history[3].session_id is 's1', expected 's0'",
         ),
         (asked().drop(columns="next_track_id"), "next_track_id"),
+        (asked(candidates=["t_01"]), "beside candidates"),
+        (asked(next_track_id=None, candidates=[]), "candidates is a list of 0"),
     ],
 )
 def test_a_bad_frame_is_an_invalid_parameter(loaded: Any, frame: pd.DataFrame, reason: str) -> None:

@@ -24,9 +24,9 @@ from skip_pipeline.serving.follow import FolderSource, Follower
 from skip_pipeline.serving.requests import USED
 from skip_pipeline.serving.server import serve
 from skip_pipeline.settings import DataLayout
-from skip_pipeline_tests.builders import assert_says, refusal
+from skip_pipeline_tests.builders import TRACKS, assert_says, refusal
 from skip_pipeline_tests.serving.asking import QUICK, Client, eventually, running
-from skip_pipeline_tests.serving.small_models import SESSIONS, copied, pack, request
+from skip_pipeline_tests.serving.small_models import SESSIONS, copied, pack, request, request_of
 
 pytestmark = pytest.mark.slow
 
@@ -60,14 +60,61 @@ def test_records_are_scored_as_the_model_scores_them(
     version = serving.read_description(folder).fingerprint[:12]
     assert status == 200
     assert [row.pop("p_skip") for row in answer["predictions"]] == pytest.approx(expected.p_skip.tolist())
+    for i, flag in enumerate(("p_skip_1", "p_skip_2", "p_skip_3")):
+        found = [row.pop(flag) for row in answer["predictions"]]
+        assert found == pytest.approx(expected.p_flags[:, i].tolist())
     assert answer == {
         "predictions": [
-            {"session_id": record["session_id"], "known_track": True, "model_version": version}
+            {
+                "session_id": record["session_id"],
+                "track_id": record["next_track_id"],
+                "known_track": True,
+                "model_version": version,
+            }
             for record in records
         ],
         "data_source": "real",
         "unknown_levels": expected.unknown_levels,
     }
+
+
+def test_candidates_are_answered_in_their_order(client: Client) -> None:
+    features = {name: value for name, value in TRACKS[0].items() if name != "track_id"}
+    records = [request_of(SESSIONS[0], ["t_03", features, "t_new"]), request(SESSIONS[1])]
+    rows = client.ask(*records)[1]["predictions"]
+    assert [(row["session_id"], row["track_id"], row["known_track"]) for row in rows] == [
+        ("s0", "t_03", True),
+        ("s0", None, True),
+        ("s0", "t_new", False),
+        ("s1", SESSIONS[1][-1]["track_id_clean"], True),
+    ]
+    for row in rows:
+        assert 0 < row["p_skip_1"] < row["p_skip_2"] < row["p_skip_3"] < row["p_skip"] < 1
+
+
+def test_too_many_candidates_are_refused(client: Client) -> None:
+    names = [f"{i}" for i in range(1_001)]
+    status, answer = client.ask(request_of(SESSIONS[0], names))
+    assert (status, answer["error_code"]) == (400, "INVALID_PARAMETER_VALUE")
+    assert_says(answer["message"], "candidates is a list of 1,001", "1 to 1,000 tracks")
+    one = request_of(SESSIONS[0][:2], names[:1_000])
+    status, answer = client.ask(*[one] * 11)
+    assert (status, answer["error_code"]) == (413, "REQUEST_TOO_LARGE")
+    assert_says(answer["message"], "asks for 11,000 tracks, expected at most 10,000", "send fewer")
+
+
+def test_a_network_of_last_tracks_refuses_candidates_and_tells_no_flags(
+    layout: DataLayout, tmp_path: Path
+) -> None:
+    own = pack(copied(layout, tmp_path), last_tracks_alone=True)
+    with running(Follower(FolderSource(own))) as port:
+        client = Client(port)
+        (row,) = client.ask(request(SESSIONS[0]))[1]["predictions"]
+        status, answer = client.ask(request_of(SESSIONS[0], ["t_01", "t_02"]))
+        client.close()
+    assert (row["p_skip_1"], row["p_skip_2"], row["p_skip_3"]) == (None, None, None)
+    assert status == 400
+    assert_says(answer["message"], "candidates is a list of 2, expected one track", "preset fast")
 
 
 def test_every_form_and_encoding_gives_the_same_answer(client: Client) -> None:
@@ -94,8 +141,10 @@ def test_the_schema_and_its_page_name_every_field_and_load_nothing(client: Clien
     openapi = client.send("GET", "/openapi.json")[1]
     page = client.send("GET", "/docs")[1]
     assert set(USED) < set(openapi["components"]["schemas"]["Play"]["properties"])
-    for name in (*USED, *schema.TRACK_ATTRIBUTES, "dataframe_split", "p_skip", "POST /invocations"):
+    named = ("dataframe_split", "candidates", "p_skip", "p_skip_1", "POST /invocations")
+    for name in (*USED, *schema.TRACK_ATTRIBUTES, *named):
         assert f">{name}" in page
+    assert ">a list of 1 to 1,000 tracks" in page
     assert "http" not in page
     assert "<script" not in page
 

@@ -18,6 +18,9 @@ from skip_pipeline.bundles.records import CATEGORIES, SEEKS
 from skip_pipeline.stages.bundle import bundle_shard
 from skip_pipeline.storage import write_array
 
+WIDE = (*schema.BRANCH_SHAPES, "circumstances", schema.LABEL, "last_flags", schema.SESSION_ID)
+"""Arrays of ``wide_form``."""
+
 TRACKS = np.random.default_rng(7).random((40, 31), dtype=np.float32)
 """The scaled features of forty tracks: no two values alike, and a mode each, but for the last."""
 TRACKS[:, -2:] = np.arange(40)[:, None] % 2 == (0, 1)
@@ -35,7 +38,21 @@ class Shard(NamedTuple):
         return bundle_shard(name, self.scaled, self.sessions, track_rows=self.track_rows, tracks=TRACKS)
 
     def wide(self) -> dict[str, dict[str, np.ndarray]]:
-        return wide_form(self.scaled, self.sessions)
+        """All arrays of a bundle: ``wide_form``, the numbers of tracks, and what is constant."""
+        codes, positions = (self.scaled[name].to_numpy() for name in ("session_id", "session_position"))
+        lengths = np.bincount(codes)
+        numbers = np.full((len(lengths), 20), -1, np.float32)
+        numbers[codes, 20 - lengths[codes] + positions - 1] = self.track_rows
+        splits = self.sessions["split"].to_numpy()
+        whole = wide_form(self.scaled, self.sessions)
+        for split, arrays in whole.items():
+            own = splits == split
+            arrays["track_numbers"] = numbers[own]
+            arrays |= {
+                "visible_steps": np.full((own.sum(), 1), 19, np.float32),
+                "tracks_between": np.zeros((own.sum(), 1), np.float32),
+            }
+        return whole
 
     def bundle(self, split: str = "train") -> Bundle:
         return Bundle(TRACKS, [self.parts()[split]])
@@ -62,6 +79,7 @@ def shard(
         level = rng.integers(-1, len(schema.LEVELS[name]), n)
         columns |= {indicator: level == code for code, indicator in enumerate(schema.indicators(name))}
     columns |= {name: rng.integers(0, most_seeks, n, endpoint=True) for name in SEEKS}
+    columns["hour_of_day"] = rng.integers(0, 24, n)
     columns["session_id"] = np.repeat(np.arange(len(lengths)), lengths)
     columns["session_position"] = np.concatenate([np.arange(1, length + 1) for length in lengths])
     columns["session_length"] = np.repeat(lengths, lengths)

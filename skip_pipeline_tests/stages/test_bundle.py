@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from skip_pipeline import schema
 from skip_pipeline.bundles import Bundle, open_bundle
 from skip_pipeline.bundles.leak import wide_form
-from skip_pipeline.bundles.records import level_codes, row_record, session_record, track_type
+from skip_pipeline.bundles.records import level_codes, outcome_bits, row_record, session_record, track_type
 from skip_pipeline.errors import ContractError
 from skip_pipeline.stages.bundle import bundle_shard, class_balance, session_lengths
 from skip_pipeline.stages.encode import feature_range
@@ -28,7 +28,7 @@ from skip_pipeline_tests.builders import (
     track_table,
 )
 from skip_pipeline_tests.builders import TRACKS as FEATURES
-from skip_pipeline_tests.stages.shard_builders import TRACKS, joined, same, shard, write
+from skip_pipeline_tests.stages.shard_builders import TRACKS, WIDE, joined, same, shard, write
 
 EVERY_LENGTH = list(range(10, 21))
 
@@ -107,11 +107,13 @@ def test_long_and_non_ascii_ids_are_kept(tmp_path):
 # --- On disk --------------------------------------------------------------------------------------------
 
 
-def test_of_the_predicted_position_only_the_track_and_the_label_are_kept():
+def test_of_the_predicted_position_only_the_track_and_its_outcome_are_kept():
     scaled, _, track_rows = made = shard([10, 13])
     unseen = set(schema.SCALED.names) - set(schema.TRACK_BRANCH)
-    for name in unseen - {"session_id", "session_position", "session_length", "not_skipped"}:
+    address = {"session_id", "session_position", "session_length"}
+    for name in unseen - address - set(schema.OUTCOME_FLAGS):
         scaled = changed(scaled, name, 22, 0)
+    scaled = changed(scaled, "hour_of_day", 22, 7)
     first, second = made.parts()["train"], made._replace(scaled=scaled).parts()["train"]
     assert first.rows.tobytes() == second.rows.tobytes()
     assert first.sessions.tobytes() == second.sessions.tobytes()
@@ -119,9 +121,28 @@ def test_of_the_predicted_position_only_the_track_and_the_label_are_kept():
     assert first.sessions["last_track"].tolist() == track_rows[[9, 22]].tolist()
 
 
-def test_a_log_row_takes_8_bytes_and_a_session_4_beside_its_id():
+def test_hour_and_premium_are_those_of_the_first_position():
+    made = shard([10, 13])
+    scaled = changed(changed(made.scaled, "hour_of_day", 10, 23), "premium", 10, 1)
+    scaled = changed(changed(scaled, "hour_of_day", 11, 5), "premium", 11, 0)
+    part = made._replace(scaled=scaled).parts()["train"]
+    assert part.sessions["hour"][1] == 23
+    assert outcome_bits(part.sessions)[1, -1] == 1
+
+
+def test_the_outcome_of_the_predicted_position_is_kept_flag_by_flag():
+    made = shard([10])
+    for flags in ([1, 1, 1, 0], [0, 1, 1, 0], [0, 0, 1, 0], [0, 0, 0, 0], [0, 0, 0, 1]):
+        scaled = made.scaled
+        for name, value in zip(schema.OUTCOME_FLAGS, flags, strict=True):
+            scaled = changed(scaled, name, 9, value)
+        bundle = made._replace(scaled=scaled).bundle()
+        assert [*bundle.last_flags[0], bundle.not_skipped[0]] == flags
+
+
+def test_a_log_row_takes_8_bytes_and_a_session_5_beside_its_id():
     records = row_record(track_type(50_704), "u1"), session_record(track_type(50_704))
-    assert [record.itemsize for record in records] == [8, 4]
+    assert [record.itemsize for record in records] == [8, 5]
 
 
 def test_the_same_shards_give_the_same_bytes(tmp_path):
@@ -230,7 +251,7 @@ def test_the_matrix_has_the_scaled_features_of_each_track_bit_for_bit(real):
     assert clipped > 0  # tracks 11 to 20 are heard outside training only
     parts = bundle_shard("log", scaled, sessions, track_rows=encoded["track_id_clean"], tracks=tracks)
     for split in schema.SPLITS:
-        assert same(Bundle(tracks, [parts[split]]), wide_form(scaled, sessions)[split])
+        assert same(Bundle(tracks, [parts[split]]), wide_form(scaled, sessions)[split], WIDE)
 
 
 def test_a_track_of_an_unknown_mode_has_neither_indicator(real):

@@ -26,7 +26,7 @@ from skip_pipeline_tests.tiny_bundle import tiny_bundle
 from skip_pipeline_tests.training.small_network import BUILD_NETWORK, small_network
 
 BUNDLE = tiny_bundle(27)
-SETTINGS = dataclasses.replace(PRESETS["single_input"], max_epochs=2, batch_size=13, dropout=0.0)
+SETTINGS = dataclasses.replace(PRESETS["fast"], max_epochs=2, batch_size=13, least_steps=0)
 """27 sessions in batches of 13 leave a last batch of one session, of which worker 1 gets none."""
 
 WORKER = """

@@ -15,7 +15,7 @@ from skip_pipeline.errors import ContractError
 from skip_pipeline.networks.presets import build_network
 from skip_pipeline.settings import PRESETS, Preset
 from skip_pipeline.training.export import TOLERANCE, check_export, to_onnx
-from skip_pipeline.training.onnx_model import predict_onnx
+from skip_pipeline.training.onnx_model import open_onnx, predict_onnx, predict_outcomes
 from skip_pipeline.training.train import predict
 from skip_pipeline_tests.builders import assert_says, refusal
 from skip_pipeline_tests.tiny_bundle import tiny_bundle
@@ -43,12 +43,23 @@ def operators(model: bytes) -> Counter[str]:
     return Counter(node.op_type for node in onnx.load_from_string(model).graph.node)
 
 
-@pytest.mark.parametrize("preset", PRESETS)
-def test_every_preset_gives_the_same_probabilities_as_its_export(preset: Preset) -> None:
+@pytest.fixture(scope="module")
+def fast() -> keras.Model:
+    return stirred("fast")
+
+
+def stirred(preset: Preset) -> keras.Model:
+    """A preset's network in which no weight is 0: some layers begin so, and would hide those before them."""
     keras.utils.set_random_seed(0)
     network = build_network(PRESETS[preset], BUNDLE)
-    random = np.random.default_rng(0)  # some layers begin at 0, and would hide those before them
+    random = np.random.default_rng(0)
     network.set_weights([each + random.normal(0, 0.02, each.shape) for each in network.get_weights()])
+    return network
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_gives_the_same_probabilities_as_its_export(preset: Preset) -> None:
+    network = stirred(preset)
     exported = to_onnx(network)
     p_not_skipped = predict_onnx(exported, BUNDLE)
 
@@ -60,9 +71,31 @@ def test_every_preset_gives_the_same_probabilities_as_its_export(preset: Preset)
     assert to_onnx(network) == exported
 
 
+def positive_definite(values: Any) -> Any:
+    """(B, 19, C) to (B, 19, 19), as the regression has them: a covariance plus noise."""
+    return (
+        keras.ops.matmul(values, keras.ops.transpose(values, (0, 2, 1))) + np.eye(19, dtype=np.float32)[None]
+    )
+
+
+def solved(values: Any) -> Any:
+    """A system of equations with a lower factor, which has zeros above its diagonal."""
+    return keras.ops.solve_triangular(keras.ops.cholesky(positive_definite(values)), values, lower=True)
+
+
 @pytest.mark.parametrize(
     "steps",
     [
+        [lambda values: keras.ops.cholesky(positive_definite(values / 20.0))],
+        [solved],
+        [lambda values: keras.ops.minimum(keras.ops.maximum(values, 0.2), 0.8 - keras.ops.absolute(values))],
+        [lambda values: keras.ops.cast(keras.ops.less(values, 0.3 * values[:, :1]), "float32")],
+        [lambda values: keras.ops.cast(keras.ops.equal(values, values[:, -1:]), "float32") * -values],
+        [lambda values: keras.ops.pad(values, [[0, 0], [1, 2], [0, 0]])[:, 1:20]],
+        [lambda values: keras.ops.sqrt(keras.ops.square(values) + keras.ops.ones_like(values))],
+        [lambda values: keras.ops.sigmoid(keras.ops.clip(values, -0.1, 0.7))],
+        [lambda values: keras.ops.expand_dims(values, 1)[:, 0]],
+        [keras.layers.Reshape((-1, 5)), lambda values: keras.ops.transpose(values, (0, 2, 1))],
         [keras.layers.LSTM(3, return_sequences=True)],
         [keras.layers.LSTM(3, "relu", "tanh")],
         [keras.layers.GRU(3, return_sequences=True)],
@@ -72,6 +105,16 @@ def test_every_preset_gives_the_same_probabilities_as_its_export(preset: Preset)
         [lambda values: keras.ops.log(1.0 + keras.ops.exp(-1.0 * values)) / 3.0],
     ],
     ids=[
+        "Cholesky's factor",
+        "triangular system",
+        "least and greatest",
+        "less",
+        "equal",
+        "padding",
+        "roots",
+        "clipping",
+        "a new axis",
+        "shapes",
         "all states of an LSTM",
         "its last",
         "all states of a GRU",
@@ -116,6 +159,60 @@ def test_two_columns_of_zero_give_one_half() -> None:
 def test_a_layer_without_a_rule_is_refused(step: Any, words: str) -> None:
     message = refusal(ContractError, lambda: to_onnx(network_of("session_log", step)))
     assert_says(message, words, "training/export.py")
+
+
+def test_an_upper_factor_is_refused() -> None:
+    network = network_of(
+        "session_log", lambda v: keras.ops.solve_triangular(positive_definite(v), v, lower=False)
+    )
+    message = refusal(ContractError, lambda: to_onnx(network))
+    assert_says(message, "solves with an upper factor, expected a lower one", "training/export.py")
+
+
+def test_many_candidates_get_what_each_gets_alone(fast: keras.Model) -> None:
+    """Each is asked for with the same history, and none changes the answer for another or for the steps."""
+    model, one = open_onnx(to_onnx(fast)), {name: BUNDLE[name][:1] for name in schema.INPUT_SHAPES}
+    random = np.random.default_rng(0)
+    chosen = random.integers(0, 40, 7)
+    asked = {
+        "last_track": BUNDLE["last_track"][chosen][None],
+        "tracks_between": np.array([[0, 0, 1, 5, 0, 2, 0]], np.float32),
+    }
+    for name in ("track_numbers", "track_memory"):
+        steps = one[name][:, : schema.STEPS]
+        asked[name] = np.concatenate([steps, BUNDLE[name][chosen, -1][None]], axis=1)
+    together = predict_outcomes(model, one | asked)
+
+    assert together.shape == (1, schema.STEPS + 7, 4)
+    for place in range(7):
+        alone = one | {
+            "last_track": asked["last_track"][:, place],
+            "tracks_between": asked["tracks_between"][:, place : place + 1],
+            **{
+                name: np.concatenate(
+                    [asked[name][:, : schema.STEPS], asked[name][:, [schema.STEPS + place]]], 1
+                )
+                for name in ("track_numbers", "track_memory")
+            },
+        }
+        expected = np.asarray(fast(alone))
+        np.testing.assert_allclose(together[:, : schema.STEPS], expected[:, :-1], rtol=0, atol=TOLERANCE)
+        np.testing.assert_allclose(together[:, schema.STEPS + place], expected[:, -1], rtol=0, atol=TOLERANCE)
+    assert len(np.unique(together[0, schema.STEPS :, -1].round(5))) == 7
+
+
+def test_every_outcome_of_every_track_is_the_same_in_the_export(fast: keras.Model) -> None:
+    cut = BUNDLE | {"visible_steps": np.arange(40, dtype=np.float32)[:, None] % 20}
+    exported = predict_outcomes(open_onnx(to_onnx(fast)), _as_asked(cut))
+    network = np.asarray(fast({name: cut[name] for name in schema.INPUT_SHAPES}))
+    np.testing.assert_allclose(exported, network, rtol=0, atol=TOLERANCE)
+
+
+def _as_asked(bundle: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The inputs of one asked track each, as the ONNX file takes them."""
+    return {name: bundle[name] for name in schema.INPUT_SHAPES} | {
+        "last_track": bundle["last_track"][:, None]
+    }
 
 
 def test_exporting_leaves_the_network_as_it_was() -> None:

@@ -11,9 +11,16 @@ import pytest
 
 from skip_pipeline import schema
 from skip_pipeline.errors import ContractError, MissingInputError
+from skip_pipeline.networks.fast import build_fast
 from skip_pipeline.settings import PREDICTION_BATCH_SIZE
 from skip_pipeline.training.export import to_onnx
-from skip_pipeline.training.onnx_model import open_onnx, predict_onnx
+from skip_pipeline.training.onnx_model import (
+    answers_candidates,
+    open_onnx,
+    predict_onnx,
+    predict_outcomes,
+    predict_tracks,
+)
 from skip_pipeline_tests.builders import assert_says, refusal
 from skip_pipeline_tests.tiny_bundle import tiny_bundle
 
@@ -31,6 +38,11 @@ def exported() -> bytes:
     return to_onnx(keras.Model(inputs, keras.layers.Dense(2, "sigmoid")(inputs["last_track"])))
 
 
+@pytest.fixture(scope="module")
+def fast(bundle: Arrays) -> bytes:
+    return to_onnx(build_fast(bundle))
+
+
 def test_the_file_names_branches_and_probability(exported: bytes, tmp_path: Path) -> None:
     model = onnx.load_from_string(exported)
     onnx.checker.check_model(model)
@@ -41,6 +53,56 @@ def test_the_file_names_branches_and_probability(exported: bytes, tmp_path: Path
     }
     assert shapes == schema.BRANCH_SHAPES
     assert [node.name for node in model.graph.output] == ["p_not_skipped"]
+
+
+def test_the_file_of_the_default_network_takes_any_number_of_tracks(fast: bytes) -> None:
+    model = onnx.load_from_string(fast)
+    onnx.checker.check_model(model)
+    shapes = {
+        node.name: tuple(dim.dim_value or dim.dim_param for dim in node.type.tensor_type.shape.dim)
+        for node in [*model.graph.input, *model.graph.output]
+    }
+
+    assert shapes == {
+        "session_log": ("n", 19, 35),
+        "previous_tracks": ("n", 19, 31),
+        "skip_sequence": ("n", 19, 1),
+        "last_track": ("n", "tracks", 31),
+        "circumstances": ("n", 5),
+        "track_numbers": ("n", "steps_and_tracks"),
+        "track_memory": ("n", "steps_and_tracks", 18),
+        "visible_steps": ("n", 1),
+        "tracks_between": ("n", "tracks"),
+        "outcomes": ("n", "steps_and_tracks", 4),
+    }
+    assert answers_candidates(open_onnx(fast))
+
+
+def test_the_default_network_answers_for_every_track_and_the_last_one_is_the_prediction(
+    fast: bytes, bundle: Arrays
+) -> None:
+    p = predict_tracks(fast, bundle)
+
+    assert p.shape == (40, 20)
+    assert p.dtype == np.float64
+    assert np.isfinite(p).all()
+    np.testing.assert_array_equal(predict_onnx(fast, bundle), p[:, -1])
+
+
+def test_a_network_of_four_inputs_answers_for_the_last_track_alone(exported: bytes, bundle: Arrays) -> None:
+    session = open_onnx(exported)
+    p = predict_tracks(session, bundle)
+
+    assert np.isnan(p[:, :-1]).all()
+    np.testing.assert_array_equal(p[:, -1], predict_onnx(session, bundle))
+    assert not answers_candidates(session)
+    message = refusal(ContractError, lambda: predict_outcomes(session, bundle))
+    assert_says(message, "answers for a session's last track alone", "expected", "train the preset fast")
+
+
+def test_a_default_network_without_the_memory_of_tracks_is_refused(fast: bytes, bundle: Arrays) -> None:
+    lacking = {name: array for name, array in bundle.items() if name != "track_memory"}
+    assert_says(refusal(ContractError, lambda: predict_tracks(fast, lacking)), "inputs lack ['track_memory']")
 
 
 def test_a_file_its_contents_and_an_open_session_predict_alike(

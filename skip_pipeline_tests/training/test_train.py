@@ -2,7 +2,9 @@
 
 import dataclasses
 import logging
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -10,10 +12,15 @@ import pytest
 
 from skip_pipeline import schema
 from skip_pipeline.bundles.gather import Bundle, open_bundle
+from skip_pipeline.bundles.track_memory import Remembered, TrackMemory
 from skip_pipeline.errors import TrainingError
 from skip_pipeline.networks.fast import build_fast
+from skip_pipeline.networks.listening import PLAYED, outcome_depths
 from skip_pipeline.settings import PRESETS, TrainingSettings
+from skip_pipeline.training.batches import Batch, batches, epoch_cuts
 from skip_pipeline.training.history import EpochReport, history_from_json, history_to_json
+from skip_pipeline.training.refusals import remedy_for_losses
+from skip_pipeline.training.splits import Split
 from skip_pipeline.training.step import optimizer_of
 from skip_pipeline.training.train import Trained, predict, save_network, train
 from skip_pipeline_tests.builders import assert_says, refusal
@@ -23,7 +30,7 @@ from skip_pipeline_tests.training.small_network import BUILD_NETWORK, small_netw
 
 pytestmark = pytest.mark.slow
 
-QUICK = dataclasses.replace(PRESETS["fast"], max_epochs=6, batch_size=32)
+QUICK = dataclasses.replace(PRESETS["fast"], max_epochs=6, batch_size=32, least_steps=0)
 SMALL = dataclasses.replace(QUICK, preset="single_input", max_epochs=1)
 """For the network of ``small``: one epoch of 10 steps."""
 
@@ -86,13 +93,18 @@ def test_it_reports_each_epoch_once(trained: Trained, reports: list[EpochReport]
 
 
 def test_it_keeps_the_epoch_of_the_lowest_validation_loss(trained: Trained) -> None:
-    p = predict(trained.network, VALIDATION)
-    of_what_happened = np.where(VALIDATION[schema.LABEL] == 1, p, 1 - p)
+    """The loss is that of "played to its end" over all tracks of all sessions."""
+    inputs = {name: VALIDATION[name] for name in schema.INPUT_SHAPES}
+    p = np.asarray(trained.network(inputs), np.float64)[:, :, -1]  # (n, 20)
+    depths = outcome_depths(VALIDATION)
+    tracks, played = depths >= 0, depths == PLAYED
+    of_what_happened = np.where(played, p, 1 - p)[tracks]
     best = trained.history[trained.best_epoch - 1]
 
     assert best.validation_loss == pytest.approx(min(r.validation_loss for r in trained.history), abs=1e-4)
     assert best.validation_loss == pytest.approx(-np.log(of_what_happened).mean(), abs=1e-4)
-    assert best.validation_accuracy == ((p >= 0.5) == VALIDATION[schema.LABEL]).mean()
+    assert best.validation_accuracy == pytest.approx(((p > 0.5) == played)[tracks].mean(), abs=1e-6)
+    np.testing.assert_allclose(predict(trained.network, VALIDATION), p[:, -1], atol=1e-6)
 
 
 @pytest.mark.slow
@@ -110,6 +122,40 @@ def test_a_cosine_raises_the_learning_rate_and_lowers_it_to_0(trained: Trained) 
     """300 sessions in batches of 32 are 10 steps an epoch; of 60 in all, 6 warm up."""
     after = [QUICK.learning_rate * (1 + np.cos(np.pi * (10 * e - 6) / 54)) / 2 for e in range(1, 7)]
     assert [report.learning_rate for report in trained.history] == pytest.approx(after, abs=1e-8)
+
+
+def test_few_sessions_are_learnt_from_in_more_epochs(small: None) -> None:
+    """300 sessions in batches of 32 are 10 steps an epoch: 35 steps at least are 4 epochs."""
+    settings = dataclasses.replace(SMALL, max_epochs=2, least_steps=35)
+    history = train(BUNDLE, BUNDLE, settings, nobody).history
+
+    assert [report.max_epochs for report in history] == [4] * 4
+    assert history[-1].learning_rate == pytest.approx(0.0, abs=1e-8)  # the cosine ends with the last of them
+    history = train(BUNDLE, BUNDLE, dataclasses.replace(settings, least_steps=20), nobody).history
+    assert len(history) == 2
+
+
+def test_cuts_are_drawn_anew_in_each_epoch_and_for_training_alone(
+    small: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[tuple[float, ...]] = []
+    given: list[bool] = []
+    made = batches
+
+    def drawing(sessions: int, seed: int, epoch: int, share: float) -> np.ndarray:
+        drawn.append((sessions, seed, epoch, share))
+        return epoch_cuts(sessions, seed, epoch, share)
+
+    def watched(split: Split, size: int, names: Sequence[str], **options: Any) -> Iterator[Batch]:
+        given.append(options.get("cuts") is not None)
+        return made(split, size, names, **options)
+
+    monkeypatch.setattr("skip_pipeline.training.train.epoch_cuts", drawing)
+    monkeypatch.setattr("skip_pipeline.training.train.batches", watched)
+    train(BUNDLE, VALIDATION, dataclasses.replace(QUICK, max_epochs=2, seed=3, cut_sessions=0.5), nobody)
+
+    assert drawn == [(300, 3, 0, 0.5), (300, 3, 1, 0.5)]
+    assert given == [True, False, True, False]
 
 
 def test_without_a_warm_up_a_cosine_starts_at_its_highest() -> None:
@@ -187,6 +233,8 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_bundle_trains_as_memory_mapped_arrays_do_and_is_never_gathered_whole(
     written: Path, small: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    lazy = [open_bundle(written, split) for split in ("train", "validation")]
+    memory = TrackMemory.fit(lazy[0], lazy[0].tracks)
     sizes: list[int] = []
     decoded = Bundle._decoded
 
@@ -196,19 +244,18 @@ def test_a_bundle_trains_as_memory_mapped_arrays_do_and_is_never_gathered_whole(
 
     monkeypatch.setattr(Bundle, "_decoded", watched)
     monkeypatch.setattr("skip_pipeline.training.train.PREDICTION_BATCH_SIZE", 10)
-    monkeypatch.setattr("skip_pipeline.training.batches.PREDICTION_BATCH_SIZE", 10)
+    monkeypatch.setattr("skip_pipeline.training.splits.PREDICTION_BATCH_SIZE", 10)
     monkeypatch.setattr("skip_pipeline.networks.listening._SESSIONS_AT_ONCE", 15)
     settings = dataclasses.replace(SMALL, max_epochs=2, batch_size=20)
-    lazy = [open_bundle(written, split) for split in ("train", "validation")]
     first = train(lazy[0], lazy[1], settings, nobody)
     of_lazy = predict(first.network, lazy[1])
-    of_lazy_inputs = build_fast(lazy[0])
+    of_lazy_inputs = build_fast(Remembered(lazy[0], memory, training=True))
     assert max(sizes) == 20
     assert lazy[0].sessions == 96
 
     whole: list[dict[str, np.ndarray]] = [{}, {}]
     for bundle, arrays in zip(lazy, whole, strict=True):
-        for name in (*schema.BRANCH_SHAPES, schema.LABEL):
+        for name in (*schema.BRANCH_SHAPES, "track_numbers", "last_flags", schema.LABEL):
             np.save(tmp_path / "array.npy", np.asarray(bundle[name]))
             arrays[name] = np.load(tmp_path / "array.npy", mmap_mode="r")
             (tmp_path / "array.npy").unlink()
@@ -217,10 +264,8 @@ def test_a_bundle_trains_as_memory_mapped_arrays_do_and_is_never_gathered_whole(
         (r.loss, r.validation_loss) for r in second.history
     ]
     np.testing.assert_array_equal(of_lazy, predict(second.network, whole[1]))
-    of_arrays = build_fast(whole[0])
-    for name in ("taste_keys", "patience_key"):
-        np.testing.assert_array_equal(of_lazy_inputs.get_layer(name).kernel, of_arrays.get_layer(name).kernel)
-    for name in ("log_normalization", "track_normalization"):
+    of_arrays = build_fast(Remembered(whole[0], memory, training=True))
+    for name in ("log_normalization", "track_normalization", "memory_normalization"):
         assert of_lazy_inputs.get_layer(name).get_config() == of_arrays.get_layer(name).get_config()
 
 
@@ -260,6 +305,13 @@ def test_a_value_that_is_not_finite_is_found_when_the_loss_breaks(small: None) -
     assert_says(message, "in epoch 1", "loss became nan", "last_track", "1 training sessions", "[7]")
 
 
+@pytest.mark.parametrize("name", ["circumstances", "track_memory", "session_log"])
+def test_an_input_that_is_not_finite_is_named(name: str) -> None:
+    broken = BUNDLE | {name: BUNDLE[name].copy()}
+    broken[name][[3, 9], 0] = np.inf
+    assert_says(remedy_for_losses(broken, QUICK), name, "2 training sessions, first at [3, 9]")
+
+
 def test_a_loss_that_runs_away_names_the_learning_rate(small: None) -> None:
     settings = dataclasses.replace(SMALL, learning_rate=1e38)
     message = refusal(TrainingError, lambda: train(BUNDLE, BUNDLE, settings, nobody))
@@ -270,6 +322,7 @@ def test_a_loss_that_runs_away_names_the_learning_rate(small: None) -> None:
     ("field", "value"),
     [
         ("max_epochs", 0),
+        ("least_steps", -1),
         ("batch_size", 0),
         ("learning_rate", float("nan")),
         ("stopping_patience", -1),

@@ -81,7 +81,7 @@ def _hear_last_again(block: Block, rng: np.random.Generator) -> npt.NDArray[np.b
     switched = rng.random(len(rows)) < sessions.SWITCH[start, before]
     context = np.where(switched, _pick(rng, sessions.CONTEXT_AFTER_SWITCH[setting.circle]), before)
     attention = behaviour.expected[rows, last] + listeners.patience + setting.liking[rows, last]
-    attention += behaviour.unseen_mood[rows, last] + sessions.START_LIFT[start]
+    attention += sessions.START_LIFT[start]
     attention += sessions.CONTEXT_LIFT[context] + constants.SWITCH_LIFT * switched
     attention += constants.SHUFFLE_LIFT * (
         listeners.shuffling < sessions.SHUFFLE[listeners.premium.astype(int), context]
@@ -108,15 +108,14 @@ def test_given_past_agrees_with_importance_sampling() -> None:
 def _by_importance(block: Block, particles: int) -> tuple[FloatArray, FloatArray]:
     rng = np.random.default_rng(0)
     patience = constants.PATIENCE_SPREAD * rng.standard_normal(particles)
-    taste = constants.COMMON_TASTE + np.array(constants.TASTE_SPREAD) * rng.standard_normal((particles, 6))
+    taste = constants.COMMON_TASTE + np.array(constants.TASTE_SPREAD) * rng.standard_normal((particles, 10))
     chances, sizes = [], []
     for session, length in enumerate(block.places.lengths):
-        weight, mood = np.ones(particles), np.zeros(particles)
+        weight = np.ones(particles)
         for position in range(length - 1):
-            hidden = patience + taste @ block.contrasts[session, position] + mood
+            hidden = patience + taste @ block.contrasts[session, position]
             weight *= _likelihood(block, session, position, hidden)
-            mood = constants.MOOD_MEMORY * mood + constants.MOOD_SHOCK * rng.standard_normal(particles)
-        hidden = patience + taste @ block.contrasts[session, length - 1] + mood
+        hidden = patience + taste @ block.contrasts[session, length - 1]
         chances.append(np.average(_chance_of_last(block, session, hidden), weights=weight))
         sizes.append(weight.sum() ** 2 / (weight**2).sum())
     return np.array(chances), np.array(sizes)
@@ -163,7 +162,7 @@ def test_nothing_logged_of_the_last_track_reaches_the_inferred_chance(world: Wor
     block = world.block(1)
     rows, last = np.arange(len(block.places.lengths)), block.places.lengths - 1
     changed = {}
-    for name in ("outcome", "start", "end", "context", "switched", "shuffled", "unseen_mood"):
+    for name in ("outcome", "start", "end", "context", "switched", "shuffled"):
         values = getattr(block.behaviour, name).copy()
         values[rows, last] = 0
         changed[name] = values

@@ -20,7 +20,7 @@ def _drawn(
     shape = (sessions, 20)
     nothing, off, zeros = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.bool_), np.zeros(shape)
     trackdone = nothing + 7
-    behaviour = Behaviour(np.full(shape, outcome), trackdone, nothing, nothing, off, off, zeros, zeros)
+    behaviour = Behaviour(np.full(shape, outcome), trackdone, nothing, nothing, off, off, zeros)
     none = np.zeros(sessions)
     hidden = none, np.zeros((sessions, 6)), np.zeros((sessions, 2)), none, none
     listeners = Listeners(*hidden, np.full(sessions, premium), np.full(sessions, minute))

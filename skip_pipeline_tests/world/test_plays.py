@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from skip_pipeline.world.arrays import FloatArray, IntArray
 from skip_pipeline.world.constants import SESSIONS_BY_LENGTH
 from skip_pipeline.world.extent import Extent
+from skip_pipeline.world.playlists import Playlists, draw_playlists
 from skip_pipeline.world.plays import Lengths, PlaySchedule, deal_tracks
 
 
@@ -56,14 +58,32 @@ def test_lengths_come_in_random_order_that_the_seed_decides() -> None:
     assert sorted(one) == sorted(other) != one
 
 
-def test_dealing_uses_each_play_once_and_follows_browsing() -> None:
+@pytest.fixture(scope="module")
+def dealt() -> tuple[FloatArray, Playlists, IntArray, FloatArray]:
+    """Styles, playlists, dealt tracks of 100 sessions of 20, and what each session browses."""
     rng = np.random.default_rng(0)
     styles = rng.standard_normal((500, 6))
-    plays = np.repeat(np.arange(500), 4)
-    session = np.repeat(np.arange(100), 20)
-    browsing = rng.standard_normal((100, 2))
-    dealt = deal_tracks(rng, plays, styles, session, browsing)
-    assert np.bincount(dealt, minlength=500).tolist() == [4] * 500
+    playlists = draw_playlists(rng, styles, np.full(500, 4))
+    browsing = 2.0 * rng.standard_normal((100, 2))
+    plays, session = np.repeat(np.arange(500), 4), np.repeat(np.arange(100), 20)
+    return styles, playlists, deal_tracks(rng, plays, playlists, session, browsing), browsing
+
+
+def test_dealing_uses_each_play_once_and_follows_browsing(
+    dealt: tuple[FloatArray, Playlists, IntArray, FloatArray],
+) -> None:
+    styles, _, tracks, browsing = dealt
+    assert np.bincount(tracks, minlength=500).tolist() == [4] * 500
     for column, style in enumerate((3, 2)):
-        heard = np.bincount(session, weights=styles[dealt, style]) / 20
-        assert np.corrcoef(heard, browsing[:, column])[0, 1] > 0.7
+        heard = styles[tracks, style].reshape(100, 20).mean(axis=1)
+        assert np.corrcoef(heard, browsing[:, column])[0, 1] > 0.5
+
+
+def test_tracks_of_a_playlist_occur_together(
+    dealt: tuple[FloatArray, Playlists, IntArray, FloatArray],
+) -> None:
+    _, playlists, tracks, _ = dealt
+    playlist = playlists.member_of[tracks].reshape(100, 20)
+    assert (playlist[:, 1:] == playlist[:, :-1]).mean() > 0.7  # of 12 playlists
+    assert np.mean([len(set(row)) for row in playlist.tolist()]) < 3.5
+    assert np.mean([len(set(row)) for row in tracks.reshape(100, 20).tolist()]) > 19

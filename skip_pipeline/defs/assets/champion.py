@@ -79,9 +79,14 @@ def champion_model(
             | versions
         )
         headline = {"promoted": float(decision.promoted)}
-        if found := decision.log_loss_difference:
-            values = {"": found.value, "_low": found.low, "_high": found.high}
-            headline |= {f"champion_log_loss_difference{end}": value for end, value in values.items()}
+        differences = {
+            "champion_log_loss_difference": decision.log_loss_difference,
+            "champion_next_track_difference": decision.next_track_difference,
+        }
+        for name, found in differences.items():
+            if found:
+                values = {"": found.value, "_low": found.low, "_high": found.high}
+                headline |= {f"{name}{end}": value for end, value in values.items()}
         record.headline(headline)
         record.json(promotion.to_json(), "decision.json")
         record.made(staging.manifest, folder)

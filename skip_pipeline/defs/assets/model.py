@@ -9,8 +9,8 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from skip_pipeline import schema
 from skip_pipeline.bundles.gather import open_bundles
+from skip_pipeline.bundles.track_memory import MEMORY_FILES
 from skip_pipeline.defs.assets.pipeline_asset import pipeline_asset
 from skip_pipeline.defs.resources import DataDirectory
 from skip_pipeline.defs.served_model import log_served_model
@@ -25,6 +25,7 @@ from skip_pipeline.settings import (
     KERAS_MODEL_NAME,
     ONNX_FILE,
     PRESETS,
+    WITH_MEMORY,
     TrainingSettings,
 )
 from skip_pipeline.storage import publish
@@ -79,6 +80,8 @@ class TrainingConfig(dg.Config):
     def settings(self) -> TrainingSettings:
         """The preset with these changes."""
         changes = self.model_dump(exclude={"preset", "train_days"}, exclude_none=True)
+        if "max_epochs" in changes:
+            changes["least_steps"] = 0  # whoever sets the epochs gets as many
         return dataclasses.replace(PRESETS[self.preset.value], **changes)
 
 
@@ -122,7 +125,15 @@ def trained_model(
             trained, difference = train_and_export(bundles, settings, on_epoch, staging.folder)
             served = staging.folder / SERVED_MODEL
             network, calibration = staging.folder / ONNX_FILE, staging.folder / CALIBRATION_FILE
-            pack(served, layout, network=network, calibration=calibration, preset=settings.preset)
+            memory = staging.folder / MEMORY_FILES[0] if settings.preset in WITH_MEMORY else None
+            pack(
+                served,
+                layout,
+                network=network,
+                calibration=calibration,
+                preset=settings.preset,
+                memory=memory,
+            )
             write_reference(served, layout, shards)
             staging.rows = bundles["train"].sessions
             numbers = {"parameters": trained.parameters, "best_epoch": trained.best_epoch}
@@ -168,12 +179,13 @@ def _log_network(mlflow: Any, network: Any, params: dict[str, str], tags: Mappin
     from mlflow.models import ModelSignature
     from mlflow.types import Schema, TensorSpec
 
-    float32 = np.dtype(np.float32)
-    inputs = Schema([TensorSpec(float32, (-1, *shape), name) for name, shape in schema.BRANCH_SHAPES.items()])
+    float32, tensors = np.dtype(np.float32), {tensor.name: tensor.shape for tensor in network.inputs}
+    inputs = Schema([TensorSpec(float32, (-1, *shape[1:]), name) for name, shape in tensors.items()])
+    output = Schema([TensorSpec(float32, (-1, *(size or -1 for size in network.output.shape[1:])))])
     mlflow.keras.log_model(
         network,
         name=KERAS_MODEL_NAME,
-        signature=ModelSignature(inputs, Schema([TensorSpec(float32, (-1, 2))])),
+        signature=ModelSignature(inputs, output),
         pip_requirements=[f"{name}=={version(name)}" for name in ("tensorflow", "keras", "numpy")],
         params=params,
         tags=dict(tags),

@@ -18,6 +18,6 @@ class Calibrated:
         last = LastTrack.after(behaviour, scene.setting)
         return Heard(
             behaviour,
-            given_state(last, behaviour, scene.listeners, scene.setting),
+            given_state(last, scene.listeners, scene.setting),
             given_past(last, behaviour, scene.contrasts, scene.setting),
         )

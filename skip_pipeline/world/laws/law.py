@@ -18,7 +18,7 @@ class Scene:
 
     listeners: Listeners  # of (sessions,)
     setting: Setting  # lengths, first contexts; liking and lift are of the calibrated law alone
-    contrasts: FloatArray  # (sessions, 20, 6), see listeners.contrast; of the calibrated law alone
+    contrasts: FloatArray  # (sessions, 20, 10), see listeners.contrast; of the calibrated law alone
     tracks: IntArray  # (sessions, 20), index into the catalogue; 0 after the end
     styles: FloatArray  # (sessions, 20, 6), of those tracks; 0 after the end
     drift: FloatArray  # (sessions,), change of attention, in logits, on days with the drift skip_rate

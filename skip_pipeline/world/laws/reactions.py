@@ -6,6 +6,8 @@ Neither start nor shuffle adds to the attention, so a law has to give no more th
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 
 from skip_pipeline.schema import MAX_SESSION_LENGTH
@@ -15,6 +17,10 @@ from skip_pipeline.world.laws.attention import Attention
 from skip_pipeline.world.laws.law import Scene
 from skip_pipeline.world.randomness import choose, cumulative, draw_categories
 from skip_pipeline.world.sessions import Behaviour
+
+CALIBRATED_WIDTH: Final = 1.27
+"""Factor by which the cuts of the calibrated law are wider than those of the others, because its attention
+varies more."""
 
 _FIRST_START = cumulative(np.array(constants.FIRST_START))
 _FIRST_CONTEXT = cumulative(sessions.CONTEXT_AT_START)
@@ -55,8 +61,7 @@ def react(rng: np.random.Generator, scene: Scene, attention: Attention) -> Behav
     outcome, start, end, context, switched, shuffled = (
         np.stack(column, axis=1) for column in zip(*heard, strict=True)
     )
-    unseen = np.zeros(attention.fixed.shape)
-    return Behaviour(outcome, start, end, context, switched, shuffled, attention.fixed, unseen)
+    return Behaviour(outcome, start, end, context, switched, shuffled, attention.fixed)
 
 
 def likelihood(behaviour: Behaviour, position: int, attention: FloatArray) -> FloatArray:
@@ -83,4 +88,5 @@ def logistic(value: FloatArray) -> FloatArray:
 
 def _cuts(start: IntArray, context: IntArray) -> FloatArray:
     """Bounds of the outcomes of each session, (sessions, 6)."""
-    return np.asarray(_BOUNDS[start] * sessions.DEPTH[start, context][:, None], dtype=np.float64)
+    depth = sessions.DEPTH[start, context] / CALIBRATED_WIDTH
+    return np.asarray(_BOUNDS[start] * depth[:, None], dtype=np.float64)

@@ -14,7 +14,7 @@ from skip_pipeline.world.laws.filtering import given_past
 from skip_pipeline.world.laws.habits import Habits
 from skip_pipeline.world.laws.law import Scene
 from skip_pipeline.world.laws.mixture import Mixture
-from skip_pipeline.world.laws.reactions import context_after, react
+from skip_pipeline.world.laws.reactions import CALIBRATED_WIDTH, context_after, react
 from skip_pipeline.world.listeners import draw_listeners
 from skip_pipeline.world.sessions import PLAYED, Behaviour, Setting
 
@@ -60,7 +60,8 @@ def by_paths(behaviour: Behaviour, length: int, contexts: np.ndarray) -> float:
             attention = [-1.5, 1.0, 0.0][state] + lift[position] + BY_CONTEXT[0, context]
             if position:
                 attention += BY_OUTCOME[0, behaviour.outcome[0, position - 1]]
-            cuts = [-np.inf, *(sessions.CUTS[start] * sessions.DEPTH[start, context]), np.inf]
+            depth = sessions.DEPTH[start, context] / CALIBRATED_WIDTH
+            cuts = [-np.inf, *(sessions.CUTS[start] * depth), np.inf]
             below = [1 / (1 + np.exp(-(cut - attention))) for cut in cuts[outcome : outcome + 2]]
             weight *= below[1] - below[0]
         level = [-1.5, 1.0, 0.0][path[-1]] + lift[length - 1]
