@@ -18,7 +18,7 @@ import pyarrow.csv as pacsv
 
 from benchmarks.one_run import Made
 from skip_pipeline import schema
-from skip_pipeline.bundles.gather import ARRAYS, Bundle
+from skip_pipeline.bundles.gather import Bundle
 from skip_pipeline.engine import open_engine
 from skip_pipeline.raw import folder as raw_folder
 from skip_pipeline.raw.session_log import combine, load_session_log
@@ -105,8 +105,9 @@ def bundled(raw: Path) -> tuple[dict[str, Bundle], int]:
 
 
 def wide(bundles: Mapping[str, Bundle]) -> dict[str, dict[str, np.ndarray]]:
-    """Per split every array, whole."""
-    return {split: {name: np.asarray(of[name]) for name in ARRAYS} for split, of in bundles.items()}
+    """Per split every published array, whole."""
+    names = (*schema.BRANCH_SHAPES, schema.LABEL, schema.SESSION_ID)
+    return {split: {name: np.asarray(of[name]) for name in names} for split, of in bundles.items()}
 
 
 @dataclass(frozen=True)

@@ -106,6 +106,7 @@ def test_memory_is_that_of_training_on_a_spread(
 
     made = loader.train_spread(large, large, batches=3)
 
-    assert made.sessions == training.train.sessions == open_bundle(large / "05_bundles", "train").sessions
-    assert isinstance(training.train, Bundle)
+    spread = training.train.split  # of the sessions with their memory
+    assert made.sessions == spread.sessions == open_bundle(large / "05_bundles", "train").sessions
+    assert isinstance(spread, Bundle)
     assert training.settings.max_epochs == 1

@@ -162,6 +162,6 @@ def test_the_report_opens_from_disk_and_asks_for_nothing_else(layout, page):
     expect(page.get_by_role("heading", name="Will the next track be skipped?")).to_be_visible()
     expect(page.get_by_text("Synthetic data", exact=False).first).to_be_visible()
     pictures = page.locator("img")
-    assert pictures.count() == 6
+    assert pictures.count() == 7
     assert all(pictures.evaluate_all("images => images.map(image => image.naturalWidth > 300)"))
     assert [url for url in requests if not url.startswith(("file:", "data:"))] == []

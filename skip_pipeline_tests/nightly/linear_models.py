@@ -11,6 +11,7 @@ from sklearn.linear_model import LogisticRegression
 
 from skip_pipeline import schema
 from skip_pipeline.bundles.gather import open_bundle
+from skip_pipeline.bundles.track_memory import MEMORY_FILES, TrackMemory, write_memory
 from skip_pipeline.networks.listening import all_played
 from skip_pipeline.nightly.reference import write_reference
 from skip_pipeline.serving.model_folder import SERVED_MODEL, pack
@@ -48,7 +49,11 @@ def train_linear(layout: DataLayout, *, wrong: bool = False, last_alone: bool = 
     network.write_bytes(_network(of_outcomes, _OF_TRACK * of_track, offset, last_alone))
     folder = layout.model / SERVED_MODEL
     preset = "published" if last_alone else "fast"
-    pack(folder, layout, network=network, calibration=None, preset=preset)
+    memory = None
+    if not last_alone:
+        write_memory(layout.model, TrackMemory.fit(train, train.tracks))
+        memory = layout.model / MEMORY_FILES[0]
+    pack(folder, layout, network=network, calibration=None, preset=preset, memory=memory)
     write_reference(folder, layout)
     return folder
 
