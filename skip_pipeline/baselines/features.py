@@ -107,13 +107,16 @@ def features_of(part: Mapping[str, np.ndarray], standard: Standard) -> np.ndarra
 
 def examples_of(split: Mapping[str, Any], standard: Standard) -> Examples:
     """Every track of every session as an example, read in parts; a session's last track is its last row."""
-    features, outcomes = [], []
-    for part in in_parts(split, (*INPUTS, schema.LABEL)):
-        played = all_played(part)
-        real = ~np.isnan(played)
-        features.append(features_of(part, standard)[real])
-        outcomes.append(played[real])
-    return Examples(np.concatenate(features), np.concatenate(outcomes))
+    played = all_played(split)
+    real = ~np.isnan(played)
+    features = np.empty((np.count_nonzero(real), len(feature_names())), np.float32)
+    sessions = rows = 0
+    for part in in_parts(split, INPUTS):
+        of_part = real[sessions : sessions + len(part["last_track"])]
+        some = features_of(part, standard)[of_part]
+        features[rows : rows + len(some)] = some
+        sessions, rows = sessions + len(of_part), rows + len(some)
+    return Examples(features, played[real])
 
 
 def _lagged(steps: np.ndarray, lag: int) -> np.ndarray:

@@ -16,6 +16,7 @@ from skip_pipeline.definitions import defs
 from skip_pipeline.defs.resources import DataDirectory
 from skip_pipeline.defs.schedules import nightly_retraining
 from skip_pipeline.metrics.scores import score
+from skip_pipeline.networks.listening import all_played
 from skip_pipeline.settings import DataLayout
 from skip_pipeline.storage import read_manifest
 from skip_pipeline_tests.projects import QUICK_TRAINING, SESSIONS, Project
@@ -112,7 +113,11 @@ def test_the_baselines_are_scored_on_validation_sessions_only(finished, metadata
 
     assert [baseline.name for baseline in baselines] == list(schema.BASELINES)
     assert [row["baseline"] for row in rows] == [baseline.title for baseline in baselines]
+    played = all_played(bundles["validation"])
+    real = ~np.isnan(played)
     for baseline, row in zip(baselines, rows, strict=True):
+        of_tracks = score(played[real], baseline.p_tracks["validation"][real])
+        assert row["validation_log_loss_of_every_track"] == pytest.approx(of_tracks.log_loss)
         scores = score(bundles["validation"].not_skipped, baseline.p_not_skipped["validation"])
         assert row["validation_log_loss"] == pytest.approx(scores.log_loss)
         assert facts[f"{baseline.name}_validation_log_loss"] == pytest.approx(scores.log_loss)

@@ -3,6 +3,7 @@
 from dataclasses import asdict
 
 import dagster as dg
+import numpy as np
 
 from skip_pipeline import schema
 from skip_pipeline.bundles.gather import open_bundles
@@ -10,6 +11,7 @@ from skip_pipeline.defs import metadata
 from skip_pipeline.defs.assets.pipeline_asset import pipeline_asset
 from skip_pipeline.defs.resources import DataDirectory
 from skip_pipeline.defs.tracking import MlflowTracker
+from skip_pipeline.networks.listening import all_played
 from skip_pipeline.settings import BASELINE_FITS_FILE, BASELINE_SEED, BASELINE_SESSIONS
 from skip_pipeline.storage import publish
 
@@ -25,7 +27,8 @@ def baseline_models(
     """Predictions of validation and test sessions by four models without a network.
 
     Majority class, last outcome, logistic regression and gradient-boosted trees on hand-made features, fitted
-    to training sessions. The scores here are of validation sessions; only the report scores test sessions.
+    to training sessions, for the last track and for every track. The scores here are of validation sessions;
+    only the report scores test sessions.
     """
     layout = data.layout()
     with tracker.materialization(context) as record:
@@ -48,9 +51,13 @@ def baseline_models(
                 "training_sessions": {baseline.name: baseline.sessions for baseline in baselines},
             }
         rows = []
+        played = all_played(bundles["validation"])
+        real = ~np.isnan(played)
         for made in baselines:
             of_validation = score(bundles["validation"].not_skipped, made.p_not_skipped["validation"])
             scores = {f"validation_{k}": v for k, v in asdict(of_validation).items() if k != "sessions"}
+            of_tracks = score(played[real], made.p_tracks["validation"][real])
+            scores["validation_log_loss_of_every_track"] = of_tracks.log_loss
             measured = scores | {"seconds": made.seconds}
             record.metrics({f"{made.name}_{name}": value for name, value in measured.items()})
             record.show({f"{made.name}_validation_log_loss": scores["validation_log_loss"]})
