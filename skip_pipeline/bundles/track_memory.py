@@ -266,6 +266,8 @@ def _sums(training: Mapping[str, Any], expectation: np.ndarray, appeals: np.ndar
 
 def _company(training: Mapping[str, Any], tracks: int) -> np.ndarray:
     """Coordinates of each track by the tracks that it occurs with: float64 (tracks, COMPANY)."""
+    from threadpoolctl import threadpool_limits  # here, because serving only reads a memory
+
     company = np.zeros((tracks, COMPANY))
     n = len(training[schema.LABEL])
     chosen = np.unique(np.linspace(0, n - 1, min(n, _SESSIONS_OF_COMPANY)).astype(np.int64))
@@ -282,8 +284,9 @@ def _company(training: Mapping[str, Any], tracks: int) -> np.ndarray:
     session, track = pairs[kept, 0], renumbered[number_of[kept]]
     weight = 1.0 / np.sqrt(sessions_of[repeated] + _SHRINKAGE)
     shuffled = np.random.default_rng(0).permutation(track)
-    values, vectors = _spectrum(session, track, weight, len(chosen), COMPANY + 1)
-    (_, by_chance), _ = _spectrum(session, shuffled, weight, len(chosen), 2)
+    with threadpool_limits(1, user_api="blas"):  # several threads wait for one another on such thin matrices
+        values, vectors = _spectrum(session, track, weight, len(chosen), COMPANY + 1)
+        (_, by_chance), _ = _spectrum(session, shuffled, weight, len(chosen), 2)
     # The first vector is the number of sessions, which plays give already.
     coordinates = vectors[:, 1:] * weight[:, None]
     usual = np.sqrt(sessions_of[repeated] @ np.square(coordinates) / sessions_of[repeated].sum())
