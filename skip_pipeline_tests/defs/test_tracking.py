@@ -22,7 +22,7 @@ from skip_pipeline.locations import location
 from skip_pipeline.metrics.calibration import Calibration
 from skip_pipeline.nightly.reference import read_reference
 from skip_pipeline.raw.folder import find_session_logs
-from skip_pipeline.settings import KERAS_MODEL_NAME
+from skip_pipeline.settings import BASELINE_SESSIONS, KERAS_MODEL_NAME
 from skip_pipeline.storage import Manifest, StoredFile, read_json, read_manifest
 from skip_pipeline_tests.defs.test_materialize import ASSETS
 
@@ -100,7 +100,7 @@ def test_baselines_record_the_scores_that_dagster_shows(finished, runs):
     for name, row in zip(schema.BASELINES, rows, strict=True):
         for score in ("accuracy", "log_loss", "roc_auc", "brier"):
             assert run.metrics[f"{name}_validation_{score}"] == row[f"validation_{score}"]
-    assert run.params == {"seed": "0", "most_sessions": "50000"}
+    assert run.params == {"seed": "0", "most_sessions": str(BASELINE_SESSIONS)}
 
 
 def test_the_parent_carries_the_headline(runs):
