@@ -29,7 +29,7 @@ from skip_pipeline.bundles.gather import Bundle
 from skip_pipeline.bundles.track_memory import Remembered, TrackMemory
 from skip_pipeline.metrics.intervals import Estimate, estimate_means
 from skip_pipeline.metrics.scores import losses
-from skip_pipeline.networks.listening import PLAYED, all_depths
+from skip_pipeline.networks.listening import all_played
 from skip_pipeline.report.oracle import GIVEN_PAST, find_oracle, oracle_probabilities
 from skip_pipeline.settings import DEFAULT_PRESET, PRESETS
 from skip_pipeline.training import export, train
@@ -57,10 +57,10 @@ class Scored:
     every: np.ndarray  # float64 (n, 2), sum of the losses of every track, and number of tracks
 
     @classmethod
-    def of(cls, name: str, p: np.ndarray, depths: np.ndarray) -> Scored:
-        """Score probabilities (n, 20) of every track, given the outcomes (n, 20), -1 in padding."""
-        real, played = depths >= 0, (depths == PLAYED).astype(np.float64)
-        each = losses(played, np.where(real, p, 0.5)) * real
+    def of(cls, name: str, p: np.ndarray, played: np.ndarray) -> Scored:
+        """Score probabilities (n, 20) of every track, given whether it was played (n, 20), NaN in padding."""
+        real = ~np.isnan(played)
+        each = losses(np.nan_to_num(played), np.where(real, p, 0.5)) * real
         return cls(name, each[:, -1], np.column_stack([each.sum(axis=1), real.sum(axis=1)]))
 
 
@@ -68,13 +68,13 @@ def score_data(raw: Path, seeds: Sequence[int], variants: Sequence[str]) -> Iter
     """Rivals, networks, and the best possible where it is known, on one raw folder."""
     with tempfile.TemporaryDirectory() as folder:
         bundles = build_bundles(raw, Path(folder))
-        depths = all_depths(bundles["test"])
+        played = all_played(bundles["test"])
         for rival in fit_baselines(bundles):
-            yield Scored.of(rival.name, rival.p_tracks["test"], depths)
+            yield Scored.of(rival.name, rival.p_tracks["test"], played)
         for seed in seeds:
-            yield Scored.of(f"network, seed {seed}", _network(bundles, seed), depths)
+            yield Scored.of(f"network, seed {seed}", _network(bundles, seed), played)
         for variant in variants:
-            yield Scored.of(f"network {variant}", _network(bundles, seeds[0], variant), depths)
+            yield Scored.of(f"network {variant}", _network(bundles, seeds[0], variant), played)
         if oracle := find_oracle(raw):
             p = oracle_probabilities(oracle, np.asarray(bundles["test"][schema.SESSION_ID]))[GIVEN_PAST]
             last = losses(bundles["test"].not_skipped, p)

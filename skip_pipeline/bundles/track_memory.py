@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -31,9 +31,6 @@ from skip_pipeline import schema
 from skip_pipeline.bundles.parts import Find, open_array
 from skip_pipeline.errors import ContractError, TrainingError
 from skip_pipeline.storage import write_array
-
-if TYPE_CHECKING:
-    pass
 
 FOLDS: Final = 5
 COMPANY: Final = schema.TRACK_MEMORY - 2

@@ -12,8 +12,8 @@ from typing import Any, Final
 import pandas as pd
 
 from skip_pipeline import schema
+from skip_pipeline.serving.examples import EXAMPLE_OF_LAST_TRACK
 from skip_pipeline.serving.model_folder import SERVED_MODEL, read_description
-from skip_pipeline.serving.requests import EXAMPLE_OF_LAST_TRACK
 from skip_pipeline.settings import MODEL_NAME
 
 _PACKAGE: Final = Path(__file__).parents[1]

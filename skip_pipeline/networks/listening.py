@@ -76,12 +76,6 @@ def outcome_depths(arrays: Mapping[str, np.ndarray]) -> np.ndarray:
     return np.where(played == schema.SKIP_PADDING, -1, depths)
 
 
-def all_depths(split: Mapping[str, Any]) -> np.ndarray:
-    """``outcome_depths`` of a whole split, read in parts."""
-    names = ("session_log", "skip_sequence", schema.LABEL, "last_flags")
-    return np.concatenate([outcome_depths(part) for part in in_parts(split, names)])
-
-
 def all_played(split: Mapping[str, Any]) -> np.ndarray:
     """Whether every track of a whole split was played: float32 (n, 20), 1 or 0, NaN in padding."""
     parts = in_parts(split, ("skip_sequence", schema.LABEL))

@@ -44,7 +44,9 @@ class Mistake:
 def worst_mistakes(
     test: Mapping[str, Any], p_not_skipped: np.ndarray, sessions: SessionAttributes
 ) -> tuple[Mistake, ...]:
-    """At most ``MISTAKES_SHOWN`` sessions whose outcome was given less than one half, the least first.
+    """The sessions whose true outcome got the lowest probabilities, if below one half; the lowest first.
+
+    There are at most ``MISTAKES_SHOWN``.
 
     Ids and earlier outcomes of the test bundle are gathered only for the sessions returned.
     """

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from skip_pipeline.errors import ContractError, SkipPipelineError
+from skip_pipeline.serving.examples import EXAMPLE_OF_LAST_TRACK
 from skip_pipeline.serving.model import ServedModel
 from skip_pipeline.serving.model_folder import load, read_description
-from skip_pipeline.serving.requests import EXAMPLE_OF_LAST_TRACK
 
 RETRY_SECONDS: Final = 60.0
 """Time until a version that could not be opened is tried again: a download may be large."""

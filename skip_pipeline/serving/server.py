@@ -34,6 +34,7 @@ from skip_pipeline import schema
 from skip_pipeline.errors import BadInputError, RefusedError
 from skip_pipeline.serving import requests
 from skip_pipeline.serving.bounds import BoundedConnection, ServerSettings, bounded_body
+from skip_pipeline.serving.examples import EXAMPLE, EXAMPLE_OF_CANDIDATES
 from skip_pipeline.serving.follow import Follower, Served
 
 _log = logging.getLogger(__name__)
@@ -45,8 +46,8 @@ _REFERENCE: Final = "#/components/schemas/{model}"
 _REQUEST: Final = {
     "schema": {"$ref": _REFERENCE.format(model="Request")},
     "examples": {
-        "next track": {"value": {"dataframe_records": [requests.EXAMPLE]}},
-        "candidates": {"value": {"dataframe_records": [requests.EXAMPLE_OF_CANDIDATES]}},
+        "next track": {"value": {"dataframe_records": [EXAMPLE]}},
+        "candidates": {"value": {"dataframe_records": [EXAMPLE_OF_CANDIDATES]}},
     },
 }
 

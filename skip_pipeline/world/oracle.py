@@ -27,7 +27,6 @@ from skip_pipeline.world.sessions import Behaviour, Setting
 
 _NODES, _NODE_WEIGHTS = np.polynomial.hermite_e.hermegauss(constants.QUADRATURE_NODES)
 _NODE_WEIGHTS = _NODE_WEIGHTS / _NODE_WEIGHTS.sum()
-_BOUNDS = np.pad(sessions.CUTS, ((0, 0), (1, 1)), constant_values=(-np.inf, np.inf))  # (9, 6)
 
 
 @dataclass(frozen=True)
@@ -137,7 +136,8 @@ def _seen(behaviour: Behaviour, position: int) -> tuple[FloatArray, FloatArray]:
     outcome, depth = behaviour.outcome[:, position], sessions.DEPTH[start, context]
     if position == 0:
         depth = depth * constants.OPENING_DEPTH
-    return _BOUNDS[start, outcome] * depth - expected, _BOUNDS[start, outcome + 1] * depth - expected
+    low, high = sessions.BOUNDS[start, outcome], sessions.BOUNDS[start, outcome + 1]
+    return low * depth - expected, high * depth - expected
 
 
 def _moments(

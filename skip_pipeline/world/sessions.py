@@ -72,13 +72,14 @@ def browsing_of(listeners: Listeners, circle: IntArray) -> FloatArray:
 
     It is the listener's ``browsing``, shifted for sessions that start in the catalogue.
     """
-    in_catalogue = _first_context(listeners, circle) == LEVELS["context_type"].index("catalog")
+    in_catalogue = first_context(listeners, circle) == LEVELS["context_type"].index("catalog")
     moved = listeners.browsing.copy()
     moved[in_catalogue] += constants.BROWSING_OF_CATALOGUE
     return moved
 
 
-def _first_context(listeners: Listeners, circle: IntArray) -> IntArray:
+def first_context(listeners: Listeners, circle: IntArray) -> IntArray:
+    """Context of each session's first track, (sessions,)."""
     return choose(cumulative(CONTEXT_AT_START)[circle], listeners.inclination)
 
 
@@ -92,10 +93,10 @@ def listen(
     count, circle = len(setting.lengths), setting.circle
     if after:
         mood, context = after.mood, after.context
-        start_shares = _START_AFTER_END[after.end]
+        start_shares = START_AFTER_END_SUMS[after.end]
     else:
-        mood, context = np.zeros(count), _first_context(listeners, circle)
-        start_shares = np.broadcast_to(_FIRST_START, (count, len(_FIRST_START)))
+        mood, context = np.zeros(count), first_context(listeners, circle)
+        start_shares = np.broadcast_to(FIRST_START_SUMS, (count, len(FIRST_START_SUMS)))
     heard: list[Behaviour] = []
     for position in range(after.position if after else 0, MAX_SESSION_LENGTH):
         leaving = (setting.lengths == position + 1) & (position + 1 < MAX_SESSION_LENGTH)
@@ -103,7 +104,7 @@ def listen(
         switched = rng.random(count) < (SWITCH[start, context] if position else FIRST_SWITCH[start])
         if position:  # a switch before the first track does not change its context
             context = context.copy()
-            context[switched] = draw_categories(rng, _CONTEXT_AFTER_SWITCH[circle[switched]])
+            context[switched] = draw_categories(rng, CONTEXT_AFTER_SWITCH_SUMS[circle[switched]])
         shuffled = listeners.shuffling < SHUFFLE[premium_of(circle), context]
         lift = setting.lift[:, position] + constants.LEAVING_LIFT * leaving
         expected = constants.ATTENTION + mood + lift + _OPENING_LIFT[position]
@@ -119,7 +120,7 @@ def listen(
         end = draw_categories(rng, ENDS[outcome, start, context, habits])
         heard.append(Behaviour(outcome, start, end, context, switched, shuffled, expected))
         mood = constants.MOOD_MEMORY * mood + _MOOD_RESPONSE[outcome]
-        start_shares = _START_AFTER_END[end]
+        start_shares = START_AFTER_END_SUMS[end]
     names = [field.name for field in fields(Behaviour)]
     return Behaviour(**{name: np.stack([getattr(here, name) for here in heard], axis=1) for name in names})
 
@@ -161,10 +162,13 @@ DEPTH = np.outer(constants.DEPTH_BY_START, constants.DEPTH_BY_CONTEXT)
 CUTS = np.tile(constants.CUTS, (len(DEPTH), 1))
 """Inner bounds of the outcomes by start, (9, 4)."""
 CUTS[:, 2] *= constants.UNFLAGGED_BY_START
+BOUNDS = np.pad(CUTS, ((0, 0), (1, 1)), constant_values=(-np.inf, np.inf))
+"""All bounds of the outcomes by start, (9, 6)."""
 _OPENING_LIFT = np.zeros(MAX_SESSION_LENGTH)
 _OPENING_LIFT[: len(constants.OPENING_LIFT)] = constants.OPENING_LIFT
 _MOOD_RESPONSE = np.array(constants.MOOD_RESPONSE)
-_FIRST_START = cumulative(np.array(constants.FIRST_START))
-_START_AFTER_END = cumulative(START_AFTER_END)
-_CONTEXT_AFTER_SWITCH = cumulative(CONTEXT_AFTER_SWITCH)
+# Cumulative shares, as ``draw_categories`` takes them.
+FIRST_START_SUMS = cumulative(np.array(constants.FIRST_START))
+START_AFTER_END_SUMS = cumulative(START_AFTER_END)
+CONTEXT_AFTER_SWITCH_SUMS = cumulative(CONTEXT_AFTER_SWITCH)
 ENDS = _ends()

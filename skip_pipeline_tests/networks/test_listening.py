@@ -3,7 +3,7 @@ import pytest
 
 from skip_pipeline import schema
 from skip_pipeline.networks import listening
-from skip_pipeline.networks.listening import Listening, all_depths, before, in_parts, outcome_depths
+from skip_pipeline.networks.listening import PLAYED, Listening, all_played, before, in_parts, outcome_depths
 from skip_pipeline_tests.networks.literal_sessions import bundle
 
 
@@ -36,11 +36,13 @@ def test_the_label_decides_what_was_played_where_flags_contradict_it() -> None:
     assert outcome_depths(arrays)[:, -2:].tolist() == [[4, 3], [3, 4]]
 
 
-def test_depths_of_a_split_are_read_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_outcomes_of_a_split_are_read_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listening, "_SESSIONS_AT_ONCE", 2)
     arrays = bundle(["pp", "p1", "u2", "1p", "11"])
 
-    assert np.array_equal(all_depths(arrays), outcome_depths(arrays))
+    depths = outcome_depths(arrays)
+    expected = np.where(depths < 0, np.nan, depths == PLAYED)
+    assert np.array_equal(all_played(arrays), expected, equal_nan=True)
 
 
 def test_the_predicted_track_is_the_last_target() -> None:

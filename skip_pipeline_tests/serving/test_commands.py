@@ -18,7 +18,7 @@ from typer.testing import CliRunner, Result
 import skip_pipeline
 from skip_pipeline.cli.serving import _shown, register
 from skip_pipeline.serving import ServedModel, read_description
-from skip_pipeline.serving.requests import EXAMPLE, EXAMPLE_OF_CANDIDATES
+from skip_pipeline.serving.examples import EXAMPLE, EXAMPLE_OF_CANDIDATES
 from skip_pipeline.settings import TRACKING_URI_VARIABLE, DataLayout
 from skip_pipeline_tests.builders import assert_says, deliver, session
 from skip_pipeline_tests.serving.asking import Client, eventually

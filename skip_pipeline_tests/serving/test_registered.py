@@ -23,8 +23,8 @@ from skip_pipeline import serving
 from skip_pipeline.defs.registry import Registry as ModelRegistry
 from skip_pipeline.errors import MissingInputError, UnreachableError
 from skip_pipeline.serving import ServedModel
+from skip_pipeline.serving.examples import EXAMPLE
 from skip_pipeline.serving.follow import Follower
-from skip_pipeline.serving.requests import EXAMPLE
 from skip_pipeline.settings import MODEL_NAME, DataLayout
 from skip_pipeline_tests.builders import TRACKS, assert_says, refusal
 from skip_pipeline_tests.serving.asking import Client, eventually, running

@@ -11,23 +11,17 @@ from typing import Final
 import numpy as np
 
 from skip_pipeline.schema import MAX_SESSION_LENGTH
-from skip_pipeline.world import constants, sessions
+from skip_pipeline.world import sessions
 from skip_pipeline.world.arrays import FloatArray, IntArray
 from skip_pipeline.world.laws.attention import Attention
 from skip_pipeline.world.laws.law import Scene
-from skip_pipeline.world.randomness import choose, cumulative, draw_categories
+from skip_pipeline.world.randomness import draw_categories
 from skip_pipeline.world.sessions import Behaviour
 
 CALIBRATED_WIDTH: Final = 1.27
 """Factor by which the cuts of the calibrated law are wider than those of the others, because its attention
 varies more."""
 
-_FIRST_START = cumulative(np.array(constants.FIRST_START))
-_FIRST_CONTEXT = cumulative(sessions.CONTEXT_AT_START)
-_START_AFTER_END = cumulative(sessions.START_AFTER_END)
-_CONTEXT_AFTER_SWITCH = cumulative(sessions.CONTEXT_AFTER_SWITCH)
-_BOUNDS = np.pad(sessions.CUTS, ((0, 0), (1, 1)), constant_values=(-np.inf, np.inf))
-"""Bounds of the outcomes by start, (9, 6)."""
 _SWITCH_AFTER_END = sessions.START_AFTER_END @ sessions.SWITCH
 _SWITCH_AFTER_END /= sessions.START_AFTER_END.sum(axis=1, keepdims=True)
 """Chance that the context is switched before a track, by end and context of the track before, (7, 6)."""
@@ -41,15 +35,16 @@ def react(rng: np.random.Generator, scene: Scene, attention: Attention) -> Behav
     """
     circle, listeners = scene.setting.circle, scene.listeners
     count, before = len(circle), None
-    context = choose(_FIRST_CONTEXT[circle], listeners.inclination)
-    start_shares = np.broadcast_to(_FIRST_START, (count, len(_FIRST_START)))
+    context = sessions.first_context(listeners, circle)
+    start_shares = np.broadcast_to(sessions.FIRST_START_SUMS, (count, len(sessions.FIRST_START_SUMS)))
     heard = []
     for position in range(MAX_SESSION_LENGTH):
         start = draw_categories(rng, start_shares)
         chance = sessions.SWITCH[start, context] if position else sessions.FIRST_SWITCH[start]
         switched = rng.random(count) < chance
         if position:  # a switch before the first track does not change its context
-            context = np.where(switched, draw_categories(rng, _CONTEXT_AFTER_SWITCH[circle]), context)
+            other = draw_categories(rng, sessions.CONTEXT_AFTER_SWITCH_SUMS[circle])
+            context = np.where(switched, other, context)
         shuffled = listeners.shuffling < sessions.SHUFFLE[sessions.premium_of(circle), context]
         level = attention.at(position, before, context) + rng.logistic(size=count)
         outcome = (level[:, None] >= _cuts(start, context)[:, 1:-1]).sum(axis=1)
@@ -57,7 +52,7 @@ def react(rng: np.random.Generator, scene: Scene, attention: Attention) -> Behav
             rng, sessions.ENDS[outcome, start, context, 2 * shuffled.astype(np.int64) + listeners.premium]
         )
         heard.append((outcome, start, end, context, switched, shuffled))
-        start_shares, before = _START_AFTER_END[end], outcome
+        start_shares, before = sessions.START_AFTER_END_SUMS[end], outcome
     outcome, start, end, context, switched, shuffled = (
         np.stack(column, axis=1) for column in zip(*heard, strict=True)
     )
@@ -89,4 +84,4 @@ def logistic(value: FloatArray) -> FloatArray:
 def _cuts(start: IntArray, context: IntArray) -> FloatArray:
     """Bounds of the outcomes of each session, (sessions, 6)."""
     depth = sessions.DEPTH[start, context] / CALIBRATED_WIDTH
-    return np.asarray(_BOUNDS[start] * depth[:, None], dtype=np.float64)
+    return np.asarray(sessions.BOUNDS[start] * depth[:, None], dtype=np.float64)
