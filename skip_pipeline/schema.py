@@ -67,6 +67,20 @@ TRACK_FEATURES: Final = pa.schema(
     ]
 )
 
+TRACK_GROUPS: Final = pa.schema([("track_id", pa.string()), ("artist", pa.int32()), ("album", pa.int32())])
+"""Numbers from 0 of each track's artist and album, as own listening knows them."""
+
+NAMES: Final = pa.schema(
+    [
+        ("track_id", pa.string()),
+        ("spotify_track_uri", pa.string()),
+        ("track", pa.string()),
+        ("artist", pa.string()),
+        ("album", pa.string()),
+    ]
+)
+"""Names of own listening's tracks; they are read for pages on this machine alone."""
+
 SESSION_ID: Final = "session_id"
 POSITION: Final = "session_position"
 LENGTH: Final = "session_length"

@@ -1,0 +1,75 @@
+"""The marker of own listening: whose plays the raw logs are, and which columns the export does not know."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+from pydantic import Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from skip_pipeline.errors import BadInputError
+from skip_pipeline.settings import OWN_LISTENING_MARKER
+
+SOURCE: Final = "Spotify Extended streaming history"
+
+
+@dataclass(frozen=True)
+class WrittenFile:
+    """Size and digest of an imported file, by which another file of its name is noticed."""
+
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class OwnListening:
+    """What an import wrote."""
+
+    data: Literal["real"]
+    source: str
+    people: Annotated[int, Field(ge=1)]  # a number, and no name
+    first_day: str  # of the sessions, YYYY-MM-DD in the time zone
+    last_day: str
+    time_zone: str  # IANA name
+    pause_minutes: float  # a longer pause begins another session
+    plays: int  # rows of the session logs
+    sessions: int
+    tracks: int
+    unknown: tuple[str, ...]  # columns of both raw tables in which a value may be missing
+    left_out: Mapping[str, int]  # plays by reason
+    files: Mapping[str, WrittenFile]  # by name relative to the raw folder
+
+    def described(self) -> str:
+        """One line for pages and terminals."""
+        people = "1 person" if self.people == 1 else f"{self.people} people"
+        return f"real listening of {people}, {self.first_day} to {self.last_day} ({self.source})"
+
+
+FORMAT: Final = TypeAdapter(OwnListening)
+
+
+def own_listening(raw: Path) -> OwnListening | None:
+    """The marker in a raw folder; None without one.
+
+    Raises:
+        BadInputError: the marker is not the JSON that ``import-history`` writes.
+    """
+    marker = raw / OWN_LISTENING_MARKER
+    try:
+        return FORMAT.validate_json(marker.read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValidationError) as failure:
+        reason = str(failure) if isinstance(failure, OSError) else failure.errors()[0]["msg"]
+        raise BadInputError(
+            f"{marker} cannot be read as the marker of own listening ({reason}); expected the JSON that "
+            "`skip-pipeline import-history` writes. Import the export again"
+        ) from failure
+
+
+def unknown_columns(raw: Path) -> frozenset[str]:
+    """Columns of the raw tables in which values may be missing: none but for own listening."""
+    found = own_listening(raw)
+    return frozenset(found.unknown) if found else frozenset()
