@@ -13,6 +13,9 @@ import pytest
 
 from skip_pipeline import schema
 from skip_pipeline.errors import SkipPipelineError
+from skip_pipeline.raw.own_listening import FORMAT as OWN_LISTENING
+from skip_pipeline.raw.own_listening import SOURCE, OwnListening, WrittenFile
+from skip_pipeline.settings import OWN_LISTENING_MARKER
 from skip_pipeline.stages.encode import encode, feature_range, sessions
 from skip_pipeline.stages.merge import merge
 from skip_pipeline.stages.scale import fit_scaler
@@ -109,6 +112,14 @@ def deliver(path: Path, content: bytes | Iterable[Mapping[str, object]]) -> Path
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
     return path
+
+
+def deliver_own_listening(raw: Path, *, unknown: Sequence[str] = (), files: Sequence[str] = ()) -> Path:
+    """Write the marker of own listening into a raw folder; it lists ``files`` by name."""
+    written = {name: WrittenFile(1, "0" * 64) for name in files}
+    days = "2018-07-15", "2018-07-15"
+    own = OwnListening("real", SOURCE, 1, *days, "UTC", 30.0, 10, 1, 10, tuple(unknown), {}, written)
+    return deliver(raw / OWN_LISTENING_MARKER, OWN_LISTENING.dump_json(own))
 
 
 def merged_table(*parts: Iterable[Row]) -> pa.Table:

@@ -21,6 +21,7 @@ from skip_pipeline.code_version import code_version
 from skip_pipeline.errors import ContractError, MissingInputError
 from skip_pipeline.raw import folder as raw_folder
 from skip_pipeline.raw.session_log import SessionLogSummary, combine
+from skip_pipeline.raw.track_groups import track_groups_file
 from skip_pipeline.settings import SCALER_FILE, TRACK_TABLE, DataLayout
 from skip_pipeline.stages import bundle, encode, ingest, merge, scale, track_matrix, track_table
 from skip_pipeline.stages.findings import Finding
@@ -40,6 +41,7 @@ from skip_pipeline.storage import (
     map_array,
     publish,
     read_manifest,
+    record_file,
     shard_names,
     write_json,
 )
@@ -132,7 +134,7 @@ class MergedTable:
 
 
 def merged_table(layout: DataLayout, *, apply: Apply = in_turn, started: float | None = None) -> MergedTable:
-    """Every log row with the features of its track, and the track table.
+    """Every log row with the features of its track, the track table, and, of own listening, groups of tracks.
 
     New track files make those shards again that play a track which they change. Raises as ``merge_shard`` and
     ``combine``.
@@ -147,6 +149,10 @@ def merged_table(layout: DataLayout, *, apply: Apply = in_turn, started: float |
         make_tracks = partial(ingest.track_table, track_paths, data_source=source)
         tracks = staging.make_shards([ShardJob(TRACK_TABLE, current, make_tracks)])[TRACK_TABLE]
         table = staging.find(TRACK_TABLE)
+        if groups := track_groups_file(layout.raw):
+            inputs_of_groups = digest_of(current, record_file(groups, groups.name).sha256)
+            make_groups = partial(ingest.track_groups, groups, tracks=table)
+            staging.make_shards([ShardJob(ingest.GROUPS, inputs_of_groups, make_groups)])
         decided = _decided(merge.__name__, paths, logs)
         tables = _track_tables(decided, layout.merged, current, table)
         today = dt.datetime.now(tz=dt.UTC).date()
@@ -270,7 +276,7 @@ def _make_table(staging: Staging, jobs: Sequence[ShardJob], apply: Apply, counte
 
 
 def tensor_bundles(layout: DataLayout, *, apply: Apply = in_turn, started: float | None = None) -> Staging:
-    """The compact bundle of every split: a part per shard, and one matrix of scaled tracks.
+    """The compact bundle of every split: a part per shard, one matrix of scaled tracks, and their groups.
 
     Details: ``sessions``, their number per split.
     """
@@ -283,11 +289,16 @@ def tensor_bundles(layout: DataLayout, *, apply: Apply = in_turn, started: float
         inputs = digest_of(code_version(track_matrix.__name__), *digests)
         make_matrix = partial(track_matrix.make_matrix, tracks=table, scaler=scaler)
         staging.make_shards([ShardJob("_tracks", inputs, make_matrix)])
+        grouped = ingest.GROUPS in merged.shards
+        if grouped:
+            inputs = digest_of(code_version(track_matrix.__name__), merged.record(ingest.GROUPS).sha256)
+            copy = partial(track_matrix.copy_groups, groups=merged.path(ingest.GROUPS))
+            staging.make_shards([ShardJob("_groups", inputs, copy)])
         make = partial(bundle.make_part, matrix=staging.find(TRACKS))
         decided = digest_of(code_version(bundle.__name__), track_table.codes_digest(table))
         made = staging.make_shards(_table_jobs(make, decided, scaled, encoded), apply).values()
         parts = [PartRecord(**summary) for summary in made]
-        write_parts(staging.folder, parts)
+        write_parts(staging.folder, parts, groups=grouped)
         sessions = {split: sum(part.sessions[split] for part in parts) for split in schema.SPLITS}
         staging.rows = sum(sessions.values())
         staging.details["sessions"] = sessions

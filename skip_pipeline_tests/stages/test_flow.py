@@ -20,7 +20,16 @@ from skip_pipeline.settings import DataLayout
 from skip_pipeline.stages import flow as stages
 from skip_pipeline.stages.encode import split_of
 from skip_pipeline.storage import MANIFEST, Apply, ShardJob, Staging, in_turn, publication, read_manifest
-from skip_pipeline_tests.builders import TRACKS, Row, assert_says, deliver, refusal, session, track
+from skip_pipeline_tests.builders import (
+    TRACKS,
+    Row,
+    assert_says,
+    deliver,
+    deliver_own_listening,
+    refusal,
+    session,
+    track,
+)
 
 LOGS = ("log_0", "log_1", "log_2", "log_3")
 STAGES: dict[str, Callable[..., Any]] = {
@@ -244,6 +253,68 @@ def test_where_the_published_track_table_is_damaged_everything_is_made_again(lay
     deliver_tracks(layout, track("t_99"), file="more.csv")
     assert run(layout)["merged_table"] == list(LOGS[:-1])
     assert results(layout) == from_nothing(layout)
+
+
+# --- Groups of tracks -----------------------------------------------------------------------------------
+
+
+def deliver_groups(layout: DataLayout, *tracks: Row, artist: int = 3) -> None:
+    """Artist and album of each track; the album is the number in the track's id."""
+    rows = [
+        {"track_id": each["track_id"], "artist": artist, "album": int(each["track_id"][2:])}
+        for each in reversed(tracks)
+    ]
+    deliver(layout.raw / settings.TRACK_GROUPS_FILE, rows)
+
+
+def test_groups_of_own_listening_reach_the_bundles_in_the_order_of_the_tracks(layout: DataLayout) -> None:
+    deliver_groups(layout, *TRACKS)
+    deliver_own_listening(layout.raw)
+    run(layout)
+    groups = open_bundle(layout.bundles, "test").of_shards(["log_0"]).groups
+    assert groups is not None
+    assert groups.tolist() == [[3, number] for number in range(1, 21)]
+
+
+def test_data_without_groups_has_the_same_files_as_ever(layout: DataLayout) -> None:
+    run(layout)
+    assert open_bundle(layout.bundles, "train").groups is None
+    before = results(layout)
+    deliver_groups(layout, *TRACKS)  # without the marker
+    run(layout)
+    assert results(layout) == before
+    assert not [path for path in before if "groups" in path.name]
+    assert "groups" not in (layout.bundles / "parts.json").read_text()
+
+
+def test_other_groups_make_no_shard_again(layout: DataLayout) -> None:
+    deliver_own_listening(layout.raw)
+    for artist in (3, 4):
+        deliver_groups(layout, *TRACKS, artist=artist)
+        made = run(layout)
+    assert made == everywhere()
+    assert results(layout) == from_nothing(layout)
+    groups = open_bundle(layout.bundles, "train").groups
+    assert groups is not None
+    assert set(groups[:, 0].tolist()) == {4}
+
+
+def test_groups_that_go_leave_the_bundles(layout: DataLayout) -> None:
+    deliver_own_listening(layout.raw)
+    deliver_groups(layout, *TRACKS)
+    run(layout)
+    (layout.raw / settings.TRACK_GROUPS_FILE).unlink()
+    run(layout)
+    assert open_bundle(layout.bundles, "train").groups is None
+    assert named(layout, "groups") == set()
+    assert results(layout) == from_nothing(layout)
+
+
+def test_a_track_that_the_groups_lack_is_named(layout: DataLayout) -> None:
+    deliver_own_listening(layout.raw)
+    deliver_groups(layout, *TRACKS[:-1])
+    message = refusal(BadInputError, lambda: stages.merged_table(layout))
+    assert_says(message, "track_groups.csv lacks 1 of 20 tracks", "'t_20'")
 
 
 # --- Code that changes ----------------------------------------------------------------------------------
