@@ -132,7 +132,7 @@ def test_a_file_is_read_once_however_often_it_is_given(tmp_path):
 
 
 def test_members_that_are_folders_hold_nothing(tmp_path):
-    path = write_zip(tmp_path / "x.zip", {"MyData/": b""} | old_names([minutes(0, 3)]))
+    path = write_zip(tmp_path / "x.zip", old_names([minutes(0, 3)]) | {"MyData/": b""})
     assert len(read_exports([path]).plays) == 3
 
 
