@@ -13,12 +13,13 @@ import pyarrow.compute as pc
 from skip_pipeline import schema
 from skip_pipeline.errors import BadInputError, RefusedError
 from skip_pipeline.raw.own_listening import SOURCE, OwnListening
+from skip_pipeline.settings import SITTING_PAUSE_MINUTES
 from skip_pipeline.streaming_history.exports import Imported, read_exports
 from skip_pipeline.streaming_history.features import Features, read_features, track_features
 from skip_pipeline.streaming_history.outcomes import outcomes_of
 from skip_pipeline.streaming_history.raw_files import publish_raw
 from skip_pipeline.streaming_history.session_log import UNKNOWN_COLUMNS, local_times, session_log
-from skip_pipeline.streaming_history.sittings import LEAST_PAUSE_MINUTES, PAUSE_MINUTES, sessions_of
+from skip_pipeline.streaming_history.sittings import LEAST_PAUSE_MINUTES, sessions_of
 from skip_pipeline.streaming_history.tracks import tracks_of
 
 LEAST_SESSIONS: Final = 300
@@ -63,7 +64,7 @@ def import_history(
     raw: Path,
     *,
     time_zone: str,
-    pause_minutes: float = PAUSE_MINUTES,
+    pause_minutes: float = SITTING_PAUSE_MINUTES,
     features: Path | None = None,
     with_names: bool = False,
 ) -> Summary:
@@ -105,7 +106,10 @@ def import_history(
 
 
 def raw_tables(
-    imported: Imported, time_zone: str, pause_minutes: float = PAUSE_MINUTES, features: Features | None = None
+    imported: Imported,
+    time_zone: str,
+    pause_minutes: float = SITTING_PAUSE_MINUTES,
+    features: Features | None = None,
 ) -> RawTables:
     """Map plays to the raw tables.
 

@@ -10,10 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from skip_pipeline.schema import MAX_SESSION_LENGTH, MIN_SESSION_LENGTH
-
-PAUSE_MINUTES: Final = 30.0
-"""A longer pause begins another sitting: the customary limit for sessions in logs (Catledge and Pitkow, 1995,
-found 25.5 minutes)."""
+from skip_pipeline.settings import SITTING_PAUSE_MINUTES
 
 LEAST_PAUSE_MINUTES: Final = 1.0  # so that starts of sittings, in whole seconds, tell the sittings apart
 
@@ -46,7 +43,9 @@ class Sessions:
     left_out: dict[str, int]
 
 
-def sessions_of(plays: pa.Table, cut_off: np.ndarray, pause_minutes: float = PAUSE_MINUTES) -> Sessions:
+def sessions_of(
+    plays: pa.Table, cut_off: np.ndarray, pause_minutes: float = SITTING_PAUSE_MINUTES
+) -> Sessions:
     """Cut plays into sessions of 10 to 20 tracks, each of which ends with a play that was not cut off.
 
     A play without a track bridges a pause and makes no row.
