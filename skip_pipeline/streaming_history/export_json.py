@@ -8,6 +8,7 @@ from __future__ import annotations
 import codecs
 import json
 import re
+from operator import attrgetter
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -16,10 +17,7 @@ import pyarrow as pa
 
 from skip_pipeline.errors import BadInputError
 from skip_pipeline.raw.diagnosis import rows_text, shown_value
-from skip_pipeline.streaming_history.plays import records
-
-# 24 days: a play is never longer, and what is added to or taken from an end stays within int64.
-LONGEST_PLAY: Final = 2**31 - 1
+from skip_pipeline.streaming_history.plays import LONGEST_PLAY, records
 
 ASK_FOR: Final = (
     'Ask for the "Extended streaming history" on Spotify\'s Privacy page (Account > Privacy), '
@@ -71,7 +69,7 @@ def read_records(place: str, content: bytes) -> pa.Table:
     """
     rows = _decoded(_RECORDS, place, content)
     columns = {
-        name: pa.array([getattr(row, name) for row in rows], _TYPES.get(name, pa.string()))
+        name: pa.array(list(map(attrgetter(name), rows)), _TYPES.get(name, pa.string()))
         for name in _Record.__struct_fields__
     }
     return records(place, columns | {"ts": _ends(place, columns["ts"])})

@@ -55,6 +55,9 @@ RECORDS: Final = pa.schema(
 )
 """One row per record of a file, in the file's order."""
 
+# 24 days, longer than any play: an end less a length stays within int64.
+LONGEST_PLAY: Final = 2**31 - 1
+
 _TRACK: Final = r"^(?:spotify:track:)?(?P<id>[0-9A-Za-z]{22})$"  # people's tables have the bare id, too
 _EPISODE: Final = "spotify:episode:"
 _LOCAL: Final = "spotify:local:"  # a file of the listener: no track of the catalogue
