@@ -139,7 +139,11 @@ def _read(path: Path) -> pa.Table:
         if path.suffix.lower() == ".parquet":
             return pq.read_table(path)
         # Names of tracks may hold line breaks; a column with a value that is no number is read as text.
-        return pacsv.read_csv(path, parse_options=pacsv.ParseOptions(newlines_in_values=True))
+        return pacsv.read_csv(
+            path,
+            parse_options=pacsv.ParseOptions(newlines_in_values=True),
+            convert_options=pacsv.ConvertOptions(column_types=dict.fromkeys(ID_COLUMNS, pa.string())),
+        )
     except (pa.ArrowInvalid, OSError) as failure:
         raise BadInputError(
             f"{path} cannot be read as a table ({failure}); expected CSV in UTF-8 with a header line, or "
