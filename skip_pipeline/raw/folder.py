@@ -49,7 +49,7 @@ def delivered_csvs(raw: Path) -> list[Path]:
 
 @dataclass(frozen=True)
 class ListedFile:
-    """Size and digest of a file of a set that this package wrote, by which another of its name is noticed."""
+    """Size and digest of a synthetic file, by which another file of its name is noticed."""
 
     bytes: int
     sha256: str

@@ -10,10 +10,17 @@ from pydantic import Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from skip_pipeline.errors import BadInputError
-from skip_pipeline.raw.folder import ListedFile
 from skip_pipeline.settings import OWN_LISTENING_MARKER
 
 SOURCE: Final = "Spotify Extended streaming history"
+
+
+@dataclass(frozen=True)
+class WrittenFile:
+    """Size and digest of an imported file, by which another file of its name is noticed."""
+
+    bytes: int
+    sha256: str
 
 
 @dataclass(frozen=True)
@@ -32,7 +39,7 @@ class OwnListening:
     tracks: int
     unknown: tuple[str, ...]  # columns of both raw tables in which a value may be missing
     left_out: Mapping[str, int]  # plays by reason
-    files: Mapping[str, ListedFile]  # by name relative to the raw folder
+    files: Mapping[str, WrittenFile]  # by name relative to the raw folder
 
     def described(self) -> str:
         """One line for pages and terminals."""

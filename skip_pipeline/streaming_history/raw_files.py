@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -22,7 +20,7 @@ from skip_pipeline.raw.output_folder import (
     publication,
     record_part,
 )
-from skip_pipeline.raw.own_listening import FORMAT, OwnListening, own_listening
+from skip_pipeline.raw.own_listening import FORMAT, OwnListening, WrittenFile, own_listening
 from skip_pipeline.settings import (
     NAMES_FILE,
     OWN_LISTENING_MARKER,
@@ -30,7 +28,7 @@ from skip_pipeline.settings import (
     TRACK_GROUPS_FILE,
     TRAINING_SET,
 )
-from skip_pipeline.storage import flush, write_table
+from skip_pipeline.storage import write_table
 from skip_pipeline.streaming_history.session_log import by_month
 
 TRACK_FILE: Final = f"{TRACK_FEATURES}/tf_000000000000.csv"
@@ -38,16 +36,12 @@ TRACK_FILE: Final = f"{TRACK_FEATURES}/tf_000000000000.csv"
 
 def _listed(raw: Path) -> Mapping[str, ListedFile] | None:
     found = own_listening(raw)
-    return found.files if found else None
+    return found and {name: ListedFile(file.bytes, file.sha256) for name, file in found.files.items()}
 
 
 _OWN: Final = RawSet(
     OWN_LISTENING_MARKER, "own listening", "it may be other listening, or synthetic", _listed
 )
-
-
-_THREADS: Final = 8
-"""A thread waits for the disk at the end of each file; eight wait a fifth of the time of one."""
 
 
 def log_file(month: str) -> str:
@@ -87,20 +81,15 @@ def publish_raw(
     tables = {log_file(month): part for month, part in by_month(log)}
     tables |= {TRACK_FILE: tracks, TRACK_GROUPS_FILE: groups}
     with publication(_OWN, raw, [TRAINING_SET, TRACK_FEATURES]):
-        with ThreadPoolExecutor(_THREADS) as pool:
-            records = dict(pool.map(partial(_write, raw), tables.items()))
+        for name, table in tables.items():
+            with csv_stream(part_of(raw, name), table.column_names) as stream:
+                append_rows(stream, table)
+        written = list(tables)
         if names is not None:
-            part = part_of(raw, NAMES_FILE)
-            write_table(names, part, schema.NAMES, data_source="real")
-            flush(part)
-            records[NAMES_FILE] = record_part(raw, NAMES_FILE)
-        marker = dataclasses.replace(marker, files=records)
+            write_table(names, part_of(raw, NAMES_FILE), schema.NAMES, data_source="real")
+            written.append(NAMES_FILE)
+        records = {name: record_part(raw, name) for name in written}
+        files = {name: WrittenFile(record.bytes, record.sha256) for name, record in records.items()}
+        marker = dataclasses.replace(marker, files=files)
         commit(_OWN, raw, records, FORMAT.dump_python(marker, mode="json"))
     return marker
-
-
-def _write(raw: Path, named: tuple[str, pa.Table]) -> tuple[str, ListedFile]:
-    name, table = named
-    with csv_stream(part_of(raw, name), table.column_names) as stream:
-        append_rows(stream, table)
-    return name, record_part(raw, name)

@@ -31,7 +31,6 @@ from skip_pipeline.raw.output_folder import (
 )
 from skip_pipeline.schema import LENGTH, LOG_TRACK_ID, ORACLE, POSITION, SESSION_ID, SESSION_LOG
 from skip_pipeline.settings import ORACLE_FILE, SYNTHETIC_MARKER, TEST_SET, TRACK_FEATURES, TRAINING_SET
-from skip_pipeline.storage import flush
 from skip_pipeline.world import constants
 from skip_pipeline.world.drift import Drift
 from skip_pipeline.world.extent import MINI_LOG, Extent, Shard
@@ -199,7 +198,6 @@ def _write_oracle(path: Path, tables: Iterable[pa.Table]) -> None:
                 writer.write_table(kept.slice(0, constants.ORACLE_ROW_GROUP).combine_chunks())
                 kept = kept.slice(constants.ORACLE_ROW_GROUP)
         writer.write_table(kept.combine_chunks())
-    flush(path)
 
 
 def _write_test_set(world: World, out: Path, suffix: str) -> list[str]:

@@ -1,5 +1,7 @@
 """The command import-history as a person types it."""
 
+from zoneinfo import ZoneInfoNotFoundError
+
 import pytest
 import tzlocal
 from typer.testing import CliRunner
@@ -60,7 +62,7 @@ def test_without_options_the_data_directory_and_the_machine_s_time_zone_are_take
 
 def test_a_machine_without_a_time_zone_is_refused_and_the_option_named(cli, monkeypatch, export):
     def conflict():
-        raise tzlocal.utils.zoneinfo.ZoneInfoNotFoundError("two settings")
+        raise ZoneInfoNotFoundError("two settings")
 
     monkeypatch.setattr(tzlocal, "get_localzone_name", conflict)
     answer = cli(export)

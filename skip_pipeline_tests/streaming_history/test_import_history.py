@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from skip_pipeline.errors import BadInputError, MissingInputError, RefusedError
-from skip_pipeline.streaming_history.import_history import import_history
+from skip_pipeline.streaming_history.import_history import ImportedFeatures, import_history
 from skip_pipeline_tests.streaming_history.exports_for_tests import (
     PERSONAL,
     local,
@@ -86,11 +86,7 @@ def test_features_are_written_and_are_unknown_no_more_where_every_track_has_them
 
     summary = import_history([export], tmp_path / "raw", time_zone="UTC", features=table)
 
-    assert (summary.features.found, summary.features.ignored, summary.features.repeated) == (
-        40,
-        ("genre",),
-        1,
-    )
+    assert summary.features == ImportedFeatures(found=40, ignored=("genre",), repeated=1)
     assert "tempo" not in summary.marker.unknown
     assert {"energy", "valence"} <= set(summary.marker.unknown)
     lines = (tmp_path / "raw/track_features/tf_000000000000.csv").read_text().splitlines()
