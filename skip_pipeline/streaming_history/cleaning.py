@@ -9,9 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from skip_pipeline.streaming_history.plays import PLAYS, Kind
-
-FIRST_END: Final = 1_136_073_600_000  # 2006, when Spotify was founded; a clock that was wrong says 1970
+from skip_pipeline.streaming_history.plays import FIRST_END, PLAYS, Kind
 
 NO_END: Final = "without a time (ts is null)"
 NO_LENGTH: Final = "without a length (ms_played is null)"

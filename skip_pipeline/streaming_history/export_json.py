@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from skip_pipeline.errors import BadInputError
 from skip_pipeline.raw.diagnosis import rows_text, shown_value
-from skip_pipeline.streaming_history.plays import LONGEST_PLAY, records
+from skip_pipeline.streaming_history.plays import LONGEST_PLAY, not_times, records
 
 ASK_FOR: Final = (
     'Ask for the "Extended streaming history" on Spotify\'s Privacy page (Account > Privacy), '
@@ -88,19 +88,11 @@ def _ends(place: str, times: pa.Array) -> pa.Array:
     try:
         return times.cast(pa.timestamp("ms", "UTC")).cast(pa.int64())
     except pa.ArrowInvalid as refusal:
-        wrong = np.flatnonzero([not _is_time(time) for time in times.to_pylist()])
+        wrong = np.flatnonzero(not_times(times, "UTC"))
         raise BadInputError(
             f"{place}: ts is no time in {rows_text(wrong, times)}; expected one like 2023-01-31T18:05:59Z. "
             f"{DOWNLOAD_AGAIN}, or remove those rows"
         ) from refusal
-
-
-def _is_time(text: str | None) -> bool:
-    try:
-        pa.array([text], pa.string()).cast(pa.timestamp("ms", "UTC"))
-    except pa.ArrowInvalid:
-        return False
-    return True
 
 
 def _decoded(decoder: msgspec.json.Decoder[list[Any]], place: str, content: bytes) -> list[Any]:
@@ -116,7 +108,7 @@ def _diagnose(place: str, text: bytes, refusal: msgspec.MsgspecError) -> BadInpu
     if not text.strip():
         return BadInputError(f"{place} is empty; expected a list of plays. {DOWNLOAD_AGAIN}")
     try:
-        rows = json.loads(text)
+        rows = json.loads(text.decode())
     except UnicodeDecodeError as failure:
         return BadInputError(
             f"{place} is not UTF-8 text at byte {failure.start + 1:,}; expected JSON as Spotify sends it. "

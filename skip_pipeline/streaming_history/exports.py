@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -12,13 +11,14 @@ from typing import Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from skip_pipeline.errors import BadInputError, RefusedError
 from skip_pipeline.raw.diagnosis import listed
 from skip_pipeline.streaming_history.cleaning import clean
 from skip_pipeline.streaming_history.export_json import ASK_FOR, count_records, read_records
 from skip_pipeline.streaming_history.people import people
-from skip_pipeline.streaming_history.plays import RECORDS
+from skip_pipeline.streaming_history.plays import PLAYS, RECORDS
 from skip_pipeline.streaming_history.sources import Export, Part, find_exports
 from skip_pipeline.streaming_history.tables import read_table
 
@@ -56,19 +56,19 @@ def read_exports(paths: Sequence[Path]) -> Imported:
         audio = pool.map(_records, (part for export in exports for part in export.audio))
         read = [_of_export(export, [next(audio) for _ in export.audio]) for export in exports]
         videos = sum(pool.map(_count, (part for export in exports for part in export.video)))
-    persons = people(read)
     records = pa.concat_tables(
         table.add_column(0, "person", [pa.array(np.full(len(table), person, np.int16))])
-        for table, person in zip(read, persons, strict=True)
+        for table, person in zip(read, people(read), strict=True)
     )
     plays, left_out = clean(records)
     if len(plays) == 0:
         raise BadInputError(
             f"no play of music is in {listed(paths)}; expected an Extended streaming history. {ASK_FOR}"
         )
-    return Imported(
-        plays, dict(Counter({VIDEOS: videos} if videos else {}) + Counter(left_out)), max(persons)
-    )
+    persons = plays["person"].combine_chunks().dictionary_encode()  # numbered anew: some may have no play
+    numbered = plays.set_column(0, PLAYS.field("person"), pc.add(persons.indices, 1).cast(pa.int16()))
+    counts = {VIDEOS: videos} | left_out if videos else left_out
+    return Imported(numbered, counts, len(persons.dictionary))
 
 
 def _records(part: Part) -> pa.Table:

@@ -12,6 +12,8 @@ import pyarrow as pa
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from skip_pipeline.streaming_history.plays import FIRST_END
+
 # Share of the plays of the time that both cover. Downloads of one person share nearly all; of two people, by
 # chance or because they listen together, a few.
 _SAME_PERSON: Final = 0.5
@@ -38,10 +40,9 @@ def people(exports: Sequence[pa.Table]) -> np.ndarray:
 
 
 def _distinct(export: pa.Table) -> pd.DataFrame:
-    """Plays by which a person is known: of a track, and not of 0 ms, which many plays are."""
+    """Plays by which a person is known: of a track, rightly dated, and not of 0 ms, which many plays are."""
     plays: pd.DataFrame = export.select(["end", "item", "heard"]).to_pandas()
-    of_track = plays["heard"].gt(0) & plays["item"].notna()
-    return plays.loc[of_track].dropna().drop_duplicates()
+    return plays[plays["heard"].gt(0) & plays["end"].ge(FIRST_END)].dropna().drop_duplicates()
 
 
 def _overlap(a: pd.DataFrame, b: pd.DataFrame) -> bool:

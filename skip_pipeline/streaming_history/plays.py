@@ -55,6 +55,8 @@ RECORDS: Final = pa.schema(
 )
 """One row per record of a file, in the file's order."""
 
+FIRST_END: Final = 1_136_073_600_000  # 2006, when Spotify was founded; a clock that was wrong says 1970
+
 # 24 days, longer than any play: an end less a length stays within int64.
 LONGEST_PLAY: Final = 2**31 - 1
 
@@ -105,6 +107,20 @@ def records(place: str, columns: Mapping[str, pa.Array]) -> pa.Table:
         ],
         schema=RECORDS,
     )
+
+
+def not_times(text: pa.Array, zone: str | None) -> np.ndarray:
+    """Whether a text is no time in ISO 8601, with a zone's offset or without one, bool (rows,)."""
+    kind = pa.timestamp("ms", zone)
+
+    def is_time(value: pa.StringScalar) -> bool:
+        try:
+            value.cast(kind)
+        except pa.ArrowInvalid:
+            return False
+        return True
+
+    return np.array([not is_time(value) for value in text], bool)
 
 
 def _none_if_empty(text: pa.Array) -> pa.Array:

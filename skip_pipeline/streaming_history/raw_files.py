@@ -34,9 +34,10 @@ from skip_pipeline.streaming_history.session_log import by_month
 TRACK_FILE: Final = f"{TRACK_FEATURES}/tf_000000000000.csv"
 
 
-def _listed(raw: Path) -> Mapping[str, ListedFile] | None:
-    found = own_listening(raw)
-    return found and {name: ListedFile(file.bytes, file.sha256) for name, file in found.files.items()}
+def _listed(raw: Path) -> Mapping[str, ListedFile]:
+    marker = own_listening(raw)
+    files = marker.files if marker else {}
+    return {name: ListedFile(file.bytes, file.sha256) for name, file in files.items()}
 
 
 _OWN: Final = RawSet(

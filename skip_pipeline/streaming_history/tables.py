@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from skip_pipeline.errors import BadInputError
 from skip_pipeline.raw.diagnosis import listed, rows_text, unreadable
-from skip_pipeline.streaming_history.plays import LONGEST_PLAY, records
+from skip_pipeline.streaming_history.plays import LONGEST_PLAY, not_times, records
 
 _NAMES: Final = {
     "ts": ("ts",),
@@ -44,6 +44,8 @@ _DAY_AND_MONTH: Final = (
     r"^(?P<a>\d{1,2})(?P<mark>[/.])(?P<b>\d{1,2})[/.](?P<year>(?:20)?\d{2}),? "
     r"(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<second>\d{2}))?$"
 )
+_ZONE: Final = re.compile(r"(Z|[+-]\d{2}:?\d{2})$")
+_ONE_FORM: Final = "times like 2023-01-31 18:05:59, UTC, all in one form"
 _MONTHS: Final = 12
 _CENTURY: Final = 2000
 _RAGGED: Final = re.compile(r"Row #(\d+): Expected (\d+) columns, got (\d+)")
@@ -109,12 +111,14 @@ def _parquet(path: Path) -> dict[str, pa.Array]:
 
 def _csv(path: Path) -> dict[str, pa.Array]:
     quoting = pacsv.ParseOptions(newlines_in_values=True)
-    with pa.input_stream(path) as stream, pacsv.open_csv(stream, parse_options=quoting) as file:
+    in_order = pacsv.ReadOptions(use_threads=False)  # only then a ragged line is named by its number
+    with pa.input_stream(path) as stream, pacsv.open_csv(stream, in_order, quoting) as file:
         chosen = _chosen(path, file.schema.names)
     with pa.input_stream(path) as stream:
         read = pacsv.read_csv(
             stream,
-            parse_options=quoting,
+            in_order,
+            quoting,
             convert_options=pacsv.ConvertOptions(
                 include_columns=list(chosen.values()),
                 column_types=dict.fromkeys(chosen.values(), pa.string()),
@@ -158,48 +162,45 @@ def _ends(place: str, values: pa.Array) -> pa.Array:
     if pa.types.is_timestamp(values.type):
         return values.cast(pa.timestamp("ms", values.type.tz), safe=False).cast(pa.int64())
     text = _text(values)
-    for zone in ("UTC", None):
-        try:
-            times = text.cast(pa.timestamp("ms", zone))
-        except pa.ArrowInvalid:
-            continue
-        dates = pc.fill_null(pc.invert(pc.match_substring(text, ":")), False).to_numpy(zero_copy_only=False)
-        if dates.any():
-            raise _refused(place, "ts", dates, text, "a day and a time of day, UTC")
-        return times.cast(pa.int64())
-    return _of_spreadsheet(place, text)
+    first = next(filter(None, text.to_pylist()), "")
+    if re.match(_DAY_AND_MONTH, first):
+        return _of_spreadsheet(place, text)
+    zone = "UTC" if _ZONE.search(first) else None
+    dates = pc.fill_null(pc.invert(pc.match_substring(text, ":")), False).to_numpy(zero_copy_only=False)
+    if dates.any():
+        raise _refused(place, "ts", dates, text, "a day and a time of day, UTC")
+    try:
+        return text.cast(pa.timestamp("ms", zone)).cast(pa.int64())
+    except pa.ArrowInvalid as refusal:
+        raise _refused(place, "ts", not_times(text, zone), text, _ONE_FORM) from refusal
 
 
 def _of_spreadsheet(place: str, text: pa.Array) -> pa.Array:
     parts = pc.extract_regex(text, _DAY_AND_MONTH)
-    given = text.is_valid().to_numpy(zero_copy_only=False)
-    part = {
+    number = {
         name: pd.to_numeric(parts.field(name).to_pandas(), errors="coerce").to_numpy(np.float64)
         for name in ("a", "b", "year", "hour", "minute", "second")
     }
-    part["second"] = np.nan_to_num(part["second"])
-    dotted = pc.all(pc.equal(parts.field("mark"), ".")).as_py()
-    day_first = dotted or np.nanmax(part["a"]) > _MONTHS
-    if not day_first and np.nanmax(part["b"]) <= _MONTHS:
-        raise _refused(
-            place,
-            "ts",
-            given,
-            text,
-            "times like 2023-01-31 18:05, since days and months cannot be told apart",
-        )
+    day_first = pc.drop_null(parts.field("mark"))[0].as_py() == "." or np.nanmax(number["a"]) > _MONTHS
+    if not day_first and np.nanmax(number["b"]) <= _MONTHS:
+        every = text.is_valid().to_numpy(zero_copy_only=False)
+        fault = "times like 2023-01-31 18:05, since days and months cannot be told apart"
+        raise _refused(place, "ts", every, text, fault)
+    day, month = ("a", "b") if day_first else ("b", "a")
     times = pd.to_datetime(
         pd.DataFrame(
             {
-                "year": np.where(part["year"] < _CENTURY, part["year"] + _CENTURY, part["year"]),
-                "month": part["b"] if day_first else part["a"],
-                "day": part["a"] if day_first else part["b"],
-                **{name: part[name] for name in ("hour", "minute", "second")},
+                "year": number["year"] % _CENTURY + _CENTURY,
+                "month": number[month],
+                "day": number[day],
+                "hour": number["hour"],
+                "minute": number["minute"],
+                "second": np.nan_to_num(number["second"]),
             }
         ),
         errors="coerce",
     )
-    wrong = given & times.isna().to_numpy()
+    wrong = text.is_valid().to_numpy(zero_copy_only=False) & times.isna().to_numpy()
     if wrong.any():
-        raise _refused(place, "ts", wrong, text, "times like 2023-01-31 18:05:59, UTC, all in one form")
+        raise _refused(place, "ts", wrong, text, _ONE_FORM)
     return pa.array(times).cast(pa.timestamp("ms")).cast(pa.int64())

@@ -149,7 +149,7 @@ def new_names(
     """Parts as a zip since about mid 2023 names them, by the years of their first and last play."""
     named = {}
     for number, part in enumerate(parts):
-        first, last = (edge(record["ts"][:4] for record in part) for edge in (min, max))
-        years = first if first == last else f"{first}-{last}"
-        named[f"{folder}/Streaming_History_Audio_{years}_{number}.json"] = part
+        years = sorted({record["ts"][:4] for record in part if record["ts"]}) or ["2023"]
+        span = years[0] if len(years) == 1 else f"{years[0]}-{years[-1]}"
+        named[f"{folder}/Streaming_History_Audio_{span}_{number}.json"] = part
     return named

@@ -1,132 +1,121 @@
-"""The rules of ``docs/own_listening.md`` once more, in plain loops, to compare the import with."""
+"""A slow reader of exports in plain Python, against which the fast one is tested."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-from fractions import Fraction
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
-SKIPPED = {
-    "fwdbtn", "nextbtn", "backbtn", "endplay", "clickrow", "click-row", "clickside", "playbtn", "popup",
-}  # fmt: skip
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+from skip_pipeline_tests.streaming_history.exports_for_tests import Record
 
+Play = dict[str, Any]
 
-def read(plays: list[dict[str, Any]], time_zone: str, pause_minutes: float = 30.0):
-    """The log rows by month, the tracks' numbers, artists and albums, and what was left out.
-
-    Args:
-        plays: sorted by person and start.
-    """
-    outcomes = _outcomes(plays)
-    left_out = {"no track": 0, "cut off": 0, "short": 0}
-    rows = []
-    for sitting in _sittings(plays, pause_minutes):
-        with_track = [i for i, _ in sitting if plays[i]["track"] is not None]
-        left_out["no track"] += len(sitting) - len(with_track)
-        gaps = dict(sitting)
-        for window in range(0, len(with_track), 20):
-            session = with_track[window : window + 20]
-            while session and outcomes[session[-1]] == "cut off":
-                session.pop()
-                left_out["cut off"] += 1
-            if len(session) < 10:
-                left_out["short"] += len(session)
-                continue
-            first = plays[sitting[0][0]]
-            began = EPOCH + timedelta(seconds=first["start"] // 1000)
-            name = f"{first['person']}_{began:%Y%m%dT%H%M%S}_{window // 20:03d}"
-            month = _local(plays[session[0]]["start"], time_zone).strftime("%Y%m")
-            for position, i in enumerate(session, 1):
-                rows.append(
-                    (i, month, name, position, len(session), outcomes[i], gaps[i] if position > 1 else None)
-                )
-
-    numbers: dict[str, int] = {}
-    artists: dict[Any, int] = {}
-    albums: dict[Any, int] = {}
-    groups = []
-    names = []
-    for i in sorted((row[0] for row in rows), key=lambda i: (plays[i]["start"], i)):
-        play = plays[i]
-        if play["track"] in numbers:
-            continue
-        numbers[play["track"]] = len(numbers)
-        artist = ("named", play["artist"]) if play["artist"] is not None else ("alone", play["track"])
-        album = (artist, play["album"]) if play["album"] is not None else ("alone", play["track"])
-        groups.append((artists.setdefault(artist, len(artists)), albums.setdefault(album, len(albums))))
-        names.append((play["track"], play["track_name"] or "", play["artist"] or "", play["album"] or ""))
-
-    months: dict[str, list[list[str]]] = {}
-    for i, month, *rest in rows:
-        months.setdefault(month, []).append(_line(plays[i], numbers, time_zone, *rest))
-    return months, groups, names, left_out
+DUPLICATE_IF_EQUAL = ("end", "item", "heard", "reason_start", "reason_end")
 
 
-def _outcomes(plays):
-    """Per play: "played", "cut off" or the three skip flags."""
-    order = sorted(range(len(plays)), key=lambda i: (plays[i]["start"], i))
-    latest: dict[str, int] = {}
-    total = count = 0
-    outcomes: dict[int, Any] = {}
-    for i in order:
-        play = plays[i]
-        duration = (
-            Fraction(latest[play["track"]])
-            if play["track"] in latest
-            else (Fraction(total, count) if count else Fraction(222_000))
-        )
-        if play["reason_end"] == "trackdone" and play["heard"] > 0:
-            outcomes[i] = "played"
-            if play["track"] is not None:
-                latest[play["track"]] = play["heard"]
-                total, count = total + play["heard"], count + 1
-        elif play["reason_end"] in SKIPPED:
-            outcomes[i] = (play["heard"] < duration / 10, play["heard"] < duration / 3, True)
+def plain_read(people: Sequence[Iterable[Path]]) -> tuple[list[Play], dict[str, int]]:
+    """Plays and what was left out of the unpacked files of each person."""
+    plays: list[Play] = []
+    left_out: Counter[str] = Counter()
+    for person, files in enumerate(people, start=1):
+        records: list[Record] = []
+        for file in files:
+            content = json.loads(file.read_text())
+            if "ideo" in file.name:
+                left_out["videos"] += len(content)
+            else:
+                records += content
+        plays += [{"person": person} | play for play in _plays(records, left_out)]
+    return plays, {reason: count for reason, count in left_out.items() if count}
+
+
+def _plays(records: list[Record], left_out: Counter[str]) -> list[Play]:
+    seen: dict[tuple[Any, ...], Play] = {}
+    for record in records:
+        if record["ts"] is None:
+            left_out["without a time (ts is null)"] += 1
+        elif record["ms_played"] is None:
+            left_out["without a length (ms_played is null)"] += 1
+        elif record["ts"] < "2006":
+            left_out["dated before 2006"] += 1
         else:
-            outcomes[i] = "cut off"
-    return outcomes
+            play = _play(record)
+            key = tuple(play[name] for name in DUPLICATE_IF_EQUAL)
+            if key in seen:
+                left_out["exact duplicates"] += 1
+                play = min(play, seen[key], key=_preferred)
+            seen[key] = play
+    by_end: dict[tuple[Any, ...], list[Play]] = defaultdict(list)
+    for number, play in enumerate(seen.values()):
+        if play["kind"] != "music":
+            left_out[play["kind"]] += 1
+        elif play["shuffle"] is None:
+            left_out["that do not say whether shuffle was on (null)"] += 1
+        else:
+            by_end[play["end"], play["item"] or number].append(play)
+    return _sorted([play for parts in by_end.values() for play in _whole(parts, left_out)])
 
 
-def _sittings(plays, pause_minutes):
-    """Lists of pairs: index of a play, and its gap in ms after the latest end before it in the sitting."""
-    sittings: list[list[tuple[int, int]]] = []
-    person = latest = None
-    for i, play in enumerate(plays):
-        gap = play["start"] - latest if person == play["person"] else None
-        if gap is None or gap > pause_minutes * 60_000:
-            sittings.append([])
-            gap = latest = 0
-        sittings[-1].append((i, gap))
-        person, latest = play["person"], max(latest, play["start"] + play["heard"])
-    return sittings
-
-
-def _line(play, numbers, time_zone, name, position, length, outcome, gap):
-    skips = outcome if isinstance(outcome, tuple) else (False, False, False)
-    pauses = (0, 0, 0)
-    if gap is not None:
-        pauses = (0, 1, 1) if gap > 15_000 else (0, 1, 0) if gap > 5_000 else (1, 0, 0)
-    local = _local(play["start"], time_zone)
-    cells = [
-        name, position, length, f"t_{numbers[play['track']]:07d}", *skips, outcome == "played", "",
-        *pauses, "", "", play["shuffle"], local.hour, f"{local:%Y-%m-%d}", "", "",
-        _reason(play["reason_start"]), _reason(play["reason_end"]),
-    ]  # fmt: skip
-    return [str(cell).lower() if isinstance(cell, bool) else str(cell) for cell in cells]
-
-
-def _reason(reason):
-    spelled = {
-        "click-row": "clickrow",
-        "clickside": "clickrow",
-        "nextbtn": "fwdbtn",
-        "": "unknown",
-        None: "unknown",
+def _play(record: Record) -> Play:
+    uri, episode, audiobook = (
+        record.get(name) or None for name in ("spotify_track_uri", "spotify_episode_uri", "audiobook_uri")
+    )
+    track = uri[-22:] if uri and uri.startswith("spotify:track:") else None
+    if track:
+        kind = "music"
+    elif episode or record.get("episode_name"):
+        kind = "podcasts"
+    elif audiobook or record.get("audiobook_title"):
+        kind = "audiobooks"
+    else:
+        kind = "music"
+    return {
+        "end": round(datetime.fromisoformat(record["ts"]).timestamp()) * 1000,
+        "heard": record["ms_played"],
+        "kind": kind,
+        "item": track or episode or audiobook,
+        "track_name": record["master_metadata_track_name"] or None,
+        "artist": record["master_metadata_album_artist_name"] or None,
+        "album": record["master_metadata_album_album_name"] or None,
+        "reason_start": record["reason_start"],
+        "reason_end": record["reason_end"],
+        "shuffle": record["shuffle"],
     }
-    return spelled.get(reason, reason)
 
 
-def _local(milliseconds, time_zone):
-    return (EPOCH + timedelta(milliseconds=milliseconds)).astimezone(ZoneInfo(time_zone))
+def _last_if_none(value: Any) -> tuple[bool, Any]:
+    return (True, 0) if value is None else (False, value)
+
+
+def _preferred(play: Play) -> list[tuple[bool, Any]]:
+    return [_last_if_none(play[name]) for name in ("shuffle", "track_name", "artist", "album")]
+
+
+def _whole(parts: list[Play], left_out: Counter[str]) -> list[Play]:
+    """One play of the parts of a split one, or the parts as they are."""
+    by_length = sorted(
+        parts,
+        key=lambda play: (
+            -play["heard"],
+            _last_if_none(play["reason_start"]),
+            _last_if_none(play["reason_end"]),
+        ),
+    )
+    longest, shortest = by_length[0], by_length[-1]
+    if longest["heard"] == shortest["heard"] or longest["reason_end"] == "trackdone":
+        return by_length
+    left_out["parts of split plays, joined to the rest"] += len(parts) - 1
+    return [longest | {"heard": sum(part["heard"] for part in parts), "reason_end": shortest["reason_end"]}]
+
+
+def _sorted(plays: list[Play]) -> list[Play]:
+    rows = []
+    for play in plays:
+        start = play["end"] - play["heard"]
+        ties = [_last_if_none(play[name]) for name in ("item", "reason_start", "reason_end")]
+        row = {name: play[name] for name in play if name not in ("end", "kind", "item")}
+        rows.append(((start, play["end"], ties), row | {"start": start, "track": play["item"]}))
+    return [row for _, row in sorted(rows, key=lambda keyed: keyed[0])]

@@ -1,4 +1,4 @@
-"""The import agrees, row by row, with a reader that follows the rules in plain loops."""
+"""The mapping agrees, row by row, with one that follows the rules in plain loops."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from skip_pipeline.streaming_history.exports import Imported
 from skip_pipeline.streaming_history.import_history import raw_tables
 from skip_pipeline.streaming_history.raw_files import publish_raw
 from skip_pipeline.streaming_history.sittings import CUT_OFF, SHORT, WITHOUT_TRACK
-from skip_pipeline_tests.streaming_history import plain_reader
+from skip_pipeline_tests.streaming_history import plain_mapping
 from skip_pipeline_tests.streaming_history.plays_tables import drawn, table
 
 
@@ -31,12 +31,12 @@ def _written(raw: Path) -> dict[str, list[list[str]]]:
         (3, "Etc/UTC", 12.5),
     ],
 )
-def test_files_hold_what_the_plain_reader_reads(tmp_path, seed, zone, pause_minutes):
+def test_files_hold_what_the_plain_mapping_gives(tmp_path, seed, zone, pause_minutes):
     plays = table(drawn(seed))
     tables = raw_tables(Imported(plays, {"podcasts": 3}, 3), zone, pause_minutes)
     marker = publish_raw(tmp_path, tables.log, tables.tracks, tables.groups, tables.names, tables.marker)
 
-    months, groups, names, left_out = plain_reader.read(plays.to_pylist(), zone, pause_minutes)
+    months, groups, names, left_out = plain_mapping.raw_rows(plays.to_pylist(), zone, pause_minutes)
 
     assert len(months) > 2
     expected = {f"log_0_{month}01_000000000000.csv": rows for month, rows in sorted(months.items())}
@@ -63,7 +63,7 @@ def test_drawn_plays_have_every_oddity():
     plays = table(drawn(0))
     start, heard, person = (plays[name].to_numpy() for name in ("start", "heard", "person"))
     gaps = (start[1:] - (start + heard)[:-1])[person[1:] == person[:-1]]
-    months, _, _, left_out = plain_reader.read(plays.to_pylist(), "Europe/Stockholm")
+    months, _, _, left_out = plain_mapping.raw_rows(plays.to_pylist(), "Europe/Stockholm")
     rows = [row for month in months.values() for row in month]
 
     assert (gaps < 0).any()

@@ -101,9 +101,7 @@ def test_a_month_that_is_no_longer_there_is_removed(tmp_path):
     publish(tmp_path, SPRING)
 
     assert MAY not in contents(tmp_path)
-    assert sorted(json.loads((tmp_path / MARKER).read_text())["files"]) == sorted(
-        [MARCH, APRIL, TRACKS, GROUPS]
-    )
+    assert set(json.loads((tmp_path / MARKER).read_text())["files"]) == {MARCH, APRIL, TRACKS, GROUPS}
 
 
 def refused(raw, reason):
