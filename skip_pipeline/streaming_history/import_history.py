@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from skip_pipeline import schema
-from skip_pipeline.errors import BadInputError, RefusedError
+from skip_pipeline.errors import RefusedError
 from skip_pipeline.raw.own_listening import SOURCE, OwnListening
 from skip_pipeline.settings import SITTING_PAUSE_MINUTES
 from skip_pipeline.streaming_history.exports import Imported, read_exports
@@ -111,17 +111,8 @@ def raw_tables(
     pause_minutes: float = SITTING_PAUSE_MINUTES,
     features: Features | None = None,
 ) -> RawTables:
-    """Map plays to the raw tables.
-
-    Raises:
-        BadInputError: there is no play of music.
-    """
+    """Map plays to the raw tables."""
     plays = imported.plays
-    if not len(plays):
-        raise BadInputError(
-            f"the exports hold no play of music ({_counts(imported.left_out)} left out); expected Spotify's "
-            "Extended streaming history with music in it. Name all of its files"
-        )
     outcomes = outcomes_of(plays)
     sessions = sessions_of(plays, outcomes.cut_off, pause_minutes)
     tracks = tracks_of(plays, sessions.plays)

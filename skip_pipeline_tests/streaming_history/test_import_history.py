@@ -5,7 +5,7 @@ import json
 import pyarrow.parquet as pq
 import pytest
 
-from skip_pipeline.errors import BadInputError, MissingInputError, RefusedError
+from skip_pipeline.errors import MissingInputError, RefusedError
 from skip_pipeline.streaming_history.import_history import ImportedFeatures, import_history
 from skip_pipeline_tests.streaming_history.exports_for_tests import (
     PERSONAL,
@@ -55,10 +55,11 @@ def test_fewer_than_300_sessions_are_refused_with_their_number_and_nothing_is_wr
     assert not (tmp_path / "raw").exists()
 
 
-def test_an_export_without_music_is_refused(tmp_path):
-    export = write_zip(tmp_path / "a.zip", new_names([[podcast("2023-01-01T10:00:00Z")]]))
+def test_a_history_of_local_files_alone_has_no_session_and_is_refused(tmp_path):
+    records = [local(f"2023-01-01T10:{minute:02d}:00Z") for minute in range(60)]
+    export = write_zip(tmp_path / "a.zip", new_names([records]))
 
-    with pytest.raises(BadInputError, match=r"no play of music|no music"):
+    with pytest.raises(RefusedError, match=r"give 0 sessions.*music without a track id"):
         import_history([export], tmp_path / "raw", time_zone="UTC")
     assert not (tmp_path / "raw").exists()
 
