@@ -105,6 +105,8 @@ def _joined(records: pa.Table) -> pa.Table:
     first = np.flatnonzero(_changes(records, ("person", "end", "item")) | alone)
     sizes = np.diff(first, append=len(records))
     last = first + sizes - 1
+    # Of one real listener's finished plays that share end and track with a shorter one (8,732 sittings), 87%
+    # have the usual length of the track alone: the shorter one is no part of them.
     finished = pc.equal(records["reason_end"], "trackdone").fill_null(False).to_numpy()
     split = (heard[first] > heard[last]) & ~finished[first]
     first = np.flatnonzero(~np.repeat(split, sizes) | np.isin(np.arange(len(records)), first))

@@ -40,11 +40,8 @@ class Kind(IntEnum):
 
 RECORDS: Final = pa.schema(
     [
-        (
-            "end",
-            pa.int64(),
-        ),  # milliseconds since the epoch, UTC; null where the file has null, as in the next
-        ("heard", pa.int64()),
+        ("end", pa.int64()),  # milliseconds since the epoch, UTC; null where the file says null
+        ("heard", pa.int64()),  # milliseconds; likewise
         ("kind", pa.int8()),  # Kind
         ("item", pa.string()),  # id of a track, or URI of an episode or audiobook; null where there is none
         *(
@@ -78,30 +75,23 @@ def records(place: str, columns: Mapping[str, pa.Array]) -> pa.Table:
     Raises:
         BadInputError: a track URI that is none, or a reason that is not one word. Names rows and column.
     """
-    rows = len(columns["ts"])
-    nothing = pa.nulls(rows, pa.string())
-    track, other = _ids(place, columns["spotify_track_uri"])
-    episode = pc.coalesce(
-        columns.get("spotify_episode_uri", nothing), other, columns.get("episode_name", nothing)
-    )
-    audiobook = pc.coalesce(columns.get("audiobook_uri", nothing), columns.get("audiobook_title", nothing))
-    kind = np.where(
-        track.is_valid(),
-        Kind.MUSIC,
-        np.where(
-            episode.is_valid(), Kind.PODCAST, np.where(audiobook.is_valid(), Kind.AUDIOBOOK, Kind.MUSIC)
-        ),
-    )
+
+    def text(name: str) -> pa.Array:
+        column = columns.get(name)
+        return pa.nulls(len(columns["ts"]), pa.string()) if column is None else _none_if_empty(column)
+
+    track, other = _ids(place, text("spotify_track_uri"))
+    episode = pc.coalesce(text("spotify_episode_uri"), other, text("episode_name"))
+    audiobook = pc.coalesce(text("audiobook_uri"), text("audiobook_title"))
+    is_kind = pc.make_struct(*(item.is_valid() for item in (track, episode, audiobook)))
+    kind = pc.case_when(is_kind, *map(int, (Kind.MUSIC, Kind.PODCAST, Kind.AUDIOBOOK, Kind.MUSIC)))
     return pa.Table.from_arrays(
         [
             columns["ts"],
             columns["ms_played"],
-            pa.array(kind, pa.int8()),
+            kind.cast(pa.int8()),
             pc.coalesce(track, episode, audiobook),
-            *(
-                _none_if_empty(columns.get(f"master_metadata_{name}_name", nothing))
-                for name in ("track", "album_artist", "album_album")
-            ),
+            *(text(f"master_metadata_{name}_name") for name in ("track", "album_artist", "album_album")),
             *(_reason(place, name, columns[name]) for name in ("reason_start", "reason_end")),
             columns["shuffle"],
         ],
@@ -110,7 +100,11 @@ def records(place: str, columns: Mapping[str, pa.Array]) -> pa.Table:
 
 
 def not_times(text: pa.Array, zone: str | None) -> np.ndarray:
-    """Whether a text is no time in ISO 8601, with a zone's offset or without one, bool (rows,)."""
+    """Whether a text is no time in ISO 8601, with the offset of a zone or without, bool (rows,).
+
+    >>> not_times(pa.array(["2023-01-31T18:05:59Z", "soon"]), "UTC").tolist()
+    [False, True]
+    """
     kind = pa.timestamp("ms", zone)
 
     def is_time(value: pa.StringScalar) -> bool:
@@ -129,7 +123,7 @@ def _none_if_empty(text: pa.Array) -> pa.Array:
 
 def _ids(place: str, uris: pa.Array) -> tuple[pa.Array, pa.Array]:
     """Ids of tracks, and URIs of episodes that stand in the column of tracks; null where there is none."""
-    coded = _none_if_empty(uris).dictionary_encode()
+    coded = uris.dictionary_encode()
     values = coded.dictionary.cast(pa.string())
     ids = pc.struct_field(pc.extract_regex(values, _TRACK), "id")
     episodes = pc.if_else(pc.starts_with(values, _EPISODE), values, None)

@@ -63,17 +63,17 @@ def find_exports(paths: Sequence[Path], open_zips: ExitStack) -> list[Export]:
             broken or two zips deep, or a file of another kind.
     """
     exports: dict[str, Export] = {}
-    seen: set[str] = set()
+    seen: set[tuple[str, str]] = set()
     for path in paths:
         if path.name.lower().endswith(_TABLE) and path.is_file():
             exports.setdefault(str(path.resolve()), Export(table=path))
             continue
-        for part in _history(path, open_zips):
-            key = f"{part.folder}/{part.name}"
-            if key not in seen:
+        parts = _history(path, open_zips)
+        for part in parts:
+            if (part.folder, part.name) not in seen:
                 export = exports.setdefault(part.folder, Export())
                 (export.video if _VIDEO.fullmatch(part.name) else export.audio).append(part)
-            seen.add(key)
+        seen |= {(part.folder, part.name) for part in parts}  # a zip may hold two members of one name
     return list(exports.values())
 
 
@@ -124,7 +124,10 @@ def _file(path: Path) -> Part:
 
 
 def _in_folder(folder: Path, open_zips: ExitStack) -> Iterator[Part]:
-    for root, folders, names in os.walk(folder):
+    def refuse(failure: OSError) -> None:
+        raise unreadable(Path(failure.filename), failure) from failure
+
+    for root, folders, names in os.walk(folder, onerror=refuse):
         folders.sort()
         for name in sorted(names):
             path = Path(root, name)
@@ -135,9 +138,8 @@ def _in_folder(folder: Path, open_zips: ExitStack) -> Iterator[Part]:
 
 
 def _is_zip(name: str) -> bool:
-    return name.lower().endswith(".zip") and not name.startswith(
-        "."
-    )  # "._x.zip" is a note of macOS about x.zip
+    # A name like "._x.zip" is that of a note of macOS about x.zip.
+    return name.lower().endswith(".zip") and not name.startswith(".")
 
 
 def _in_zip(source: Path | BinaryIO, place: str, folder: str, open_zips: ExitStack) -> Iterator[Part]:

@@ -87,7 +87,7 @@ def read_table(path: Path) -> pa.Table:
 def _chosen(path: Path, names: Sequence[str]) -> dict[str, str]:
     """Column of the file by name in the export."""
     chosen = {
-        name: next(iter(present))
+        name: present[0]
         for name, known in _NAMES.items()
         if (present := [one for one in known if one in names])
     }

@@ -80,6 +80,7 @@ def test_null_and_empty_values():
         "master_metadata_album_album_name",
     )
     anywhere = ("ts", "ms_played", "reason_start", "reason_end", "shuffle")
+    assert [row["kind"] for row in read(play(episode_name="", spotify_track_uri="", audiobook_uri=""))] == [0]
     [row] = read(play() | dict.fromkeys(named, "") | dict.fromkeys(anywhere))
     assert row == dict.fromkeys(RECORDS.names) | {"kind": Kind.MUSIC, "item": track_id(1)}
     assert read(play(reason_start=""))[0]["reason_start"] == ""

@@ -131,6 +131,24 @@ def test_a_file_is_read_once_however_often_it_is_given(tmp_path):
     assert (len(imported.plays), imported.left_out, imported.people) == (3, {}, 1)
 
 
+def test_members_that_are_folders_hold_nothing(tmp_path):
+    path = write_zip(tmp_path / "x.zip", old_names([minutes(0, 3)]) | {"MyData/": b""})
+    assert len(read_exports([path]).plays) == 3
+
+
+def test_two_members_of_one_name_are_both_read(tmp_path):
+    path = write_zip(
+        tmp_path / "x.zip", {"a/endsong_0.json": minutes(0, 3), r"a\endsong_0.json": minutes(3, 6)}
+    )
+    assert len(read_exports([path, path]).plays) == 6
+
+
+def test_a_person_without_a_play_has_no_number(tmp_path):
+    files = {"a/endsong_0.json": [podcast("2023-03-01T13:00:00Z")], "b/endsong_0.json": minutes(0, 3)}
+    imported = read_exports([write_zip(tmp_path / "x.zip", files)])
+    assert (imported.people, imported.plays["person"].to_pylist()) == (1, [1, 1, 1])
+
+
 def test_people_are_numbered_by_argument(tmp_path):
     anna, ben = (
         write_zip(tmp_path / f"{number}.zip", old_names([minutes(0, 3, number)])) for number in (1, 2)
@@ -290,6 +308,16 @@ def test_a_file_that_must_not_be_read_is_refused(tmp_path, monkeypatch, name, re
 
     monkeypatch.setattr(*reads, forbidden)
     assert_says(refused(path), str(path), "cannot be read", "permissions")
+
+
+def test_a_folder_that_must_not_be_listed_is_refused(tmp_path, monkeypatch):
+    write_folder(tmp_path, old_names([minutes(0, 3)]))
+
+    def forbidden(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("os.scandir", forbidden)
+    assert_says(refused(tmp_path), str(tmp_path), "cannot be read", "permissions")
 
 
 def test_a_folder_under_the_name_of_a_file_is_refused(tmp_path):

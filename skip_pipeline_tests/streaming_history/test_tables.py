@@ -250,5 +250,16 @@ def test_a_gzip_file_that_is_cut_off_is_refused(tmp_path):
     assert_says(refused(path), "history.csv.gz", "gzip", "expected")
 
 
+def test_a_byte_order_mark_is_read_over(tmp_path):
+    row = b"2023-03-01 18:05:59,5,,a,b,true,\n"
+    assert column(csv(tmp_path, b"\xef\xbb\xbf" + HEADER.encode() + row), "heard") == [5]
+
+
+def test_plain_text_under_the_name_of_a_gzip_file_is_refused(tmp_path):
+    path = tmp_path / "history.csv.gz"
+    path.write_text(HEADER)
+    assert_says(refused(path), "history.csv.gz", "does not start as gzip", "Rename")
+
+
 def test_a_table_without_rows_is_read(tmp_path):
     assert read_table(csv(tmp_path, HEADER)).num_rows == 0
