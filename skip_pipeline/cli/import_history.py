@@ -154,5 +154,5 @@ def _features_line(features: ImportedFeatures, tracks: int, file: Path | None) -
     if features.ignored:
         parts.append(f"columns without use: {', '.join(features.ignored)}")
     if features.repeated:
-        parts.append(f"{features.repeated:,} rows repeat a track, of which the first row counts")
+        parts.append(f"rows without use, because an earlier row has their track: {features.repeated:,}")
     return "; ".join(parts)
