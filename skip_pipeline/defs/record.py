@@ -14,6 +14,7 @@ from skip_pipeline.defs import metadata
 from skip_pipeline.defs.mlflow_store import Guard
 from skip_pipeline.raw.description import Description, describe
 from skip_pipeline.settings import FILES_SHOWN, DataLayout, DataSource
+from skip_pipeline.stages.shards import UNKNOWN
 from skip_pipeline.storage import Manifest, Staging, read_manifest
 
 if TYPE_CHECKING:
@@ -72,8 +73,11 @@ class Record:
         if columns is not None:
             types = {column.name: str(column.type) for column in columns}
             self.json(types, "schema.json")
-            required = dg.TableColumnConstraints(nullable=False)
-            shown = [dg.TableColumn(name, type_, constraints=required) for name, type_ in types.items()]
+            unknown = manifest.details.get(UNKNOWN, ())
+            shown = [
+                dg.TableColumn(name, type_, constraints=dg.TableColumnConstraints(nullable=name in unknown))
+                for name, type_ in types.items()
+            ]
             self.show({"dagster/column_schema": dg.TableSchema(columns=shown)})
 
     def shards(self, staging: Staging) -> None:
