@@ -40,6 +40,7 @@ from skip_pipeline.metrics.calibration import Calibration
 from skip_pipeline.metrics.curves import expected_calibration_error, reliability_curve
 from skip_pipeline.metrics.intervals import Estimate, estimate_means
 from skip_pipeline.raw import folder as raw_folder
+from skip_pipeline.raw.description import describe
 from skip_pipeline.report import plots
 from skip_pipeline.report.oracle import best_possible, find_oracle
 from skip_pipeline.settings import DEFAULT_PRESET, PRESETS, WITH_MEMORY, DataLayout, DataSource
@@ -256,7 +257,7 @@ def compare(raw: Path, out: Path, source: DataSource) -> tuple[list[str], dict[s
         best = oracles(raw, bundles["test"])
     fast, published = networks[0], networks[len(SEEDS)]
     (out / "published_curve.png").write_bytes(
-        plots.training_curves(published.history, published.best_epoch, source).png
+        plots.training_curves(published.history, published.best_epoch, describe(raw, source).mark).png
     )
     times = [network.seconds for network in networks[: len(SEEDS)]]
     slowest, mean = max(times), sum(times) / len(times)

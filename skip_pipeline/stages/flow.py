@@ -82,6 +82,7 @@ def session_logs(layout: DataLayout, *, apply: Apply = in_turn, started: float |
         summary = _combined(staging, make, paths, decided, apply)
         staging.rows = summary.rows
         staging.details |= {_DELIVERED: [asdict(file) for file in delivered], "sessions": summary.sessions}
+        staging.details[UNKNOWN] = unknown
     return SessionLogs(delivered, summary, unknown, staging)
 
 
@@ -108,7 +109,7 @@ def track_features(
         job = ShardJob(TRACK_TABLE, inputs, partial(ingest.judge_tracks, paths, unknown=unknown))
         made = staging.make_shards([job])[TRACK_TABLE]
         staging.rows = made["rows"]
-        staging.details[_DELIVERED] = [asdict(file) for file in delivered]
+        staging.details |= {_DELIVERED: [asdict(file) for file in delivered], UNKNOWN: unknown}
     findings = tuple(Finding(**finding) for finding in made["findings"])
     return TrackFeatures(delivered, findings, staging)
 
