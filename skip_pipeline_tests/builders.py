@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,7 @@ import pytest
 
 from skip_pipeline import schema
 from skip_pipeline.errors import SkipPipelineError
-from skip_pipeline.raw.own_listening import FORMAT as OWN_LISTENING
-from skip_pipeline.raw.own_listening import SOURCE, OwnListening, WrittenFile
+from skip_pipeline.raw.own_listening import FORMAT, SOURCE, OwnListening, WrittenFile
 from skip_pipeline.settings import OWN_LISTENING_MARKER
 from skip_pipeline.stages.encode import encode, feature_range, sessions
 from skip_pipeline.stages.merge import merge
@@ -94,8 +95,8 @@ def track_table(*rows: Row) -> pa.Table:
 
 
 def spell(value: object) -> str:
-    """One value as the published files spell it."""
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    """One value as the published files spell it, and None as own listening does."""
+    return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def csv_bytes(rows: Iterable[Mapping[str, object]], header: Sequence[str] | None = None) -> bytes:
@@ -114,12 +115,33 @@ def deliver(path: Path, content: bytes | Iterable[Mapping[str, object]]) -> Path
     return path
 
 
-def deliver_own_listening(raw: Path, *, unknown: Sequence[str] = (), files: Sequence[str] = ()) -> Path:
-    """Write the marker of own listening into a raw folder; it lists ``files`` by name."""
-    written = {name: WrittenFile(1, "0" * 64) for name in files}
-    days = "2018-07-15", "2018-07-15"
-    own = OwnListening("real", SOURCE, 1, *days, "UTC", 30.0, 10, 1, 10, tuple(unknown), {}, written)
-    return deliver(raw / OWN_LISTENING_MARKER, OWN_LISTENING.dump_json(own))
+def own_listening(raw: Path, *unknown: str, **fields: Any) -> OwnListening:
+    """Put the marker of own listening into a raw folder."""
+    files = {
+        path.relative_to(raw).as_posix(): WrittenFile(
+            path.stat().st_size, hashlib.sha256(path.read_bytes()).hexdigest()
+        )
+        for path in raw.rglob("*.csv")
+    }
+    made = OwnListening(
+        data="real",
+        source=SOURCE,
+        people=1,
+        first_day="2019-01-02",
+        last_day="2024-03-31",
+        time_zone="Europe/Berlin",
+        pause_minutes=30.0,
+        plays=60,
+        sessions=3,
+        tracks=20,
+        unknown=unknown,
+        left_out={},
+        files=files,
+    )
+    made = replace(made, **fields)
+    raw.mkdir(parents=True, exist_ok=True)
+    (raw / OWN_LISTENING_MARKER).write_bytes(FORMAT.dump_json(made))
+    return made
 
 
 def merged_table(*parts: Iterable[Row]) -> pa.Table:

@@ -25,7 +25,7 @@ from skip_pipeline_tests.builders import (
     Row,
     assert_says,
     deliver,
-    deliver_own_listening,
+    own_listening,
     refusal,
     session,
     track,
@@ -329,7 +329,7 @@ def deliver_groups(layout: DataLayout, *tracks: Row, artist: int = 3) -> None:
 
 def test_groups_of_own_listening_reach_the_bundles_in_the_order_of_the_tracks(layout: DataLayout) -> None:
     deliver_groups(layout, *TRACKS)
-    deliver_own_listening(layout.raw)
+    own_listening(layout.raw)
     run(layout)
     groups = open_bundle(layout.bundles, "test").of_shards(["log_0"]).groups
     assert groups is not None
@@ -348,7 +348,7 @@ def test_data_without_groups_has_the_same_files_as_ever(layout: DataLayout) -> N
 
 
 def test_other_groups_make_no_shard_again(layout: DataLayout) -> None:
-    deliver_own_listening(layout.raw)
+    own_listening(layout.raw)
     for artist in (3, 4):
         deliver_groups(layout, *TRACKS, artist=artist)
         made = run(layout)
@@ -360,10 +360,11 @@ def test_other_groups_make_no_shard_again(layout: DataLayout) -> None:
 
 
 def test_groups_that_go_leave_the_bundles(layout: DataLayout) -> None:
-    deliver_own_listening(layout.raw)
+    own_listening(layout.raw)
     deliver_groups(layout, *TRACKS)
     run(layout)
     (layout.raw / settings.TRACK_GROUPS_FILE).unlink()
+    own_listening(layout.raw)  # imported again, without groups
     run(layout)
     assert open_bundle(layout.bundles, "train").groups is None
     assert named(layout, "groups") == set()
@@ -371,7 +372,7 @@ def test_groups_that_go_leave_the_bundles(layout: DataLayout) -> None:
 
 
 def test_a_track_that_the_groups_lack_is_named(layout: DataLayout) -> None:
-    deliver_own_listening(layout.raw)
+    own_listening(layout.raw)
     deliver_groups(layout, *TRACKS[:-1])
     message = refusal(BadInputError, lambda: stages.merged_table(layout))
     assert_says(message, "track_groups.csv lacks 1 of 20 tracks", "'t_20'")
