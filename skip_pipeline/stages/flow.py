@@ -258,12 +258,14 @@ def encoded_table(layout: DataLayout, *, apply: Apply = in_turn, started: float 
         make = partial(
             encode.encode_shard, tracks=tracks, unknown=unknown, incomplete=incomplete, data_source=source
         )
-        code = digest_of(code_version(encode.__name__), *unknown, "", *incomplete)
-        codes = _codes(code, layout.encoded, before)
-        decided = {shard: digest_of(code, own.digest) for shard, own in codes.items()}
-        staging.details[UNKNOWN] = [name for name in unknown if name in schema.NULL_IN_ENCODED]
+        beside = digest_of(code_version(encode.__name__), *unknown, "", *incomplete)
+        codes = _codes(beside, layout.encoded, before)
+        decided = {shard: digest_of(beside, own.digest) for shard, own in codes.items()}
         _make_table(staging, _table_jobs(make, decided, before), apply, "values_of_unknown_level")
-        staging.details[_CODES] = {shard: asdict(own) for shard, own in codes.items()}
+        staging.details |= {
+            UNKNOWN: [name for name in unknown if name in schema.NULL_IN_ENCODED],
+            _CODES: {shard: asdict(own) for shard, own in codes.items()},
+        }
     return staging
 
 

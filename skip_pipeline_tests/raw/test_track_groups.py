@@ -8,7 +8,6 @@ import pyarrow as pa
 import pytest
 
 from skip_pipeline.errors import BadInputError, MissingInputError
-from skip_pipeline.raw.own_listening import WrittenFile
 from skip_pipeline.raw.track_groups import read_track_groups, track_groups_file
 from skip_pipeline_tests.builders import Row, assert_says, deliver, own_listening, refusal
 
@@ -56,13 +55,16 @@ def test_groups_count_beside_the_marker_of_own_listening_alone(tmp_path: Path, p
     assert track_groups_file(tmp_path) is None
     deliver(path, [group("t_1")])
     assert track_groups_file(tmp_path) is None
-    own_listening(tmp_path, files={})
+    own_listening(tmp_path)
     assert track_groups_file(tmp_path) == path
     path.unlink()
+    own_listening(tmp_path)
     assert track_groups_file(tmp_path) is None
 
 
 def test_groups_that_the_marker_lists_are_missed(tmp_path: Path, path: Path) -> None:
-    own_listening(tmp_path, files={path.name: WrittenFile(1, "0" * 64)})
+    deliver(path, [group("t_1")])
+    own_listening(tmp_path)
+    path.unlink()
     message = refusal(MissingInputError, lambda: track_groups_file(tmp_path))
     assert_says(message, f"{path} does not exist", "the marker beside it lists it", "put the file back")

@@ -364,6 +364,7 @@ def test_groups_that_go_leave_the_bundles(layout: DataLayout) -> None:
     deliver_groups(layout, *TRACKS)
     run(layout)
     (layout.raw / settings.TRACK_GROUPS_FILE).unlink()
+    own_listening(layout.raw)  # imported again, without groups
     run(layout)
     assert open_bundle(layout.bundles, "train").groups is None
     assert named(layout, "groups") == set()
