@@ -138,13 +138,17 @@ SYNTHETIC_MARKER: Final = "SYNTHETIC.json"
 """A file of this name beside the raw folders makes everything downstream say ``synthetic``."""
 
 OWN_LISTENING_MARKER: Final = "OWN_LISTENING.json"
-"""A file of this name beside the raw folders says whose real listening the logs are (``raw.own_listening``)."""
+"""A file of this name beside the raw folders says whose listening the logs are (``raw.own_listening``)."""
 
 TRACK_GROUPS_FILE: Final = "track_groups.csv"
 """Beside that marker: numbers of the artist and the album of each track, columns ``schema.TRACK_GROUPS``."""
 
 NAMES_FILE: Final = "names.parquet"
 """Beside that marker, only if it was asked for: names of tracks, artists and albums, ``schema.NAMES``."""
+
+SITTING_PAUSE_MINUTES: Final = 30.0
+"""In own listening a longer pause begins another session: the customary limit for sessions in logs (Catledge
+and Pitkow, 1995, found 25.5 minutes)."""
 
 ORACLE_FILE: Final = "oracle.parquet"
 """Beside the marker: the best possible predictions for synthetic sessions. The report alone may read it."""
