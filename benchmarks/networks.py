@@ -115,11 +115,12 @@ def fit_network(bundles_dir: Path, preset: str, seed: int, every: int = 1) -> Fi
 def with_memory(bundles: Mapping[str, Bundle], preset: str, every: int = 1) -> dict[str, Any]:
     """The splits, with every so many-th training session, and the memory of tracks if the preset has one."""
     splits: dict[str, Any] = dict(bundles)
+    train = bundles["train"]
     if every > 1:
-        some = np.arange(0, bundles["train"].sessions, every)
-        splits["train"] = {name: bundles["train"][name][some] for name in ARRAYS}
+        some = np.arange(0, train.sessions, every)
+        splits["train"] = {name: train[name][some] for name in ARRAYS}
     if preset in WITH_MEMORY:
-        return dict(remember(splits, TrackMemory.fit(splits["train"], bundles["train"].tracks)))
+        return dict(remember(splits, TrackMemory.fit(splits["train"], train.tracks, train.groups)))
     return splits
 
 
