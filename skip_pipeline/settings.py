@@ -170,6 +170,7 @@ METRICS_FILE: Final = "metrics.json"
 PREDICTIONS_FILE: Final = "predictions.parquet"
 REPORT_FILE: Final = "report.html"
 OWN_LISTENING_PAGE: Final = "own_listening.html"
+NEWEST_TENTH_FILE: Final = "newest_tenth.json"
 
 DataSource = Literal["real", "synthetic"]
 

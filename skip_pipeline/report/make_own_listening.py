@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -37,6 +37,7 @@ from skip_pipeline.settings import (
     CALIBRATION_FILE,
     METRICS_FILE,
     NAMES_FILE,
+    NEWEST_TENTH_FILE,
     ONNX_FILE,
     OWN_LISTENING_PAGE,
     TRACK_GROUPS_FILE,
@@ -55,8 +56,6 @@ from skip_pipeline.storage import (
     write_json,
 )
 from skip_pipeline.training.onnx_model import open_onnx, predict_tracks
-
-NEWEST_TENTH_FILE: Final = "newest_tenth.json"
 
 Train = Callable[[Mapping[str, Bundle], TrainingSettings, Path], object]
 """Trains on splits with some settings and writes the files of ``06_model`` (``training.trained_files``)."""

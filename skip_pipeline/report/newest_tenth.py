@@ -87,6 +87,16 @@ class ByTime:
         """As JSON values."""
         return asdict(self)
 
+    def headline_metrics(self) -> dict[str, float]:
+        """The network's scores by their names in MLflow."""
+        questions = {"last_track": self.judged.last, "every_track": self.judged.every}
+        return {
+            f"newest_tenth_{name}_{score}": getattr(question.network, score).value
+            for name, question in questions.items()
+            if question
+            for score in ("log_loss", "accuracy", "roc_auc")
+        }
+
 
 def first_of_newest(starts: np.ndarray, share: float = NEWEST) -> str:
     """The start from which on a sitting belongs to the newest share of the sessions.
