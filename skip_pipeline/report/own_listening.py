@@ -139,7 +139,7 @@ def count_listening(plays: pa.Table, artists: Mapping[str, int]) -> Listening:
     by_quarter = months > _MOST_MONTHS
     period = day.dt.to_period("Q" if by_quarter else "M")
     every_period = pd.period_range(period.min(), period.max())
-    weekday, hour = day.dt.weekday.to_numpy(), found["hour"].to_numpy()
+    weekday, hour = day.dt.day_of_week.to_numpy(), found["hour"].to_numpy()
     of_week = _counted(found, weekday * 24 + hour, [f"{d} {h:02d}:00" for d in WEEKDAYS for h in range(24)])
     was_skipped, was_played = (np.roll(found[name].to_numpy(), 1) for name in ("skipped", "played"))
     outcome = np.select([first, was_skipped, was_played], [0, 2, 1], 3)

@@ -20,7 +20,7 @@ _TITLES: Final[Mapping[str, str]] = {
     "gradient_boosted_trees": "gradient-boosted trees",
 }
 _UNKNOWN: Final[Mapping[str, str]] = {
-    "context_switch": "whether you changed to another list before a track",
+    "context_switch": "changes to another list before a track",
     "context_type": "the kind of list a track was played from",
     "premium": "the kind of account",
     "hist_user_behavior_n_seekfwd": "seeking forward",
