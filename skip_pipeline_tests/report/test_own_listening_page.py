@@ -86,7 +86,7 @@ def group(name: str, kind: str, low: float) -> dict[str, Any]:
 IMPORTANCE = {
     "inputs": [
         group("a whole branch", "branch", 0.5),
-        group("how much of each earlier track was heard", "features", 0.1),
+        group("outcomes: how much of each earlier track was heard", "features", 0.1),
         group("sound", "features", -0.05),
     ]
 }
@@ -158,7 +158,7 @@ def test_both_splits_stand_side_by_side_with_every_model(page: Page) -> None:
         "always the commoner answer",
     ):
         assert page.pieces.count(title) == 2, title
-    assert page.words.count("may be chance") == 3
+    assert page.words.count("may be chance") == 2
     assert page.words.count("0.457") == 2 * 2 * 5
 
 
@@ -197,7 +197,7 @@ def test_names_stand_in_place_of_numbers_and_the_page_says_where_it_lies() -> No
 
     assert "Sigur Rós is skipped least (10.0%), and AC/DC most (75.0%)." in words
     assert "artist 5" in words
-    assert "This page names artists. It lies on this machine alone." in words
+    assert "This page names artists. It is kept on this machine alone." in words
     assert "imported without names" not in words
     assert "imported without names" in Page(rendered()).words
 
@@ -234,7 +234,7 @@ def test_without_a_cause_beyond_chance_it_says_so() -> None:
     [
         (
             (0.01, -0.01, 0.03),
-            "The best rival, gradient-boosted trees, is as good: the difference may be chance.",
+            "By log-loss, the best rival, gradient-boosted trees, does not differ beyond chance.",
         ),
         ((0.03, 0.01, 0.05), "By log-loss, the best rival, gradient-boosted trees, is worse beyond chance."),
         (
