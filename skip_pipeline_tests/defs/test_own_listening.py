@@ -1,142 +1,79 @@
-"""The page about oneself in a run: made of own listening alone, and names stay in its folder."""
+"""Own listening as assets: what is unknown goes through, and what the data are is said everywhere."""
 
 import json
-from pathlib import Path
+import shutil
 
-import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
+import dagster as dg
 import pytest
 
-from skip_pipeline import schema
 from skip_pipeline.cli.run import headline
-from skip_pipeline.definitions import defs
-from skip_pipeline.errors import ContractError, MissingInputError
-from skip_pipeline.raw.own_listening import FORMAT, OwnListening
-from skip_pipeline.report.make_own_listening import read_artist_names, read_artists
-from skip_pipeline.settings import NAMES_FILE, OWN_LISTENING_MARKER, SYNTHETIC_MARKER, TRACK_GROUPS_FILE
-from skip_pipeline_tests.builders import assert_says, refusal
-from skip_pipeline_tests.projects import Project
+from skip_pipeline.settings import DataLayout
+from skip_pipeline_tests.builders import TEST, TRACKS, TRAIN, deliver, own_listening, session
 
-PLANTED = "Planted & Sons"
-
-
-def as_own_listening(raw: Path) -> None:
-    """Turn synthetic raw files into those of an import: its session ids, groups of tracks and marker."""
-    (raw / SYNTHETIC_MARKER).unlink()
-    [path] = (raw / "training_set").glob("*.csv")
-    log = pd.read_csv(path, dtype=str, keep_default_na=False)
-    minutes = pd.factorize(log["session_id"])[0]
-    start = pd.Timestamp("2018-07-01") + pd.to_timedelta(minutes, unit="m")
-    log["session_id"] = [f"1_{each:%Y%m%dT%H%M%S}_000" for each in start]
-    log.to_csv(path, index=False)
-    tracks = sorted(set(log["track_id_clean"]))
-    groups = pd.DataFrame({"track_id": tracks, "artist": [i % 9 for i in range(len(tracks))], "album": 0})
-    groups.to_csv(raw / TRACK_GROUPS_FILE, index=False)
-    marker = OwnListening(
-        data="real",
-        source="Spotify Extended streaming history",
-        people=1,
-        first_day=log["date"].min(),
-        last_day=log["date"].max(),
-        time_zone="Europe/Stockholm",
-        pause_minutes=30.0,
-        plays=len(log),
-        sessions=log["session_id"].nunique(),
-        tracks=len(tracks),
-        unknown=(),
-        left_out={},
-        files={},
-    )
-    (raw / OWN_LISTENING_MARKER).write_bytes(FORMAT.dump_json(marker))
-
-
-def write_names(raw: Path) -> None:
-    tracks = pd.read_csv(raw / TRACK_GROUPS_FILE)["track_id"]
-    columns = [
-        tracks,
-        *([f"{PLANTED} {name} {i}" for i in range(len(tracks))] for name in schema.NAMES.names[1:]),
-    ]
-    table = pa.Table.from_arrays([pa.array(column, pa.string()) for column in columns], schema=schema.NAMES)
-    pq.write_table(table, raw / NAMES_FILE)
-
-
-def logged_files(project: Project, run_id: str) -> set[str]:
-    run = project.mlflow_runs(run_id)["own_listening_report"]
-    return {file.path for file in project.mlflow_client().list_artifacts(run.info.run_id)}
+STAGES = ("session_logs", "track_features", "merged_table", "encoded_table", "scaled_table", "tensor_bundles")
 
 
 @pytest.mark.slow
-def test_own_listening_gets_a_page_and_names_stay_in_its_folder(project: Project) -> None:
-    layout = project.layout
-    as_own_listening(layout.raw)
-    first = project.run("*own_listening_report")
-    assert first.success, first.failures
-    page = (layout.own_listening / "own_listening.html").read_text()
-    found = json.loads((layout.own_listening / "newest_tenth.json").read_text())
-    facts = project.metadata("own_listening_report")
+def test_every_stage_and_its_checks_take_what_is_unknown_and_say_what_the_data_are(project):
+    raw = project.layout.raw
+    shutil.rmtree(raw)
+    rows = [row for own in (TRAIN, TEST) for row in session(own, 20, premium=None, context_type="")]
+    deliver(raw / "training_set" / "log_0_20240101_000000000000.csv", rows)
+    deliver(raw / "track_features" / "tf.csv", [track | {"tempo": None} for track in TRACKS])
+    own = own_listening(raw, "premium", "context_type", "tempo")
 
-    assert found["judged"]["sessions"] == 40
-    assert found["trained"] + found["validated"] == 360
-    assert found["first_day"] == "2018-07-01"
-    assert [len(found["judged"][question]["models"]) for question in ("last", "every")] == [5, 5]
-    assert facts["newest_tenth_last_track_log_loss"] > 0
-    assert facts["dagster/row_count"] == json.loads((layout.raw / OWN_LISTENING_MARKER).read_text())["plays"]
-    assert "artist 3" in page
-    assert logged_files(project, first.run_id) == {"own_listening.html", "newest_tenth.json"}
-    assert f"You:    {layout.own_listening / 'own_listening.html'}" in headline(layout, about_oneself=True)
-    assert "You:" not in headline(layout)
-
-    write_names(layout.raw)
-    second = project.run("own_listening_report")
-    assert second.success, second.failures
-    assert PLANTED.replace("&", "&amp;") in (layout.own_listening / "own_listening.html").read_text()
-    assert logged_files(project, second.run_id) == {"newest_tenth.json"}
-    holding = {
-        path.relative_to(layout.root).parts[0]
-        for path in layout.root.rglob("*")
-        if path.is_file() and PLANTED.split()[0].encode() in path.read_bytes()
-    }
-    assert holding == {"01_raw", "07_own_listening"}
-
-
-@pytest.mark.slow
-def test_of_other_data_nothing_is_made_and_nothing_fails(finished) -> None:
-    project, outcome = finished
+    outcome = project.run(",".join(STAGES))
 
     assert outcome.success
-    assert "own_listening_report" not in outcome.materialized
-    assert "own_listening_report" not in project.mlflow_runs(outcome.run_id)
-    assert not project.layout.own_listening.exists()
-
-
-def test_the_nightly_job_includes_the_page() -> None:
-    job = defs().resolve_job_def("retrain")
-
-    assert "own_listening_report" in job.graph.node_dict
-
-
-def test_artists_are_read_by_track_and_a_track_without_one_is_left_out(tmp_path: Path) -> None:
-    (tmp_path / TRACK_GROUPS_FILE).write_text(
-        "track_id,artist,album\nt_0000000,0,0\nt_0000001,,0\nt_0000002,0,1\n"
-    )
-
-    artists = read_artists(tmp_path)
-    assert artists == {"t_0000000": 0, "t_0000002": 0}
-    assert read_artist_names(tmp_path, artists) == {}
-    rows = [("t_0000000", "Björk"), ("t_0000001", "Nobody"), ("t_0000002", "Björk"), ("t_0000003", "Nobody")]
-    table = [
-        dict.fromkeys(schema.NAMES.names, "x") | {"track_id": track, "artist": artist}
-        for track, artist in rows
+    runs = project.mlflow_runs(outcome.run_id)
+    for asset in STAGES:
+        found = project.metadata(asset)
+        assert found["data_source"] == "real"
+        assert found["data"].startswith("Real listening of 1 person, 2019-01-02 to 2024-03-31")
+        assert runs[asset].data.tags["data"] == own.described()
+    columns = project.metadata("merged_table")["dagster/column_schema"].columns
+    nullable = {column.name for column in columns if column.constraints.nullable}
+    assert nullable == {"premium", "context_type", "tempo"}
+    logged = project.instance().all_logs(outcome.run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)
+    evaluations = [entry.get_dagster_event().asset_check_evaluation_data for entry in logged]
+    assert all(evaluation.passed for evaluation in evaluations)
+    said = [
+        evaluation.metadata["unknown in own listening"].value
+        for evaluation in evaluations
+        if "unknown in own listening" in evaluation.metadata
     ]
-    pq.write_table(pa.Table.from_pylist(table, schema=schema.NAMES), tmp_path / NAMES_FILE)
-    assert read_artist_names(tmp_path, artists) == {0: "Björk"}
+    assert sorted(said) == ["premium, context_type", "tempo"]
 
 
-def test_missing_or_damaged_artists_are_refused_with_the_remedy(tmp_path: Path) -> None:
-    message = refusal(MissingInputError, lambda: read_artists(tmp_path))
-    assert_says(message, TRACK_GROUPS_FILE, "import the history again")
-    for damaged in ("track_id,artist,album\nt_0000000,one,0\n", "track_id,album\nt_0000000,0\n", ""):
-        (tmp_path / TRACK_GROUPS_FILE).write_text(damaged)
-        message = refusal(ContractError, lambda: read_artists(tmp_path))
-        assert_says(message, TRACK_GROUPS_FILE, "artist", "import the history again")
+SCORES = {"sessions": 293, "accuracy": 0.788, "log_loss": 0.449, "roc_auc": 0.871, "brier": 0.146}
+METRICS = {
+    "preset": "fast",
+    "test": SCORES,
+    "baselines": {"majority": {"accuracy": 0.529}, "repeat_last_outcome": {"accuracy": 0.683}},
+}
+OWN = {"mark": "real listening of 2 people", "note": "values of premium are missing"}
+
+
+@pytest.mark.parametrize(
+    ("facts", "lines"),
+    [
+        ({"data_source": "real"}, ["fast network, 293 test sessions, real data:"]),
+        (
+            {"data_source": "synthetic", "data": {"mark": "synthetic data, law habits", "note": "none"}},
+            ["fast network, 293 test sessions, synthetic data, law habits:"],
+        ),
+        (
+            {"data_source": "real", "data": OWN},
+            [
+                "fast network, 293 test sessions, real listening of 2 people:",
+                "  values of premium are missing",
+            ],
+        ),
+    ],
+)
+def test_the_headline_says_what_the_data_are(tmp_path, facts, lines):
+    layout = DataLayout(tmp_path)
+    layout.report.mkdir()
+    (layout.report / "metrics.json").write_text(json.dumps(METRICS | facts))
+    assert headline(layout).splitlines()[: len(lines)] == lines
+    assert headline(layout).splitlines()[len(lines)].startswith("  accuracy 0.788")
