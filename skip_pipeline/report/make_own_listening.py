@@ -11,17 +11,18 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv as pacsv
+import pyarrow.compute as pc
 
 from skip_pipeline import schema
 from skip_pipeline.baselines.fit import fit_baselines
 from skip_pipeline.bundles.gather import Bundle, open_bundles
 from skip_pipeline.bundles.track_memory import read_memory, remember
-from skip_pipeline.errors import ContractError, MissingInputError
+from skip_pipeline.errors import ContractError
 from skip_pipeline.metrics.calibration import Calibration
 from skip_pipeline.metrics.every_track import answers_every_track
 from skip_pipeline.networks.listening import all_played
 from skip_pipeline.raw.own_listening import OwnListening
+from skip_pipeline.raw.track_groups import read_track_groups, track_groups_file
 from skip_pipeline.report.newest_tenth import (
     ByTime,
     Prediction,
@@ -40,7 +41,6 @@ from skip_pipeline.settings import (
     NEWEST_TENTH_FILE,
     ONNX_FILE,
     OWN_LISTENING_PAGE,
-    TRACK_GROUPS_FILE,
     TRAINING_FILE,
     WITH_MEMORY,
     DataLayout,
@@ -91,8 +91,9 @@ def make_own_listening(
     settings = TrainingSettings(**read_json(model.path(TRAINING_FILE)))
     metrics = read_json(read_manifest(layout.report, made_by="evaluation_report").path(METRICS_FILE))
     merged = read_manifest(layout.merged, made_by="merged_table")
-    artists = read_artists(layout.raw)
-    listening = count_listening(read_plays(merged.path, shard_names(merged)), artists)
+    plays = read_plays(merged.path, shard_names(merged))
+    artists = read_artists(layout.raw, pc.unique(plays[schema.LOG_TRACK_ID]))
+    listening = count_listening(plays, artists)
     newest = judge_newest(open_bundles(before), settings, train)
     names = read_artist_names(layout.raw, artists)
     page = render_own_listening(
@@ -155,24 +156,12 @@ def _network(
     )
 
 
-def read_artists(raw: Path) -> dict[str, int]:
-    """Number of the artist by track id, from the raw folder of own listening."""
-    path = raw / TRACK_GROUPS_FILE
-    types = {field.name: field.type for field in schema.TRACK_GROUPS}
-    try:
-        with path.open("rb") as file:
-            groups = pacsv.read_csv(file, convert_options=pacsv.ConvertOptions(column_types=types))
-        columns = [groups[name].to_pylist() for name in ("track_id", "artist")]
-    except FileNotFoundError:
-        raise MissingInputError(
-            f"{path} is missing, expected the artist of each track; import the history again"
-        ) from None
-    except (pa.ArrowInvalid, KeyError) as damage:
-        raise ContractError(
-            f"{path} cannot be read ({damage}), expected the columns {', '.join(types)}; "
-            "import the history again"
-        ) from damage
-    return {track: artist for track, artist in zip(*columns, strict=True) if artist is not None}
+def read_artists(raw: Path, tracks: pa.Array) -> dict[str, int]:
+    """Number of the artist by track id; empty if the import wrote none. Raises as ``raw.track_groups``."""
+    path = track_groups_file(raw)
+    if path is None:
+        return {}
+    return dict(zip(tracks.to_pylist(), read_track_groups(path, tracks)[:, 0].tolist(), strict=True))
 
 
 def read_artist_names(raw: Path, artists: Mapping[str, int]) -> dict[int, str]:

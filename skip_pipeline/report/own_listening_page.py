@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from skip_pipeline import schema
 from skip_pipeline.metrics.intervals import Estimate
+from skip_pipeline.raw.description import Description
 from skip_pipeline.raw.own_listening import OwnListening
 from skip_pipeline.report.html import Axis, render
 from skip_pipeline.report.newest_tenth import ByTime, Judged, ModelScores
@@ -173,5 +174,5 @@ def render_own_listening(
         title_of=title_of,
         named=bool(names),
         made_at=made_at,
-        data_source="real",
+        description=Description(),  # no banner: the page itself says what the data are and what is missing
     )

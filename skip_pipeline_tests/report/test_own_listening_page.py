@@ -223,6 +223,13 @@ def test_text_from_outside_is_text_on_the_page(changed: dict[str, Any], page: Pa
     assert EVIL in Page(html).text
 
 
+def test_without_artists_there_is_no_part_about_them(page: Page) -> None:
+    found = Page(rendered(listening=dataclasses.replace(LISTENING, artists=())))
+
+    assert set(page.values("section", "id")) - set(found.values("section", "id")) == {"artists"}
+    assert "#artists" not in found.values("a", "href")
+
+
 def test_without_a_cause_beyond_chance_it_says_so() -> None:
     words = Page(rendered(importance={"inputs": [group("sound", "features", -0.1)]})).words
 
