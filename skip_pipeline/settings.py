@@ -105,6 +105,11 @@ class DataLayout:
         return self.root / "07_report"
 
     @property
+    def own_listening(self) -> Path:
+        """The page about oneself, own_listening.html; only for own listening."""
+        return self.root / "07_own_listening"
+
+    @property
     def monitoring(self) -> Path:
         """How far the newest data is from what the champion was trained on."""
         return self.root / "07_monitoring"
@@ -168,6 +173,8 @@ TRAINING_FILE: Final = "training.json"
 METRICS_FILE: Final = "metrics.json"
 PREDICTIONS_FILE: Final = "predictions.parquet"
 REPORT_FILE: Final = "report.html"
+OWN_LISTENING_PAGE: Final = "own_listening.html"
+NEWEST_TENTH_FILE: Final = "newest_tenth.json"
 
 DataSource = Literal["real", "synthetic"]
 
