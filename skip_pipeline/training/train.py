@@ -139,7 +139,7 @@ def _epochs(
         "val_loss", delta, patience, mode="min", restore_best_weights=True
     )
     callbacks = [stopping]
-    if settings.averaged_steps:  # first, so that the early stop keeps the averaged weights that were validated
+    if settings.averaged_steps:  # first, so that the early stop keeps the averaged weights
         callbacks.insert(0, keras.callbacks.SwapEMAWeights(swap_on_epoch=True))
     if settings.schedule == "plateau":
         factor, patience = settings.plateau_factor, settings.plateau_patience
