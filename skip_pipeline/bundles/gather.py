@@ -148,11 +148,12 @@ class Bundle(Mapping[str, Any]):
     def of_sessions(self, chosen: np.ndarray) -> Bundle:
         """The chosen sessions, bool (n,), in the same order; their records are in memory."""
         of_parts = zip(self.parts, pairwise(self._bounds.tolist()), strict=True)
-        return Bundle(self._tracks, [part.of_sessions(chosen[a:b]) for part, (a, b) in of_parts])
+        parts = [part.of_sessions(chosen[a:b]) for part, (a, b) in of_parts]
+        return Bundle(self._tracks, parts, self.groups)
 
     def joined(self, other: Bundle) -> Bundle:
         """Its own sessions, then those of another split of the same bundles."""
-        return Bundle(self._tracks, [*self.parts, *other.parts])
+        return Bundle(self._tracks, [*self.parts, *other.parts], self.groups)
 
     def batch(self, index: Any, names: Sequence[str] = tuple(schema.BRANCH_SHAPES)) -> dict[str, np.ndarray]:
         """Some inputs, the label and the last flags of some sessions (see ``numbers``): float32, by name."""

@@ -125,7 +125,7 @@ def judge_newest(bundles: Mapping[str, Bundle], settings: TrainingSettings, trai
         network = _network(by_time, settings, train, Path(folder), not_skipped)
     rivals = [
         Prediction(each.name, each.p_not_skipped["test"], each.p_tracks["test"])
-        for each in fit_baselines(by_time)
+        for each in fit_baselines(by_time, groups=by_time["train"].groups)
     ]
     return ByTime(
         day_of(first),

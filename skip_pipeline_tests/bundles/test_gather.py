@@ -50,6 +50,14 @@ INDICES = {
 }
 
 
+def test_part_of_a_bundle_keeps_the_groups_of_its_tracks(bundle):
+    groups = np.arange(80, dtype=np.int32).reshape(40, 2)
+    grouped = Bundle(bundle._tracks, bundle.parts, groups)
+    some = np.arange(bundle.sessions) < 2
+    for part in (grouped.of_sessions(some), grouped.joined(bundle), grouped.of_shards(set())):
+        assert part.groups is groups
+
+
 def test_chosen_sessions_of_joined_splits_are_a_bundle_of_their_own(bundle):
     chosen = np.array(
         [True, False, False, True, False, False, True, False, True, True, False, False, False, True]
