@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from skip_pipeline.errors import BadInputError, MissingInputError
 from skip_pipeline.locations import is_local
 from skip_pipeline.raw.diagnosis import listed, shown_value
-from skip_pipeline.raw.own_listening import WrittenFile, own_listening
+from skip_pipeline.raw.own_listening import ListedFile, own_listening
 from skip_pipeline.settings import (
     OWN_LISTENING_MARKER,
     SYNTHETIC_MARKER,
@@ -49,14 +48,6 @@ def csv_files(folder: Path) -> list[Path]:
 def delivered_csvs(raw: Path) -> list[Path]:
     """All CSVs of session logs, track features and the test set below ``raw``."""
     return [path for folder in RAW_FOLDERS for path in csv_files(raw / folder)]
-
-
-@dataclass(frozen=True)
-class ListedFile:
-    """Size and digest of a synthetic file, by which another file of its name is noticed."""
-
-    bytes: int
-    sha256: str
 
 
 def synthetic_files(raw: Path) -> dict[str, ListedFile] | None:
@@ -113,7 +104,10 @@ def _find(raw: Path, folder: str, what: str) -> tuple[Path, ...]:
         if is_local(raw)
         else f"copy to {raw} what `skip-pipeline synthesize --out FOLDER` makes, for synthetic ones"
     )
-    remedy = f"To go on, put the public archive's files there, or {synthetic}"
+    remedy = (
+        f"To go on, put the public archive's files there, import your own listening with "
+        f"`skip-pipeline import-history`, or {synthetic}"
+    )
     if not place.is_dir():
         fact = "is not a folder" if place.exists() else "does not exist"
         raise MissingInputError(f"{place} {fact}; expected a folder of {what}. {remedy}")
@@ -204,7 +198,7 @@ def marker_doubt(raw: Path) -> str:
 
 def _doubt(
     marker: Path,
-    files: Mapping[str, ListedFile] | Mapping[str, WrittenFile],
+    files: Mapping[str, ListedFile],
     found: Sequence[Path],
     *,
     called: str,

@@ -19,7 +19,8 @@ import pyarrow as pa
 from pyarrow import csv
 
 from skip_pipeline.errors import BadInputError, RefusedError
-from skip_pipeline.raw.folder import RAW_FOLDERS, ListedFile, delivered_csvs
+from skip_pipeline.raw.folder import RAW_FOLDERS, delivered_csvs
+from skip_pipeline.raw.own_listening import ListedFile
 from skip_pipeline.settings import (
     NAMES_FILE,
     ORACLE_FILE,

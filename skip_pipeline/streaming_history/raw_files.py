@@ -10,7 +10,6 @@ from typing import Final
 import pyarrow as pa
 
 from skip_pipeline import schema
-from skip_pipeline.raw.folder import ListedFile
 from skip_pipeline.raw.output_folder import (
     RawSet,
     append_rows,
@@ -20,7 +19,7 @@ from skip_pipeline.raw.output_folder import (
     publication,
     record_part,
 )
-from skip_pipeline.raw.own_listening import FORMAT, OwnListening, WrittenFile, own_listening
+from skip_pipeline.raw.own_listening import FORMAT, ListedFile, OwnListening, own_listening
 from skip_pipeline.settings import (
     NAMES_FILE,
     OWN_LISTENING_MARKER,
@@ -36,8 +35,7 @@ TRACK_FILE: Final = f"{TRACK_FEATURES}/tf_000000000000.csv"
 
 def _listed(raw: Path) -> Mapping[str, ListedFile]:
     marker = own_listening(raw)
-    files = marker.files if marker else {}
-    return {name: ListedFile(file.bytes, file.sha256) for name, file in files.items()}
+    return marker.files if marker else {}
 
 
 _OWN: Final = RawSet(
@@ -90,7 +88,6 @@ def publish_raw(
             write_table(names, part_of(raw, NAMES_FILE), schema.NAMES, data_source="real")
             written.append(NAMES_FILE)
         records = {name: record_part(raw, name) for name in written}
-        files = {name: WrittenFile(record.bytes, record.sha256) for name, record in records.items()}
-        marker = dataclasses.replace(marker, files=files)
+        marker = dataclasses.replace(marker, files=records)
         commit(_OWN, raw, records, FORMAT.dump_python(marker, mode="json"))
     return marker

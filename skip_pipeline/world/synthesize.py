@@ -19,7 +19,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from skip_pipeline.raw.folder import ListedFile, synthetic_files
+from skip_pipeline.raw.folder import synthetic_files
 from skip_pipeline.raw.output_folder import (
     RawSet,
     append_rows,
@@ -29,6 +29,7 @@ from skip_pipeline.raw.output_folder import (
     publication,
     record_part,
 )
+from skip_pipeline.raw.own_listening import ListedFile
 from skip_pipeline.schema import LENGTH, LOG_TRACK_ID, ORACLE, POSITION, SESSION_ID, SESSION_LOG
 from skip_pipeline.settings import ORACLE_FILE, SYNTHETIC_MARKER, TEST_SET, TRACK_FEATURES, TRAINING_SET
 from skip_pipeline.world import constants

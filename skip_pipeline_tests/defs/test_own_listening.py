@@ -51,7 +51,7 @@ METRICS = {
     "test": SCORES,
     "baselines": {"majority": {"accuracy": 0.529}, "repeat_last_outcome": {"accuracy": 0.683}},
 }
-OWN = {"mark": "real listening of 2 people", "note": "values of premium are missing"}
+OWN = {"mark": "real listening of 2 people", "note": "not known: premium"}
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ OWN = {"mark": "real listening of 2 people", "note": "values of premium are miss
             {"data_source": "real", "data": OWN},
             [
                 "fast network, 293 test sessions, real listening of 2 people:",
-                "  values of premium are missing",
+                "  not known: premium",
             ],
         ),
     ],

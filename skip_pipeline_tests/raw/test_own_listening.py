@@ -53,16 +53,12 @@ FEATURES = tuple(name for name in schema.TRACK_FEATURES.names if name != "track_
 @pytest.mark.parametrize(
     ("unknown", "words"),
     [
-        ((), "no value is missing"),
-        (("premium",), "values of premium are missing, and models get neutral ones in their place"),
-        (
-            ("tempo", "mode", "premium"),
-            "values of premium, mode, tempo are missing, and models get neutral ones in their place",
-        ),
+        ((), "no column is unknown"),
+        (("premium",), "not known, and neutral for every model: premium"),
+        (("tempo", "mode", "premium"), "not known, and neutral for every model: premium, mode, tempo"),
         (
             (*FEATURES, "context_type"),
-            "values of context_type, every feature of tracks are missing, and models get neutral ones in "
-            "their place",
+            "not known, and neutral for every model: context_type, all track features",
         ),
     ],
 )
@@ -94,6 +90,6 @@ def test_own_listening_is_described_with_what_it_does_not_know(tmp_path):
     assert describe(tmp_path, "real") == Description(own.described(), own.unknown_in_words())
     assert describe(tmp_path, "real").banner == (
         "Real listening of 1 person, 2019-01-02 to 2024-03-31 (Spotify Extended streaming history): "
-        "values of premium are missing, and models get neutral ones in their place."
+        "not known, and neutral for every model: premium."
     )
     assert describe(tmp_path, "synthetic").mark == "synthetic data"  # results of before

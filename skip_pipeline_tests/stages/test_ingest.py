@@ -29,6 +29,13 @@ def test_findings_show_unknown_levels_and_junk_dates_and_those_only(load):
     ]
 
 
+def test_reasons_that_only_exports_have_are_counted_and_no_warning(load):
+    _, summary = load(session(hist_user_behavior_reason_end="unexpected-exit"))
+    found = {each.name: each for each in ingest.log_findings(summary, "", ("premium",))}
+    said = {"hist_user_behavior_reason_end": "'unexpected-exit' in 10 rows"}
+    assert found["known_levels"] == Finding("known_levels", True, said)
+
+
 def test_track_findings_warn_of_an_unknown_mode_only(read_tracks):
     findings = ingest.track_findings(read_tracks([track("t_1"), track("t_2", mode="dorian")]))
     assert [finding.name for finding in findings] == list(ingest.TRACK_FINDINGS)
