@@ -37,7 +37,8 @@ LOG_INPUT: Final = pa.schema(
 """Columns of a ``log_input`` file: tracks without their outcomes."""
 
 LOG_TRUTH: Final = pa.schema([(schema.SESSION_ID, pa.string()), ("skip_2", pa.string())])
-"""Columns of a ``log_truth`` file: one row per session, in order of first appearance in ``log_input``. a line of a submission, ``skip_2`` has a digit for each track of the second half, 1 for skipped."""
+"""Columns of a ``log_truth`` file: one row per session, in order of first appearance in ``log_input``.
+``skip_2`` has a digit for each track of the second half, 1 for skipped, as a line of a submission has."""
 
 _ZERO: Final = ord("0")
 

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 from pyarrow import csv
@@ -56,7 +57,12 @@ def test_the_truth_lies_apart_and_has_the_outcomes_that_the_test_set_lacks(
     out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn = []
-    monkeypatch.setattr(module, "cut", lambda log: drawn.append(log) or cut(log))
+
+    def watched(log: pa.Table) -> tuple[pa.Table, ...]:
+        drawn.append(log)
+        return cut(log)
+
+    monkeypatch.setattr(module, "cut", watched)
     synthesize(tmp_path, **SIZE, days=2, test_sessions=30)
     [log] = drawn
     truth = csv.read_csv(out / TRUTH, convert_options=csv.ConvertOptions(column_types={"skip_2": "string"}))
