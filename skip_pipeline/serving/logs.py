@@ -1,7 +1,7 @@
 """Log files as sessions.
 
 In a whole log the last track of each session is predicted, as in training. In a pair of the published test
-set (``raw.test_pairs``) the first track of each session's second half is predicted.
+set (``raw.log_pairs``) the first track of each session's second half is predicted.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from skip_pipeline.bundles.records import CATEGORIES, FLAGS, SEEKS, SHUFFLE
 from skip_pipeline.errors import BadInputError, BrokenSessionError, MissingInputError
 from skip_pipeline.raw.csv_file import check_values, read_csv
 from skip_pipeline.raw.diagnosis import WHOLE_SESSIONS, shown_value
+from skip_pipeline.raw.log_pairs import LOG_INPUT, LogPair
 from skip_pipeline.raw.session_log import order_session_log, read_session_log, session_starts
-from skip_pipeline.raw.test_pairs import LOG_INPUT, LogPair
 from skip_pipeline.raw.text_columns import codes_of, dictionary_of
 from skip_pipeline.serving.sessions import Sessions, row_records
 
