@@ -1,4 +1,4 @@
-"""Reading a pair: order, compression, cuts that are not in the middle, and every way in which halves disagree."""
+"""Reading a pair: order, compression, cuts elsewhere than in the middle, and all ways to disagree."""
 
 from __future__ import annotations
 
