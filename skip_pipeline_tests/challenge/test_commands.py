@@ -6,12 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from skip_pipeline.cli.main import app
 from skip_pipeline_tests.builders import assert_says, deliver, session
-from skip_pipeline_tests.challenge.small_test_sets import skipping
+from skip_pipeline_tests.challenge.small_test_sets import deliver_pair, skipping
 
 Cli = Callable[..., Result]
 
@@ -64,8 +63,6 @@ def test_synthetic_scores_say_so_and_stay_away_from_the_leaderboard(cli: Cli, tm
 
 
 def test_sessions_that_are_not_cut_in_the_middle_are_answered_and_said(cli: Cli, tmp_path: Path) -> None:
-    from skip_pipeline_tests.challenge.small_test_sets import deliver_pair
-
     rows = session("s1", 10)
     deliver_pair(tmp_path / "in", rows[:7], rows[7:])
     answer = cli("submit", "in", "--rule", "last-action", "--out", "out.txt")

@@ -27,7 +27,7 @@ SESSIONS = [skipping("s3", "0100100110"), skipping("s1", "11111011000"), skippin
 
 def positions(sessions: HalfSessions) -> np.ndarray:
     """Decisions by which a test sees the order: a track is skipped if its position is even."""
-    return sessions.asked["session_position"].to_numpy() % 2 == 0
+    return np.asarray(sessions.asked["session_position"].to_numpy() % 2 == 0)
 
 
 @pytest.fixture
