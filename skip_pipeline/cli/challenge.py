@@ -68,8 +68,8 @@ def split(
             apply=partial(opened.map, label="challenge split"),
         )
     OUT.print(
-        f"Cut {made.sessions:,} {'synthetic ' if made.data_source == 'synthetic' else ''}sessions of "
-        f"{made.files:,} logs: {out / settings.TEST_SET}, and the outcomes of {made.tracks:,} tracks in "
+        f"Cut {made.sessions:,} {'synthetic ' if made.data_source == 'synthetic' else ''}sessions (files: "
+        f"{made.files:,}): {out / settings.TEST_SET}, and the outcomes of {made.tracks:,} tracks in "
         f"{out / settings.TRUTH_FOLDER}",
         markup=False,
     )
@@ -96,15 +96,12 @@ def submit(
         open_engine(settings.EngineSettings(kind=engine, workers=workers)) as opened,
     ):
         answered = write(test_set, out, RULES[rule], apply=partial(opened.map, label="challenge submit"))
-    OUT.print(
-        f"Wrote {out}: {answered.sessions:,} lines for {answered.tracks:,} tracks of {answered.files:,} files"
-        + (
-            f"; in {answered.not_half:,} sessions the prehistory is longer or shorter than half"
-            if answered.not_half
-            else ""
-        ),
-        markup=False,
+    told = (
+        f"Wrote {out}: {answered.sessions:,} lines for {answered.tracks:,} tracks (files: {answered.files:,})"
     )
+    if answered.not_half:
+        told += f"; sessions with a prehistory longer or shorter than half: {answered.not_half:,}"
+    OUT.print(told, markup=False)
 
 
 @app.command()
