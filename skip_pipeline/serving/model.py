@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from skip_pipeline import schema
 from skip_pipeline.bundles.gather import Bundle
 from skip_pipeline.bundles.track_memory import Remembered, TrackMemory
 from skip_pipeline.errors import BadInputError
-from skip_pipeline.metrics.calibration import Calibration
+from skip_pipeline.metrics.calibration import Calibration, within
 from skip_pipeline.serving.requests import sessions_of_records
 from skip_pipeline.serving.sessions import Sessions, branches
 from skip_pipeline.serving.tracks import KnownTracks
@@ -24,9 +24,6 @@ from skip_pipeline.training.onnx_model import (
     predict_outcomes,
     predict_tracks,
 )
-
-_LEAST: Final = 1e-12
-"""Least probability of a skip to divide by; where it is smaller, those of the flags are, too."""
 
 
 @dataclass(frozen=True)
@@ -145,23 +142,6 @@ def _check_last_track(sessions: Sessions) -> None:
         return
     name = sessions.session_id[number]
     raise BadInputError(f"session {number} of the request ({schema.SESSION_ID} {name!r}): {fact}; {remedy}")
-
-
-def within(outcomes: np.ndarray, p_skip: np.ndarray) -> np.ndarray:
-    """Probabilities of ``skip_1``, ``skip_2`` and ``skip_3`` that fit a calibrated ``p_skip`` (k,): (k, 3).
-
-    Calibration corrects whether a track is skipped. How early, given that it is skipped, stays as the network
-    has it, so each flag's share of all skips stays, and the three remain nested and at most ``p_skip``.
-
-    Args:
-        outcomes: the network's probabilities of ``schema.OUTCOME_FLAGS``, float64 (k, 4).
-        p_skip: calibrated.
-
-    >>> within(np.array([[0.1, 0.2, 0.3, 0.6]]), np.array([0.2])).round(3).tolist()
-    [[0.05, 0.1, 0.15]]
-    """
-    share = outcomes[:, :-1] / np.maximum(1.0 - outcomes[:, -1:], _LEAST)
-    return np.asarray(np.minimum(share, 1.0) * p_skip[:, None])
 
 
 def _runs(candidates: np.ndarray) -> Iterator[np.ndarray]:

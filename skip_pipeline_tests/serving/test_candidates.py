@@ -8,9 +8,9 @@ import pytest
 
 from skip_pipeline import schema, serving
 from skip_pipeline.errors import BadInputError
+from skip_pipeline.metrics.calibration import within
 from skip_pipeline.serving import ServedModel
 from skip_pipeline.serving.batch import prediction_table
-from skip_pipeline.serving.model import within
 from skip_pipeline.serving.requests import sessions_of_records
 from skip_pipeline.settings import DataLayout
 from skip_pipeline_tests.builders import TRACKS, assert_says, refusal
