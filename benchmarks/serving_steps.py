@@ -20,8 +20,9 @@ from benchmarks.one_run import Made
 from benchmarks.served_world import ServedWorld
 from skip_pipeline import schema
 from skip_pipeline.engine import open_engine
+from skip_pipeline.raw.test_pairs import LOG_INPUT, log_pairs
 from skip_pipeline.serving import batch, load
-from skip_pipeline.serving.logs import LOG_INPUT, log_pairs, read_log_pair
+from skip_pipeline.serving.logs import read_log_pair
 from skip_pipeline.settings import MODEL_NAME, EngineKind, EngineSettings
 from skip_pipeline.storage import write_table
 from skip_pipeline.training.onnx_model import predict_onnx

@@ -133,7 +133,10 @@ class DataLayout:
 # Folder names of the public archives, so that an archive unpacks into place.
 TRAINING_SET: Final = "training_set"
 TRACK_FEATURES: Final = "track_features"
-TEST_SET: Final = "test_set"  # sessions whose next track is to be predicted
+TEST_SET: Final = "test_set"  # sessions cut in half, whose second halves are to be predicted
+TRUTH_FOLDER: Final = "truth"
+"""Beside them: outcomes of the second halves, where known. Only the challenge's evaluator reads the folder."""
+
 SYNTHETIC_MARKER: Final = "SYNTHETIC.json"
 """A file of this name beside the raw folders makes everything downstream say ``synthetic``."""
 

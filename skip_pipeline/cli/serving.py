@@ -109,7 +109,8 @@ def predict(
 
 
 def _read(file: Path) -> Sessions:
-    from skip_pipeline.serving.logs import INPUT, PREHISTORY, LogPair, read_log_pair, read_whole_log
+    from skip_pipeline.raw.test_pairs import PREHISTORY, pair_of
+    from skip_pipeline.serving.logs import read_log_pair, read_whole_log
     from skip_pipeline.serving.requests import sessions_of_json
 
     if not file.is_file():
@@ -121,7 +122,7 @@ def _read(file: Path) -> Sessions:
         except BadInputError as refusal:
             raise BadInputError(f"{file}: {refusal}") from refusal
     if file.name.startswith(PREHISTORY):
-        return read_log_pair(LogPair(file, file.with_name(file.name.replace(PREHISTORY, INPUT, 1))))
+        return read_log_pair(pair_of(file))
     return read_whole_log(file)
 
 

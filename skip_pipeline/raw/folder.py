@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -16,11 +17,13 @@ from skip_pipeline.settings import (
     TEST_SET,
     TRACK_FEATURES,
     TRAINING_SET,
+    TRUTH_FOLDER,
     DataLayout,
     DataSource,
 )
 
 RAW_FOLDERS: Final = (TRAINING_SET, TRACK_FEATURES, TEST_SET)
+SYNTHETIC_FOLDERS: Final = (*RAW_FOLDERS, TRUTH_FOLDER)  # of a synthetic set; the pipeline reads the former
 _CSV_SUFFIX: Final = re.compile(r"\.csv(\.gz)?$", re.IGNORECASE)
 _LONE_SURROGATE: Final = re.compile(r"[\ud800-\udfff]")  # how Python reads a byte that is not UTF-8
 
@@ -42,9 +45,9 @@ def csv_files(folder: Path) -> list[Path]:
     return found
 
 
-def delivered_csvs(raw: Path) -> list[Path]:
-    """All CSVs of session logs, track features and the test set below ``raw``."""
-    return [path for folder in RAW_FOLDERS for path in csv_files(raw / folder)]
+def delivered_csvs(raw: Path, folders: Sequence[str] = RAW_FOLDERS) -> list[Path]:
+    """All CSVs in the folders below ``raw``: session logs, track features and the test set."""
+    return [path for folder in folders for path in csv_files(raw / folder)]
 
 
 @dataclass(frozen=True)
@@ -174,7 +177,7 @@ def marker_doubt(raw: Path) -> str:
     if synthetic is None:
         return ""
     # By folder and shard: a file that was zipped or unzipped later is the same shard, of another size.
-    found = {(path.parent, shard_name(path)): path for path in delivered_csvs(raw)}
+    found = {(path.parent, shard_name(path)): path for path in delivered_csvs(raw, SYNTHETIC_FOLDERS)}
     listed_paths = {raw / name: file for name, file in synthetic.items() if _CSV_SUFFIX.search(name)}
     expected = {(path.parent, shard_name(path)): path for path in listed_paths}
     unknown = [path for shard, path in found.items() if shard not in expected]

@@ -11,7 +11,8 @@ import pyarrow as pa
 from skip_pipeline import schema, storage
 from skip_pipeline.code_version import code_version
 from skip_pipeline.raw.folder import data_source, shard_name
-from skip_pipeline.serving.logs import PREHISTORY, LogPair, log_pairs, read_log_pair
+from skip_pipeline.raw.test_pairs import PREHISTORY, LogPair, log_pairs
+from skip_pipeline.serving.logs import read_log_pair
 from skip_pipeline.serving.model import Scores, ServedModel
 from skip_pipeline.serving.model_folder import load, read_description
 from skip_pipeline.serving.sessions import Sessions

@@ -1,15 +1,11 @@
 """Log files as sessions.
 
-In a whole log the last track of each session is predicted, as in training. The published test set has pairs
-of files, without the outcomes to be predicted:
-
-    log_prehistory_….csv   21 columns, the log of each session's first half
-    log_input_….csv         4 columns, the tracks of its second half; the first of them is predicted
+In a whole log the last track of each session is predicted, as in training. In a pair of the published test
+set (``raw.test_pairs``) the first track of each session's second half is predicted.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -23,53 +19,12 @@ from skip_pipeline.bundles.records import CATEGORIES, FLAGS, SEEKS, SHUFFLE
 from skip_pipeline.errors import BadInputError, BrokenSessionError, MissingInputError
 from skip_pipeline.raw.csv_file import check_values, read_csv
 from skip_pipeline.raw.diagnosis import WHOLE_SESSIONS, shown_value
-from skip_pipeline.raw.folder import csv_files
 from skip_pipeline.raw.session_log import order_session_log, read_session_log, session_starts
-from skip_pipeline.raw.text_columns import DICTIONARY, codes_of, dictionary_of
+from skip_pipeline.raw.test_pairs import LOG_INPUT, LogPair
+from skip_pipeline.raw.text_columns import codes_of, dictionary_of
 from skip_pipeline.serving.sessions import Sessions, row_records
-from skip_pipeline.settings import TEST_SET
-
-PREHISTORY: Final = "log_prehistory_"
-INPUT: Final = "log_input_"
-
-LOG_INPUT: Final = pa.schema(
-    [
-        (schema.SESSION_ID, DICTIONARY),
-        (schema.LOG_TRACK_ID, pa.string()),
-        *(schema.SESSION_LOG.field(name) for name in (schema.POSITION, schema.LENGTH)),
-    ]
-)
-"""Columns of a ``log_input`` file: tracks without their outcomes."""
 
 _IDS: Final = (schema.SESSION_ID, schema.LOG_TRACK_ID)
-
-
-@dataclass(frozen=True)
-class LogPair:
-    """Both files of one shard of the test set."""
-
-    prehistory: Path
-    input: Path
-
-
-def log_pairs(raw: Path) -> tuple[LogPair, ...]:
-    """Pairs of files in ``raw/test_set``, sorted by name; none if the folder does not exist.
-
-    Raises:
-        MissingInputError: one file of a pair is missing.
-    """
-    found = csv_files(raw / TEST_SET)
-    logs, inputs = (
-        {path.name.removeprefix(prefix): path for path in found if path.name.startswith(prefix)}
-        for prefix in (PREHISTORY, INPUT)
-    )
-    for name in sorted(logs.keys() ^ inputs.keys()):
-        present, prefix = (logs[name], INPUT) if name in logs else (inputs[name], PREHISTORY)
-        raise MissingInputError(
-            f"{present} has no {prefix}{name} beside it; expected both files of every pair. Put the other "
-            "there, or remove this one"
-        )
-    return tuple(LogPair(logs[name], inputs[name]) for name in sorted(logs))
 
 
 def read_whole_log(path: Path) -> Sessions:

@@ -18,7 +18,7 @@ import pyarrow as pa
 from pyarrow import csv
 
 from skip_pipeline.errors import BadInputError, RefusedError
-from skip_pipeline.raw.folder import RAW_FOLDERS, ListedFile, delivered_csvs, synthetic_files
+from skip_pipeline.raw.folder import SYNTHETIC_FOLDERS, ListedFile, delivered_csvs, synthetic_files
 from skip_pipeline.settings import ORACLE_FILE, SYNTHETIC_MARKER, TEST_SET, TRAINING_SET
 from skip_pipeline.storage import flush, locked, record_file, write_json
 
@@ -149,7 +149,7 @@ def _no_folder(folder: Path, reason: str) -> RefusedError:
 
 
 def _discard_parts(out: Path) -> None:
-    for folder in (out, *(out / name for name in RAW_FOLDERS)):
+    for folder in (out, *(out / name for name in SYNTHETIC_FOLDERS)):
         for path in folder.glob(f".*{_PART}"):
             path.unlink()
 
@@ -161,7 +161,7 @@ def _is_log(name: str) -> bool:
 def _present(out: Path) -> list[str]:
     """Files of a data set below ``out``, relative to it: CSVs in the raw folders, and the oracle."""
     oracle = out / ORACLE_FILE
-    found = [*delivered_csvs(out), *([oracle] if oracle.exists() else [])]
+    found = [*delivered_csvs(out, SYNTHETIC_FOLDERS), *([oracle] if oracle.exists() else [])]
     return [path.relative_to(out).as_posix() for path in found]
 
 

@@ -9,8 +9,9 @@ import pytest
 
 from skip_pipeline.engine import open_engine
 from skip_pipeline.errors import BadInputError, BrokenSessionError, MissingInputError
+from skip_pipeline.raw.test_pairs import log_pairs
 from skip_pipeline.serving import ServedModel, batch
-from skip_pipeline.serving.logs import log_pairs, read_log_pair, read_whole_log
+from skip_pipeline.serving.logs import read_log_pair, read_whole_log
 from skip_pipeline.settings import EngineSettings
 from skip_pipeline.storage import Apply, Staging, in_turn
 from skip_pipeline_tests.builders import Row, assert_says, deliver, refusal, required, session

@@ -8,8 +8,9 @@ import pytest
 from skip_pipeline import schema
 from skip_pipeline.bundles.gather import Bundle, open_bundle
 from skip_pipeline.bundles.track_memory import Remembered, TrackMemory
+from skip_pipeline.raw.test_pairs import log_pairs
 from skip_pipeline.serving import ServedModel
-from skip_pipeline.serving.logs import log_pairs, read_log_pair, read_whole_log
+from skip_pipeline.serving.logs import read_log_pair, read_whole_log
 from skip_pipeline.serving.requests import sessions_of_records
 from skip_pipeline.settings import DataLayout
 from skip_pipeline_tests.serving.small_models import LENGTHS, MEMORY, SESSIONS, deliver_test_set, request

@@ -5,8 +5,8 @@ import dagster as dg
 from skip_pipeline.defs.assets.pipeline_asset import pipeline_asset
 from skip_pipeline.defs.resources import DataDirectory, ShardEngine
 from skip_pipeline.defs.tracking import MlflowTracker
+from skip_pipeline.raw.test_pairs import log_pairs
 from skip_pipeline.serving import batch
-from skip_pipeline.serving.logs import log_pairs
 from skip_pipeline.settings import TEST_SET
 
 
