@@ -20,7 +20,7 @@ from benchmarks.one_run import Made
 from benchmarks.served_world import ServedWorld
 from skip_pipeline import schema
 from skip_pipeline.engine import open_engine
-from skip_pipeline.raw.test_pairs import LOG_INPUT, log_pairs
+from skip_pipeline.raw.log_pairs import LOG_INPUT, log_pairs
 from skip_pipeline.serving import batch, load
 from skip_pipeline.serving.logs import read_log_pair
 from skip_pipeline.serving.model import runs

@@ -135,7 +135,7 @@ TRAINING_SET: Final = "training_set"
 TRACK_FEATURES: Final = "track_features"
 TEST_SET: Final = "test_set"  # sessions cut in half, whose second halves are to be predicted
 TRUTH_FOLDER: Final = "truth"
-"""Beside them: outcomes of the second halves, where known. Only the challenge's evaluator reads the folder."""
+"""Beside them: outcomes of the second halves, where known. The challenge's evaluator alone reads them."""
 
 SYNTHETIC_MARKER: Final = "SYNTHETIC.json"
 """A file of this name beside the raw folders makes everything downstream say ``synthetic``."""

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from skip_pipeline import settings
+from skip_pipeline.cli import challenge
 from skip_pipeline.cli import serving as serving_commands
 from skip_pipeline.cli.options import OUT, DataDir, refusals, use
 from skip_pipeline.errors import MissingInputError
@@ -24,6 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 serving_commands.register(app)
+app.add_typer(challenge.app, name="challenge")
 
 
 _ENGINE = settings.EngineSettings()
@@ -77,7 +79,7 @@ def synthesize(
         int,
         typer.Option(
             help="Sessions to be scored, of the day after the last: test_set/log_prehistory_… and "
-            "log_input_….csv, as in the public archive."
+            "log_input_….csv, as in the public archive. The outcomes of their second halves are in truth/."
         ),
     ] = 0,
     laws: Annotated[

@@ -112,7 +112,7 @@ def predict(
 
 
 def _read(file: Path) -> Sessions:
-    from skip_pipeline.raw.test_pairs import PREHISTORY, pair_of
+    from skip_pipeline.raw.log_pairs import PREHISTORY, pair_of
     from skip_pipeline.serving.logs import read_log_pair, read_whole_log
     from skip_pipeline.serving.requests import sessions_of_json
 

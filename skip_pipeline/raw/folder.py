@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -166,6 +166,12 @@ def data_source(raw: Path) -> DataSource:
     (``marker_doubt``), to call synthetic data real is a false claim.
     """
     return "synthetic" if (raw / SYNTHETIC_MARKER).exists() else "real"
+
+
+def source_of_files(files: Iterable[Path]) -> DataSource:
+    """``synthetic`` if a marker lies in the folder of one of the files, or in the folder above it."""
+    folders = {folder for path in files for folder in path.absolute().parents[:2]}
+    return "synthetic" if any(data_source(folder) == "synthetic" for folder in folders) else "real"
 
 
 def marker_doubt(raw: Path) -> str:

@@ -11,10 +11,11 @@ import pyarrow as pa
 
 from skip_pipeline import schema, storage
 from skip_pipeline.bundles.second_half import first_half
+from skip_pipeline.challenge.half_sessions import HalfSessions
 from skip_pipeline.code_version import code_version
 from skip_pipeline.raw.folder import data_source, shard_name
-from skip_pipeline.raw.test_pairs import PREHISTORY, LogPair, log_pairs
-from skip_pipeline.serving.logs import read_log_pair
+from skip_pipeline.raw.log_pairs import PREHISTORY, LogPair, log_pairs
+from skip_pipeline.serving.logs import read_log_pair, sessions_of_halves
 from skip_pipeline.serving.model import Scores, ServedModel
 from skip_pipeline.serving.model_folder import load, read_description
 from skip_pipeline.serving.sessions import Sessions
@@ -67,6 +68,17 @@ def second_half_table(model: ServedModel, sessions: Sessions, scores: Scores, mo
     ]
     columns = [*prediction_table(sessions, scores, model_version).columns, *told]
     return pa.table(columns, schema=SKIP_PREDICTIONS)
+
+
+def decide(halves: HalfSessions, *, model: Path) -> np.ndarray:
+    """Decisions of the model in a folder on the second halves of a pair, uint8 (rows,): 1 for skipped.
+
+    With a folder given (``functools.partial``), it decides for ``challenge.submission.submit``.
+    """
+    sessions = sessions_of_halves(halves)
+    served = _model(model, read_description(model).fingerprint)
+    scores = served.score(sessions, threads=pa.cpu_count())
+    return served.decide(sessions, scores).astype(np.uint8)
 
 
 def skip_predictions(

@@ -1,7 +1,7 @@
 """Log files as sessions.
 
 In a whole log the last track of each session is predicted, as in training. In a pair of the published test
-set (``raw.test_pairs``) every track of each session's second half is predicted.
+set (``raw.log_pairs``) every track of each session's second half is predicted.
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ import pyarrow.parquet as pq
 
 from skip_pipeline import schema
 from skip_pipeline.bundles.records import CATEGORIES, FLAGS, SEEKS, SHUFFLE
+from skip_pipeline.challenge.half_sessions import HalfSessions, read_half_sessions
 from skip_pipeline.errors import BadInputError, BrokenSessionError, MissingInputError
-from skip_pipeline.raw.csv_file import check_values, read_csv
+from skip_pipeline.raw.csv_file import check_values
 from skip_pipeline.raw.diagnosis import WHOLE_SESSIONS, shown_value
+from skip_pipeline.raw.log_pairs import LogPair
 from skip_pipeline.raw.session_log import order_session_log, read_session_log, session_starts
-from skip_pipeline.raw.test_pairs import LOG_INPUT, LogPair
-from skip_pipeline.raw.text_columns import codes_of, dictionary_of, take_rows
-from skip_pipeline.serving.sessions import Sessions, ranges, row_records
+from skip_pipeline.raw.text_columns import codes_of, dictionary_of
+from skip_pipeline.serving.sessions import Sessions, row_records
 
 _IDS: Final = (schema.SESSION_ID, schema.LOG_TRACK_ID)
 
@@ -85,104 +86,16 @@ def _read_parquet_log(path: Path) -> pa.Table:
 
 
 def read_log_pair(pair: LogPair) -> Sessions:
-    """Sessions of a pair of the test set, in order of first appearance in its input file.
-
-    Every track of a second half is predicted from the first half, wherever the session is cut.
-
-    Raises:
-        MissingInputError, BadInputError: a file cannot be read; or a session is in one file only, has another
-            ``session_length`` in the two, or has not exactly one row in the input file for each track after
-            its prehistory.
-        BrokenSessionError: positions of a prehistory are not 1, 2, …, at most 19.
-    """
-    log, _ = order_session_log(read_session_log(pair.prehistory))
-    asked = read_csv(pair.input, LOG_INPUT, schema.RAW_RANGES, ids=_IDS, remedy=WHOLE_SESSIONS)
-    starts, counts = _sessions_of(log, pair.prehistory, least=1, most=schema.STEPS)
-    names = _names(log, starts)
-    session_of = _session_of(names, asked, pair)
-    lengths = _lengths(log, names, starts, counts, pair)
-    rows = _rows_after(names, counts, lengths, session_of, asked, pair)
-    tracks = lengths - counts
-    first_of = np.cumsum(tracks) - tracks
-    order = np.argsort(np.minimum.reduceat(rows, first_of))
-    if (np.diff(order) < 0).any():
-        log = take_rows(log, ranges(starts[order], counts[order]))
-        rows = rows[ranges(first_of[order], tracks[order])]
-        names = names.take(pa.array(order))
-        counts, lengths, tracks = counts[order], lengths[order], tracks[order]
-    asked_ids = asked[schema.LOG_TRACK_ID].take(pa.array(rows))
-    return replace(_sessions(log, names, counts, lengths, asked_ids), asked=tracks, following=True)
+    """Sessions of a pair of the test set; raises as ``challenge.half_sessions.read_half_sessions``."""
+    return sessions_of_halves(read_half_sessions(pair))
 
 
-def _lengths(
-    log: pa.Table, names: pa.Array, starts: np.ndarray, counts: np.ndarray, pair: LogPair
-) -> np.ndarray:
-    """``session_length`` of each session, int64 (sessions,), the same in each row of its prehistory."""
-    told = log[schema.LENGTH].to_numpy().astype(np.int64)
-    lengths = told[starts]
-    if (wrong := np.flatnonzero(told != np.repeat(lengths, counts))).size:
-        own = int(np.searchsorted(starts, wrong[0], side="right")) - 1
-        fact = (
-            f"has both {lengths[own]} and {told[wrong[0]]} in column {schema.LENGTH} of "
-            f"{pair.prehistory.name}; expected the same number in every row"
-        )
-        raise _unlike(pair, names[own].as_py(), fact)
-    return np.asarray(lengths)
-
-
-def _session_of(names: pa.Array, asked: pa.Table, pair: LogPair) -> np.ndarray:
-    """Number of the session of each row of the input file: int64 (rows,)."""
-    text = dictionary_of(asked[schema.SESSION_ID])
-    session_of = pc.index_in(text.dictionary, value_set=names).fill_null(-1).to_numpy()[codes_of(text)]
-    if (strange := np.flatnonzero(session_of < 0)).size:
-        row = int(strange[0])
-        raise _unlike(pair, text[row].as_py(), f"is in {pair.input.name} only, from data row {row + 1}")
-    if (lost := np.flatnonzero(np.bincount(session_of, minlength=len(names)) == 0)).size:
-        raise _unlike(pair, names[int(lost[0])].as_py(), f"is in {pair.prehistory.name} only")
-    return np.asarray(session_of, np.int64)
-
-
-def _rows_after(
-    names: pa.Array,
-    counts: np.ndarray,
-    lengths: np.ndarray,
-    session_of: np.ndarray,
-    asked: pa.Table,
-    pair: LogPair,
-) -> np.ndarray:
-    """Rows of the input file, session after session in order of positions: int64 (rows,), after checks."""
-    positions, told = (asked[name].to_numpy().astype(np.int64) for name in (schema.POSITION, schema.LENGTH))
-    if (wrong := np.flatnonzero(told != lengths[session_of])).size:
-        row = int(wrong[0])
-        own = session_of[row]
-        fact = (
-            f"has {told[row]} in column {schema.LENGTH} of data row {row + 1}, and {lengths[own]} in "
-            f"{pair.prehistory.name}; expected the same number in both"
-        )
-        raise _unlike(pair, names[int(own)].as_py(), fact)
-    rows = np.lexsort((positions, session_of))
-    expected = ranges(counts + 1, np.maximum(lengths - counts, 0))
-    found = np.bincount(session_of, minlength=len(names))
-    same = found == lengths - counts
-    if same.all():
-        same[session_of[rows[positions[rows] != expected]]] = False
-    if (wrong := np.flatnonzero(~same)).size:
-        own = int(wrong[0])
-        listed = ", ".join(map(str, positions[rows[session_of[rows] == own]][: schema.STEPS].tolist()))
-        fact = (
-            f"has {counts[own]} rows in {pair.prehistory.name} and the positions {listed} in "
-            f"{pair.input.name} (column {schema.POSITION}); expected each position from {counts[own] + 1} to "
-            f"its {schema.LENGTH}, {lengths[own]}, once"
-        )
-        raise _unlike(pair, names[own].as_py(), fact)
-    return np.asarray(rows)
-
-
-def _unlike(pair: LogPair, session_id: str, fact: str) -> BadInputError:
-    return BadInputError(
-        f"{pair.input}: session {shown_value(session_id)} (column {schema.SESSION_ID}) {fact}. Deliver both "
-        "files again, or remove the session from both"
-    )
+def sessions_of_halves(halves: HalfSessions) -> Sessions:
+    """Sessions in the same order. Every track of a second half is predicted, from what was heard alone."""
+    first = np.cumsum(halves.heard) - halves.heard
+    names, lengths = _names(halves.log, first), halves.heard + halves.tracks
+    made = _sessions(halves.log, names, halves.heard, lengths, halves.asked[schema.LOG_TRACK_ID])
+    return replace(made, asked=halves.tracks, following=True)
 
 
 def _sessions_of(log: pa.Table, path: Path, *, least: int, most: int) -> tuple[np.ndarray, np.ndarray]:

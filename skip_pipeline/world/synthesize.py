@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from skip_pipeline.raw.folder import ListedFile
-from skip_pipeline.raw.test_pairs import INPUT, LOG_INPUT, LOG_TRUTH, PREHISTORY, TRUTH, cut
+from skip_pipeline.raw.log_pairs import INPUT, LOG_INPUT, LOG_TRUTH, PREHISTORY, TRUTH, cut
 from skip_pipeline.schema import ORACLE, SESSION_LOG
 from skip_pipeline.settings import ORACLE_FILE, TEST_SET, TRACK_FEATURES, TRAINING_SET, TRUTH_FOLDER
 from skip_pipeline.storage import flush

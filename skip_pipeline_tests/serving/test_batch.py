@@ -1,4 +1,5 @@
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -7,10 +8,11 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from skip_pipeline.challenge.submission import submit
 from skip_pipeline.engine import open_engine
 from skip_pipeline.errors import BadInputError, BrokenSessionError, MissingInputError
 from skip_pipeline.metrics.decision_rule import DecisionRule
-from skip_pipeline.raw.test_pairs import log_pairs
+from skip_pipeline.raw.log_pairs import log_pairs
 from skip_pipeline.serving import ServedModel, batch
 from skip_pipeline.serving.logs import read_log_pair, read_whole_log
 from skip_pipeline.settings import DataLayout, EngineSettings
@@ -129,6 +131,15 @@ def test_a_network_of_last_tracks_answers_no_second_half(
     assert_says(message, "does not predict skip_2", "serve a model of preset fast")
 
 
+def test_the_same_model_decides_for_a_submission(raw: Path, layout: DataLayout, tmp_path: Path) -> None:
+    folder = pack(copied(layout, tmp_path), weight=3.0)
+    deliver_test_set(raw, [*reversed(SESSIONS)])
+    score(raw, folder)
+    submit(raw / "test_set", tmp_path / "submission.txt", partial(batch.decide, model=folder))
+    digits = "".join((tmp_path / "submission.txt").read_text().split("\n"))
+    assert digits == "".join(str(int(row["decision"])) for row in published(raw).values())
+
+
 def test_an_unknown_track_is_scored_and_counted(raw: Path, folder: Path) -> None:
     deliver_test_set(raw, [session("s1", 10, track_id_clean=["t_01"] * 6 + ["t_new"] * 4)])
     staging = score(raw, folder)
@@ -200,75 +211,12 @@ def test_half_a_pair_is_refused(raw: Path, lost: str, named: str) -> None:
     assert_says(message, f"{named}{PAIR} has no {lost}{PAIR} beside it", "Put the other there")
 
 
-def inputs(rows: list[Row]) -> list[Row]:
-    names = ("session_id", "track_id_clean", "session_position", "session_length")
-    return [{name: row[name] for name in names} for row in rows]
-
-
-@pytest.mark.parametrize(
-    ("asked", "parts"),
-    [
-        (
-            inputs(session("s1", 10)[5:] + session("s9", 10)[5:]),
-            ("'s9'", "is in log_input_20180917", "data row 6"),
-        ),
-        (inputs(session("s1", 10)[6:]), ("'s1'", "the positions 7, 8, 9, 10 in", "each position from 6 to")),
-        (inputs(session("s1", 10)[5:9]), ("'s1'", "the positions 6, 7, 8, 9 in", "its session_length, 10,")),
-        (
-            inputs(session("s1", 10)[5:] + session("s1", 10)[5:6]),
-            ("'s1'", "the positions 6, 6, 7, 8, 9, 10 in", "10, once"),
-        ),
-        (
-            inputs(session("s1", 10)[5:9] + session("s1", 10)[5:6]),
-            ("'s1'", "the positions 6, 6, 7, 8, 9 in"),
-        ),
-        (inputs(session("s1", 10)[4:9]), ("'s1'", "the positions 5, 6, 7, 8, 9 in")),
-        (
-            [row | {"session_length": 11} for row in inputs(session("s1", 10)[5:])],
-            ("'s1'", "has 11 in column session_length of data row 1, and 10 in log_prehistory_"),
-        ),
-    ],
-)
-def test_input_that_does_not_continue_the_prehistory_is_refused(
-    raw: Path, asked: list[Row], parts: tuple[str, ...]
-) -> None:
-    deliver(raw / "test_set" / f"log_prehistory_{PAIR}", session("s1", 10)[:5])
-    deliver(raw / "test_set" / f"log_input_{PAIR}", asked)
-    message = refusal(BadInputError, lambda: only_pair(raw))
-    assert_says(message, f"log_input_{PAIR}", *parts, "Deliver both files again")
-
-
-def test_a_prehistory_without_its_input_is_refused(raw: Path) -> None:
-    deliver(raw / "test_set" / f"log_prehistory_{PAIR}", session("s1", 10)[:5] + session("s2", 10)[:5])
-    deliver(raw / "test_set" / f"log_input_{PAIR}", inputs(session("s1", 10)[5:]))
-    message = refusal(BadInputError, lambda: only_pair(raw))
-    assert_says(message, f"'s2' (column session_id) is in log_prehistory_{PAIR} only", "from both")
-
-
-def test_lengths_that_differ_within_a_prehistory_are_refused(raw: Path) -> None:
-    rows = session("s1", 10)
-    rows[3] |= {"session_length": 12}
-    deliver_test_set(raw, [rows])
-    message = refusal(BadInputError, lambda: only_pair(raw))
-    assert_says(message, "'s1'", "has both 10 and 12 in column session_length of log_prehistory_")
-
-
-def test_a_length_that_the_prehistory_has_reached_is_refused(raw: Path) -> None:
-    ended = [row | {"session_length": 12} for row in session("s1", 13)]
-    deliver(raw / "test_set" / f"log_prehistory_{PAIR}", ended[:12])
-    deliver(raw / "test_set" / f"log_input_{PAIR}", inputs(ended[12:]))
-    message = refusal(BadInputError, lambda: only_pair(raw))
-    assert_says(
-        message, f"log_input_{PAIR}", "'s1'", "has 12 rows in log_preh", "from 13 to its session_length, 12"
-    )
-
-
-def test_a_gap_in_a_prehistory_is_refused(raw: Path) -> None:
-    rows = session("s1", 12)
-    deliver(raw / "test_set" / f"log_prehistory_{PAIR}", rows[:3] + rows[4:6])
-    deliver(raw / "test_set" / f"log_input_{PAIR}", inputs(rows[6:]))
-    message = refusal(BrokenSessionError, lambda: only_pair(raw))
-    assert_says(message, f"log_prehistory_{PAIR}", "'s1'", "1, 2, 3, 5, 6", "without gaps, 1 to 19 of them")
+def test_a_pair_whose_files_do_not_fit_is_refused(raw: Path, folder: Path) -> None:
+    deliver_test_set(raw, [session("s1", 10)])
+    file = raw / "test_set" / f"log_input_{PAIR}"
+    file.write_text(file.read_text().replace(",7,", ",6,"))
+    message = refusal(BrokenSessionError, lambda: score(raw, folder))
+    assert_says(message, str(file), "'s1'", "column session_position lacks 7", "Deliver both files again")
 
 
 def test_a_bad_value_is_named_by_column_and_row(raw: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from skip_pipeline import schema
 from skip_pipeline.bundles.gather import Bundle, open_bundle
 from skip_pipeline.bundles.track_memory import Remembered, TrackMemory
-from skip_pipeline.raw.test_pairs import log_pairs
+from skip_pipeline.raw.log_pairs import log_pairs
 from skip_pipeline.serving import ServedModel
 from skip_pipeline.serving.logs import read_log_pair, read_whole_log
 from skip_pipeline.serving.requests import sessions_of_records

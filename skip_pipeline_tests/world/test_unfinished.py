@@ -13,7 +13,7 @@ from pyarrow import csv
 
 from skip_pipeline.errors import RefusedError
 from skip_pipeline.raw.folder import marker_doubt
-from skip_pipeline.raw.test_pairs import cut, log_pairs
+from skip_pipeline.raw.log_pairs import cut, log_pairs
 from skip_pipeline.schema import SESSION_LOG
 from skip_pipeline.serving.logs import read_log_pair
 from skip_pipeline.world import synthesize as module

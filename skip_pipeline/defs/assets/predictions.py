@@ -5,7 +5,7 @@ import dagster as dg
 from skip_pipeline.defs.assets.pipeline_asset import pipeline_asset
 from skip_pipeline.defs.resources import DataDirectory, ShardEngine
 from skip_pipeline.defs.tracking import MlflowTracker
-from skip_pipeline.raw.test_pairs import log_pairs
+from skip_pipeline.raw.log_pairs import log_pairs
 from skip_pipeline.serving import batch
 from skip_pipeline.settings import TEST_SET
 

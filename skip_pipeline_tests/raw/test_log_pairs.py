@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from skip_pipeline.errors import BadInputError, MissingInputError
-from skip_pipeline.raw.test_pairs import LOG_INPUT, LogPair, cut, digits_of, log_pairs, pair_of
+from skip_pipeline.raw.log_pairs import LOG_INPUT, LogPair, cut, digits_of, log_pairs, pair_of
 from skip_pipeline.schema import SESSION_LOG
 from skip_pipeline_tests.builders import assert_says, log_table, refusal, session
 

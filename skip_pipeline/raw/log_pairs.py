@@ -55,16 +55,19 @@ class LogPair:
 
 
 def log_pairs(raw: Path) -> tuple[LogPair, ...]:
-    """Pairs of files in ``raw/test_set``, in the order of a submission; none if the folder does not exist.
+    """Pairs of files in ``raw/test_set``; see ``pairs_in``."""
+    return pairs_in(raw / TEST_SET)
 
-    That order is of the names without ``.gz``, as ``sorted(glob("log_input_*.csv"))`` has it.
+
+def pairs_in(test_set: Path) -> tuple[LogPair, ...]:
+    """Pairs of files in a folder, in the order of a submission; none if the folder does not exist.
 
     Raises:
         MissingInputError: one file of a pair is missing.
         BadInputError: a file is there twice, plain and gzipped.
     """
-    found = csv_files(raw / TEST_SET)
-    logs, inputs = _by_name(found, PREHISTORY), _by_name(found, INPUT)
+    found = csv_files(test_set)
+    logs, inputs = by_name(found, PREHISTORY), by_name(found, INPUT)
     for name in sorted(logs.keys() ^ inputs.keys()):
         present, here, other = (logs, PREHISTORY, INPUT) if name in logs else (inputs, INPUT, PREHISTORY)
         path = present[name]
@@ -72,7 +75,7 @@ def log_pairs(raw: Path) -> tuple[LogPair, ...]:
             f"{path} has no {other}{path.name.removeprefix(here)} beside it; expected both files of every "
             "pair. Put the other there, or remove this one"
         )
-    return tuple(LogPair(logs[name], inputs[name]) for name in sorted(logs, key="{}.csv".format))
+    return tuple(LogPair(logs[name], inputs[name]) for name in order_of_names(logs))
 
 
 def pair_of(prehistory: Path) -> LogPair:
@@ -81,13 +84,17 @@ def pair_of(prehistory: Path) -> LogPair:
     Raises:
         BadInputError: the other file is there twice, plain and gzipped.
     """
-    inputs = _by_name(csv_files(prehistory.parent), INPUT)
+    inputs = by_name(csv_files(prehistory.parent), INPUT)
     expected = prehistory.with_name(prehistory.name.replace(PREHISTORY, INPUT, 1))
     return LogPair(prehistory, inputs.get(shard_name(prehistory).removeprefix(PREHISTORY), expected))
 
 
-def _by_name(paths: Iterable[Path], prefix: str) -> dict[str, Path]:
-    """Files with a prefix, by their names without it and without ``.csv`` or ``.csv.gz``."""
+def by_name(paths: Iterable[Path], prefix: str) -> dict[str, Path]:
+    """Files with a prefix, by their names without it and without ``.csv`` or ``.csv.gz``.
+
+    Raises:
+        BadInputError: a file is there twice, plain and gzipped.
+    """
     own: dict[str, Path] = {}
     for path in paths:
         if path.name.startswith(prefix):
@@ -98,6 +105,15 @@ def _by_name(paths: Iterable[Path], prefix: str) -> dict[str, Path]:
                     "other"
                 )
     return own
+
+
+def order_of_names(names: Iterable[str]) -> list[str]:
+    """Names of ``by_name`` in the order of a submission, ``sorted(glob("log_input_*.csv"))``.
+
+    >>> order_of_names(["1", "1-2"])
+    ['1-2', '1']
+    """
+    return sorted(names, key="{}.csv".format)
 
 
 def in_second_half(log: pa.Table) -> np.ndarray:
