@@ -67,7 +67,7 @@ def predict(
         Path,
         typer.Argument(
             help="A request as JSON; or a log (CSV or parquet), for the last track of every session; "
-            "or log_prehistory_….csv of the test set, with log_input_….csv beside it."
+            "or log_prehistory_….csv of the test set, with log_input_….csv beside it, for every track in it."
         ),
     ],
     data_dir: DataDir = None,
@@ -88,7 +88,7 @@ def predict(
     """Predict how likely each session's next track, or each of its candidates, is to be skipped."""
     import loky
 
-    from skip_pipeline.serving.batch import prediction_table
+    from skip_pipeline.serving.batch import prediction_table, second_half_table
     from skip_pipeline.serving.follow import opened
 
     with refusals():
@@ -98,7 +98,10 @@ def predict(
         source = _source(model, data_dir, latest_will_do=True)
         served = opened(source, source.current())
         scores = served.model.score(sessions, threads=loky.cpu_count())
-        table = prediction_table(sessions, scores, served.version)
+        if sessions.following:
+            table = second_half_table(served.model, sessions, scores, served.version)
+        else:
+            table = prediction_table(sessions, scores, served.version)
         _write(table, out, served.model.data_source)
         unknown = int((~scores.known_track).sum())
         ERR.print(
