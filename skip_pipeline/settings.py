@@ -149,6 +149,10 @@ TRACK_GROUPS_FILE: Final = "track_groups.csv"
 NAMES_FILE: Final = "names.parquet"
 """Beside that marker, only if it was asked for: names of tracks, artists and albums, ``schema.NAMES``."""
 
+SITTING_PAUSE_MINUTES: Final = 30.0
+"""In own listening a longer pause begins another session: the customary limit for sessions in logs (Catledge
+and Pitkow, 1995, found 25.5 minutes)."""
+
 ORACLE_FILE: Final = "oracle.parquet"
 """Beside the marker: the best possible predictions for synthetic sessions. The report alone may read it."""
 

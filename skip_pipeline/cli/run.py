@@ -102,10 +102,16 @@ def ui_command(layout: DataLayout) -> str:
 def headline(layout: DataLayout, *, promotion: bool = False) -> str:
     """The result in a few lines, with ``promotion`` also which version serves and why."""
     metrics = read_json(layout.report / METRICS_FILE)
-    test, baselines, source = metrics["test"], metrics["baselines"], metrics["data_source"]
+    test, baselines = metrics["test"], metrics["baselines"]
+    source, data = metrics["data_source"], metrics.get("data", {})
+    mark = data.get("mark", f"{source} data")
+    note = (
+        [f"  {data['note']}"] if data and source == "real" else []
+    )  # of synthetic data the mark says enough
     return "\n".join(
         [
-            f"{metrics['preset']} network, {test['sessions']:,} test sessions, {source} data:",
+            f"{metrics['preset']} network, {test['sessions']:,} test sessions, {mark}:",
+            *note,
             f"  accuracy {test['accuracy']:.3f}   always the commoner answer "
             f"{baselines['majority']['accuracy']:.3f}   last outcome again "
             f"{baselines['repeat_last_outcome']['accuracy']:.3f}",

@@ -54,6 +54,16 @@ class OwnListening:
         people = "1 person" if self.people == 1 else f"{self.people} people"
         return f"real listening of {people}, {self.first_day} to {self.last_day} ({self.source})"
 
+    def unknown_in_words(self) -> str:
+        """Which columns have values missing, as a clause."""
+        names = [name for name in schema.SESSION_LOG.names if name in self.unknown]
+        features = [name for name in schema.TRACK_ATTRIBUTES if name in self.unknown]
+        every = len(features) == len(schema.TRACK_ATTRIBUTES)
+        names += ["every feature of tracks"] if every else features
+        if not names:
+            return "no value is missing"
+        return f"values of {', '.join(names)} are missing, and models get neutral ones in their place"
+
 
 FORMAT: Final = TypeAdapter(OwnListening)
 

@@ -15,11 +15,13 @@ from skip_pipeline.raw.diagnosis import shown_value
 from skip_pipeline.raw.oddities import unknown_levels
 from skip_pipeline.raw.session_log import SessionLogSummary, load_session_log
 from skip_pipeline.raw.track_features import read_track_features
+from skip_pipeline.raw.track_groups import read_track_groups
 from skip_pipeline.settings import EXAMPLES_SHOWN, TRACK_TABLE, DataSource
 from skip_pipeline.stages import findings as named
 from skip_pipeline.stages.findings import Finding
 from skip_pipeline.stages.shards import table_file, write_hashes
-from skip_pipeline.storage import Made, write_table
+from skip_pipeline.stages.track_table import track_columns
+from skip_pipeline.storage import Made, write_array, write_table
 
 LOG_FINDINGS: Final = (
     named.COLUMNS,
@@ -29,6 +31,8 @@ LOG_FINDINGS: Final = (
     named.DATES_PLAUSIBLE,
     named.MARKER_FITS,
 )
+GROUPS: Final = "_groups.npy"  # leading underscore: parquet readers skip it as metadata
+
 TRACK_FINDINGS: Final = (named.COLUMNS, named.TRACKS_UNIQUE, named.COMPLETE, named.LEVELS_KNOWN)
 
 
@@ -57,6 +61,13 @@ def track_table(
         tracks, out / TRACK_TABLE, schema.TRACK_FEATURES, data_source=data_source, may_be_null=unknown
     )
     return Made((TRACK_TABLE,), {"rows": tracks.num_rows})
+
+
+def track_groups(raw: Path, *, tracks: Path, out: Path) -> Made:
+    """Write artist and album of every track of the track table, int32 (tracks, 2), in its order."""
+    ids = track_columns(tracks, schema.TRACK_ID)[schema.TRACK_ID].combine_chunks()
+    write_array(out / GROUPS, read_track_groups(raw, ids))
+    return Made((GROUPS,), {})
 
 
 def log_findings(

@@ -14,7 +14,7 @@ def test_a_doubtful_marker_is_a_finding_that_says_why(load):
     _, summary = load(session())
     *_, finding = ingest.log_findings(summary, "not listed")
     assert (finding.name, finding.passed, finding.facts) == (
-        "synthetic_marker_fits",
+        "marker_fits",
         False,
         {"doubt": "not listed"},
     )
