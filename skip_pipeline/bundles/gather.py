@@ -145,6 +145,15 @@ class Bundle(Mapping[str, Any]):
             return self
         return Bundle(self._tracks, [part for part in self.parts if part.name in names], self.groups)
 
+    def of_sessions(self, chosen: np.ndarray) -> Bundle:
+        """The chosen sessions, bool (n,), in the same order; their records are in memory."""
+        of_parts = zip(self.parts, pairwise(self._bounds.tolist()), strict=True)
+        return Bundle(self._tracks, [part.of_sessions(chosen[a:b]) for part, (a, b) in of_parts])
+
+    def joined(self, other: Bundle) -> Bundle:
+        """Its own sessions, then those of another split of the same bundles."""
+        return Bundle(self._tracks, [*self.parts, *other.parts])
+
     def batch(self, index: Any, names: Sequence[str] = tuple(schema.BRANCH_SHAPES)) -> dict[str, np.ndarray]:
         """Some inputs, the label and the last flags of some sessions (see ``numbers``): float32, by name."""
         chosen = self.numbers(index)

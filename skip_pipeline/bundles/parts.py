@@ -60,6 +60,11 @@ class Part:
     ids: np.ndarray  # UTF-8 bytes (n,)
     tracks: int  # rows of the track matrix that the track numbers are for
 
+    def of_sessions(self, chosen: np.ndarray) -> Part:
+        """The chosen sessions, bool (n,), with their rows: in the same order, in memory."""
+        rows = np.repeat(chosen, self.sessions["length"].astype(np.int64) - 1)
+        return Part(self.name, self.sessions[chosen], self.rows[rows], self.ids[chosen], self.tracks)
+
 
 def plays(parts: Iterable[Part], tracks: int) -> np.ndarray:
     """Plays of each track in the parts' sessions, the predicted ones included: int64 (tracks,)."""

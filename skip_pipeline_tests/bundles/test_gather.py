@@ -50,6 +50,16 @@ INDICES = {
 }
 
 
+def test_chosen_sessions_of_joined_splits_are_a_bundle_of_their_own(bundle):
+    chosen = np.array(
+        [True, False, False, True, False, False, True, False, True, True, False, False, False, True]
+    )
+    twice = joined(WIDE, WIDE)
+
+    assert same(bundle.joined(bundle).of_sessions(chosen), {n: twice[n][chosen] for n in ARRAYS})
+    assert bundle.of_sessions(np.zeros(7, bool)).sessions == 0
+
+
 @pytest.mark.parametrize("index", INDICES.values(), ids=INDICES)
 @pytest.mark.parametrize("name", ARRAYS)
 def test_an_index_on_the_first_axis_gives_what_numpy_would(bundle, name, index):

@@ -218,6 +218,19 @@ def test_an_epoch_is_shown_beside_the_bar():
     assert "14 s left" in shown
 
 
+def test_an_asset_that_had_nothing_to_make_advances_the_bar_without_a_line():
+    console = Console(record=True, force_terminal=True, width=160)
+    with RunProgress(console, ["evaluation_report", "own_listening_report"]) as progress:
+        progress.finished("evaluation_report", "1.0 s")
+        progress.ended("evaluation_report")
+        progress.ended("evaluation_report_checks")
+        assert progress._bar.tasks[0].completed == 1
+        progress.ended("own_listening_report")
+        assert progress._bar.tasks[0].completed == 2
+
+    assert "✓ own_listening_report" not in console.export_text()
+
+
 # --- ui -------------------------------------------------------------------------------------------------
 
 
