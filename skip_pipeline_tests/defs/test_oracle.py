@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 
 PACKAGE = Path(skip_pipeline.__file__).parent
 READERS = {"settings.py", "raw/output_folder.py", "report/oracle.py"}
-"""Modules outside the world that name the file: of its name, of the publication of whole sets, and the reader."""
+"""Modules outside the world that name the file: of its name, of the publication of sets, and the reader."""
 
 
 def test_whatever_training_reads_is_made_though_the_oracle_is_damaged(project: Project) -> None:
