@@ -21,6 +21,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from skip_pipeline.metrics.challenge import average_accuracy
 from skip_pipeline.storage import write_json
 from skip_pipeline.world.extent import Extent
 from skip_pipeline.world.oracle import belief, range_of_shuffling
@@ -43,19 +44,6 @@ class Score:
     maa_error: float
     fpa: float
     fpa_error: float
-
-
-def average_accuracy(right: Flags) -> FloatArray:
-    """Average accuracy of each session, (sessions,): mean over T tracks of A(i) L(i).
-
-    ``right`` is (sessions, T), whether each decision agrees with the outcome; A(i) is the accuracy of the
-    first i decisions and L(i) whether the i-th is right (Brost, Mehrotra and Jehan, 2019).
-
-    >>> average_accuracy(np.array([[True, False, True]])).round(4).tolist()
-    [0.5556]
-    """
-    so_far = np.cumsum(right, axis=1) / np.arange(1, right.shape[1] + 1)
-    return np.asarray((so_far * right).mean(axis=1), dtype=np.float64)
 
 
 def best_strings(skips: Flags) -> Flags:

@@ -165,7 +165,7 @@ def cut_test_set(raw: Path, _folder: Path) -> Made:
 
     from skip_pipeline import schema
     from skip_pipeline.raw import folder as raw_folder
-    from skip_pipeline.serving.logs import INPUT, LOG_INPUT, PREHISTORY
+    from skip_pipeline.raw.log_pairs import INPUT, LOG_INPUT, PREHISTORY
     from skip_pipeline.settings import TEST_SET
 
     shutil.rmtree(raw / TEST_SET, ignore_errors=True)

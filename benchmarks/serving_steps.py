@@ -20,11 +20,14 @@ from benchmarks.one_run import Made
 from benchmarks.served_world import ServedWorld
 from skip_pipeline import schema
 from skip_pipeline.engine import open_engine
+from skip_pipeline.raw.log_pairs import LOG_INPUT, log_pairs
 from skip_pipeline.serving import batch, load
-from skip_pipeline.serving.logs import LOG_INPUT, log_pairs, read_log_pair
+from skip_pipeline.serving.logs import read_log_pair
+from skip_pipeline.serving.model import runs
+from skip_pipeline.serving.sessions import branches
 from skip_pipeline.settings import MODEL_NAME, EngineKind, EngineSettings
 from skip_pipeline.storage import write_table
-from skip_pipeline.training.onnx_model import predict_onnx
+from skip_pipeline.training.onnx_model import predict_outcomes
 
 T = TypeVar("T")
 
@@ -153,10 +156,12 @@ def parts(raw: Path, folder: Path, *, model: str) -> Made:
 
     for i, pair in enumerate(log_pairs(raw)):
         sessions = timed("reading", read_log_pair, pair)
-        inputs = timed("inputs", opened.inputs, sessions)
-        timed("network", predict_onnx, opened.network, inputs)
+        track_rows = opened.tracks.rows_of(sessions.track_ids)
+        for own in runs(sessions.candidates):
+            inputs = timed("inputs", branches, sessions, own, track_rows, opened.tracks)
+            timed("network", predict_outcomes, opened.network, inputs)
         scores = opened.score(sessions)
-        table = timed("writing", batch.prediction_table, sessions, scores, "1")
+        table = timed("writing", batch.second_half_table, opened, sessions, scores, "1")
         target = folder / f"{i}.parquet"
         timed("writing", write_table, table, target, batch.SKIP_PREDICTIONS, data_source="synthetic")
         rows, sessions_read = rows + len(sessions.rows), sessions_read + len(sessions)
@@ -176,7 +181,7 @@ def published(raw: Path, folder: Path, *, model: str, engine: EngineKind = "in_p
         started = time.perf_counter()
         made = batch.skip_predictions(raw, folder / "out", model=Path(model), model_version="1", apply=apply)
         seconds = time.perf_counter() - started
-    return Made(None, rows=made.rows, sessions=made.rows, seconds=seconds)
+    return Made(None, rows=made.rows, sessions=made.details["sessions"], seconds=seconds)
 
 
 def start_worker(number: int) -> int:

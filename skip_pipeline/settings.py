@@ -138,7 +138,10 @@ class DataLayout:
 # Folder names of the public archives, so that an archive unpacks into place.
 TRAINING_SET: Final = "training_set"
 TRACK_FEATURES: Final = "track_features"
-TEST_SET: Final = "test_set"  # sessions whose next track is to be predicted
+TEST_SET: Final = "test_set"  # sessions cut in half, whose second halves are to be predicted
+TRUTH_FOLDER: Final = "truth"
+"""Beside them: outcomes of the second halves, where known. The challenge's evaluator alone reads them."""
+
 SYNTHETIC_MARKER: Final = "SYNTHETIC.json"
 """A file of this name beside the raw folders makes everything downstream say ``synthetic``."""
 
@@ -165,6 +168,7 @@ SCALER_FILE: Final = "scaler.json"
 NETWORK_FILE: Final = "skip_model.keras"
 ONNX_FILE: Final = "skip_model.onnx"
 CALIBRATION_FILE: Final = "calibration.json"
+DECISION_RULE_FILE: Final = "decision_rule.json"
 BASELINES_FILE: Final = "baselines.parquet"
 BASELINE_TRACKS_FILE: Final = "baseline_tracks.parquet"
 BASELINE_FITS_FILE: Final = "baselines.json"

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from skip_pipeline import schema
+from skip_pipeline.bundles.second_half import first_half, hide
 
 _COMPARED: Final = (*schema.BRANCH_SHAPES, "circumstances")
 
@@ -75,10 +76,12 @@ def _circumstances(scaled: pa.Table, first: np.ndarray) -> np.ndarray:
 
 
 def find_leaks(scaled: pa.Table, sessions: pa.Table, published: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Names of inputs that change when everything at each predicted position but its track is changed.
+    """Names of inputs that hold what no model may see, or that were made from another table.
 
-    Such an input contains a changed value, or was made from another table. The session code, the
-    position and the length stay, since they are the row's address.
+    Everything but its track is changed at each predicted position, and the inputs are built again; an input
+    that differs then contains a changed value. The same is done at every position of the second half, for the
+    inputs that are left of it (``bundles.second_half.hide``). The session code, the position and the length
+    stay, since they are the row's address.
 
     Args:
         scaled: ``schema.SCALED`` of one shard.
@@ -93,18 +96,28 @@ def find_leaks(scaled: pa.Table, sessions: pa.Table, published: Mapping[str, Map
         block = sessions.slice(start, _AT_ONCE)
         stop = start + block.num_rows
         rows = scaled.slice(ends[start], ends[stop] - ends[start])
-        again = wide_form(_tampered(rows, start, ends[start + 1 : stop + 1] - ends[start] - 1), block)
+        last = ends[start + 1 : stop + 1] - ends[start] - 1
+        again = wide_form(_tampered(rows, start, last), block)
+        position, length = (rows[name].to_numpy() for name in (schema.POSITION, schema.LENGTH))
+        halves = wide_form(_tampered(rows, start, np.flatnonzero(position > first_half(length))), block)
         for split, wide in again.items():
             own = slice(compared[split], compared[split] + len(wide[schema.LABEL]))
             compared[split] = own.stop
-            differing |= {n for n in _COMPARED if not np.array_equal(published[split][n][own], wide[n])}
+            found = {name: published[split][name][own] for name in _COMPARED}
+            hidden, expected = hide(found), hide(halves[split])
+            differing |= {
+                name
+                for name in _COMPARED
+                if not np.array_equal(found[name], wide[name])
+                or not np.array_equal(hidden[name], expected[name])
+            }
     for split, count in compared.items():
         differing |= {n for n in _COMPARED if len(published[split][n]) != count}
     return [name for name in _COMPARED if name in differing]
 
 
-def _tampered(rows: pa.Table, first_code: int, last: np.ndarray) -> pa.Table:
-    """Some sessions' rows, their codes counted from 0, with other values in their last rows."""
+def _tampered(rows: pa.Table, first_code: int, chosen: np.ndarray) -> pa.Table:
+    """Some sessions' rows, their codes counted from 0, with other values in the chosen rows."""
     untouched = {schema.POSITION, schema.LENGTH, *schema.TRACK_BRANCH}
     for i, field in enumerate(schema.SCALED):
         if field.name in untouched:
@@ -115,8 +128,8 @@ def _tampered(rows: pa.Table, first_code: int, last: np.ndarray) -> pa.Table:
         if field.name == schema.SESSION_ID:
             values -= first_code
         else:
-            values[last] = values[last] + 1
+            values[chosen] = values[chosen] + 1
             if unknown is not None:
-                unknown[last] = False
+                unknown[chosen] = False
         rows = rows.set_column(i, field, pa.array(values, field.type, mask=unknown))
     return rows

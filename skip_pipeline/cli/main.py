@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from skip_pipeline import settings
+from skip_pipeline.cli import challenge
 from skip_pipeline.cli import import_history as import_command
 from skip_pipeline.cli import serving as serving_commands
 from skip_pipeline.cli.options import OUT, DataDir, refusals, use
@@ -26,6 +27,7 @@ app = typer.Typer(
 )
 import_command.register(app)
 serving_commands.register(app)
+app.add_typer(challenge.app, name="challenge")
 
 
 _ENGINE = settings.EngineSettings()
@@ -79,7 +81,7 @@ def synthesize(
         int,
         typer.Option(
             help="Sessions to be scored, of the day after the last: test_set/log_prehistory_… and "
-            "log_input_….csv, as in the public archive."
+            "log_input_….csv, as in the public archive. The outcomes of their second halves are in truth/."
         ),
     ] = 0,
     laws: Annotated[

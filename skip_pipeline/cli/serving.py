@@ -56,7 +56,7 @@ def serve(
     logging.getLogger("skip_pipeline").setLevel(logging.INFO)
 
     with refusals():
-        follower = Follower(_source(model, data_dir, latest_will_do=False))
+        follower = Follower(model_source(model, data_dir, latest_will_do=False))
         served = follower.served
         what = f"Serving version {served.version} ({served.model.data_source} data) on"
         run(follower, host, port, lambda url: OUT.print(f"{what} {url}/invocations"))
@@ -67,7 +67,7 @@ def predict(
         Path,
         typer.Argument(
             help="A request as JSON; or a log (CSV or parquet), for the last track of every session; "
-            "or log_prehistory_….csv of the test set, with log_input_….csv beside it."
+            "or log_prehistory_….csv of the test set, with log_input_….csv beside it, for every track in it."
         ),
     ],
     data_dir: DataDir = None,
@@ -88,17 +88,20 @@ def predict(
     """Predict how likely each session's next track, or each of its candidates, is to be skipped."""
     import loky
 
-    from skip_pipeline.serving.batch import prediction_table
+    from skip_pipeline.serving.batch import prediction_table, second_half_table
     from skip_pipeline.serving.follow import opened
 
     with refusals():
         if out is not None:
             _check_target(out)
         sessions = _read(file)
-        source = _source(model, data_dir, latest_will_do=True)
+        source = model_source(model, data_dir, latest_will_do=True)
         served = opened(source, source.current())
         scores = served.model.score(sessions, threads=loky.cpu_count())
-        table = prediction_table(sessions, scores, served.version)
+        if sessions.following:
+            table = second_half_table(served.model, sessions, scores, served.version)
+        else:
+            table = prediction_table(sessions, scores, served.version)
         _write(table, out, served.model.data_source)
         unknown = int((~scores.known_track).sum())
         ERR.print(
@@ -109,7 +112,8 @@ def predict(
 
 
 def _read(file: Path) -> Sessions:
-    from skip_pipeline.serving.logs import INPUT, PREHISTORY, LogPair, read_log_pair, read_whole_log
+    from skip_pipeline.raw.log_pairs import PREHISTORY, pair_of
+    from skip_pipeline.serving.logs import read_log_pair, read_whole_log
     from skip_pipeline.serving.requests import sessions_of_json
 
     if not file.is_file():
@@ -121,7 +125,7 @@ def _read(file: Path) -> Sessions:
         except BadInputError as refusal:
             raise BadInputError(f"{file}: {refusal}") from refusal
     if file.name.startswith(PREHISTORY):
-        return read_log_pair(LogPair(file, file.with_name(file.name.replace(PREHISTORY, INPUT, 1))))
+        return read_log_pair(pair_of(file))
     return read_whole_log(file)
 
 
@@ -180,7 +184,7 @@ def _shown(table: pa.Table, data_source: str) -> Table:
     return shown
 
 
-def _source(model: Path | None, data_dir: Path | None, *, latest_will_do: bool) -> Source:
+def model_source(model: Path | None, data_dir: Path | None, *, latest_will_do: bool) -> Source:
     """The model in a folder; else the registry's champion; else, if that will do, the model trained last.
 
     A registry that does not answer is an error, because there may be a champion.

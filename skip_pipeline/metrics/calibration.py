@@ -32,6 +32,9 @@ _CLIP: Final = 1e-6
 """Least distance of a probability from 0 and 1: a wrong prediction costs at most 14 nats, and float32 can
 represent it."""
 
+_LEAST_SKIPPED: Final = 1e-12
+"""Least probability of a skip to divide by; where it is smaller, those of the flags are, too."""
+
 _STEEPEST: Final = 20.0  # slopes lie between 1 / 20 and 20; perfectly separated sessions have no best slope
 _FURTHEST: Final = 10.0  # largest offset of the log-odds, at which every track is played or skipped
 
@@ -112,6 +115,23 @@ def fit(
         slope, offset, _ = shifted
     threshold = _threshold(labels, _corrected(log_odds, slope, offset), sessions)
     return Calibration(slope=slope, offset=offset, threshold=threshold, tracks=len(labels))
+
+
+def within(outcomes: np.ndarray, p_skip: np.ndarray) -> np.ndarray:
+    """Probabilities of ``skip_1``, ``skip_2`` and ``skip_3`` that fit a calibrated ``p_skip`` (k,): (k, 3).
+
+    Calibration corrects whether a track is skipped. How early, given that it is skipped, stays as the network
+    has it, so each flag's share of all skips stays, and the three remain nested and at most ``p_skip``.
+
+    Args:
+        outcomes: the network's probabilities of ``schema.OUTCOME_FLAGS``, float64 (k, 4).
+        p_skip: calibrated.
+
+    >>> within(np.array([[0.1, 0.2, 0.3, 0.6]]), np.array([0.2])).round(3).tolist()
+    [[0.05, 0.1, 0.15]]
+    """
+    share = outcomes[:, :-1] / np.maximum(1.0 - outcomes[:, -1:], _LEAST_SKIPPED)
+    return np.asarray(np.minimum(share, 1.0) * p_skip[:, None])
 
 
 def _design_effect(log_odds: np.ndarray, labels: np.ndarray, slope: float, sessions: np.ndarray) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -19,11 +19,13 @@ from skip_pipeline.settings import (
     TRACK_FEATURES,
     TRACK_GROUPS_FILE,
     TRAINING_SET,
+    TRUTH_FOLDER,
     DataLayout,
     DataSource,
 )
 
 RAW_FOLDERS: Final = (TRAINING_SET, TRACK_FEATURES, TEST_SET)
+WRITTEN_FOLDERS: Final = (*RAW_FOLDERS, TRUTH_FOLDER)  # that a set may fill; the pipeline reads the former
 _CSV_SUFFIX: Final = re.compile(r"\.csv(\.gz)?$", re.IGNORECASE)
 _LONE_SURROGATE: Final = re.compile(r"[\ud800-\udfff]")  # how Python reads a byte that is not UTF-8
 
@@ -45,9 +47,9 @@ def csv_files(folder: Path) -> list[Path]:
     return found
 
 
-def delivered_csvs(raw: Path) -> list[Path]:
-    """All CSVs of session logs, track features and the test set below ``raw``."""
-    return [path for folder in RAW_FOLDERS for path in csv_files(raw / folder)]
+def delivered_csvs(raw: Path, folders: Sequence[str] = RAW_FOLDERS) -> list[Path]:
+    """All CSVs in the folders below ``raw``: session logs, track features and the test set."""
+    return [path for folder in folders for path in csv_files(raw / folder)]
 
 
 def synthetic_files(raw: Path) -> dict[str, ListedFile] | None:
@@ -163,6 +165,12 @@ def data_source(raw: Path) -> DataSource:
     return "synthetic" if (raw / SYNTHETIC_MARKER).exists() else "real"
 
 
+def source_of_files(files: Iterable[Path]) -> DataSource:
+    """``synthetic`` if a marker lies in the folder of one of the files, or in the folder above it."""
+    folders = {folder for path in files for folder in path.absolute().parents[:2]}
+    return "synthetic" if any(data_source(folder) == "synthetic" for folder in folders) else "real"
+
+
 def marker_doubt(raw: Path) -> str:
     """How the markers of ``raw`` differ from the files beside them; the empty string if they fit."""
     try:
@@ -178,7 +186,7 @@ def marker_doubt(raw: Path) -> str:
         return _doubt(
             raw / SYNTHETIC_MARKER,
             synthetic,
-            delivered_csvs(raw),
+            delivered_csvs(raw, WRITTEN_FOLDERS),
             called="synthetic while the marker lies there; if these files are real, move the synthetic ones "
             "and the marker away",
             again="make it again with `skip-pipeline synthesize`",
@@ -188,7 +196,7 @@ def marker_doubt(raw: Path) -> str:
         return _doubt(
             raw / OWN_LISTENING_MARKER,
             own.files,
-            [*delivered_csvs(raw), *([groups] if groups.is_file() else [])],
+            [*delivered_csvs(raw, WRITTEN_FOLDERS), *([groups] if groups.is_file() else [])],
             called="own listening while the marker lies there; import the export again, or move these files "
             "away",
             again="import the export again",

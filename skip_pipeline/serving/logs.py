@@ -1,16 +1,13 @@
 """Log files as sessions.
 
-In a whole log the last track of each session is predicted, as in training. The published test set has pairs
-of files, without the outcomes to be predicted:
-
-    log_prehistory_….csv   21 columns, the log of each session's first half
-    log_input_….csv         4 columns, the tracks of its second half; the first of them is predicted
+In a whole log the last track of each session is predicted, as in training. In a pair of the published test
+set (``raw.log_pairs``) every track of each session's second half is predicted.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -21,57 +18,17 @@ import pyarrow.parquet as pq
 
 from skip_pipeline import schema
 from skip_pipeline.bundles.records import CATEGORIES, FLAGS, SEEKS, SHUFFLE
+from skip_pipeline.challenge.half_sessions import HalfSessions, read_half_sessions
 from skip_pipeline.errors import BadInputError, BrokenSessionError, MissingInputError
-from skip_pipeline.raw.csv_file import check_values, read_csv
+from skip_pipeline.raw.csv_file import check_values
 from skip_pipeline.raw.diagnosis import WHOLE_SESSIONS, shown_value
-from skip_pipeline.raw.folder import csv_files
+from skip_pipeline.raw.log_pairs import LogPair
 from skip_pipeline.raw.own_listening import unknown_columns
 from skip_pipeline.raw.session_log import order_session_log, read_session_log, session_starts
-from skip_pipeline.raw.text_columns import DICTIONARY, codes_of, dictionary_of
+from skip_pipeline.raw.text_columns import codes_of, dictionary_of
 from skip_pipeline.serving.sessions import Sessions, row_records
-from skip_pipeline.settings import TEST_SET
-
-PREHISTORY: Final = "log_prehistory_"
-INPUT: Final = "log_input_"
-
-LOG_INPUT: Final = pa.schema(
-    [
-        (schema.SESSION_ID, DICTIONARY),
-        (schema.LOG_TRACK_ID, pa.string()),
-        *(schema.SESSION_LOG.field(name) for name in (schema.POSITION, schema.LENGTH)),
-    ]
-)
-"""Columns of a ``log_input`` file: tracks without their outcomes."""
 
 _IDS: Final = (schema.SESSION_ID, schema.LOG_TRACK_ID)
-
-
-@dataclass(frozen=True)
-class LogPair:
-    """Both files of one shard of the test set."""
-
-    prehistory: Path
-    input: Path
-
-
-def log_pairs(raw: Path) -> tuple[LogPair, ...]:
-    """Pairs of files in ``raw/test_set``, sorted by name; none if the folder does not exist.
-
-    Raises:
-        MissingInputError: one file of a pair is missing.
-    """
-    found = csv_files(raw / TEST_SET)
-    logs, inputs = (
-        {path.name.removeprefix(prefix): path for path in found if path.name.startswith(prefix)}
-        for prefix in (PREHISTORY, INPUT)
-    )
-    for name in sorted(logs.keys() ^ inputs.keys()):
-        present, prefix = (logs[name], INPUT) if name in logs else (inputs[name], PREHISTORY)
-        raise MissingInputError(
-            f"{present} has no {prefix}{name} beside it; expected both files of every pair. Put the other "
-            "there, or remove this one"
-        )
-    return tuple(LogPair(logs[name], inputs[name]) for name in sorted(logs))
 
 
 def read_whole_log(path: Path) -> Sessions:
@@ -136,52 +93,16 @@ def _read_parquet_log(path: Path, *, may_be_empty: Collection[str]) -> pa.Table:
 
 
 def read_log_pair(pair: LogPair) -> Sessions:
-    """Sessions of a pair of the test set. The first track of each session's second half is predicted.
-
-    Raises:
-        MissingInputError, BadInputError: a file cannot be read; or a session is in one file only, has no
-            track right after its prehistory, or a length that its prehistory has already reached.
-        BrokenSessionError: positions of a prehistory are not 1, 2, …, at most 19.
-    """
-    log, _ = order_session_log(read_session_log(pair.prehistory))
-    asked = read_csv(pair.input, LOG_INPUT, schema.RAW_RANGES, ids=_IDS, remedy=WHOLE_SESSIONS)
-    starts, counts = _sessions_of(log, pair.prehistory, least=1, most=schema.STEPS)
-    names = _names(log, starts)
-    follows = _row_after(names, counts, asked, pair)
-    lengths = asked[schema.LENGTH].to_numpy()[follows].astype(np.int64)
-    if (wrong := np.flatnonzero(lengths <= counts)).size:
-        number = int(wrong[0])
-        raise BadInputError(
-            f"{pair.input}: session {names[number].as_py()!r} has {lengths[number]} in column "
-            f"{schema.LENGTH} and {counts[number]} rows in {pair.prehistory.name}; expected at least one "
-            "track more than there. Deliver both files again, or remove the session from both"
-        )
-    return _sessions(log, names, counts, lengths, asked[schema.LOG_TRACK_ID].take(pa.array(follows)))
+    """Sessions of a pair of the test set; raises as ``challenge.half_sessions.read_half_sessions``."""
+    return sessions_of_halves(read_half_sessions(pair))
 
 
-def _row_after(names: pa.Array, counts: np.ndarray, asked: pa.Table, pair: LogPair) -> np.ndarray:
-    """For each session, the row of the input file right after its prehistory: int64 (sessions,)."""
-    text = dictionary_of(asked[schema.SESSION_ID])
-    session_of = pc.index_in(text.dictionary, value_set=names).fill_null(-1).to_numpy()[codes_of(text)]
-    if (strange := np.flatnonzero(session_of < 0)).size:
-        raise _incomplete(pair, text[int(strange[0])].as_py(), f"is in {pair.input.name} only")
-    follows = np.flatnonzero(asked[schema.POSITION].to_numpy() == counts[session_of] + 1)
-    found = np.bincount(session_of[follows], minlength=len(names))
-    if (wrong := np.flatnonzero(found != 1)).size:
-        number = int(wrong[0])
-        fact = f"has {found[number]} rows at position {counts[number] + 1} of {pair.input.name}"
-        raise _incomplete(pair, names[number].as_py(), fact)
-    rows = np.empty(len(names), np.int64)
-    rows[session_of[follows]] = follows
-    return rows
-
-
-def _incomplete(pair: LogPair, session_id: str, fact: str) -> BadInputError:
-    return BadInputError(
-        f"{pair.input}: session {session_id!r} (column {schema.SESSION_ID}) {fact}; expected every session "
-        f"of {pair.prehistory.name}, and no other, with one row for the track after its last position there. "
-        "Deliver both files again, or remove the session from both"
-    )
+def sessions_of_halves(halves: HalfSessions) -> Sessions:
+    """Sessions in the same order. Every track of a second half is predicted, from what was heard alone."""
+    first = np.cumsum(halves.heard) - halves.heard
+    names, lengths = _names(halves.log, first), halves.heard + halves.tracks
+    made = _sessions(halves.log, names, halves.heard, lengths, halves.asked[schema.LOG_TRACK_ID])
+    return replace(made, asked=halves.tracks, following=True)
 
 
 def _sessions_of(log: pa.Table, path: Path, *, least: int, most: int) -> tuple[np.ndarray, np.ndarray]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +13,8 @@ from skip_pipeline import schema
 from skip_pipeline.bundles.gather import Bundle
 from skip_pipeline.bundles.track_memory import Remembered, TrackMemory
 from skip_pipeline.errors import BadInputError
-from skip_pipeline.metrics.calibration import Calibration
+from skip_pipeline.metrics.calibration import Calibration, within
+from skip_pipeline.metrics.decision_rule import THRESHOLD, DecisionRule
 from skip_pipeline.serving.requests import sessions_of_records
 from skip_pipeline.serving.sessions import Sessions, branches
 from skip_pipeline.serving.tracks import KnownTracks
@@ -24,9 +25,6 @@ from skip_pipeline.training.onnx_model import (
     predict_outcomes,
     predict_tracks,
 )
-
-_LEAST: Final = 1e-12
-"""Least probability of a skip to divide by; where it is smaller, those of the flags are, too."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +47,7 @@ class ServedModel:
     data_source: DataSource  # of the training data
     fingerprint: str  # SHA-256 of the model's files, in hex
     bundles: str  # fingerprint of the bundles that the model was trained on
+    rule: DecisionRule = THRESHOLD  # of decisions on second halves
 
     @property
     def threshold(self) -> float:
@@ -61,6 +60,8 @@ class ServedModel:
 
     def score(self, sessions: Sessions, *, threads: int = 1) -> Scores:
         """Score every next track of every session; the result does not depend on the number of threads.
+
+        Each is predicted from the earlier tracks alone, also where next tracks follow one another.
 
         Raises:
             BadInputError: the network answers the last track of a session alone, and another is asked for.
@@ -75,11 +76,32 @@ class ServedModel:
             outcomes[sessions.next_tracks(own)] = self._outcomes(inputs)
 
         with ThreadPoolExecutor(threads) as pool:
-            list((pool.map if threads > 1 else map)(score, _runs(sessions.candidates)))
+            list((pool.map if threads > 1 else map)(score, runs(sessions.candidates)))
         known = track_rows[sessions.next_track] >= 0
         known[list(sessions.next_features)] = True
         p_skip = 1.0 - self._calibrated(outcomes[:, -1])
         return Scores(p_skip, within(outcomes, p_skip), known, sessions.unknown_levels)
+
+    def decide(self, sessions: Sessions, scores: Scores) -> np.ndarray:
+        """Whether each next track is decided to have ``skip_2``: bool (k,).
+
+        A second half is decided as the rule says that was chosen on validation sessions. Other tracks, as of
+        a session that is not cut in half, are decided by the threshold.
+
+        Args:
+            sessions: whose next tracks follow one another, as of a pair of the test set.
+            scores: of these sessions.
+
+        Raises:
+            BadInputError: the network does not tell ``skip_2``.
+        """
+        p_skip_2 = scores.p_flags[:, schema.OUTCOME_FLAGS.index("skip_2")]
+        if np.isnan(p_skip_2).any():
+            raise BadInputError(
+                "the served network does not predict skip_2, expected one that does; serve a model of preset "
+                "fast"
+            )
+        return self.rule.decide(p_skip_2, sessions.candidates, sessions.length)
 
     def inputs(self, sessions: Sessions) -> dict[str, np.ndarray]:
         """The network's inputs for sessions of one next track: float32 (m, …), ``schema.INPUT_SHAPES``."""
@@ -134,7 +156,8 @@ def _check_last_track(sessions: Sessions) -> None:
     remedy = "the served network was trained on last tracks alone. Serve a model of preset fast"
     if (several := np.flatnonzero(sessions.candidates > 1)).size:
         number = int(several[0])
-        fact = f"candidates is a list of {sessions.candidates[number]:,}, expected one track"
+        what = "the rest of the session" if sessions.following else "candidates"
+        fact = f"{what} is a list of {sessions.candidates[number]:,}, expected one track"
     elif (midway := np.flatnonzero(sessions.earlier + 1 != sessions.length)).size:
         number = int(midway[0])
         fact = (
@@ -147,24 +170,7 @@ def _check_last_track(sessions: Sessions) -> None:
     raise BadInputError(f"session {number} of the request ({schema.SESSION_ID} {name!r}): {fact}; {remedy}")
 
 
-def within(outcomes: np.ndarray, p_skip: np.ndarray) -> np.ndarray:
-    """Probabilities of ``skip_1``, ``skip_2`` and ``skip_3`` that fit a calibrated ``p_skip`` (k,): (k, 3).
-
-    Calibration corrects whether a track is skipped. How early, given that it is skipped, stays as the network
-    has it, so each flag's share of all skips stays, and the three remain nested and at most ``p_skip``.
-
-    Args:
-        outcomes: the network's probabilities of ``schema.OUTCOME_FLAGS``, float64 (k, 4).
-        p_skip: calibrated.
-
-    >>> within(np.array([[0.1, 0.2, 0.3, 0.6]]), np.array([0.2])).round(3).tolist()
-    [[0.05, 0.1, 0.15]]
-    """
-    share = outcomes[:, :-1] / np.maximum(1.0 - outcomes[:, -1:], _LEAST)
-    return np.asarray(np.minimum(share, 1.0) * p_skip[:, None])
-
-
-def _runs(candidates: np.ndarray) -> Iterator[np.ndarray]:
+def runs(candidates: np.ndarray) -> Iterator[np.ndarray]:
     """Numbers of the sessions of each run of the network, which all have as many candidates (m,)."""
     for count in np.unique(candidates).tolist():
         own = np.flatnonzero(candidates == count)

@@ -2,6 +2,7 @@
 
     skip_model.onnx      the network
     calibration.json     correction of the network's probabilities; optional
+    decision_rule.json   how second halves are decided; optional
     scaler.json          ranges of the track features in training
     tracks.npy           float32 (tracks, 31), scaled features of every track
     track_ids.npy        UTF-8 bytes (tracks,), sorted; row i is track i
@@ -30,10 +31,12 @@ from skip_pipeline.bundles.records import CATEGORIES, FLAGS, SEEKS, SHUFFLE
 from skip_pipeline.bundles.track_memory import MEMORY_FILES, open_memory
 from skip_pipeline.errors import ContractError, MissingInputError
 from skip_pipeline.metrics.calibration import Calibration
+from skip_pipeline.metrics.decision_rule import THRESHOLD, DecisionRule
 from skip_pipeline.serving.model import ServedModel
 from skip_pipeline.serving.tracks import KnownTracks, neutral_track, sorted_ids
 from skip_pipeline.settings import (
     CALIBRATION_FILE,
+    DECISION_RULE_FILE,
     ONNX_FILE,
     SCALER_FILE,
     TRACK_TABLE,
@@ -99,6 +102,7 @@ def pack(
     calibration: Path | None,
     preset: str,
     memory: Path | None = None,
+    rule: Path | None = None,
 ) -> Description:
     """Write a served model: a network, with the tracks and the scaling that the stages have published.
 
@@ -109,6 +113,7 @@ def pack(
         calibration: ``Calibration.to_json`` as a file; None to serve the network's own probabilities.
         preset: of the network.
         memory: the values of a track memory (``bundles.track_memory``); None if the network has none.
+        rule: ``DecisionRule.to_json`` as a file; None to decide by the threshold.
     """
     folder.mkdir(parents=True, exist_ok=True)
     manifest = storage.read_manifest(layout.bundles, made_by="tensor_bundles")
@@ -138,6 +143,11 @@ def pack(
             folder / CALIBRATION_FILE, Calibration.from_json(storage.read_json(calibration)).to_json()
         )
         names.append(CALIBRATION_FILE)
+    if rule is not None:
+        storage.write_json(
+            folder / DECISION_RULE_FILE, DecisionRule.from_json(storage.read_json(rule)).to_json()
+        )
+        names.append(DECISION_RULE_FILE)
     description = Description(
         preset=preset,
         data_source=manifest.data_source,
@@ -226,6 +236,9 @@ def load(folder: Path, *, threads: int | None = None) -> ServedModel:
         data_source=described.data_source,
         fingerprint=described.fingerprint,
         bundles=described.bundles,
+        rule=DecisionRule.from_json(_json(folder / DECISION_RULE_FILE))
+        if DECISION_RULE_FILE in names
+        else THRESHOLD,
     )
 
 

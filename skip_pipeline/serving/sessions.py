@@ -27,7 +27,9 @@ from skip_pipeline.serving.tracks import KnownTracks
 
 @dataclass(frozen=True)
 class Sessions:
-    """m sessions: the tracks played so far, and k tracks that may come next, one or more of each session.
+    """m sessions: the tracks played so far, and k tracks to predict, one or more of each session.
+
+    The tracks to predict are the next track, candidates for it, or the next tracks in their order.
 
     The number of tracks of a session is an input, so the network knows whether the next track is the last.
     Listeners play the last track of a session to its end more often than other tracks. Where the length is
@@ -49,6 +51,7 @@ class Sessions:
     premium: np.ndarray | None = None
     levels_missing: int = 0  # of a log that may lack them: these are not known, rather than of unknown level
     asked: np.ndarray | None = None  # int64 (m,), next tracks of each session; None for one of each
+    following: bool = False  # whether next tracks follow one another; else each may come next
 
     def __len__(self) -> int:
         return len(self.earlier)
@@ -68,13 +71,25 @@ class Sessions:
         return np.asarray(self._first_asked[own, None] + np.arange(self.candidates[own[0]]))
 
     @cached_property
+    def between(self) -> np.ndarray:
+        """Tracks between a session's earlier tracks and each of its next tracks: int64 (k,)."""
+        if not self.following:
+            return np.zeros(len(self.next_track), np.int64)
+        return ranges(np.zeros(len(self), np.int64), self.candidates)
+
+    @cached_property
+    def session_of(self) -> np.ndarray:
+        """Number of the session of each next track: int64 (k,)."""
+        return np.repeat(np.arange(len(self)), self.candidates)
+
+    @cached_property
     def _first_asked(self) -> np.ndarray:
         return np.asarray(np.cumsum(self.candidates) - self.candidates)
 
     @property
     def asked_ids(self) -> list[str]:
         """Session id of each next track."""
-        return list(np.repeat(np.array(self.session_id, object), self.candidates))
+        return list(np.array(self.session_id, object)[self.session_of])
 
     @property
     def next_track_ids(self) -> list[str | None]:
@@ -116,7 +131,7 @@ def branches(
     earlier, asked = sessions.earlier[own], sessions.next_tracks(own)
     padding = padding_of(earlier)
     padded = np.zeros(padding.shape, ROW)
-    padded[~padding] = sessions.rows[_ranges(sessions.bounds[own], earlier)]
+    padded[~padding] = sessions.rows[ranges(sessions.bounds[own], earlier)]
     ids = np.concatenate(
         [padded["track"].astype(np.int64), sessions.next_track[asked]], axis=1
     )  # (n, 19 + N)
@@ -133,7 +148,7 @@ def branches(
         "last_track": known.matrix[np.maximum(last, 0)],
         "track_numbers": numbers.astype(np.float32),
         "track_memory": known.memory_of(row_of),
-        "tracks_between": np.zeros(last.shape, np.float32),
+        "tracks_between": sessions.between[asked].astype(np.float32),
     }
     for name in INPUTS:
         if name not in made:
@@ -147,10 +162,10 @@ def branches(
     return made
 
 
-def _ranges(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
+def ranges(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """The numbers from each start on, so many of each.
 
-    >>> _ranges(np.array([5, 0]), np.array([2, 3])).tolist()
+    >>> ranges(np.array([5, 0]), np.array([2, 3])).tolist()
     [5, 6, 0, 1, 2]
     """
     return np.repeat(starts - (np.cumsum(counts) - counts), counts) + np.arange(counts.sum())

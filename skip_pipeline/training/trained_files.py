@@ -15,6 +15,7 @@ from skip_pipeline.metrics.scores import need_both_outcomes
 from skip_pipeline.networks.listening import all_played
 from skip_pipeline.settings import (
     CALIBRATION_FILE,
+    DECISION_RULE_FILE,
     HISTORY_FILE,
     NETWORK_FILE,
     ONNX_FILE,
@@ -26,7 +27,8 @@ from skip_pipeline.storage import write_json
 from skip_pipeline.training import export
 from skip_pipeline.training.cluster import check_publishes
 from skip_pipeline.training.history import EpochReport, history_to_json
-from skip_pipeline.training.onnx_model import predict_tracks
+from skip_pipeline.training.onnx_model import open_onnx, predict_tracks
+from skip_pipeline.training.second_half import fit_rule
 from skip_pipeline.training.splits import Split
 from skip_pipeline.training.train import Trained, save_network, train
 
@@ -62,6 +64,9 @@ def train_and_export(
     session, track = np.nonzero(~np.isnan(played) & ~np.isnan(p_tracks))
     calibrated = calibration.fit(played[session, track], p_tracks[session, track], session)
     write_json(folder / CALIBRATION_FILE, calibrated.to_json())
+    if settings.preset in WITH_MEMORY:
+        rule = fit_rule(open_onnx(network), validation, calibrated)
+        write_json(folder / DECISION_RULE_FILE, rule.to_json())
     write_json(folder / HISTORY_FILE, history_to_json(trained.history, trained.best_epoch))
     write_json(folder / TRAINING_FILE, asdict(settings))
     return trained, difference

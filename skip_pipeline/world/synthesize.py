@@ -10,7 +10,7 @@ import os
 import time
 from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from skip_pipeline.raw.folder import synthetic_files
+from skip_pipeline.raw.log_pairs import INPUT, LOG_INPUT, LOG_TRUTH, PREHISTORY, TRUTH, cut
 from skip_pipeline.raw.output_folder import (
     RawSet,
     append_rows,
@@ -30,8 +31,15 @@ from skip_pipeline.raw.output_folder import (
     record_part,
 )
 from skip_pipeline.raw.own_listening import ListedFile
-from skip_pipeline.schema import LENGTH, LOG_TRACK_ID, ORACLE, POSITION, SESSION_ID, SESSION_LOG
-from skip_pipeline.settings import ORACLE_FILE, SYNTHETIC_MARKER, TEST_SET, TRACK_FEATURES, TRAINING_SET
+from skip_pipeline.schema import ORACLE, SESSION_LOG
+from skip_pipeline.settings import (
+    ORACLE_FILE,
+    SYNTHETIC_MARKER,
+    TEST_SET,
+    TRACK_FEATURES,
+    TRAINING_SET,
+    TRUTH_FOLDER,
+)
 from skip_pipeline.world import constants
 from skip_pipeline.world.drift import Drift
 from skip_pipeline.world.extent import MINI_LOG, Extent, Shard
@@ -97,7 +105,8 @@ def synthesize(
         compressed: gzip the CSVs.
         drifts: changes and the days on which they begin.
         test_sessions: additional sessions of other listeners on the day after, without drift and without the
-            outcomes of their second half, in the format of the public archive's ``test_set``.
+            outcomes of their second half, in the format of the public archive's ``test_set``. These outcomes
+            are in the folder ``truth``.
         law: of the listeners' behaviour, a name in ``laws.registry.LAWS``.
         threads: number of drawing threads, at least 1; None for one per processor, up to ``MOST_THREADS``.
             It changes no byte.
@@ -108,9 +117,9 @@ def synthesize(
     """
     started = time.perf_counter()
     world = World(Extent(sessions, days, shards), tracks, seed, tuple(drifts), law=law)
-    cut = world.extent.cut()
+    files = world.extent.cut()
     suffix = ".gz" if compressed else ""
-    part_of_set = "mini" if cut[0].name == MINI_LOG else "000000000000"
+    part_of_set = "mini" if files[0].name == MINI_LOG else "000000000000"
     track_file = f"{TRACK_FEATURES}/tf_{part_of_set}.csv{suffix}"
     description = {
         "days": days,
@@ -128,13 +137,13 @@ def synthesize(
         test_extent = Extent(test_sessions, first_day=days)
         unheard = World(test_extent, tracks, other_seed(seed), catalogue_of=seed, law=law)
         description["test_sessions"] = test_sessions
-        folders.append(TEST_SET)
+        folders += [TEST_SET, TRUTH_FOLDER]
     with publication(_SYNTHETIC, out, folders):
         features = world.catalogue.table
         with csv_stream(part_of(out, track_file), features.column_names) as stream:
             append_rows(stream, features)
         records: dict[str, ListedFile] = {}
-        with closing(_write_logs(world, out, suffix, cut, threads, records)) as oracles:
+        with closing(_write_logs(world, out, suffix, files, threads, records)) as oracles:
             _write_oracle(part_of(out, ORACLE_FILE), oracles)
         names = [track_file, ORACLE_FILE]
         if test_sessions:
@@ -202,17 +211,16 @@ def _write_oracle(path: Path, tables: Iterable[pa.Table]) -> None:
 
 
 def _write_test_set(world: World, out: Path, suffix: str) -> list[str]:
-    """Write all sessions of a world as a pair of parts: the first half's log, the second half's tracks."""
+    """Write all sessions of a world as parts: first halves, tracks of the second halves, and the truth."""
     stamp = f"{world.extent.date_of(0):%Y%m%d}_000000000000.csv{suffix}"
-    names = [f"{TEST_SET}/{kind}_{stamp}" for kind in ("log_prehistory", "log_input")]
-    asked = [SESSION_ID, LOG_TRACK_ID, POSITION, LENGTH]
-    with (
-        csv_stream(part_of(out, names[0]), SESSION_LOG.names) as heard,
-        csv_stream(part_of(out, names[1]), asked) as unheard,
-    ):
+    columns = {
+        f"{TEST_SET}/{PREHISTORY}{stamp}": SESSION_LOG.names,
+        f"{TEST_SET}/{INPUT}{stamp}": LOG_INPUT.names,
+        f"{TRUTH_FOLDER}/{TRUTH}{stamp}": LOG_TRUTH.names,
+    }
+    with ExitStack() as stack:
+        streams = [stack.enter_context(csv_stream(part_of(out, name), own)) for name, own in columns.items()]
         for block in range(world.extent.blocks):
-            log = world.block(block).log
-            first = log[POSITION].to_numpy() <= log[LENGTH].to_numpy() // 2
-            append_rows(heard, log.filter(pa.array(first)))
-            append_rows(unheard, log.select(asked).filter(pa.array(~first)))
-    return names
+            for stream, rows in zip(streams, cut(world.block(block).log), strict=True):
+                append_rows(stream, rows)
+    return list(columns)

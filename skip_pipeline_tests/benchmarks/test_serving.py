@@ -19,7 +19,8 @@ import pytest
 from benchmarks import load, served_world, serving, serving_steps
 from benchmarks.measure import ChildFailedError
 from benchmarks.server_process import running
-from skip_pipeline.serving.logs import log_pairs, read_log_pair
+from skip_pipeline.raw.log_pairs import log_pairs
+from skip_pipeline.serving.logs import read_log_pair
 from skip_pipeline.serving.requests import sessions_of_records
 
 pytestmark = pytest.mark.slow

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from skip_pipeline import schema
 from skip_pipeline.bundles import leak
 from skip_pipeline.bundles.leak import find_leaks, wide_form
+from skip_pipeline.bundles.second_half import hide
 from skip_pipeline_tests.builders import TRAIN, changed, scaled_table, session
-from skip_pipeline_tests.stages.shard_builders import WIDE, same, shard
+from skip_pipeline_tests.stages.shard_builders import WIDE, Shard, same, shard
 
 INPUTS = (*schema.BRANCH_SHAPES, "circumstances")
 POSITION_IN_LOG = schema.SESSION_LOG_BRANCH.index("session_position")
@@ -230,8 +231,43 @@ def test_every_column_that_no_input_may_see_is_tampered_with(monkeypatch):
     monkeypatch.setattr(leak, "wide_form", seeing)
     made = shard([10, 13])
     find_leaks(made.scaled, made.sessions, made.wide())
-    [after] = seen
     before = made.scaled
-    moved = {name for name in before.column_names if not before[name].equals(after[name])}
-    assert moved == set(UNSEEN) - {"session_position", "session_length"}
-    assert {i for n in moved for i in np.flatnonzero(before[n].to_numpy() != after[n].to_numpy())} == {9, 22}
+    of_last, of_second_half = {9, 22}, {*range(5, 10), *range(16, 23)}  # of sessions of 10 and 13 tracks
+    for after, rows in zip(seen, (of_last, of_second_half), strict=True):
+        moved = {name for name in before.column_names if not before[name].equals(after[name])}
+        assert moved == set(UNSEEN) - {"session_position", "session_length"}
+        changes = [np.flatnonzero(before[name].to_numpy() != after[name].to_numpy()) for name in moved]
+        assert {row for change in changes for row in change} == rows
+
+
+@pytest.mark.parametrize(
+    ("name", "column"), [("previous_tracks", "hour_of_day"), ("circumstances", "premium")]
+)
+def test_a_leak_from_the_middle_of_the_second_half_is_found(name, column):
+    scaled, sessions, _ = made = shard([10, 13, 20])
+    published = made.wide()
+    first_of_second_half, step = [5, 16, 33], [15, 13, 10]
+    steps = published["train"][name].reshape(3, -1, schema.INPUT_SHAPES[name][-1])
+    place = step if name == "previous_tracks" else [0, 0, 0]
+    steps[[0, 1, 2], place, 0] = scaled[column].to_numpy()[first_of_second_half]
+    assert find_leaks(scaled, sessions, published) == [name]
+
+
+@given(seed=st.integers(0, 2**32 - 1), lengths=st.lists(st.integers(10, 20), min_size=1, max_size=4))
+@settings(deadline=None, max_examples=50)
+def test_permuting_all_that_is_logged_after_the_cut_changes_no_input_of_the_first_half(seed, lengths):
+    scaled, sessions, rows = shard(lengths, seed=seed)
+    position, length = (scaled[name].to_numpy() for name in ("session_position", "session_length"))
+    later = np.flatnonzero(position * 2 > length)
+    order = np.arange(len(position))
+    order[later] = np.random.default_rng(seed).permutation(later)
+    logged = set(UNSEEN) - {"session_position", "session_length"}
+    permuted = pa.table(
+        [
+            scaled[name].take(pa.array(order)) if name in logged else scaled[name]
+            for name in scaled.column_names
+        ],
+        schema=scaled.schema,
+    )
+    before, after = (hide(Shard(table, sessions, rows).wide()["train"]) for table in (scaled, permuted))
+    assert same(before, after, [name for name in schema.INPUT_SHAPES if name != "track_memory"])

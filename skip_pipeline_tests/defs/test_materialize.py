@@ -31,7 +31,7 @@ COLUMNS = {
     "encoded_table": 69,
     "scaled_table": 69,
     "baseline_models": 6,
-    "skip_predictions": 5,
+    "skip_predictions": 8,
 }
 PICTURES = {
     "tensor_bundles": {"class_balance", "session_lengths"},

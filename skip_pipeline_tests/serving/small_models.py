@@ -15,6 +15,7 @@ from skip_pipeline import schema
 from skip_pipeline.bundles.records import CATEGORIES, FLAGS, SHUFFLE
 from skip_pipeline.bundles.track_memory import MEMORY_FILES
 from skip_pipeline.metrics.calibration import Calibration
+from skip_pipeline.metrics.decision_rule import DecisionRule
 from skip_pipeline.serving.model_folder import SERVED_MODEL
 from skip_pipeline.serving.model_folder import pack as pack_folder
 from skip_pipeline.settings import ONNX_FILE, DataLayout
@@ -129,11 +130,15 @@ def network_of_last_tracks(weight: float = 1.0) -> bytes:
     return graph.model(schema.BRANCH_SHAPES, OUTPUT)
 
 
+EARLY = (0.25, 0.8, 0.9)
+"""Shares of all skips that have ``skip_1``, ``skip_2`` and ``skip_3``."""
+
+
 def network(weight: float = 1.0) -> bytes:
     """A network that answers candidates, as the default preset's: of all inputs, with all outcomes.
 
     The log-odds of a track are a weighted sum of the history, the memory of its tracks, the track's features
-    and memory, and how often the session has played it. A quarter of all skips has ``skip_1``, and so on.
+    and memory, and how often the session has played it. Of all skips, ``EARLY`` have each of the flags.
     """
     graph = _Graph()
     of_session = ("session_log", "previous_tracks", "skip_sequence", "circumstances", "visible_steps")
@@ -153,7 +158,7 @@ def network(weight: float = 1.0) -> bytes:
     log_odds = graph.add("Sum", graph.add("Unsqueeze", history, np.array([2])), heard, asked, memory, again)
     played = graph.add("Sigmoid", log_odds)
     skipped = graph.add("Sub", np.ones(1, np.float32), played)
-    flags = graph.add("MatMul", skipped, np.array([[0.25, 0.5, 0.75]], np.float32))
+    flags = graph.add("MatMul", skipped, np.array([EARLY], np.float32))
     graph.add("Concat", flags, played, axis=2, name=OUTCOMES)
     shapes = input_shapes(schema.INPUT_SHAPES)
     return graph.model(shapes, OUTCOMES, STEPS_AND_TRACKS, len(schema.OUTCOME_FLAGS))
@@ -164,9 +169,14 @@ MEMORY = np.random.default_rng(6).normal(size=(len(TRACKS), schema.TRACK_MEMORY)
 
 
 def pack(
-    layout: DataLayout, *, weight: float = 1.0, slope: float | None = None, last_tracks_alone: bool = False
+    layout: DataLayout,
+    *,
+    weight: float = 1.0,
+    slope: float | None = None,
+    rule: DecisionRule | None = None,
+    last_tracks_alone: bool = False,
 ) -> Path:
-    """Pack a small model where ``trained_model`` has it; with a calibration if a slope is given."""
+    """Pack a small model where ``trained_model`` has it, with a calibration if a slope is given."""
     layout.model.mkdir(exist_ok=True)
     onnx_file, memory = layout.model / ONNX_FILE, layout.model / MEMORY_FILES[0]
     onnx_file.write_bytes(network_of_last_tracks(weight) if last_tracks_alone else network(weight))
@@ -175,11 +185,23 @@ def pack(
     if slope is not None:
         calibration = layout.model / "fitted.json"
         write_json(calibration, Calibration(slope, 0.1, 0.5, 10).to_json())
+    rule_file = None
+    if rule is not None:
+        rule_file = layout.model / "fitted_rule.json"
+        write_json(rule_file, rule.to_json())
     folder = layout.model / SERVED_MODEL
     if last_tracks_alone:
         pack_folder(folder, layout, network=onnx_file, calibration=calibration, preset="published")
     else:
-        pack_folder(folder, layout, network=onnx_file, calibration=calibration, preset="fast", memory=memory)
+        pack_folder(
+            folder,
+            layout,
+            network=onnx_file,
+            calibration=calibration,
+            preset="fast",
+            memory=memory,
+            rule=rule_file,
+        )
     return folder
 
 

@@ -1,4 +1,5 @@
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -7,14 +8,17 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from skip_pipeline.challenge.submission import submit
 from skip_pipeline.engine import open_engine
 from skip_pipeline.errors import BadInputError, BrokenSessionError, MissingInputError
+from skip_pipeline.metrics.decision_rule import DecisionRule
+from skip_pipeline.raw.log_pairs import log_pairs
 from skip_pipeline.serving import ServedModel, batch
-from skip_pipeline.serving.logs import log_pairs, read_log_pair, read_whole_log
-from skip_pipeline.settings import EngineSettings
+from skip_pipeline.serving.logs import read_log_pair, read_whole_log
+from skip_pipeline.settings import DataLayout, EngineSettings
 from skip_pipeline.storage import Apply, Staging, in_turn
 from skip_pipeline_tests.builders import Row, assert_says, deliver, refusal, required, session
-from skip_pipeline_tests.serving.small_models import SESSIONS, deliver_test_set, request
+from skip_pipeline_tests.serving.small_models import SESSIONS, copied, deliver_test_set, pack, request
 
 PAIR = "20180917_000000000000.csv"
 
@@ -30,27 +34,35 @@ def score(raw: Path, folder: Path, apply: Apply = in_turn) -> Staging:
     )
 
 
-def published(raw: Path) -> dict[str, dict[str, Any]]:
-    """Predictions by session id."""
+def published(raw: Path) -> dict[tuple[str, int], dict[str, Any]]:
+    """Predictions by session id and position."""
     files = sorted((raw.parent / "08_predictions").glob("*.parquet"))
-    return {row["session_id"]: row for file in files for row in pq.read_table(file).to_pylist()}
+    rows = [row for file in files for row in pq.read_table(file).to_pylist()]
+    return {(row["session_id"], row["session_position"]): row for row in rows}
+
+
+def second_half(rows: list[Row]) -> list[Row]:
+    return rows[len(rows) // 2 :]
 
 
 # --- Scores -------------------------------------------------------------------------------------------------
 
 
-def test_every_session_gets_what_a_request_gets(raw: Path, folder: Path, model: ServedModel) -> None:
+def test_the_first_row_of_every_session_is_what_a_request_gets(
+    raw: Path, folder: Path, model: ServedModel
+) -> None:
     deliver_test_set(raw, SESSIONS)
     (raw / "SYNTHETIC.json").write_text('{"files": {}}')
     manifest = score(raw, folder).manifest
     rows = published(raw)
     halves = [request(rows_, len(rows_) // 2) for rows_ in SESSIONS]
     expected = model.score_records(halves)
-    assert manifest.rows == len(rows) == len(SESSIONS)
-    for half, p_skip in zip(halves, expected.p_skip, strict=True):
-        row = rows[half["session_id"]]
+    assert manifest.rows == len(rows) == sum(len(second_half(rows_)) for rows_ in SESSIONS)
+    for half, p_skip, p_flags in zip(halves, expected.p_skip, expected.p_flags, strict=True):
+        row = rows[half["session_id"], len(half["history"]) + 1]
         assert row["track_id"] == half["next_track_id"]
         assert row["p_skip"] == pytest.approx(p_skip, abs=1e-5)
+        assert row["p_skip_2"] == pytest.approx(p_flags[1], abs=1e-5)
         assert (row["model_version"], row["known_track"]) == ("3", True)
     assert manifest.details["values_of_unknown_level"] == expected.unknown_levels > 0
     assert manifest.data_source == "synthetic"
@@ -60,18 +72,86 @@ def test_every_session_gets_what_a_request_gets(raw: Path, folder: Path, model: 
     assert pq.read_schema(file).remove_metadata() == required(batch.SKIP_PREDICTIONS)
 
 
+def test_every_track_of_a_second_half_is_a_row_in_order(
+    raw: Path, layout: DataLayout, tmp_path: Path
+) -> None:
+    folder = pack(copied(layout, tmp_path), weight=3.0)
+    order = [*reversed(SESSIONS[:20]), *SESSIONS[20:]]  # not the order of the ids
+    deliver_test_set(raw, order)
+    score(raw, folder)
+    rows = list(published(raw).values())
+    expected = [row for rows_ in order for row in second_half(rows_)]
+    for name, of_log in (("session_id", "session_id"), ("track_id", "track_id_clean")):
+        assert [row[name] for row in rows] == [row[of_log] for row in expected]
+    assert [row["session_position"] for row in rows] == [row["session_position"] for row in expected]
+    assert all(0 <= row["p_skip_2"] <= row["p_skip"] <= 1 for row in rows)
+    assert [row["decision"] for row in rows] == [row["p_skip_2"] > 0.5 for row in rows]
+    assert {row["decision"] for row in rows} == {True, False}
+
+
+def test_decisions_follow_the_models_rule(raw: Path, layout: DataLayout, tmp_path: Path) -> None:
+    own = copied(layout, tmp_path)
+    tables = {length: np.ones((length - length // 2,) * 2) for length in range(10, 21)}
+    folder = pack(own, weight=3.0, rule=DecisionRule(tables, joint=True))
+    deliver_test_set(raw, SESSIONS)
+    score(raw, folder)
+    rows = published(raw).values()
+    expected = DecisionRule(tables, joint=True).decide(
+        np.array([row["p_skip_2"] for row in rows]),
+        np.array([len(second_half(rows_)) for rows_ in SESSIONS]),
+        np.array([len(rows_) for rows_ in SESSIONS]),
+    )
+    assert [row["decision"] for row in rows] == expected.tolist()
+    assert [row["decision"] for row in rows] != [row["p_skip_2"] > 0.5 for row in rows]
+
+
+@pytest.mark.parametrize("asked_for", [1, 4, 9])
+def test_a_prehistory_that_is_no_half_is_answered_by_the_threshold(
+    raw: Path, layout: DataLayout, tmp_path: Path, asked_for: int
+) -> None:
+    tables = {length: np.ones((length - length // 2,) * 2) for length in range(10, 21)}
+    folder = pack(copied(layout, tmp_path), rule=DecisionRule(tables, joint=True))
+    sessions = [rows for rows in SESSIONS if len(rows) - len(rows) // 2 != asked_for]
+    deliver_test_set(raw, sessions, asked_for=asked_for)
+    score(raw, folder)
+    rows = published(raw)
+    assert len(rows) == asked_for * len(sessions)
+    assert all(row["decision"] == (row["p_skip_2"] > 0.5) for row in rows.values())
+
+
+def test_a_network_of_last_tracks_answers_no_second_half(
+    raw: Path, layout: DataLayout, tmp_path: Path
+) -> None:
+    folder = pack(copied(layout, tmp_path), last_tracks_alone=True)
+    deliver_test_set(raw, SESSIONS)
+    message = refusal(BadInputError, lambda: score(raw, folder))
+    assert_says(message, "the rest of the session is a list of", "Serve a model of preset fast")
+    deliver_test_set(raw, SESSIONS, asked_for=1)
+    message = refusal(BadInputError, lambda: score(raw, folder))
+    assert_says(message, "does not predict skip_2", "serve a model of preset fast")
+
+
+def test_the_same_model_decides_for_a_submission(raw: Path, layout: DataLayout, tmp_path: Path) -> None:
+    folder = pack(copied(layout, tmp_path), weight=3.0)
+    deliver_test_set(raw, [*reversed(SESSIONS)])
+    score(raw, folder)
+    submit(raw / "test_set", tmp_path / "submission.txt", partial(batch.decide, model=folder))
+    digits = "".join((tmp_path / "submission.txt").read_text().split("\n"))
+    assert digits == "".join(str(int(row["decision"])) for row in published(raw).values())
+
+
 def test_an_unknown_track_is_scored_and_counted(raw: Path, folder: Path) -> None:
-    deliver_test_set(raw, [session("s1", 10, track_id_clean=["t_01"] * 5 + ["t_new"] * 5)])
+    deliver_test_set(raw, [session("s1", 10, track_id_clean=["t_01"] * 6 + ["t_new"] * 4)])
     staging = score(raw, folder)
-    assert [row["known_track"] for row in published(raw).values()] == [False]
-    assert staging.manifest.details["unknown_tracks"] == 1
+    assert [row["known_track"] for row in published(raw).values()] == [True] + [False] * 4
+    assert staging.manifest.details["unknown_tracks"] == 4
 
 
 def test_a_pair_may_be_gzipped_and_rows_may_come_in_any_order(raw: Path, folder: Path) -> None:
     deliver_test_set(raw, SESSIONS, f"{PAIR}.gz")
     score(raw, folder)
     expected = published(raw)
-    assert len(expected) == len(SESSIONS)
+    assert len(expected) == sum(len(second_half(rows)) for rows in SESSIONS)
     shutil.rmtree(raw)
     deliver_test_set(raw, SESSIONS)
     for file in (raw / "test_set").iterdir():
@@ -131,42 +211,12 @@ def test_half_a_pair_is_refused(raw: Path, lost: str, named: str) -> None:
     assert_says(message, f"{named}{PAIR} has no {lost}{PAIR} beside it", "Put the other there")
 
 
-def inputs(rows: list[Row]) -> list[Row]:
-    names = ("session_id", "track_id_clean", "session_position", "session_length")
-    return [{name: row[name] for name in names} for row in rows]
-
-
-@pytest.mark.parametrize(
-    ("asked", "parts"),
-    [
-        (inputs(session("s1", 10)[5:] + session("s9", 10)[5:]), ("'s9'", "is in log_input_20180917")),
-        (inputs(session("s1", 10)[6:]), ("'s1'", "has 0 rows at position 6")),
-        (inputs(session("s1", 10)[5:] + session("s1", 10)[5:6]), ("'s1'", "has 2 rows at position 6")),
-    ],
-)
-def test_input_that_does_not_continue_the_prehistory_is_refused(
-    raw: Path, asked: list[Row], parts: tuple[str, ...]
-) -> None:
-    deliver(raw / "test_set" / f"log_prehistory_{PAIR}", session("s1", 10)[:5])
-    deliver(raw / "test_set" / f"log_input_{PAIR}", asked)
-    message = refusal(BadInputError, lambda: only_pair(raw))
-    assert_says(message, f"log_input_{PAIR}", *parts, "Deliver both files again")
-
-
-def test_a_length_that_the_prehistory_has_reached_is_refused(raw: Path) -> None:
-    ended = [row | {"session_length": 12} for row in session("s1", 13)]
-    deliver(raw / "test_set" / f"log_prehistory_{PAIR}", ended[:12])
-    deliver(raw / "test_set" / f"log_input_{PAIR}", inputs(ended[12:]))
-    message = refusal(BadInputError, lambda: only_pair(raw))
-    assert_says(message, f"log_input_{PAIR}", "'s1' has 12 in column session_length and 12 rows in log_preh")
-
-
-def test_a_gap_in_a_prehistory_is_refused(raw: Path) -> None:
-    rows = session("s1", 12)
-    deliver(raw / "test_set" / f"log_prehistory_{PAIR}", rows[:3] + rows[4:6])
-    deliver(raw / "test_set" / f"log_input_{PAIR}", inputs(rows[6:]))
-    message = refusal(BrokenSessionError, lambda: only_pair(raw))
-    assert_says(message, f"log_prehistory_{PAIR}", "'s1'", "1, 2, 3, 5, 6", "without gaps, 1 to 19 of them")
+def test_a_pair_whose_files_do_not_fit_is_refused(raw: Path, folder: Path) -> None:
+    deliver_test_set(raw, [session("s1", 10)])
+    file = raw / "test_set" / f"log_input_{PAIR}"
+    file.write_text(file.read_text().replace(",7,", ",6,"))
+    message = refusal(BrokenSessionError, lambda: score(raw, folder))
+    assert_says(message, str(file), "'s1'", "column session_position lacks 7", "Deliver both files again")
 
 
 def test_a_bad_value_is_named_by_column_and_row(raw: Path) -> None:

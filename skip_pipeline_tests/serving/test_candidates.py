@@ -8,13 +8,13 @@ import pytest
 
 from skip_pipeline import schema, serving
 from skip_pipeline.errors import BadInputError
+from skip_pipeline.metrics.calibration import within
 from skip_pipeline.serving import ServedModel
 from skip_pipeline.serving.batch import prediction_table
-from skip_pipeline.serving.model import within
 from skip_pipeline.serving.requests import sessions_of_records
 from skip_pipeline.settings import DataLayout
 from skip_pipeline_tests.builders import TRACKS, assert_says, refusal
-from skip_pipeline_tests.serving.small_models import SESSIONS, copied, pack, request, request_of
+from skip_pipeline_tests.serving.small_models import EARLY, SESSIONS, copied, pack, request, request_of
 
 FEATURES = {name: value for name, value in TRACKS[0].items() if name != "track_id"}
 IDS = [row["track_id"] for row in TRACKS]
@@ -91,7 +91,7 @@ def test_flags_are_nested_and_fit_the_calibrated_probability(
     plain, corrected = model.score_records(records), calibrated.score_records(records)
     assert np.abs(plain.p_skip - corrected.p_skip).max() > 0.05
     for scores in (plain, corrected):
-        np.testing.assert_allclose(scores.p_flags, scores.p_skip[:, None] * [0.25, 0.5, 0.75], rtol=1e-5)
+        np.testing.assert_allclose(scores.p_flags, scores.p_skip[:, None] * list(EARLY), rtol=1e-5)
 
 
 @pytest.mark.parametrize("p_not_skipped", [0.0, 1e-30, 0.3, 1.0 - 1e-8, 1.0])

@@ -16,6 +16,7 @@ from rich.console import Console
 from typer.testing import CliRunner, Result
 
 import skip_pipeline
+from skip_pipeline.cli import challenge
 from skip_pipeline.cli.serving import _shown, register
 from skip_pipeline.serving import ServedModel, read_description
 from skip_pipeline.serving.examples import EXAMPLE, EXAMPLE_OF_CANDIDATES
@@ -45,18 +46,42 @@ def log(tmp_path: Path) -> Path:
     return deliver(tmp_path / "log.csv.gz", [row for rows in SESSIONS for row in rows])
 
 
-def test_a_log_a_request_and_a_pair_are_scored(
+def test_a_log_and_a_request_are_scored(
     layout: DataLayout, model: ServedModel, log: Path, tmp_path: Path
 ) -> None:
     body = tmp_path / "request.json"
     body.write_text(json.dumps({"dataframe_records": [request(rows) for rows in SESSIONS]}))
+    records = [request(rows) for rows in SESSIONS]
+    expected = model.score_records(records).p_skip.tolist()
+    for file in (log, body):
+        found = predict(layout, file).set_index("session_id")["p_skip"]
+        assert found[[r["session_id"] for r in records]].tolist() == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_pair_is_scored_track_by_track(layout: DataLayout, model: ServedModel, tmp_path: Path) -> None:
     deliver_test_set(tmp_path, SESSIONS)
     (pair,) = (tmp_path / "test_set").glob("log_prehistory_*")
-    for file, cut in ((log, len), (body, len), (pair, lambda rows: len(rows) // 2 + 1)):
-        records = [request(rows, cut(rows) - 1) for rows in SESSIONS]
-        found = predict(layout, file).set_index("session_id")["p_skip"]
-        expected = model.score_records(records).p_skip.tolist()
-        assert found[[r["session_id"] for r in records]].tolist() == pytest.approx(expected, abs=1e-6)
+    found = predict(layout, pair)
+    halves = [row for rows in SESSIONS for row in rows[len(rows) // 2 :]]
+    assert found["session_position"].tolist() == [row["session_position"] for row in halves]
+    assert found["track_id"].tolist() == [row["track_id_clean"] for row in halves]
+    assert (found["decision"] == (found["p_skip_2"] > 0.5)).all()
+    expected = model.score_records([request(rows, len(rows) // 2) for rows in SESSIONS]).p_skip.tolist()
+    first = found.drop_duplicates("session_id")["p_skip"].tolist()
+    assert first == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_submission_has_the_decisions_that_predict_shows(layout: DataLayout, tmp_path: Path) -> None:
+    deliver_test_set(tmp_path, [*reversed(SESSIONS)])
+    (pair,) = (tmp_path / "test_set").glob("log_prehistory_*")
+    out = tmp_path / "out.txt"
+    words = ("submit", tmp_path / "test_set", "--out", out, "--data-dir", layout.root)
+    result = CliRunner().invoke(challenge.app, [str(word) for word in words])
+    decided = predict(layout, pair).groupby("session_id", sort=False)["decision"]
+
+    assert result.exit_code == 0, result.output
+    assert_says(result.stdout, f"{len(SESSIONS)} lines for", "Decided by model version", "on real data")
+    assert out.read_text().split() == ["".join(str(int(d)) for d in own) for _, own in decided]
 
 
 def test_the_model_trained_last_answers_where_there_is_no_registry(

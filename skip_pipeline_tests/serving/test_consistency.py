@@ -22,6 +22,7 @@ from skip_pipeline.serving.follow import Follower
 from skip_pipeline.serving.model_folder import pack
 from skip_pipeline.settings import MODEL_NAME, DataLayout
 from skip_pipeline.storage import write_json
+from skip_pipeline.training.second_half import predict_second_half
 from skip_pipeline_tests.builders import TRACKS
 from skip_pipeline_tests.environment import forget_settings
 from skip_pipeline_tests.serving.asking import Client, running
@@ -163,3 +164,24 @@ def test_a_session_that_goes_on_gets_the_networks_output_for_that_track(
     expected = [deployed.p_skip_of[name][earlier] for name in NAMES]
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
     assert np.ptp(found) > 1e-3
+
+
+def test_batch_gives_second_halves_as_whole_sessions_with_hidden_outcomes_get_them(
+    deployed: Deployed, layout: DataLayout, tmp_path: Path
+) -> None:
+    deliver_test_set(tmp_path / "raw", SESSIONS)
+    out = tmp_path / "08_predictions"
+    batch.skip_predictions(tmp_path / "raw", out, model=deployed.folder, model_version="1")
+    (file,) = out.glob("*.parquet")
+    rows = pq.read_table(file).to_pylist()
+    own = serving.load(deployed.folder)
+    memory = TrackMemory(np.asarray(own.tracks.memory), np.empty(0))
+    expected: dict[str, np.ndarray] = {}
+    for bundle in open_bundles(layout.bundles).values():
+        told = predict_second_half(own.network, Remembered(bundle, memory), own.calibration)
+        both = np.column_stack([told.p_skip, told.p_skip_2])
+        ids = bundle.session_id.tolist()
+        expected |= dict(zip(ids, np.split(both, np.cumsum(told.tracks)[:-1]), strict=True))
+    found = np.array([[row["p_skip"], row["p_skip_2"]] for row in rows])
+    np.testing.assert_allclose(found, np.concatenate([expected[name] for name in NAMES]), rtol=0, atol=1e-5)
+    assert np.ptp(found, axis=0).min() > 1e-3

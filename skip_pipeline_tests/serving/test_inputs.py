@@ -12,8 +12,9 @@ from skip_pipeline.bundles.gather import Bundle, open_bundle, open_bundles
 from skip_pipeline.bundles.records import CATEGORIES, SEEKS
 from skip_pipeline.bundles.track_memory import Remembered, TrackMemory
 from skip_pipeline.errors import BadInputError
+from skip_pipeline.raw.log_pairs import log_pairs
 from skip_pipeline.serving import ServedModel
-from skip_pipeline.serving.logs import log_pairs, read_log_pair, read_whole_log
+from skip_pipeline.serving.logs import read_log_pair, read_whole_log
 from skip_pipeline.serving.requests import sessions_of_records
 from skip_pipeline.serving.sessions import branches
 from skip_pipeline.serving.tracks import KnownTracks
@@ -121,13 +122,28 @@ def test_a_session_without_a_length_gets_the_greatest_length(model: ServedModel,
     assert_same(of_null, inputs)
 
 
-def test_inputs_of_a_test_set_pair_equal_those_of_a_request(model: ServedModel, tmp_path) -> None:
-    deliver_test_set(tmp_path, SESSIONS)
+def test_inputs_of_a_test_set_pair_are_those_of_a_request_for_each_track(
+    model: ServedModel, tmp_path
+) -> None:
+    deliver_test_set(tmp_path, SESSIONS[:11])
     (pair,) = log_pairs(tmp_path)
     sessions = read_log_pair(pair)
-    by_id = {rows[0]["session_id"]: rows for rows in SESSIONS}
-    asked = [request(by_id[name], len(by_id[name]) // 2) for name in sessions.session_id]
-    assert_same(model.inputs(sessions), model.inputs(sessions_of_records(asked)))
+    known = model.tracks.rows_of(sessions.track_ids)
+    for number, rows in enumerate(SESSIONS[:11]):
+        half = len(rows) // 2
+        found = branches(sessions, np.array([number]), known, model.tracks)
+        assert found["tracks_between"].tolist() == [list(range(len(rows) - half))]
+        for place, row in enumerate(rows[half:]):
+            asked = request(rows, half) | {"next_track_id": row["track_id_clean"]}
+            expected = model.inputs(sessions_of_records([asked]))
+            of_track = [*range(schema.STEPS), schema.STEPS + place]
+            alone = found | {
+                "last_track": found["last_track"][:, place],
+                "track_numbers": found["track_numbers"][:, of_track],
+                "track_memory": found["track_memory"][:, of_track],
+                "tracks_between": expected["tracks_between"],
+            }
+            assert_same(alone, expected)
 
 
 def test_an_unknown_track_is_neutral_as_earlier_and_as_next_track(model: ServedModel) -> None:

@@ -6,19 +6,23 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 from pyarrow import csv
 
 from skip_pipeline.errors import RefusedError
 from skip_pipeline.raw.folder import marker_doubt
+from skip_pipeline.raw.log_pairs import cut, log_pairs
 from skip_pipeline.schema import SESSION_LOG
-from skip_pipeline.serving.logs import log_pairs, read_log_pair
+from skip_pipeline.serving.logs import read_log_pair
+from skip_pipeline.world import synthesize as module
 from skip_pipeline.world.synthesize import synthesize
 
 SIZE: dict[str, Any] = {"sessions": 60, "tracks": 200, "seed": 4}
 PREHISTORY = "test_set/log_prehistory_20180717_000000000000.csv"
 INPUT = "test_set/log_input_20180717_000000000000.csv"
+TRUTH = "truth/log_truth_20180717_000000000000.csv"
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +53,29 @@ def test_the_serving_code_reads_it(out: Path) -> None:
     assert len(read_log_pair(pair)) == 30
 
 
+def test_the_truth_lies_apart_and_has_the_outcomes_that_the_test_set_lacks(
+    out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = []
+
+    def watched(log: pa.Table) -> tuple[pa.Table, ...]:
+        drawn.append(log)
+        return cut(log)
+
+    monkeypatch.setattr(module, "cut", watched)
+    synthesize(tmp_path, **SIZE, days=2, test_sessions=30)
+    [log] = drawn
+    truth = csv.read_csv(out / TRUTH, convert_options=csv.ConvertOptions(column_types={"skip_2": "string"}))
+
+    assert truth.column_names == ["session_id", "skip_2"]
+    asked = csv.read_csv(out / INPUT)["session_id"].to_pylist()
+    assert truth["session_id"].to_pylist() == list(dict.fromkeys(asked))
+    for row in truth.to_pylist():
+        own = log.filter(pc.equal(log["session_id"], row["session_id"]))["skip_2"].to_pylist()
+        assert row["skip_2"] == "".join("01"[skipped] for skipped in own[len(own) // 2 :])
+    assert "1" in "".join(truth["skip_2"].to_pylist())
+
+
 def test_tracks_are_of_the_catalogue_and_listeners_are_others_on_the_day_after(out: Path) -> None:
     heard, asked = csv.read_csv(out / PREHISTORY), csv.read_csv(out / INPUT)
     logs = [csv.read_csv(path) for path in sorted((out / "training_set").iterdir())]
@@ -72,6 +99,7 @@ def test_the_rest_of_the_world_is_the_same_with_it_and_without(out: Path, tmp_pa
     assert (tmp_path / "oracle.parquet").read_bytes() == (out / "oracle.parquet").read_bytes()
     assert "test_sessions" not in json.loads((tmp_path / "SYNTHETIC.json").read_text())
     assert not (tmp_path / "test_set").exists()
+    assert not (tmp_path / "truth").exists()
 
 
 def test_the_marker_lists_it_and_a_set_without_it_replaces_it(tmp_path: Path) -> None:
@@ -80,21 +108,25 @@ def test_the_marker_lists_it_and_a_set_without_it_replaces_it(tmp_path: Path) ->
 
     assert marker["test_sessions"] == 5
     assert len([name for name in marker["files"] if name.startswith("test_set/")]) == 2
+    assert [name for name in marker["files"] if name.startswith("truth/")] == [
+        "truth/log_truth_20180716_000000000000.csv.gz"
+    ]
     assert all(path.suffix == ".gz" for path in (tmp_path / "test_set").iterdir())
     assert marker_doubt(tmp_path) == ""
     synthesize(tmp_path, **SIZE)
-    assert list((tmp_path / "test_set").iterdir()) == []
+    assert [*(tmp_path / "test_set").iterdir(), *(tmp_path / "truth").iterdir()] == []
 
 
-def test_a_real_test_set_is_never_touched(tmp_path: Path) -> None:
-    real = tmp_path / "test_set" / "log_input_20180918_000000000000.csv"
+@pytest.mark.parametrize("name", ["test_set/log_input_20180918.csv", "truth/log_truth_20180918.csv"])
+def test_a_real_test_set_is_never_touched(tmp_path: Path, name: str) -> None:
+    real = tmp_path / name
     real.parent.mkdir()
     real.write_text("real")
 
-    with pytest.raises(RefusedError, match=r"holds test_set/log_input_20180918_000000000000\.csv, which no"):
+    with pytest.raises(RefusedError, match=f"holds {name}, which no"):
         synthesize(tmp_path, **SIZE, test_sessions=5)
     assert real.read_text() == "real"
-    assert [path.name for path in tmp_path.iterdir()] == ["test_set"]
+    assert [path.name for path in tmp_path.iterdir()] == [real.parent.name]
 
 
 def test_a_number_that_makes_no_sense_is_refused(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from skip_pipeline.nightly.window import shards_in_window
 from skip_pipeline.serving.model_folder import SERVED_MODEL, pack
 from skip_pipeline.settings import (
     CALIBRATION_FILE,
+    DECISION_RULE_FILE,
     DEFAULT_PRESET,
     HISTORY_FILE,
     KERAS_MODEL_NAME,
@@ -125,7 +126,9 @@ def trained_model(
             trained, difference = train_and_export(bundles, settings, on_epoch, staging.folder)
             served = staging.folder / SERVED_MODEL
             network, calibration = staging.folder / ONNX_FILE, staging.folder / CALIBRATION_FILE
-            memory = staging.folder / MEMORY_FILES[0] if settings.preset in WITH_MEMORY else None
+            with_memory = settings.preset in WITH_MEMORY
+            memory = staging.folder / MEMORY_FILES[0] if with_memory else None
+            rule = staging.folder / DECISION_RULE_FILE if with_memory else None
             pack(
                 served,
                 layout,
@@ -133,6 +136,7 @@ def trained_model(
                 calibration=calibration,
                 preset=settings.preset,
                 memory=memory,
+                rule=rule,
             )
             write_reference(served, layout, shards)
             staging.rows = bundles["train"].sessions

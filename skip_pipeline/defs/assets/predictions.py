@@ -1,12 +1,12 @@
-"""Probabilities for the sessions of the test set, as an asset."""
+"""Probabilities and decisions for the second halves of the test set, as an asset."""
 
 import dagster as dg
 
 from skip_pipeline.defs.assets.pipeline_asset import pipeline_asset
 from skip_pipeline.defs.resources import DataDirectory, ShardEngine
 from skip_pipeline.defs.tracking import MlflowTracker
+from skip_pipeline.raw.log_pairs import log_pairs
 from skip_pipeline.serving import batch
-from skip_pipeline.serving.logs import log_pairs
 from skip_pipeline.settings import TEST_SET
 
 
@@ -18,8 +18,9 @@ from skip_pipeline.settings import TEST_SET
 def skip_predictions(
     context: dg.AssetExecutionContext, data: DataDirectory, tracker: MlflowTracker, engine: ShardEngine
 ) -> dg.MaterializeResult:
-    """The probability that the next track is skipped, for every session of the raw folder's test_set.
+    """Probability and decision of a skip for every second-half track of the raw folder's test_set.
 
+    Each is predicted from the session's first half alone; the first row of a session is its next track.
     The registry's champion predicts, as the server does. Without a champion, the model trained last
     predicts; its model_version is the start of its fingerprint. There is one parquet file per pair of
     log_prehistory and log_input files. TensorFlow is not used. Without a test_set, no row is published, and
@@ -43,7 +44,7 @@ def skip_predictions(
             )
         record.tags({"model_version": version})
         record.show({"model_version": version})
-        counted = ("unknown_tracks", "values_of_unknown_level")
+        counted = ("sessions", "sessions_not_cut_in_half", "unknown_tracks", "values_of_unknown_level")
         record.numbers({name: staging.details[name] for name in counted})
         record.made(staging.manifest, layout.predictions, batch.SKIP_PREDICTIONS)
         record.shards(staging)
