@@ -105,6 +105,16 @@ RAW_RANGES: Final[dict[str, tuple[int, int]]] = {
     "hour_of_day": (0, 23),
 }
 
+MAY_BE_UNKNOWN: Final[tuple[str, ...]] = (
+    "context_switch",
+    "hist_user_behavior_n_seekfwd",
+    "hist_user_behavior_n_seekback",
+    "premium",
+    "context_type",
+    *(name for name in TRACK_FEATURES.names if name != TRACK_ID),
+)
+"""Columns of the raw tables in which own listening may have empty cells (``raw.own_listening``)."""
+
 FIRST_PLAUSIBLE_DATE: Final = "2008-10-07"
 """The service's public launch. Earlier dates, dates after tomorrow and non-dates are counted as junk."""
 
@@ -177,6 +187,11 @@ ENCODED: Final = pa.schema(
         *((name, pa.int8()) for column in LEVELS for name in indicators(column)),
     ]
 )
+
+NULL_IN_ENCODED: Final[tuple[str, ...]] = ("premium", *NUMERIC_TRACK_FEATURES)
+NULL_IN_SCALED: Final[tuple[str, ...]] = ("premium",)
+"""Columns that are null where a value is not known; other unknown values are 0 from the encoded table on, and
+unknown features get their ``stages.scale.Scaler.fill`` in the scaled table."""
 
 SCALED_FEATURES: Final[tuple[str, ...]] = (LOG_TRACK_ID, *NUMERIC_TRACK_FEATURES)
 """The columns that the scaler maps to [0, 1]; the two indicators of the mode are 0 or 1 already."""

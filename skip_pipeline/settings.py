@@ -141,7 +141,7 @@ SYNTHETIC_MARKER: Final = "SYNTHETIC.json"
 """A file of this name beside the raw folders makes everything downstream say ``synthetic``."""
 
 OWN_LISTENING_MARKER: Final = "OWN_LISTENING.json"
-"""A file of this name beside the raw folders says whose real listening the logs are (``raw.own_listening``)."""
+"""A file of this name beside the raw folders says whose listening the logs are (``raw.own_listening``)."""
 
 TRACK_GROUPS_FILE: Final = "track_groups.csv"
 """Beside that marker: numbers of the artist and the album of each track, columns ``schema.TRACK_GROUPS``."""

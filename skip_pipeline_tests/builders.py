@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,8 @@ import pytest
 
 from skip_pipeline import schema
 from skip_pipeline.errors import SkipPipelineError
+from skip_pipeline.raw.own_listening import FORMAT, SOURCE, OwnListening, WrittenFile
+from skip_pipeline.settings import OWN_LISTENING_MARKER
 from skip_pipeline.stages.encode import encode, feature_range, sessions
 from skip_pipeline.stages.merge import merge
 from skip_pipeline.stages.scale import fit_scaler
@@ -91,8 +95,8 @@ def track_table(*rows: Row) -> pa.Table:
 
 
 def spell(value: object) -> str:
-    """One value as the published files spell it."""
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    """One value as the published files spell it, and None as own listening does."""
+    return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def csv_bytes(rows: Iterable[Mapping[str, object]], header: Sequence[str] | None = None) -> bytes:
@@ -109,6 +113,35 @@ def deliver(path: Path, content: bytes | Iterable[Mapping[str, object]]) -> Path
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
     return path
+
+
+def own_listening(raw: Path, *unknown: str, **fields: Any) -> OwnListening:
+    """Put the marker of own listening into a raw folder."""
+    files = {
+        path.relative_to(raw).as_posix(): WrittenFile(
+            path.stat().st_size, hashlib.sha256(path.read_bytes()).hexdigest()
+        )
+        for path in raw.rglob("*.csv")
+    }
+    made = OwnListening(
+        data="real",
+        source=SOURCE,
+        people=1,
+        first_day="2019-01-02",
+        last_day="2024-03-31",
+        time_zone="Europe/Berlin",
+        pause_minutes=30.0,
+        plays=60,
+        sessions=3,
+        tracks=20,
+        unknown=unknown,
+        left_out={},
+        files=files,
+    )
+    made = replace(made, **fields)
+    raw.mkdir(parents=True, exist_ok=True)
+    (raw / OWN_LISTENING_MARKER).write_bytes(FORMAT.dump_json(made))
+    return made
 
 
 def merged_table(*parts: Iterable[Row]) -> pa.Table:

@@ -18,6 +18,8 @@ PURE_MODULES = (
     "baselines.fit",
     "metrics.scores",
     "metrics.calibration",
+    "challenge.submission",
+    "challenge.evaluation",
     "nightly.plan",
     "nightly.champion",
     "report.make",

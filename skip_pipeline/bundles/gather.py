@@ -16,7 +16,7 @@ import numpy as np
 
 from skip_pipeline import schema
 from skip_pipeline.bundles.parts import Part, open_parts
-from skip_pipeline.bundles.records import ROW, SESSION, Steps, decode, outcome_bits, padding_of
+from skip_pipeline.bundles.records import ROW, SESSION, Steps, decode, outcome_bits, padding_of, premium_of
 from skip_pipeline.errors import RefusedError
 from skip_pipeline.locations import is_local, location
 from skip_pipeline.storage import Manifest, is_published, on_this_machine, read_manifest
@@ -186,8 +186,8 @@ class Bundle(Mapping[str, Any]):
         for part, own, _ in self._by_part(chosen):
             rows[own] = part.rows.take(wanted[own], mode="clip")
         rows[padding] = np.zeros((), ROW)
-        premium = outcome_bits(sessions)[:, -1]
-        return Steps(rows, padding, sessions["length"], sessions["last_track"], sessions["hour"], premium)
+        length, last_track, hour = (sessions[name] for name in ("length", "last_track", "hour"))
+        return Steps(rows, padding, length, last_track, hour, premium_of(sessions))
 
     def _by_part(self, chosen: np.ndarray) -> Iterator[tuple[Part, np.ndarray, np.ndarray]]:
         """Each part with sessions among the chosen: which of them, and their numbers in the part."""

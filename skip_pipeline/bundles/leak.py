@@ -65,10 +65,13 @@ def wide_form(scaled: pa.Table, sessions: pa.Table) -> dict[str, dict[str, np.nd
 
 
 def _circumstances(scaled: pa.Table, first: np.ndarray) -> np.ndarray:
-    """Two harmonics of the hour, and premium, of each session's first row: float32 (n, 5)."""
+    """Two harmonics of the hour, and premium, of each session's first row: float32 (n, 5).
+
+    Unknown premium, null, is 0, between -0.5 and 0.5.
+    """
     hour, premium = (scaled[name].to_numpy()[first].astype(np.float64) for name in ("hour_of_day", "premium"))
     day = 2.0 * np.pi / 24.0 * hour
-    columns = [np.sin(day), np.sin(2.0 * day), np.cos(day), np.cos(2.0 * day), premium - 0.5]
+    columns = [np.sin(day), np.sin(2.0 * day), np.cos(day), np.cos(2.0 * day), np.nan_to_num(premium - 0.5)]
     return np.column_stack(columns).astype(np.float32)
 
 
@@ -119,10 +122,14 @@ def _tampered(rows: pa.Table, first_code: int, chosen: np.ndarray) -> pa.Table:
     for i, field in enumerate(schema.SCALED):
         if field.name in untouched:
             continue
-        values = rows[field.name].to_numpy().copy()
+        column = rows[field.name]
+        unknown = np.array(column.is_null()) if column.null_count else None
+        values = column.fill_null(0).to_numpy().copy()
         if field.name == schema.SESSION_ID:
             values -= first_code
         else:
             values[chosen] = values[chosen] + 1
-        rows = rows.set_column(i, field, pa.array(values, field.type))
+            if unknown is not None:
+                unknown[chosen] = False
+        rows = rows.set_column(i, field, pa.array(values, field.type, mask=unknown))
     return rows

@@ -22,7 +22,7 @@ BINARY: Final = tuple(
 FLAGS: Final = BINARY[: BINARY.index(SHUFFLE)]
 """The eight of them that precede the seeks."""
 
-_OUTCOME_BITS: Final = len(schema.OUTCOME_FLAGS) + 1
+_PREMIUM: Final = len(schema.OUTCOME_FLAGS)
 
 _COLUMN: Final = {name: i for i, name in enumerate(schema.SESSION_LOG_BRANCH)}
 
@@ -36,21 +36,30 @@ SEEK_TYPES: Final = ("u1", "<u2", "<u4")
 def session_record(track: DTypeLike) -> np.dtype:
     """Record of one session, 5 bytes where the track number takes 2.
 
-    The bits of ``outcome`` are ``schema.OUTCOME_FLAGS`` of the last track, then premium of the first one. The
-    hour is the first track's.
+    The bits of ``outcome`` are ``schema.OUTCOME_FLAGS`` of the last track, premium of the first one, and
+    whether that is not known. The hour is the first track's.
     """
     return np.dtype([("last_track", track), ("length", "u1"), ("outcome", "u1"), ("hour", "u1")])
 
 
 def outcome_byte(flags: Sequence[np.ndarray], premium: np.ndarray) -> np.ndarray:
-    """The field ``outcome``, uint8 (n,), from (n,) of zeros and ones for each flag and for premium."""
-    bits = np.stack([*flags, premium]).astype(np.uint8)
+    """The field ``outcome``, uint8 (n,), from (n,) of zeros and ones for each flag and for premium.
+
+    Premium is -1 where it is not known.
+    """
+    bits = np.stack([*flags, premium == 1, premium < 0]).astype(np.uint8)
     return np.asarray(np.packbits(bits, axis=0, bitorder="little")[0])
 
 
 def outcome_bits(sessions: np.ndarray) -> np.ndarray:
-    """The inverse of ``outcome_byte``: uint8 (n, 5)."""
-    return np.unpackbits(sessions["outcome"][:, None], axis=1, bitorder="little", count=_OUTCOME_BITS)
+    """The flags of ``outcome``: uint8 (n, 4) of zeros and ones."""
+    return np.unpackbits(sessions["outcome"][:, None], axis=1, bitorder="little", count=_PREMIUM)
+
+
+def premium_of(sessions: np.ndarray) -> np.ndarray:
+    """Premium of each session: int8 (n,), 1, 0, or -1 where it is not known."""
+    premium, unknown = ((sessions["outcome"] >> bit) & 1 for bit in (_PREMIUM, _PREMIUM + 1))
+    return np.asarray(premium.astype(np.int8) - unknown.astype(np.int8))
 
 
 def row_record(track: DTypeLike, seeks: DTypeLike) -> np.dtype:

@@ -16,6 +16,7 @@ from skip_pipeline.errors import BadInputError, BrokenSessionError
 from skip_pipeline.raw.csv_file import read_csv
 from skip_pipeline.raw.diagnosis import WHOLE_SESSIONS, listed, rows_text, shown_value
 from skip_pipeline.raw.log_pairs import LOG_INPUT, LogPair
+from skip_pipeline.raw.own_listening import unknown_columns
 from skip_pipeline.raw.session_log import read_session_log
 from skip_pipeline.raw.text_columns import codes_of, dictionary_of, take_rows
 
@@ -44,13 +45,16 @@ class HalfSessions:
 def read_half_sessions(pair: LogPair) -> HalfSessions:
     """Read a pair, with rows in any order. A prehistory may be longer or shorter than half.
 
+    Values that own listening does not know are nulls of ``log``.
+
     Raises:
         MissingInputError, BadInputError: a file cannot be read (``read_csv``); a session is in one file only,
             or has different lengths.
         BrokenSessionError: the positions of a session in the prehistory are not 1, 2, …, each once, or those
             in the input are not all later ones up to its length, each once.
     """
-    log = read_session_log(pair.prehistory)
+    unknown = unknown_columns(pair.prehistory.absolute().parent.parent)
+    log = read_session_log(pair.prehistory, may_be_empty=unknown)
     asked = read_csv(pair.input, LOG_INPUT, schema.RAW_RANGES, ids=_IDS, remedy=WHOLE_SESSIONS)
     ids = dictionary_of(asked[schema.SESSION_ID])
     names, number = ids.dictionary, codes_of(ids)  # read from a file: in order of first appearance

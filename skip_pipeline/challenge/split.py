@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import shutil
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -15,13 +15,21 @@ import pyarrow.csv as pacsv
 
 from skip_pipeline import schema
 from skip_pipeline.errors import BadInputError, RefusedError
-from skip_pipeline.raw.folder import ListedFile, shard_name, source_of_files
+from skip_pipeline.raw.folder import shard_name, source_of_files
 from skip_pipeline.raw.log_pairs import INPUT, PREHISTORY, TRUTH, cut
+from skip_pipeline.raw.own_listening import FORMAT, OwnListening, WrittenFile, own_listening
 from skip_pipeline.raw.session_log import SessionLogSummary, combine, load_session_log
 from skip_pipeline.raw.text_columns import codes_of, dictionary_of
-from skip_pipeline.settings import SYNTHETIC_MARKER, TEST_SET, TRUTH_FOLDER, DataSource
+from skip_pipeline.settings import (
+    OWN_LISTENING_MARKER,
+    SYNTHETIC_MARKER,
+    TEST_SET,
+    TRUTH_FOLDER,
+    DataSource,
+)
 from skip_pipeline.stages.encode import split_of
-from skip_pipeline.storage import Apply, flush, in_turn, record_file, write_json
+from skip_pipeline.storage import Apply, flush, in_turn, record_file
+from skip_pipeline.storage.files import json_text
 
 _LOG: Final = "log_"
 _NOTE: Final = (
@@ -46,8 +54,8 @@ def split_logs(
     """Write ``out/test_set`` and ``out/truth``, whole or not at all, in the official formats and names.
 
     ``log_0_20180715.csv`` becomes ``log_prehistory_0_20180715.csv``, ``log_input_0_20180715.csv`` and
-    ``log_truth_0_20180715.csv``. Sessions are in order of their ids. Cuts of synthetic logs are marked as
-    synthetic, too.
+    ``log_truth_0_20180715.csv``. Sessions are in order of their ids. Cuts of synthetic logs and of own
+    listening are marked as such, too.
 
     Args:
         logs: at least one; each holds whole sessions.
@@ -59,7 +67,7 @@ def split_logs(
     Raises:
         MissingInputError: a log is not there.
         BadInputError: a log breaks the contract of session logs, a session lies in two logs, two logs have
-            one name, or no session is left.
+            one name, markers of own listening differ, or no session is left.
         BrokenSessionError: a session is not whole.
         RefusedError: ``out`` is not an empty folder, or cannot be written.
     """
@@ -73,16 +81,24 @@ def split_logs(
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         what = "is not empty" if out.is_dir() else "is a file"
         raise RefusedError(f"{out} {what}; expected a new or an empty folder. Choose another, or remove it")
+    own = _marker_beside(logs)
     part = out.with_name(f".{out.name}.part")
     try:
         shutil.rmtree(part, ignore_errors=True)  # of a process that was killed
         for folder in (TEST_SET, TRUTH_FOLDER):
             (part / folder).mkdir(parents=True)
-        made = list(apply(partial(_split_log, among=logs, out=part, today=today, of=of), logs))
+        unknown = own.unknown if own else ()
+        make = partial(_split_log, among=logs, out=part, today=today, of=of, may_be_empty=unknown)
+        made = list(apply(make, logs))
         summary = _summary(logs, made, of)
+        files = {name: record for log in made for name, record in log.files.items()}
         if summary.data_source == "synthetic":
-            files = {name: record for log in made for name, record in log.files.items()}
-            _write_marker(part / SYNTHETIC_MARKER, files)
+            listed = {name: asdict(record) for name, record in files.items()}
+            _write_marker(part / SYNTHETIC_MARKER, json_text({"note": _NOTE, "files": listed}).encode())
+        if own:
+            plays = sum(log.plays for log in made)
+            own = replace(own, plays=plays, sessions=summary.sessions, files=files)
+            _write_marker(part / OWN_LISTENING_MARKER, FORMAT.dump_json(own, indent=1))
         part.replace(out)
     except OSError as failure:
         raise RefusedError(
@@ -100,19 +116,39 @@ class _SplitLog:
 
     path: Path
     found: SessionLogSummary  # in the log
-    sessions: int  # that were cut
-    tracks: int
-    files: dict[str, ListedFile]  # none if no session of the log was cut
+    sessions: int = 0  # that were cut
+    plays: int = 0  # of these sessions
+    tracks: int = 0  # of their second halves
+    files: Mapping[str, WrittenFile] = field(default_factory=dict)
 
 
-def _split_log(path: Path, *, among: Sequence[Path], out: Path, today: dt.date, of: str | None) -> _SplitLog:
-    log, found = load_session_log(path, among=among, today=today)
+def _marker_beside(logs: Sequence[Path]) -> OwnListening | None:
+    """The marker of own listening that belongs to the logs; None for other data."""
+    first, *others = (own_listening(path.absolute().parent.parent) for path in logs)
+    if any(other != first for other in others):
+        raise BadInputError(
+            f"the logs have different markers {OWN_LISTENING_MARKER}, or only some have one; expected logs "
+            "of one import, or none of an import. Cut them one import after the other"
+        )
+    return first
+
+
+def _split_log(
+    path: Path,
+    *,
+    among: Sequence[Path],
+    out: Path,
+    today: dt.date,
+    of: str | None,
+    may_be_empty: Collection[str],
+) -> _SplitLog:
+    log, found = load_session_log(path, among=among, today=today, may_be_empty=may_be_empty)
     if of is not None:
         ids = dictionary_of(log[schema.SESSION_ID])
         chosen = split_of(ids.dictionary.to_numpy(zero_copy_only=False)) == schema.SPLITS.index(of)
         log = log.filter(pa.array(chosen[codes_of(ids)]))
     if log.num_rows == 0:
-        return _SplitLog(path, found, 0, 0, {})
+        return _SplitLog(path, found)
     heard, asked, truth = cut(log)
     name = f"{shard_name(path).removeprefix(_LOG)}.csv"
     tables = {
@@ -125,8 +161,8 @@ def _split_log(path: Path, *, among: Sequence[Path], out: Path, today: dt.date, 
         _write_csv(table, out / file)
         flush(out / file)
         record = record_file(out / file, file)
-        records[file] = ListedFile(record.bytes, record.sha256)
-    return _SplitLog(path, found, truth.num_rows, asked.num_rows, records)
+        records[file] = WrittenFile(record.bytes, record.sha256)
+    return _SplitLog(path, found, truth.num_rows, log.num_rows, asked.num_rows, records)
 
 
 def _write_csv(table: pa.Table, path: Path) -> None:
@@ -164,6 +200,6 @@ def _summary(logs: Sequence[Path], made: Sequence[_SplitLog], of: str | None) ->
     )
 
 
-def _write_marker(marker: Path, files: dict[str, ListedFile]) -> None:
-    write_json(marker, {"note": _NOTE, "files": {name: asdict(record) for name, record in files.items()}})
+def _write_marker(marker: Path, content: bytes) -> None:
+    marker.write_bytes(content)
     flush(marker)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal
@@ -10,9 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 import typer
 
 from skip_pipeline import settings
-from skip_pipeline.cli.options import OUT, refusals
+from skip_pipeline.cli.options import OUT, DataDir, refusals
+from skip_pipeline.errors import RefusedError
 
 if TYPE_CHECKING:
+    from skip_pipeline.challenge.submission import Decide
     from skip_pipeline.metrics.intervals import Estimate
 
 app = typer.Typer(
@@ -68,8 +72,8 @@ def split(
             apply=partial(opened.map, label="challenge split"),
         )
     OUT.print(
-        f"Cut {made.sessions:,} {'synthetic ' if made.data_source == 'synthetic' else ''}sessions of "
-        f"{made.files:,} logs: {out / settings.TEST_SET}, and the outcomes of {made.tracks:,} tracks in "
+        f"Cut {made.sessions:,} {'synthetic ' if made.data_source == 'synthetic' else ''}sessions (files: "
+        f"{made.files:,}): {out / settings.TEST_SET}, and the outcomes of {made.tracks:,} tracks in "
         f"{out / settings.TRUTH_FOLDER}",
         markup=False,
     )
@@ -79,7 +83,17 @@ def split(
 def submit(
     test_set: Annotated[Path, typer.Argument(help="Folder of log_prehistory_… and log_input_….csv.")],
     out: Annotated[Path, typer.Option(help="Submission to write.")],
-    rule: Annotated[RuleChoice, typer.Option(help="Rule that decides, without a model.")],
+    data_dir: DataDir = None,
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of a served model.",
+            show_default="the registry's champion, or the model trained last if there is none",
+        ),
+    ] = None,
+    rule: Annotated[
+        RuleChoice | None, typer.Option(help="A rule that decides in place of a model.", show_default="none")
+    ] = None,
     engine: Engine = _ENGINE.kind,
     workers: Workers = None,
 ) -> None:
@@ -87,24 +101,46 @@ def submit(
 
     It has a line per session, in order of first appearance over the sorted input files.
     """
-    from skip_pipeline.challenge.rules import RULES
     from skip_pipeline.challenge.submission import submit as write
     from skip_pipeline.engine import open_engine
 
     with (
         refusals(),
+        _decided_by(rule, model, data_dir) as (decide, by),
         open_engine(settings.EngineSettings(kind=engine, workers=workers)) as opened,
     ):
-        answered = write(test_set, out, RULES[rule], apply=partial(opened.map, label="challenge submit"))
-    OUT.print(
-        f"Wrote {out}: {answered.sessions:,} lines for {answered.tracks:,} tracks of {answered.files:,} files"
-        + (
-            f"; in {answered.not_half:,} sessions the prehistory is longer or shorter than half"
-            if answered.not_half
-            else ""
-        ),
-        markup=False,
+        answered = write(test_set, out, decide, apply=partial(opened.map, label="challenge submit"))
+    told = (
+        f"Wrote {out}: {answered.sessions:,} lines for {answered.tracks:,} tracks (files: {answered.files:,})"
     )
+    if answered.not_half:
+        told += f"; sessions with a prehistory longer or shorter than half: {answered.not_half:,}"
+    OUT.print(f"{told}. Decided by {by}", markup=False)
+
+
+@contextmanager
+def _decided_by(
+    rule: RuleChoice | None, model: Path | None, data_dir: Path | None
+) -> Iterator[tuple[Decide, str]]:
+    """What decides, and its name."""
+    if rule is not None:
+        if model is not None:
+            raise RefusedError(f"--rule {rule} and --model {model} exclude each other; leave one of them out")
+
+        from skip_pipeline.challenge.rules import RULES
+
+        yield RULES[rule], f"the rule {rule}"
+        return
+
+    from skip_pipeline.cli.serving import model_source
+    from skip_pipeline.serving import batch
+    from skip_pipeline.serving.model_folder import read_description
+
+    source = model_source(model, data_dir, latest_will_do=True)
+    version = source.current()
+    with source.fetched(version) as folder:
+        trained_on = read_description(folder).data_source
+        yield partial(batch.decide, model=folder), f"model version {version}, trained on {trained_on} data"
 
 
 @app.command()

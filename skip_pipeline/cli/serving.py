@@ -56,7 +56,7 @@ def serve(
     logging.getLogger("skip_pipeline").setLevel(logging.INFO)
 
     with refusals():
-        follower = Follower(_source(model, data_dir, latest_will_do=False))
+        follower = Follower(model_source(model, data_dir, latest_will_do=False))
         served = follower.served
         what = f"Serving version {served.version} ({served.model.data_source} data) on"
         run(follower, host, port, lambda url: OUT.print(f"{what} {url}/invocations"))
@@ -95,7 +95,7 @@ def predict(
         if out is not None:
             _check_target(out)
         sessions = _read(file)
-        source = _source(model, data_dir, latest_will_do=True)
+        source = model_source(model, data_dir, latest_will_do=True)
         served = opened(source, source.current())
         scores = served.model.score(sessions, threads=loky.cpu_count())
         if sessions.following:
@@ -184,7 +184,7 @@ def _shown(table: pa.Table, data_source: str) -> Table:
     return shown
 
 
-def _source(model: Path | None, data_dir: Path | None, *, latest_will_do: bool) -> Source:
+def model_source(model: Path | None, data_dir: Path | None, *, latest_will_do: bool) -> Source:
     """The model in a folder; else the registry's champion; else, if that will do, the model trained last.
 
     A registry that does not answer is an error, because there may be a champion.

@@ -73,7 +73,12 @@ def stability_terms(reference: np.ndarray, observed: np.ndarray) -> np.ndarray:
 
 
 def compare(name: str, before: Distribution, now: Distribution, sampling: float) -> Drift:
-    """Compare one feature; ``sampling`` is 1/n + 1/m of the numbers of sessions."""
+    """Compare one feature; ``sampling`` is 1/n + 1/m of the numbers of sessions.
+
+    A number that was known of every play, and is not any more, drifts to ``UNKNOWN_LEVEL``.
+    """
+    if now.levels == (*before.levels, UNKNOWN_LEVEL):
+        before = Distribution(now.levels, np.append(before.counts, 0), before.edges)
     if before.levels != now.levels:
         raise ContractError(f"{name} has other levels than in training; train and promote a model again")
     terms = stability_terms(before.counts, now.counts)

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from skip_pipeline.code_version import ASSETS, asset_version
 from skip_pipeline.raw.folder import delivered_csvs
-from skip_pipeline.settings import SYNTHETIC_MARKER, TRAINING_SET, DataLayout
+from skip_pipeline.settings import OWN_LISTENING_MARKER, SYNTHETIC_MARKER, TRAINING_SET, DataLayout
 from skip_pipeline.storage import digest_of, mark
 
 # Tags of a night's run.
@@ -79,8 +79,8 @@ class Skip:
 def state_of(layout: DataLayout, run_config: Mapping[str, Any]) -> State:
     """The state now. No raw file is read: a changed size, inode or time counts as a changed file."""
     files = delivered_csvs(layout.raw)
-    marker = layout.raw / SYNTHETIC_MARKER
-    considered = [*files, marker] if marker.exists() else files
+    markers = (layout.raw / name for name in (SYNTHETIC_MARKER, OWN_LISTENING_MARKER))
+    considered = [*files, *(marker for marker in markers if marker.exists())]
     logs = [path.name for path in files if path.parent.name == TRAINING_SET]
     return State(
         parts={

@@ -41,11 +41,14 @@ _AS_LIST: Final = PlainSerializer(lambda array: array.tolist())
 
 @dataclass(frozen=True)
 class Distribution:
-    """Counts of each level of a category, or of each bin of a number."""
+    """Counts of each level of a category, or of each bin of a number.
+
+    Where a number is not known of every play, ``UNKNOWN_LEVEL`` follows its bins.
+    """
 
     levels: tuple[str, ...]  # names of the levels or bins
     counts: Annotated[np.ndarray, _array(int), _AS_LIST]  # int64 (levels,)
-    # float64 (levels - 1,), for a number: value v is in bin ``searchsorted(edges, v, "right")``
+    # float64 (bins - 1,), for a number: value v is in bin ``searchsorted(edges, v, "right")``
     edges: Annotated[np.ndarray, _array(float), _AS_LIST] | None = None
 
     @property
@@ -95,10 +98,8 @@ def profile_sessions(parts: Iterable[Part], tracks: pa.Table, *, bins_of: Profil
     features = {name: Distribution(_LEVELS[name], counts[name]) for name in counts}
     features["mode"] = _mode(tracks["mode"].to_numpy(), played)
     for name in schema.NUMERIC_TRACK_FEATURES:
-        values = tracks[name].to_numpy().astype(np.float64)
-        edges = _equal_count_edges(values, played) if bins_of is None else _edges_of(bins_of, name)
-        binned = np.bincount(np.searchsorted(edges, values, side="right"), played, len(edges) + 1)
-        features[name] = Distribution(_bin_names(edges), binned.astype(np.int64), edges)
+        bins = None if bins_of is None else _bins_of(bins_of, name)
+        features[name] = _number(tracks[name], played, bins)
     return Profile(sessions, int(played.sum()), features)
 
 
@@ -120,15 +121,34 @@ def _mode(modes: np.ndarray, played: np.ndarray) -> Distribution:
     return Distribution((*levels, UNKNOWN_LEVEL), np.array([*known, played.sum() - sum(known)], np.int64))
 
 
-def _edges_of(profile: Profile, name: str) -> np.ndarray:
-    edges = profile.features[name].edges if name in profile.features else None
-    if edges is None:
+def _number(
+    column: pa.ChunkedArray, played: np.ndarray, bins: tuple[np.ndarray, bool] | None
+) -> Distribution:
+    """Plays by bin of a number, null where it is not known of a track; ``bins`` are of ``_bins_of``."""
+    values = column.to_numpy().astype(np.float64)
+    unknown = np.empty(0, np.int64)
+    if column.null_count or (bins and bins[1]):
+        known = np.asarray(column.is_valid())
+        unknown = played[~known].sum(keepdims=True)
+        values, played = values[known], played[known]
+    edges = bins[0] if bins else _equal_count_edges(values, played)
+    binned = np.bincount(np.searchsorted(edges, values, side="right"), played, len(edges) + 1)
+    levels = (*_bin_names(edges), *[UNKNOWN_LEVEL] * len(unknown))
+    return Distribution(levels, np.concatenate([binned.astype(np.int64), unknown]), edges)
+
+
+def _bins_of(profile: Profile, name: str) -> tuple[np.ndarray, bool]:
+    """Inner edges of a number's bins, and whether ``UNKNOWN_LEVEL`` follows them."""
+    found = profile.features.get(name)
+    if found is None or found.edges is None:
         raise ContractError(f"the profile to compare with has no bins of {name}; train a model again")
-    return edges
+    return found.edges, found.levels[-1] == UNKNOWN_LEVEL
 
 
 def _equal_count_edges(values: np.ndarray, played: np.ndarray) -> np.ndarray:
     """Inner edges of at most ``BINS`` bins of equally many plays; equal values share a bin."""
+    if not played.any():
+        return np.empty(0)
     order = np.argsort(values, kind="stable")
     reached = np.cumsum(played[order]) / played.sum()
     at = np.minimum(np.searchsorted(reached, np.arange(1, BINS) / BINS), len(order) - 1)

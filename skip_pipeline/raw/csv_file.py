@@ -42,9 +42,15 @@ _HEADER_BYTES: Final = 1 << 16  # far longer than a published header line
 
 
 def read_csv(
-    path: Path, contract: pa.Schema, ranges: Ranges, *, ids: Collection[str] = (), remedy: str = ROWS
+    path: Path,
+    contract: pa.Schema,
+    ranges: Ranges,
+    *,
+    ids: Collection[str] = (),
+    may_be_empty: Collection[str] = (),
+    remedy: str = ROWS,
 ) -> pa.Table:
-    """Parse a CSV (RFC 4180, UTF-8, header line, gzip if its name ends in ``.gz``) to a contract, no nulls.
+    """Parse a CSV (RFC 4180, UTF-8, header line, gzip if its name ends in ``.gz``) to a contract.
 
     The file's columns may stand in any order; empty text stays the empty string. A dictionary column is one
     array, its values in order of first appearance.
@@ -52,6 +58,7 @@ def read_csv(
     Args:
         ranges: bounds of integer columns.
         ids: text columns in which an empty value is refused.
+        may_be_empty: other columns in which an empty value is read as null; elsewhere it is refused.
         remedy: what messages advise about rows with wrong values, ``ROWS`` or ``WHOLE_SESSIONS``.
 
     Raises:
@@ -74,7 +81,7 @@ def read_csv(
     # The parser makes a dictionary per block.
     columns = [dictionary_of(c) if pa.types.is_dictionary(c.type) else c for c in table.columns]
     table = pa.Table.from_arrays(columns, schema=table.schema)
-    check_values(path, table, ranges, ids, remedy)
+    check_values(path, table, ranges, ids, remedy, may_be_empty)
     return table
 
 
@@ -135,9 +142,22 @@ def _may_hold_quotes(path: Path) -> bool:
         return contents.find(b'"') >= 0
 
 
-def check_values(path: Path, table: pa.Table, ranges: Ranges, ids: Collection[str], remedy: str) -> None:
+def check_values(
+    path: Path,
+    table: pa.Table,
+    ranges: Ranges,
+    ids: Collection[str],
+    remedy: str,
+    may_be_empty: Collection[str] = (),
+) -> None:
     """Refuse a table of a file with a value that is missing, out of range or no text; see ``read_csv``."""
     for field, column in zip(table.schema, table.columns, strict=True):
+        if column.null_count and field.name not in may_be_empty:
+            rows = np.flatnonzero(column.is_null())
+            raise BadInputError(
+                f"{path}: column {field.name} has no value in {rows_text(rows)}; every column must be "
+                f"filled. Fill in {remedy}"
+            )
         if fault := _value_fault(path, field, column, ranges, remedy, is_id=field.name in ids):
             raise BadInputError(f"{path}: column {field.name} {fault}")
 
@@ -145,26 +165,32 @@ def check_values(path: Path, table: pa.Table, ranges: Ranges, ids: Collection[st
 def _value_fault(
     path: Path, field: pa.Field, column: pa.ChunkedArray, ranges: Ranges, remedy: str, *, is_id: bool
 ) -> str | None:
-    """What is wrong with a column whose values all parse."""
-    if column.null_count:
-        rows = np.flatnonzero(column.is_null())
-        return f"has no value in {rows_text(rows)}; every column must be filled. Fill in {remedy}"
+    """What is wrong with a column whose values all parse or are null."""
+    known = column.drop_null() if column.null_count else column
+    if len(known) == 0:
+        return None
     if pa.types.is_floating(field.type):
-        wrong = np.flatnonzero(~np.isfinite(column))
+        wrong = np.flatnonzero(~np.isfinite(known))
         if len(wrong):
+            wrong = _rows_of_known(column)[wrong]
             as_written = _parse(path, {field.name: pa.binary()})[field.name]
             wanted = f"a finite {field.type.bit_width}-bit number"
             return f"is not {wanted} in {rows_text(wrong, as_written)}; correct {remedy}"
     elif field.name in ranges:
         low, high = ranges[field.name]
-        values = column.to_numpy()
+        values = known.to_numpy()
         if values.min() < low or values.max() > high:
-            wrong = np.flatnonzero((values < low) | (values > high))
+            wrong = _rows_of_known(column)[(values < low) | (values > high)]
             wanted = expected_text(field.name, field.type, ranges)
             return f"is not {wanted} in {rows_text(wrong, column)}; correct {remedy}"
     elif pa.types.is_string(_value_type(field.type)):
         return _text_fault(column, remedy, is_id=is_id)
     return None
+
+
+def _rows_of_known(column: pa.ChunkedArray) -> np.ndarray:
+    """Indices of the values that are not null."""
+    return np.flatnonzero(column.is_valid())
 
 
 def _text_fault(column: pa.ChunkedArray, remedy: str, *, is_id: bool) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Collection
 
 import pyarrow as pa
 
@@ -10,11 +11,18 @@ from skip_pipeline import schema
 from skip_pipeline.raw.text_columns import value_counts
 
 
-def unknown_levels(table: pa.Table) -> dict[str, dict[str, int]]:
-    """Per categorical column of the table, rows by level outside the vocabulary; empty if none."""
+def unknown_levels(table: pa.Table, *, may_be_empty: Collection[str] = ()) -> dict[str, dict[str, int]]:
+    """Per categorical column of the table, rows by level outside the vocabulary; empty if none.
+
+    Empty text in a column that may be empty is a value that is not known, and no level.
+    """
     counts = {name: value_counts(table[name]) for name in schema.LEVELS if name in table.column_names}
     unknown = {
-        name: {level: rows for level, rows in of.items() if level not in schema.LEVELS[name]}
+        name: {
+            level: rows
+            for level, rows in of.items()
+            if level not in schema.LEVELS[name] and (level or name not in may_be_empty)
+        }
         for name, of in counts.items()
     }
     return {name: levels for name, levels in unknown.items() if levels}

@@ -6,13 +6,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
+from skip_pipeline import schema
 from skip_pipeline.errors import BadInputError
 from skip_pipeline.settings import OWN_LISTENING_MARKER
 
 SOURCE: Final = "Spotify Extended streaming history"
+
+
+def _may_be_unknown(columns: tuple[str, ...]) -> tuple[str, ...]:
+    if others := [name for name in columns if name not in schema.MAY_BE_UNKNOWN]:
+        raise ValueError(f"{', '.join(others)} must be known of every play and track")
+    return columns
 
 
 @dataclass(frozen=True)
@@ -37,7 +44,8 @@ class OwnListening:
     plays: int  # rows of the session logs
     sessions: int
     tracks: int
-    unknown: tuple[str, ...]  # columns of both raw tables in which a value may be missing
+    # Columns of both raw tables, out of ``schema.MAY_BE_UNKNOWN``, in which a value may be missing.
+    unknown: Annotated[tuple[str, ...], AfterValidator(_may_be_unknown)]
     left_out: Mapping[str, int]  # plays by reason
     files: Mapping[str, WrittenFile]  # by name relative to the raw folder
 

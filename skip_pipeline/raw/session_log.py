@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -52,10 +52,12 @@ class SessionLogSummary:
         return cls(**{**content, "lengths": lengths}, session_hashes=session_hashes)
 
 
-def read_session_log(path: Path) -> pa.Table:
+def read_session_log(path: Path, *, may_be_empty: Collection[str] = ()) -> pa.Table:
     """Read one session log with ``read_csv``: 21 columns (``SESSION_LOG``), rows in file order."""
     ids = (schema.SESSION_ID, schema.LOG_TRACK_ID)
-    return read_csv(path, SESSION_LOG, schema.RAW_RANGES, ids=ids, remedy=WHOLE_SESSIONS)
+    return read_csv(
+        path, SESSION_LOG, schema.RAW_RANGES, ids=ids, may_be_empty=may_be_empty, remedy=WHOLE_SESSIONS
+    )
 
 
 def order_session_log(log: pa.Table) -> tuple[pa.Table, bool]:
@@ -70,13 +72,14 @@ def order_session_log(log: pa.Table) -> tuple[pa.Table, bool]:
 
 
 def load_session_log(
-    path: Path, *, among: Sequence[Path], today: dt.date
+    path: Path, *, among: Sequence[Path], today: dt.date, may_be_empty: Collection[str] = ()
 ) -> tuple[pa.Table, SessionLogSummary]:
     """Read, order and judge one session log.
 
     Args:
         among: all session logs, to name the file that holds the rest of a broken session.
         today: dates after the day after it are junk.
+        may_be_empty: columns in which a value may be missing (``raw.own_listening``).
 
     Returns:
         21 columns (``SESSION_LOG``), rows ordered by session and position; and their summary.
@@ -87,7 +90,7 @@ def load_session_log(
         BrokenSessionError: a length that differs within a session; positions that are not
             1, 2, … length, each once.
     """
-    delivered = read_session_log(path)
+    delivered = read_session_log(path, may_be_empty=may_be_empty)
     log, reordered = order_session_log(delivered)
     ids = dictionary_of(log[schema.SESSION_ID])
     codes = codes_of(ids)
@@ -108,7 +111,7 @@ def load_session_log(
         rows=log.num_rows,
         sessions=len(starts),
         lengths=dict(sorted(Counter(counts.tolist()).items())),
-        unknown_levels=unknown_levels(log),
+        unknown_levels=unknown_levels(log, may_be_empty=may_be_empty),
         junk_dates=junk,
         dates={date: rows for date, rows in dates.items() if date not in junk},
         reordered=reordered,
@@ -209,7 +212,7 @@ def _refuse_shared_sessions(hashes: Mapping[Path, np.ndarray]) -> None:
         places: dict[str, list[Path]] = {}
         for path, found in own.items():
             if len(wanted := found[np.isin(found, repeated)]):
-                ids = dictionary_of(read_session_log(path)[schema.SESSION_ID]).dictionary
+                ids = dictionary_of(_ids_in(path)).dictionary
                 for name in ids.filter(pa.array(np.isin(_hashes(ids), wanted))).to_pylist():
                     places.setdefault(name, []).append(path)
         shared = {name: paths for name, paths in places.items() if len(paths) > 1}
@@ -229,4 +232,9 @@ def _split_message(session_id: str, first: Path, second: Path, others: int) -> s
 
 def _rows_of(path: Path, session_id: str) -> np.ndarray:
     """Indices of a session's rows as they stand in the file; only for a file that is being refused."""
-    return np.flatnonzero(pc.equal(read_session_log(path)[schema.SESSION_ID], session_id).to_numpy())
+    return np.flatnonzero(pc.equal(_ids_in(path), session_id).to_numpy())
+
+
+def _ids_in(path: Path) -> pa.ChunkedArray:
+    """Session ids of a file's rows; which of its other values are missing is judged elsewhere."""
+    return read_session_log(path, may_be_empty=schema.MAY_BE_UNKNOWN)[schema.SESSION_ID]

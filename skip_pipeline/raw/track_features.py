@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -20,16 +20,22 @@ TRACK_FEATURES: Final = dictionary_text(schema.TRACK_FEATURES, plain=schema.TRAC
 """``schema.TRACK_FEATURES`` in memory; ids come once each, so a dictionary of them would save nothing."""
 
 
-def read_track_features(paths: Sequence[Path]) -> pa.Table:
+def read_track_features(paths: Sequence[Path], *, may_be_empty: Collection[str] = ()) -> pa.Table:
     """Read all track feature files as one table of 30 columns (``TRACK_FEATURES``), sorted by track id.
 
     A track's row number in it is the track's ordinal code.
+
+    Args:
+        may_be_empty: columns in which a value may be missing (``raw.own_listening``).
 
     Raises:
         MissingInputError: a file is not there.
         BadInputError: a file breaks the contract (see ``read_csv``), or a track is listed twice.
     """
-    tables = [read_csv(path, TRACK_FEATURES, {}, ids=(schema.TRACK_ID,)) for path in paths]
+    tables = [
+        read_csv(path, TRACK_FEATURES, {}, ids=(schema.TRACK_ID,), may_be_empty=may_be_empty)
+        for path in paths
+    ]
     everything = pa.concat_tables(tables).unify_dictionaries().combine_chunks()
     ids = everything[schema.TRACK_ID].chunk(0)
     if pc.all(pc.less(ids[:-1], ids[1:]), min_count=0).as_py():  # as each published file is

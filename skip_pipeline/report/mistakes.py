@@ -21,9 +21,9 @@ class Mistake:
     not_skipped: bool  # whether the last track was played to its end
     p_not_skipped: float  # the predicted probability of that
     outcomes: tuple[bool, ...]  # of the earlier tracks, the first one first; True where played to the end
-    context_type: str
+    context_type: str  # empty where it is not known
     hour: int
-    premium: bool
+    premium: bool | None  # None where it is not known
     known_track: bool
 
     @property
@@ -56,7 +56,8 @@ def worst_mistakes(
     worst = worst[given[worst] < 0.5]
     ids = test[schema.SESSION_ID][worst].tolist()
     skips = np.asarray(test["skip_sequence"][worst])[:, :, 0]
-    attributes = (sessions.context_type, sessions.hour, sessions.premium, sessions.known_track)
+    premium = np.where(sessions.premium < 0, None, sessions.premium == 1)
+    attributes = (sessions.context_type, sessions.hour, premium, sessions.known_track)
     columns = (array[worst].tolist() for array in (not_skipped, p_not_skipped, *attributes))
     return tuple(
         Mistake(name, played, p, tuple((skip[skip != schema.SKIP_PADDING] == 1).tolist()), *facts)

@@ -35,8 +35,8 @@ class SessionAttributes:
 
     length: np.ndarray  # int (n,), tracks of the session, the predicted one included
     hour: np.ndarray  # int (n,), 0 to 23; like the next two, of the row before the predicted one
-    premium: np.ndarray  # bool (n,)
-    context_type: np.ndarray  # str (n,)
+    premium: np.ndarray  # int8 (n,), 1 or 0; -1 where it is not known
+    context_type: np.ndarray  # str (n,), empty where it is not known
     popularity: np.ndarray  # float32 (n,), of the predicted track, scaled as in the bundle
     known_track: np.ndarray  # bool (n,), whether a training session plays the predicted track anywhere
 
@@ -72,7 +72,7 @@ def read_session_attributes(find: Callable[[str], Path], train: Bundle, test: Bu
     return SessionAttributes(
         length=records["length"],
         hour=rows["hour_of_day"].to_numpy(),
-        premium=rows["premium"].to_numpy(),
+        premium=rows["premium"].cast(pa.int8()).fill_null(-1).to_numpy(),
         context_type=rows["context_type"].to_numpy().astype(str),
         popularity=np.concatenate([np.empty(0, np.float32), *popularity]),
         known_track=(plays(train.parts, tracks) > 0)[records["last_track"]],

@@ -51,26 +51,34 @@ class SliceTable:
 # Most sessions have all 20 tracks, so a single shorter length would hold too few.
 _LENGTHS: Final = {"10 to 12": 12, "13 to 15": 15, "16 to 19": 19, "20": 20}  # the longest of each slice
 _HOURS: Final = 4  # per slice; a single hour at night would hold 20 of 2,000 sessions
+UNKNOWN: Final = "unknown"  # slice of the sessions for which the log does not know the attribute
 _FIFTHS: Final = ("least popular fifth", "second fifth", "third fifth", "fourth fifth", "most popular fifth")
 
 
 def slicings(sessions: SessionAttributes) -> tuple[Slicing, ...]:
-    """Every slicing of the report."""
+    """Every slicing of the report; none by popularity where all tracks have the same, as unknown ones do."""
     contexts = schema.LEVELS["context_type"]
     context = np.searchsorted(contexts, sessions.context_type)
     context[~np.isin(sessions.context_type, contexts)] = len(contexts)
+    context[sessions.context_type == ""] = len(contexts) + 1
     inner = np.linspace(0, 1, len(_FIFTHS) + 1)[1:-1]
     edges = np.quantile(sessions.popularity, inner) if len(sessions.popularity) else inner
     hours = tuple(f"{hour:02d}:00 to {hour + _HOURS - 1:02d}:59" for hour in range(0, 24, _HOURS))
     known = ("not played in any training session", "played in a training session")
-    levels = (*(level.replace("_", " ") for level in contexts), "a context unknown to the vocabulary")
+    levels = (
+        *(level.replace("_", " ") for level in contexts),
+        "a context unknown to the vocabulary",
+        UNKNOWN,
+    )
     length = np.searchsorted(list(_LENGTHS.values()), sessions.length)
+    account = np.where(sessions.premium < 0, 2, sessions.premium)
     fifth = np.searchsorted(edges, sessions.popularity, side="left")
+    by_popularity = Slicing("track_popularity", "Popularity of the predicted track", _FIFTHS, fifth)
     return (
         Slicing("session_length", "Tracks in the session", tuple(_LENGTHS), length),
         Slicing("context_type", "Played from", levels, context),
-        Slicing("premium", "Account", ("free", "premium"), sessions.premium.astype(np.int64)),
-        Slicing("track_popularity", "Popularity of the predicted track", _FIFTHS, fifth),
+        Slicing("premium", "Account", ("free", "premium", UNKNOWN), account),
+        *([by_popularity] if edges[0] < edges[-1] else []),
         Slicing("track_in_training", "Predicted track", known, sessions.known_track.astype(np.int64)),
         Slicing("hour_of_day", "Hour of day", hours, sessions.hour.astype(np.int64) // _HOURS),
     )

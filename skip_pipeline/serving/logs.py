@@ -6,6 +6,7 @@ set (``raw.log_pairs``) every track of each session's second half is predicted.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -22,6 +23,7 @@ from skip_pipeline.errors import BadInputError, BrokenSessionError, MissingInput
 from skip_pipeline.raw.csv_file import check_values
 from skip_pipeline.raw.diagnosis import WHOLE_SESSIONS, shown_value
 from skip_pipeline.raw.log_pairs import LogPair
+from skip_pipeline.raw.own_listening import unknown_columns
 from skip_pipeline.raw.session_log import order_session_log, read_session_log, session_starts
 from skip_pipeline.raw.text_columns import codes_of, dictionary_of
 from skip_pipeline.serving.sessions import Sessions, row_records
@@ -32,14 +34,15 @@ _IDS: Final = (schema.SESSION_ID, schema.LOG_TRACK_ID)
 def read_whole_log(path: Path) -> Sessions:
     """Sessions of a log, a CSV or parquet file. Their last tracks are predicted, from their ids alone.
 
+    A log in the raw folder of own listening may have empty cells where its marker says so.
+
     Raises:
         MissingInputError, BadInputError: the file is missing, lacks columns, or has values that do not fit.
         BrokenSessionError: a session has fewer than 2 or more than 20 rows, its positions are not 1, 2, …, or
             it has not as many rows as ``session_length``, as in a file that was cut.
     """
-    log, _ = order_session_log(
-        _read_parquet_log(path) if path.suffix == ".parquet" else read_session_log(path)
-    )
+    read = _read_parquet_log if path.suffix == ".parquet" else read_session_log
+    log, _ = order_session_log(read(path, may_be_empty=unknown_columns(path.absolute().parents[1])))
     starts, counts = _sessions_of(log, path, least=2, most=schema.MAX_SESSION_LENGTH)
     lengths = log[schema.LENGTH].to_numpy()
     if (wrong := np.flatnonzero(lengths != np.repeat(counts, counts))).size:
@@ -57,7 +60,7 @@ def read_whole_log(path: Path) -> Sessions:
     return _sessions(log.filter(pa.array(earlier)), _names(log, starts), counts - 1, counts, next_ids)
 
 
-def _read_parquet_log(path: Path) -> pa.Table:
+def _read_parquet_log(path: Path, *, may_be_empty: Collection[str]) -> pa.Table:
     """A session log from a parquet file; its columns may have any types that hold their values."""
     names = schema.SESSION_LOG.names
     try:
@@ -81,7 +84,7 @@ def _read_parquet_log(path: Path) -> pa.Table:
         )
     if log.num_rows == 0:
         raise BadInputError(f"{path} has no rows; expected at least one session. Deliver the file again")
-    check_values(path, log, schema.RAW_RANGES, _IDS, WHOLE_SESSIONS)
+    check_values(path, log, schema.RAW_RANGES, _IDS, WHOLE_SESSIONS, may_be_empty)
     return log
 
 
@@ -129,8 +132,8 @@ def _sessions(
     ids = [*rows[schema.LOG_TRACK_ID].cast(pa.string()).chunks, *next_ids.cast(pa.string()).chunks]
     tracks = pa.chunked_array(ids).combine_chunks().dictionary_encode()
     track_codes, first = codes_of(tracks), np.cumsum(earlier) - earlier
-    columns = {name: rows[name].cast(pa.uint8()).to_numpy() for name in (*FLAGS, SHUFFLE)}
-    columns |= {name: rows[name].to_numpy() for name in SEEKS}
+    columns = {name: rows[name].cast(pa.uint8()).fill_null(0).to_numpy() for name in (*FLAGS, SHUFFLE)}
+    columns |= {name: rows[name].fill_null(0).to_numpy() for name in SEEKS}
     codes = {}
     for name in CATEGORIES:
         text = dictionary_of(rows[name])
@@ -144,5 +147,5 @@ def _sessions(
         next_track=track_codes[rows.num_rows :].astype(np.int64),
         track_ids=tracks.dictionary.to_pylist(),
         hour=rows["hour_of_day"].to_numpy()[first].astype(np.int64),
-        premium=rows["premium"].cast(pa.int64()).to_numpy()[first],
+        premium=rows["premium"].cast(pa.int64()).fill_null(-1).to_numpy()[first],
     )

@@ -66,7 +66,8 @@ class KnownTracks:
             own_type = schema.TRACK_FEATURES.field(name).type.to_pandas_dtype()
             raw[:, i] = np.array([track[name] for track in features], own_type)
         scale_features(raw, self.scaler.low[_NUMERIC], self.scaler.high[_NUMERIC], out=raw)
-        scaled[:, _NUMERIC] = raw
+        # A feature that was known of no track in training tells nothing.
+        scaled[:, _NUMERIC] = np.where(np.isnan(self.scaler.low[_NUMERIC]), self.scaler.fill[_NUMERIC], raw)
         for name, level in zip(schema.indicators("mode"), schema.LEVELS["mode"], strict=True):
             scaled[:, schema.TRACK_BRANCH.index(name)] = [track["mode"] == level for track in features]
         scaled[:, _CODE] = self.neutral[_CODE]

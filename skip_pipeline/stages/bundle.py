@@ -69,7 +69,7 @@ def bundle_shard(
     records["length"] = lengths
     first = last - lengths + 1
     outcomes = [scaled[flag].to_numpy()[last] for flag in schema.OUTCOME_FLAGS]
-    records["outcome"] = outcome_byte(outcomes, scaled["premium"].to_numpy()[first])
+    records["outcome"] = outcome_byte(outcomes, scaled["premium"].fill_null(-1).to_numpy()[first])
     records["hour"] = scaled["hour_of_day"].to_numpy()[first]
     ids = sessions[schema.SESSION_ID].cast(pa.binary()).to_numpy().astype("S")
     splits = sessions["split"].to_numpy()

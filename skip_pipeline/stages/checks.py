@@ -5,7 +5,7 @@ A judgement is kept, and made again when the file system reports a change of one
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,6 +24,7 @@ from skip_pipeline.errors import ContractError, MissingInputError
 from skip_pipeline.settings import EXAMPLES_SHOWN, SESSIONS_FOLDER, DataLayout
 from skip_pipeline.stages import findings as named
 from skip_pipeline.stages.findings import Finding
+from skip_pipeline.stages.shards import UNKNOWN
 from skip_pipeline.storage import (
     Apply,
     Made,
@@ -66,9 +67,10 @@ def judge_table(
 ) -> tuple[Finding, ...]:
     """Judge the published table in a folder, which must hold every row of the stage before."""
     manifest = read_manifest(folder, made_by=contract.asset)
+    unknown = manifest.details.get(UNKNOWN, ())
     jobs = {
-        name: ([manifest.path(name)], partial(_judge_shard, manifest.path(name), contract))
-        for name in shard_names(manifest)
+        name: ([path], partial(_judge_shard, path, contract, unknown))
+        for name, path in ((name, manifest.path(name)) for name in shard_names(manifest))
     }
     shards = _judged(layout.judgements(contract.asset), manifest, jobs, apply)
     differences = {name: shard["difference"] for name, shard in shards.items() if shard["difference"]}
@@ -93,24 +95,26 @@ def judge_table(
     return tuple(judged)
 
 
-def _judge_shard(path: Path, contract: TableContract, *, out: Path) -> Made:  # noqa: ARG001
-    """Judge one shard of a table.
+def _judge_shard(path: Path, contract: TableContract, unknown: Collection[str], *, out: Path) -> Made:  # noqa: ARG001
+    """Judge one shard of a table, in which the columns ``unknown`` may be null.
 
     The summary holds its ``rows``, the ``difference`` of its columns from the contract's in words, and, where
     there is none, per finding its ``flaws``: in how many places what is wrong.
     """
     found, rows = read_columns(path)
     difference = schema_difference(found, contract.columns)
-    flaws = {} if difference else _flaws(path, contract)
+    flaws = {} if difference else _flaws(path, contract, unknown)
     return Made((), {"rows": rows, "difference": difference, "flaws": flaws})
 
 
-def _flaws(path: Path, contract: TableContract) -> dict[str, dict[str, int]]:
+def _flaws(path: Path, contract: TableContract, unknown: Collection[str]) -> dict[str, dict[str, int]]:
     levels = [f.name for f in contract.columns if pa.types.is_string(f.type) and f.name != schema.SESSION_ID]
     table = read_table(path, contract.columns, dictionaries=levels)
     gaps, odd_lengths = _session_flaws(table)
     flaws = {
-        named.COMPLETE: {name: _incomplete(table[name]) for name in table.column_names},
+        named.COMPLETE: {
+            name: _incomplete(table[name], may_be_null=name in unknown) for name in table.column_names
+        },
         named.POSITIONS: {"sessions": gaps},
         named.LENGTHS: {
             f"sessions outside {schema.MIN_SESSION_LENGTH} to {schema.MAX_SESSION_LENGTH}": odd_lengths
@@ -123,8 +127,10 @@ def _flaws(path: Path, contract: TableContract) -> dict[str, dict[str, int]]:
     return {finding: {name: n for name, n in counts.items() if n} for finding, counts in flaws.items()}
 
 
-def _incomplete(column: pa.ChunkedArray) -> int:
-    """Values that are null or not finite."""
+def _incomplete(column: pa.ChunkedArray, *, may_be_null: bool) -> int:
+    """Values that are not finite, or null where they may not be."""
+    if may_be_null and column.null_count:
+        column = column.drop_null()
     if pa.types.is_floating(column.type):
         return int(np.count_nonzero(~np.isfinite(column.to_numpy())))
     return int(column.null_count)

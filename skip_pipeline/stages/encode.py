@@ -5,6 +5,7 @@ A hash of each session's id decides its split here, for good.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,12 +23,16 @@ from skip_pipeline.storage import Made, Manifest, read_table, write_table
 
 _HASH_RANGE: Final = 2.0**64
 
+_ZERO_IF_UNKNOWN: Final = tuple(
+    name for name in schema.MAY_BE_UNKNOWN if name not in (*schema.NULL_IN_ENCODED, *schema.LEVELS)
+)
+
 
 def encode(merged: pa.Table, track_ids: pa.ChunkedArray) -> pa.Table:
     """Encode one shard of the merged table: ``schema.ENCODED``, rows unchanged in number and order.
 
     Session codes count from 0 within the shard in order of appearance. A level outside ``schema.LEVELS`` is 0
-    in all its indicators.
+    in all its indicators. A value that is null is 0, or stays null in ``schema.NULL_IN_ENCODED``.
 
     Args:
         merged: the columns of ``schema.MERGED``, of which the date is not needed; rows ordered by session
@@ -40,6 +45,9 @@ def encode(merged: pa.Table, track_ids: pa.ChunkedArray) -> pa.Table:
     columns[schema.LOG_TRACK_ID] = pc.index_in(played.dictionary, value_set=track_ids).take(played.indices)
     for column in schema.LEVELS:
         columns.update(_indicators(merged[column], column))
+    for name in _ZERO_IF_UNKNOWN:
+        if columns[name].null_count:
+            columns[name] = columns[name].fill_null(0)
     cast = [columns[field.name].cast(field.type) for field in schema.ENCODED]
     return pa.Table.from_arrays(cast, schema=schema.ENCODED)
 
@@ -86,31 +94,60 @@ def _indicators(values: pa.ChunkedArray, column: str) -> dict[str, pa.Array]:
     }
 
 
-def feature_range(encoded: pa.Table, sessions: pa.Table) -> dict[str, Any] | None:
+def feature_range(
+    encoded: pa.Table, sessions: pa.Table, incomplete: Collection[str] = ()
+) -> dict[str, Any] | None:
     """Smallest and largest value of each scaled feature over one shard's rows of training sessions.
 
-    These are ``low`` and ``high``, in the order of ``schema.SCALED_FEATURES``, as JSON values; None where no
-    session is for training.
+    These are ``low`` and ``high``, in the order of ``schema.SCALED_FEATURES``, as JSON values; None where a
+    feature is known of no row. ``sum`` and ``known`` are sum and number of the known values of each feature
+    of ``incomplete``, by name. None in place of all where no session is for training.
     """
     training = sessions["split"].to_numpy() == "train"
     rows = training[encoded[schema.SESSION_ID].to_numpy()]
     if not rows.any():
         return None
-    values = [of.to_numpy() for of in encoded.select(schema.SCALED_FEATURES).filter(pa.array(rows)).columns]
-    return {"low": [float(of.min()) for of in values], "high": [float(of.max()) for of in values]}
+    table = encoded.select(schema.SCALED_FEATURES).filter(pa.array(rows))
+    values = [(of.drop_null() if of.null_count else of).to_numpy() for of in table.columns]
+    summed = {name: values[schema.SCALED_FEATURES.index(name)] for name in incomplete}
+    return {
+        "low": [float(of.min()) if len(of) else None for of in values],
+        "high": [float(of.max()) if len(of) else None for of in values],
+        "sum": {name: float(of.sum(dtype=np.float64)) for name, of in summed.items()},
+        "known": {name: len(of) for name, of in summed.items()},
+    }
 
 
-def encode_shard(shard: str, merged: Manifest, *, tracks: Path, out: Path, data_source: DataSource) -> Made:
-    """Encode one shard of the merged table, list its sessions, and take its range of features in training."""
+def encode_shard(
+    shard: str,
+    merged: Manifest,
+    *,
+    tracks: Path,
+    out: Path,
+    unknown: Collection[str],
+    incomplete: Collection[str],
+    data_source: DataSource,
+) -> Made:
+    """Encode one shard of the merged table, list its sessions, and take its range of features in training.
+
+    Args:
+        unknown: columns of the merged table in which a value may be missing.
+        incomplete: features that are null for a track (``track_table.incomplete_features``).
+    """
     columns = [name for name in schema.MERGED.names if name != schema.DATE]
     text = text_of(schema.MERGED)
     table = read_table(merged.path(shard), schema.MERGED, columns=columns, dictionaries=text)
     encoded = encode(table, track_columns(tracks, schema.TRACK_ID)[schema.TRACK_ID])
     own_sessions = sessions(table)
-    write_table(encoded, out / shard, schema.ENCODED, data_source=data_source)
+    write_table(
+        encoded, out / shard, schema.ENCODED, data_source=data_source, may_be_null=schema.NULL_IN_ENCODED
+    )
     (out / SESSIONS_FOLDER).mkdir()
     write_table(own_sessions, out / SESSIONS_FOLDER / shard, schema.SESSIONS, data_source=data_source)
-    unknown = sum(sum(counts.values()) for counts in unknown_levels(table).values())
-    training_range = feature_range(encoded, own_sessions)
-    summary = {"rows": encoded.num_rows, "values_of_unknown_level": unknown, "training_range": training_range}
+    levels = unknown_levels(table, may_be_empty=unknown)
+    summary = {
+        "rows": encoded.num_rows,
+        "values_of_unknown_level": sum(sum(counts.values()) for counts in levels.values()),
+        "training_range": feature_range(encoded, own_sessions, incomplete),
+    }
     return Made((shard, f"{SESSIONS_FOLDER}/{shard}"), summary)

@@ -15,16 +15,19 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+import pyarrow as pa
+
 from skip_pipeline import schema
 from skip_pipeline.bundles.parts import TRACKS, PartRecord, write_parts
 from skip_pipeline.code_version import code_version
 from skip_pipeline.errors import ContractError, MissingInputError
 from skip_pipeline.raw import folder as raw_folder
+from skip_pipeline.raw.own_listening import unknown_columns
 from skip_pipeline.raw.session_log import SessionLogSummary, combine
 from skip_pipeline.settings import SCALER_FILE, TRACK_TABLE, DataLayout
 from skip_pipeline.stages import bundle, encode, ingest, merge, scale, track_matrix, track_table
 from skip_pipeline.stages.findings import Finding
-from skip_pipeline.stages.shards import hashes_file, table_file
+from skip_pipeline.stages.shards import UNKNOWN, hashes_file, table_file
 from skip_pipeline.storage import (
     Apply,
     Delivered,
@@ -58,6 +61,7 @@ class SessionLogs:
 
     files: tuple[FileRecord, ...]
     summary: SessionLogSummary
+    unknown: tuple[str, ...]  # columns in which a value may be missing
     staging: Staging
 
 
@@ -68,12 +72,14 @@ def session_logs(layout: DataLayout, *, apply: Apply = in_turn, started: float |
     delivered = _identified(paths, folder, apply)
     source = raw_folder.data_source(layout.raw)
     with publish(folder, stage="session_logs", data_source=source, started=started) as staging:
-        make = partial(ingest.judge_log, among=paths, today=dt.datetime.now(tz=dt.UTC).date())
-        decided = _decided(ingest.__name__, paths, delivered)
+        unknown = _unknown(layout, schema.SESSION_LOG)
+        today = dt.datetime.now(tz=dt.UTC).date()
+        make = partial(ingest.judge_log, among=paths, today=today, unknown=unknown)
+        decided = _decided(ingest.__name__, paths, delivered, unknown)
         summary = _combined(staging, make, paths, decided, apply)
         staging.rows = summary.rows
         staging.details |= {_DELIVERED: [asdict(file) for file in delivered], "sessions": summary.sessions}
-    return SessionLogs(delivered, summary, staging)
+    return SessionLogs(delivered, summary, unknown, staging)
 
 
 @dataclass(frozen=True)
@@ -94,13 +100,23 @@ def track_features(
     delivered = _identified(paths, folder, apply)
     source = raw_folder.data_source(layout.raw)
     with publish(folder, stage="track_features", data_source=source, started=started) as staging:
-        inputs = digest_of(code_version(ingest.__name__), fingerprint(delivered))
-        job = ShardJob(TRACK_TABLE, inputs, partial(ingest.judge_tracks, paths))
+        unknown = _unknown(layout, schema.TRACK_FEATURES)
+        inputs = digest_of(code_version(ingest.__name__), fingerprint(delivered), *unknown)
+        job = ShardJob(TRACK_TABLE, inputs, partial(ingest.judge_tracks, paths, unknown=unknown))
         made = staging.make_shards([job])[TRACK_TABLE]
         staging.rows = made["rows"]
         staging.details[_DELIVERED] = [asdict(file) for file in delivered]
     findings = tuple(Finding(**finding) for finding in made["findings"])
     return TrackFeatures(delivered, findings, staging)
+
+
+def _unknown(layout: DataLayout, contract: pa.Schema) -> tuple[str, ...]:
+    """Columns of a raw table in which a value may be missing, in the contract's order.
+
+    Of the marker of own listening they alone decide shards: its counts change with every import.
+    """
+    unknown = unknown_columns(layout.raw)
+    return tuple(name for name in contract.names if name in unknown)
 
 
 def _identified(paths: Sequence[Path], summaries: Path, apply: Apply) -> tuple[Delivered, ...]:
@@ -143,17 +159,22 @@ def merged_table(layout: DataLayout, *, apply: Apply = in_turn, started: float |
     track_files = _identified(track_paths, layout.track_feature_summaries, apply)
     source = raw_folder.data_source(layout.raw)
     with publish(layout.merged, stage="merged_table", data_source=source, started=started) as staging:
-        current = digest_of(code_version(ingest.__name__), fingerprint(track_files))
-        make_tracks = partial(ingest.track_table, track_paths, data_source=source)
+        of_tracks = _unknown(layout, schema.TRACK_FEATURES)
+        of_logs = _unknown(layout, schema.SESSION_LOG)
+        unknown = (*of_logs, *of_tracks)
+        current = digest_of(code_version(ingest.__name__), fingerprint(track_files), *of_tracks)
+        make_tracks = partial(ingest.track_table, track_paths, unknown=of_tracks, data_source=source)
         tracks = staging.make_shards([ShardJob(TRACK_TABLE, current, make_tracks)])[TRACK_TABLE]
         table = staging.find(TRACK_TABLE)
-        decided = _decided(merge.__name__, paths, logs)
+        decided = _decided(merge.__name__, paths, logs, of_logs)
         tables = _track_tables(decided, layout.merged, current, table)
         today = dt.datetime.now(tz=dt.UTC).date()
-        make = partial(merge.merge_shard, among=paths, tracks=table, today=today, data_source=source)
+        make = partial(
+            merge.merge_shard, among=paths, tracks=table, today=today, unknown=unknown, data_source=source
+        )
         inputs = {shard: digest_of(decided[shard], tables[shard]) for shard in decided}
         staging.rows = _combined(staging, make, paths, inputs, apply).rows
-        staging.details[_TRACK_TABLES] = tables
+        staging.details |= {_TRACK_TABLES: tables, UNKNOWN: unknown}
     return MergedTable(logs, track_files, tracks["rows"], staging)
 
 
@@ -187,11 +208,13 @@ def _track_tables(decided: Mapping[str, str], folder: Path, current: str, table:
     return dict.fromkeys(decided, current) | kept
 
 
-def _decided(stage: str, paths: Sequence[Path], logs: Sequence[Delivered]) -> dict[str, str]:
-    """By shard, digest of its session log and of the code of a stage."""
+def _decided(
+    stage: str, paths: Sequence[Path], logs: Sequence[Delivered], unknown: Sequence[str]
+) -> dict[str, str]:
+    """By shard, digest of its session log, of the columns that may be unknown and of the code of a stage."""
     version = code_version(stage)
     pairs = zip(paths, logs, strict=True)
-    return {table_file(path): digest_of(version, log.sha256) for path, log in pairs}
+    return {table_file(path): digest_of(version, log.sha256, *unknown) for path, log in pairs}
 
 
 def _combined(
@@ -223,8 +246,14 @@ def encoded_table(layout: DataLayout, *, apply: Apply = in_turn, started: float 
     before = read_manifest(layout.merged, made_by="merged_table")
     tracks, source = before.path(TRACK_TABLE), before.data_source
     with publish(layout.encoded, stage="encoded_table", data_source=source, started=started) as staging:
-        make = partial(encode.encode_shard, tracks=tracks, data_source=source)
-        decided = digest_of(code_version(encode.__name__), track_table.codes_digest(tracks))
+        unknown, incomplete = before.details.get(UNKNOWN, ()), track_table.incomplete_features(tracks)
+        make = partial(
+            encode.encode_shard, tracks=tracks, unknown=unknown, incomplete=incomplete, data_source=source
+        )
+        decided = digest_of(
+            code_version(encode.__name__), track_table.codes_digest(tracks), *unknown, "", *incomplete
+        )
+        staging.details[UNKNOWN] = [name for name in unknown if name in schema.NULL_IN_ENCODED]
         _make_table(staging, _table_jobs(make, decided, before), apply, "values_of_unknown_level")
     return staging
 
@@ -240,6 +269,8 @@ def scaled_table(layout: DataLayout, *, apply: Apply = in_turn, started: float |
     ranges = (before.shards[shard].summary["training_range"] for shard in shard_names(before))
     scaler = scale.fit_scaler(ranges)
     with publish(layout.scaled, stage="scaled_table", data_source=source, started=started) as staging:
+        unknown = before.details.get(UNKNOWN, ())
+        staging.details[UNKNOWN] = [name for name in unknown if name in schema.NULL_IN_SCALED]
         make = partial(scale.scale_shard, scaler=scaler, data_source=source)
         decided = digest_of(code_version(scale.__name__), json.dumps(scaler.to_json()))
         _make_table(staging, _table_jobs(make, decided, before), apply, "values_clipped")

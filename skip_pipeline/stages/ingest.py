@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Final
@@ -32,37 +32,47 @@ LOG_FINDINGS: Final = (
 TRACK_FINDINGS: Final = (named.COLUMNS, named.TRACKS_UNIQUE, named.COMPLETE, named.LEVELS_KNOWN)
 
 
-def judge_log(raw: Path, *, among: tuple[Path, ...], today: dt.date, out: Path) -> Made:
+def judge_log(
+    raw: Path, *, among: tuple[Path, ...], today: dt.date, unknown: Collection[str], out: Path
+) -> Made:
     """Judge one session log with ``load_session_log``; ``out`` gets the hashes of its session ids."""
-    _, summary = load_session_log(raw, among=among, today=today)
+    _, summary = load_session_log(raw, among=among, today=today, may_be_empty=unknown)
     hashes = write_hashes(out, table_file(raw), summary.session_hashes)
     return Made((hashes,), summary.to_json())
 
 
-def judge_tracks(raw: tuple[Path, ...], *, out: Path) -> Made:  # noqa: ARG001
+def judge_tracks(raw: tuple[Path, ...], *, unknown: Collection[str], out: Path) -> Made:  # noqa: ARG001
     """Judge all track feature files together."""
-    tracks = read_track_features(raw)
-    return Made((), {"rows": tracks.num_rows, "findings": [asdict(f) for f in track_findings(tracks)]})
+    tracks = read_track_features(raw, may_be_empty=unknown)
+    found = [asdict(finding) for finding in track_findings(tracks, unknown)]
+    return Made((), {"rows": tracks.num_rows, "findings": found})
 
 
-def track_table(raw: tuple[Path, ...], *, out: Path, data_source: DataSource) -> Made:
+def track_table(
+    raw: tuple[Path, ...], *, unknown: Collection[str], out: Path, data_source: DataSource
+) -> Made:
     """Write all track feature files as one table, sorted by id."""
-    tracks = read_track_features(raw)
-    write_table(tracks, out / TRACK_TABLE, schema.TRACK_FEATURES, data_source=data_source)
+    tracks = read_track_features(raw, may_be_empty=unknown)
+    write_table(
+        tracks, out / TRACK_TABLE, schema.TRACK_FEATURES, data_source=data_source, may_be_null=unknown
+    )
     return Made((TRACK_TABLE,), {"rows": tracks.num_rows})
 
 
-def log_findings(summary: SessionLogSummary, doubt: str) -> tuple[Finding, ...]:
+def log_findings(
+    summary: SessionLogSummary, doubt: str, unknown: Collection[str] = ()
+) -> tuple[Finding, ...]:
     """Findings on session logs that could be read, in the order of ``LOG_FINDINGS``.
 
     The last three are oddities to warn of; reading refuses a log that breaks one of the others.
 
     Args:
         doubt: from ``raw.folder.marker_doubt``.
+        unknown: columns of the logs in which a value may be missing.
     """
     counted = {"sessions": summary.sessions, "rows": summary.rows}
     return (
-        Finding(named.COLUMNS, True, {"columns": len(schema.SESSION_LOG)}),
+        Finding(named.COLUMNS, True, {"columns": len(schema.SESSION_LOG)} | _said_unknown(unknown)),
         Finding(named.SESSIONS_WHOLE, True, counted),
         Finding(named.LENGTHS, True, {str(length): n for length, n in summary.lengths.items()}),
         Finding(named.LEVELS_KNOWN, not summary.unknown_levels, _oddities(summary.unknown_levels)),
@@ -71,16 +81,25 @@ def log_findings(summary: SessionLogSummary, doubt: str) -> tuple[Finding, ...]:
     )
 
 
-def track_findings(tracks: pa.Table) -> tuple[Finding, ...]:
-    """Findings on track features that could be read, in the order of ``TRACK_FINDINGS``."""
-    unknown = unknown_levels(tracks)
+def track_findings(tracks: pa.Table, unknown: Collection[str] = ()) -> tuple[Finding, ...]:
+    """Findings on track features that could be read, in the order of ``TRACK_FINDINGS``.
+
+    Args:
+        unknown: columns in which a value may be missing.
+    """
+    levels = unknown_levels(tracks, may_be_empty=unknown)
     counted = {"tracks": tracks.num_rows}
     return (
-        Finding(named.COLUMNS, True, {"columns": len(schema.TRACK_FEATURES)}),
+        Finding(named.COLUMNS, True, {"columns": len(schema.TRACK_FEATURES)} | _said_unknown(unknown)),
         Finding(named.TRACKS_UNIQUE, True, counted),
         Finding(named.COMPLETE, True, counted),
-        Finding(named.LEVELS_KNOWN, not unknown, _oddities(unknown)),
+        Finding(named.LEVELS_KNOWN, not levels, _oddities(levels)),
     )
+
+
+def _said_unknown(columns: Collection[str]) -> dict[str, str]:
+    """The fact that own listening does not know every value of some columns."""
+    return {"unknown in own listening": ", ".join(columns)} if columns else {}
 
 
 def _oddities(counts: Mapping[str, Mapping[str, int]]) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
@@ -72,13 +73,24 @@ def _without_features(ids: pa.ChunkedArray, orphaned: pa.ChunkedArray, shard: st
 
 
 def merge_shard(
-    raw: Path, *, among: tuple[Path, ...], tracks: Path, out: Path, today: dt.date, data_source: DataSource
+    raw: Path,
+    *,
+    among: tuple[Path, ...],
+    tracks: Path,
+    out: Path,
+    today: dt.date,
+    unknown: Collection[str],
+    data_source: DataSource,
 ) -> Made:
-    """Read and judge one session log (``load_session_log``), and merge it with the track table."""
-    log, summary = load_session_log(raw, among=among, today=today)
+    """Read and judge one session log (``load_session_log``), and merge it with the track table.
+
+    Args:
+        unknown: columns in which a value may be missing, and is null.
+    """
+    log, summary = load_session_log(raw, among=among, today=today, may_be_empty=unknown)
     name = table_file(raw)
     merged = merge(log, track_columns(tracks, *schema.TRACK_FEATURES.names), shard=str(raw))
-    write_table(merged, out / name, schema.MERGED, data_source=data_source)
+    write_table(merged, out / name, schema.MERGED, data_source=data_source, may_be_null=unknown)
     return Made((name, write_hashes(out, name, summary.session_hashes)), summary.to_json())
 
 

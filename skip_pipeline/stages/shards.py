@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
 from skip_pipeline.raw.folder import shard_name
 from skip_pipeline.storage import write_array
+
+UNKNOWN: Final = "unknown"
+"""Detail of a table's manifest: columns in which values of own listening may be missing."""
 
 
 def table_file(raw: Path) -> str:

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from skip_pipeline import schema
 from skip_pipeline.bundles.parts import TRACKS
-from skip_pipeline.stages.scale import Scaler, scale_features
+from skip_pipeline.stages.scale import Scaler
 from skip_pipeline.storage import Made, read_json, read_table, write_array
 
 
@@ -22,11 +22,10 @@ def scale_tracks(tracks: pa.Table, scaler: Scaler) -> np.ndarray:
     """
     matrix = np.empty((tracks.num_rows, len(schema.TRACK_BRANCH)), np.float32)
     wide = np.empty(tracks.num_rows)
-    codes = {schema.LOG_TRACK_ID: np.arange(tracks.num_rows)}
+    codes = {schema.LOG_TRACK_ID: pa.chunked_array([np.arange(tracks.num_rows)])}
     # TRACK_BRANCH is SCALED_FEATURES and the indicators of the mode.
     for i, name in enumerate(schema.SCALED_FEATURES):
-        values = codes[name] if name in codes else tracks[name].to_numpy()
-        scale_features(values, scaler.low[i], scaler.high[i], out=wide)
+        scaler.scale_column(i, codes[name] if name in codes else tracks[name], out=wide)
         matrix[:, i] = wide
     for i, level in enumerate(schema.LEVELS["mode"], len(schema.SCALED_FEATURES)):
         matrix[:, i] = pc.equal(tracks["mode"], level).to_numpy()

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from skip_pipeline import schema
-from skip_pipeline.storage import read_table
+from skip_pipeline.storage import read_columns, read_table
 
 
 @lru_cache(maxsize=1)
@@ -27,6 +27,12 @@ def codes_digest(path: Path) -> str:
     return hashlib.sha256(joined[0].as_buffer()).hexdigest()
 
 
+def incomplete_features(path: Path) -> tuple[str, ...]:
+    """Numeric features that are null for a track of the table."""
+    columns, _ = read_columns(path)
+    return tuple(name for name in schema.NUMERIC_TRACK_FEATURES if columns.field(name).nullable)
+
+
 def changed_tracks(before: Path, after: Path) -> pa.Array:
     """Ids of the tracks of one track table that are not in another, or have other features there."""
     ids = _column(before, schema.TRACK_ID)
@@ -34,7 +40,8 @@ def changed_tracks(before: Path, after: Path) -> pa.Array:
     same = rows.is_valid()
     for name in schema.TRACK_FEATURES.names:  # one column of both tables is in memory at a time
         old, new = _column(before, name), _column(after, name).take(rows)
-        same = pc.and_(same, pc.equal(old, new).fill_null(False))
+        both_unknown = pc.and_(old.is_null(), new.is_null()) if old.null_count else False
+        same = pc.and_(same, pc.coalesce(pc.equal(old, new), both_unknown))
     return ids.filter(pc.invert(same))
 
 

@@ -1,4 +1,7 @@
-"""Tables as parquet files that keep a contract: its columns, their order and dtypes, and no nulls."""
+"""Tables as parquet files that keep a contract: its columns, their order and dtypes, and which may be null.
+
+A file declares a column as nullable if, and only if, it holds a null.
+"""
 
 from collections import Counter
 from collections.abc import Collection, Iterator
@@ -14,16 +17,24 @@ from skip_pipeline.locations import is_local
 from skip_pipeline.settings import DataSource
 
 
-def write_table(table: pa.Table, path: Path, contract: pa.Schema, *, data_source: DataSource) -> None:
-    """Write a table as parquet on this machine, refusing nulls and other columns than ``contract``.
+def write_table(
+    table: pa.Table,
+    path: Path,
+    contract: pa.Schema,
+    *,
+    data_source: DataSource,
+    may_be_null: Collection[str] = (),
+) -> None:
+    """Write a table as parquet on this machine, refusing other columns than ``contract``.
 
-    Text columns may be dictionaries in memory; the file has strings. The file's schema metadata has
-    ``data_source``, so that a copied table still shows whether it is synthetic.
+    Nulls are refused except in the columns of ``may_be_null``. Text columns may be dictionaries in memory;
+    the file has strings. The file's schema metadata has ``data_source``, so that a copied table still shows
+    whether it is synthetic.
     """
     _check_schema(_as_stored(table.schema, contract), contract, what=path.name)
     nulls = [name for name in table.column_names if table[name].null_count]
-    if nulls:
-        raise ContractError(f"{path.name} would hold nulls in {nulls}; no column of this table may")
+    if refused := [name for name in nulls if name not in may_be_null]:
+        raise ContractError(f"{path.name} would hold nulls in {refused}, columns that may hold none")
     # Arrow's own schema in the file keeps a dictionary of the contract apart from strings. Where the contract
     # has none it is left out, and the metadata has to be added separately.
     metadata = {"data_source": data_source}
@@ -34,9 +45,9 @@ def write_table(table: pa.Table, path: Path, contract: pa.Schema, *, data_source
     # half of the time and saves a fifth of the bytes; lz4 alone makes integers nearly as small. Text that is
     # strings in memory is assumed not to repeat. No reader searches by value, so there are no statistics; a
     # shard is read whole, so there is one row group, and each value of a dictionary is stored once. Columns
-    # are declared to have no nulls: noting that for each value costs a quarter of the time.
+    # without nulls are declared so: noting that for each value costs a quarter of the time.
     floats = {field.name for field in contract if pa.types.is_floating(field.type)}
-    table = _declared(table.replace_schema_metadata(metadata), nulls=False)
+    table = _declared(table.replace_schema_metadata(metadata), nulls)
     with pq.ParquetWriter(
         path,
         table.schema,
@@ -53,9 +64,9 @@ def write_table(table: pa.Table, path: Path, contract: pa.Schema, *, data_source
             writer.add_key_value_metadata(metadata)
 
 
-def _declared(table: pa.Table, *, nulls: bool) -> pa.Table:
-    """The same columns in a schema that allows nulls, like those of contracts, or one that does not."""
-    fields = [field.with_nullable(nulls) for field in table.schema]
+def _declared(table: pa.Table, nullable: Collection[str]) -> pa.Table:
+    """The same columns in a schema that allows nulls in some."""
+    fields = [field.with_nullable(field.name in nullable) for field in table.schema]
     return pa.Table.from_arrays(table.columns, schema=pa.schema(fields, table.schema.metadata))
 
 
@@ -93,7 +104,8 @@ def read_table(
         ) as file,
     ):
         _check_schema(file.metadata.schema.to_arrow_schema(), contract, what=str(path))
-        table = _declared(file.read(columns=columns), nulls=True)
+        table = file.read(columns=columns)
+        table = _declared(table, table.column_names)  # like contracts
     return table if columns is None else table.select(columns)
 
 

@@ -120,11 +120,11 @@ def test_a_matrix_of_other_tracks_is_noticed(bundles):
         "",
         "[]",
         "{}",
-        '{"format": 3, "parts": []}',
-        '{"format": 5, "parts": []}',
-        '{"format": 4, "parts": [{"name": "log"}]}',
-        '{"format": 4, "parts": [{"name": "log", "sessions": {"train": 1}, "tracks": 1}]}',
-        '{"format": 4}',
+        '{"format": 4, "parts": []}',
+        '{"format": 6, "parts": []}',
+        '{"format": 5, "parts": [{"name": "log"}]}',
+        '{"format": 5, "parts": [{"name": "log", "sessions": {"train": 1}, "tracks": 1}]}',
+        '{"format": 5}',
     ],
 )
 def test_a_list_of_parts_that_is_none_is_named(bundles, text):
@@ -133,8 +133,8 @@ def test_a_list_of_parts_that_is_none_is_named(bundles, text):
 
 
 def test_another_format_is_named(bundles):
-    (bundles / "parts.json").write_text('{"format": 3, "parts": []}')
-    assert_says(refused(bundles), "format 3, not 4", AGAIN)
+    (bundles / "parts.json").write_text('{"format": 4, "parts": []}')
+    assert_says(refused(bundles), "format 4, not 5", AGAIN)
 
 
 def test_parts_that_the_list_does_not_name_are_not_there(bundles):

@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 
 from skip_pipeline import schema
-from skip_pipeline.bundles.records import ROW, SESSION, Steps, decode, outcome_bits, outcome_byte, padding_of
+from skip_pipeline.bundles.records import (
+    ROW,
+    SESSION,
+    Steps,
+    decode,
+    outcome_bits,
+    outcome_byte,
+    padding_of,
+    premium_of,
+)
 
 TRACKS = np.arange(3 * 31, dtype=np.float32).reshape(3, 31)
 
@@ -54,14 +63,17 @@ def test_every_step_is_visible_and_the_predicted_track_follows_the_last():
     assert decoded("tracks_between", of).tolist() == [[0], [0]]
 
 
-def test_the_outcome_byte_holds_four_flags_and_premium():
-    bits = np.array([[(number >> bit) & 1 for bit in range(5)] for number in range(32)])
-    sessions = np.zeros(32, SESSION)
-    sessions["outcome"] = outcome_byte(list(bits[:, :4].T), bits[:, 4])
-    assert sorted(sessions["outcome"]) == list(range(32))
-    assert np.array_equal(outcome_bits(sessions), bits)
+def test_the_outcome_byte_holds_four_flags_and_premium_where_it_is_known():
+    flags = np.array([[(number >> bit) & 1 for bit in range(4)] for number in range(16)] * 3)
+    premium = np.repeat([0, 1, -1], 16)
+    sessions = np.zeros(48, SESSION)
+    sessions["outcome"] = outcome_byte(list(flags.T), premium)
+    assert len(set(sessions["outcome"].tolist())) == 48
+    assert np.array_equal(outcome_bits(sessions), flags)
+    assert premium_of(sessions).tolist() == premium.tolist()
 
 
 def test_no_session_has_no_outcome():
     assert outcome_byte([np.empty(0)] * 4, np.empty(0)).shape == (0,)
-    assert outcome_bits(np.zeros(0, SESSION)).shape == (0, 5)
+    assert outcome_bits(np.zeros(0, SESSION)).shape == (0, 4)
+    assert premium_of(np.zeros(0, SESSION)).shape == (0,)

@@ -30,12 +30,15 @@ def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
 def test_split_submit_and_evaluate(cli: Cli, tmp_path: Path) -> None:
     deliver(tmp_path / "log_1.csv", [*skipping("s1", "0000110000"), *skipping("s2", "00001111111")])
     assert (
-        "Cut 2 sessions of 1 logs: out/test_set, and the outcomes of 11 tracks in out/truth"
+        "Cut 2 sessions (files: 1): out/test_set, and the outcomes of 11 tracks in out/truth"
         in cli("split", "log_1.csv", "--out", "out").output
     )
     for rule in ("last-action", "majority"):
         answer = cli("submit", "out/test_set", "--rule", rule, "--out", f"{rule}.txt")
-        assert f"Wrote {rule}.txt: 2 lines for 11 tracks of 1 files\n" in answer.output
+        assert (
+            f"Wrote {rule}.txt: 2 lines for 11 tracks (files: 1). Decided by the rule {rule}\n"
+            in answer.output
+        )
     answer = cli("evaluate", "out/truth", "last-action.txt", "majority.txt")
 
     assert (tmp_path / "last-action.txt").read_text() == "11111\n111111\n"
@@ -66,7 +69,10 @@ def test_sessions_that_are_not_cut_in_the_middle_are_answered_and_said(cli: Cli,
     rows = session("s1", 10)
     deliver_pair(tmp_path / "in", rows[:7], rows[7:])
     answer = cli("submit", "in", "--rule", "last-action", "--out", "out.txt")
-    assert "in 1 sessions the prehistory is longer or shorter than half" in answer.output
+    assert (
+        "3 tracks (files: 1); sessions with a prehistory longer or shorter than half: 1. Decided by"
+        in answer.output
+    )
     assert (tmp_path / "out.txt").read_text() == "000\n"
 
 
@@ -77,6 +83,8 @@ def test_sessions_that_are_not_cut_in_the_middle_are_answered_and_said(cli: Cli,
         (("submit", ".", "--rule", "random", "--out", "out.txt"), "holds no log_input_"),
         (("evaluate", ".", "out.txt"), "holds no log_truth_"),
         (("submit", ".", "--rule", "random", "--out", "out.txt", "--engine", "processes"), "holds no log_in"),
+        (("submit", ".", "--rule", "random", "--model", "m", "--out", "out.txt"), "exclude each other"),
+        (("submit", ".", "--model", "m", "--out", "out.txt"), "m holds no served model"),
     ],
 )
 def test_a_refusal_is_one_line(cli: Cli, arguments: tuple[str, ...], fact: str) -> None:

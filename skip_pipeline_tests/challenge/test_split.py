@@ -19,6 +19,7 @@ from skip_pipeline.engine import open_engine
 from skip_pipeline.errors import BadInputError, BrokenSessionError, RefusedError
 from skip_pipeline.raw.folder import marker_doubt
 from skip_pipeline.raw.log_pairs import pairs_in
+from skip_pipeline.raw.own_listening import own_listening as read_marker
 from skip_pipeline.schema import SESSION_LOG
 from skip_pipeline.settings import EngineSettings
 from skip_pipeline_tests.builders import (
@@ -28,6 +29,7 @@ from skip_pipeline_tests.builders import (
     assert_says,
     csv_bytes,
     deliver,
+    own_listening,
     refusal,
     session,
 )
@@ -147,6 +149,31 @@ def test_cuts_of_a_synthetic_log_are_marked_as_synthetic(tmp_path: Path) -> None
     assert sorted(marker["files"]) == [name for name in names(tmp_path / "out") if name != "SYNTHETIC.json"]
     assert "synthetic" in marker["note"]
     assert marker_doubt(tmp_path / "out") == ""
+
+
+def test_cuts_of_own_listening_keep_its_marker_and_its_unknown_values(tmp_path: Path) -> None:
+    raw = tmp_path / "raw"
+    rows = [row | {"premium": "", "context_type": ""} for row in session("s1", 10)]
+    log = deliver(raw / "training_set" / "log_1.csv", rows)
+    marker = own_listening(raw, "premium", "context_type")
+    made = cut(tmp_path / "out", log)
+    found = read_marker(tmp_path / "out")
+    sessions = read_half_sessions(pairs_in(tmp_path / "out" / "test_set")[0])
+
+    assert made.data_source == "real"
+    assert found
+    assert (found.described(), found.unknown) == (marker.described(), marker.unknown)
+    assert (found.plays, found.sessions) == (10, 1)
+    assert sorted(found.files) == [name for name in names(tmp_path / "out") if name.endswith(".csv")]
+    assert sessions.log["premium"].to_pylist() == [None] * 5
+    assert last_action(sessions).tolist() == [0] * 5
+
+
+def test_logs_of_an_import_are_not_cut_together_with_others(tmp_path: Path) -> None:
+    logs = [deliver(tmp_path / name / "training_set" / f"log_{name}.csv", session(name)) for name in "ab"]
+    own_listening(tmp_path / "a")
+    message = refusal(BadInputError, lambda: cut(tmp_path / "out", *logs))
+    assert_says(message, "different markers OWN_LISTENING.json", "one import after the other")
 
 
 # --- Refusals ---------------------------------------------------------------------------------------------

@@ -67,7 +67,7 @@ def test_a_run_without_raw_files_fails_and_says_what_to_do(cli, template, tmp_pa
 def test_without_a_command_the_help_is_shown(cli):
     answer = cli()
 
-    for name in ("synthesize", "run", "train-worker", "ui", "rollback", "serve", "predict"):
+    for name in ("synthesize", "run", "train-worker", "ui", "rollback", "serve", "predict", "challenge"):
         assert name in answer.output
 
 

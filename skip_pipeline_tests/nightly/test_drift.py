@@ -105,3 +105,15 @@ def test_the_limit_of_chance_is_a_quantile_of_chi_squared_over_the_sessions():
 def test_profiles_of_other_features_or_levels_are_refused(other, fact):
     message = refusal(ContractError, lambda: find_drift(profile(tempo=[1, 1]), profile(**other)))
     assert_says(message, fact, "train and promote a model again")
+
+
+def test_a_number_that_is_not_known_any_more_is_an_alarm():
+    before = Profile(10_000, 0, {"tempo": Distribution(OUTCOMES, np.array([500, 500]), np.array([1.0]))})
+    levels = (*OUTCOMES, "unknown")
+    now = Profile(10_000, 0, {"tempo": Distribution(levels, np.array([495, 495, 10]), np.array([1.0]))})
+
+    (found,) = find_drift(before, now)
+
+    assert found.alarm
+    assert found.change == "unknown: 0.0% before, 1.0% now"
+    assert found.reference.levels == found.observed.levels

@@ -7,7 +7,7 @@ import pytest
 from skip_pipeline.nightly import plan
 from skip_pipeline.nightly.plan import PastNight, Run, Skip, plan_night, state_of
 from skip_pipeline.settings import DataLayout
-from skip_pipeline_tests.builders import TRACKS, deliver, session
+from skip_pipeline_tests.builders import TRACKS, deliver, own_listening, session
 
 LOGS = ("log_0_20180715_000000000000.csv", "log_0_20180716_000000000000.csv")
 
@@ -106,3 +106,8 @@ def test_code_outside_a_repository_has_no_commit(layout, monkeypatch, git):
 
     assert state_of(layout, {}).commit == ""
     plan._commit.cache_clear()
+
+
+def test_another_marker_of_own_listening_is_new_input(layout, last):
+    own_listening(layout.raw, "premium")
+    assert because(layout, last) == "changed since run earlier: raw input"

@@ -102,3 +102,17 @@ def test_seeks_are_counted_up_to_two_and_flags_by_row():
 
     assert found.features["hist_user_behavior_n_seekfwd"].counts.tolist() == [6, 1, 2]
     assert found.features["skip_1"].counts.tolist() == [5, 4]
+
+
+def test_plays_of_tracks_without_a_number_are_counted_beside_its_bins():
+    some = part([PLAYED])  # of tracks 0 to 9
+    tracks = track_table(tempo=[None] * 4 + [1.0] * 3 + [2.0] * 13, energy=[None] * 20)
+    found = profile_sessions([some], tracks)
+
+    assert found.features["tempo"].levels == ("below 2", "from 2", "unknown")
+    assert found.features["tempo"].counts.tolist() == [3, 3, 4]
+    assert found.features["energy"].levels == ("all", "unknown")
+    assert found.features["energy"].counts.tolist() == [0, 10]
+    assert found.features["duration"].levels[-1] != "unknown"
+    again = profile_sessions([some], track_table(tempo=[5.0] * 20), bins_of=found).features["tempo"]
+    assert (again.levels, again.counts.tolist()) == (("below 2", "from 2", "unknown"), [0, 10, 0])

@@ -360,3 +360,31 @@ def test_what_only_the_parser_knows_is_said_in_its_words(tmp_path):
     message = str(not_well_formed(tmp_path / "log.csv", pa.ArrowInvalid("straddling " * 100)))
     assert_says(message, str(tmp_path / "log.csv"), "straddling", "…", "Deliver the file again")
     assert len(message) < 500 + len(str(tmp_path))
+
+
+# --- Cells that may be empty --------------------------------------------------------------------------
+
+
+def test_empty_cells_are_null_where_they_may_be_and_refused_elsewhere(read):
+    content = HEADER + line(n="", b="", f="") + line()
+    table = read(content, ranges=RANGES, may_be_empty=("n", "b", "f"))
+    assert table.to_pylist() == [{"id": "x", "n": None, "b": None, "f": None}, ONE_ROW[0]]
+    message = refusal(BadInputError, lambda: read(content, may_be_empty=("n", "f")))
+    assert_says(message, "column b has no value in data row 1; every column must be filled")
+
+
+@pytest.mark.parametrize(
+    ("cells", "said"),
+    [
+        ({"n": "21"}, "column n is not a whole number from 1 to 20 in data row 3 (21)"),
+        ({"f": "nan"}, "column f is not a finite 32-bit number in data row 3 ('nan')"),
+    ],
+)
+def test_known_values_beside_empty_cells_are_judged(read, cells, said):
+    content = HEADER + line(n="", f="") + line() + line(**cells)
+    assert_says(refusal(BadInputError, lambda: read(content, may_be_empty=("n", "f"))), said)
+
+
+def test_a_column_may_be_empty_in_every_row(read):
+    table = read(HEADER + line(n="", f="") * 3, may_be_empty=("n", "f"))
+    assert table["n"].to_pylist() == table["f"].to_pylist() == [None] * 3

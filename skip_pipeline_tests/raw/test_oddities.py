@@ -57,3 +57,12 @@ def test_a_value_that_belongs_to_no_row_is_not_counted(today):
 def test_text_as_strings_is_counted_the_same():
     table = pa.table({"mode": ["minor", "dorian", "major", "dorian"]})
     assert unknown_levels(table) == {"mode": {"dorian": 2}}
+
+
+def test_empty_text_is_no_level_where_values_may_be_missing():
+    table = pa.table({"context_type": ["", "car", "radio"], "mode": ["", "", "major"]})
+    assert unknown_levels(table) == {"context_type": {"": 1, "car": 1}, "mode": {"": 2}}
+    assert unknown_levels(table, may_be_empty=("context_type",)) == {
+        "context_type": {"car": 1},
+        "mode": {"": 2},
+    }

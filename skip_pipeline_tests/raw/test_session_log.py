@@ -336,3 +336,24 @@ def test_hashes_are_one_per_session_and_those_of_the_ids_alone(load):
     assert one.session_hashes.dtype == np.uint64
     assert one.session_hashes.tolist() == other.session_hashes.tolist()
     assert len(set(one.session_hashes.tolist())) == 2
+
+
+def test_values_that_may_be_missing_are_null_and_no_unknown_level(load, log_path, today):
+    rows = session(premium=None, context_type="", context_switch=[None, *[1] * 9])
+    deliver(log_path, rows)
+    unknown = ("premium", "context_type", "context_switch")
+    log, summary = load_session_log(log_path, among=[log_path], today=today, may_be_empty=unknown)
+    assert log["premium"].null_count == 10
+    assert log["context_switch"].to_pylist() == [None, *[1] * 9]
+    assert summary.unknown_levels == {}
+    assert_says(
+        refusal(BadInputError, lambda: load(rows)), "column context_switch has no value in data row 1"
+    )
+
+
+def test_a_session_in_two_logs_is_named_where_values_are_missing(raw, today):
+    paths = [deliver(raw / name, session(premium=None)) for name in ("a.csv", "b.csv")]
+    summaries = {
+        path: load_session_log(path, among=paths, today=today, may_be_empty=("premium",))[1] for path in paths
+    }
+    assert_says(refusal(BadInputError, lambda: combine(summaries)), "session 's0'", "a.csv", "b.csv")

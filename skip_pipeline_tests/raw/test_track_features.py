@@ -2,8 +2,8 @@ import pytest
 
 from skip_pipeline import schema
 from skip_pipeline.errors import BadInputError
-from skip_pipeline.raw.track_features import TRACK_FEATURES
-from skip_pipeline_tests.builders import assert_says, refusal, track, track_table
+from skip_pipeline.raw.track_features import TRACK_FEATURES, read_track_features
+from skip_pipeline_tests.builders import assert_says, deliver, refusal, track, track_table
 
 
 def test_tracks_of_all_files_come_as_one_table_sorted_by_id(read_tracks):
@@ -76,3 +76,13 @@ def test_the_order_of_delivery_leaves_no_trace(read_tracks):
 
 def test_one_track_alone_is_a_table(read_tracks):
     assert read_tracks([track("t_1")])["track_id"].to_pylist() == ["t_1"]
+
+
+def test_features_that_may_be_missing_are_null(raw):
+    path = deliver(raw / "a.csv", [track("t_1", tempo=None, key=None, mode=""), track("t_2")])
+    tracks = read_track_features([path], may_be_empty=("tempo", "key", "mode"))
+    assert tracks["tempo"].to_pylist() == [None, 2.25]
+    assert tracks["key"].to_pylist() == [None, 2]
+    assert tracks["mode"].to_pylist() == ["", "major"]
+    message = refusal(BadInputError, lambda: read_track_features([path], may_be_empty=("tempo", "mode")))
+    assert_says(message, "column key has no value in data row 1")

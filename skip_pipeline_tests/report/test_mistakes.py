@@ -1,6 +1,7 @@
 """The worst predictions: which sessions, in which order, and what is shown of each."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 
@@ -46,3 +47,10 @@ def test_they_are_plain_values() -> None:
     metrics = worst_mistakes(TEST, P, SESSIONS)[0].metrics()
     assert metrics["outcomes"] == [1, 1, 1]
     assert json.loads(json.dumps(metrics)) == metrics
+
+
+def test_what_is_not_known_of_a_session_is_none() -> None:
+    unknown = replace(SESSIONS, premium=np.array([1, 0, -1, 0]), context_type=np.array([""] * 4))
+    worst = worst_mistakes(TEST, P, unknown)[0]
+    assert (worst.premium, worst.context_type) == (None, "")
+    assert json.loads(json.dumps(worst.metrics()))["premium"] is None

@@ -32,7 +32,8 @@ def _write(folder: Path, **shards: Sequence[Iterable[builders.Row]]) -> None:
     scaler = fit_scaler([feature_range(encoded[name], own[name]) for name in merged])
     made = {}
     for name, table in merged.items():
-        write_table(table, folder / "merged" / f"{name}.parquet", schema.MERGED, data_source="real")
+        path = folder / "merged" / f"{name}.parquet"
+        write_table(table, path, schema.MERGED, data_source="real", may_be_null=("premium",))
         scaled, _ = scaler.apply(encoded[name])
         made[name] = shard_builders.Shard(scaled, own[name], encoded[name][schema.LOG_TRACK_ID])
     tracks = scale_tracks(builders.track_table(), scaler)
@@ -126,3 +127,12 @@ def test_a_merged_table_of_other_sessions_is_refused(folder: Path) -> None:
 def test_a_shard_that_is_gone_is_named(folder: Path) -> None:
     (folder / "merged" / "two.parquet").unlink()
     assert "two.parquet is missing" in refusal(MissingInputError, lambda: _read(folder))
+
+
+def test_what_the_log_does_not_know_is_unknown(tmp_path: Path) -> None:
+    unknown = {"premium": (True, None, True), "context_type": ("radio", "", "radio")}
+    _write(tmp_path, one=[_session(TEST, 12, **unknown), session(OTHER_TEST), session(TRAIN)])
+    found = _read(tmp_path)
+
+    assert found.premium.tolist() == [-1, 1]
+    assert found.context_type.tolist() == ["", "radio"]

@@ -1,5 +1,7 @@
 """Slices of the test sessions: their members, and scores equal to those of the slice alone."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -34,6 +36,19 @@ EXPECTED = {
 def test_every_session_is_in_one_slice_of_each_way() -> None:
     ways = slicings(SESSIONS)
     assert {way.name: [way.labels[at] for at in way.slice_of] for way in ways} == EXPECTED
+
+
+def test_sessions_of_which_something_is_unknown_are_a_slice_of_their_own() -> None:
+    context = np.array(["radio", "", "from another world", "", "catalog", ""])
+    unknown = replace(SESSIONS, premium=np.array([1, -1, 0, -1, -1, 1]), context_type=context)
+    ways = {way.name: [way.labels[at] for at in way.slice_of] for way in slicings(unknown)}
+    assert ways["premium"] == ["premium", "unknown", "free", "unknown", "unknown", "premium"]
+    assert ways["context_type"] == ["radio", "unknown", UNKNOWN, "unknown", "catalog", "unknown"]
+
+
+def test_tracks_of_one_popularity_have_no_fifths() -> None:
+    same = replace(SESSIONS, popularity=np.full(6, 0.5, np.float32))
+    assert [way.name for way in slicings(same)] == [name for name in EXPECTED if name != "track_popularity"]
 
 
 RANDOM = np.random.default_rng(3)

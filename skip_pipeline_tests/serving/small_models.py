@@ -55,10 +55,15 @@ SESSIONS = [varied_session(f"s{i}", LENGTHS[i % len(LENGTHS)], seed=i) for i in 
 
 def data_directory(root: Path) -> DataLayout:
     """A data directory whose bundles have been made."""
-    layout = DataLayout(root)
     raw = root / "01_raw"
     deliver(raw / "training_set" / "log_mini.csv", [row for rows in SESSIONS for row in rows])
     deliver(raw / "track_features" / "tf_mini.csv", TRACKS)
+    return make_stages(root)
+
+
+def make_stages(root: Path) -> DataLayout:
+    """Make every stage up to the bundles from the raw files of a data directory."""
+    layout = DataLayout(root)
     for stage in (stages.merged_table, stages.encoded_table, stages.scaled_table, stages.tensor_bundles):
         stage(layout)
     return layout

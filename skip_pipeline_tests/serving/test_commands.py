@@ -16,6 +16,7 @@ from rich.console import Console
 from typer.testing import CliRunner, Result
 
 import skip_pipeline
+from skip_pipeline.cli import challenge
 from skip_pipeline.cli.serving import _shown, register
 from skip_pipeline.serving import ServedModel, read_description
 from skip_pipeline.serving.examples import EXAMPLE, EXAMPLE_OF_CANDIDATES
@@ -68,6 +69,19 @@ def test_a_pair_is_scored_track_by_track(layout: DataLayout, model: ServedModel,
     expected = model.score_records([request(rows, len(rows) // 2) for rows in SESSIONS]).p_skip.tolist()
     first = found.drop_duplicates("session_id")["p_skip"].tolist()
     assert first == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_submission_has_the_decisions_that_predict_shows(layout: DataLayout, tmp_path: Path) -> None:
+    deliver_test_set(tmp_path, [*reversed(SESSIONS)])
+    (pair,) = (tmp_path / "test_set").glob("log_prehistory_*")
+    out = tmp_path / "out.txt"
+    words = ("submit", tmp_path / "test_set", "--out", out, "--data-dir", layout.root)
+    result = CliRunner().invoke(challenge.app, [str(word) for word in words])
+    decided = predict(layout, pair).groupby("session_id", sort=False)["decision"]
+
+    assert result.exit_code == 0, result.output
+    assert_says(result.stdout, f"{len(SESSIONS)} lines for", "Decided by model version", "on real data")
+    assert out.read_text().split() == ["".join(str(int(d)) for d in own) for _, own in decided]
 
 
 def test_the_model_trained_last_answers_where_there_is_no_registry(

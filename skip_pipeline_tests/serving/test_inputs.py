@@ -1,20 +1,34 @@
 """The network's inputs when it serves equal those in training, bit for bit."""
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from skip_pipeline import schema
-from skip_pipeline.bundles.gather import Bundle, open_bundle
+from skip_pipeline.bundles.gather import Bundle, open_bundle, open_bundles
+from skip_pipeline.bundles.records import SEEKS
 from skip_pipeline.bundles.track_memory import Remembered, TrackMemory
+from skip_pipeline.errors import BadInputError
 from skip_pipeline.raw.log_pairs import log_pairs
 from skip_pipeline.serving import ServedModel
 from skip_pipeline.serving.logs import read_log_pair, read_whole_log
 from skip_pipeline.serving.requests import sessions_of_records
 from skip_pipeline.serving.sessions import branches
-from skip_pipeline.settings import DataLayout
-from skip_pipeline_tests.serving.small_models import LENGTHS, MEMORY, SESSIONS, deliver_test_set, request
+from skip_pipeline.serving.tracks import KnownTracks
+from skip_pipeline.settings import SCALER_FILE, DataLayout
+from skip_pipeline.stages.scale import Scaler
+from skip_pipeline_tests.builders import TRACKS, assert_says, deliver, own_listening, refusal
+from skip_pipeline_tests.serving.small_models import (
+    LENGTHS,
+    MEMORY,
+    SESSIONS,
+    deliver_test_set,
+    make_stages,
+    request,
+)
 
 
 def trained_on(layout: DataLayout) -> dict[str, tuple[str, int]]:
@@ -171,3 +185,27 @@ def test_a_track_that_is_not_in_the_table_is_the_same_wherever_it_occurs(model: 
     assert numbers[0][first] == numbers[0][first + 2] == numbers[0][-1] != numbers[0][first + 1]
     assert numbers[1][-1] not in numbers[1][:-1]
     assert numbers[1][:first].tolist() == [-1] * first
+
+
+def test_inputs_of_a_log_of_own_listening_equal_the_bundles(tmp_path: Path) -> None:
+    unknown = {"context_switch": None, "premium": None, "context_type": "", SEEKS[0]: None, SEEKS[1]: None}
+    log = deliver(
+        tmp_path / "01_raw" / "training_set" / "log_0.csv", [r | unknown for s in SESSIONS for r in s]
+    )
+    deliver(tmp_path / "01_raw" / "track_features" / "tf.csv", [track | {"tempo": None} for track in TRACKS])
+    message = refusal(BadInputError, lambda: read_whole_log(log))
+    assert_says(message, "column context_switch has no value")
+    own_listening(tmp_path / "01_raw", *unknown, "tempo")
+    layout = make_stages(tmp_path)
+
+    sessions = read_whole_log(log)
+    bundle = open_bundles(layout.bundles)["train"]
+    scaler = Scaler.from_json(json.loads((layout.scaled / SCALER_FILE).read_text()))
+    matrix = np.load(layout.bundles / "tracks.npy")
+    known = KnownTracks(np.array([track["track_id"] for track in TRACKS], "S"), matrix, matrix[0], scaler)
+    at = [sessions.session_id.index(name) for name in bundle.session_id.tolist()]
+    made = branches(sessions, np.array(at), known.rows_of(sessions.track_ids), known)
+    for name in ("session_log", "previous_tracks", "skip_sequence", "circumstances", "track_numbers"):
+        np.testing.assert_array_equal(made[name], bundle[name][:], name)
+    np.testing.assert_array_equal(made["last_track"][:, 0], bundle.last_track[:])
+    assert set(bundle.circumstances[:, -1].tolist()) == {0.0}

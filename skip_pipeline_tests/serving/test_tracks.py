@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -7,6 +9,7 @@ from skip_pipeline.bundles.gather import open_bundle
 from skip_pipeline.serving import ServedModel
 from skip_pipeline.serving.tracks import KnownTracks, sorted_ids
 from skip_pipeline.settings import DataLayout
+from skip_pipeline.stages.scale import Scaler
 from skip_pipeline_tests.builders import TRACKS
 
 IDS = ["a", "ab", "b", "é", "𝄞"]
@@ -52,3 +55,13 @@ def test_the_neutral_track_is_the_mean_of_all_plays_in_training(
     real = np.asarray(train.skip_sequence)[:, :, 0] != schema.SKIP_PADDING
     played = np.concatenate([np.asarray(train.previous_tracks)[real], np.asarray(train.last_track)])
     np.testing.assert_allclose(known.neutral, played.astype(np.float64).mean(axis=0), rtol=1e-6)
+
+
+def test_a_given_feature_that_training_knew_of_no_track_tells_nothing(known: KnownTracks) -> None:
+    tempo = schema.SCALED_FEATURES.index("tempo")
+    low, high, fill = known.scaler.low.copy(), known.scaler.high.copy(), known.scaler.fill.copy()
+    low[tempo], high[tempo], fill[tempo] = np.nan, np.nan, 0.5
+    without = replace(known, scaler=Scaler(low, high, fill))
+    given, expected = without.scaled(TRACKS), known.scaled(TRACKS)
+    expected[:, schema.TRACK_BRANCH.index("tempo")] = 0.5
+    np.testing.assert_array_equal(given, expected)

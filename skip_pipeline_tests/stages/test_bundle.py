@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from skip_pipeline import schema
 from skip_pipeline.bundles import Bundle, open_bundle
 from skip_pipeline.bundles.leak import wide_form
-from skip_pipeline.bundles.records import level_codes, outcome_bits, row_record, session_record, track_type
+from skip_pipeline.bundles.records import level_codes, premium_of, row_record, session_record, track_type
 from skip_pipeline.errors import ContractError
 from skip_pipeline.stages.bundle import bundle_shard, class_balance, session_lengths
 from skip_pipeline.stages.encode import feature_range
@@ -127,7 +127,7 @@ def test_hour_and_premium_are_those_of_the_first_position():
     scaled = changed(changed(scaled, "hour_of_day", 11, 5), "premium", 11, 0)
     part = made._replace(scaled=scaled).parts()["train"]
     assert part.sessions["hour"][1] == 23
-    assert outcome_bits(part.sessions)[1, -1] == 1
+    assert premium_of(part.sessions)[1] == 1
 
 
 def test_the_outcome_of_the_predicted_position_is_kept_flag_by_flag():

@@ -47,3 +47,11 @@ def test_long_and_many_oddities_are_cut(load):
     )
     _, summary = load(session(date="x" * 500))
     assert f"'{'x' * 58}… in 10 rows" in str(ingest.log_findings(summary, ""))
+
+
+def test_columns_with_unknown_values_are_a_fact_of_the_columns(load):
+    _, summary = load(session())
+    columns, *_ = ingest.log_findings(summary, "", ("premium", "context_type"))
+    assert columns == Finding(
+        "columns_and_dtypes", True, {"columns": 21, "unknown in own listening": "premium, context_type"}
+    )

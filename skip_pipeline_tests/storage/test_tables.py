@@ -175,3 +175,16 @@ def test_a_column_that_the_contract_does_not_allow_is_not_written(tmp_path, tabl
     message = refusal(ContractError, lambda: write_table(table, path, contract, data_source="real"))
     assert_says(message, "log.parquet", fact)
     assert not path.exists()
+
+
+def test_nulls_are_written_where_they_may_be_and_declared_where_they_are(path, tmp_path):
+    table = pa.table({"n": [1, None], "f": [0.5, 1.5]}, schema=CONTRACT)
+    write_table(table, tmp_path / "written", CONTRACT, data_source="real", may_be_null=("n", "f"))
+    path.write_bytes((tmp_path / "written").read_bytes())
+    assert read_table(path, CONTRACT).equals(table)
+    assert [field.nullable for field in read_columns(path)[0]] == [True, False]
+    attempt = lambda: write_table(  # noqa: E731
+        table, tmp_path / "refused", CONTRACT, data_source="real", may_be_null=("f",)
+    )
+    assert_says(refusal(ContractError, attempt), "refused would hold nulls in ['n']", "may hold none")
+    assert not (tmp_path / "refused").exists()

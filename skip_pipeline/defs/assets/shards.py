@@ -99,7 +99,7 @@ def session_logs(layout: DataLayout, apply: Apply, record: Record) -> Sequence[F
     junk = sum(summary.junk_dates.values())
     record.numbers({"sessions": summary.sessions, "values_of_unknown_level": unknown, "junk_dates": junk})
     record.shards(logs.staging)
-    return ingest.log_findings(summary, raw_folder.marker_doubt(layout.raw))
+    return ingest.log_findings(summary, raw_folder.marker_doubt(layout.raw), logs.unknown)
 
 
 @_asset(group="ingest", kinds={"csv", "pyarrow"}, checks=ingest.TRACK_FINDINGS)
