@@ -48,6 +48,7 @@ class Between:
     """What one track leaves to the next: arrays (sessions,)."""
 
     position: int  # of the next track, from 0
+    outcome: IntArray  # of the track
     mood: FloatArray  # logit
     context: IntArray
     end: IntArray
@@ -58,8 +59,10 @@ class Between:
         mood = np.zeros(len(behaviour.outcome))
         for outcome in behaviour.outcome[:, :position].T:
             mood = constants.MOOD_MEMORY * mood + _MOOD_RESPONSE[outcome]
-        context, end = behaviour.context[:, position - 1], behaviour.end[:, position - 1]
-        return cls(position, mood, context, end)
+        outcome, context, end = (
+            each[:, position - 1] for each in (behaviour.outcome, behaviour.context, behaviour.end)
+        )
+        return cls(position, outcome, mood, context, end)
 
 
 def premium_of(circle: IntArray) -> IntArray:

@@ -17,6 +17,8 @@ from skip_pipeline.world.catalogue import Catalogue, draw_catalogue, play_counts
 from skip_pipeline.world.drift import Drift, DriftKind
 from skip_pipeline.world.extent import Extent, check_size
 from skip_pipeline.world.laws import registry
+from skip_pipeline.world.laws.attention import Minds
+from skip_pipeline.world.laws.hidden import HiddenStates
 from skip_pipeline.world.laws.law import Heard, Law, Scene
 from skip_pipeline.world.listeners import Listeners, appeal, contrast, draw_listeners
 from skip_pipeline.world.log import UNKNOWN_START_CODE, Places, log_table
@@ -35,9 +37,7 @@ class Block:
     log: pa.Table  # (rows, 21), sorted by session id, then position
     oracle: pa.Table  # (sessions, 3), see schema.ORACLE
     places: Places
-    listeners: Listeners
-    setting: Setting
-    contrasts: FloatArray  # (sessions, 20, 10), see listeners.contrast
+    scene: Scene
     behaviour: Behaviour
     first: int  # number of the first session in the world
 
@@ -124,7 +124,18 @@ class World:
         track_ids = self.catalogue.ids.take(pa.array(played))
         log = log_table(places, shown, playback, session_ids=ids, track_ids=track_ids)
         oracle = _oracle_table(ids, heard)
-        return Block(log, oracle, places, listeners, setting, spread, behaviour, numbers.start)
+        return Block(log, oracle, places, scene, behaviour, numbers.start)
+
+    def minds(self, block: int, scene: Scene) -> Minds | None:
+        """Hidden states of a block's listeners, as they were drawn; None under the calibrated law.
+
+        Args:
+            block: number of the block.
+            scene: of that block.
+        """
+        if isinstance(self._law, HiddenStates):
+            return self._law.minds(stream(self.seed, Part.BEHAVIOUR, block), scene)
+        return None
 
     @property
     def _catalogue_seed(self) -> int:

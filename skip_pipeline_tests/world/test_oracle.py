@@ -73,7 +73,7 @@ def test_given_state_is_the_share_of_plays_when_the_last_track_is_heard_again(wo
 
 def _hear_last_again(block: Block, rng: np.random.Generator) -> npt.NDArray[np.bool_]:
     """Throw all dice of the last track anew, written out without the oracle's sums."""
-    behaviour, listeners, setting = block.behaviour, block.listeners, block.setting
+    behaviour, listeners, setting = block.behaviour, block.scene.listeners, block.scene.setting
     rows, last = np.arange(len(setting.lengths)), setting.lengths - 1
     shares = sessions.START_AFTER_END[behaviour.end[rows, last - 1]]
     start = _pick(rng, shares)
@@ -113,9 +113,9 @@ def _by_importance(block: Block, particles: int) -> tuple[FloatArray, FloatArray
     for session, length in enumerate(block.places.lengths):
         weight = np.ones(particles)
         for position in range(length - 1):
-            hidden = patience + taste @ block.contrasts[session, position]
+            hidden = patience + taste @ block.scene.contrasts[session, position]
             weight *= _likelihood(block, session, position, hidden)
-        hidden = patience + taste @ block.contrasts[session, length - 1]
+        hidden = patience + taste @ block.scene.contrasts[session, length - 1]
         chances.append(np.average(_chance_of_last(block, session, hidden), weights=weight))
         sizes.append(weight.sum() ** 2 / (weight**2).sum())
     return np.array(chances), np.array(sizes)
@@ -136,7 +136,7 @@ def _chance_of_last(block: Block, session: int, hidden: FloatArray) -> FloatArra
     b, length = block.behaviour, int(block.places.lengths[session])
     end, before = int(b.end[session, length - 2]), int(b.context[session, length - 2])
     seen = range(length - 1)
-    usual = sessions.SHUFFLE[sessions.premium_of(block.setting.circle[session])]
+    usual = sessions.SHUFFLE[sessions.premium_of(block.scene.setting.circle[session])]
     high = min([1.0, *(usual[b.context[session, p]] for p in seen if b.shuffled[session, p])])
     low = max([0.0, *(usual[b.context[session, p]] for p in seen if not b.shuffled[session, p])])
     chance = np.zeros(len(hidden))
@@ -144,7 +144,7 @@ def _chance_of_last(block: Block, session: int, hidden: FloatArray) -> FloatArra
     for start, share in enumerate(starts):
         switch = sessions.SWITCH[start, before]
         ways = [(before, 1 - switch, 0.0)]
-        contexts = sessions.CONTEXT_AFTER_SWITCH[block.setting.circle[session]]
+        contexts = sessions.CONTEXT_AFTER_SWITCH[block.scene.setting.circle[session]]
         ways += [(context, switch * part, constants.SWITCH_LIFT) for context, part in enumerate(contexts)]
         for context, part, lift in ways:
             shuffle = min(max((usual[context] - low) / (high - low), 0.0), 1.0)
@@ -169,7 +169,10 @@ def test_nothing_logged_of_the_last_track_reaches_the_inferred_chance(world: Wor
     forgotten = replace(block.behaviour, **changed)
     seen, unseen = (
         oracle.given_past(
-            oracle.LastTrack.after(behaviour, block.setting), behaviour, block.contrasts, block.setting
+            oracle.LastTrack.after(behaviour, block.scene.setting),
+            behaviour,
+            block.scene.contrasts,
+            block.scene.setting,
         )
         for behaviour in (block.behaviour, forgotten)
     )

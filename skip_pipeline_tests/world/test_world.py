@@ -56,7 +56,7 @@ def test_a_cut_holds_the_sessions_asked_for(world: World) -> None:
 def test_listeners_play_tracks_that_suit_their_taste(block: Block) -> None:
     used = block.places.used
     played = block.behaviour.outcome[used] == PLAYED
-    liking = block.setting.liking[used]
+    liking = block.scene.setting.liking[used]
     assert liking[played].mean() - liking[~played].mean() > 0.5
 
 

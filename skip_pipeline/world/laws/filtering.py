@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from skip_pipeline.world.arrays import FloatArray
+from skip_pipeline.world.arrays import FloatArray, IntArray
 from skip_pipeline.world.laws.attention import Attention, Minds
 from skip_pipeline.world.laws.law import Scene
 from skip_pipeline.world.laws.reactions import context_after, likelihood, logistic
@@ -23,19 +23,24 @@ def given_state(minds: Minds, behaviour: Behaviour, scene: Scene) -> FloatArray:
 
 def given_past(minds: Minds, behaviour: Behaviour, scene: Scene) -> FloatArray:
     """Probability that each last track is played, given the log before it: (sessions,)."""
-    lengths = scene.setting.lengths
+    states = belief(minds, behaviour, scene.setting.lengths - 1)
+    return np.asarray((states * _last_played(minds.possible, behaviour, scene)).sum(axis=0))
+
+
+def belief(minds: Minds, behaviour: Behaviour, seen: IntArray) -> FloatArray:
+    """Probability of each state at the track after the first ``seen`` (sessions,): (states, sessions)."""
     unmoved = minds.transition == np.eye(len(minds.transition))
     moving = np.flatnonzero(~(unmoved.all(axis=0) & unmoved.all(axis=1)))  # states that are left or entered
     transition = minds.transition[np.ix_(moving, moving)]
-    belief = np.repeat(minds.initial[:, None], len(lengths), axis=1)  # (states, sessions)
-    for position in range(int(lengths.max()) - 1):
+    states = np.repeat(minds.initial[:, None], len(seen), axis=1)  # (states, sessions)
+    for position in range(int(seen.max())):
         before = behaviour.outcome[:, position - 1] if position else None
         attention = minds.possible.at(position, before, behaviour.context[:, position])
-        seen = belief * likelihood(behaviour, position, attention)
-        seen /= seen.sum(axis=0)
-        seen[moving] = transition.T @ seen[moving]
-        belief = np.where(position < lengths - 1, seen, belief)
-    return np.asarray((belief * _last_played(minds.possible, behaviour, scene)).sum(axis=0))
+        likely = states * likelihood(behaviour, position, attention)
+        likely /= likely.sum(axis=0)
+        likely[moving] = transition.T @ likely[moving]
+        states = np.where(position < seen, likely, states)
+    return states
 
 
 def _last_played(attention: Attention, behaviour: Behaviour, scene: Scene) -> FloatArray:

@@ -16,7 +16,7 @@ from skip_pipeline.world.arrays import FloatArray, IntArray
 from skip_pipeline.world.laws.attention import Attention
 from skip_pipeline.world.laws.law import Scene
 from skip_pipeline.world.randomness import draw_categories
-from skip_pipeline.world.sessions import Behaviour
+from skip_pipeline.world.sessions import Behaviour, Between
 
 CALIBRATED_WIDTH: Final = 1.27
 """Factor by which the cuts of the calibrated law are wider than those of the others, because its attention
@@ -27,18 +27,27 @@ _SWITCH_AFTER_END /= sessions.START_AFTER_END.sum(axis=1, keepdims=True)
 """Chance that the context is switched before a track, by end and context of the track before, (7, 6)."""
 
 
-def react(rng: np.random.Generator, scene: Scene, attention: Attention) -> Behaviour:
+def react(
+    rng: np.random.Generator, scene: Scene, attention: Attention, after: Between | None = None
+) -> Behaviour:
     """Draw the reactions in all sessions, one position of all sessions at a time.
 
     The outcome is where attention plus logistic noise falls between the cuts of ``constants.CUTS``, wider or
     narrower by start and context. So the logistic function of attention is the chance of being played.
+
+    With ``after``, sessions go on from there; the arrays then begin with the position after it.
     """
     circle, listeners = scene.setting.circle, scene.listeners
     count, before = len(circle), None
-    context = sessions.first_context(listeners, circle)
-    start_shares = np.broadcast_to(sessions.FIRST_START_SUMS, (count, len(sessions.FIRST_START_SUMS)))
+    if after:
+        before, context = after.outcome, after.context
+        start_shares = sessions.START_AFTER_END_SUMS[after.end]
+    else:
+        context = sessions.first_context(listeners, circle)
+        start_shares = np.broadcast_to(sessions.FIRST_START_SUMS, (count, len(sessions.FIRST_START_SUMS)))
+    first = after.position if after else 0
     heard = []
-    for position in range(MAX_SESSION_LENGTH):
+    for position in range(first, MAX_SESSION_LENGTH):
         start = draw_categories(rng, start_shares)
         chance = sessions.SWITCH[start, context] if position else sessions.FIRST_SWITCH[start]
         switched = rng.random(count) < chance
@@ -56,7 +65,7 @@ def react(rng: np.random.Generator, scene: Scene, attention: Attention) -> Behav
     outcome, start, end, context, switched, shuffled = (
         np.stack(column, axis=1) for column in zip(*heard, strict=True)
     )
-    return Behaviour(outcome, start, end, context, switched, shuffled, attention.fixed)
+    return Behaviour(outcome, start, end, context, switched, shuffled, attention.fixed[:, first:])
 
 
 def likelihood(behaviour: Behaviour, position: int, attention: FloatArray) -> FloatArray:

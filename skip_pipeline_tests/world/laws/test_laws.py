@@ -123,9 +123,9 @@ def test_energy_suits_the_evening_and_not_the_morning() -> None:
     for hour in (6, 18):
         energy, played = [], []
         for block in blocks("regions"):
-            near = np.abs(block.listeners.minute // 60 - hour) <= 2
+            near = np.abs(block.scene.listeners.minute // 60 - hour) <= 2
             used = block.places.used & near[:, None]
-            energy.append(block.contrasts[used][:, 4])
+            energy.append(block.scene.contrasts[used][:, 4])
             played.append(block.behaviour.outcome[used] == PLAYED)
         effect[hour] = np.corrcoef(np.concatenate(energy), np.concatenate(played))[0, 1]
     assert effect[18] > 0.1
@@ -140,7 +140,7 @@ def test_habits_follow_hour_and_last_outcome() -> None:
     played: dict[str, list[npt.NDArray[np.bool_]]] = {"night": [], "day": [], "again": []}
     for block in blocks("habits"):
         outcome, used = block.behaviour.outcome == PLAYED, block.places.used
-        hour = block.listeners.minute // 60
+        hour = block.scene.listeners.minute // 60
         played["night"].append(outcome[(hour < 6)][used[hour < 6]])
         played["day"].append(outcome[(hour > 12) & (hour < 19)][used[(hour > 12) & (hour < 19)]])
         both = used[:, 1:] & outcome[:, :-1]
