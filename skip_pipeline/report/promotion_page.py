@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from skip_pipeline.nightly.promotion import LAST_TRACK, NEXT_TRACK
 from skip_pipeline.nightly.promotion_record import JudgedVersion, Promotion
 from skip_pipeline.raw.description import Description
 from skip_pipeline.report.html import Axis, RunLink, render
@@ -32,8 +31,7 @@ def render_promotion(
 ) -> str:
     """The page as HTML text: the decision, and versions of the model, the newest first."""
     decision = promotion.decision
-    differences = {LAST_TRACK: decision.log_loss_difference, NEXT_TRACK: decision.next_track_difference}
-    compared = {question: found for question, found in differences.items() if found}
+    compared = decision.differences
     return render(
         "promotion_page.html.j2",
         promotion=promotion,

@@ -151,7 +151,12 @@ def test_the_first_model_serves_and_an_equal_one_replaces_it_and_a_bad_one_does_
         ("promoted", "1", "2"),
         ("refused", "2", "2"),
     ]
-    assert registry.aliases() == {"champion": "2", "previous_champion": "1", "challenger": "3"}
+    assert registry.aliases() == {
+        "champion": "2",
+        "previous_champion": "1",
+        "challenger": "3",
+        "best_version": "1",  # the second is as good, and no better
+    }
     assert registry.tags(bad)["promotion.decision"] == "refused"
     assert registry.tags(bad)["promotion.reasons"].startswith("Refused: ")
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from skip_pipeline.metrics.intervals import Estimate
+from skip_pipeline.nightly.evidence import LAST_TRACK, NEXT_TRACK
 from skip_pipeline.nightly.promotion import Decision, Reason, SliceChange
 from skip_pipeline.nightly.promotion_record import JudgedVersion, Promotion
 from skip_pipeline.raw.description import Description
@@ -22,17 +23,24 @@ REFUSED = Promotion(
             ),
             Reason("no fall in a slice of premium", False, "accuracy by premium falls for free"),
         ),
-        Estimate(0.0042, -0.0011, 0.0093),
-        Estimate(-0.0021, -0.0034, -0.0008),
-        (
+        opponent="version 3",
+        differences={
+            LAST_TRACK: Estimate(0.0042, -0.0011, 0.0093),
+            NEXT_TRACK: Estimate(-0.0021, -0.0034, -0.0008),
+        },
+        slices=(
             SliceChange("premium", "free", 310, Estimate(-0.062, -0.09, -0.02), 0.03),
             SliceChange("premium", "paying", 1_703, Estimate(0.011, -0.002, 0.02), 0.03),
         ),
     ),
     challenger="4",
     opponent="3",
+    best="2",
     champion="3",
-    test_sessions=2_013,
+    best_now="2",
+    gate_sessions=2_013,
+    newest_day="2018-07-17",
+    newest_sessions=401,
     data_source="synthetic",
     bundles="3f2a" * 16,
     again=False,
@@ -127,5 +135,5 @@ def test_the_record_is_the_decision_with_the_versions():
     free = {"way": "premium", "label": "free", "sessions": 310, "accuracy": accuracy, "limit": 0.03}
     assert content["slices"][0] == free | {"fallen": True}
     versions = {"challenger": "4", "opponent": "3", "champion": "3", "bundles": "3f2a" * 16}
-    facts = {"test_sessions": 2_013, "data_source": "synthetic", "decided_before": False, "promoted": False}
+    facts = {"gate_sessions": 2_013, "data_source": "synthetic", "decided_before": False, "promoted": False}
     assert content.items() >= (versions | facts).items()
