@@ -66,7 +66,7 @@ def ratio_with_error(numerators: np.ndarray, denominators: np.ndarray) -> tuple[
     """Ratio of two sums over n sessions, and its standard error by linearization (Cochran, 1977, 6.4).
 
     Args:
-        numerators: (n,), n at least 2.
+        numerators: (n,); the error of one session is infinite.
         denominators: (n,), whose sum is not 0; ones for a mean over sessions.
 
     >>> ratio_with_error(np.array([1.0, 2.0, 3.0, 4.0]), np.ones(4))
@@ -74,6 +74,8 @@ def ratio_with_error(numerators: np.ndarray, denominators: np.ndarray) -> tuple[
     """
     n, total = len(numerators), denominators.sum()
     value = float(numerators.sum() / total)
+    if n == 1:
+        return value, float("inf")
     residuals = numerators - value * denominators
     return value, float(np.sqrt(n / (n - 1) * (residuals**2).sum()) / total)
 

@@ -129,7 +129,7 @@ class SliceDifference:
 
     slicing: str  # its name
     label: str  # of the slice
-    sessions: int  # at least ``LEAST_GATE_SESSIONS``
+    sessions: int  # at least 1
     accuracy: Difference  # challenger minus opponent, as a share
     limit: float  # largest fall allowed
 
@@ -148,8 +148,7 @@ class Evidence:
     newest_sessions: int = 0  # of the newest day
     newest_losses: Mapping[str, Losses] = field(default_factory=dict)  # by question; empty: not judged
     rivals: Mapping[str, Comparison] = field(default_factory=dict)  # by question, the best rival on it
-    slices: tuple[SliceDifference, ...] = ()
-    small_slices: int = 0  # slices that hold sessions, but too few
+    slices: tuple[SliceDifference, ...] = ()  # those that hold sessions
 
     @property
     def opponent(self) -> Comparison | None:
@@ -158,9 +157,14 @@ class Evidence:
         return found[0] if found else None
 
     @property
+    def judged_slices(self) -> tuple[SliceDifference, ...]:
+        """The slices that hold enough sessions."""
+        return tuple(part for part in self.slices if part.sessions >= LEAST_GATE_SESSIONS)
+
+    @property
     def slice_confidence(self) -> float:
         """Of the interval of one slice, so that all together have ``CONFIDENCE`` (Bonferroni)."""
-        return 1 - (1 - CONFIDENCE) / max(len(self.slices), 1)
+        return 1 - (1 - CONFIDENCE) / max(len(self.judged_slices), 1)
 
 
 # --- Measuring ----------------------------------------------------------------------------------------
@@ -219,7 +223,7 @@ def measure(
     found |= {role: compared(other.name) for role, other in usable.items()}
     opponent = usable.get("champion") or usable.get("best version")
     names = (challenger.name, opponent.name if opponent else None)
-    slices, small = _slices(labels[:, -1], challenger, opponent, gate.slicings, slice_limits)
+    slices = _slices(labels[:, -1], challenger, opponent, gate.slicings, slice_limits)
     one = found["champion"]
     return Evidence(
         challenger=challenger.name,
@@ -236,7 +240,6 @@ def measure(
         },
         rivals={q: compared(_best_rival(rivals, loss, chosen)) for q, chosen in asked.items() if rivals},
         slices=slices,
-        small_slices=small,
     )
 
 
@@ -295,10 +298,10 @@ def _slices(
     opponent: Candidate | None,
     slicings: Sequence[Slicing],
     slice_limits: Mapping[str, float],
-) -> tuple[tuple[SliceDifference, ...], int]:
-    """The change of accuracy on each slice that holds enough sessions, and the number of smaller ones."""
+) -> tuple[SliceDifference, ...]:
+    """The change of accuracy on each slice that holds sessions."""
     if opponent is None:
-        return (), 0
+        return ()
     by_name = {slicing.name: slicing for slicing in slicings}
     if missing := [name for name in slice_limits if name not in by_name]:
         raise ContractError(
@@ -309,14 +312,12 @@ def _slices(
         for model in (challenger, opponent)
     ]
     change = right[0] - right[1]
-    found, small = [], 0
+    found = []
     for name, limit in slice_limits.items():
         slicing = by_name[name]
         for i, of in enumerate(slicing.labels):
             within = change[slicing.slice_of == i]
-            if len(within) >= LEAST_GATE_SESSIONS:
+            if len(within):
                 accuracy = Difference(*ratio_with_error(within, np.ones(len(within))))
                 found.append(SliceDifference(name, of, len(within), accuracy, limit))
-            elif len(within):
-                small += 1
-    return tuple(found), small
+    return tuple(found)

@@ -61,7 +61,7 @@ def power_of(evidence: Evidence, *, margin: float = PROMOTION_MARGIN) -> Power |
         _beyond(of.error, limit, quantile(confidence))
         for of, limit, confidence in (
             *((of, margin, NEWEST_DAY_CONFIDENCE) for of in opponent.newest_day.values()),
-            *((part.accuracy, part.limit, evidence.slice_confidence) for part in evidence.slices),
+            *((part.accuracy, part.limit, evidence.slice_confidence) for part in evidence.judged_slices),
         )
     )
     equal_refused = min(by_pool + others, 1.0)
@@ -125,6 +125,6 @@ def _of_newest_day(evidence: Evidence, caught: Mapping[str, float]) -> list[str]
         return []
     return [
         f"on the newest day, {evidence.newest_day}, with {evidence.newest_sessions} gate sessions, "
-        f"a worsening by {worst:.3f} nats is the smallest that is caught {POWER:.0%} of the time, expected at most "
-        f"{NEWEST_DAY_CAUGHT_LIMIT:.3f}; deliver more sessions a day, or look at the checks of data_drift"
+        f"a worsening by {worst:.3f} nats is the smallest that is caught {POWER:.0%} of the time, expected at "
+        f"most {NEWEST_DAY_CAUGHT_LIMIT:.3f}; deliver more sessions a day, or look at the checks of data_drift"
     ]

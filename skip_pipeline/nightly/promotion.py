@@ -156,7 +156,7 @@ def decide(evidence: Evidence, *, margin: float = PROMOTION_MARGIN) -> Decision:
         newest_day=_intervals(opponent.newest_day, NEWEST_DAY_CONFIDENCE) if opponent else {},
         to_best=_intervals(best.pool) if isinstance(best, Comparison) and best is not opponent else {},
         slices=slices,
-        small_slices=evidence.small_slices,
+        small_slices=len(evidence.slices) - len(evidence.judged_slices),
         power=power_of(evidence, margin=margin),
         alarms=_alarms(evidence),
         serves="challenger" if promoted else "best" if stands_in else "champion",
@@ -299,7 +299,7 @@ def _slice_changes(evidence: Evidence) -> tuple[SliceChange, ...]:
             part.accuracy.interval(evidence.slice_confidence),
             part.limit,
         )
-        for part in evidence.slices
+        for part in evidence.judged_slices
     )
 
 
