@@ -141,7 +141,7 @@ def promote(
     if not again:
         registry.point(CHALLENGER, challenger)
         versions = {"challenger": challenger, "champion": opponent, "best": best}
-        _move_aliases(registry, opponent, versions[decision.serves], versions[decision.best])
+        move_aliases(registry, opponent, versions[decision.serves], versions[decision.best])
         registry.tag(challenger, {REASONS: decision.summary[:LONGEST_TAG], DECISION: decision.word})
     aliases = registry.aliases()
     return Promotion(
@@ -164,7 +164,7 @@ def _version(version: str | None) -> str | None:
     return None if version == NO_VERSION else version
 
 
-def _move_aliases(
+def move_aliases(
     registry: VersionRegistry, champion: str | None, serves: str | None, best: str | None
 ) -> None:
     """Point to the version that serves from now on, the one before it, and the best one."""

@@ -19,7 +19,7 @@ from skip_pipeline.metrics.every_track import answers_every_track, is_track, mea
 from skip_pipeline.metrics.intervals import Estimate, ratio_with_error
 from skip_pipeline.metrics.scores import Slicing, correct, losses, need_both_outcomes
 from skip_pipeline.settings import (
-    CONFIDENCE,
+    GATE_CONFIDENCE,
     DECISION_THRESHOLD,
     LEAST_GATE_SESSIONS,
     PROMOTION_SLICE_LIMITS,
@@ -77,7 +77,7 @@ class Difference:
     value: float
     error: float  # standard error
 
-    def interval(self, confidence: float = CONFIDENCE) -> Estimate:
+    def interval(self, confidence: float = GATE_CONFIDENCE) -> Estimate:
         """With a two-sided normal interval.
 
         >>> Difference(0.5, 0.1).interval(0.95)
@@ -163,8 +163,8 @@ class Evidence:
 
     @property
     def slice_confidence(self) -> float:
-        """Of the interval of one slice, so that all together have ``CONFIDENCE`` (Bonferroni)."""
-        return 1 - (1 - CONFIDENCE) / max(len(self.judged_slices), 1)
+        """Of the interval of one slice, so that all together have ``GATE_CONFIDENCE`` (Bonferroni)."""
+        return 1 - (1 - GATE_CONFIDENCE) / max(len(self.judged_slices), 1)
 
 
 # --- Measuring ----------------------------------------------------------------------------------------

@@ -16,15 +16,15 @@ from typing import Any, Final
 
 from skip_pipeline.nightly.evidence import NORMAL, Comparison, Difference, Evidence, quantile
 from skip_pipeline.settings import (
-    CONFIDENCE,
     EQUAL_REFUSED_LIMIT,
     LEAST_GATE_SESSIONS,
     NEWEST_DAY_CAUGHT_LIMIT,
-    NEWEST_DAY_CONFIDENCE,
+    GATE_CONFIDENCE,
     POWER,
     PROMOTION_MARGIN,
 )
 
+_REACH: Final = quantile(GATE_CONFIDENCE)
 _TO_BE_CAUGHT: Final = NORMAL.inv_cdf(POWER)
 
 
@@ -55,23 +55,18 @@ def power_of(evidence: Evidence, *, margin: float = PROMOTION_MARGIN) -> Power |
         if isinstance(other, Comparison)
         for difference in other.pool.values()
     ]
-    reach = quantile(NEWEST_DAY_CONFIDENCE)
     by_pool = sum(_refused_by_pool(difference, margin) for difference in pools)
-    others = sum(
-        _beyond(of.error, limit, quantile(confidence))
-        for of, limit, confidence in (
-            *((of, margin, NEWEST_DAY_CONFIDENCE) for of in opponent.newest_day.values()),
-            *((part.accuracy, part.limit, evidence.slice_confidence) for part in evidence.judged_slices),
-        )
-    )
+    others = sum(_beyond(of.error, margin, _REACH) for of in opponent.newest_day.values())
+    slice_reach = quantile(evidence.slice_confidence)
+    others += sum(_beyond(p.accuracy.error, p.limit, slice_reach) for p in evidence.judged_slices)
     equal_refused = min(by_pool + others, 1.0)
     newest = {
-        q: max(margin, reach * of.error) + _TO_BE_CAUGHT * of.error for q, of in opponent.newest_day.items()
+        q: max(margin, _REACH * of.error) + _TO_BE_CAUGHT * of.error for q, of in opponent.newest_day.items()
     }
     return Power(
         evidence.sessions,
         evidence.newest_sessions,
-        {q: margin - (quantile(CONFIDENCE) - _TO_BE_CAUGHT) * of.error for q, of in opponent.pool.items()},
+        {q: margin - (_REACH - _TO_BE_CAUGHT) * of.error for q, of in opponent.pool.items()},
         newest,
         equal_refused,
         (
@@ -83,7 +78,7 @@ def power_of(evidence: Evidence, *, margin: float = PROMOTION_MARGIN) -> Power |
 
 def _refused_by_pool(difference: Difference, margin: float) -> float:
     """How often the upper end of an equal model's interval exceeds the margin."""
-    return _beyond(difference.error, margin - quantile(CONFIDENCE) * difference.error, -math.inf)
+    return _beyond(difference.error, margin - _REACH * difference.error, -math.inf)
 
 
 def _beyond(error: float, limit: float, reach: float) -> float:
@@ -99,7 +94,7 @@ def _of_equal_models(
     if equal_refused <= EQUAL_REFUSED_LIMIT:
         return []
     # Each of k rules may have an equal share of the limit: margin = error * (reach + z of that share).
-    error = margin / (quantile(CONFIDENCE) + NORMAL.inv_cdf(1 - EQUAL_REFUSED_LIMIT / len(pools)))
+    error = margin / (_REACH + NORMAL.inv_cdf(1 - EQUAL_REFUSED_LIMIT / len(pools)))
     widest = max(difference.error for difference in pools)
     needed = math.ceil(sessions * (widest / error) ** 2)
     return [
@@ -124,7 +119,7 @@ def _of_newest_day(evidence: Evidence, caught: Mapping[str, float]) -> list[str]
     if worst <= NEWEST_DAY_CAUGHT_LIMIT:
         return []
     return [
-        f"on the newest day, {evidence.newest_day}, with {evidence.newest_sessions} gate sessions, "
-        f"a worsening by {worst:.3f} nats is the smallest that is caught {POWER:.0%} of the time, expected at "
-        f"most {NEWEST_DAY_CAUGHT_LIMIT:.3f}; deliver more sessions a day, or look at the checks of data_drift"
+        f"on the newest day, {evidence.newest_day}, with {evidence.newest_sessions} gate sessions, the smallest "
+        f"worsening that is caught {POWER:.0%} of the time is {worst:.3f} nats, expected at most "
+        f"{NEWEST_DAY_CAUGHT_LIMIT:.3f}; deliver more sessions a day, or look at the checks of data_drift"
     ]

@@ -16,10 +16,8 @@ from skip_pipeline.metrics.intervals import Estimate
 from skip_pipeline.nightly.evidence import LAST_TRACK, NEXT_TRACK, Absent, Comparison, Difference, Evidence
 from skip_pipeline.nightly.power import Power, power_of
 from skip_pipeline.settings import (
-    BEST_CONFIDENCE,
-    CONFIDENCE,
+    GATE_CONFIDENCE,
     LEAST_GATE_SESSIONS,
-    NEWEST_DAY_CONFIDENCE,
     PROMOTION_MARGIN,
 )
 
@@ -153,7 +151,7 @@ def decide(evidence: Evidence, *, margin: float = PROMOTION_MARGIN) -> Decision:
         tuple(reasons),
         opponent=opponent.opponent if opponent else None,
         differences=_intervals(opponent.pool) if opponent else {},
-        newest_day=_intervals(opponent.newest_day, NEWEST_DAY_CONFIDENCE) if opponent else {},
+        newest_day=_intervals(opponent.newest_day) if opponent else {},
         to_best=_intervals(best.pool) if isinstance(best, Comparison) and best is not opponent else {},
         slices=slices,
         small_slices=len(evidence.slices) - len(evidence.judged_slices),
@@ -183,13 +181,13 @@ def _best(evidence: Evidence, *, promoted: bool) -> Who:
 
 def _is_better(pool: Mapping[str, Difference]) -> bool:
     """Significantly better on one question, and measured as worse on none."""
-    return any(found.interval(BEST_CONFIDENCE).high < 0 for found in pool.values()) and all(
+    return any(found.interval().high < 0 for found in pool.values()) and all(
         found.value <= 0 for found in pool.values()
     )
 
 
-def _intervals(differences: Mapping[str, Difference], confidence: float = CONFIDENCE) -> dict[str, Estimate]:
-    return {question: found.interval(confidence) for question, found in differences.items()}
+def _intervals(differences: Mapping[str, Difference]) -> dict[str, Estimate]:
+    return {question: found.interval() for question, found in differences.items()}
 
 
 # --- Rules --------------------------------------------------------------------------------------------
@@ -245,7 +243,7 @@ def _within_margin(name: str, role: str, other: Comparison | Absent | None, marg
         rule = f"not worse than the {role}: {question}"
         if question in other.pool:
             interval = other.pool[question].interval()
-            facts = f"{question}: {_facts(name, other.opponent, interval, CONFIDENCE, margin)}"
+            facts = f"{question}: {_facts(name, other.opponent, interval, margin)}"
             found.append(Reason(rule, interval.high <= margin, facts))
         else:
             facts = f"{question}: not compared, since {other.opponent} answers only the last track"
@@ -258,10 +256,8 @@ def _newest_day(evidence: Evidence, margin: float) -> list[Reason]:
         return []
     found = []
     for question, difference in evidence.opponent.newest_day.items():
-        interval = difference.interval(NEWEST_DAY_CONFIDENCE)
-        facts = _facts(
-            evidence.challenger, evidence.opponent.opponent, interval, NEWEST_DAY_CONFIDENCE, margin
-        )
+        interval = difference.interval()
+        facts = _facts(evidence.challenger, evidence.opponent.opponent, interval, margin)
         rule = f"not worse on the newest day: {question}"
         where = f"{question} on the newest day, {evidence.newest_day}"
         found.append(Reason(rule, not _is_worse(interval, margin), f"{where}: {facts}"))
@@ -272,7 +268,7 @@ def _rivals(evidence: Evidence, margin: float) -> list[Reason]:
     found = []
     for question, rival in evidence.rivals.items():
         interval = rival.pool[question].interval()
-        facts = _facts(evidence.challenger, rival.opponent, interval, CONFIDENCE, margin)
+        facts = _facts(evidence.challenger, rival.opponent, interval, margin)
         rule = f"not worse than the night's baselines: {question}"
         found.append(Reason(rule, not _is_worse(interval, margin), f"{question}: {facts}"))
     return found
@@ -283,9 +279,9 @@ def _is_worse(interval: Estimate, margin: float) -> bool:
     return interval.value > margin and interval.low > 0
 
 
-def _facts(name: str, opponent: str, interval: Estimate, confidence: float, margin: float) -> str:
+def _facts(name: str, opponent: str, interval: Estimate, margin: float) -> str:
     return (
-        f"log-loss of {name} minus {opponent}: {interval.value:+.4f} ({confidence:.0%} interval "
+        f"log-loss of {name} minus {opponent}: {interval.value:+.4f} ({GATE_CONFIDENCE:.0%} interval "
         f"{interval.low:+.4f} to {interval.high:+.4f}; allowed {margin:+.4f})"
     )
 
