@@ -96,7 +96,7 @@ class DataLayout:
 
     @property
     def baselines(self) -> Path:
-        """What predictors without a network say of the validation and test sessions."""
+        """What predictors without a network say of the validation, gate and test sessions."""
         return self.root / "06_baselines"
 
     @property
@@ -184,9 +184,9 @@ DataSource = Literal["real", "synthetic"]
 
 # --- Splits -----------------------------------------------------------------------------------------
 
-SPLIT_SHARES: Final[dict[str, float]] = {"train": 0.7, "validation": 0.1, "test": 0.2}
-"""Test has the published fifth. Validation is taken from the published four fifths, because early stopping
-needs sessions that the report does not score."""
+SPLIT_SHARES: Final[dict[str, float]] = {"train": 0.7, "validation": 0.1, "gate": 0.1, "test": 0.1}
+"""Gate and test divide the published fifth: gate sessions choose the champion, and the report needs sessions
+that choose nothing. Validation is taken from the published four fifths, for early stopping."""
 
 SPLIT_HASH_KEY: Final = "skip_pipeline.v1"
 """16 bytes, the key of the session hash. Changing it moves sessions between splits and makes every

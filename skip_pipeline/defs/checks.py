@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import dagster as dg
 
+from skip_pipeline import schema
 from skip_pipeline.bundles.gather import open_bundles
 from skip_pipeline.defs.metadata import check_results, check_specs
 from skip_pipeline.defs.resources import DataDirectory, ShardEngine
@@ -54,7 +55,7 @@ def _bundles(layout: DataLayout, apply: Apply) -> Sequence[Finding]:
     tables = [scaled.path(f"{SESSIONS_FOLDER}/{shard}") for shard in shard_names(scaled)]
     sessions = sum(read_columns(table)[1] for table in tables)
     try:
-        bundles = open_bundles(layout.bundles)
+        bundles = open_bundles(layout.bundles, schema.SPLITS)
     except ContractError as broken:
         unknown = Finding(findings.NO_LEAK, False, {"not judged": f"{findings.SHAPES} must pass first"})
         return *checks.judge_bundles({}, str(broken), expected_sessions=sessions), unknown
