@@ -288,7 +288,7 @@ DECISION_THRESHOLD: Final = 0.5
 """A track is predicted as played to its end from this probability on."""
 
 CALIBRATION_BINS: Final = 10
-"""Bins of the reliability curve and of the calibration error: 200 of 2,000 test sessions in each. Bins have
+"""Bins of the reliability curve and of the calibration error: 100 of 1,000 test sessions in each. Bins have
 equal counts, because the error of a bin with few sessions is mostly noise (Nixon et al., 2019)."""
 
 CONFIDENCE: Final = 0.95

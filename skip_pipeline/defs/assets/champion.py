@@ -25,7 +25,7 @@ from skip_pipeline.storage import publish, read_manifest, write_json
 @pipeline_asset(
     "model",
     kinds={"mlflow", "onnx"},
-    deps=["trained_model", "evaluation_report", "baseline_models", "tensor_bundles", "data_drift"],
+    deps=["trained_model", "baseline_models", "tensor_bundles", "data_drift"],
 )
 def champion_model(
     context: dg.AssetExecutionContext, data: DataDirectory, tracker: MlflowTracker
