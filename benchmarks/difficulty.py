@@ -79,7 +79,7 @@ def measure(bundles: Mapping[str, Bundle], oracle: Path | None, *, seed: int) ->
         Predictor(
             baseline.title.lower(), evaluate.score(labels, baseline.p_not_skipped["test"]), baseline.seconds
         )
-        for baseline in fit_baselines(bundles, seed=seed)
+        for baseline in fit_baselines(bundles, groups=bundles["train"].groups, seed=seed)
     ]
     if oracle:
         best = best_possible(oracle, bundles["test"])

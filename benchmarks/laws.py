@@ -69,7 +69,7 @@ def score_data(raw: Path, seeds: Sequence[int], variants: Sequence[str]) -> Iter
     with tempfile.TemporaryDirectory() as folder:
         bundles = build_bundles(raw, Path(folder))
         played = all_played(bundles["test"])
-        for rival in fit_baselines(bundles):
+        for rival in fit_baselines(bundles, groups=bundles["train"].groups):
             yield Scored.of(rival.name, rival.p_tracks["test"], played)
         for seed in seeds:
             yield Scored.of(f"network, seed {seed}", _network(bundles, seed), played)

@@ -40,6 +40,7 @@ from skip_pipeline.metrics.calibration import Calibration
 from skip_pipeline.metrics.curves import expected_calibration_error, reliability_curve
 from skip_pipeline.metrics.intervals import Estimate, estimate_means
 from skip_pipeline.raw import folder as raw_folder
+from skip_pipeline.raw.description import describe
 from skip_pipeline.report import plots
 from skip_pipeline.report.oracle import best_possible, find_oracle
 from skip_pipeline.settings import DEFAULT_PRESET, PRESETS, WITH_MEMORY, DataLayout, DataSource
@@ -114,11 +115,12 @@ def fit_network(bundles_dir: Path, preset: str, seed: int, every: int = 1) -> Fi
 def with_memory(bundles: Mapping[str, Bundle], preset: str, every: int = 1) -> dict[str, Any]:
     """The splits, with every so many-th training session, and the memory of tracks if the preset has one."""
     splits: dict[str, Any] = dict(bundles)
+    train = bundles["train"]
     if every > 1:
-        some = np.arange(0, bundles["train"].sessions, every)
-        splits["train"] = {name: bundles["train"][name][some] for name in ARRAYS}
+        some = np.arange(0, train.sessions, every)
+        splits["train"] = {name: train[name][some] for name in ARRAYS}
     if preset in WITH_MEMORY:
-        return dict(remember(splits, TrackMemory.fit(splits["train"], bundles["train"].tracks)))
+        return dict(remember(splits, TrackMemory.fit(splits["train"], train.tracks, train.groups)))
     return splits
 
 
@@ -255,7 +257,7 @@ def compare(raw: Path, out: Path, source: DataSource) -> tuple[list[str], dict[s
         best = oracles(raw, bundles["test"])
     fast, published = networks[0], networks[len(SEEDS)]
     (out / "published_curve.png").write_bytes(
-        plots.training_curves(published.history, published.best_epoch, source).png
+        plots.training_curves(published.history, published.best_epoch, describe(raw, source).mark).png
     )
     times = [network.seconds for network in networks[: len(SEEDS)]]
     slowest, mean = max(times), sum(times) / len(times)

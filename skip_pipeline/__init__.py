@@ -10,6 +10,7 @@
     06_model        training.train      trained_model                  the network, a folder to serve it
     07_monitoring   nightly.monitoring  data_drift                     changes since the champion's training
     07_report       report.make         evaluation_report              metrics, predictions, report.html
+    07_own_listening  report.newest_tenth  own_listening_report       the page about oneself, of own listening
     07_promotion    nightly.champion    champion_model                 which model serves, and why
     08_predictions  serving.batch       skip_predictions               predictions for the test set's sessions
 

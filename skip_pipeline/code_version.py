@@ -34,6 +34,7 @@ ASSETS: Final[Mapping[str, tuple[str, ...]]] = {
     "baseline_models": ("baselines",),
     "trained_model": ("training", "nightly.reference", "serving.model_folder"),
     "evaluation_report": ("report",),
+    "own_listening_report": ("report.make_own_listening", "training"),
     "data_drift": ("nightly.champion",),
     "champion_model": ("nightly.champion", "report.promotion_page", "report.slices"),
     "skip_predictions": ("nightly.champion", "serving.batch"),

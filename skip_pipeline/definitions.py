@@ -78,6 +78,6 @@ def defs() -> dg.Definitions:
             "tracker": mlflow_tracker(layout),
             "engine": ShardEngine(),
         },
-        # Few steps could run side by side, and one process per step would import every library twelve times.
+        # Few steps could run side by side, and one process per step would import every library anew.
         executor=dg.in_process_executor,
     )

@@ -15,7 +15,7 @@ import pytest
 
 from skip_pipeline import schema
 from skip_pipeline.errors import SkipPipelineError
-from skip_pipeline.raw.own_listening import FORMAT, SOURCE, OwnListening, WrittenFile
+from skip_pipeline.raw.own_listening import FORMAT, SOURCE, ListedFile, OwnListening
 from skip_pipeline.settings import OWN_LISTENING_MARKER
 from skip_pipeline.stages.encode import encode, feature_range, sessions
 from skip_pipeline.stages.merge import merge
@@ -118,7 +118,7 @@ def deliver(path: Path, content: bytes | Iterable[Mapping[str, object]]) -> Path
 def own_listening(raw: Path, *unknown: str, **fields: Any) -> OwnListening:
     """Put the marker of own listening into a raw folder."""
     files = {
-        path.relative_to(raw).as_posix(): WrittenFile(
+        path.relative_to(raw).as_posix(): ListedFile(
             path.stat().st_size, hashlib.sha256(path.read_bytes()).hexdigest()
         )
         for path in raw.rglob("*.csv")

@@ -71,7 +71,11 @@ is 0.003 higher. All the others take a third of the time, and their gain is belo
 
 
 def fit_baselines(
-    bundles: Mapping[str, Split], *, seed: int = BASELINE_SEED, most_sessions: int = BASELINE_SESSIONS
+    bundles: Mapping[str, Split],
+    *,
+    groups: np.ndarray | None = None,
+    seed: int = BASELINE_SEED,
+    most_sessions: int = BASELINE_SESSIONS,
 ) -> tuple[BaselinePredictions, ...]:
     """Fit all baselines and predict, in the order of ``schema.BASELINES``.
 
@@ -80,6 +84,7 @@ def fit_baselines(
 
     Args:
         bundles: every split of ``schema.SPLITS``.
+        groups: of tracks, see ``TrackMemory.fit``.
         seed: of the draw of sessions, and of the rows from which trees make bins, if more than 200,000.
         most_sessions: training sessions that regression and trees are fitted to at most, drawn at random; of
             validation sessions, the trees use at most a fifth as many. The rules and the memory of tracks are
@@ -92,7 +97,7 @@ def fit_baselines(
         if split != "test":
             need_both_outcomes(labels, f"the {split} split")
     with threadpool_limits(1):
-        return (*fit_rules(bundles), *_models(bundles, seed, most_sessions))
+        return (*fit_rules(bundles), *_models(bundles, groups, seed, most_sessions))
 
 
 def fit_rules(bundles: Mapping[str, Split]) -> tuple[BaselinePredictions, BaselinePredictions]:
@@ -163,7 +168,7 @@ def _tracks(bundles: Mapping[str, Split]) -> int:
 
 
 def _models(
-    bundles: Mapping[str, Split], seed: int, most_sessions: int
+    bundles: Mapping[str, Split], groups: np.ndarray | None, seed: int, most_sessions: int
 ) -> tuple[BaselinePredictions, BaselinePredictions]:
     """Regression and trees, which share their features.
 
@@ -175,7 +180,8 @@ def _models(
     while other processes use their cores.
     """
     started = time.perf_counter()
-    splits = remember(bundles, TrackMemory.fit(bundles["train"], _tracks(bundles)))
+    tracks = _tracks(bundles) if groups is None else len(groups)
+    splits = remember(bundles, TrackMemory.fit(bundles["train"], tracks, groups))
     sample = _sample(splits["train"], most_sessions, seed)
     sessions, names = len(sample[schema.LABEL]), feature_names()
     standard = Standard.fit(sample)

@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 
 from skip_pipeline import schema
-from skip_pipeline.bundles.parts import Part, open_parts
+from skip_pipeline.bundles.parts import Find, Part, open_groups, open_parts
 from skip_pipeline.bundles.records import ROW, SESSION, Steps, decode, outcome_bits, padding_of, premium_of
 from skip_pipeline.errors import RefusedError
 from skip_pipeline.locations import is_local, location
@@ -77,9 +77,12 @@ class Bundle(Mapping[str, Any]):
     tracks_between: Gathered  # float32 (n, 1), 0
     session_id: Gathered  # str (n,)
 
-    def __init__(self, tracks: np.ndarray, parts: Sequence[Part]) -> None:
-        """Join parts of one split, in the order of the sessions, and the track matrix."""
-        self._tracks, self.parts = tracks, tuple(parts)
+    groups: np.ndarray | None
+    """Numbers of each track's artist and album, int32 (tracks, 2); only of own listening."""
+
+    def __init__(self, tracks: np.ndarray, parts: Sequence[Part], groups: np.ndarray | None = None) -> None:
+        """Join parts of one split, in the order of the sessions, the track matrix and groups of tracks."""
+        self._tracks, self.parts, self.groups = tracks, tuple(parts), groups
         self._bounds = np.cumsum([0, *(len(part.sessions) for part in parts)])
         for name in INPUTS:
             setattr(self, name, Gathered(self, name, np.dtype(np.float32)))
@@ -140,7 +143,17 @@ class Bundle(Mapping[str, Any]):
         """The sessions of the shards of these names, in the same order; of all of them for None."""
         if names is None:
             return self
-        return Bundle(self._tracks, [part for part in self.parts if part.name in names])
+        return Bundle(self._tracks, [part for part in self.parts if part.name in names], self.groups)
+
+    def of_sessions(self, chosen: np.ndarray) -> Bundle:
+        """The chosen sessions, bool (n,), in the same order; their records are in memory."""
+        of_parts = zip(self.parts, pairwise(self._bounds.tolist()), strict=True)
+        parts = [part.of_sessions(chosen[a:b]) for part, (a, b) in of_parts]
+        return Bundle(self._tracks, parts, self.groups)
+
+    def joined(self, other: Bundle) -> Bundle:
+        """Its own sessions, then those of another split of the same bundles."""
+        return Bundle(self._tracks, [*self.parts, *other.parts], self.groups)
 
     def batch(self, index: Any, names: Sequence[str] = tuple(schema.BRANCH_SHAPES)) -> dict[str, np.ndarray]:
         """Some inputs, the label and the last flags of some sessions (see ``numbers``): float32, by name."""
@@ -223,7 +236,9 @@ def open_bundles(bundles_dir: Path | str | Manifest) -> dict[str, Bundle]:
         folder = location(bundles_dir) if isinstance(bundles_dir, str) else bundles_dir
         if not is_local(folder) or is_published(folder):
             return open_bundles(read_manifest(folder, made_by="tensor_bundles"))
-        tracks, parts = open_parts(folder, folder.joinpath)
+        find: Find = folder.joinpath
     else:
-        tracks, parts = open_parts(bundles_dir.folder, on_this_machine(bundles_dir).path)
-    return {split: Bundle(tracks, parts[split]) for split in schema.SPLITS}
+        folder, find = bundles_dir.folder, on_this_machine(bundles_dir).path
+    tracks, parts = open_parts(folder, find)
+    groups = open_groups(folder, find, len(tracks))
+    return {split: Bundle(tracks, parts[split], groups) for split in schema.SPLITS}

@@ -1,7 +1,8 @@
 """The files of a bundle: what each holds, writing them, and opening them in place.
 
     tracks.npy                 float32 (tracks, 31), the scaled features of every track, for all shards
-    parts.json                 the shards, and how much each holds of every split
+    groups.npy                 int32 (tracks, 2), numbers of artist and album; only of own listening
+    parts.json                 the shards, how much each holds of every split, and whether there are groups
     <shard>/sessions.npy       ``session_record`` (sessions,)
     <shard>/rows.npy           ``row_record`` (rows,), one for each track before a session's last
     <shard>/session_id.npy     UTF-8 bytes (sessions,)
@@ -27,6 +28,7 @@ from skip_pipeline.errors import ContractError, MissingInputError
 from skip_pipeline.storage import map_array, read_json, write_array, write_json
 
 TRACKS: Final = "tracks.npy"
+GROUPS: Final = "groups.npy"
 PARTS: Final = "parts.json"
 PART_FILES: Final = ("sessions.npy", "rows.npy", "session_id.npy")
 
@@ -58,6 +60,11 @@ class Part:
     ids: np.ndarray  # UTF-8 bytes (n,)
     tracks: int  # rows of the track matrix that the track numbers are for
 
+    def of_sessions(self, chosen: np.ndarray) -> Part:
+        """The chosen sessions, bool (n,), with their rows: in the same order, in memory."""
+        rows = np.repeat(chosen, self.sessions["length"].astype(np.int64) - 1)
+        return Part(self.name, self.sessions[chosen], self.rows[rows], self.ids[chosen], self.tracks)
+
 
 def plays(parts: Iterable[Part], tracks: int) -> np.ndarray:
     """Plays of each track in the parts' sessions, the predicted ones included: int64 (tracks,)."""
@@ -79,10 +86,11 @@ def write_part(bundles_dir: Path, parts: Mapping[str, Part]) -> PartRecord:
     return PartRecord(name, sessions, ordered[0].tracks)
 
 
-def write_parts(bundles_dir: Path, parts: Iterable[PartRecord]) -> None:
-    """Write ``parts.json``, the list of the bundle's shards by name."""
+def write_parts(bundles_dir: Path, parts: Iterable[PartRecord], *, groups: bool = False) -> None:
+    """Write ``parts.json``: the bundle's shards by name, and whether it has groups of tracks."""
     records = [asdict(part) for part in sorted(parts, key=lambda part: part.name)]
-    write_json(bundles_dir / PARTS, {"format": _FORMAT, "parts": records})
+    content = {"format": _FORMAT, "parts": records} | ({"groups": True} if groups else {})
+    write_json(bundles_dir / PARTS, content)
 
 
 def _record(*, name: str, sessions: Mapping[str, int], tracks: int) -> PartRecord:
@@ -90,18 +98,23 @@ def _record(*, name: str, sessions: Mapping[str, int], tracks: int) -> PartRecor
 
 
 def read_parts(bundles_dir: Path, find: Find) -> tuple[PartRecord, ...]:
-    """Read ``parts.json``.
+    """Read the shards of ``parts.json``.
 
     Raises:
         MissingInputError: the bundles have not been made.
         ContractError: the file is damaged, or of another version.
     """
+    return _read_parts(bundles_dir, find)[0]
+
+
+def _read_parts(bundles_dir: Path, find: Find) -> tuple[tuple[PartRecord, ...], bool]:
+    """The shards of ``parts.json``, and whether the bundle has groups of tracks."""
     path = bundles_dir / PARTS
     try:
         content = read_json(find(PARTS))
         if content["format"] != _FORMAT:
             raise ValueError(f"format {content['format']}, not {_FORMAT}")
-        return tuple(_record(**fields) for fields in content["parts"])
+        return tuple(_record(**fields) for fields in content["parts"]), bool(content.get("groups"))
     except FileNotFoundError:
         raise MissingInputError(f"{bundles_dir} holds no {PARTS}; materialize tensor_bundles first") from None
     except (ValueError, TypeError, KeyError) as damage:
@@ -132,6 +145,16 @@ def open_tracks(path: Path) -> np.ndarray:
     fits = tracks.dtype == np.float32 and tracks.shape[1:] == (width,)
     _check(fits, path, tracks, f"float32 (tracks, {width})")
     return tracks
+
+
+def open_groups(bundles_dir: Path, find: Find, tracks: int) -> np.ndarray | None:
+    """Map numbers of artist and album, int32 (tracks, 2), or give None; raises as ``open_parts``."""
+    if not _read_parts(bundles_dir, find)[1]:
+        return None
+    path = find(GROUPS)
+    groups = open_array(path)
+    _check(groups.dtype == np.int32 and groups.shape == (tracks, 2), path, groups, f"int32 ({tracks}, 2)")
+    return groups
 
 
 def open_part(bundles_dir: Path, find: Find, record: PartRecord, tracks: int) -> dict[str, Part]:

@@ -2,7 +2,9 @@
 
 - Appeal: how much more often than expected the track is played to its end, in log-odds. A logistic regression
   on the session's other outcomes gives the expectation. Each track adds one effect with a normal prior, whose
-  variance a method of moments estimates, so that effects vanish where tracks do not differ.
+  variance a method of moments estimates, so that effects vanish where tracks do not differ. Where artists and
+  albums are known, the prior's mean is the effect of the track's album, the mean of whose prior is the effect
+  of its artist: a track with few plays or none has nearly the appeal of its album, an album likewise.
 - Plays: log(1 + training sessions' plays).
 - Company: coordinates of the track by the tracks it occurs with, from the singular vectors of the matrix of
   sessions and tracks; no outcome is read. A direction shrinks by the square of the largest singular value of
@@ -12,7 +14,7 @@
 A training session gets appeal and plays from the sessions of other folds, so that its own outcomes are not
 among its inputs; the expectation and the variance, eight numbers in all, are fitted on every session. A
 session's fold is the sum of its track numbers, modulo the number of folds. A track that no training session
-played has zeros. Values are float16: 196 bytes a track.
+played has zeros, but for the appeal of its album or artist. Values are float16: 196 bytes a track.
 """
 
 from __future__ import annotations
@@ -75,22 +77,25 @@ class TrackMemory:
     without_fold: np.ndarray  # float16 (FOLDS, tracks, 2): appeal and plays without the sessions of a fold
 
     @classmethod
-    def fit(cls, training: Mapping[str, Any], tracks: int) -> TrackMemory:
+    def fit(cls, training: Mapping[str, Any], tracks: int, groups: np.ndarray | None = None) -> TrackMemory:
         """Fit on every track of the training sessions; memory is bounded by the number of tracks.
 
         Args:
             training: ``track_numbers`` (n, 20), ``skip_sequence`` and the label.
             tracks: number of tracks; numbers of tracks are below it.
+            groups: numbers of each track's artist and album, int (tracks, 2), where they are known.
 
         Raises:
             TrainingError: all tracks have the same outcome, or there is none.
         """
         expectation = _fit_expectation(training)
-        variance = _variance(training, expectation, tracks)
+        parents = _parents(groups)
+        variances = _variances(training, expectation, tracks, parents)
         appeals = np.zeros((FOLDS + 1, tracks))  # without the sessions of each fold, then of all sessions
         for _ in range(_NEWTON_STEPS):
             gradient, curvature, plays = _sums(training, expectation, appeals)
-            appeals += (gradient - appeals / variance) / (curvature + 1.0 / variance)
+            means = _means(gradient + curvature * appeals, curvature, variances, parents)
+            appeals += (gradient - (appeals - means) / variances[0]) / (curvature + 1.0 / variances[0])
         *without_fold, of_all = np.stack([appeals, np.log1p(plays)], axis=2).astype(np.float16)
         company = _company(training, tracks).astype(np.float16)
         return cls(np.column_stack([of_all, company]), np.stack(without_fold))
@@ -231,20 +236,81 @@ def _residual(rows: _Rows, expectation: np.ndarray, appeal: Any) -> tuple[np.nda
     return rows.played - p, p * (1.0 - p)
 
 
-def _variance(training: Mapping[str, Any], expectation: np.ndarray, tracks: int) -> float:
-    """Variance of appeals, from products of a track's residuals in two sessions, whose noise is independent.
+def _parents(groups: np.ndarray | None) -> list[np.ndarray]:
+    """The album of each track, then the artist of each album, numbered without gaps; none without groups."""
+    if groups is None:
+        return []
+    albums, album = np.unique(groups, axis=0, return_inverse=True)  # two artists share no album
+    return [album, np.unique(albums[:, 0], return_inverse=True)[1]]
 
-    The logistic curve is taken as straight, so that large variances are underestimated: 1.0 as 0.6.
+
+def _variances(
+    training: Mapping[str, Any], expectation: np.ndarray, tracks: int, parents: list[np.ndarray]
+) -> list[float]:
+    """Variance of each level's effects around the level above: of tracks, then of albums and of artists.
+
+    Products of residuals of two tracks of one album estimate what these share, the variances of album and
+    artist together; those of two albums of an artist that of the artist, those of one track all three.
     """
-    total = np.zeros((2, tracks))
+    units = [np.arange(tracks)]
+    for parent in parents:
+        units.append(parent[units[-1]])
+    products = [_products(training, expectation, unit) for unit in units]
+    variances: list[float] = []
+    for own, below in zip(reversed(products), [*reversed(products[:-1]), np.zeros(2)], strict=True):
+        shared, weight = own - below
+        beyond = float(shared / weight) - sum(variances) if weight > 0 else 0.0
+        variances.append(max(beyond, _LEAST_VARIANCE))
+    return variances[::-1]
+
+
+def _products(training: Mapping[str, Any], expectation: np.ndarray, unit: np.ndarray) -> np.ndarray:
+    """Products of a unit's residuals in two sessions, whose noise is independent, and weights: sums (2,).
+
+    Their ratio is the variance of what a unit's residuals share. The logistic curve is taken as straight, so
+    that large variances are underestimated: 1.0 as 0.6.
+
+    Args:
+        training: see ``TrackMemory.fit``.
+        expectation: ``_fit_expectation``.
+        unit: of each track, int (tracks,): the track itself, or a group.
+    """
+    units = int(unit.max(initial=-1)) + 1
+    total = np.zeros((2, units))
     within = np.zeros(2)
     for rows in _rows(training):
-        pairs, pair_of = np.unique(rows.session * tracks + rows.track, return_inverse=True)
+        of_row = unit[rows.track]
+        pairs, pair_of = np.unique(rows.session * units + of_row, return_inverse=True)
         for i, values in enumerate(_residual(rows, expectation, 0.0)):
-            total[i] += np.bincount(rows.track, values, tracks)
+            total[i] += np.bincount(of_row, values, units)
             within[i] += np.square(np.bincount(pair_of, values, len(pairs))).sum()
-    shared, weight = np.square(total).sum(axis=1) - within
-    return max(float(shared / weight) if weight > 0 else 0.0, _LEAST_VARIANCE)
+    return np.asarray(np.square(total).sum(axis=1) - within)
+
+
+def _means(
+    information: np.ndarray, precision: np.ndarray, variances: list[float], parents: list[np.ndarray]
+) -> np.ndarray | float:
+    """Mean of the prior of each unit: the effect of its group, given all data; 0 where there are no groups.
+
+    Given the effect of its group, a unit is normal, so the group's effect has a closed form (belief
+    propagation on a tree).
+
+    Args:
+        information: float64 (FOLDS + 1, units), ``precision`` times the effect that the unit's data favour.
+        precision: of that effect, likewise.
+        variances: of the units around their groups, of these around theirs, and so on.
+        parents: group of each unit, then of each group, and so on.
+    """
+    if not parents:
+        return 0.0
+    kept = 1.0 / (1.0 + precision * variances[0])
+    summed, precisions = (
+        np.stack([np.bincount(parents[0], of_fold) for of_fold in values])
+        for values in (information * kept, precision * kept)
+    )
+    means = _means(summed, precisions, variances[1:], parents[1:])
+    effects = (summed + means / variances[1]) / (precisions + 1.0 / variances[1])
+    return np.asarray(effects[:, parents[0]])
 
 
 def _sums(training: Mapping[str, Any], expectation: np.ndarray, appeals: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ from skip_pipeline import schema
 from skip_pipeline.errors import BadInputError, RefusedError
 from skip_pipeline.raw.folder import shard_name, source_of_files
 from skip_pipeline.raw.log_pairs import INPUT, PREHISTORY, TRUTH, cut
-from skip_pipeline.raw.own_listening import FORMAT, OwnListening, WrittenFile, own_listening
+from skip_pipeline.raw.own_listening import FORMAT, ListedFile, OwnListening, own_listening
 from skip_pipeline.raw.session_log import SessionLogSummary, combine, load_session_log
 from skip_pipeline.raw.text_columns import codes_of, dictionary_of
 from skip_pipeline.settings import (
@@ -119,7 +119,7 @@ class _SplitLog:
     sessions: int = 0  # that were cut
     plays: int = 0  # of these sessions
     tracks: int = 0  # of their second halves
-    files: Mapping[str, WrittenFile] = field(default_factory=dict)
+    files: Mapping[str, ListedFile] = field(default_factory=dict)
 
 
 def _marker_beside(logs: Sequence[Path]) -> OwnListening | None:
@@ -161,7 +161,7 @@ def _split_log(
         _write_csv(table, out / file)
         flush(out / file)
         record = record_file(out / file, file)
-        records[file] = WrittenFile(record.bytes, record.sha256)
+        records[file] = ListedFile(record.bytes, record.sha256)
     return _SplitLog(path, found, truth.num_rows, log.num_rows, asked.num_rows, records)
 
 

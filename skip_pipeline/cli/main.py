@@ -12,6 +12,7 @@ import typer
 
 from skip_pipeline import settings
 from skip_pipeline.cli import challenge
+from skip_pipeline.cli import import_history as import_command
 from skip_pipeline.cli import serving as serving_commands
 from skip_pipeline.cli.options import OUT, DataDir, refusals, use
 from skip_pipeline.errors import MissingInputError
@@ -24,6 +25,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+import_command.register(app)
 serving_commands.register(app)
 app.add_typer(challenge.app, name="challenge")
 

@@ -24,6 +24,7 @@ class RunProgress(logging.Handler):
     def __init__(self, console: Console, assets: Sequence[str]) -> None:
         super().__init__(logging.INFO)
         self._console = console
+        self._to_do = set(assets)
         self._warned: set[str] = set()
         self._bar = Progress(
             SpinnerColumn(),
@@ -57,8 +58,14 @@ class RunProgress(logging.Handler):
 
     def finished(self, asset: str, facts: str) -> None:
         """An asset is materialized."""
-        self._bar.advance(self._task)
-        self._console.print(Text.assemble(("✓ ", "green"), f"{asset:<18}", facts))
+        self.ended(asset)
+        self._console.print(Text.assemble(("✓ ", "green"), f"{asset:<20}", facts))
+
+    def ended(self, step: str) -> None:
+        """A step has succeeded; its asset is done, even if there was nothing to make."""
+        if step in self._to_do:
+            self._to_do.remove(step)
+            self._bar.advance(self._task)
 
     def warned(self, warning: str) -> None:
         """Show a warning once; the run goes on."""

@@ -18,7 +18,7 @@ from skip_pipeline.cli.progress import RunProgress
 from skip_pipeline.definitions import defs
 from skip_pipeline.defs.launch import check_facts, materialize, prepare_home, select
 from skip_pipeline.nightly.promotion_record import PROMOTION_FILE
-from skip_pipeline.settings import DEFAULT_DATA_DIR, METRICS_FILE, REPORT_FILE, DataLayout
+from skip_pipeline.settings import DEFAULT_DATA_DIR, METRICS_FILE, OWN_LISTENING_PAGE, REPORT_FILE, DataLayout
 from skip_pipeline.storage import read_json
 
 LIBRARY_LOG: Final = "libraries.log"
@@ -51,7 +51,9 @@ def run(
         ERR.print(f"Run {outcome.run_id} failed; its steps are shown by: {ui_command(layout)}", markup=False)
         raise typer.Exit(1)
     if "evaluation_report" in assets:
-        OUT.print(headline(layout, promotion="champion_model" in assets), markup=False)
+        shown = {"promotion": "champion_model", "about_oneself": "own_listening_report"}
+        parts = {part: asset in outcome.materialized for part, asset in shown.items()}
+        OUT.print(headline(layout, **parts), markup=False)
 
 
 @contextmanager
@@ -77,6 +79,8 @@ def _show(event: dg.DagsterEvent, progress: RunProgress) -> None:
     step = event.step_key or ""
     if event.event_type == dg.DagsterEventType.STEP_START:
         progress.started(step)
+    elif event.event_type == dg.DagsterEventType.STEP_SUCCESS:
+        progress.ended(step)
     elif event.event_type == dg.DagsterEventType.STEP_FAILURE:
         progress.failed(step)
     elif event.event_type == dg.DagsterEventType.ASSET_MATERIALIZATION:
@@ -99,13 +103,25 @@ def ui_command(layout: DataLayout) -> str:
     return f"skip-pipeline ui --data-dir {shlex.quote(str(layout.root))}"
 
 
-def headline(layout: DataLayout, *, promotion: bool = False) -> str:
-    """The result in a few lines, with ``promotion`` also which version serves and why."""
+def headline(layout: DataLayout, *, promotion: bool = False, about_oneself: bool = False) -> str:
+    """The result in a few lines.
+
+    Args:
+        layout: of the data directory.
+        promotion: whether to say which version serves, and why.
+        about_oneself: whether to name the page of own listening.
+    """
     metrics = read_json(layout.report / METRICS_FILE)
-    test, baselines, source = metrics["test"], metrics["baselines"], metrics["data_source"]
+    test, baselines = metrics["test"], metrics["baselines"]
+    source, data = metrics["data_source"], metrics.get("data", {})
+    mark = data.get("mark", f"{source} data")
+    note = (
+        [f"  {data['note']}"] if data and source == "real" else []
+    )  # of synthetic data the mark says enough
     return "\n".join(
         [
-            f"{metrics['preset']} network, {test['sessions']:,} test sessions, {source} data:",
+            f"{metrics['preset']} network, {test['sessions']:,} test sessions, {mark}:",
+            *note,
             f"  accuracy {test['accuracy']:.3f}   always the commoner answer "
             f"{baselines['majority']['accuracy']:.3f}   last outcome again "
             f"{baselines['repeat_last_outcome']['accuracy']:.3f}",
@@ -113,6 +129,7 @@ def headline(layout: DataLayout, *, promotion: bool = False) -> str:
             *(["", *_champion(layout)] if promotion else []),
             "",
             f"Report: {layout.report / REPORT_FILE}",
+            *([f"You:    {layout.own_listening / OWN_LISTENING_PAGE}"] if about_oneself else []),
             f"Next:   {ui_command(layout)}  (Dagster and MLflow on this machine)",
         ]
     )

@@ -12,7 +12,9 @@ import pyarrow as pa
 from skip_pipeline import schema
 from skip_pipeline.defs import metadata
 from skip_pipeline.defs.mlflow_store import Guard
-from skip_pipeline.settings import FILES_SHOWN, DataLayout
+from skip_pipeline.raw.description import Description, describe
+from skip_pipeline.settings import FILES_SHOWN, DataLayout, DataSource
+from skip_pipeline.stages.shards import UNKNOWN
 from skip_pipeline.storage import Manifest, Staging, read_manifest
 
 if TYPE_CHECKING:
@@ -45,12 +47,14 @@ class Record:
         self._parent_run_id = run.data.tags["mlflow.parentRunId"] if run else None
         self.started = time.perf_counter()
         self.metadata: dict[str, Any] = {}
+        self.description = Description()  # of the data, see ``describe``
 
     # --- In MLflow and in Dagster ---------------------------------------------------------------------
 
     def made(self, manifest: Manifest, folder: Path, columns: pa.Schema | None = None) -> None:
         """Record the files of a stage: rows, bytes, seconds, digest, source and columns."""
-        self.tags({"data_source": manifest.data_source, "sha256": manifest.fingerprint})
+        described = {"data": self.description.mark} if self.description.mark else {}
+        self.tags({"data_source": manifest.data_source, "sha256": manifest.fingerprint} | described)
         self.metrics({"rows": manifest.rows, "bytes": manifest.bytes, "seconds": manifest.seconds})
         files = [{"file": f.name, "bytes": f.bytes, "sha256": f.sha256} for f in manifest.files[:FILES_SHOWN]]
         self.show(
@@ -64,12 +68,16 @@ class Record:
                 "data_source": manifest.data_source,
                 "files": metadata.table(files, {"file": "string", "bytes": "int", "sha256": "string"}),
             }
+            | ({"data": self.description.banner} if self.description.mark else {})
         )
         if columns is not None:
             types = {column.name: str(column.type) for column in columns}
             self.json(types, "schema.json")
-            required = dg.TableColumnConstraints(nullable=False)
-            shown = [dg.TableColumn(name, type_, constraints=required) for name, type_ in types.items()]
+            unknown = manifest.details.get(UNKNOWN, ())
+            shown = [
+                dg.TableColumn(name, type_, constraints=dg.TableColumnConstraints(nullable=name in unknown))
+                for name, type_ in types.items()
+            ]
             self.show({"dagster/column_schema": dg.TableSchema(columns=shown)})
 
     def shards(self, staging: Staging) -> None:
@@ -102,6 +110,10 @@ class Record:
         self.attempt(f"picture {name}", log)
         if shown:
             self.show({name: metadata.picture(png, title or name.replace("_", " "))})
+
+    def describe(self, layout: DataLayout, source: DataSource) -> None:
+        """Say with the files of ``made`` what data they come from, where these are not the public ones."""
+        self.description = describe(layout.raw, source)
 
     # --- In Dagster -----------------------------------------------------------------------------------
 
@@ -173,6 +185,7 @@ class Record:
         asset, columns = _STAGES[folder]
         manifest = read_manifest(getattr(layout, folder), made_by=asset)
         self.read(manifest, getattr(layout, folder), columns, context)
+        self.describe(layout, manifest.data_source)
         return manifest
 
     def attempt(self, record: str, log: Callable[[Any], object]) -> None:

@@ -45,7 +45,8 @@ def find_drift(reference: Profile, observed: Profile) -> tuple[Drift, ...]:
     the index is distributed like ``(1/n + 1/m)`` times a chi-squared variable with one degree of freedom less
     than there are bins (Yurdakul, Statistical Properties of Population Stability Index, 2018). n and m are
     sessions, since the plays of one session are not independent. Outcomes and unknown levels have limits in
-    percentage points, since small changes of them matter and give small indices.
+    percentage points, since small changes of them matter and give small indices; an unknown level that was
+    there before must also rise by more than chance gives its share.
 
     Raises:
         ContractError: the profiles are not of the same features and levels.
@@ -86,7 +87,9 @@ def compare(name: str, before: Distribution, now: Distribution, sampling: float)
     chance = float(chdtri(max(1, len(before.levels) - 1), DRIFT_FALSE_ALARMS)) * sampling
     limit = max(chance, _outcome_limit(before) if name in _OUTCOMES else DRIFT_LIMIT)
     new = np.array(before.levels) == UNKNOWN_LEVEL
-    alarm = index > limit or bool(np.any((now.shares - before.shares)[new] > UNKNOWN_LEVEL_LIMIT))
+    p = before.shares[new]
+    by_chance = np.sqrt(chdtri(1, DRIFT_FALSE_ALARMS) * p * (1 - p) * sampling)
+    alarm = index > limit or bool(np.any(now.shares[new] - p > UNKNOWN_LEVEL_LIMIT + by_chance))
     at = int(np.argmax(terms))
     change = f"{before.levels[at]}: {before.shares[at]:.1%} before, {now.shares[at]:.1%} now"
     return Drift(name, index, limit, alarm, change, before, now)

@@ -1,21 +1,23 @@
-"""The files of a raw folder: its CSVs, and the marker that lists the synthetic ones."""
+"""The files of a raw folder: its CSVs, and the markers that list synthetic and imported ones."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from skip_pipeline.errors import BadInputError, MissingInputError
 from skip_pipeline.locations import is_local
 from skip_pipeline.raw.diagnosis import listed, shown_value
+from skip_pipeline.raw.own_listening import ListedFile, own_listening
 from skip_pipeline.settings import (
+    OWN_LISTENING_MARKER,
     SYNTHETIC_MARKER,
     TEST_SET,
     TRACK_FEATURES,
+    TRACK_GROUPS_FILE,
     TRAINING_SET,
     TRUTH_FOLDER,
     DataLayout,
@@ -23,7 +25,7 @@ from skip_pipeline.settings import (
 )
 
 RAW_FOLDERS: Final = (TRAINING_SET, TRACK_FEATURES, TEST_SET)
-SYNTHETIC_FOLDERS: Final = (*RAW_FOLDERS, TRUTH_FOLDER)  # of a synthetic set; the pipeline reads the former
+WRITTEN_FOLDERS: Final = (*RAW_FOLDERS, TRUTH_FOLDER)  # that a set may fill; the pipeline reads the former
 _CSV_SUFFIX: Final = re.compile(r"\.csv(\.gz)?$", re.IGNORECASE)
 _LONE_SURROGATE: Final = re.compile(r"[\ud800-\udfff]")  # how Python reads a byte that is not UTF-8
 
@@ -48,14 +50,6 @@ def csv_files(folder: Path) -> list[Path]:
 def delivered_csvs(raw: Path, folders: Sequence[str] = RAW_FOLDERS) -> list[Path]:
     """All CSVs in the folders below ``raw``: session logs, track features and the test set."""
     return [path for folder in folders for path in csv_files(raw / folder)]
-
-
-@dataclass(frozen=True)
-class ListedFile:
-    """Size and digest of a synthetic file, by which another file of its name is noticed."""
-
-    bytes: int
-    sha256: str
 
 
 def synthetic_files(raw: Path) -> dict[str, ListedFile] | None:
@@ -112,7 +106,10 @@ def _find(raw: Path, folder: str, what: str) -> tuple[Path, ...]:
         if is_local(raw)
         else f"copy to {raw} what `skip-pipeline synthesize --out FOLDER` makes, for synthetic ones"
     )
-    remedy = f"To go on, put the public archive's files there, or {synthetic}"
+    remedy = (
+        f"To go on, put the public archive's files there, import your own listening with "
+        f"`skip-pipeline import-history`, or {synthetic}"
+    )
     if not place.is_dir():
         fact = "is not a folder" if place.exists() else "does not exist"
         raise MissingInputError(f"{place} {fact}; expected a folder of {what}. {remedy}")
@@ -160,7 +157,7 @@ def shard_name(path: Path) -> str:
 
 
 def data_source(raw: Path) -> DataSource:
-    """``synthetic`` if the generator's marker is beside the raw folders, else ``real``.
+    """``synthetic`` if the generator's marker is beside the raw folders, else ``real``, also own listening.
 
     A marker counts even where it does not fit the files: to call real data synthetic costs a warning
     (``marker_doubt``), to call synthetic data real is a false claim.
@@ -175,35 +172,63 @@ def source_of_files(files: Iterable[Path]) -> DataSource:
 
 
 def marker_doubt(raw: Path) -> str:
-    """How the marker of synthetic data differs from the files beside it; the empty string if it fits."""
+    """How the markers of ``raw`` differ from the files beside them; the empty string if they fit."""
     try:
-        synthetic = synthetic_files(raw)
+        synthetic, own = synthetic_files(raw), own_listening(raw)
     except BadInputError as damage:
         return str(damage)
-    if synthetic is None:
-        return ""
+    if synthetic is not None and own is not None:
+        return (
+            f"{raw} holds both {SYNTHETIC_MARKER} and {OWN_LISTENING_MARKER}, and everything is called "
+            "synthetic; expected one of the two. Move the synthetic files and their marker away"
+        )
+    if synthetic is not None:
+        return _doubt(
+            raw / SYNTHETIC_MARKER,
+            synthetic,
+            delivered_csvs(raw, WRITTEN_FOLDERS),
+            called="synthetic while the marker lies there; if these files are real, move the synthetic ones "
+            "and the marker away",
+            again="make it again with `skip-pipeline synthesize`",
+        )
+    if own is not None:
+        groups = raw / TRACK_GROUPS_FILE
+        return _doubt(
+            raw / OWN_LISTENING_MARKER,
+            own.files,
+            [*delivered_csvs(raw, WRITTEN_FOLDERS), *([groups] if groups.is_file() else [])],
+            called="own listening while the marker lies there; import the export again, or move these files "
+            "away",
+            again="import the export again",
+        )
+    return ""
+
+
+def _doubt(
+    marker: Path,
+    files: Mapping[str, ListedFile],
+    found: Sequence[Path],
+    *,
+    called: str,
+    again: str,
+) -> str:
+    """How a marker's ``files`` differ from those found beside it, in words."""
     # By folder and shard: a file that was zipped or unzipped later is the same shard, of another size.
-    found = {(path.parent, shard_name(path)): path for path in delivered_csvs(raw, SYNTHETIC_FOLDERS)}
-    listed_paths = {raw / name: file for name, file in synthetic.items() if _CSV_SUFFIX.search(name)}
+    shards = {(path.parent, shard_name(path)): path for path in found}
+    listed_paths = {marker.parent / name: file for name, file in files.items() if _CSV_SUFFIX.search(name)}
     expected = {(path.parent, shard_name(path)): path for path in listed_paths}
-    unknown = [path for shard, path in found.items() if shard not in expected]
-    missing = [path for shard, path in expected.items() if shard not in found]
+    unknown = [path for shard, path in shards.items() if shard not in expected]
+    missing = [path for shard, path in expected.items() if shard not in shards]
     changed = [
-        path
-        for path in found.values()
-        if path in listed_paths and path.stat().st_size != listed_paths[path].bytes
+        path for path in found if path in listed_paths and path.stat().st_size != listed_paths[path].bytes
     ]
-    marker = raw / SYNTHETIC_MARKER
     doubts = []
     if unknown or changed:
-        doubts.append(
-            f"{marker} does not list {listed([*unknown, *changed])} as it is, yet everything is called "
-            "synthetic while the marker lies there; if these files are real, move the synthetic ones and the "
-            "marker away"
-        )
+        names = listed([*unknown, *changed])
+        doubts.append(f"{marker} does not list {names} as it is, yet everything is called {called}")
     if missing:
         doubts.append(
-            f"{marker} lists {listed(missing)}, which is not there, so this is part of a set; make it again "
-            "with `skip-pipeline synthesize`, or go on with what there is"
+            f"{marker} lists {listed(missing)}, which is not there, so this is part of a set; {again}, or go "
+            "on with what there is"
         )
     return ". ".join(doubts)

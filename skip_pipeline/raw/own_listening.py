@@ -23,8 +23,8 @@ def _may_be_unknown(columns: tuple[str, ...]) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True)
-class WrittenFile:
-    """Size and digest of an imported file, by which another file of its name is noticed."""
+class ListedFile:
+    """Size and digest of a file that a marker lists, by which another file of its name is noticed."""
 
     bytes: int
     sha256: str
@@ -47,12 +47,22 @@ class OwnListening:
     # Columns of both raw tables, out of ``schema.MAY_BE_UNKNOWN``, in which a value may be missing.
     unknown: Annotated[tuple[str, ...], AfterValidator(_may_be_unknown)]
     left_out: Mapping[str, int]  # plays by reason
-    files: Mapping[str, WrittenFile]  # by name relative to the raw folder
+    files: Mapping[str, ListedFile]  # by name relative to the raw folder
 
     def described(self) -> str:
         """One line for pages and terminals."""
         people = "1 person" if self.people == 1 else f"{self.people} people"
         return f"real listening of {people}, {self.first_day} to {self.last_day} ({self.source})"
+
+    def unknown_in_words(self) -> str:
+        """Which columns have values missing, as a clause."""
+        names = [name for name in schema.SESSION_LOG.names if name in self.unknown]
+        features = [name for name in schema.TRACK_ATTRIBUTES if name in self.unknown]
+        every = len(features) == len(schema.TRACK_ATTRIBUTES)
+        names += ["all track features"] if every else features
+        if not names:
+            return "no column is unknown"
+        return f"not known, and neutral for every model: {', '.join(names)}"
 
 
 FORMAT: Final = TypeAdapter(OwnListening)

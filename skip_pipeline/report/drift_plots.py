@@ -10,13 +10,12 @@ import numpy as np
 from skip_pipeline.nightly.drift import Drift
 from skip_pipeline.report import plots
 from skip_pipeline.report.plots import MUTED, as_png, style
-from skip_pipeline.settings import DataSource
 
 _FEATURES_SHOWN: Final = 12
 _PANELS_SHOWN: Final = 4
 
 
-def drift(features: Sequence[Drift], data_source: DataSource) -> bytes:
+def drift(features: Sequence[Drift], mark: str) -> bytes:
     """Stability indices of the first features, relative to the limit of each, the first on top."""
     shown = list(features[:_FEATURES_SHOWN])[::-1]
     figure = plots.new_figure(plots.WIDTH, 0.8 + 0.25 * len(shown))
@@ -27,10 +26,10 @@ def drift(features: Sequence[Drift], data_source: DataSource) -> bytes:
     style(axes, x="stability index in multiples of its limit")
     axes.grid(visible=False, axis="y")
     axes.grid(axis="x", color=plots.LINE, linewidth=0.6)
-    return as_png(figure, data_source)
+    return as_png(figure, mark)
 
 
-def distributions(features: Sequence[Drift], data_source: DataSource) -> bytes:
+def distributions(features: Sequence[Drift], mark: str) -> bytes:
     """Share of each level, in training and in the newest data, of the first features."""
     shown = features[:_PANELS_SHOWN]
     figure = plots.new_figure(plots.WIDTH, 2.4 * len(shown))
@@ -42,4 +41,4 @@ def distributions(features: Sequence[Drift], data_source: DataSource) -> bytes:
         axes.legend(frameon=False, fontsize=8.5, labelcolor="linecolor")
         style(axes, title=drift.feature, percent="y")
         axes.tick_params(axis="x", labelsize=7)
-    return as_png(figure, data_source)
+    return as_png(figure, mark)

@@ -120,7 +120,11 @@ def choose_sessions(n: int, most: int = IMPORTANCE_SESSIONS) -> np.ndarray:
 def permutation_importance(
     inputs: Mapping[str, np.ndarray], not_skipped: np.ndarray, predict: Predict
 ) -> Importance:
-    """Measure every group on the inputs and labels (n,) of the same sessions, with the same partners."""
+    """Measure every group on the inputs and labels (n,) of the same sessions, with the same partners.
+
+    A group whose exchange changes no value, as where values are unknown in all sessions, is left out; unless
+    every session is alone in its length.
+    """
     arrays = {name: np.asarray(values) for name, values in inputs.items()}
     partner = partners(arrays["skip_sequence"])
 
@@ -130,8 +134,14 @@ def permutation_importance(
         return scores.losses(not_skipped, p)
 
     own = losses(arrays)
-    groups = [group for group in INPUT_GROUPS if arrays.keys() >= group.columns.keys()]
-    columns = [losses(exchanged(arrays, group, partner)) - own for group in groups]
+    alone = np.array_equal(partner, np.arange(len(partner)))
+    groups, columns = [], []
+    for group in INPUT_GROUPS:
+        if arrays.keys() >= group.columns.keys():
+            changed = exchanged(arrays, group, partner)
+            if alone or any(not np.array_equal(changed[name], arrays[name]) for name in group.columns):
+                groups.append(group)
+                columns.append(losses(changed) - own)
     measured = [
         GroupImportance(group.name, group.title, group.kind, rise)
         for group, rise in zip(groups, estimate_means(np.column_stack(columns)), strict=True)

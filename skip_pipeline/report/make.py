@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,7 +14,7 @@ from skip_pipeline.bundles.gather import open_bundles
 from skip_pipeline.bundles.track_memory import read_memory, remember
 from skip_pipeline.errors import ContractError
 from skip_pipeline.metrics.calibration import Calibration
-from skip_pipeline.raw.folder import synthetic_law
+from skip_pipeline.raw.description import describe
 from skip_pipeline.report.evaluation import Evaluation, evaluate_model, network_model, predictions_table
 from skip_pipeline.report.html import RunLink
 from skip_pipeline.report.oracle import find_oracle
@@ -95,21 +95,19 @@ def make_report(
         # No other asset may read the oracle: it holds the answers.
         oracle=find_oracle(layout.raw),
     )
-    law = synthetic_law(layout.raw) if before.data_source == "synthetic" else None
+    description = describe(layout.raw, before.data_source)
     plots = draw_plots(
         evaluation,
         balance=bundle.class_balance(before),
         lengths=bundle.session_lengths(before),
         history=history,
         best_epoch=best_epoch,
-        data_source=before.data_source,
-        law=law,
+        mark=description.mark,
     )
     page = render_report(
         evaluation,
         plots,
-        data_source=before.data_source,
-        law=law,
+        description=description,
         made_at=f"{datetime.now(UTC):%-d %B %Y, %H:%M} UTC",
         settings=settings,
         data=tuple(DataRow(m.stage, m.rows, len(m.files), m.bytes, m.fingerprint) for m in manifests),
@@ -132,8 +130,8 @@ def make_report(
             | {"evaluation_report": round(time.perf_counter() - started, 3)},
             "run": runs | {"training_seconds": evaluation.leaderboard.seconds()},
         }
-        if law:
-            facts["law"] = law
+        if description.mark:
+            facts["data"] = asdict(description)
         write_json(staging.path(METRICS_FILE), evaluation.metrics() | facts)
         staging.rows = bundles["test"].sessions
     return MadeReport(staging.manifest, evaluation, settings["preset"], plots)

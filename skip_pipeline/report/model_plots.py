@@ -15,7 +15,7 @@ from skip_pipeline.report import plots
 from skip_pipeline.report.leaderboard import Entry, Kind
 from skip_pipeline.report.next_track import NextTrack
 from skip_pipeline.report.plots import INK, LABELS, MUTED, NOT_SKIPPED, WIDTH, Plot, as_png, share, style
-from skip_pipeline.settings import CONFIDENCE, DataSource
+from skip_pipeline.settings import CONFIDENCE
 
 # Of Okabe and Ito's palette (2008), without the network's blue. Markers differ as well as colours.
 _LOOKS: Final[dict[Kind, tuple[tuple[str, str], ...]]] = {
@@ -30,7 +30,7 @@ _STYLES: Final[dict[Kind, dict[str, Any]]] = {
 }
 
 
-def roc(entries: Sequence[Entry], data_source: DataSource, law: str | None = None) -> Plot:
+def roc(entries: Sequence[Entry], mark: str) -> Plot:
     """True positive rate against false positive rate of every model, in the order of the legend."""
     figure, axes = _square("a constant: 0.500")
     for entry, line in _lines(entries):
@@ -43,10 +43,10 @@ def roc(entries: Sequence[Entry], data_source: DataSource, law: str | None = Non
         f"Of one skipped and one played track taken at random, the network gives the played one the higher "
         f"probability {_network(entries).roc.area:.1%} of the time; by chance it would be 50%."
     )
-    return Plot("ROC curves", caption, as_png(figure, data_source, law))
+    return Plot("ROC curves", caption, as_png(figure, mark))
 
 
-def calibration(entries: Sequence[Entry], data_source: DataSource, law: str | None = None) -> Plot:
+def calibration(entries: Sequence[Entry], mark: str) -> Plot:
     """Share not skipped against predicted probability, in the bins of every model.
 
     A band around the diagonal holds 95% of the network's points if its probabilities are right (normal
@@ -68,10 +68,10 @@ def calibration(entries: Sequence[Entry], data_source: DataSource, law: str | No
         f"off by {100 * expected_calibration_error(network):.1f} percentage points from the share that was "
         "not skipped. Points in the shaded band are off by no more than chance."
     )
-    return Plot("Reliability of probabilities", caption, as_png(figure, data_source, law))
+    return Plot("Reliability of probabilities", caption, as_png(figure, mark))
 
 
-def confusion_matrix(counts: np.ndarray, data_source: DataSource, law: str | None = None) -> Plot:
+def confusion_matrix(counts: np.ndarray, mark: str) -> Plot:
     """Counts of ``metrics.curves.confusion_matrix``, and shares of each row."""
     figure = plots.new_figure(WIDTH * 0.72, 3.3)
     axes = figure.subplots()
@@ -93,10 +93,10 @@ def confusion_matrix(counts: np.ndarray, data_source: DataSource, law: str | Non
         f"of {sum(played):,} tracks that were not skipped, {share(played[1], sum(played))} were predicted "
         "as not skipped."
     )
-    return Plot("What was predicted, what happened", caption, as_png(figure, data_source, law))
+    return Plot("What was predicted, what happened", caption, as_png(figure, mark))
 
 
-def positions(found: NextTrack, data_source: DataSource, law: str | None = None) -> Plot:
+def positions(found: NextTrack, mark: str) -> Plot:
     """Log-loss of the network and the best baseline, and the network's calibration, by position."""
     figure = plots.new_figure(WIDTH, 3.2)
     left, right = figure.subplots(1, 2)
@@ -128,7 +128,7 @@ def positions(found: NextTrack, data_source: DataSource, law: str | None = None)
         f"not skipped beyond chance at {off} of {len(own)} positions; one in 20 does so by luck. Band and "
         f"lines are {CONFIDENCE:.0%} intervals."
     )
-    return Plot("By position in the session", caption, as_png(figure, data_source, law))
+    return Plot("By position in the session", caption, as_png(figure, mark))
 
 
 def _network(entries: Sequence[Entry]) -> Entry:

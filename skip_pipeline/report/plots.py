@@ -1,6 +1,7 @@
 """Plots of the data and the training, and the style of all plots.
 
-Figures are made without ``pyplot``, which keeps global state. A plot of synthetic data is marked in a corner.
+Figures are made without ``pyplot``, which keeps global state. A corner says what the data are, if they are
+not the public ones.
 """
 
 from __future__ import annotations
@@ -18,10 +19,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter, StrMethodFormatter
 from PIL import Image  # a dependency of Matplotlib
 
 from skip_pipeline import schema
-from skip_pipeline.settings import DataSource
 from skip_pipeline.training.history import EpochReport
-
-SYNTHETIC_CAPTION: Final = "synthetic data"
 
 # Okabe and Ito's palette (2008), which the common kinds of colour blindness tell apart.
 SKIPPED: Final = "#D55E00"
@@ -44,9 +42,7 @@ class Plot:
     png: bytes
 
 
-def class_balance(
-    balance: Mapping[str, tuple[int, int]], data_source: DataSource, law: str | None = None
-) -> Plot:
+def class_balance(balance: Mapping[str, tuple[int, int]], mark: str) -> Plot:
     """How often the last track was skipped, from the numbers skipped and not skipped of train and test."""
     figure = new_figure(WIDTH, 3.0)
     for axes, split in zip(figure.subplots(1, 2, sharey=True), ("train", "test"), strict=True):
@@ -61,10 +57,10 @@ def class_balance(
     caption = (
         f"The last track was skipped in {train} of the training sessions and {test} of the test sessions."
     )
-    return Plot("How often the last track is skipped", caption, as_png(figure, data_source, law))
+    return Plot("How often the last track is skipped", caption, as_png(figure, mark))
 
 
-def session_lengths(lengths: Mapping[int, int], data_source: DataSource, law: str | None = None) -> Plot:
+def session_lengths(lengths: Mapping[int, int], mark: str) -> Plot:
     """Sessions by length (number by tracks), and the share of sessions padded at each of the 19 steps."""
     figure = new_figure(WIDTH, 3.0)
     left, right = figure.subplots(1, 2)
@@ -89,12 +85,10 @@ def session_lengths(lengths: Mapping[int, int], data_source: DataSource, law: st
         f"{schema.MAX_SESSION_LENGTH} tracks; shorter ones are padded in front, which makes "
         f"{share(sum(padded), total * schema.STEPS)} of all steps padding."
     )
-    return Plot("Session lengths and padding", caption, as_png(figure, data_source, law))
+    return Plot("Session lengths and padding", caption, as_png(figure, mark))
 
 
-def training_curves(
-    history: Sequence[EpochReport], best_epoch: int, data_source: DataSource, law: str | None = None
-) -> Plot:
+def training_curves(history: Sequence[EpochReport], best_epoch: int, mark: str) -> Plot:
     """Loss and accuracy after each epoch, on training and validation sessions; the best epoch is marked."""
     figure = new_figure(WIDTH, 3.0)
     left, right = figure.subplots(1, 2)
@@ -117,7 +111,7 @@ def training_curves(
         f"at {best.validation_loss:.4f} after {history[0].validation_loss:.4f} in the first epoch, with "
         f"{best.validation_accuracy:.1%} of the validation sessions right."
     )
-    return Plot("Training", caption, as_png(figure, data_source, law))
+    return Plot("Training", caption, as_png(figure, mark))
 
 
 # --- Style --------------------------------------------------------------------------------------------
@@ -152,15 +146,15 @@ def share(part: int, whole: int) -> str:
     return f"{part / whole:.1%}" if whole else "none"
 
 
-def as_png(figure: Figure, data_source: DataSource, law: str | None = None) -> bytes:
+def as_png(figure: Figure, mark: str) -> bytes:
     """A PNG of 64 colours; it has no date, so that equal figures give equal bytes.
 
-    It is marked if synthetic, with the ``law`` of the listeners' behaviour if that is not the default one.
+    Args:
+        mark: what the data are, in a few words (``raw.description``); empty for the public data.
     """
-    if data_source == "synthetic":
-        caption = f"{SYNTHETIC_CAPTION}, law {law}" if law else SYNTHETIC_CAPTION
+    if mark:
         # A title above everything, so that the layout makes room for it.
-        figure.suptitle(caption, fontsize=8, color=MUTED, style="italic", x=0.995, ha="right")
+        figure.suptitle(mark, fontsize=8, color=MUTED, style="italic", x=0.995, ha="right")
     canvas: Any = FigureCanvasAgg(figure)
     canvas.draw()  # Figure.savefig would draw twice
     drawn = Image.fromarray(np.asarray(canvas.buffer_rgba())[:, :, :3])

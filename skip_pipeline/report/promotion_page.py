@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from skip_pipeline.nightly.promotion import LAST_TRACK, NEXT_TRACK
 from skip_pipeline.nightly.promotion_record import JudgedVersion, Promotion
+from skip_pipeline.raw.description import Description
 from skip_pipeline.report.html import Axis, RunLink, render
 from skip_pipeline.settings import MODEL_NAME, PROMOTION_MARGIN
 
@@ -22,7 +23,12 @@ def headline(promotion: Promotion) -> str:
 
 
 def render_promotion(
-    promotion: Promotion, *, made_at: str, history: Sequence[JudgedVersion], runs: Sequence[RunLink]
+    promotion: Promotion,
+    *,
+    description: Description,
+    made_at: str,
+    history: Sequence[JudgedVersion],
+    runs: Sequence[RunLink],
 ) -> str:
     """The page as HTML text: the decision, and versions of the model, the newest first."""
     decision = promotion.decision
@@ -31,6 +37,7 @@ def render_promotion(
     return render(
         "promotion_page.html.j2",
         promotion=promotion,
+        description=description,
         made_at=made_at,
         history=history,
         runs=runs,

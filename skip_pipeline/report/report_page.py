@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from skip_pipeline.raw.description import Description
 from skip_pipeline.report import model_plots, plots
 from skip_pipeline.report.evaluation import Evaluation
 from skip_pipeline.report.html import Axis, RunLink, render
@@ -12,7 +13,6 @@ from skip_pipeline.report.leaderboard import Entry
 from skip_pipeline.report.next_track import TrackEntry
 from skip_pipeline.report.plots import Plot
 from skip_pipeline.report.slices import SliceTable
-from skip_pipeline.settings import DataSource
 from skip_pipeline.training.history import EpochReport
 
 
@@ -34,20 +34,19 @@ def draw_plots(
     lengths: Mapping[int, int],
     history: Sequence[EpochReport],
     best_epoch: int,
-    data_source: DataSource,
-    law: str | None = None,
+    mark: str,
 ) -> dict[str, Plot]:
     """Every plot of the report by name; arguments as of the functions of ``plots``."""
     entries = evaluation.leaderboard.entries
     next_track = evaluation.next_track
     return {
-        "calibration": model_plots.calibration(entries, data_source, law),
-        "roc": model_plots.roc(entries, data_source, law),
-        "class_balance": plots.class_balance(balance, data_source, law),
-        "session_lengths": plots.session_lengths(lengths, data_source, law),
-        "training_curves": plots.training_curves(history, best_epoch, data_source, law),
-        "confusion_matrix": model_plots.confusion_matrix(evaluation.confusion, data_source, law),
-        **({"positions": model_plots.positions(next_track, data_source, law)} if next_track else {}),
+        "calibration": model_plots.calibration(entries, mark),
+        "roc": model_plots.roc(entries, mark),
+        "class_balance": plots.class_balance(balance, mark),
+        "session_lengths": plots.session_lengths(lengths, mark),
+        "training_curves": plots.training_curves(history, best_epoch, mark),
+        "confusion_matrix": model_plots.confusion_matrix(evaluation.confusion, mark),
+        **({"positions": model_plots.positions(next_track, mark)} if next_track else {}),
     }
 
 
@@ -55,29 +54,24 @@ def render_report(
     evaluation: Evaluation,
     plots: Mapping[str, Plot],
     *,
-    data_source: DataSource,
+    description: Description,
     made_at: str,
     settings: Mapping[str, str | int | float | None],
     data: Sequence[DataRow],
     runs: Sequence[RunLink],
-    law: str | None = None,
 ) -> str:
-    """The page as HTML text, with the plots of ``draw_plots``, training settings, stages and runs.
-
-    ``law`` names the law of synthetic listeners' behaviour, if it is not the default one.
-    """
+    """The page as HTML text, with the plots of ``draw_plots``, training settings, stages and runs."""
     network = evaluation.leaderboard.network
     next_track = evaluation.next_track
     return render(
         "report_page.html.j2",
         evaluation=evaluation,
         plots=plots,
-        data_source=data_source,
+        description=description,
         made_at=made_at,
         settings=settings,
         data=data,
         runs=runs,
-        law=law,
         slice_axes=_slice_axes(evaluation.slices, network),
         next_track_axes=_slice_axes(next_track.slices, next_track.network) if next_track else None,
         rise_axis=Axis.over([group.rise for group in evaluation.importance.inputs], 0.0),

@@ -42,7 +42,8 @@ def read_whole_log(path: Path) -> Sessions:
             it has not as many rows as ``session_length``, as in a file that was cut.
     """
     read = _read_parquet_log if path.suffix == ".parquet" else read_session_log
-    log, _ = order_session_log(read(path, may_be_empty=unknown_columns(path.absolute().parents[1])))
+    unknown = unknown_columns(path.absolute().parents[1])
+    log, _ = order_session_log(read(path, may_be_empty=unknown))
     starts, counts = _sessions_of(log, path, least=2, most=schema.MAX_SESSION_LENGTH)
     lengths = log[schema.LENGTH].to_numpy()
     if (wrong := np.flatnonzero(lengths != np.repeat(counts, counts))).size:
@@ -57,7 +58,10 @@ def read_whole_log(path: Path) -> Sessions:
     next_ids = log[schema.LOG_TRACK_ID].take(pa.array(last))
     earlier = np.ones(log.num_rows, bool)
     earlier[last] = False
-    return _sessions(log.filter(pa.array(earlier)), _names(log, starts), counts - 1, counts, next_ids)
+    rows = log.filter(pa.array(earlier))
+    missing = sum(pc.sum(pc.equal(rows[name], "")).as_py() or 0 for name in CATEGORIES if name in unknown)
+    found = _sessions(rows, _names(log, starts), counts - 1, counts, next_ids)
+    return replace(found, levels_missing=missing)
 
 
 def _read_parquet_log(path: Path, *, may_be_empty: Collection[str]) -> pa.Table:

@@ -49,6 +49,7 @@ class Sessions:
     # Of the first track, int64 (m,); -1 where it is not known. None if it is known of no session.
     hour: np.ndarray | None = None
     premium: np.ndarray | None = None
+    levels_missing: int = 0  # of a log that may lack them: these are not known, rather than of unknown level
     asked: np.ndarray | None = None  # int64 (m,), next tracks of each session; None for one of each
     following: bool = False  # whether next tracks follow one another; else each may come next
 
@@ -98,7 +99,8 @@ class Sessions:
     @property
     def unknown_levels(self) -> int:
         """Number of values outside the vocabulary; all their indicators are zero, as in training."""
-        return sum(int(np.sum(level_codes(self.rows, n) == len(schema.LEVELS[n]))) for n in CATEGORIES)
+        without = sum(int(np.sum(level_codes(self.rows, n) == len(schema.LEVELS[n]))) for n in CATEGORIES)
+        return without - self.levels_missing
 
 
 def row_records(

@@ -13,7 +13,7 @@ COMPLETE: Final = "no_null_or_non_finite"
 # Delivered files alone.
 LEVELS_KNOWN: Final = "known_levels"
 DATES_PLAUSIBLE: Final = "plausible_dates"
-MARKER_FITS: Final = "synthetic_marker_fits"
+MARKER_FITS: Final = "marker_fits"
 SESSIONS_WHOLE: Final = "sessions_whole"
 TRACKS_UNIQUE: Final = "tracks_unique"
 # Published tables alone.

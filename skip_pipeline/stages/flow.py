@@ -24,6 +24,7 @@ from skip_pipeline.errors import ContractError, MissingInputError
 from skip_pipeline.raw import folder as raw_folder
 from skip_pipeline.raw.own_listening import unknown_columns
 from skip_pipeline.raw.session_log import SessionLogSummary, combine
+from skip_pipeline.raw.track_groups import track_groups_file
 from skip_pipeline.settings import SCALER_FILE, TRACK_TABLE, DataLayout
 from skip_pipeline.stages import bundle, encode, ingest, merge, scale, track_matrix, track_table
 from skip_pipeline.stages.findings import Finding
@@ -43,6 +44,7 @@ from skip_pipeline.storage import (
     map_array,
     publish,
     read_manifest,
+    record_file,
     shard_names,
     write_json,
 )
@@ -50,6 +52,7 @@ from skip_pipeline.storage import (
 # Details of manifests.
 _DELIVERED: Final = "delivered_files"  # of the summaries: each raw file as it was found
 _TRACK_TABLES: Final = "track_tables"  # of the merged table: see _track_tables
+_CODES: Final = "track_codes"  # of the encoded table: see _codes
 
 
 # --- Delivered files ----------------------------------------------------------------------------------
@@ -79,6 +82,7 @@ def session_logs(layout: DataLayout, *, apply: Apply = in_turn, started: float |
         summary = _combined(staging, make, paths, decided, apply)
         staging.rows = summary.rows
         staging.details |= {_DELIVERED: [asdict(file) for file in delivered], "sessions": summary.sessions}
+        staging.details[UNKNOWN] = unknown
     return SessionLogs(delivered, summary, unknown, staging)
 
 
@@ -105,7 +109,7 @@ def track_features(
         job = ShardJob(TRACK_TABLE, inputs, partial(ingest.judge_tracks, paths, unknown=unknown))
         made = staging.make_shards([job])[TRACK_TABLE]
         staging.rows = made["rows"]
-        staging.details[_DELIVERED] = [asdict(file) for file in delivered]
+        staging.details |= {_DELIVERED: [asdict(file) for file in delivered], UNKNOWN: unknown}
     findings = tuple(Finding(**finding) for finding in made["findings"])
     return TrackFeatures(delivered, findings, staging)
 
@@ -148,7 +152,7 @@ class MergedTable:
 
 
 def merged_table(layout: DataLayout, *, apply: Apply = in_turn, started: float | None = None) -> MergedTable:
-    """Every log row with the features of its track, and the track table.
+    """Every log row with the features of its track, the track table, and, of own listening, groups of tracks.
 
     New track files make those shards again that play a track which they change. Raises as ``merge_shard`` and
     ``combine``.
@@ -166,6 +170,10 @@ def merged_table(layout: DataLayout, *, apply: Apply = in_turn, started: float |
         make_tracks = partial(ingest.track_table, track_paths, unknown=of_tracks, data_source=source)
         tracks = staging.make_shards([ShardJob(TRACK_TABLE, current, make_tracks)])[TRACK_TABLE]
         table = staging.find(TRACK_TABLE)
+        if groups := track_groups_file(layout.raw):
+            inputs_of_groups = digest_of(current, record_file(groups, groups.name).sha256)
+            make_groups = partial(ingest.track_groups, groups, tracks=table)
+            staging.make_shards([ShardJob(ingest.GROUPS, inputs_of_groups, make_groups)])
         decided = _decided(merge.__name__, paths, logs, of_logs)
         tables = _track_tables(decided, layout.merged, current, table)
         today = dt.datetime.now(tz=dt.UTC).date()
@@ -240,8 +248,8 @@ def _combined(
 def encoded_table(layout: DataLayout, *, apply: Apply = in_turn, started: float | None = None) -> Staging:
     """The merged table in numbers, and its sessions with their splits; details: ``values_of_unknown_level``.
 
-    A track's code is its row number in the track table, sorted by id. So a new track, which moves the tracks
-    after it by one, makes every shard again; a track with new features only those that play it.
+    A track's code is its row number in the track table, sorted by id. A new track moves the tracks after it
+    by one, so every shard is made again, unless all new tracks come after those of the earlier table.
     """
     before = read_manifest(layout.merged, made_by="merged_table")
     tracks, source = before.path(TRACK_TABLE), before.data_source
@@ -250,19 +258,53 @@ def encoded_table(layout: DataLayout, *, apply: Apply = in_turn, started: float 
         make = partial(
             encode.encode_shard, tracks=tracks, unknown=unknown, incomplete=incomplete, data_source=source
         )
-        decided = digest_of(
-            code_version(encode.__name__), track_table.codes_digest(tracks), *unknown, "", *incomplete
-        )
-        staging.details[UNKNOWN] = [name for name in unknown if name in schema.NULL_IN_ENCODED]
+        beside = digest_of(code_version(encode.__name__), *unknown, "", *incomplete)
+        codes = _codes(beside, layout.encoded, before)
+        decided = {shard: digest_of(beside, own.digest) for shard, own in codes.items()}
         _make_table(staging, _table_jobs(make, decided, before), apply, "values_of_unknown_level")
+        staging.details |= {
+            UNKNOWN: [name for name in unknown if name in schema.NULL_IN_ENCODED],
+            _CODES: {shard: asdict(own) for shard, own in codes.items()},
+        }
     return staging
+
+
+@dataclass(frozen=True)
+class _Codes:
+    """The codes of the first so many tracks of a track table, by ``track_table.codes_digest``."""
+
+    tracks: int
+    digest: str
+
+
+def _codes(beside: str, folder: Path, merged: Manifest) -> dict[str, _Codes]:
+    """By shard of the encoded table, the codes that decide it.
+
+    These are all codes of the current track table, except for a published shard whose merged shard has not
+    changed, and whose codes are still the first ones: it keeps those, and so its inputs.
+
+    Args:
+        beside: digest of what decides a shard beside the codes and its merged shard.
+        folder: of the encoded table.
+        merged: manifest of the merged table.
+    """
+    table, rows = merged.path(TRACK_TABLE), merged.shards[TRACK_TABLE].summary["rows"]
+    codes = dict.fromkeys(shard_names(merged), _Codes(rows, track_table.codes_digest(table, rows)))
+    earlier = _earlier(folder)
+    for shard, before in (earlier.details.get(_CODES, {}) if earlier else {}).items():
+        own = _Codes(**before)
+        if earlier and shard in codes and own.digest == track_table.codes_digest(table, own.tracks):
+            inputs = _table_inputs(digest_of(beside, own.digest), shard, merged)
+            if inputs == earlier.shards[shard].inputs:
+                codes[shard] = own
+    return codes
 
 
 def scaled_table(layout: DataLayout, *, apply: Apply = in_turn, started: float | None = None) -> Staging:
     """The encoded table with its track features in [0, 1], and the scaler; details: ``values_clipped``.
 
     A shard that widens the range of a feature in training changes every scaled value, and every shard is made
-    again.
+    again. So does a new track at the end of the track table, which widens the range of codes.
     """
     before = read_manifest(layout.encoded, made_by="encoded_table")
     source = before.data_source
@@ -272,22 +314,39 @@ def scaled_table(layout: DataLayout, *, apply: Apply = in_turn, started: float |
         unknown = before.details.get(UNKNOWN, ())
         staging.details[UNKNOWN] = [name for name in unknown if name in schema.NULL_IN_SCALED]
         make = partial(scale.scale_shard, scaler=scaler, data_source=source)
-        decided = digest_of(code_version(scale.__name__), json.dumps(scaler.to_json()))
+        own = digest_of(code_version(scale.__name__), json.dumps(scaler.to_json()))
+        decided = dict.fromkeys(shard_names(before), own)
         _make_table(staging, _table_jobs(make, decided, before), apply, "values_clipped")
         write_json(staging.path(SCALER_FILE), scaler.to_json())
     return staging
 
 
-def _table_jobs(make: Callable[..., Made], decided: str, *tables: Manifest) -> list[ShardJob]:
-    """A job for each shard of the first table, made from, and decided by, its files in each of the tables."""
-    jobs = []
-    for shard in shard_names(tables[0]):
-        # A table without the shard refuses its name.
-        names = [table.shards[shard].files if shard in table.shards else (shard,) for table in tables]
-        own = [table.only(*files) for table, files in zip(tables, names, strict=True)]
-        digests = (file.sha256 for table in own for file in table.files)
-        jobs.append(ShardJob(shard, digest_of(decided, *digests), partial(make, shard, *own)))
-    return jobs
+def _table_jobs(make: Callable[..., Made], decided: Mapping[str, str], *tables: Manifest) -> list[ShardJob]:
+    """A job for each shard, made from, and decided by, its files in each of the tables.
+
+    Args:
+        make: makes a shard from its name and its files in each table.
+        decided: by shard, digest of everything else that decides it.
+        tables: manifests of the tables.
+    """
+    return [
+        ShardJob(
+            shard,
+            _table_inputs(digest, shard, *tables),
+            partial(make, shard, *(_own_files(shard, table) for table in tables)),
+        )
+        for shard, digest in decided.items()
+    ]
+
+
+def _table_inputs(decided: str, shard: str, *tables: Manifest) -> str:
+    """Inputs of a shard that is made from its files in each of the tables."""
+    return digest_of(decided, *(file.sha256 for table in tables for file in _own_files(shard, table).files))
+
+
+def _own_files(shard: str, table: Manifest) -> Manifest:
+    """A table's files of one shard; a table without the shard refuses its name."""
+    return table.only(*(table.shards[shard].files if shard in table.shards else (shard,)))
 
 
 def _make_table(staging: Staging, jobs: Sequence[ShardJob], apply: Apply, counted: str) -> None:
@@ -301,7 +360,7 @@ def _make_table(staging: Staging, jobs: Sequence[ShardJob], apply: Apply, counte
 
 
 def tensor_bundles(layout: DataLayout, *, apply: Apply = in_turn, started: float | None = None) -> Staging:
-    """The compact bundle of every split: a part per shard, and one matrix of scaled tracks.
+    """The compact bundle of every split: a part per shard, one matrix of scaled tracks, and their groups.
 
     Details: ``sessions``, their number per split.
     """
@@ -314,11 +373,18 @@ def tensor_bundles(layout: DataLayout, *, apply: Apply = in_turn, started: float
         inputs = digest_of(code_version(track_matrix.__name__), *digests)
         make_matrix = partial(track_matrix.make_matrix, tracks=table, scaler=scaler)
         staging.make_shards([ShardJob("_tracks", inputs, make_matrix)])
+        grouped = ingest.GROUPS in merged.shards
+        if grouped:
+            inputs = digest_of(code_version(track_matrix.__name__), merged.record(ingest.GROUPS).sha256)
+            copy = partial(track_matrix.copy_groups, groups=merged.path(ingest.GROUPS))
+            staging.make_shards([ShardJob("_groups", inputs, copy)])
         make = partial(bundle.make_part, matrix=staging.find(TRACKS))
-        decided = digest_of(code_version(bundle.__name__), track_table.codes_digest(table))
+        rows = merged.shards[TRACK_TABLE].summary["rows"]
+        own = digest_of(code_version(bundle.__name__), track_table.codes_digest(table, rows))
+        decided = dict.fromkeys(shard_names(scaled), own)
         made = staging.make_shards(_table_jobs(make, decided, scaled, encoded), apply).values()
         parts = [PartRecord(**summary) for summary in made]
-        write_parts(staging.folder, parts)
+        write_parts(staging.folder, parts, groups=grouped)
         sessions = {split: sum(part.sessions[split] for part in parts) for split in schema.SPLITS}
         staging.rows = sum(sessions.values())
         staging.details["sessions"] = sessions

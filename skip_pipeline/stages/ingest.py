@@ -15,11 +15,13 @@ from skip_pipeline.raw.diagnosis import shown_value
 from skip_pipeline.raw.oddities import unknown_levels
 from skip_pipeline.raw.session_log import SessionLogSummary, load_session_log
 from skip_pipeline.raw.track_features import read_track_features
+from skip_pipeline.raw.track_groups import read_track_groups
 from skip_pipeline.settings import EXAMPLES_SHOWN, TRACK_TABLE, DataSource
 from skip_pipeline.stages import findings as named
 from skip_pipeline.stages.findings import Finding
 from skip_pipeline.stages.shards import table_file, write_hashes
-from skip_pipeline.storage import Made, write_table
+from skip_pipeline.stages.track_table import track_columns
+from skip_pipeline.storage import Made, write_array, write_table
 
 LOG_FINDINGS: Final = (
     named.COLUMNS,
@@ -29,6 +31,8 @@ LOG_FINDINGS: Final = (
     named.DATES_PLAUSIBLE,
     named.MARKER_FITS,
 )
+GROUPS: Final = "_groups.npy"  # leading underscore: parquet readers skip it as metadata
+
 TRACK_FINDINGS: Final = (named.COLUMNS, named.TRACKS_UNIQUE, named.COMPLETE, named.LEVELS_KNOWN)
 
 
@@ -59,6 +63,13 @@ def track_table(
     return Made((TRACK_TABLE,), {"rows": tracks.num_rows})
 
 
+def track_groups(raw: Path, *, tracks: Path, out: Path) -> Made:
+    """Write artist and album of every track of the track table, int32 (tracks, 2), in its order."""
+    ids = track_columns(tracks, schema.TRACK_ID)[schema.TRACK_ID].combine_chunks()
+    write_array(out / GROUPS, read_track_groups(raw, ids))
+    return Made((GROUPS,), {})
+
+
 def log_findings(
     summary: SessionLogSummary, doubt: str, unknown: Collection[str] = ()
 ) -> tuple[Finding, ...]:
@@ -71,11 +82,13 @@ def log_findings(
         unknown: columns of the logs in which a value may be missing.
     """
     counted = {"sessions": summary.sessions, "rows": summary.rows}
+    own = bool(unknown)  # of the public data, no column is unknown
     return (
         Finding(named.COLUMNS, True, {"columns": len(schema.SESSION_LOG)} | _said_unknown(unknown)),
         Finding(named.SESSIONS_WHOLE, True, counted),
         Finding(named.LENGTHS, True, {str(length): n for length, n in summary.lengths.items()}),
-        Finding(named.LEVELS_KNOWN, not summary.unknown_levels, _oddities(summary.unknown_levels)),
+        # Exports of own listening have more reasons than the public data, so these are no oddity there.
+        Finding(named.LEVELS_KNOWN, not summary.unknown_levels or own, _oddities(summary.unknown_levels)),
         Finding(named.DATES_PLAUSIBLE, not summary.junk_dates, _oddities({schema.DATE: summary.junk_dates})),
         Finding(named.MARKER_FITS, not doubt, {"doubt": doubt} if doubt else {}),
     )

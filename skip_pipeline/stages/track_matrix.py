@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from skip_pipeline import schema
-from skip_pipeline.bundles.parts import TRACKS
+from skip_pipeline.bundles.parts import GROUPS, TRACKS
 from skip_pipeline.stages.scale import Scaler
-from skip_pipeline.storage import Made, read_json, read_table, write_array
+from skip_pipeline.storage import Made, map_array, read_json, read_table, write_array
 
 
 def scale_tracks(tracks: pa.Table, scaler: Scaler) -> np.ndarray:
@@ -37,3 +37,9 @@ def make_matrix(*, tracks: Path, scaler: Path, out: Path) -> Made:
     matrix = scale_tracks(read_table(tracks, schema.TRACK_FEATURES), Scaler.from_json(read_json(scaler)))
     write_array(out / TRACKS, matrix)
     return Made((TRACKS,), {"tracks": len(matrix)})
+
+
+def copy_groups(*, groups: Path, out: Path) -> Made:
+    """Copy the groups of tracks, which lie in the order of the matrix."""
+    write_array(out / GROUPS, map_array(groups))
+    return Made((GROUPS,), {})

@@ -16,7 +16,7 @@ from skip_pipeline.training.splits import Split, parts
 
 _RANGES: Final[tuple[tuple[tuple[str, ...], Callable[[Any], bool], str], ...]] = (
     (("max_epochs", "batch_size"), lambda value: value >= 1, "at least 1"),
-    (("least_steps",), lambda value: value >= 0, "at least 0"),
+    (("least_steps", "averaged_steps"), lambda value: value >= 0, "at least 0"),
     (("learning_rate",), lambda value: 0 < value < inf, "above 0"),
     (("stopping_patience", "stopping_min_delta", "plateau_patience"), lambda value: value >= 0, "at least 0"),
     (("weight_decay",), lambda value: 0 <= value < inf, "at least 0"),

@@ -125,7 +125,14 @@ def optimizer_of(
             warmup_steps=rising,
             decay_steps=max(steps - rising, 1),
         )
-    optimizer = keras.optimizers.AdamW(rate, weight_decay=settings.weight_decay, beta_2=settings.beta_2)
+    averaged = settings.averaged_steps
+    optimizer = keras.optimizers.AdamW(
+        rate,
+        weight_decay=settings.weight_decay,
+        beta_2=settings.beta_2,
+        use_ema=averaged > 0,
+        ema_momentum=1.0 - 1.0 / max(averaged, 1),
+    )
     optimizer.exclude_from_weight_decay([each for each in variables if len(each.shape) < 2])
     optimizer.build(variables)
     return optimizer

@@ -92,19 +92,25 @@ def train(
         every_track, names = learns_from(settings, network), input_names(network)
         learn, evaluate = steps_of(network, strategy, every_track)
 
-        def epoch_losses(epoch: int) -> tuple[float, float, float, float]:
+        def learn_from_all(epoch: int) -> tuple[float, float]:
             order = epoch_order(sessions, settings.seed, epoch)
             cuts = epoch_cuts(sessions, settings.seed, epoch, settings.cut_sessions)
             learnt = learn(batches(train, settings.batch_size, names, order=order, cuts=cuts, share=share))
-            watched = evaluate(batches(validation, PREDICTION_BATCH_SIZE, names, share=share))
-            if not (math.isfinite(learnt[0]) and math.isfinite(watched[0])):
-                raise TrainingError(
-                    f"in epoch {epoch + 1} the loss became {learnt[0]} and the validation loss {watched[0]}, "
-                    f"expected finite numbers; {remedy_for_losses(train, settings)}"
-                )
-            return (*learnt, *watched)
+            return finite(epoch, "loss", learnt)
 
-        history, best_epoch = _epochs(network, epoch_losses, settings, on_epoch)
+        def validate(epoch: int) -> tuple[float, float]:
+            watched = evaluate(batches(validation, PREDICTION_BATCH_SIZE, names, share=share))
+            return finite(epoch, "validation loss", watched)
+
+        def finite(epoch: int, name: str, found: tuple[float, float]) -> tuple[float, float]:
+            if not math.isfinite(found[0]):
+                raise TrainingError(
+                    f"in epoch {epoch + 1} the {name} became {found[0]}, expected a finite number; "
+                    f"{remedy_for_losses(train, settings)}"
+                )
+            return found
+
+        history, best_epoch = _epochs(network, learn_from_all, validate, settings, on_epoch)
         # A copy without the optimizer that needs no other worker, and computes in float32.
         copy = keras.models.clone_model(network, clone_function=_in_float32)
         copy.set_weights(network.get_weights())
@@ -119,35 +125,42 @@ def _in_float32(part: Any) -> Any:
 
 def _epochs(
     network: keras.Model,
-    epoch_losses: Callable[[int], tuple[float, float, float, float]],
+    learn: Callable[[int], tuple[float, float]],
+    validate: Callable[[int], tuple[float, float]],
     settings: TrainingSettings,
     on_epoch: Callable[[EpochReport], None],
 ) -> tuple[tuple[EpochReport, ...], int]:
     """Train until an early stop; the reports, and the epoch whose weights the network then has.
 
-    ``epoch_losses`` trains for an epoch, counted from 0; loss, accuracy, and both of validation sessions.
+    ``learn`` trains for an epoch, counted from 0, and ``validate`` does not; both give loss and accuracy.
     """
     delta, patience = settings.stopping_min_delta, settings.stopping_patience
     stopping = keras.callbacks.EarlyStopping(
         "val_loss", delta, patience, mode="min", restore_best_weights=True
     )
     callbacks = [stopping]
+    if settings.averaged_steps:  # first, so that the early stop keeps the averaged weights
+        callbacks.insert(0, keras.callbacks.SwapEMAWeights(swap_on_epoch=True))
     if settings.schedule == "plateau":
         factor, patience = settings.plateau_factor, settings.plateau_patience
         callbacks.append(keras.callbacks.ReduceLROnPlateau(mode="min", factor=factor, patience=patience))
-    watching = keras.callbacks.CallbackList(callbacks, model=network)
+    watching = keras.callbacks.CallbackList(callbacks, model=network, epochs=settings.max_epochs)
     network.stop_training = False
     watching.on_train_begin()
     history: list[EpochReport] = []
     while len(history) < settings.max_epochs and not network.stop_training:
         epoch = len(history)
         began = time.perf_counter()
-        losses = epoch_losses(epoch)
+        watching.on_epoch_begin(epoch)
+        learnt = learn(epoch)
+        watching.on_test_begin()
+        watched = validate(epoch)
+        watching.on_test_end()
         seconds = time.perf_counter() - began
         left = seconds * (settings.max_epochs - epoch - 1)
         # As this epoch had it. float() alone cannot read a variable of several workers.
         rate = float(keras.ops.convert_to_numpy(network.optimizer.learning_rate))
-        report = EpochReport(epoch + 1, settings.max_epochs, seconds, left, *losses, rate)
+        report = EpochReport(epoch + 1, settings.max_epochs, seconds, left, *learnt, *watched, rate)
         history.append(report)
         logger.info("%s", report, extra={"epoch_report": report})
         on_epoch(report)

@@ -50,7 +50,7 @@ def train_and_export(
         need_both_outcomes(bundle.not_skipped, f"the {split} split")
     splits = dict[str, Split](bundles)
     if settings.preset in WITH_MEMORY:
-        memory = TrackMemory.fit(bundles["train"], bundles["train"].tracks)
+        memory = TrackMemory.fit(bundles["train"], bundles["train"].tracks, bundles["train"].groups)
         write_memory(folder, memory)
         splits |= remember(bundles, memory)
     validation = splits["validation"]

@@ -14,20 +14,15 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
+from typing import Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from skip_pipeline.raw.folder import ListedFile
+from skip_pipeline.raw.folder import synthetic_files
 from skip_pipeline.raw.log_pairs import INPUT, LOG_INPUT, LOG_TRUTH, PREHISTORY, TRUTH, cut
-from skip_pipeline.schema import ORACLE, SESSION_LOG
-from skip_pipeline.settings import ORACLE_FILE, TEST_SET, TRACK_FEATURES, TRAINING_SET, TRUTH_FOLDER
-from skip_pipeline.storage import flush
-from skip_pipeline.world import constants
-from skip_pipeline.world.drift import Drift
-from skip_pipeline.world.extent import MINI_LOG, Extent, Shard
-from skip_pipeline.world.laws import registry
-from skip_pipeline.world.output_folder import (
+from skip_pipeline.raw.output_folder import (
+    RawSet,
     append_rows,
     commit,
     csv_stream,
@@ -35,8 +30,24 @@ from skip_pipeline.world.output_folder import (
     publication,
     record_part,
 )
+from skip_pipeline.raw.own_listening import ListedFile
+from skip_pipeline.schema import ORACLE, SESSION_LOG
+from skip_pipeline.settings import (
+    ORACLE_FILE,
+    SYNTHETIC_MARKER,
+    TEST_SET,
+    TRACK_FEATURES,
+    TRAINING_SET,
+    TRUTH_FOLDER,
+)
+from skip_pipeline.world import constants
+from skip_pipeline.world.drift import Drift
+from skip_pipeline.world.extent import MINI_LOG, Extent, Shard
+from skip_pipeline.world.laws import registry
 from skip_pipeline.world.randomness import other_seed
 from skip_pipeline.world.world import World
+
+_SYNTHETIC: Final = RawSet(SYNTHETIC_MARKER, "synthetic data", "it may be real data", synthetic_files)
 
 _NOTE = (
     "The files listed here are synthetic: drawn by a random number generator that imitates published "
@@ -127,7 +138,7 @@ def synthesize(
         unheard = World(test_extent, tracks, other_seed(seed), catalogue_of=seed, law=law)
         description["test_sessions"] = test_sessions
         folders += [TEST_SET, TRUTH_FOLDER]
-    with publication(out, folders):
+    with publication(_SYNTHETIC, out, folders):
         features = world.catalogue.table
         with csv_stream(part_of(out, track_file), features.column_names) as stream:
             append_rows(stream, features)
@@ -138,7 +149,7 @@ def synthesize(
         if test_sessions:
             names = [*_write_test_set(unheard, out, suffix), *names]
         records |= {name: record_part(out, name) for name in names}
-        paths = commit(out, records, description)
+        paths = commit(_SYNTHETIC, out, records, description)
     seconds = round(time.perf_counter() - started, 3)
     return SynthesisSummary(tuple(paths), world.rows, sessions, tracks, seconds)
 
@@ -197,7 +208,6 @@ def _write_oracle(path: Path, tables: Iterable[pa.Table]) -> None:
                 writer.write_table(kept.slice(0, constants.ORACLE_ROW_GROUP).combine_chunks())
                 kept = kept.slice(constants.ORACLE_ROW_GROUP)
         writer.write_table(kept.combine_chunks())
-    flush(path)
 
 
 def _write_test_set(world: World, out: Path, suffix: str) -> list[str]:

@@ -15,6 +15,7 @@ from skip_pipeline import schema
 from skip_pipeline.baselines import fit as baselines
 from skip_pipeline.baselines.fit import fit_baselines, fit_rules
 from skip_pipeline.baselines.predictions import BaselinePredictions, read_baselines, write_baselines
+from skip_pipeline.bundles.track_memory import TrackMemory
 from skip_pipeline.errors import ContractError, MissingInputError, TrainingError
 from skip_pipeline.networks import listening
 from skip_pipeline.networks.listening import all_played
@@ -215,6 +216,21 @@ def test_trees_see_features_of_more_than_two_values_and_whether_a_track_is_the_l
     assert not {"session_length", "listener_leaves", "premium", "skip_1_1_ago", "agreement_energy"} & set(
         seen
     )
+
+
+def test_models_know_the_groups_of_tracks(bundles: Bundles, monkeypatch: pytest.MonkeyPatch) -> None:
+    fitted: list[TrackMemory] = []
+    fit = TrackMemory.fit
+
+    def watched(*of: Any) -> TrackMemory:
+        fitted.append(fit(*of))
+        return fitted[-1]
+
+    monkeypatch.setattr(TrackMemory, "fit", watched)
+    tracks = int(max(split["track_numbers"].max() for split in bundles.values())) + 1
+    groups = np.zeros((tracks + 2, 2), np.int32)  # two tracks are in no session
+    fit_baselines(bundles, groups=groups)
+    np.testing.assert_array_equal(fitted[0].values, fit(bundles["train"], tracks + 2, groups).values)
 
 
 def test_models_see_no_more_training_sessions_than_they_may(bundles: Bundles) -> None:

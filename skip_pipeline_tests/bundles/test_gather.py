@@ -50,6 +50,24 @@ INDICES = {
 }
 
 
+def test_part_of_a_bundle_keeps_the_groups_of_its_tracks(bundle):
+    groups = np.arange(80, dtype=np.int32).reshape(40, 2)
+    grouped = Bundle(bundle._tracks, bundle.parts, groups)
+    some = np.arange(bundle.sessions) < 2
+    for part in (grouped.of_sessions(some), grouped.joined(bundle), grouped.of_shards(set())):
+        assert part.groups is groups
+
+
+def test_chosen_sessions_of_joined_splits_are_a_bundle_of_their_own(bundle):
+    chosen = np.array(
+        [True, False, False, True, False, False, True, False, True, True, False, False, False, True]
+    )
+    twice = joined(WIDE, WIDE)
+
+    assert same(bundle.joined(bundle).of_sessions(chosen), {n: twice[n][chosen] for n in ARRAYS})
+    assert bundle.of_sessions(np.zeros(7, bool)).sessions == 0
+
+
 @pytest.mark.parametrize("index", INDICES.values(), ids=INDICES)
 @pytest.mark.parametrize("name", ARRAYS)
 def test_an_index_on_the_first_axis_gives_what_numpy_would(bundle, name, index):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from skip_pipeline import schema
-from skip_pipeline.bundles.parts import PartRecord, open_parts, plays, read_parts
+from skip_pipeline.bundles.parts import PartRecord, open_groups, open_parts, plays, read_parts, write_parts
 from skip_pipeline.bundles.records import ROW, flag, level_codes
 from skip_pipeline.errors import ContractError, MissingInputError
 from skip_pipeline_tests.builders import assert_says, refusal
@@ -39,6 +39,40 @@ def test_what_each_shard_holds_of_every_split(bundles):
         "validation": [10],
         "test": [11],
     }
+
+
+def with_groups(folder, groups):
+    np.save(folder / "groups.npy", groups)
+    write_parts(folder, read_parts(folder, folder.joinpath), groups=True)
+
+
+def test_groups_are_opened_where_the_list_of_parts_says_so(bundles):
+    groups = np.arange(80, dtype=np.int32).reshape(40, 2)
+    np.save(bundles / "groups.npy", groups)
+    assert open_groups(bundles, bundles.joinpath, 40) is None
+    with_groups(bundles, groups)
+    np.testing.assert_array_equal(open_groups(bundles, bundles.joinpath, 40), groups)
+    assert [part.name for part in read_parts(bundles, bundles.joinpath)] == ["log"]
+
+
+@pytest.mark.parametrize(
+    ("groups", "fault"),
+    [
+        (np.zeros((39, 2), np.int32), "is int32 (39, 2), not int32 (40, 2)"),
+        (np.zeros((40, 2)), "is float64 (40, 2), not int32 (40, 2)"),
+    ],
+)
+def test_groups_of_other_tracks_are_named(bundles, groups, fault):
+    with_groups(bundles, groups)
+    message = refusal(ContractError, lambda: open_groups(bundles, bundles.joinpath, 40))
+    assert_says(message, str(bundles / "groups.npy"), fault, AGAIN)
+
+
+def test_missing_groups_are_named(bundles):
+    with_groups(bundles, np.zeros((40, 2), np.int32))
+    (bundles / "groups.npy").unlink()
+    message = refusal(MissingInputError, lambda: open_groups(bundles, bundles.joinpath, 40))
+    assert_says(message, f"{bundles} holds no groups.npy", "materialize tensor_bundles first")
 
 
 def test_a_bundle_that_was_never_made_is_asked_for(tmp_path):

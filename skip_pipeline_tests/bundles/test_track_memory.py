@@ -105,7 +105,7 @@ def test_where_tracks_do_not_differ_appeals_vanish() -> None:
 def test_the_variance_of_appeals_is_that_of_their_distribution(deviation: float) -> None:
     appeals = np.random.default_rng(1).normal(0, deviation, 300)
     training = random_sessions(1000, 300, appeals)
-    variance = track_memory._variance(training, track_memory._fit_expectation(training), 300)
+    [variance] = track_memory._variances(training, track_memory._fit_expectation(training), 300, [])
     assert variance == pytest.approx(max(deviation**2, 1e-3), rel=0.3, abs=0.005)
 
 
@@ -144,6 +144,103 @@ def test_sessions_taken_in_several_parts_give_the_same(
     np.testing.assert_allclose(again.without_fold.astype(float), memory.without_fold.astype(float), atol=2e-3)
 
 
+# --- Artists and albums ---------------------------------------------------------------------------------
+
+# Tracks 0 to 119, three an album and three albums an artist; and 120 to 122, which nobody played: of album 0,
+# of another album of the same artist, and of an artist of its own.
+GROUPS = np.column_stack([np.arange(123) // 9, np.arange(123) // 3])
+GROUPS[120:] = [0, 0], [0, 50], [99, 51]
+
+
+def sessions_of_artists(deviation: float, seed: int = 0) -> tuple[Arrays, np.ndarray]:
+    """Sessions of the first 120 tracks, whose appeals deviate from those of their artists by 0.3."""
+    random = np.random.default_rng(seed)
+    appeals = random.normal(0, deviation, 14)[GROUPS[:120, 0]] + random.normal(0, 0.3, 120)
+    return random_sessions(400, 120, appeals, seed), appeals
+
+
+def test_a_track_that_nobody_played_has_the_appeal_of_its_album_or_artist() -> None:
+    training, appeals = sessions_of_artists(1.5)
+    memory = TrackMemory.fit(training, 123, GROUPS)
+    of_album, of_artist, of_nobody = memory.values[120:, APPEAL].astype(float)
+    assert of_album == pytest.approx(appeals[:3].mean(), abs=0.4)
+    assert of_artist == pytest.approx(appeals[:9].mean(), abs=0.4)
+    assert of_nobody == 0.0
+    assert not memory.values[120:, PLAYS].any()
+
+
+def test_a_track_with_few_plays_is_near_its_artist_and_one_with_many_is_not() -> None:
+    training, _ = sessions_of_artists(1.5)
+    training["track_numbers"][0, 0] = 122  # its artist is now that of the first nine tracks
+    groups = np.where(np.arange(123)[:, None] == 122, [0, 51], GROUPS)
+    groups[119] = 0, 52  # played in dozens of sessions
+    alone, grouped = (TrackMemory.fit(training, 123, each).values[:, APPEAL] for each in (None, groups))
+    artist = grouped[121]  # never played
+    assert abs(grouped[122] - artist) < abs(alone[122] - artist) / 2
+    assert abs(grouped[119] - alone[119]) < 0.15
+
+
+def test_where_artists_do_not_differ_groups_change_little() -> None:
+    training = random_sessions(400, 120, np.random.default_rng(3).normal(0, 1, 120))
+    alone, grouped = (TrackMemory.fit(training, 123, each).values[:120, APPEAL] for each in (None, GROUPS))
+    assert np.abs(alone.astype(float) - grouped.astype(float)).max() < 0.15
+
+
+def test_groups_that_are_one_track_each_change_nothing_but_the_prior_s_shape() -> None:
+    training, _ = sessions_of_artists(1.0)
+    own = np.column_stack([np.arange(123), np.arange(123)])
+    alone, grouped = (TrackMemory.fit(training, 123, each).values for each in (None, own))
+    np.testing.assert_allclose(alone.astype(float), grouped.astype(float), atol=0.01)
+
+
+@pytest.mark.parametrize("deviation", [0.0, 0.5])
+def test_variances_are_those_of_tracks_albums_and_artists(deviation: float) -> None:
+    """Of 300 artists, whose albums do not differ."""
+    random = np.random.default_rng(1)
+    groups = np.column_stack([np.arange(1800) // 6, np.arange(1800) // 2])
+    appeals = random.normal(0, deviation, 300)[groups[:, 0]] + random.normal(0, 0.5, 1800)
+    training = random_sessions(2500, 1800, appeals)
+    expectation = track_memory._fit_expectation(training)
+    of_tracks, of_albums, of_artists = track_memory._variances(
+        training, expectation, 1800, track_memory._parents(groups)
+    )
+    assert of_artists == pytest.approx(max(deviation**2, 1e-3), rel=0.3, abs=0.005)
+    assert of_tracks == pytest.approx(0.25, rel=0.3)
+    assert of_albums < 0.03
+
+
+def test_appeals_are_at_the_mode_of_their_posterior() -> None:
+    """The gradient over the effects of tracks, albums and artists is zero there."""
+    training, _ = sessions_of_artists(1.0)
+    expectation, parents = track_memory._fit_expectation(training), track_memory._parents(GROUPS)
+    variances = track_memory._variances(training, expectation, 123, parents)
+    appeals = np.tile(TrackMemory.fit(training, 123, GROUPS).values[:, APPEAL].astype(float), (FOLDS + 1, 1))
+    gradient = track_memory._sums(training, expectation, appeals)[0, -1]
+    # An effect at the mode is its variance times the sum of the gradients of its tracks.
+    album, artist = parents[0], parents[1][parents[0]]
+    effects = variances[0] * gradient
+    for variance, group in zip(variances[1:], (album, artist), strict=True):
+        effects = effects + variance * np.bincount(group, gradient)[group]
+    np.testing.assert_allclose(appeals[-1], effects, atol=0.02)
+
+
+def test_two_artists_share_no_album_of_a_number() -> None:
+    album, artist = track_memory._parents(np.array([[5, 1], [5, 1], [8, 1], [8, 2]]))
+    assert album.tolist() == [0, 0, 1, 2]
+    assert artist.tolist() == [0, 1, 1]
+
+
+def test_a_training_session_s_outcomes_do_not_reach_it_through_its_artists() -> None:
+    """Session 5 alone played tracks 120 to 139, all of one artist."""
+    training, _ = sessions_of_artists(1.0)
+    training["track_numbers"][5] = np.arange(120, 140)
+    groups = np.concatenate([GROUPS[:120], np.column_stack([np.full(20, 77), np.arange(20) // 4 + 100])])
+    for sessions in (training, with_other_outcomes(training, 5)):
+        fitted = TrackMemory.fit(sessions, 140, groups)
+        own = fitted.of(sessions["track_numbers"][5:6], training=True)[0]
+        assert not own[:, : COMPANY.start].any()
+
+
 # --- Out of fold ----------------------------------------------------------------------------------------
 
 
@@ -153,9 +250,9 @@ def test_a_training_session_s_own_outcomes_do_not_reach_its_memory(
 ) -> None:
     """They reach the appeals that everybody else sees, and for all the expectation and the variance."""
     expectation = track_memory._fit_expectation(sessions)
-    variance = track_memory._variance(sessions, expectation, 62)
+    variances = track_memory._variances(sessions, expectation, 62, [])
     monkeypatch.setattr(track_memory, "_fit_expectation", lambda *_: expectation)
-    monkeypatch.setattr(track_memory, "_variance", lambda *_: variance)
+    monkeypatch.setattr(track_memory, "_variances", lambda *_: variances)
     other = TrackMemory.fit(with_other_outcomes(sessions, which), 62)
     numbers = sessions["track_numbers"][which : which + 1]
     own, everybody = (

@@ -67,7 +67,8 @@ def test_a_run_without_raw_files_fails_and_says_what_to_do(cli, template, tmp_pa
 def test_without_a_command_the_help_is_shown(cli):
     answer = cli()
 
-    for name in ("synthesize", "run", "train-worker", "ui", "rollback", "serve", "predict", "challenge"):
+    names = ("synthesize", "import-history", "run", "train-worker", "ui", "rollback", "serve", "predict")
+    for name in (*names, "challenge"):
         assert name in answer.output
 
 
@@ -215,6 +216,19 @@ def test_an_epoch_is_shown_beside_the_bar():
     assert "epoch 3 of at most 10" in shown
     assert "loss 0.5123" in shown
     assert "14 s left" in shown
+
+
+def test_an_asset_that_had_nothing_to_make_advances_the_bar_without_a_line():
+    console = Console(record=True, force_terminal=True, width=160)
+    with RunProgress(console, ["evaluation_report", "own_listening_report"]) as progress:
+        progress.finished("evaluation_report", "1.0 s")
+        progress.ended("evaluation_report")
+        progress.ended("evaluation_report_checks")
+        assert progress._bar.tasks[0].completed == 1
+        progress.ended("own_listening_report")
+        assert progress._bar.tasks[0].completed == 2
+
+    assert "✓ own_listening_report" not in console.export_text()
 
 
 # --- ui -------------------------------------------------------------------------------------------------

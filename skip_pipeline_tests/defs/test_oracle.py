@@ -17,8 +17,8 @@ from skip_pipeline_tests.projects import Project
 pytestmark = pytest.mark.slow
 
 PACKAGE = Path(skip_pipeline.__file__).parent
-READERS = {"settings.py", "report/oracle.py"}
-"""Modules outside the world that name the file: the one that defines the name, and the reader."""
+READERS = {"settings.py", "raw/output_folder.py", "report/oracle.py"}
+"""Modules outside the world that name the file: of its name, of the publication of sets, and the reader."""
 
 
 def test_whatever_training_reads_is_made_though_the_oracle_is_damaged(project: Project) -> None:

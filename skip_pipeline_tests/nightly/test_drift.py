@@ -117,3 +117,11 @@ def test_a_number_that_is_not_known_any_more_is_an_alarm():
     assert found.alarm
     assert found.change == "unknown: 0.0% before, 1.0% now"
     assert found.reference.levels == found.observed.levels
+
+
+@pytest.mark.parametrize(("now", "alarm"), [(34_000, False), (35_500, True)])
+def test_a_share_of_unknown_values_may_move_by_chance(now, alarm):
+    before = profile(context=[60_000, 7_000, 33_000])  # chance gives 0.9 points with so many sessions
+    (found,) = find_drift(before, profile(context=[93_000 - now, 7_000, now]))
+    assert found.index < found.limit
+    assert found.alarm is alarm

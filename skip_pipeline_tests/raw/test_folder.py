@@ -8,7 +8,7 @@ import pytest
 
 from skip_pipeline.errors import BadInputError, MissingInputError
 from skip_pipeline.raw import folder as raw_folder
-from skip_pipeline_tests.builders import assert_says, deliver, refusal
+from skip_pipeline_tests.builders import assert_says, deliver, own_listening, refusal
 
 ANY = {"bytes": 3, "sha256": hashlib.sha256(b"any").hexdigest()}
 MARKER = json.dumps({"files": {"track_features/tf_mini.csv": ANY, "training_set/log_mini.csv": ANY}})
@@ -195,3 +195,52 @@ def test_a_marker_that_says_nothing_makes_synthetic_and_is_doubted(tmp_path, con
         "expected JSON that lists",
         "Delete the marker if",
     )
+
+
+# --- The marker of own listening ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def imported(tmp_path):
+    """A raw folder as an import leaves it."""
+    deliver(tmp_path / "training_set" / "log_0_20240101_000000000000.csv", b"any")
+    deliver(tmp_path / "track_features" / "tf.csv", b"any")
+    deliver(tmp_path / "track_groups.csv", b"any")
+    own_listening(tmp_path, "premium")
+    return tmp_path
+
+
+def test_own_listening_is_real_and_not_doubted(imported):
+    assert raw_folder.data_source(imported) == "real"
+    assert raw_folder.marker_doubt(imported) == ""
+
+
+@pytest.mark.parametrize("name", ["training_set/log_1.csv", "track_features/tf.csv", "track_groups.csv"])
+def test_a_file_that_was_not_imported_as_it_is_is_doubted(imported, name):
+    added = deliver(imported / name, b"another")
+    assert_says(
+        raw_folder.marker_doubt(imported),
+        f"{imported / 'OWN_LISTENING.json'} does not list {added} as it is, yet everything is called own",
+        "import the export again, or move these files away",
+    )
+
+
+@pytest.mark.parametrize("name", ["training_set/log_0_20240101_000000000000.csv", "track_groups.csv"])
+def test_an_imported_file_that_is_gone_is_doubted(imported, name):
+    (imported / name).unlink()
+    assert_says(
+        raw_folder.marker_doubt(imported), f"lists {imported / name}, which is not there", "import the export"
+    )
+
+
+def test_two_markers_are_doubted_and_everything_is_synthetic(imported):
+    (imported / "SYNTHETIC.json").write_text(MARKER)
+    assert raw_folder.data_source(imported) == "synthetic"
+    assert_says(
+        raw_folder.marker_doubt(imported), "holds both SYNTHETIC.json and OWN_LISTENING.json", "expected one"
+    )
+
+
+def test_a_damaged_marker_of_own_listening_is_doubted(imported):
+    (imported / "OWN_LISTENING.json").write_text("{")
+    assert "cannot be read as the marker of own listening" in raw_folder.marker_doubt(imported)

@@ -4,7 +4,9 @@ import json
 
 import pytest
 
+from skip_pipeline import schema
 from skip_pipeline.errors import BadInputError
+from skip_pipeline.raw.description import Description, describe
 from skip_pipeline.raw.own_listening import own_listening, unknown_columns
 from skip_pipeline_tests import builders
 from skip_pipeline_tests.builders import assert_says, refusal
@@ -43,3 +45,51 @@ def test_a_marker_that_says_something_else_is_refused(tmp_path, changed, said):
 def test_a_marker_that_cannot_be_opened_is_refused(tmp_path):
     (tmp_path / "OWN_LISTENING.json").mkdir()
     assert_says(refusal(BadInputError, lambda: own_listening(tmp_path)), "cannot be read as the marker")
+
+
+FEATURES = tuple(name for name in schema.TRACK_FEATURES.names if name != "track_id")
+
+
+@pytest.mark.parametrize(
+    ("unknown", "words"),
+    [
+        ((), "no column is unknown"),
+        (("premium",), "not known, and neutral for every model: premium"),
+        (("tempo", "mode", "premium"), "not known, and neutral for every model: premium, mode, tempo"),
+        (
+            (*FEATURES, "context_type"),
+            "not known, and neutral for every model: context_type, all track features",
+        ),
+    ],
+)
+def test_unknown_columns_are_said_in_the_order_of_the_tables(tmp_path, unknown, words):
+    assert builders.own_listening(tmp_path, *unknown).unknown_in_words() == words
+
+
+# --- Descriptions -------------------------------------------------------------------------------------
+
+
+def test_public_data_have_no_description(tmp_path):
+    assert describe(tmp_path, "real") == Description()
+    assert Description().banner == ""
+
+
+@pytest.mark.parametrize(
+    ("content", "mark"),
+    [('{"files": {}}', "synthetic data"), ('{"files": {}, "law": "habits"}', "synthetic data, law habits")],
+)
+def test_synthetic_data_are_described_with_their_law(tmp_path, content, mark):
+    (tmp_path / "SYNTHETIC.json").write_text(content)
+    found = describe(tmp_path, "synthetic")
+    assert found.mark == mark
+    assert found.banner == f"S{mark[1:]}: these figures say nothing about real listeners."
+
+
+def test_own_listening_is_described_with_what_it_does_not_know(tmp_path):
+    own = builders.own_listening(tmp_path, "premium")
+    assert describe(tmp_path, "real") == Description(own.described(), own.unknown_in_words())
+    assert describe(tmp_path, "real").banner == (
+        "Real listening of 1 person, 2019-01-02 to 2024-03-31 (Spotify Extended streaming history): "
+        "not known, and neutral for every model: premium."
+    )
+    assert describe(tmp_path, "synthetic").mark == "synthetic data"  # results of before

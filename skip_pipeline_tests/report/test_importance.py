@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skip_pipeline import schema
+from skip_pipeline.bundles.records import SEEKS
 from skip_pipeline.errors import ContractError
 from skip_pipeline.metrics.intervals import Estimate
 from skip_pipeline.report.importance import (
@@ -116,6 +117,23 @@ def test_a_network_of_four_branches_has_no_group_of_other_inputs() -> None:
     branches = {name: BUNDLE[name] for name in schema.BRANCH_SHAPES}
     measured = permutation_importance(branches, LABELS, lambda _: np.full(300, 0.5))
     assert {"memory", "circumstances"}.isdisjoint(group.name for group in measured.inputs)
+
+
+def test_a_group_that_is_the_same_in_every_session_is_left_out() -> None:
+    log = INPUTS["session_log"].copy()
+    log[:, :, [schema.SESSION_LOG_BRANCH.index(name) for name in SEEKS]] = 0.0
+    inputs = INPUTS | {"session_log": log, "last_track": np.full_like(INPUTS["last_track"], 0.5)}
+    measured = permutation_importance(inputs, LABELS, lambda _: np.full(300, 0.5))
+    left_out = {group.name for group in INPUT_GROUPS} - {entry.name for entry in measured.inputs}
+    assert left_out == {"seeks", "last_track"}
+
+
+def test_sessions_that_are_all_alone_in_their_length_keep_every_group() -> None:
+    lengths = (BUNDLE["skip_sequence"] != schema.SKIP_PADDING).sum(axis=(1, 2))
+    first = np.unique(lengths, return_index=True)[1]
+    of_each = {name: array[first] for name, array in INPUTS.items()}
+    measured = permutation_importance(of_each, LABELS[first], lambda _: np.full(len(first), 0.5))
+    assert len(measured.inputs) == len(INPUT_GROUPS)
 
 
 def test_no_more_sessions_are_chosen_than_asked_for() -> None:

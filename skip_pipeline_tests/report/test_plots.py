@@ -1,4 +1,4 @@
-"""Plots: small, sharp, reproducible, marked if synthetic; their numbers and captions."""
+"""Plots: small, sharp, reproducible, marked with what their data are; their numbers and captions."""
 
 import dataclasses
 from collections.abc import Callable
@@ -17,7 +17,6 @@ from skip_pipeline.nightly.drift import find_drift
 from skip_pipeline.nightly.profile import Distribution, Profile
 from skip_pipeline.report import drift_plots, model_plots, plots
 from skip_pipeline.report.report_page import draw_plots
-from skip_pipeline.settings import DataSource
 from skip_pipeline_tests.builders import assert_says
 from skip_pipeline_tests.report.contents import BALANCE, BOARD, CONFUSION, EVALUATION, HISTORY, LENGTHS, entry
 
@@ -25,16 +24,17 @@ DRIFTS = find_drift(
     Profile(900, 900, {"context": Distribution(("radio", "charts"), np.array([900, 0]))}),
     Profile(900, 900, {"context": Distribution(("radio", "charts"), np.array([450, 450]))}),
 )
-PLOTS: dict[str, Callable[[DataSource], bytes]] = {
-    "class_balance": lambda source: plots.class_balance(BALANCE, source).png,
-    "session_lengths": lambda source: plots.session_lengths(LENGTHS, source).png,
-    "training_curves": lambda source: plots.training_curves(HISTORY, 2, source).png,
-    "confusion_matrix": lambda source: model_plots.confusion_matrix(CONFUSION, source).png,
-    "roc": lambda source: model_plots.roc(BOARD.entries, source).png,
-    "calibration": lambda source: model_plots.calibration(BOARD.entries, source).png,
-    "drift": lambda source: drift_plots.drift(DRIFTS, source),
-    "distributions": lambda source: drift_plots.distributions(DRIFTS, source),
+PLOTS: dict[str, Callable[[str], bytes]] = {
+    "class_balance": lambda mark: plots.class_balance(BALANCE, mark).png,
+    "session_lengths": lambda mark: plots.session_lengths(LENGTHS, mark).png,
+    "training_curves": lambda mark: plots.training_curves(HISTORY, 2, mark).png,
+    "confusion_matrix": lambda mark: model_plots.confusion_matrix(CONFUSION, mark).png,
+    "roc": lambda mark: model_plots.roc(BOARD.entries, mark).png,
+    "calibration": lambda mark: model_plots.calibration(BOARD.entries, mark).png,
+    "drift": lambda mark: drift_plots.drift(DRIFTS, mark),
+    "distributions": lambda mark: drift_plots.distributions(DRIFTS, mark),
 }
+MARK = "real listening of 1 person, 2019-01-02 to 2024-03-31 (Spotify Extended streaming history)"
 CONSTANT = dataclasses.replace(
     entry("constant", 0.7),
     roc=RocCurve((0.0, 1.0), (0.0, 1.0), 0.5),
@@ -48,7 +48,7 @@ def figures(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     """Every figure that is made, laid out but not encoded."""
     collected: list[Figure] = []
 
-    def collect(figure: Figure, _source: DataSource, _law: str | None = None) -> bytes:
+    def collect(figure: Figure, _mark: str) -> bytes:
         figure.draw_without_rendering()
         collected.append(figure)
         return b""
@@ -72,8 +72,8 @@ def by_label(figures: list[Figure]) -> dict[str, Line2D]:
 
 
 @pytest.mark.parametrize("draw", PLOTS.values(), ids=PLOTS)
-def test_a_plot_is_a_small_png_that_says_if_data_are_synthetic(
-    draw: Callable[[DataSource], bytes], monkeypatch: pytest.MonkeyPatch
+def test_a_plot_is_a_small_png_that_says_what_its_data_are(
+    draw: Callable[[str], bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn: list[Figure] = []
 
@@ -83,48 +83,36 @@ def test_a_plot_is_a_small_png_that_says_if_data_are_synthetic(
             super().draw()
 
     monkeypatch.setattr(plots, "FigureCanvasAgg", Canvas)
-    png = draw("synthetic")
+    png = draw(MARK)
 
     assert png.startswith(b"\x89PNG\r\n\x1a\n")
     assert 700 <= int.from_bytes(png[16:20], "big") <= 1300
     assert len(png) < 40_000
-    assert plots.SYNTHETIC_CAPTION in texts(drawn)
+    assert MARK in texts(drawn)
 
 
-def test_equal_numbers_give_equal_bytes_and_real_data_another_plot() -> None:
+def test_equal_numbers_give_equal_bytes_and_public_data_another_plot() -> None:
     draw = PLOTS["confusion_matrix"]
-    assert draw("real") == draw("real") != draw("synthetic")
+    assert draw("") == draw("") != draw(MARK)
 
 
-def test_every_plot_of_the_report_names_another_law(monkeypatch: pytest.MonkeyPatch) -> None:
-    marks: list[tuple[str, str | None]] = []
+def test_every_plot_of_the_report_has_the_mark(monkeypatch: pytest.MonkeyPatch) -> None:
+    marks: list[str] = []
 
-    def as_png(_figure: Figure, data_source: str, law: str | None = None) -> bytes:
-        marks.append((data_source, law))
+    def as_png(_figure: Figure, mark: str) -> bytes:
+        marks.append(mark)
         return b""
 
     for module in (plots, model_plots):
         monkeypatch.setattr(module, "as_png", as_png)
     draw_plots(
-        EVALUATION,
-        balance=BALANCE,
-        lengths=LENGTHS,
-        history=HISTORY,
-        best_epoch=1,
-        data_source="synthetic",
-        law="habits",
+        EVALUATION, balance=BALANCE, lengths=LENGTHS, history=HISTORY, best_epoch=1, mark="synthetic data"
     )
-    assert marks == [("synthetic", "habits")] * 7
-
-
-def test_the_mark_has_the_law(monkeypatch: pytest.MonkeyPatch) -> None:
-    figure = plots.new_figure(3.0, 2.0)
-    plots.as_png(figure, "synthetic", "habits")
-    assert "synthetic data, law habits" in texts([figure])
+    assert marks == ["synthetic data"] * 7
 
 
 def test_class_balance_shows_counts_and_shares(figures: list[Figure]) -> None:
-    caption = plots.class_balance(BALANCE, "real").caption
+    caption = plots.class_balance(BALANCE, "").caption
 
     assert {"60\n60.0%", "40\n40.0%", "15\n75.0%", "5\n25.0%"} <= texts(figures)
     assert {"train: 100 sessions", "test: 20 sessions", "skipped 0", "not skipped 1"} <= texts(figures)
@@ -132,7 +120,7 @@ def test_class_balance_shows_counts_and_shares(figures: list[Figure]) -> None:
 
 
 def test_padding_ends_where_the_shortest_session_begins(figures: list[Figure]) -> None:
-    caption = plots.session_lengths(LENGTHS, "real").caption
+    caption = plots.session_lengths(LENGTHS, "").caption
     left, right = figures[0].axes
 
     assert heights(left) == [1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 2]
@@ -142,7 +130,7 @@ def test_padding_ends_where_the_shortest_session_begins(figures: list[Figure]) -
 
 
 def test_training_curves_mark_the_epoch_that_was_kept(figures: list[Figure]) -> None:
-    caption = plots.training_curves(HISTORY, 2, "real").caption
+    caption = plots.training_curves(HISTORY, 2, "").caption
 
     assert {"epoch 2 kept: 0.500", "epoch 2 kept: 0.700", "training", "validation"} <= texts(figures)
     losses, accuracies = ([line.get_ydata() for line in axes.lines] for axes in figures[0].axes)
@@ -152,31 +140,31 @@ def test_training_curves_mark_the_epoch_that_was_kept(figures: list[Figure]) -> 
 
 
 def test_the_confusion_matrix_shows_counts_and_shares_of_rows(figures: list[Figure]) -> None:
-    caption = model_plots.confusion_matrix(CONFUSION, "real").caption
+    caption = model_plots.confusion_matrix(CONFUSION, "").caption
 
     assert {"12", "3", "1", "4", "80.0% of row", "20.0% of row"} <= texts(figures)
     assert_says(caption, "Of 15 skipped tracks, 80.0%", "of 5 tracks that were not skipped, 80.0%")
 
 
 def test_splits_without_sessions_can_be_drawn() -> None:
-    assert "none" in plots.class_balance({"train": (0, 0), "test": (0, 0)}, "real").caption
-    assert "none" in plots.session_lengths({}, "real").caption
-    assert "none" in model_plots.confusion_matrix(np.array([[0, 0], [1, 1]]), "real").caption
+    assert "none" in plots.class_balance({"train": (0, 0), "test": (0, 0)}, "").caption
+    assert "none" in plots.session_lengths({}, "").caption
+    assert "none" in model_plots.confusion_matrix(np.array([[0, 0], [1, 1]]), "").caption
 
 
 def test_drift_is_relative_to_the_limit(figures: list[Figure]) -> None:
-    drift_plots.drift(DRIFTS, "real")
+    drift_plots.drift(DRIFTS, "")
     bars: list[Any] = list(figures[0].axes[0].patches)
     assert [bar.get_width() for bar in bars] == pytest.approx([DRIFTS[0].index / DRIFTS[0].limit])
 
-    drift_plots.distributions(DRIFTS * 5, "real")
+    drift_plots.distributions(DRIFTS * 5, "")
     assert len(figures[1].axes) == 4
     assert heights(figures[1].axes[0]) == [1.0, 0.0, 0.5, 0.5]
     assert {"radio", "charts", "training", "newest data"} <= texts(figures[1:])
 
 
 def test_the_roc_curve_of_each_model_is_named_with_its_area(figures: list[Figure]) -> None:
-    caption = model_plots.roc(ENTRIES, "real").caption
+    caption = model_plots.roc(ENTRIES, "").caption
     lines = by_label(figures)
 
     assert lines.keys() == {"a constant: 0.500", "oracle: 0.800", "fast: 0.800", "constant: 0.500"}
@@ -185,7 +173,7 @@ def test_the_roc_curve_of_each_model_is_named_with_its_area(figures: list[Figure
 
 
 def test_the_reliability_of_each_model_is_named(figures: list[Figure]) -> None:
-    caption = model_plots.calibration(ENTRIES, "real").caption
+    caption = model_plots.calibration(ENTRIES, "").caption
     lines = by_label(figures)
 
     assert lines.keys() == {"right on average", "oracle", "fast", "constant"}
@@ -195,7 +183,7 @@ def test_the_reliability_of_each_model_is_named(figures: list[Figure]) -> None:
 
 @pytest.mark.parametrize("draw", [model_plots.roc, model_plots.calibration])
 def test_the_network_stands_out_and_colours_repeat_after_four_baselines(draw, figures: list[Figure]) -> None:
-    draw([BOARD.network, *(entry(f"baseline {i}", 0.6) for i in range(5))], "real")
+    draw([BOARD.network, *(entry(f"baseline {i}", 0.6) for i in range(5))], "")
 
     lines = by_label(figures)
     network = next(line for label, line in lines.items() if label.startswith("fast"))

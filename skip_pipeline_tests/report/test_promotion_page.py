@@ -9,6 +9,7 @@ import pytest
 from skip_pipeline.metrics.intervals import Estimate
 from skip_pipeline.nightly.promotion import Decision, Reason, SliceChange
 from skip_pipeline.nightly.promotion_record import JudgedVersion, Promotion
+from skip_pipeline.raw.description import Description
 from skip_pipeline.report.html import RunLink
 from skip_pipeline.report.promotion_page import headline, render_promotion
 from skip_pipeline_tests.report.test_report_page import EVIL, FORBIDDEN, Page
@@ -49,7 +50,12 @@ RUNS = (RunLink("Dagster run", "run-1", "http://127.0.0.1:3000/runs/run-1"),)
 
 
 def page(promotion: Promotion = REFUSED, *, history=HISTORY, runs=RUNS) -> Page:
-    return Page(render_promotion(promotion, made_at="18 July 2018, 02:05 UTC", history=history, runs=runs))
+    synthetic = promotion.data_source == "synthetic"
+    description = Description("synthetic data", "no figures") if synthetic else Description()
+    made_at = "18 July 2018, 02:05 UTC"
+    return Page(
+        render_promotion(promotion, description=description, made_at=made_at, history=history, runs=runs)
+    )
 
 
 @pytest.mark.parametrize(
@@ -100,6 +106,7 @@ def test_the_headline_names_the_decision_and_the_serving_version(promotion, sent
 def test_synthetic_data_are_marked_above_everything():
     assert page().values("p", "class").count("banner") == 1
     assert "(synthetic data)" in page().text
+    assert "Synthetic data: no figures." in page().text
 
 
 def test_the_page_requests_nothing_and_text_stays_text():

@@ -7,18 +7,18 @@ from typing import Any
 
 import pytest
 
+from skip_pipeline.raw.description import Description
 from skip_pipeline.report import plots
 from skip_pipeline.report.evaluation import Evaluation
 from skip_pipeline.report.html import Axis, RunLink
 from skip_pipeline.report.leaderboard import Leaderboard
 from skip_pipeline.report.report_page import DataRow, draw_plots, render_report
-from skip_pipeline.settings import DataSource
 from skip_pipeline_tests.report import contents
 from skip_pipeline_tests.report.contents import BOARD, EVALUATION, MISTAKES, SCORES, SLICES, around
 
 EVIL = "<script>alert('x')</script>\"'&"
 FORBIDDEN = {"script", "link", "iframe", "object", "base", "form"}
-PLOT = plots.class_balance(contents.BALANCE, "real")
+PLOT = plots.class_balance(contents.BALANCE, "")
 NAMES = ("calibration", "roc", "class_balance", "session_lengths", "training_curves", "confusion_matrix")
 NAMES_OF_PAGE = ("positions", *NAMES)  # in the page's order
 PLOTS = {name: dataclasses.replace(PLOT, title=name) for name in NAMES_OF_PAGE}
@@ -26,6 +26,8 @@ RUNS = (
     RunLink("Dagster run", "run-1", "http://127.0.0.1:3000/runs/run-1"),
     RunLink("MLflow run", "run-2", "https://mlflow.example/#/runs/run-2"),
 )
+SYNTHETIC = Description("synthetic data", "these figures say nothing about real listeners")
+OWN = Description("real listening of 2 people, 2019-01-02 to 2024-03-31 (an export)", "premium is not known")
 WITHOUT_ORACLE = dataclasses.replace(
     EVALUATION, leaderboard=dataclasses.replace(BOARD, entries=BOARD.entries[1:])
 )
@@ -34,7 +36,7 @@ WITHOUT_ORACLE = dataclasses.replace(
 def rendered(evaluation: Evaluation = EVALUATION, **changed: Any) -> str:
     arguments: dict[str, Any] = {
         "plots": PLOTS,
-        "data_source": "synthetic",
+        "description": SYNTHETIC,
         "made_at": "24 November 2025, 02:03 UTC",
         "settings": {"preset": "fast", "learning_rate": 0.003, "dropout": None},
         "data": (DataRow("02_merged", 167_880, 1, 12_345_678, "3f2a" * 16),),
@@ -99,20 +101,29 @@ def test_plots_are_on_the_page_with_their_captions(page: Page) -> None:
         assert image["width"] == "624"
 
 
-@pytest.mark.parametrize(("data_source", "banners"), [("synthetic", 1), ("real", 0)])
-def test_a_banner_stands_above_synthetic_data_only(data_source: DataSource, banners: int) -> None:
-    html = rendered(WITHOUT_ORACLE, data_source=data_source)
+def test_a_banner_and_the_title_say_what_the_data_are() -> None:
+    html = rendered(WITHOUT_ORACLE)
+    assert "<title>Will the next track be skipped? Evaluation report (synthetic data)</title>" in html
+    assert Page(html).values("p", "class").count("banner") == 1
+    assert "Synthetic data: these figures say nothing about real listeners." in html
+    own = rendered(WITHOUT_ORACLE, description=OWN)
+    assert "(real listening of 2 people, 2019-01-02 to 2024-03-31 (an export))</title>" in own
+    banner = "Real listening of 2 people, 2019-01-02 to 2024-03-31 (an export): premium is not known."
+    assert own.count(banner) == 1
+    assert "synthetic" not in own.lower()
 
-    assert Page(html).values("p", "class").count("banner") == banners
-    assert ("synthetic" in html.lower()) == bool(banners)
+
+def test_public_data_have_no_banner() -> None:
+    html = rendered(WITHOUT_ORACLE, description=Description())
+    assert Page(html).values("p", "class").count("banner") == 0
+    assert "Evaluation report</title>" in html
+    assert "synthetic" not in html.lower()
 
 
-def test_another_law_than_the_default_is_named_wherever_the_page_says_synthetic() -> None:
-    html = rendered(WITHOUT_ORACLE, law="habits")
-
-    assert "<title>Will the next track be skipped? Evaluation report (synthetic data, law habits)" in html
-    assert "Synthetic data, law habits: these figures say nothing about real listeners." in html
-    assert "law " not in rendered(WITHOUT_ORACLE).lower()
+def test_what_is_not_known_of_a_session_is_said() -> None:
+    mistake = dataclasses.replace(MISTAKES[0], premium=None, context_type="")
+    html = rendered(dataclasses.replace(EVALUATION, mistakes=(mistake,)))
+    assert f"context unknown, hour {mistake.hour}, account unknown" in html
 
 
 def test_numbers_and_sentences_are_on_the_page(page: Page) -> None:
@@ -283,7 +294,7 @@ def test_every_plot_of_the_report_is_drawn() -> None:
         lengths=contents.LENGTHS,
         history=contents.HISTORY,
         best_epoch=2,
-        data_source="real",
+        mark="",
     )
     assert tuple(drawn) == (*NAMES, "positions")
     assert all(plot.png.startswith(b"\x89PNG") for plot in drawn.values())

@@ -9,7 +9,7 @@ import pytest
 
 from skip_pipeline import schema
 from skip_pipeline.bundles.gather import Bundle, open_bundle, open_bundles
-from skip_pipeline.bundles.records import SEEKS
+from skip_pipeline.bundles.records import CATEGORIES, SEEKS
 from skip_pipeline.bundles.track_memory import Remembered, TrackMemory
 from skip_pipeline.errors import BadInputError
 from skip_pipeline.raw.log_pairs import log_pairs
@@ -193,12 +193,15 @@ def test_inputs_of_a_log_of_own_listening_equal_the_bundles(tmp_path: Path) -> N
         tmp_path / "01_raw" / "training_set" / "log_0.csv", [r | unknown for s in SESSIONS for r in s]
     )
     deliver(tmp_path / "01_raw" / "track_features" / "tf.csv", [track | {"tempo": None} for track in TRACKS])
+    reasons = [name for name in CATEGORIES if "reason" in name]
+    unknown_reasons = sum(row[name] == "unheard_of" for s in SESSIONS for row in s[:-1] for name in reasons)
     message = refusal(BadInputError, lambda: read_whole_log(log))
     assert_says(message, "column context_switch has no value")
     own_listening(tmp_path / "01_raw", *unknown, "tempo")
     layout = make_stages(tmp_path)
 
     sessions = read_whole_log(log)
+    assert 0 < sessions.unknown_levels == unknown_reasons
     bundle = open_bundles(layout.bundles)["train"]
     scaler = Scaler.from_json(json.loads((layout.scaled / SCALER_FILE).read_text()))
     matrix = np.load(layout.bundles / "tracks.npy")

@@ -20,7 +20,16 @@ from skip_pipeline.settings import DataLayout
 from skip_pipeline.stages import flow as stages
 from skip_pipeline.stages.encode import split_of
 from skip_pipeline.storage import MANIFEST, Apply, ShardJob, Staging, in_turn, publication, read_manifest
-from skip_pipeline_tests.builders import TRACKS, Row, assert_says, deliver, refusal, session, track
+from skip_pipeline_tests.builders import (
+    TRACKS,
+    Row,
+    assert_says,
+    deliver,
+    own_listening,
+    refusal,
+    session,
+    track,
+)
 
 LOGS = ("log_0", "log_1", "log_2", "log_3")
 STAGES: dict[str, Callable[..., Any]] = {
@@ -186,6 +195,66 @@ def test_new_tracks_that_no_log_plays_make_no_merged_shard_again(layout: DataLay
     assert results(layout) == from_nothing(layout)
 
 
+def log_of_more_tracks(name: str, *numbers: int) -> list[Row]:
+    """A training session of one log that plays these tracks, then the usual ones."""
+    played = [f"t_{i:02}" for i in (*numbers, *range(len(numbers) + 1, 21))]
+    return session(TRAINING_IDS[2 * int(name.rpartition("_")[2])], 20, track_id_clean=played)
+
+
+def test_tracks_and_a_log_that_are_appended_make_that_log_s_shard_alone_up_to_the_encoded_table(
+    layout: DataLayout,
+) -> None:
+    run(layout)
+    for number, name in ((21, "log_3"), (22, "log_4")):
+        deliver_tracks(layout, track(f"t_{number:02}"), file=f"{number}.csv")
+        deliver(raw(layout, name), log_of_more_tracks(name, number))
+        made = run(layout)
+        for stage in ("session_logs", "merged_table", "encoded_table"):
+            assert made[stage] == [name], stage
+        assert (
+            len(made["scaled_table"]) == len(made["tensor_bundles"]) == number - 17
+        )  # a wider range of codes
+        assert results(layout) == from_nothing(layout)
+    assert run(layout) == everywhere()
+
+
+def test_a_track_in_the_middle_makes_every_encoded_shard_again(layout: DataLayout) -> None:
+    run(layout)
+    deliver_tracks(layout, track("t_07b"), file="more.csv")
+    made = run(layout)
+    assert (made["merged_table"], made["encoded_table"]) == ([], list(LOGS[:-1]))
+    assert results(layout) == from_nothing(layout)
+
+
+def test_tracks_that_follow_appended_ones_or_go_before_them_make_the_shards_that_know_them(
+    layout: DataLayout,
+) -> None:
+    """Track t_25 gets another code, or none, and log 3 alone was made while the table had it."""
+    run(layout)
+    deliver_tracks(layout, track("t_21"), track("t_25"), file="more.csv")
+    deliver(raw(layout, "log_3"), log_of_more_tracks("log_3", 21))
+    run(layout)
+    deliver_tracks(layout, track("t_21"), track("t_23"), track("t_25"), file="more.csv")
+    assert run(layout)["encoded_table"] == ["log_3"]
+    assert results(layout) == from_nothing(layout)
+    deliver_tracks(layout, track("t_21"), file="more.csv")
+    assert run(layout)["encoded_table"] == ["log_3"]
+    assert results(layout) == from_nothing(layout)
+
+
+def test_a_changed_log_is_encoded_with_appended_tracks_and_noticed_when_these_move(
+    layout: DataLayout,
+) -> None:
+    run(layout)
+    deliver_tracks(layout, track("t_25"), file="more.csv")
+    deliver(raw(layout, "log_0"), log_of_more_tracks("log_0", 25))
+    assert run(layout)["encoded_table"] == ["log_0"]
+    deliver_tracks(layout, track("t_21"), track("t_25"), file="more.csv")
+    made = run(layout)
+    assert (made["merged_table"], made["encoded_table"]) == ([], ["log_0"])
+    assert results(layout) == from_nothing(layout)
+
+
 def test_a_changed_track_makes_the_shards_again_that_play_it(of_two_kinds: DataLayout) -> None:
     layout = of_two_kinds
     deliver_tracks(layout, *(t | {"tempo": 7.5} if t["track_id"] == "t_07" else t for t in TRACKS))
@@ -244,6 +313,69 @@ def test_where_the_published_track_table_is_damaged_everything_is_made_again(lay
     deliver_tracks(layout, track("t_99"), file="more.csv")
     assert run(layout)["merged_table"] == list(LOGS[:-1])
     assert results(layout) == from_nothing(layout)
+
+
+# --- Groups of tracks -----------------------------------------------------------------------------------
+
+
+def deliver_groups(layout: DataLayout, *tracks: Row, artist: int = 3) -> None:
+    """Artist and album of each track; the album is the number in the track's id."""
+    rows = [
+        {"track_id": each["track_id"], "artist": artist, "album": int(each["track_id"][2:])}
+        for each in reversed(tracks)
+    ]
+    deliver(layout.raw / settings.TRACK_GROUPS_FILE, rows)
+
+
+def test_groups_of_own_listening_reach_the_bundles_in_the_order_of_the_tracks(layout: DataLayout) -> None:
+    deliver_groups(layout, *TRACKS)
+    own_listening(layout.raw)
+    run(layout)
+    groups = open_bundle(layout.bundles, "test").of_shards(["log_0"]).groups
+    assert groups is not None
+    assert groups.tolist() == [[3, number] for number in range(1, 21)]
+
+
+def test_data_without_groups_has_the_same_files_as_ever(layout: DataLayout) -> None:
+    run(layout)
+    assert open_bundle(layout.bundles, "train").groups is None
+    before = results(layout)
+    deliver_groups(layout, *TRACKS)  # without the marker
+    run(layout)
+    assert results(layout) == before
+    assert not [path for path in before if "groups" in path.name]
+    assert "groups" not in (layout.bundles / "parts.json").read_text()
+
+
+def test_other_groups_make_no_shard_again(layout: DataLayout) -> None:
+    own_listening(layout.raw)
+    for artist in (3, 4):
+        deliver_groups(layout, *TRACKS, artist=artist)
+        made = run(layout)
+    assert made == everywhere()
+    assert results(layout) == from_nothing(layout)
+    groups = open_bundle(layout.bundles, "train").groups
+    assert groups is not None
+    assert set(groups[:, 0].tolist()) == {4}
+
+
+def test_groups_that_go_leave_the_bundles(layout: DataLayout) -> None:
+    own_listening(layout.raw)
+    deliver_groups(layout, *TRACKS)
+    run(layout)
+    (layout.raw / settings.TRACK_GROUPS_FILE).unlink()
+    own_listening(layout.raw)  # imported again, without groups
+    run(layout)
+    assert open_bundle(layout.bundles, "train").groups is None
+    assert named(layout, "groups") == set()
+    assert results(layout) == from_nothing(layout)
+
+
+def test_a_track_that_the_groups_lack_is_named(layout: DataLayout) -> None:
+    own_listening(layout.raw)
+    deliver_groups(layout, *TRACKS[:-1])
+    message = refusal(BadInputError, lambda: stages.merged_table(layout))
+    assert_says(message, "track_groups.csv lacks 1 of 20 tracks", "'t_20'")
 
 
 # --- Code that changes ----------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ def test_a_doubtful_marker_is_a_finding_that_says_why(load):
     _, summary = load(session())
     *_, finding = ingest.log_findings(summary, "not listed")
     assert (finding.name, finding.passed, finding.facts) == (
-        "synthetic_marker_fits",
+        "marker_fits",
         False,
         {"doubt": "not listed"},
     )
@@ -27,6 +27,13 @@ def test_findings_show_unknown_levels_and_junk_dates_and_those_only(load):
         Finding("known_levels", False, {"context_type": "'car' in 10 rows"}),
         Finding("plausible_dates", False, {"date": "'soon' in 10 rows"}),
     ]
+
+
+def test_reasons_that_only_exports_have_are_counted_and_no_warning(load):
+    _, summary = load(session(hist_user_behavior_reason_end="unexpected-exit"))
+    found = {each.name: each for each in ingest.log_findings(summary, "", ("premium",))}
+    said = {"hist_user_behavior_reason_end": "'unexpected-exit' in 10 rows"}
+    assert found["known_levels"] == Finding("known_levels", True, said)
 
 
 def test_track_findings_warn_of_an_unknown_mode_only(read_tracks):

@@ -124,6 +124,22 @@ def test_a_cosine_raises_the_learning_rate_and_lowers_it_to_0(trained: Trained) 
     assert [report.learning_rate for report in trained.history] == pytest.approx(after, abs=1e-8)
 
 
+def test_the_weights_kept_are_a_fading_mean_over_the_last_steps(small: None) -> None:
+    """The mean over one step is the step's own weights; over ten, it lags behind them."""
+    kept = {
+        steps: train(BUNDLE, BUNDLE, dataclasses.replace(SMALL, averaged_steps=steps), nobody)
+        for steps in (0, 1, 10)
+    }
+    first, own, mean = (each.network.get_weights() for each in kept.values())
+    assert [len(each.history) for each in kept.values()] == [1, 1, 1]
+    for a, b in zip(first, own, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+    assert max(float(np.abs(a - b).max()) for a, b in zip(first, mean, strict=True)) > 1e-3
+    losses = [each.history[-1].validation_loss for each in kept.values()]
+    assert losses[1] == pytest.approx(losses[0], abs=1e-5)
+    assert losses[2] != pytest.approx(losses[0], abs=1e-4)
+
+
 def test_few_sessions_are_learnt_from_in_more_epochs(small: None) -> None:
     """300 sessions in batches of 32 are 10 steps an epoch: 35 steps at least are 4 epochs."""
     settings = dataclasses.replace(SMALL, max_epochs=2, least_steps=35)
@@ -323,6 +339,7 @@ def test_a_loss_that_runs_away_names_the_learning_rate(small: None) -> None:
     [
         ("max_epochs", 0),
         ("least_steps", -1),
+        ("averaged_steps", -1),
         ("batch_size", 0),
         ("learning_rate", float("nan")),
         ("stopping_patience", -1),

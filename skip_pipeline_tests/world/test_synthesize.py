@@ -16,8 +16,9 @@ import pytest
 from pyarrow import csv
 
 from skip_pipeline.errors import BusyError, RefusedError
+from skip_pipeline.raw import output_folder
 from skip_pipeline.storage import publication
-from skip_pipeline.world import constants, output_folder
+from skip_pipeline.world import constants
 from skip_pipeline.world import synthesize as module
 from skip_pipeline.world.synthesize import synthesize
 
@@ -319,7 +320,7 @@ def test_a_failure_while_writing_leaves_the_earlier_set_as_it_was(
 
 def test_parts_of_a_killed_process_are_cleared_away(tmp_path: Path) -> None:
     _write(tmp_path)
-    left = tmp_path / "training_set/.log_7_20180715_000000000000.csv.synthetic-part"
+    left = tmp_path / "training_set/.log_7_20180715_000000000000.csv.raw-part"
     left.write_text("half")
     _write(tmp_path, seed=1)
     assert not left.exists()

@@ -44,7 +44,7 @@ def baseline_models(
         with publish(
             layout.baselines, stage="baseline_models", data_source=before.data_source, started=record.started
         ) as staging:
-            baselines = fit_baselines(bundles)
+            baselines = fit_baselines(bundles, groups=bundles["train"].groups)
             staging.rows = write_baselines(staging.folder, baselines, bundles, data_source=before.data_source)
             staging.details |= {
                 "bundles": before.fingerprint,

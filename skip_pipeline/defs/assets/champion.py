@@ -55,7 +55,13 @@ def champion_model(
         decision, folder = promotion.decision, layout.promotion
         made_at = f"{datetime.now(UTC):%-d %B %Y, %H:%M} UTC"
         links = tracker.run_links(context, record)
-        page = render_promotion(promotion, made_at=made_at, history=registry.history(), runs=links)
+        page = render_promotion(
+            promotion,
+            description=record.description,
+            made_at=made_at,
+            history=registry.history(),
+            runs=links,
+        )
         with publish(
             folder, stage="champion_model", data_source=before.data_source, started=record.started
         ) as staging:

@@ -162,7 +162,7 @@ def trained_model(
             }
         )
         record.numbers(numbers)
-        curves = plots.training_curves(trained.history, trained.best_epoch, before.data_source)
+        curves = plots.training_curves(trained.history, trained.best_epoch, record.description.mark)
         record.picture("training_curves", curves.png)
         record.made(staging.manifest, layout.model)
         record.artifact(layout.model / HISTORY_FILE)

@@ -49,9 +49,9 @@ def data_drift(
             from skip_pipeline.report import drift_plots
 
             *features, scores = night.drifts
-            changed_most = [*features[:3], scores]
-            record.picture("drift", drift_plots.drift(night.drifts, before.data_source))
-            record.picture("distributions", drift_plots.distributions(changed_most, before.data_source))
+            changed_most, mark = [*features[:3], scores], record.description.mark
+            record.picture("drift", drift_plots.drift(night.drifts, mark))
+            record.picture("distributions", drift_plots.distributions(changed_most, mark))
         record.headline({"drift_alarms": float(len(night.alarms))})
         record.made(staging.manifest, folder)
         record.artifact(folder / DRIFT_FILE)

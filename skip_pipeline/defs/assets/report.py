@@ -63,7 +63,8 @@ def evaluation_report(
         record.numbers(found.oracle_metrics())
         record.metrics(found.comparison_metrics())
         record.json(found.leaderboard.table(), "leaderboard.json")
-        record.parent_tags({"data_source": before.data_source, "preset": made.preset})
+        described = {"data": mark} if (mark := record.description.mark) else {}
+        record.parent_tags({"data_source": before.data_source, "preset": made.preset} | described)
         record.show({"report": dg.MetadataValue.path(layout.report / REPORT_FILE)})
         record.made(made.manifest, layout.report)
         for name in (REPORT_FILE, METRICS_FILE, PREDICTIONS_FILE):

@@ -92,6 +92,7 @@ def session_logs(layout: DataLayout, apply: Apply, record: Record) -> Sequence[F
     """
     logs = stages.session_logs(layout, apply=apply, started=record.started)
     delivered, folder = _delivered(logs.staging.manifest, logs.files), layout.raw / TRAINING_SET
+    record.describe(layout, delivered.data_source)
     record.read(delivered, folder, schema.SESSION_LOG)
     record.made(delivered, folder, schema.SESSION_LOG)
     summary = logs.summary
@@ -111,6 +112,7 @@ def track_features(layout: DataLayout, apply: Apply, record: Record) -> Sequence
     """
     tracks = stages.track_features(layout, apply=apply, started=record.started)
     delivered, folder = _delivered(tracks.staging.manifest, tracks.files), layout.raw / TRACK_FEATURES
+    record.describe(layout, delivered.data_source)
     record.read(delivered, folder, schema.TRACK_FEATURES)
     record.made(delivered, folder, schema.TRACK_FEATURES)
     return tracks.findings
@@ -131,6 +133,7 @@ def merged_table(layout: DataLayout, apply: Apply, record: Record) -> Sequence[F
     staging = made.staging
     logs = replace(_delivered(staging.manifest, made.logs), stage="session_logs")
     tracks = replace(_delivered(staging.manifest, made.track_files), stage="track_features", rows=made.tracks)
+    record.describe(layout, staging.manifest.data_source)
     record.read(logs, layout.raw / TRAINING_SET, schema.SESSION_LOG)
     record.read(tracks, layout.raw / TRACK_FEATURES, schema.TRACK_FEATURES)
     record.made(staging.manifest, layout.merged, schema.MERGED)
@@ -182,7 +185,7 @@ def tensor_bundles(layout: DataLayout, apply: Apply, record: Record) -> Sequence
     one. Of the predicted position, only its track and the label are used. Each shard has a folder of records,
     which point into one matrix of all tracks, scaled.
     """
-    before = record.read_stage(layout, "scaled")
+    record.read_stage(layout, "scaled")
     record.read_stage(layout, "encoded")  # for the track of each row
     record.read_stage(layout, "merged")
     staging = stages.tensor_bundles(layout, apply=apply, started=record.started)
@@ -190,8 +193,8 @@ def tensor_bundles(layout: DataLayout, apply: Apply, record: Record) -> Sequence
     from skip_pipeline.report import plots  # matplotlib takes half a second to import
 
     balance, lengths = bundle.class_balance(staging.manifest), bundle.session_lengths(staging.manifest)
-    record.picture("class_balance", plots.class_balance(balance, before.data_source).png)
-    record.picture("session_lengths", plots.session_lengths(lengths, before.data_source).png)
+    record.picture("class_balance", plots.class_balance(balance, record.description.mark).png)
+    record.picture("session_lengths", plots.session_lengths(lengths, record.description.mark).png)
     record.numbers({f"{split}_sessions": n for split, n in staging.details["sessions"].items()})
     record.made(staging.manifest, layout.bundles)
     record.shards(staging)
