@@ -56,7 +56,7 @@ _SMALL_LENGTH: Final = 0.05  # added to squared lengths of company, so that a tr
 _OCCURRENCES: Final = schema.SESSION_LOG_BRANCH[log_column("context_switch") :]
 _SEEKS: Final = ("hist_user_behavior_n_seekfwd", "hist_user_behavior_n_seekback")
 _COMPANY: Final = slice(2, 18)
-"""The first 16 coordinates of a track's company in its memory; few sessions do not tell the others."""
+"""The first 16 coordinates of a track's company in its memory; with few sessions the others are noise."""
 _OWN: Final = [schema.TRACK_BRANCH.index(name) for name in FEATURES]
 
 Columns = dict[str, np.ndarray]
