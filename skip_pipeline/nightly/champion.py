@@ -9,12 +9,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from skip_pipeline.baselines.predictions import published_baselines
-from skip_pipeline.bundles.gather import Bundle, open_bundles
+from skip_pipeline.bundles.gather import Bundle, open_bundle
 from skip_pipeline.errors import ContractError, MissingInputError, RefusedError, UnreachableError
 from skip_pipeline.networks.listening import all_played
 from skip_pipeline.nightly.monitoring import MonitoringReport, monitor, not_compared
@@ -44,9 +44,6 @@ from skip_pipeline.storage import Manifest, read_manifest
 if TYPE_CHECKING:  # scikit-learn, which only a decision needs
     from skip_pipeline.metrics.scores import Slicing
     from skip_pipeline.nightly.evidence import Candidate, Gate, Unusable
-
-GATE: Final = "test"
-"""The split whose sessions judge a challenger."""
 
 
 class VersionRegistry(Protocol):
@@ -129,10 +126,9 @@ def promote(
     known |= {OPPONENT: opponent or NO_VERSION, BEST_OPPONENT: best or NO_VERSION}
     registry.tag(challenger, known)
 
-    bundles = open_bundles(before)
-    gate, tracks = bundles[GATE], track_table_ids(layout)
+    gate, tracks = open_bundle(before, "gate"), track_table_ids(layout)
     evidence = measure(
-        _gate(layout, before, bundles, slicings),
+        _gate(layout, before, gate, slicings),
         _candidate(challenger, model, gate, tracks),
         _scored(registry, opponent, gate, tracks) if opponent else None,
         _scored(registry, best, gate, tracks) if best and best != opponent else None,
@@ -176,18 +172,15 @@ def move_aliases(
         registry.point(BEST, best)
 
 
-def _gate(
-    layout: DataLayout, before: Manifest, bundles: Mapping[str, Bundle], slicings: Sequence[Slicing]
-) -> Gate:
+def _gate(layout: DataLayout, before: Manifest, sessions: Bundle, slicings: Sequence[Slicing]) -> Gate:
     """The gate sessions, with the baselines' predictions of them."""
     from skip_pipeline.nightly.evidence import Gate
 
-    sessions = bundles[GATE]
     days = {name: shard.day for name, shard in delivered_shards(layout).items()}
     newest_day = max(days.values(), default="")
     parts = [np.full(len(p.sessions), days[p.name] == newest_day != "") for p in sessions.parts]
-    _, baselines = published_baselines(layout, before, bundles)
-    predicted = {made.name: made.p_tracks[GATE] for made in baselines}
+    _, baselines = published_baselines(layout, before, {"gate": sessions})
+    predicted = {made.name: made.p_tracks["gate"] for made in baselines}
     return Gate(
         all_played(sessions),
         predicted.pop("last_outcome"),

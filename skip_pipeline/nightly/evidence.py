@@ -19,8 +19,8 @@ from skip_pipeline.metrics.every_track import answers_every_track, is_track, mea
 from skip_pipeline.metrics.intervals import Estimate, ratio_with_error
 from skip_pipeline.metrics.scores import Slicing, correct, losses, need_both_outcomes
 from skip_pipeline.settings import (
-    GATE_CONFIDENCE,
     DECISION_THRESHOLD,
+    GATE_CONFIDENCE,
     LEAST_GATE_SESSIONS,
     PROMOTION_SLICE_LIMITS,
     DataSource,

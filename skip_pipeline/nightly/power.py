@@ -17,9 +17,9 @@ from typing import Any, Final
 from skip_pipeline.nightly.evidence import NORMAL, Comparison, Difference, Evidence, quantile
 from skip_pipeline.settings import (
     EQUAL_REFUSED_LIMIT,
+    GATE_CONFIDENCE,
     LEAST_GATE_SESSIONS,
     NEWEST_DAY_CAUGHT_LIMIT,
-    GATE_CONFIDENCE,
     POWER,
     PROMOTION_MARGIN,
 )
@@ -119,7 +119,7 @@ def _of_newest_day(evidence: Evidence, caught: Mapping[str, float]) -> list[str]
     if worst <= NEWEST_DAY_CAUGHT_LIMIT:
         return []
     return [
-        f"on the newest day, {evidence.newest_day}, with {evidence.newest_sessions} gate sessions, the smallest "
-        f"worsening that is caught {POWER:.0%} of the time is {worst:.3f} nats, expected at most "
+        f"on the newest day, {evidence.newest_day}, with {evidence.newest_sessions} gate sessions, the "
+        f"smallest worsening that is caught {POWER:.0%} of the time is {worst:.3f} nats, expected at most "
         f"{NEWEST_DAY_CAUGHT_LIMIT:.3f}; deliver more sessions a day, or look at the checks of data_drift"
     ]

@@ -101,7 +101,7 @@ def test_a_better_model_is_promoted():
     assert decision.promoted
     assert decision.log_loss_difference is not None
     assert decision.log_loss_difference.value == pytest.approx(np.log(0.7) - np.log(0.75))
-    shown = "version 2 minus version 1: -0.0690 (95% interval -0.0690 to -0.0690"
+    shown = "version 2 minus version 1: -0.0690 (99% interval -0.0690 to -0.0690"
     assert_says(decision.summary, shown, "+0.0100")
 
 

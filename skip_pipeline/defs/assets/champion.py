@@ -29,7 +29,7 @@ _SEVERITIES = (dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN)  # of ``
 @pipeline_asset(
     "model",
     kinds={"mlflow", "onnx"},
-    deps=["trained_model", "evaluation_report", "baseline_models", "tensor_bundles", "data_drift"],
+    deps=["trained_model", "baseline_models", "tensor_bundles", "data_drift"],
     check_specs=[
         dg.AssetCheckSpec(name, asset="champion_model", description=text) for name, text in CHECKS.items()
     ],
@@ -48,7 +48,7 @@ def champion_model(
         before = record.read_stage(layout, "bundles", "promotion")
 
         # scikit-learn and matplotlib take seconds to import.
-        from skip_pipeline.nightly.champion import GATE, challenger_of, promote
+        from skip_pipeline.nightly.champion import challenger_of, promote
         from skip_pipeline.report.promotion_page import render_promotion
         from skip_pipeline.report.session_attributes import read_session_attributes
         from skip_pipeline.report.slices import slicings
@@ -57,7 +57,7 @@ def champion_model(
         version = registry.registered(record.run_id, layout.model / SERVED_MODEL, model.fingerprint)
         bundles = open_bundles(before)
         merged = read_manifest(layout.merged, made_by="merged_table")
-        attributes = read_session_attributes(merged.path, bundles["train"], bundles[GATE])
+        attributes = read_session_attributes(merged.path, bundles["train"], bundles["gate"])
         promotion = promote(registry, version, model, layout, slicings(attributes))
         decision, folder = promotion.decision, layout.promotion
         made_at = f"{datetime.now(UTC):%-d %B %Y, %H:%M} UTC"
