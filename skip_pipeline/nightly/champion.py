@@ -46,8 +46,8 @@ if TYPE_CHECKING:  # scikit-learn, which only a decision needs
     from skip_pipeline.nightly.evidence import Candidate, Gate, Unusable
 
 
-class VersionRegistry(Protocol):
-    """Versions of one registered model, their tags, and aliases that point to a version.
+class Aliases(Protocol):
+    """Names that point to a version of one registered model.
 
     Every method raises ``UnreachableError`` if the registry does not answer.
     """
@@ -60,6 +60,10 @@ class VersionRegistry(Protocol):
 
     def drop(self, alias: str) -> None:
         """Remove an alias."""
+
+
+class VersionRegistry(Aliases, Protocol):
+    """Versions of one registered model, and their tags."""
 
     def tags(self, version: str) -> Mapping[str, str]:
         """Tags of a version."""
@@ -160,9 +164,7 @@ def _version(version: str | None) -> str | None:
     return None if version == NO_VERSION else version
 
 
-def move_aliases(
-    registry: VersionRegistry, champion: str | None, serves: str | None, best: str | None
-) -> None:
+def move_aliases(registry: Aliases, champion: str | None, serves: str | None, best: str | None) -> None:
     """Point to the version that serves from now on, the one before it, and the best one."""
     if serves and serves != champion:
         if champion:
@@ -220,7 +222,7 @@ def _scored(
         return Unusable(f"version {version}", source, str(refusal))
 
 
-def roll_back(registry: VersionRegistry) -> tuple[str | None, str]:
+def roll_back(registry: Aliases) -> tuple[str | None, str]:
     """Make the previous champion the champion and the other way round; a second rollback undoes the first.
 
     A version that is withdrawn is no longer the best one; the version that serves takes its place.
