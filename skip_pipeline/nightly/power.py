@@ -70,7 +70,7 @@ def power_of(evidence: Evidence, *, margin: float = PROMOTION_MARGIN) -> Power |
         newest,
         equal_refused,
         (
-            *_of_equal_models(evidence.sessions, equal_refused, pools, margin),
+            *_of_equal_models(evidence.sessions, equal_refused, others, pools, margin),
             *_of_newest_day(evidence, newest),
         ),
     )
@@ -89,12 +89,13 @@ def _beyond(error: float, limit: float, reach: float) -> float:
 
 
 def _of_equal_models(
-    sessions: int, equal_refused: float, pools: list[Difference], margin: float
+    sessions: int, equal_refused: float, others: float, pools: list[Difference], margin: float
 ) -> list[str]:
     if equal_refused <= EQUAL_REFUSED_LIMIT:
         return []
-    # Each of k rules may have an equal share of the limit: margin = error * (reach + z of that share).
-    error = margin / (_REACH + NORMAL.inv_cdf(1 - EQUAL_REFUSED_LIMIT / len(pools)))
+    # What the other rules leave of the limit, in equal shares: margin = error * (reach + z of a share).
+    share = (EQUAL_REFUSED_LIMIT - others) / len(pools)
+    error = margin / (_REACH + NORMAL.inv_cdf(1 - share))
     widest = max(difference.error for difference in pools)
     needed = math.ceil(sessions * (widest / error) ** 2)
     return [
