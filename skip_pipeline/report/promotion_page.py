@@ -76,17 +76,12 @@ class _Group:
 def _compared(promotion: Promotion) -> list[_Group]:
     """Every comparison that was made."""
     decision = promotion.decision
+    newest = f"{promotion.newest_sessions:,} of the newest day, {promotion.newest_day}"
     found = [
         _Group(
             f"{decision.opponent}, on all {promotion.gate_sessions:,} gate sessions", decision.differences
         ),
-        _Group(
-            f"{decision.opponent}, on {promotion.newest_sessions:,} of the newest day, {promotion.newest_day}",
-            decision.newest_day,
-        ),
-        _Group(
-            f"the best version so far, version {promotion.best}, on all gate sessions",
-            decision.to_best,
-        ),
+        _Group(f"{decision.opponent}, on {newest}", decision.newest_day),
+        _Group(f"the best version, version {promotion.best}, on all gate sessions", decision.to_best),
     ]
     return [group for group in found if group.differences]

@@ -89,7 +89,7 @@ def page(promotion: Promotion = REFUSED, *, history=HISTORY, runs=RUNS) -> Page:
         "It fails 1 of 2 rules: accuracy by premium falls for free",
         "version 3, on all 2,013 gate sessions last track +0.0042 −0.0011 to +0.0093 +0.0100",
         "version 3, on 401 of the newest day, 2018-07-17 last track +0.0150 −0.0020 to +0.0320 +0.0100",
-        "the best version so far, version 2, on all gate sessions last track +0.0010 −0.0030 to +0.0050",
+        "the best version, version 2, on all gate sessions last track +0.0010 −0.0030 to +0.0050",
         "best version until then 2 and now; alias best_version",
         "last track +0.0084 +0.0410",
         "next track at any position +0.0095 not judged",
