@@ -106,7 +106,7 @@ def test_baselines_record_the_scores_that_dagster_shows(finished, runs):
 def test_the_parent_carries_the_headline(runs):
     headline, report = runs[""].data.metrics, runs["evaluation_report"].data.metrics
 
-    for name in ("test_accuracy", "test_log_loss", "test_roc_auc", "test_brier"):
+    for name in ("test_accuracy", "test_log_loss", "test_roc_auc", "test_brier", "second_half_maa"):
         assert headline[name] == report[name]
     assert runs[""].data.tags["preset"] == "fast"
 
