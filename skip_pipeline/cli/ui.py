@@ -16,6 +16,7 @@ from skip_pipeline.cli.options import OUT
 from skip_pipeline.definitions import mlflow_tracker
 from skip_pipeline.defs.dead_runs import close_dead_runs
 from skip_pipeline.defs.launch import prepare_home
+from skip_pipeline.environment import of_servers
 from skip_pipeline.errors import RefusedError
 from skip_pipeline.settings import DataLayout
 
@@ -57,7 +58,7 @@ def serve(layout: DataLayout, dagster_port: int, mlflow_port: int) -> None:
     if "MLflow" in wanted:
         addresses["MLflow"] = f"http://{_HOST}:{mlflow_port}"
         mlflow_tracker(layout).client()  # creates the store, so that server and first run do not race to it
-    environment = settings.TRACKING_ENVIRONMENT | os.environ
+    environment = of_servers(settings.TRACKING_ENVIRONMENT | os.environ)
     # The links between the two must use these addresses.
     environment[settings.DAGSTER_URL_VARIABLE] = addresses["Dagster"]
     environment[settings.MLFLOW_URL_VARIABLE] = addresses.get("MLflow") or mlflow_tracker(layout).mlflow_url

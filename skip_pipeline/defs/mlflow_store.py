@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from skip_pipeline.environment import settle
 from skip_pipeline.nightly.promotion_record import LONGEST_TAG
 from skip_pipeline.settings import TRACKING_ENVIRONMENT
 
@@ -17,6 +18,7 @@ _CREDENTIALS = re.compile(r"(?<=://)[^/\s]+@")
 
 def mlflow_client(uri: str) -> "MlflowClient":
     """A client of the tracking store and model registry at an address."""
+    settle()
     for variable, value in TRACKING_ENVIRONMENT.items():
         os.environ.setdefault(variable, value)  # MLflow reads some of them while it is imported
     from mlflow import MlflowClient

@@ -108,6 +108,7 @@ class MlflowTracker(dg.ConfigurableResource):
             import mlflow  # after the client has set MLflow's variables
 
             mlflow.set_tracking_uri(self.tracking_uri)
+            mlflow.set_registry_uri(self.tracking_uri)
             experiment = self._experiment_id(client)
             close_finished(client, experiment, context.instance)
             self._parent = self._parent_of(client, experiment, context.run)
