@@ -38,12 +38,14 @@ def without_credentials(text: str) -> str:
 class Guard:
     """Turns failures of a tracking store into lost records, so that no result is lost.
 
-    Each lost record is reported with the reason, and kept in ``lost``. Once the store could not be reached,
-    the guard is ``suspended``: nothing more is recorded.
+    Each lost record is reported with the reason, and kept in ``lost``. While the store cannot be reached, the
+    guard is ``suspended``: nothing more is recorded. A store that still answers a question has refused one
+    record, whatever its failure looks like: a server answers 500 to a value that its database rejects.
     """
 
-    def __init__(self, report: Callable[[str], None]) -> None:
+    def __init__(self, report: Callable[[str], None], answers: Callable[[], bool] = lambda: False) -> None:
         self._report = report
+        self._answers = answers
         self.lost: list[str] = []
         self.suspended = False
 
@@ -53,11 +55,12 @@ class Guard:
         try:
             yield
         except Exception as failure:  # plugins and cloud SDKs have exceptions of their own
-            # A built-in exception is a bug, except OSError (connections, files) and ImportError (no driver).
+            # A built-in exception is a bug, except OSError (connections, files), ImportError (no driver) and
+            # UnicodeError (text that cannot be sent, such as a file name that is not UTF-8).
             own = type(failure).__module__.split(".")[0] in ("builtins", "skip_pipeline")
-            if own and not isinstance(failure, OSError | ImportError):
+            if own and not isinstance(failure, OSError | ImportError | UnicodeError):
                 raise
-            down = is_outage(failure)
+            down = is_outage(failure) and not self._answers()
             self.suspended = self.suspended or down
             fate = "no answer" if down else "refused"
             # Messages of a store quote its address.
@@ -65,9 +68,25 @@ class Guard:
             self.lost.append(" ".join(text.split())[:LONGEST_TAG])
             self._report(self.lost[-1])
 
+    def ask_again(self) -> None:
+        """Record again from now on if a store that could not be reached answers."""
+        self.suspended = self.suspended and not self._answers()
+
+
+def answers(client: "MlflowClient") -> bool:
+    """Whether a store answers a question, if only with a refusal."""
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        client.search_experiments(max_results=1)
+    except (MlflowException, SQLAlchemyError, OSError) as failure:
+        return not is_outage(failure)
+    return True
+
 
 def is_outage(failure: BaseException | None) -> bool:
-    """Whether a store could not be reached, as against answering with a refusal."""
+    """Whether a failure looks like that of a store that cannot be reached, and not like a refusal."""
     import requests
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import OperationalError

@@ -9,12 +9,14 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+import requests
 from mlflow.exceptions import MlflowException
 
 from skip_pipeline import schema
 from skip_pipeline.bundles.gather import open_bundle, open_bundles
 from skip_pipeline.bundles.track_memory import read_memory, remember
 from skip_pipeline.definitions import mlflow_tracker
+from skip_pipeline.defs import tracking
 from skip_pipeline.defs.dataset import FingerprintedDataset
 from skip_pipeline.defs.registry import Registry
 from skip_pipeline.defs.tracking import close_finished
@@ -244,6 +246,43 @@ def test_a_refused_record_is_named_and_the_others_are_kept(project, monkeypatch)
     assert run.info.status == "FINISHED"
     assert run.data.metrics == {}
     assert run.data.tags["data_source"] == "synthetic"
+
+
+def test_a_server_that_answers_500_to_one_value_loses_that_record_alone(project, monkeypatch):
+    def break_down(_values, **_options):
+        raise requests.exceptions.RetryError("too many 500 error responses")
+
+    monkeypatch.setattr(mlflow, "log_metrics", break_down)
+    outcome = project.run("track_features")
+
+    assert outcome.success
+    assert (
+        "metrics rows, bytes, seconds: refused"
+        in (project.metadata("track_features")["mlflow_run_incomplete"])
+    )
+    run = project.mlflow_runs(outcome.run_id)["track_features"]
+    assert (run.info.status, run.data.tags["data_source"]) == ("FINISHED", "synthetic")
+
+
+def test_assets_after_an_outage_are_recorded(project, monkeypatch):
+    tracker = type(mlflow_tracker(project.layout))
+    failures = iter([TimeoutError("no answer")])
+
+    def fail_once(*arguments):
+        for failure in failures:
+            raise failure
+        return parent_of(*arguments)
+
+    parent_of = tracker._parent_of
+    monkeypatch.setattr(tracker, "_parent_of", fail_once)
+    up = iter([False, False, True])  # after the failure, before the first asset, before the second
+    monkeypatch.setattr(tracking, "answers", lambda _client: next(up))
+    outcome = project.run("session_logs,track_features")
+
+    assert outcome.success
+    first, second = outcome.materialized
+    assert project.metadata(first)["mlflow_run"].startswith("not recorded: ")
+    assert set(project.mlflow_runs(outcome.run_id)) == {"", second}
 
 
 def test_the_run_of_an_outer_job_is_left_alone(project, monkeypatch):
