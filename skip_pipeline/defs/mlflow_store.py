@@ -4,7 +4,10 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from filelock import FileLock
 
 from skip_pipeline.environment import settle
 from skip_pipeline.nightly.promotion_record import LONGEST_TAG
@@ -13,17 +16,37 @@ from skip_pipeline.settings import TRACKING_ENVIRONMENT
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+_SQLITE = "sqlite:///"
 _CREDENTIALS = re.compile(r"(?<=://)[^/\s]+@")
 
 
 def mlflow_client(uri: str) -> "MlflowClient":
-    """A client of the tracking store and model registry at an address."""
+    """A client of the tracking store and model registry at an address; creates a new SQLite file."""
     settle()
     for variable, value in TRACKING_ENVIRONMENT.items():
         os.environ.setdefault(variable, value)  # MLflow reads some of them while it is imported
     from mlflow import MlflowClient
 
+    database = Path(uri.removeprefix(_SQLITE))
+    if uri.startswith(_SQLITE) and database.parent.is_dir() and not database.exists():
+        _create(database)
     return MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+def _create(database: Path) -> None:
+    """Create MLflow's tables in a new file: whole or not at all, by one process, while the others wait.
+
+    MLflow cannot continue migrations that were cut short, or that another process has begun.
+    """
+    from mlflow import MlflowClient
+
+    with FileLock(database.with_name(f".{database.name}.creating")):
+        if not database.exists():
+            new = database.with_name(f".{database.name}.new")
+            new.unlink(missing_ok=True)  # of a process that was killed
+            address = f"{_SQLITE}{new}"
+            MlflowClient(tracking_uri=address, registry_uri=address).search_registered_models(max_results=1)
+            new.replace(database)
 
 
 def without_credentials(text: str) -> str:
