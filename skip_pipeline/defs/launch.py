@@ -15,7 +15,7 @@ import dagster as dg
 from filelock import FileLock
 
 from skip_pipeline import errors
-from skip_pipeline.defs.dead_runs import close_dead_runs
+from skip_pipeline.defs.dead_runs import close_dead_runs, signature
 from skip_pipeline.errors import RefusedError
 from skip_pipeline.settings import DATA_DIR_VARIABLE, DataLayout
 
@@ -125,6 +125,7 @@ def materialize(
         instance=instance,
         asset_selection=[dg.AssetKey(name) for name in assets],
         run_config={**run_config, "loggers": {"watch": {}}},
+        tags=signature(),
         raise_on_error=False,
     )
     made = [event.asset_key for event in result.get_asset_materialization_events()]
