@@ -49,6 +49,7 @@ def read_csv(
     *,
     ids: Collection[str] = (),
     may_be_empty: Collection[str] = (),
+    ignored: Collection[str] = (),
     remedy: str = ROWS,
 ) -> pa.Table:
     """Parse a CSV (RFC 4180, UTF-8, header line, gzip if its name ends in ``.gz``) to a contract.
@@ -61,6 +62,7 @@ def read_csv(
         ranges: bounds of integer columns.
         ids: text columns in which an empty value is refused.
         may_be_empty: other columns in which an empty value is read as null; elsewhere it is refused.
+        ignored: other columns that the file may have; they are not read.
         remedy: what messages advise about rows with wrong values, ``ROWS`` or ``WHOLE_SESSIONS``.
 
     Raises:
@@ -69,8 +71,8 @@ def read_csv(
             columns, ragged rows, bytes that are not UTF-8, a value that is missing, not of its column's type
             or outside its range, an empty id, or a line break in text. Names file, column and first rows.
     """
-    header = _header(path)
-    if fault := header_fault(header, contract.names):
+    header = column_names(path)
+    if fault := header_fault([name for name in header if name not in ignored], contract.names):
         raise BadInputError(f"{path}: {fault}")
     try:
         table = _parse(path, {f.name: f.type for f in contract})
@@ -88,7 +90,8 @@ def read_csv(
     return table
 
 
-def _header(path: Path) -> list[str]:
+def column_names(path: Path) -> list[str]:
+    """The names in the header line of a CSV; raises as ``read_csv``."""
     try:
         with _open(path) as stream:
             start = stream.read(_HEADER_BYTES)
