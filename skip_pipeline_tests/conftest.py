@@ -57,3 +57,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("numprocesses", None):
         single = settings.SINGLE_THREADED | {"TF_NUM_INTRAOP_THREADS": "1"}
         os.environ.update(single | dict(os.environ))
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name bytes by their parameter: compressed bytes hold the time, and the processes have to agree on names."""
+    return argname if isinstance(val, bytes) else None
