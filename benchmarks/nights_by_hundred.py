@@ -287,6 +287,7 @@ def evidence_of(
         losses=losses(window),
         champion=one,
         best=_compared(challenger, best, window, a_day) if best and best is not champion else None,
+        setback=_compared(champion, best, window, a_day).newest_day if champion and best else {},
         newest_day=f"day {newest}",
         newest_sessions=a_day,
         newest_losses=losses(slice(newest, newest + 1)) if a_day >= LEAST_GATE_SESSIONS else {},

@@ -49,14 +49,11 @@ def power_of(evidence: Evidence, *, margin: float = PROMOTION_MARGIN) -> Power |
     opponent = evidence.opponent
     if opponent is None:
         return None
-    pools = [
-        difference
-        for other in (evidence.champion, evidence.best)
-        if isinstance(other, Comparison)
-        for difference in other.pool.values()
-    ]
+    compared = [c for c in (evidence.champion, evidence.best) if isinstance(c, Comparison)]
+    pools = [difference for other in compared for difference in other.pool.values()]
+    newest_days = [difference for other in compared for difference in other.newest_day.values()]
     by_pool = sum(_refused_by_pool(difference, margin) for difference in pools)
-    others = sum(_beyond(of.error, margin, _REACH) for of in opponent.newest_day.values())
+    others = sum(_beyond(difference.error, margin, _REACH) for difference in newest_days)
     slice_reach = quantile(evidence.slice_confidence)
     others += sum(_beyond(p.accuracy.error, p.limit, slice_reach) for p in evidence.judged_slices)
     equal_refused = min(by_pool + others, 1.0)
