@@ -40,8 +40,8 @@ EVENT: Final = 100  # night on which something happens
 
 # Of each question. Measured on the default synthetic world, 30,000 sessions, preset fast, two seeds, on 5,907
 # sessions outside training: paired standard deviations 0.076 and 0.015 per session, correlation 0.37.
-# Versions of different days differ more, by 0.11 on last tracks in ``benchmarks.nights``. Twice the measured
-# ones are used.
+# Twice the measured ones are used. Versions of different single days of 3,500 training sessions differ more,
+# by 0.19 on last tracks (``benchmarks.nights``).
 PAIRED_SD: Final = np.array([0.15, 0.03])
 CORRELATION: Final = 0.37
 LOSS: Final = np.array([0.454, 0.467])

@@ -34,7 +34,9 @@ class Power:
 
     sessions: int
     newest_sessions: int
-    caught: Mapping[str, float]  # by question, the smallest worsening of log-loss on all gate sessions
+    caught: Mapping[
+        str, float
+    ]  # by question, the smallest worsening of log-loss on all gate sessions; 0 for any
     caught_on_newest_day: Mapping[str, float]  # the same on the newest day; empty if that is not judged
     equal_refused: float  # at most, as a share of nights
     warnings: tuple[str, ...]  # where the gate is too weak, each with what to do
@@ -63,7 +65,7 @@ def power_of(evidence: Evidence, *, margin: float = PROMOTION_MARGIN) -> Power |
     return Power(
         evidence.sessions,
         evidence.newest_sessions,
-        {q: margin - (_REACH - _TO_BE_CAUGHT) * of.error for q, of in opponent.pool.items()},
+        {q: max(margin - (_REACH - _TO_BE_CAUGHT) * of.error, 0.0) for q, of in opponent.pool.items()},
         newest,
         equal_refused,
         (

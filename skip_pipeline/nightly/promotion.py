@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from skip_pipeline.metrics.intervals import Estimate
 from skip_pipeline.nightly.evidence import LAST_TRACK, NEXT_TRACK, Absent, Comparison, Difference, Evidence
@@ -22,6 +22,15 @@ from skip_pipeline.settings import (
 )
 
 Who = Literal["challenger", "champion", "best"]
+
+_MAIN: Final = (
+    "a champion",
+    "a best version",
+    "beats the last outcome:",
+    "not worse than the champion:",
+    "not worse than the best version:",
+)
+"""How the rules begin that explain a promotion; the others are the same in words every night."""
 
 
 @dataclass(frozen=True)
@@ -84,8 +93,12 @@ class Decision:
 
     @property
     def summary(self) -> str:
-        """The decision and its reasons in one sentence."""
-        decisive = [reason.facts for reason in self.reasons if reason.passed == self.promoted]
+        """The decision and its reasons in one sentence: rules that failed, or the main ones that passed."""
+        decisive = [
+            reason.facts
+            for reason in self.reasons
+            if reason.passed == self.promoted and (not reason.passed or reason.rule.startswith(_MAIN))
+        ]
         return f"{'Promoted' if self.promoted else 'Refused'}: {'; '.join(decisive)}"
 
     @property
