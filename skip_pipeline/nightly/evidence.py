@@ -144,6 +144,8 @@ class Evidence:
     losses: Mapping[str, Losses]  # by question
     champion: Comparison | Absent
     best: Comparison | Absent | None = None  # None if the champion is the best version
+    setback: Mapping[str, Difference] = field(default_factory=dict)
+    """Log-loss of the champion minus the best version's on the newest day, by question; empty: not judged."""
     newest_day: str = ""
     newest_sessions: int = 0  # of the newest day
     newest_losses: Mapping[str, Losses] = field(default_factory=dict)  # by question; empty: not judged
@@ -222,6 +224,10 @@ def measure(
     found: dict[str, Comparison | Absent | None] = dict(absent)
     found |= {role: compared(other.name) for role, other in usable.items()}
     opponent = usable.get("champion") or usable.get("best version")
+    setback: Mapping[str, Difference] = {}
+    if len(usable) == len(standing):
+        change = loss[usable["champion"].name] - loss[usable["best version"].name]
+        setback = _differences(change[newest], asked_newest)
     names = (challenger.name, opponent.name if opponent else None)
     slices = _slices(labels[:, -1], challenger, opponent, gate.slicings, slice_limits)
     one = found["champion"]
@@ -232,6 +238,7 @@ def measure(
         losses={q: _losses(loss, names, chosen) for q, chosen in asked.items()},
         champion=one if one else Absent("there is no champion yet"),
         best=found["best version"] if best else None,
+        setback=setback,
         newest_day=gate.newest_day,
         newest_sessions=int(np.count_nonzero(newest)),
         newest_losses={

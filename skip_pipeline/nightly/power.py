@@ -34,7 +34,9 @@ class Power:
 
     sessions: int
     newest_sessions: int
-    caught: Mapping[str, float]  # by question, the smallest worsening of log-loss on all gate sessions
+    caught: Mapping[
+        str, float
+    ]  # by question, the smallest worsening of log-loss on all gate sessions; 0 for any
     caught_on_newest_day: Mapping[str, float]  # the same on the newest day; empty if that is not judged
     equal_refused: float  # at most, as a share of nights
     warnings: tuple[str, ...]  # where the gate is too weak, each with what to do
@@ -49,14 +51,11 @@ def power_of(evidence: Evidence, *, margin: float = PROMOTION_MARGIN) -> Power |
     opponent = evidence.opponent
     if opponent is None:
         return None
-    pools = [
-        difference
-        for other in (evidence.champion, evidence.best)
-        if isinstance(other, Comparison)
-        for difference in other.pool.values()
-    ]
+    compared = [c for c in (evidence.champion, evidence.best) if isinstance(c, Comparison)]
+    pools = [difference for other in compared for difference in other.pool.values()]
+    newest_days = [difference for other in compared for difference in other.newest_day.values()]
     by_pool = sum(_refused_by_pool(difference, margin) for difference in pools)
-    others = sum(_beyond(of.error, margin, _REACH) for of in opponent.newest_day.values())
+    others = sum(_beyond(difference.error, margin, _REACH) for difference in newest_days)
     slice_reach = quantile(evidence.slice_confidence)
     others += sum(_beyond(p.accuracy.error, p.limit, slice_reach) for p in evidence.judged_slices)
     equal_refused = min(by_pool + others, 1.0)
@@ -66,7 +65,7 @@ def power_of(evidence: Evidence, *, margin: float = PROMOTION_MARGIN) -> Power |
     return Power(
         evidence.sessions,
         evidence.newest_sessions,
-        {q: margin - (_REACH - _TO_BE_CAUGHT) * of.error for q, of in opponent.pool.items()},
+        {q: max(margin - (_REACH - _TO_BE_CAUGHT) * of.error, 0.0) for q, of in opponent.pool.items()},
         newest,
         equal_refused,
         (

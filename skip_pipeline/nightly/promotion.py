@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from skip_pipeline.metrics.intervals import Estimate
 from skip_pipeline.nightly.evidence import LAST_TRACK, NEXT_TRACK, Absent, Comparison, Difference, Evidence
@@ -22,6 +22,15 @@ from skip_pipeline.settings import (
 )
 
 Who = Literal["challenger", "champion", "best"]
+
+_MAIN: Final = (
+    "a champion",
+    "a best version",
+    "beats the last outcome:",
+    "not worse than the champion:",
+    "not worse than the best version:",
+)
+"""How the rules begin that explain a promotion; the others are the same in words every night."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +78,7 @@ class Decision:
     small_slices: int = 0  # that hold too few sessions to be judged
     power: Power | None = None  # None if not compared
     alarms: tuple[str, ...] = ()  # what somebody has to look at
-    serves: Who = "champion"  # "best": the best version, since the champion cannot be used
+    serves: Who = "champion"  # "best": the best version, since the champion cannot be used, or fails
     best: Who = "best"  # which is the best version from now on
 
     @property
@@ -84,8 +93,12 @@ class Decision:
 
     @property
     def summary(self) -> str:
-        """The decision and its reasons in one sentence."""
-        decisive = [reason.facts for reason in self.reasons if reason.passed == self.promoted]
+        """The decision and its reasons in one sentence: rules that failed, or the main ones that passed."""
+        decisive = [
+            reason.facts
+            for reason in self.reasons
+            if reason.passed == self.promoted and (not reason.passed or reason.rule.startswith(_MAIN))
+        ]
         return f"{'Promoted' if self.promoted else 'Refused'}: {'; '.join(decisive)}"
 
     @property
@@ -122,7 +135,8 @@ def decide(evidence: Evidence, *, margin: float = PROMOTION_MARGIN) -> Decision:
     It always has to answer both questions, and to beat the last outcome on each, on all gate sessions and on
     the newest day. If there is an opponent, it must not be worse than the margin allows: on all gate sessions
     the upper end of its interval counts; on the newest day, against the baselines and in slices a worsening
-    counts that is beyond its limit and significant.
+    counts that is beyond its limit and significant. If it is refused and the champion is worse than the best
+    version on the newest day in the same sense, the best version serves again.
 
     Args:
         evidence: of the night (``evidence.measure``).
@@ -137,7 +151,8 @@ def decide(evidence: Evidence, *, margin: float = PROMOTION_MARGIN) -> Decision:
         *_enough_sessions(evidence),
         *_within_margin(name, "champion", evidence.champion, margin),
         *_within_margin(name, "best version", evidence.best, margin),
-        *_newest_day(evidence, margin),
+        *_newest_day(evidence, "champion", evidence.champion, margin),
+        *_newest_day(evidence, "best version", evidence.best, margin),
         *_rivals(evidence, margin),
         *_no_slice_falls(slices),
     ]
@@ -146,6 +161,7 @@ def decide(evidence: Evidence, *, margin: float = PROMOTION_MARGIN) -> Decision:
         isinstance(r, Absent) and r.refuses for r in (evidence.champion, evidence.best)
     )
     stands_in = opponent is not None and opponent is evidence.best and not refused_as_synthetic
+    fails = [] if promoted else _champion_fails(evidence, margin)
     best = evidence.best
     return Decision(
         tuple(reasons),
@@ -156,8 +172,8 @@ def decide(evidence: Evidence, *, margin: float = PROMOTION_MARGIN) -> Decision:
         slices=slices,
         small_slices=len(evidence.slices) - len(evidence.judged_slices),
         power=power_of(evidence, margin=margin),
-        alarms=_alarms(evidence),
-        serves="challenger" if promoted else "best" if stands_in else "champion",
+        alarms=(*_alarms(evidence), *fails),
+        serves="challenger" if promoted else "best" if stands_in or fails else "champion",
         best=_best(evidence, promoted=promoted),
     )
 
@@ -251,14 +267,16 @@ def _within_margin(name: str, role: str, other: Comparison | Absent | None, marg
     return found
 
 
-def _newest_day(evidence: Evidence, margin: float) -> list[Reason]:
-    if evidence.opponent is None:
+def _newest_day(
+    evidence: Evidence, role: str, other: Comparison | Absent | None, margin: float
+) -> list[Reason]:
+    if not isinstance(other, Comparison):
         return []
     found = []
-    for question, difference in evidence.opponent.newest_day.items():
+    for question, difference in other.newest_day.items():
         interval = difference.interval()
-        facts = _facts(evidence.challenger, evidence.opponent.opponent, interval, margin)
-        rule = f"not worse on the newest day: {question}"
+        facts = _facts(evidence.challenger, other.opponent, interval, margin)
+        rule = f"not worse than the {role} on the newest day: {question}"
         where = f"{question} on the newest day, {evidence.newest_day}"
         found.append(Reason(rule, not _is_worse(interval, margin), f"{where}: {facts}"))
     return found
@@ -317,6 +335,22 @@ def _no_slice_falls(changes: Sequence[SliceChange]) -> list[Reason]:
 def _alarms(evidence: Evidence) -> tuple[str, ...]:
     absent = [other for other in (evidence.champion, evidence.best) if isinstance(other, Absent)]
     return (*_all_is_bad(evidence), *(other.why for other in absent if other.alarm))
+
+
+def _champion_fails(evidence: Evidence, margin: float) -> list[str]:
+    """The champion is worse than the best version on the newest day, so that the best version serves."""
+    found = []
+    if isinstance(evidence.champion, Comparison) and isinstance(evidence.best, Comparison):
+        champion, best = evidence.champion.opponent, evidence.best.opponent
+        for question, difference in evidence.setback.items():
+            interval = difference.interval()
+            if _is_worse(interval, margin):
+                facts = _facts(champion, best, interval, margin)
+                found.append(
+                    f"the champion, {champion}, fails on the newest day, {evidence.newest_day}, and the best "
+                    f"version, {best}, serves again; {question}: {facts}"
+                )
+    return found
 
 
 def _all_is_bad(evidence: Evidence) -> list[str]:

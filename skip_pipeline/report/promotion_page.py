@@ -27,7 +27,7 @@ def headline(promotion: Promotion) -> str:
     if promotion.decision.promoted:  # it was rolled back since, or another version was promoted
         return f"{challenger} is as good as when it was promoted, and {serving}."
     if promotion.decision.serves == "best" and promotion.opponent and not promotion.again:
-        serving = f"{serving} in place of version {promotion.opponent}, which cannot be used"
+        serving = f"{serving}, the best so far, in place of version {promotion.opponent}"
     return f"{challenger} is refused, and {serving}."
 
 

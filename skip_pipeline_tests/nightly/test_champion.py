@@ -334,6 +334,15 @@ def test_the_best_version_serves_if_the_champion_is_lost_and_the_challenger_wors
     assert with_best.aliases()["previous_champion"] == "1"
 
 
+def test_the_best_version_serves_again_if_the_champion_fails(judge, with_best, models):
+    with_best.folders["1"] = models["wrong"]
+    promotion = judge(with_best, with_best.register(models["wrong"]))
+
+    assert (promotion.decision.word, promotion.champion, promotion.best_now) == ("refused", "3", "3")
+    assert with_best.aliases()["previous_champion"] == "1"
+    assert "the champion, version 1, fails on the newest day" in promotion.alarms[-1]
+
+
 def test_a_best_version_of_synthetic_data_is_given_up_for_a_champion_of_real_data(judge, with_best):
     for version in ("1", "2"):
         with_best.folders[version] = shutil.copytree(

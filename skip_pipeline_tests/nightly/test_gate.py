@@ -9,7 +9,15 @@ import numpy as np
 import pytest
 
 from skip_pipeline.metrics.scores import Slicing
-from skip_pipeline.nightly.evidence import LAST_TRACK, NEXT_TRACK, Candidate, Gate, Unusable, measure
+from skip_pipeline.nightly.evidence import (
+    LAST_TRACK,
+    NEXT_TRACK,
+    QUESTIONS,
+    Candidate,
+    Gate,
+    Unusable,
+    measure,
+)
 from skip_pipeline.nightly.promotion import Decision, decide
 from skip_pipeline_tests.builders import assert_says
 
@@ -70,7 +78,7 @@ def test_sixty_slightly_worse_nights_never_add_up_to_more_than_the_margin():
 
     assert champion.name == "version 7"  # worse by 0.0096
     assert best is first
-    assert failed(judged(model(8, of_log_loss(0.477 + 0.0112)), champion, best)) == [
+    assert failed(judged(model(8, of_log_loss(0.477 + 0.0112)), champion, best, is_newest=None)) == [
         f"not worse than the best version: {question}" for question in (LAST_TRACK, NEXT_TRACK)
     ]
 
@@ -108,13 +116,16 @@ def test_a_refused_version_is_never_the_best():
 # --- The newest day -----------------------------------------------------------------------------------
 
 BROKEN_TODAY = model(2, np.where(NEWEST, 0.65, 0.71))
+BROKEN_TODAY_BEFORE = replace(BROKEN_TODAY, name="version 3")
 
 
 def test_a_model_that_is_broken_on_the_newest_day_is_refused_although_the_pool_is_fine():
     decision = judged(BROKEN_TODAY)
 
     assert decision.differences[LAST_TRACK].high < 0.01
-    assert failed(decision) == [f"not worse on the newest day: {q}" for q in (LAST_TRACK, NEXT_TRACK)]
+    assert failed(decision) == [
+        f"not worse than the champion on the newest day: {q}" for q in (LAST_TRACK, NEXT_TRACK)
+    ]
     assert_says(
         decision.summary, "on the newest day, 2018-07-24: log-loss of version 2 minus version 1: +0.0741"
     )
@@ -125,6 +136,27 @@ def test_the_newest_day_alone_may_be_worse_by_the_margin_or_by_chance():
     noisy = np.where(np.arange(N) % 12 == 0, 0.4, 0.74)
     assert judged(model(2, np.where(NEWEST, 0.695, 0.71))).promoted
     assert judged(model(2, np.where(NEWEST, noisy, 0.71))).promoted
+
+
+def test_a_break_on_the_newest_day_is_refused_even_if_the_champion_has_the_same():
+    decision = judged(BROKEN_TODAY, BROKEN_TODAY_BEFORE, CHAMPION)
+
+    assert failed(decision) == [f"not worse than the best version on the newest day: {q}" for q in QUESTIONS]
+
+
+def test_the_best_version_serves_again_if_the_champion_fails_on_the_newest_day():
+    refused = judged(BROKEN_TODAY, BROKEN_TODAY_BEFORE, CHAMPION)
+    promoted = judged(model(4, 0.7), BROKEN_TODAY_BEFORE, CHAMPION)
+    within = judged(model(4, 0.6), model(3, np.where(NEWEST, 0.694, 0.71)), CHAMPION)
+
+    assert (refused.serves, refused.best) == ("best", "best")
+    for alarm in refused.alarms:
+        assert_says(
+            alarm, "the champion, version 3, fails on the newest day, 2018-07-24", "version 1, serves again"
+        )
+    assert len(refused.alarms) == len(QUESTIONS)
+    assert (promoted.serves, promoted.alarms) == ("challenger", ())
+    assert (within.serves, within.alarms) == ("champion", ())
 
 
 def test_a_newest_day_of_few_sessions_is_not_judged():
@@ -265,7 +297,7 @@ def test_a_best_version_of_other_data_is_no_measure(source, best, word, remember
 
 def test_a_best_version_of_last_tracks_alone_is_compared_on_these_and_gives_way():
     assert judged(model(3, 0.7), model(2, 0.7), LAST_ALONE).best == "challenger"
-    refused = judged(model(3, 0.68), model(2, 0.68), LAST_ALONE)
+    refused = judged(model(3, 0.68), model(2, 0.68), LAST_ALONE, is_newest=None)
     assert failed(refused) == ["not worse than the best version: last track"]
 
 

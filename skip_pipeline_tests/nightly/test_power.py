@@ -91,6 +91,10 @@ def test_an_equal_model_is_refused_as_often_as_stated(error):
     assert refused == pytest.approx(stated - 0.005, abs=0.025)
 
 
+def test_a_gate_whose_intervals_are_wider_than_the_margin_catches_any_worsening():
+    assert power(error=0.02).caught[LAST_TRACK] == 0.0
+
+
 def test_slices_are_counted_among_the_refusals_of_an_equal_model():
     part = SliceDifference("way", "all", 400, Difference(0.0, 0.02), 0.03)
     assert power(slices=(part,)).equal_refused - power().equal_refused == pytest.approx(0.005, abs=1e-4)

@@ -70,7 +70,7 @@ def by_half(challenger: Candidate, champion: Candidate, limit: float) -> Decisio
         (
             0.7,
             True,
-            "Promoted: there is no champion yet; version 2 answers both questions; last track: log-",
+            "Promoted: there is no champion yet; last track: log-",
         ),
         (0.52, False, "Refused: last track: log-loss 0.6539, and 0.5978 by"),
         (0.55, False, "Refused: last track: log-loss 0.5978, and 0.5978 by"),  # as good is not better

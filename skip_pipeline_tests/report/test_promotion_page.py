@@ -128,7 +128,7 @@ def test_the_first_night_compares_nothing():
         (replace(REFUSED, champion=None), "Version 4 is refused, and no version serves."),
         (
             replace(REFUSED, champion="2", decision=replace(REFUSED.decision, serves="best")),
-            "Version 4 is refused, and version 2 serves in place of version 3, which cannot be used.",
+            "Version 4 is refused, and version 2 serves, the best so far, in place of version 3.",
         ),
     ],
 )
