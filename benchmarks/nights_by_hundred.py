@@ -70,7 +70,7 @@ class Plan:
     """What a version is like, against a good version of the time."""
 
     excess: np.ndarray  # nats (days, 2)
-    broken: np.ndarray  # bool (days,)
+    broken: np.ndarray  # bool (days, 2)
     falls: Mapping[int, float] = field(default_factory=dict)  # of accuracy, by index into ``SLICES``
 
     @property
@@ -143,13 +143,13 @@ class Aliases:
 # --- Scenarios ----------------------------------------------------------------------------------------
 
 
-def _plan(days: int, excess: float | np.ndarray = 0.0, broken: slice | None = None) -> Plan:
-    """Log-loss is higher by ``excess`` on the last track, and broken on some days."""
-    of_days, is_broken = np.zeros((days, 2)), np.zeros(days, bool)
+def _plan(days: int, excess: float = 0.0, broken: slice | None = None, questions: int = 2) -> Plan:
+    """Log-loss is higher by ``excess`` on the last track, and broken on some days, on one question or two."""
+    of_days, is_broken = np.zeros((days, 2)), np.zeros((days, 2), bool)
     of_days[:, 0] += excess
     if broken:
-        is_broken[broken] = True
-    return Plan(of_days + is_broken[:, None] * BROKEN, is_broken)
+        is_broken[broken, :questions] = True
+    return Plan(of_days + is_broken * BROKEN, is_broken)
 
 
 def _equal(_night: int, days: int) -> Plan:
@@ -174,9 +174,12 @@ def _world(night: int, days: int) -> Plan:
     return plan
 
 
-def _newest(night: int, days: int) -> Plan:
-    newest = night + WINDOW - 1
-    return _plan(days, broken=slice(newest, None) if EVENT <= night < EVENT + 20 else None)
+def _newest(questions: int) -> Callable[[int, int], Plan]:
+    def plan(night: int, days: int) -> Plan:
+        newest = night + WINDOW - 1
+        return _plan(days, 0.0, slice(newest, None) if EVENT <= night < EVENT + 20 else None, questions)
+
+    return plan
 
 
 def _slice(which: int, fall: float) -> Callable[[int, int], Plan]:
@@ -188,7 +191,7 @@ def _all_bad(night: int, days: int) -> Plan:
     """On one day champion and challenger alike are far worse than the last outcome."""
     since = WINDOW + EVENT - 1
     plan = _plan(days, broken=slice(since, None) if night <= EVENT else None)
-    plan.excess[plan.broken] += 2 * BROKEN
+    plan.excess[plan.broken] *= 3
     return plan
 
 
@@ -213,7 +216,8 @@ SCENARIOS: Final = (
     Scenario("the same, without a best version", slow_decay(SLOW[-1]), event=NIGHTS, memory=False),
     Scenario("sudden break of the training, 5 nights", _sudden),
     Scenario("sudden change of the world", _world, event=EVENT + 1),
-    Scenario("break on the newest day only, 20 nights", _newest),
+    Scenario("break on the newest day only, 20 nights", _newest(2)),
+    Scenario("the same, of the last track alone", _newest(1)),
     Scenario("a tiny slice gone bad (6 sessions, all wrong)", _slice(TINY, 1.0)),
     Scenario("a small slice gone bad (240 sessions, 25% wrong)", _slice(SMALL, 0.25)),
     Scenario("steady gains, 0.0005 nats a night", _gains),
@@ -232,7 +236,7 @@ SCENARIOS: Final = (
 def _version(number: str, plan: Plan, a_day: int, random: np.random.Generator) -> Version:
     days = len(plan.excess)
     own = PAIRED_SD**2 / 2
-    variance = np.where(plan.broken[:, None], BROKEN_SD**2 - own, own)
+    variance = np.where(plan.broken, BROKEN_SD**2 - own, own)
     error = random.standard_normal((days, 2)) @ _MIXING * np.sqrt(variance / a_day)
     sizes = np.array([share for *_, share in SLICES]) * WINDOW * a_day
     right = random.standard_normal(len(SLICES)) * RIGHT_SD / np.sqrt(2 * sizes)
@@ -369,7 +373,7 @@ def row(scenario: Scenario, outcomes: Sequence[Outcome]) -> str:
 
     def of(name: str, among: str) -> str:
         found, all_of = (sum(getattr(outcome, each) for outcome in outcomes) for each in (name, among))
-        return f"{found:,} of {all_of:,}" + (f" ({found / all_of:.1%})" if all_of else "")
+        return f"{found:,} of {all_of:,} ({found / all_of:.1%})" if all_of else "–"
 
     worst = np.array([outcome.worst for outcome in outcomes])
     beyond = float(np.mean(worst > PROMOTION_MARGIN))
