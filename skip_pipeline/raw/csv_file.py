@@ -83,6 +83,8 @@ def read_csv(
         table = _read_again(path, contract, ranges, remedy, header, refusal)
     except OSError as failure:
         raise unreadable(path, failure) from failure
+    else:
+        _check_negatives(path, table, contract, ranges)
     table = _without_empty_end(table)
     if table.num_rows == 0:
         raise _header_only(path)
@@ -230,6 +232,30 @@ def _value_type(dtype: pa.DataType) -> pa.DataType:
     return dtype.value_type if pa.types.is_dictionary(dtype) else dtype
 
 
+def _check_negatives(path: Path, table: pa.Table, contract: pa.Schema, ranges: Ranges) -> None:
+    """Refuse hexadecimal numbers that Arrow's parser reads as negative ones: ``0xff`` as -1 of 8 bits."""
+    for field in contract:
+        if not pa.types.is_integer(field.type) or field.name in ranges:
+            continue
+        if (pc.min(table[field.name]).as_py() or 0) < 0:
+            values = _parse(path, {field.name: pa.binary()})[field.name]
+            if len(rows := refused_rows(values, field.type)):
+                raise _wrong_values(path, field, ranges, ROWS, values, rows)
+
+
+def _wrong_values(
+    path: Path, field: pa.Field, ranges: Ranges, remedy: str, values: pa.ChunkedArray, rows: np.ndarray
+) -> BadInputError:
+    kind, first = _value_type(field.type), values[int(rows[0])].as_py()
+    fact = (
+        f"column {field.name} is not {expected_text(field.name, kind, ranges)} in {rows_text(rows, values)}"
+    )
+    if is_utf8(first):
+        fact += hint(first.decode())
+    advice = "save the file as UTF-8" if pa.types.is_string(kind) else f"correct {remedy}"
+    return BadInputError(f"{path}: {fact}; {advice}")
+
+
 def _read_again(
     path: Path,
     contract: pa.Schema,
@@ -257,12 +283,7 @@ def _read_again(
         kind, values = _value_type(field.type), raw[field.name]
         rows = refused_rows(values, kind)
         if len(rows):
-            wanted = expected_text(field.name, kind, ranges)
-            advice = "save the file as UTF-8" if pa.types.is_string(kind) else f"correct {remedy}"
-            fact = f"column {field.name} is not {wanted} in {rows_text(rows, values)}"
-            if is_utf8(values[int(rows[0])].as_py()):
-                fact += hint(values[int(rows[0])].as_py().decode())
-            raise BadInputError(f"{path}: {fact}; {advice}") from refusal
+            raise _wrong_values(path, field, ranges, remedy, values, rows) from refusal
         column = typed(values, kind)
         columns.append(column.dictionary_encode() if pa.types.is_dictionary(field.type) else column)
     return pa.Table.from_arrays(columns, schema=contract)

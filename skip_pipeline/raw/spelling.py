@@ -12,7 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-_WHOLE: Final = r"^[ \t]*-?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?[ \t]*$"
+_WHOLE: Final = r"^[ \t]*(-?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|0[xX][0-9a-fA-F]{1,8})[ \t]*$"
+_HEXADECIMAL: Final = r"^0[xX]"  # Arrow's parser of whole numbers takes it
 _NUMBER: Final = r"^[ \t]*[+-]?(\d+\.?\d*([eE][+-]?\d+)?|\.\d+([eE][+-]?\d+)?|(?i:inf|infinity|nan))[ \t]*$"
 _BOOLEAN: Final = r"^(true|false|True|False|TRUE|FALSE|[01](\.0*)?)$"
 _TRUE: Final = r"^([tT]|1)"
@@ -58,7 +59,10 @@ def typed(values: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
         values = pc.if_else(pc.equal(values, ""), pa.scalar(None, values.type), values)
         if pa.types.is_boolean(kind):
             return pc.match_substring_regex(values, _TRUE)
-        values = pc.utf8_trim_whitespace(values).cast(pa.float64() if pa.types.is_integer(kind) else kind)
+        if pa.types.is_integer(kind):
+            values = pc.if_else(values.is_valid(), _numbers(values, values.is_valid()), None)
+        else:
+            values = pc.utf8_trim_whitespace(values).cast(kind)
     elif pa.types.is_decimal(values.type):
         values = values.cast(pa.float64())
     if pa.types.is_floating(values.type) and not pa.types.is_floating(kind):
@@ -75,7 +79,10 @@ def _is_text(kind: pa.DataType) -> bool:
 
 
 def _numbers(text: pa.ChunkedArray, good: pa.ChunkedArray) -> pa.ChunkedArray:
-    return pc.if_else(good, pc.utf8_trim_whitespace(text), "0").cast(pa.float64())
+    text = pc.if_else(good, pc.utf8_trim_whitespace(text), "0")
+    of_hex = pc.match_substring_regex(text, _HEXADECIMAL)
+    whole = pc.if_else(of_hex, text, "0").cast(pa.int64()).cast(pa.float64())
+    return pc.if_else(of_hex, whole, pc.if_else(of_hex, "0", text).cast(pa.float64()))
 
 
 def _is_refused_number(values: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:

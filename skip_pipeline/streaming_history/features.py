@@ -89,6 +89,10 @@ def read_features(path: Path) -> Features:
     """
     table = _read(path)
     names = table.column_names
+    if repeated := sorted({name for name in names if names.count(name) > 1}):
+        raise BadInputError(
+            f"{path} names columns more than once: {listed(repeated)}; expected each once. Remove the others"
+        )
     id_column = next((name for name in ID_COLUMNS if name in names), None)
     if id_column is None:
         raise BadInputError(
@@ -153,7 +157,7 @@ def _read(path: Path) -> pa.Table:
 
 
 def _ids(path: Path, name: str, column: pa.Array) -> pa.Array:
-    text = pc.fill_null(column.cast(pa.string()), "")
+    text = pc.fill_null(_text(path, name, column), "")
     ids = pc.struct_field(pc.extract_regex(text, _ID), "id")
     wrong = np.flatnonzero(ids.is_null())
     if len(wrong):
@@ -191,13 +195,22 @@ def _feature(path: Path, name: str, found: str, column: pa.Array) -> pa.Array:
     return values.cast(kind)
 
 
+def _text(path: Path, name: str, column: pa.Array) -> pa.Array:
+    try:
+        return column.cast(pa.string())
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as refusal:
+        raise BadInputError(
+            f"{path}: column {name} is no text in UTF-8 ({refusal}); save the file as UTF-8"
+        ) from refusal
+
+
 def _is_number(kind: pa.DataType) -> bool:
     return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_null(kind))
 
 
 def _parsed(path: Path, name: str, column: pa.Array) -> pa.Array:
     """Text as numbers, the empty text as null."""
-    text = column.cast(pa.string())
+    text = _text(path, name, column)
     wrong = refused_rows(pa.chunked_array([pc.fill_null(text, "").cast(pa.binary())]), pa.float64())
     if len(wrong):
         raise BadInputError(
@@ -208,7 +221,7 @@ def _parsed(path: Path, name: str, column: pa.Array) -> pa.Array:
 
 
 def _mode(path: Path, name: str, column: pa.Array) -> pa.Array:
-    text = column.cast(pa.string())
+    text = _text(path, name, column)
     values = pa.array(_MODES.values()).take(pc.index_in(text, pa.array(_MODES)))
     missing = pc.is_in(text, pa.array([None, "", "nan"], pa.string()))
     wrong = np.flatnonzero(pc.and_(values.is_null(), pc.invert(missing)))

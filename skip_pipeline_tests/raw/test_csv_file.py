@@ -329,6 +329,13 @@ def test_where_a_row_less_would_be_a_gap_no_row_is_to_be_removed(refused, cells)
     assert "those rows" not in message
 
 
+def test_a_hexadecimal_number_is_not_read_as_a_negative_one(read, refused):
+    assert read(HEADER + line(n="0x7f") + line(n="-1"), ranges={})["n"].to_pylist() == [127, -1]
+    assert "column n is not a whole number from -128 to 127 in data row 1 ('0xff')" in refused(
+        HEADER + line(n="0xff"), ranges={}
+    )
+
+
 def test_without_a_range_the_dtype_bounds_a_number(refused):
     message = refused(HEADER + line(n="128"), ranges={})
     assert_says(message, "column n is not a whole number from -128 to 127 in data row 1 ('128')")

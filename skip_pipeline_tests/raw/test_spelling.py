@@ -23,6 +23,7 @@ READ = [
         pa.int32(),
         [1962, -3, 7, 100_000, 25, None],
     ),
+    (column("0x1", " 0X7f ", "1.0"), pa.int8(), [1, 127, 1]),
     (column("0.0", "1.0", "1", "TRUE", "false", ""), pa.bool_(), [False, True, True, True, False, None]),
     (column("1.5", "-2", "nan"), pa.float32(), [1.5, -2.0, NAN]),
     (column("", "NA"), pa.string(), ["", "NA"]),
@@ -49,6 +50,7 @@ def test_a_whole_number_is_one_however_it_is_written(values, kind, expected):
 REFUSED = [
     (column(b"1962.0", b"1962.5", b"1e-1", b"x", b"NA", b"300.0"), pa.int8(), [0, 1, 2, 3, 4, 5]),
     (column("0.5", "2.0", "1.01", "yes"), pa.bool_(), [0, 1, 2, 3]),
+    (column("0xff", "-0x1", "0x", "0x1ffffffff", "1"), pa.int8(), [0, 1, 2, 3]),
     (column("", "1,5", "1 2"), pa.float32(), [1, 2]),
     (column(1.0, 11.5, 128.0, float("inf"), NAN), pa.int8(), [1, 2, 3]),
     (column(0.5, 2.0, 1.0), pa.bool_(), [0, 1]),

@@ -168,3 +168,24 @@ def test_a_file_that_is_not_there_is_named(tmp_path):
         read_features(tmp_path / "nothing.csv")
     with pytest.raises(MissingInputError, match="is a folder"):
         read_features(tmp_path)
+
+
+@pytest.mark.parametrize("column", ["tempo", "mode"])
+def test_a_column_that_is_no_text_is_refused(tmp_path, column):
+    path = tmp_path / "features.csv"
+    row = {"track_id": A.encode(), "tempo": b"90", "mode": b"major"}
+    path.write_bytes(
+        b",".join(name.encode() for name in row) + b"\n" + b",".join((row | {column: b"\xff"}).values())
+    )
+
+    with pytest.raises(
+        BadInputError, match=rf"{path}: column {column} is no text in UTF-8.*save the file as UTF-8"
+    ):
+        read_features(path)
+
+
+def test_a_column_that_is_there_twice_is_refused(tmp_path):
+    path = written(tmp_path, f"track_id,tempo,tempo\n{A},90,91\n")
+
+    with pytest.raises(BadInputError, match="names columns more than once: tempo; expected each once"):
+        read_features(path)
