@@ -127,7 +127,7 @@ def _send(
     context.instance.report_engine_event(text, run)
     done = ["written into the log of the run"]
     if mlflow_run is not None:
-        done.append(tracker.describe_run(mlflow_run, text))
+        done.append(tracker.describe_run(mlflow_run, text.replace("\n", "  \n")))  # Markdown's line break
     if url := os.environ.get(WEBHOOK_VARIABLE):
         try:
             done.append(f"posted to {post(url, text)}")
@@ -146,6 +146,7 @@ def _failed_steps(instance: dg.DagsterInstance, run_id: str) -> Iterator[FailedS
         error = event.step_failure_data.error
         own = (error.cause or error) if error else None  # Dagster wraps the error of an asset
         said = own.message if own else str(event.message)
+        said = said.removeprefix(f"{SkipPipelineError.__module__}.")
         yield FailedStep(event.step_key or "", without_credentials(said))
     if not failures:
         for failure in instance.get_records_for_run(run_id, of_type=Event.RUN_FAILURE).records:

@@ -95,7 +95,7 @@ def test_a_good_night_is_told_in_the_log_in_mlflow_and_in_the_chat(succeeded, mo
     assert_says(said, "written into the log", "written into the MLflow run", "posted to 127.0.0.1")
     assert "T00" not in said
     assert [json.loads(body)["text"] for _, _, body in server.received] == [message]
-    assert parent.data.tags["mlflow.note.content"] == message
+    assert parent.data.tags["mlflow.note.content"].split("  \n") == lines
     assert_says(lines[0], "synthetic data", "UTC", "succeeded after")
     assert lines[1] == "Version 1 is promoted; version 1 serves."
     assert lines[2].startswith("Promoted: ")
@@ -187,7 +187,7 @@ def test_a_failed_night_names_the_step_and_its_error_escaped_for_the_chat(failed
     assert [line.split(": ")[0] for line in lines[3:]] == ["Dagster run", "MLflow run"]
     assert "&lt;!channel&gt;" in json.loads(body)["text"]
     assert "<!channel>" not in json.loads(body)["text"]
-    assert project.mlflow_runs(run_id)[""].data.tags["mlflow.note.content"] == message
+    assert project.mlflow_runs(run_id)[""].data.tags["mlflow.note.content"].split("  \n") == lines
 
 
 def test_a_night_whose_process_died_is_told_and_a_broken_marker_is_no_further_failure(project):

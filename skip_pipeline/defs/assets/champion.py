@@ -94,6 +94,9 @@ def champion_model(
                 values = {"": found.value, "_low": found.low, "_high": found.high}
                 headline |= {f"{name}{end}": value for end, value in values.items()}
         record.headline(headline)
+        if not promotion.again:
+            opponent = f"version {promotion.opponent}" if promotion.opponent else "no champion"
+            record.judged(version, layout.model / SERVED_MODEL, f"Against {opponent}. {decision.summary}")
         record.json(promotion.to_json(), "decision.json")
         record.made(staging.manifest, folder)
         for file in (PROMOTION_PAGE, PROMOTION_FILE):
