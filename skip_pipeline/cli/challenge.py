@@ -24,7 +24,7 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-SplitChoice = Literal["all", "train", "validation", "test"]
+SplitChoice = Literal["all", "train", "validation", "gate", "test"]
 RuleChoice = Literal["random", "last-action", "majority"]
 
 _ENGINE: Final = settings.EngineSettings()
@@ -51,7 +51,9 @@ def split(
     ],
     of: Annotated[
         SplitChoice,
-        typer.Option(help="Sessions to cut: all, or one of the splits; no model here has learnt from test."),
+        typer.Option(
+            help="Sessions to cut: all, or one of the splits; no model here has learnt from gate or test."
+        ),
     ] = "all",
     engine: Engine = _ENGINE.kind,
     workers: Workers = None,
@@ -86,10 +88,7 @@ def submit(
     data_dir: DataDir = None,
     model: Annotated[
         Path | None,
-        typer.Option(
-            help="Folder of a served model.",
-            show_default="the registry's champion, or the model trained last if there is none",
-        ),
+        typer.Option(help="Folder of a served model.", show_default="the registry's champion"),
     ] = None,
     rule: Annotated[
         RuleChoice | None, typer.Option(help="A rule that decides in place of a model.", show_default="none")
@@ -136,7 +135,7 @@ def _decided_by(
     from skip_pipeline.serving import batch
     from skip_pipeline.serving.model_folder import read_description
 
-    source = model_source(model, data_dir, latest_will_do=True)
+    source = model_source(model, data_dir)
     version = source.current()
     with source.fetched(version) as folder:
         trained_on = read_description(folder).data_source
