@@ -32,6 +32,7 @@ from skip_pipeline.settings import BASELINE_SESSIONS, KERAS_MODEL_NAME
 from skip_pipeline.storage import Manifest, StoredFile, read_json, read_manifest
 from skip_pipeline_tests.defs.test_materialize import ASSETS
 from skip_pipeline_tests.serving.registry import track_to
+from skip_pipeline_tests.serving.registry import track_to
 
 pytestmark = pytest.mark.slow
 
@@ -215,7 +216,7 @@ def test_the_scores_of_a_version_are_linked_to_its_logged_model_and_to_its_run(f
 
 def test_scores_of_a_model_that_is_not_the_newest_version_are_refused_with_the_remedy(project):
     client = project.mlflow_client()
-    mlflow.set_tracking_uri(project.tracking_uri)
+    track_to(project.tracking_uri)
     expected = "the newest version of skip_model is not the model with fingerprint abc, .*again"
     with pytest.raises(MlflowException, match=expected):
         log_scores(mlflow, "abc", {"test_log_loss": 0.4}, None)
