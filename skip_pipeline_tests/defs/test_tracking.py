@@ -32,7 +32,6 @@ from skip_pipeline.settings import BASELINE_SESSIONS, KERAS_MODEL_NAME
 from skip_pipeline.storage import Manifest, StoredFile, read_json, read_manifest
 from skip_pipeline_tests.defs.test_materialize import ASSETS
 from skip_pipeline_tests.serving.registry import track_to
-from skip_pipeline_tests.serving.registry import track_to
 
 pytestmark = pytest.mark.slow
 
