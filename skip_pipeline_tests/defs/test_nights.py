@@ -47,7 +47,8 @@ class Nights:
         shutil.copytree(world / "track_features", self.layout.root / "01_raw" / "track_features")
         shutil.copy(world / "SYNTHETIC.json", self.layout.root / "01_raw")
         (self.layout.root / "01_raw" / "training_set").mkdir()
-        self.client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{self.layout.mlflow / 'mlflow.db'}")
+        uri = f"sqlite:///{self.layout.mlflow / 'mlflow.db'}"
+        self.client = mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
 
     def deliver(self, days: int) -> None:
         for path in self._days[:days]:
