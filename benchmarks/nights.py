@@ -25,11 +25,13 @@ import dagster as dg
 
 from skip_pipeline import settings
 from skip_pipeline.cli.run import LIBRARY_LOG, quiet_libraries
-from skip_pipeline.definitions import defs
+from skip_pipeline.definitions import defs, mlflow_tracker, time_zone
 from skip_pipeline.defs.launch import prepare_home
+from skip_pipeline.defs.morning import night_of
 from skip_pipeline.defs.resources import DataDirectory
 from skip_pipeline.defs.schedules import retrain
 from skip_pipeline.nightly.monitoring import DRIFT_FILE
+from skip_pipeline.nightly.morning import morning_message
 from skip_pipeline.nightly.promotion_record import PROMOTION_FILE
 from skip_pipeline.settings import DataLayout
 from skip_pipeline.storage import read_json
@@ -51,12 +53,14 @@ class Night:
         delivered: newest log.
         because: why the night ran or was skipped.
         promotion, drift: contents of ``promotion.json`` and ``drift.json``; None for a skipped night.
+        message: the morning message; empty for a skipped night.
     """
 
     delivered: str
     because: str
     promotion: dict[str, Any] | None = None
     drift: dict[str, Any] | None = None
+    message: str = ""
 
 
 def play(root: Path, *, sessions: int, tracks: int, seed: int = 0) -> list[Night]:
@@ -129,11 +133,13 @@ def _night(layout: DataLayout, delivered: str) -> Night:
         raise RuntimeError(
             f"run {result.run_id} of {retrain.name} failed; see {layout.dagster / LIBRARY_LOG}"
         )
+    told, _ = night_of(instance, result.run_id, layout, mlflow_tracker(layout), time_zone())
     return Night(
         delivered,
         request.tags["skip_pipeline/because"],
         read_json(layout.promotion / PROMOTION_FILE),
         read_json(layout.monitoring / DRIFT_FILE),
+        morning_message(told),
     )
 
 
@@ -194,6 +200,8 @@ def main() -> None:
         nights = play(root, sessions=options.sessions, tracks=options.tracks, seed=options.seed)
     print(f"Synthetic data, {options.sessions:,} sessions a day, train_days {TRAIN_DAYS}.\n")  # noqa: T201
     print(markdown(nights))  # noqa: T201 - the output of this command
+    for message in (night.message for night in nights if night.message):
+        print(f"\n```\n{message}\n```")  # noqa: T201
 
 
 if __name__ == "__main__":

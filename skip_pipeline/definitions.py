@@ -10,6 +10,7 @@ import dagster as dg
 from skip_pipeline import settings
 from skip_pipeline.defs.assets import ALL_ASSETS
 from skip_pipeline.defs.checks import ALL_CHECKS
+from skip_pipeline.defs.morning import morning_sensors
 from skip_pipeline.defs.resources import DataDirectory, ShardEngine
 from skip_pipeline.defs.schedules import close_tracking, dead_runs, nightly_retraining, retrain
 from skip_pipeline.defs.tracking import MlflowTracker
@@ -67,15 +68,16 @@ def nightly_config() -> dict[str, Any]:
 def defs() -> dg.Definitions:
     """Assets, checks, job, schedule, sensors and resources of the pipeline."""
     layout = data_layout()
+    tracker, zone = mlflow_tracker(layout), time_zone()
     return dg.Definitions(
         assets=ALL_ASSETS,
         asset_checks=ALL_CHECKS,
         jobs=[retrain],
-        schedules=[nightly_retraining(time_zone(), nightly_config())],
-        sensors=[dead_runs, close_tracking],
+        schedules=[nightly_retraining(zone, nightly_config())],
+        sensors=[dead_runs, close_tracking, *morning_sensors(zone, tracker.dagster_url)],
         resources={
             "data": DataDirectory(path=str(layout.root), shared=str(layout.shared or "")),
-            "tracker": mlflow_tracker(layout),
+            "tracker": tracker,
             "engine": ShardEngine(),
         },
         # Few steps could run side by side, and one process per step would import every library anew.

@@ -60,5 +60,5 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
-    """Name bytes by their parameter: compressed bytes hold the time, and the processes have to agree on names."""
+    """Name bytes by their parameter: compressed bytes hold a time, and test processes must agree on names."""
     return argname if isinstance(val, bytes) else None

@@ -13,6 +13,11 @@ VARIABLES = (
     settings.DAGSTER_URL_VARIABLE,
     settings.TIME_ZONE_VARIABLE,
     settings.TRAIN_DAYS_VARIABLE,
+    settings.WEBHOOK_VARIABLE,
+    settings.MAIL_TO_VARIABLE,
+    settings.MAIL_FROM_VARIABLE,
+    settings.MAIL_PASSWORD_VARIABLE,
+    settings.SMTP_HOST_VARIABLE,
     *settings.TRACKING_ENVIRONMENT,
 )
 

@@ -3,6 +3,7 @@
 import io
 import time
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ import pyarrow as pa
 from skip_pipeline import schema
 from skip_pipeline.defs import metadata
 from skip_pipeline.defs.mlflow_store import Guard
+from skip_pipeline.defs.served_model import describe_version, log_scores
 from skip_pipeline.raw.description import Description, describe
 from skip_pipeline.settings import FILES_SHOWN, DataLayout, DataSource
 from skip_pipeline.stages.shards import UNKNOWN
@@ -171,14 +173,24 @@ class Record:
 
     def read(self, manifest: Manifest, folder: Path, columns: pa.Schema, context: str = "input") -> None:
         """Record which data the run read, and what for, such as ``training``."""
-        types = {c.name: _MLFLOW_TYPES.get(str(c.type), str(c.type)) for c in columns}
+        self.attempt(
+            f"input {manifest.stage}",
+            lambda mlflow: mlflow.log_input(_dataset(manifest, folder, columns), context=context),
+        )
 
-        def log(mlflow: Any) -> None:
-            from skip_pipeline.defs.dataset import FingerprintedDataset
+    def judged(self, version: str, folder: Path, judgement: str) -> None:
+        """Describe a registered version, which holds the served model of a folder, with its judgement."""
+        self.attempt(
+            f"description of version {version}",
+            lambda mlflow: describe_version(mlflow, folder, version, judgement),
+        )
 
-            mlflow.log_input(FingerprintedDataset(manifest, folder, types), context=context)
-
-        self.attempt(f"input {manifest.stage}", log)
+    def scored(self, fingerprint: str, scores: Mapping[str, float], bundles: Manifest) -> None:
+        """Link the scores of a served model on bundles to its version, see ``log_scores``."""
+        dataset = partial(_dataset, bundles, bundles.folder, _STAGES["bundles"][1])
+        self.attempt(
+            "scores of the version", lambda mlflow: log_scores(mlflow, fingerprint, scores, dataset())
+        )
 
     def read_stage(self, layout: DataLayout, folder: str, context: str = "input") -> Manifest:
         """Record that the run read a published stage (a field of the layout); returns its manifest."""
@@ -196,3 +208,10 @@ class Record:
 
         with self._guard.may_lose(record):
             log(mlflow)
+
+
+def _dataset(manifest: Manifest, folder: Path, columns: pa.Schema) -> Any:
+    from skip_pipeline.defs.dataset import FingerprintedDataset
+
+    types = {c.name: _MLFLOW_TYPES.get(str(c.type), str(c.type)) for c in columns}
+    return FingerprintedDataset(manifest, folder, types)

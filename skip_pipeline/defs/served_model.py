@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+from collections.abc import Mapping
 from importlib.metadata import version
 from modulefinder import ModuleFinder
 from pathlib import Path
@@ -12,12 +13,16 @@ from typing import Any, Final
 import pandas as pd
 
 from skip_pipeline import schema
+from skip_pipeline.nightly.model_card import MODEL_CARD, NOT_JUDGED, version_card
+from skip_pipeline.nightly.promotion_record import FINGERPRINT
+from skip_pipeline.nightly.reference import REFERENCE_FILE, read_reference
 from skip_pipeline.serving.examples import EXAMPLE_OF_LAST_TRACK
 from skip_pipeline.serving.model_folder import SERVED_MODEL, read_description
 from skip_pipeline.settings import MODEL_NAME
 
 _PACKAGE: Final = Path(__file__).parents[1]
 _MODEL_CODE: Final = _PACKAGE / "serving" / "pyfunc_model.py"
+_LOGGED_MODEL: Final = "models:/"  # and the id of a logged model: the source of a version made from it
 _REQUIREMENTS: Final = (
     "mlflow", "numpy", "pandas", "pyarrow", "scipy", "onnxruntime", "filelock", "pydantic",
 )  # fmt: skip
@@ -45,12 +50,65 @@ def log_served_model(mlflow: Any, folder: Path, *, params: dict[str, str], tags:
                 pip_requirements=[f"{name}=={version(name)}" for name in _REQUIREMENTS],
                 registered_model_name=MODEL_NAME,
                 params=params,
-                tags={"data_source": described.data_source, "preset": described.preset} | tags,
+                tags={
+                    "data_source": described.data_source,
+                    "preset": described.preset,
+                    FINGERPRINT: described.fingerprint,
+                }
+                | tags,
                 metadata={"fingerprint": described.fingerprint, "data_source": described.data_source},
             )
         finally:
             # MLflow has run the example with the copied code first on the search path, and has left it there.
             sys.path[:] = search_path
+
+
+def describe_version(mlflow: Any, folder: Path, version: str, judged: str = NOT_JUDGED) -> None:
+    """Write the description of a version, and that of the registered model unless it has one.
+
+    Args:
+        mlflow: the module.
+        folder: the served model that the version holds.
+        version: of ``MODEL_NAME``.
+        judged: the decision and its reasons, in words.
+    """
+    client = mlflow.MlflowClient()
+    if not client.get_registered_model(MODEL_NAME).description:
+        client.update_registered_model(MODEL_NAME, MODEL_CARD)
+    reference = read_reference(folder) if (folder / REFERENCE_FILE).is_file() else None
+    client.update_model_version(
+        MODEL_NAME, version, version_card(read_description(folder), reference, judged)
+    )
+
+
+def log_scores(mlflow: Any, fingerprint: str, scores: Mapping[str, float], dataset: Any) -> None:
+    """Link scores to the newest version of ``MODEL_NAME``: to its logged model and to the run that logged it.
+
+    MLflow compares logged models by the former, and versions of a registered model by the latter.
+
+    Args:
+        mlflow: the module.
+        fingerprint: of the served model that has these scores.
+        scores: by name.
+        dataset: that the model was scored on.
+
+    Raises:
+        MlflowException: that version is of another model, or was not made from a logged model.
+    """
+    client = mlflow.MlflowClient()
+    newest = client.search_model_versions(
+        f"name = '{MODEL_NAME}'", max_results=1, order_by=["version_number DESC"]
+    )
+    for found in newest:
+        known = found.tags.get(FINGERPRINT) == fingerprint
+        if known and found.source.startswith(_LOGGED_MODEL):  # MLflow 3.17 leaves found.model_id empty
+            model_id = found.source.removeprefix(_LOGGED_MODEL)
+            mlflow.log_metrics(dict(scores), run_id=found.run_id, model_id=model_id, dataset=dataset)
+            return
+    raise mlflow.MlflowException(
+        f"the newest version of {MODEL_NAME} is not the model with fingerprint {fingerprint[:12]}, expected "
+        "the one that was trained last; materialize trained_model and evaluation_report again"
+    )
 
 
 def _copy_serving_code(folder: Path) -> Path:

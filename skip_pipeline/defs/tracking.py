@@ -132,7 +132,7 @@ class MlflowTracker(dg.ConfigurableResource):
         guard = self._guarding(context.log)
         run, link = self._open_nested(context, guard), None
         if run is not None:
-            link = f"{self.mlflow_url}/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
+            link = self._link(run)
         record = Record(run, link, guard)
         status = "FAILED"
         try:
@@ -157,6 +157,24 @@ class MlflowTracker(dg.ConfigurableResource):
             experiment = client.get_experiment_by_name(EXPERIMENT)
             closed = close_finished(client, experiment.experiment_id, instance) if experiment else 0
         return guard.lost[0] if guard.lost else f"closed {closed} MLflow runs"
+
+    def parent_run(self, dagster_run_id: str) -> tuple[str | None, str]:
+        """Id and address of the parent run of a Dagster run; None, and the reason in words, without one."""
+        guard, run = Guard(lambda _lost: None), None
+        with guard.may_lose("the address of the run"):
+            client = self.client()
+            experiment = client.get_experiment_by_name(EXPERIMENT)
+            run = _find_parent(client, experiment.experiment_id, dagster_run_id) if experiment else None
+        if run is None:
+            return None, f"not recorded ({guard.lost[0] if guard.lost else 'MLflow has no such run'})"
+        return run.info.run_id, self._link(run)
+
+    def describe_run(self, run_id: str, text: str) -> str:
+        """Set the description of a run, which MLflow shows on its page; returns what was done, in words."""
+        guard = Guard(lambda _lost: None)
+        with guard.may_lose("the description of the run"):
+            self.client().set_tag(run_id, "mlflow.note.content", text)
+        return guard.lost[0] if guard.lost else "written into the MLflow run"
 
     # --- Opening and closing --------------------------------------------------------------------------
 
@@ -196,10 +214,9 @@ class MlflowTracker(dg.ConfigurableResource):
 
     def _parent_of(self, client: "MlflowClient", experiment: str, dagster_run: dg.DagsterRun) -> "Run":
         """The parent run of a Dagster run; opened unless an earlier process has opened it."""
-        of_this = f"tags.`{DAGSTER_RUN}` = '{dagster_run.run_id}'"
-        for run in client.search_runs([experiment], of_this, order_by=["attributes.start_time ASC"]):
-            if DAGSTER_ASSET not in run.data.tags:
-                return run
+        found = _find_parent(client, experiment, dagster_run.run_id)
+        if found is not None:
+            return found
         job = "materialize" if dagster_run.job_name.startswith("__") else dagster_run.job_name
         tags = {
             DAGSTER_RUN: dagster_run.run_id,
@@ -210,6 +227,9 @@ class MlflowTracker(dg.ConfigurableResource):
         }
         name = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} {job}"
         return client.create_run(experiment, run_name=name, tags=tags)
+
+    def _link(self, run: "Run") -> str:
+        return f"{self.mlflow_url}/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
 
     def _open_nested(self, context: dg.AssetExecutionContext, guard: Guard) -> "Run | None":
         guard.ask_again()
@@ -247,6 +267,12 @@ class MlflowTracker(dg.ConfigurableResource):
             lambda: answers(self.client()),
         )
         return self._guard
+
+
+def _find_parent(client: "MlflowClient", experiment: str, dagster_run_id: str) -> "Run | None":
+    of_this = f"tags.`{DAGSTER_RUN}` = '{dagster_run_id}'"
+    found = client.search_runs([experiment], of_this, order_by=["attributes.start_time ASC"])
+    return next((run for run in found if DAGSTER_ASSET not in run.data.tags), None)
 
 
 def close_finished(client: "MlflowClient", experiment: str, instance: dg.DagsterInstance) -> int:

@@ -1,5 +1,6 @@
 """The real servers as `make ui` starts them: Dagster's daemon, and the pages in headless Chromium."""
 
+import json
 import os
 import shutil
 import signal
@@ -12,12 +13,16 @@ import urllib.request
 from collections.abc import Iterator
 
 import dagster as dg
+import mlflow
 import pytest
 from dagster._core.scheduler.instigation import InstigatorStatus
 from dagster_graphql import DagsterGraphQLClient
 from playwright.sync_api import Page, expect, sync_playwright
 
+from skip_pipeline.defs.served_model import log_scores, log_served_model
+from skip_pipeline.serving.model_folder import SERVED_MODEL, read_description
 from skip_pipeline.settings import DataLayout
+from skip_pipeline_tests.serving.registry import track_to
 
 pytestmark = pytest.mark.slow
 
@@ -165,3 +170,45 @@ def test_the_report_opens_from_disk_and_asks_for_nothing_else(layout, page):
     assert pictures.count() == 7
     assert all(pictures.evaluate_all("images => images.map(image => image.naturalWidth > 300)"))
     assert [url for url in requests if not url.startswith(("file:", "data:"))] == []
+
+
+@pytest.fixture(scope="module")
+def second_version(layout, tmp_path_factory) -> float:
+    """Registers a second version in the store of the servers; gives its log-loss."""
+    uri = f"sqlite:///{layout.mlflow / 'mlflow.db'}"
+    place = tmp_path_factory.mktemp("second").as_uri()
+    experiment = mlflow.MlflowClient(uri).create_experiment("second", place)
+    track_to(uri)
+    with mlflow.start_run(experiment_id=experiment):
+        log_served_model(mlflow, layout.model / SERVED_MODEL, params={}, tags={})
+    fingerprint = read_description(layout.model / SERVED_MODEL).fingerprint
+    log_scores(mlflow, fingerprint, {"test_log_loss": 0.123}, None)
+    return 0.123
+
+
+@needs_browser
+def test_mlflow_compares_two_versions_by_their_metrics(servers, page, layout, second_version):
+    first = json.loads((layout.report / "metrics.json").read_text())["test"]["log_loss"]
+    page.goto(f"{servers['mlflow']}/#/models/skip_model")
+    expect(page.get_by_role("link", name="Version 2")).to_be_visible()
+    for box in page.locator(".table-row-select-cell input[type=checkbox]").all()[1:]:
+        box.check(force=True)
+    page.get_by_test_id("compareButton").click()
+
+    expect(page.get_by_text("Comparing 2 Versions")).to_be_visible()
+    row = page.get_by_role("row").filter(has_text="test_log_loss")
+    for shown in (second_version, first):
+        expect(row.get_by_role("cell", name=f"{shown:.3g}", exact=True)).to_be_visible()
+
+
+@needs_browser
+def test_mlflow_describes_model_and_version_and_opens_the_promotion_page(servers, page, layout):
+    page.goto(f"{servers['mlflow']}/#/models/skip_model/versions/1")
+    expect(page.get_by_text("Against no champion.", exact=False)).to_be_visible()
+    expect(page.get_by_text("Real sessions: it was trained on synthetic data.", exact=False)).to_be_visible()
+
+    client = mlflow.MlflowClient(f"sqlite:///{layout.mlflow / 'mlflow.db'}")
+    [run] = client.search_runs(["1"], "tags.`dagster.asset_key` = 'champion_model'")
+    page.goto(f"{servers['mlflow']}/#/experiments/1/runs/{run.info.run_id}/artifacts/promotion.html")
+    shown = page.frame_locator("iframe").get_by_text("Version 1 is promoted", exact=False)
+    expect(shown.first).to_be_visible()

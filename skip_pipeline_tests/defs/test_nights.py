@@ -170,6 +170,18 @@ def test_versions_run_file_and_page_carry_the_decision(two_nights):
     assert "Version 2 is refused, and version 1 serves." in page
 
 
+def test_model_and_versions_are_described_in_the_registry(two_nights):
+    nights, _ = two_nights
+    model = nights.client.get_registered_model(settings.MODEL_NAME)
+    first, second = (nights.client.get_model_version(settings.MODEL_NAME, v).description for v in "12")
+
+    assert "Not for decisions about a person" in model.description
+    assert "**Judged.** Against no champion. Promoted: " in first
+    assert "**Judged.** Against version 1. Refused: last track: log-loss" in second
+    assert "of 3 delivered session logs, newest day 2018-07-17" in second
+    assert "Real sessions: it was trained on synthetic data." in second
+
+
 def test_the_registry_keeps_the_history_of_versions(two_nights):
     nights, _ = two_nights
     history = Registry(f"sqlite:///{nights.layout.mlflow / 'mlflow.db'}").history()
@@ -244,3 +256,19 @@ def test_a_model_that_training_could_not_register_is_registered_when_it_is_judge
     assert "no MLflow run could be opened" in str(event.event_specific_data.error_display_string)
     assert int(found["challenger"]) > 2
     assert found["decided_before"] is False
+
+
+def test_a_description_that_is_refused_costs_no_decision_and_a_persons_own_is_kept(nights, monkeypatch):
+    def refuse(*_arguments, **_options):
+        raise mlflow.exceptions.MlflowException("no descriptions today")
+
+    nights.client.update_registered_model(settings.MODEL_NAME, "our own words")
+    train_linear(nights.layout, last_alone=True)  # a model that no other test makes
+    monkeypatch.setattr(mlflow.MlflowClient, "update_model_version", refuse)
+    found = metadata(nights.materialize(champion_model), "champion_model")
+
+    assert found["decided_before"] is False
+    assert nights.aliases["challenger"] == found["challenger"]
+    assert "description of version" in found["mlflow_run_incomplete"]
+    assert "no descriptions today" in found["mlflow_run_incomplete"]
+    assert nights.client.get_registered_model(settings.MODEL_NAME).description == "our own words"

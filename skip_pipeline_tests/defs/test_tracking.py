@@ -22,6 +22,7 @@ from skip_pipeline.definitions import mlflow_tracker
 from skip_pipeline.defs import tracking
 from skip_pipeline.defs.dataset import FingerprintedDataset
 from skip_pipeline.defs.registry import Registry
+from skip_pipeline.defs.served_model import log_scores
 from skip_pipeline.defs.tracking import close_finished
 from skip_pipeline.locations import location
 from skip_pipeline.metrics.calibration import Calibration
@@ -192,6 +193,38 @@ def test_the_registered_model_pins_what_it_needs_and_carries_the_profile_of_its_
     assert reference.profile.sessions == open_bundle(project.layout.bundles, "train").sessions
     assert reference.data_source == "synthetic"
     assert set(reference.shards) == {"log_mini"}
+
+
+def test_the_scores_of_a_version_are_linked_to_its_logged_model_and_to_its_run(finished, runs):
+    project, _ = finished
+    client = project.mlflow_client()
+    version = client.get_model_version("skip_model", "1")
+    logged = client.get_logged_model(version.source.removeprefix("models:/"))
+    report = read_json(project.layout.report / "metrics.json")
+    linked = {metric.key: metric for metric in logged.metrics}
+
+    for name in ("accuracy", "log_loss", "roc_auc", "brier"):
+        metric = linked[f"test_{name}"]
+        assert metric.value == report["test"][name]
+        assert metric.dataset_name == "tensor_bundles"
+        assert project.metadata("tensor_bundles")["sha256"].startswith(metric.dataset_digest)
+        assert runs["trained_model"].data.metrics[f"test_{name}"] == metric.value
+    assert linked["test_next_track_log_loss"].value == runs[""].data.metrics["test_next_track_log_loss"]
+    assert "**Judged.** Against no champion. Promoted: " in version.description
+
+
+def test_scores_of_a_model_that_is_not_the_newest_version_are_refused_with_the_remedy(project):
+    client = project.mlflow_client()
+    track_to(project.tracking_uri)
+    expected = "the newest version of skip_model is not the model with fingerprint abc, .*again"
+    with pytest.raises(MlflowException, match=expected):
+        log_scores(mlflow, "abc", {"test_log_loss": 0.4}, None)
+
+    client.create_registered_model("skip_model")
+    for tags in ({}, {"fingerprint": "another"}, {"fingerprint": "abc"}):  # the last without a logged model
+        client.create_model_version("skip_model", project.layout.root.as_uri(), tags=tags)
+        with pytest.raises(MlflowException, match=expected):
+            log_scores(mlflow, "abc", {"test_log_loss": 0.4}, None)
 
 
 def test_a_failure_closes_its_run_and_the_parent_as_failed(project):

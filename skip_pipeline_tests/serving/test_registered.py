@@ -146,22 +146,33 @@ def test_mlflows_scoring_server_scores_the_same(loaded: Any, form: str) -> None:
 
 
 NOTEBOOK = """
-import sys, mlflow
+import importlib.util, pathlib, sys
+
+# A machine on which nobody has installed this package: neither by a path nor by an editable install.
+sys.path[:] = [p for p in sys.path if not (pathlib.Path(p) / "skip_pipeline").is_dir()]
+sys.meta_path[:] = [f for f in sys.meta_path if "editable" not in getattr(f, "__module__", "")]
+print(importlib.util.find_spec("skip_pipeline"))
+import mlflow
 mlflow.set_tracking_uri(sys.argv[1])
 model = mlflow.pyfunc.load_model(sys.argv[2])
 print(model.predict(model.input_example)["p_skip"].between(0, 1).all())
 print(*(name for name in ("tensorflow", "keras", "dagster", "torch") if name in sys.modules))
-print(sys.modules["skip_pipeline"].__file__)
+print(*{pathlib.Path(m.__file__).parents[n.count(".")] for n, m in sys.modules.items()
+        if n.startswith("skip_pipeline.") and not hasattr(m, "__path__")})
 """
 
 
-def test_it_loads_without_tensorflow_and_with_its_own_code(registry: Registry, tmp_path: Path) -> None:
+def test_it_loads_without_tensorflow_where_the_package_is_not_installed(
+    registry: Registry, tmp_path: Path
+) -> None:
     command = [sys.executable, "-c", NOTEBOOK, registry.uri, URI]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     lines = subprocess.run(
-        command, capture_output=True, text=True, check=True, cwd=tmp_path, env=os.environ
+        command, capture_output=True, text=True, check=True, cwd=tmp_path, env=environment
     ).stdout.splitlines()
-    assert lines[:2] == ["True", ""]
-    assert lines[2].endswith("artifacts/code/skip_pipeline/__init__.py")
+    assert lines[:3] == ["None", "True", ""]
+    [code] = lines[3].split()
+    assert code.endswith("/artifacts/code")
 
 
 def test_a_version_holds_what_serving_imports_and_nothing_else(registry: Registry, loaded: Any) -> None:

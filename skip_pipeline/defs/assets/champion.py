@@ -110,6 +110,9 @@ def champion_model(
         if decision.power:
             headline["gate_equal_refused"] = decision.power.equal_refused
         record.headline(headline)
+        if not promotion.again:
+            opponent = f"version {promotion.opponent}" if promotion.opponent else "no champion"
+            record.judged(version, layout.model / SERVED_MODEL, f"Against {opponent}. {decision.summary}")
         record.json(promotion.to_json(), "decision.json")
         record.made(staging.manifest, folder)
         for file in (PROMOTION_PAGE, PROMOTION_FILE):

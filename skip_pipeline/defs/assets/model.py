@@ -4,6 +4,7 @@ import dataclasses
 import enum
 from collections.abc import Mapping
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -13,7 +14,7 @@ from skip_pipeline.bundles.gather import open_bundles
 from skip_pipeline.bundles.track_memory import MEMORY_FILES
 from skip_pipeline.defs.assets.pipeline_asset import pipeline_asset
 from skip_pipeline.defs.resources import DataDirectory
-from skip_pipeline.defs.served_model import log_served_model
+from skip_pipeline.defs.served_model import describe_version, log_served_model
 from skip_pipeline.defs.tracking import MlflowTracker
 from skip_pipeline.nightly.reference import write_reference
 from skip_pipeline.nightly.window import shards_in_window
@@ -170,8 +171,13 @@ def trained_model(
         tags = {"data_source": before.data_source, "preset": settings.preset}
         record.attempt("the Keras network", lambda it: _log_network(it, trained.network, params, tags))
         served = layout.model / SERVED_MODEL
-        record.attempt("the served model", lambda it: log_served_model(it, served, params=params, tags={}))
+        record.attempt("the served model", lambda it: _register(it, served, params))
     return record.result()
+
+
+def _register(mlflow: Any, folder: Path, params: dict[str, str]) -> None:
+    logged = log_served_model(mlflow, folder, params=params, tags={})
+    describe_version(mlflow, folder, str(logged.registered_model_version))
 
 
 def _log_network(mlflow: Any, network: Any, params: dict[str, str], tags: Mapping[str, str]) -> None:

@@ -6,6 +6,7 @@ from skip_pipeline.defs import metadata
 from skip_pipeline.defs.assets.pipeline_asset import pipeline_asset
 from skip_pipeline.defs.resources import DataDirectory
 from skip_pipeline.defs.tracking import MlflowTracker
+from skip_pipeline.serving.model_folder import SERVED_MODEL, read_description
 from skip_pipeline.settings import METRICS_FILE, PREDICTIONS_FILE, REPORT_FILE
 
 _SHOWN_PLOTS = ("calibration", "roc", "confusion_matrix")  # the other plots are of earlier assets
@@ -60,6 +61,8 @@ def evaluation_report(
         for name, plot in made.plots.items():
             record.picture(name, plot.png, plot.title, shown=name in _SHOWN_PLOTS)
         record.headline(found.headline_metrics())
+        served = read_description(layout.model / SERVED_MODEL)
+        record.scored(served.fingerprint, found.headline_metrics(), before)
         record.numbers(found.oracle_metrics())
         record.metrics(found.comparison_metrics())
         record.json(found.leaderboard.table(), "leaderboard.json")
