@@ -172,6 +172,7 @@ DECISION_RULE_FILE: Final = "decision_rule.json"
 BASELINES_FILE: Final = "baselines.parquet"
 BASELINE_TRACKS_FILE: Final = "baseline_tracks.parquet"
 BASELINE_FITS_FILE: Final = "baselines.json"
+HANDMADE_FILE: Final = "handmade_models.onnx"  # regression and trees
 HISTORY_FILE: Final = "history.json"
 TRAINING_FILE: Final = "training.json"
 METRICS_FILE: Final = "metrics.json"

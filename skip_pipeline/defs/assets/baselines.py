@@ -12,7 +12,7 @@ from skip_pipeline.defs.assets.pipeline_asset import pipeline_asset
 from skip_pipeline.defs.resources import DataDirectory
 from skip_pipeline.defs.tracking import MlflowTracker
 from skip_pipeline.networks.listening import all_played
-from skip_pipeline.settings import BASELINE_FITS_FILE, BASELINE_SEED, BASELINE_SESSIONS
+from skip_pipeline.settings import BASELINE_FITS_FILE, BASELINE_SEED, BASELINE_SESSIONS, HANDMADE_FILE
 from skip_pipeline.storage import publish
 
 
@@ -27,7 +27,8 @@ def baseline_models(
     """Predictions of validation and test sessions by four models without a network.
 
     Majority class, last outcome, logistic regression and gradient-boosted trees on hand-made features, fitted
-    to training sessions, for the last track and for every track. The scores here are of validation sessions;
+    to training sessions, for the last track and for every track. Regression and trees are also kept as ONNX,
+    so that they can be served. The scores here are of validation sessions;
     only the report scores test sessions.
     """
     layout = data.layout()
@@ -37,14 +38,15 @@ def baseline_models(
         bundles = open_bundles(before)
 
         # scikit-learn takes a second to import.
-        from skip_pipeline.baselines.fit import fit_baselines
+        from skip_pipeline.baselines.fit import fit_and_export
         from skip_pipeline.baselines.predictions import write_baselines
         from skip_pipeline.metrics.scores import score
 
         with publish(
             layout.baselines, stage="baseline_models", data_source=before.data_source, started=record.started
         ) as staging:
-            baselines = fit_baselines(bundles, groups=bundles["train"].groups)
+            baselines, exported = fit_and_export(bundles, groups=bundles["train"].groups)
+            staging.path(HANDMADE_FILE).write_bytes(exported)
             staging.rows = write_baselines(staging.folder, baselines, bundles, data_source=before.data_source)
             staging.details |= {
                 "bundles": before.fingerprint,
