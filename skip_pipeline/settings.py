@@ -173,6 +173,7 @@ BASELINES_FILE: Final = "baselines.parquet"
 BASELINE_TRACKS_FILE: Final = "baseline_tracks.parquet"
 BASELINE_FITS_FILE: Final = "baselines.json"
 HANDMADE_FILE: Final = "handmade_models.onnx"  # regression and trees
+BLEND_FILE: Final = "blend.json"  # weights of the models of a version
 HISTORY_FILE: Final = "history.json"
 TRAINING_FILE: Final = "training.json"
 METRICS_FILE: Final = "metrics.json"

@@ -24,6 +24,11 @@ from skip_pipeline.baselines.handmade import FEATURES_INPUT, LOG_ODDS, MODELS, N
 from skip_pipeline.errors import ContractError
 
 TOLERANCE: Final = 1e-5  # of probabilities, as of the networks (``training.export``)
+
+_STEPS: Final = 2.0**16
+"""Features are rounded to multiples of 1/65,536. A session that is served is summed in another order than in
+training, so that one share has two float32 values, and trees would learn to tell the two apart."""
+
 _OPSET: Final = 18  # as of the networks
 _TREES_OPSET: Final = 3  # of the operators for trees; every ONNX Runtime since 1.14 (2023) reads it
 
@@ -42,7 +47,10 @@ class Scaling:
         return cls(scaler.mean_.astype(np.float32), scaler.scale_.astype(np.float32))
 
     def apply(self, rows: np.ndarray) -> None:
-        """Scale rows, float32 (rows, F), in place, with the rounding of the exported graph."""
+        """Round and scale rows, float32 (rows, F), in place, as the exported graph does."""
+        rows *= _STEPS
+        np.rint(rows, out=rows)
+        rows /= _STEPS
         rows -= self.mean
         rows /= self.scale
 
@@ -63,7 +71,8 @@ def to_onnx(
         columns: int (C,), numbers of the scaled features that the trees get before the log-odds.
         trees: on these C + 1 features, without missing values or categories.
     """
-    nodes, constants = [], []
+    nodes: list[Any] = []
+    constants: list[Any] = []
 
     def add(kind: str, *operands: str | np.ndarray, name: str = "", **attributes: Any) -> str:
         """Add a node; arrays become constants. Returns the name of its output."""
@@ -77,7 +86,9 @@ def to_onnx(
         nodes.append(helper.make_node(kind, names, [name], **attributes))
         return name
 
-    scaled = add("Div", add("Sub", FEATURES_INPUT, scaling.mean), scaling.scale)
+    steps = np.array(_STEPS, np.float32)
+    rounded = add("Div", add("Round", add("Mul", FEATURES_INPUT, steps)), steps)
+    scaled = add("Div", add("Sub", rounded, scaling.mean), scaling.scale)
     weights = regression.coef_.T.astype(np.float64)  # (F, 1)
     product = add("MatMul", add("Cast", scaled, to=TensorProto.DOUBLE), weights)
     exact = add("Add", product, regression.intercept_.astype(np.float64))

@@ -126,6 +126,16 @@ def test_equal_fits_give_equal_bytes(bundles: Bundles, fitted: tuple[object, byt
     assert fit_and_export(bundles)[1] == fitted[1]
 
 
+def test_features_that_differ_by_a_rounding_get_the_same_answer(
+    models: HandmadeModels, test_sessions: dict[str, np.ndarray]
+) -> None:
+    features = np.clip(examples_of(test_sessions, models.standard).features, -1, 1)
+    shares = (np.round(features * 19) / 19).astype(np.float32)  # of 19 tracks
+    above = np.nextafter(shares, np.float32(np.inf))
+
+    assert np.array_equal(models._run(shares), models._run(above))
+
+
 def test_thresholds_are_rounded_down_to_float32() -> None:
     exact = np.array([0.1, -0.1, 0.5, 1e-9, 3.0])
     rounded = _rounded_down(exact)
