@@ -1,7 +1,7 @@
-"""Decisions of the default network and its rivals on the second halves of test sessions.
+"""Decisions of the default network and its rivals on the second halves of held-out sessions.
 
 Each function learns from the splits ``train`` and ``validation``, and decides on every second-half track of
-the split ``test``: decisions by name, uint8 (rows,), session after session, 1 for skipped (``skip_2``).
+the split ``held_out``: decisions by name, uint8 (rows,), session after session, 1 for skipped (``skip_2``).
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class Halves(NamedTuple):
 
 def by_rules(splits: Splits, seed: int) -> Decisions:
     """Without a model: random, the last action, the majority, and the best string of each length."""
-    test = Halves.of(splits["test"])
+    test = Halves.of(splits["held_out"])
     heard = ~test.asked & (
         np.arange(schema.MAX_SESSION_LENGTH) >= schema.MAX_SESSION_LENGTH - test.lengths[:, None]
     )
@@ -127,7 +127,7 @@ def by_network(splits: Splits, seed: int) -> Decisions:
     session, track = np.nonzero(~np.isnan(played))
     calibration = calibrate.fit(played[session, track], p_tracks[session, track], session)
     rule = fit_rule(network, splits["validation"], calibration)
-    told = predict_second_half(network, splits["test"], calibration)
+    told = predict_second_half(network, splits["held_out"], calibration)
     rules = {
         "network, threshold": THRESHOLD,
         "network, whole strings": DecisionRule(rule.correlations, joint=True),
@@ -161,7 +161,7 @@ def by_trees(splits: Splits, seed: int) -> Decisions:
     sample = _sample(splits["train"], BASELINE_SESSIONS, seed)
     watched = _sample(splits["validation"], BASELINE_SESSIONS // 4, seed)
     standard = Standard.fit(sample)
-    test = Halves.of(splits["test"])
+    test = Halves.of(splits["held_out"])
     p = np.full((len(test.lengths), _MOST), np.nan)
     for position in range(_MOST):
         rows, labels = _examples(sample, standard, position)
@@ -169,7 +169,7 @@ def by_trees(splits: Splits, seed: int) -> Decisions:
         model = HistGradientBoostingClassifier(**_TREES, random_state=seed)
         model.fit(rows, labels, X_val=others, y_val=of_others)
         start = 0
-        for part in _in_memory(splits["test"]):
+        for part in _in_memory(splits["held_out"]):
             own = test.tracks[start : start + len(part["last_track"])] > position
             chances = model.predict_proba(_examples(part, standard, position)[0])[:, 1]
             p[start : start + len(own), position][own] = chances
@@ -256,7 +256,7 @@ def by_bilstm(splits: Splits, seed: int) -> Decisions:
     hidden = decoder(layers.Masking()(tracks), initial_state=states)
     network = keras.Model([heard, tracks], layers.Dense(1, "sigmoid")(hidden))
     network.compile(keras.optimizers.Adam(1e-3), "binary_crossentropy", weighted_metrics=[])
-    one, watched, test = (given[name] for name in ("train", "validation", "test"))
+    one, watched, test = (given[name] for name in ("train", "validation", "held_out"))
     network.fit(
         [one.heard, one.tracks],
         one.skipped[:, :, None],

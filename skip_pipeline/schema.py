@@ -201,7 +201,10 @@ SCALED: Final = pa.schema(
 )
 
 _SPLIT: Final = pa.dictionary(pa.int8(), pa.string())
-SPLITS: Final[tuple[str, ...]] = ("train", "validation", "test")
+SPLITS: Final[tuple[str, ...]] = ("train", "validation", "gate", "test")
+SELECTION_SPLITS: Final[tuple[str, ...]] = ("train", "validation", "gate")
+"""Splits that training, promotion and monitoring use. Nothing selects on the test split, so that the report
+scores sessions that had no part in any choice."""
 
 SESSIONS: Final = pa.schema([(SESSION_ID, pa.string()), ("code", pa.int32()), ("split", _SPLIT)])
 """One row per session of a shard: the text id, its ordinal code within the shard, and its split."""
@@ -257,8 +260,8 @@ BASELINES: Final[tuple[str, ...]] = (
 BASELINE_PREDICTIONS: Final = pa.schema(
     [(SESSION_ID, pa.string()), ("split", _SPLIT), *((name, pa.float64()) for name in BASELINES)]
 )
-"""One row per validation and test session, in the bundles' order, validation first: the probability that each
-baseline gives to the last track being played to its end."""
+"""One row per validation, gate and test session, in this order of splits and in the bundles' order: the
+probability that each baseline gives to the last track being played to its end."""
 
 BASELINE_TRACK_PREDICTIONS: Final = pa.schema(
     [

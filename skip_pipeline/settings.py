@@ -96,7 +96,7 @@ class DataLayout:
 
     @property
     def baselines(self) -> Path:
-        """What predictors without a network say of the validation and test sessions."""
+        """What predictors without a network say of the validation, gate and test sessions."""
         return self.root / "06_baselines"
 
     @property
@@ -186,9 +186,9 @@ DataSource = Literal["real", "synthetic"]
 
 # --- Splits -----------------------------------------------------------------------------------------
 
-SPLIT_SHARES: Final[dict[str, float]] = {"train": 0.7, "validation": 0.1, "test": 0.2}
-"""Test has the published fifth. Validation is taken from the published four fifths, because early stopping
-needs sessions that the report does not score."""
+SPLIT_SHARES: Final[dict[str, float]] = {"train": 0.7, "validation": 0.1, "gate": 0.1, "test": 0.1}
+"""Gate and test divide the published fifth: gate sessions choose the champion, and the report needs sessions
+that choose nothing. Validation is taken from the published four fifths, for early stopping."""
 
 SPLIT_HASH_KEY: Final = "skip_pipeline.v1"
 """16 bytes, the key of the session hash. Changing it moves sessions between splits and makes every
@@ -290,7 +290,7 @@ DECISION_THRESHOLD: Final = 0.5
 """A track is predicted as played to its end from this probability on."""
 
 CALIBRATION_BINS: Final = 10
-"""Bins of the reliability curve and of the calibration error: 200 of 2,000 test sessions in each. Bins have
+"""Bins of the reliability curve and of the calibration error: 100 of 1,000 test sessions in each. Bins have
 equal counts, because the error of a bin with few sessions is mostly noise (Nixon et al., 2019)."""
 
 CONFIDENCE: Final = 0.95

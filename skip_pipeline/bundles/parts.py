@@ -35,7 +35,7 @@ PART_FILES: Final = ("sessions.npy", "rows.npy", "session_id.npy")
 Find = Callable[[str], Path]
 """Gives the file of a plain name: ``Manifest.path``, or ``bundles_dir.joinpath``."""
 
-_FORMAT: Final = 5
+_FORMAT: Final = 6
 """Number of this layout, in ``parts.json``; it rises with every change of a file's contents."""
 
 _AGAIN: Final = "materialize tensor_bundles again"

@@ -98,7 +98,7 @@ def promote(
     layout: DataLayout,
     slicings: Sequence[Slicing],
 ) -> Promotion:
-    """Judge a challenger on today's test sessions, and move the aliases if it is promoted.
+    """Judge a challenger on today's gate sessions, and move the aliases if it is promoted.
 
     The opponent is written down before anything is decided, and the decision after the aliases have been
     moved. A challenger that was judged before is judged again against the same opponent, and no alias moves.
@@ -107,8 +107,8 @@ def promote(
         registry: holds the challenger and the champion.
         challenger: version of the challenger.
         model: the challenger.
-        layout: its bundles hold the test sessions.
-        slicings: of the test sessions (``report.slices.slicings``).
+        layout: its bundles hold the gate sessions.
+        slicings: of the gate sessions (``report.slices.slicings``).
     """
     from skip_pipeline.nightly.promotion import decide
 
@@ -121,13 +121,13 @@ def promote(
     registry.tag(challenger, known)
 
     bundles = open_bundles(before)
-    test, tracks = bundles["test"], track_table_ids(layout)
+    gate, tracks = bundles["gate"], track_table_ids(layout)
     _, baselines = published_baselines(layout, before, bundles)
     decision = decide(
-        all_played(test),
-        _candidate(challenger, model, test, tracks),
-        _champion(registry, opponent, test, tracks) if opponent else None,
-        last_outcome={made.name: made for made in baselines}["last_outcome"].p_tracks["test"],
+        all_played(gate),
+        _candidate(challenger, model, gate, tracks),
+        _champion(registry, opponent, gate, tracks) if opponent else None,
+        last_outcome={made.name: made for made in baselines}["last_outcome"].p_tracks["gate"],
         slicings=slicings,
     )
     if not again:
@@ -142,24 +142,24 @@ def promote(
         challenger=challenger,
         opponent=opponent,
         champion=registry.aliases().get(CHAMPION),
-        test_sessions=test.sessions,
+        test_sessions=gate.sessions,
         data_source=before.data_source,
         bundles=before.fingerprint,
         again=again,
     )
 
 
-def _candidate(version: str, model: ServedModel, test: Bundle, tracks: np.ndarray) -> Candidate:
+def _candidate(version: str, model: ServedModel, gate: Bundle, tracks: np.ndarray) -> Candidate:
     from skip_pipeline.nightly.promotion import Candidate
 
-    probabilities = model.predict_bundle_tracks(test, tracks)
+    probabilities = model.predict_bundle_tracks(gate, tracks)
     return Candidate(f"version {version}", model.data_source, probabilities, model.threshold)
 
 
 def _champion(
-    registry: VersionRegistry, version: str, test: Bundle, tracks: np.ndarray
+    registry: VersionRegistry, version: str, gate: Bundle, tracks: np.ndarray
 ) -> Candidate | Unusable:
-    """The champion's probabilities of today's test sessions; or why its package cannot give them.
+    """The champion's probabilities of today's gate sessions; or why its package cannot give them.
 
     The challenger has been scored on the same sessions before, so a failure here is the package's. A registry
     that does not answer is no reason to replace the champion.
@@ -168,7 +168,7 @@ def _champion(
 
     try:
         with registry.fetched(version) as folder:
-            return _candidate(version, load(folder), test, tracks)
+            return _candidate(version, load(folder), gate, tracks)
     except UnreachableError:
         raise
     except (MissingInputError, ContractError) as refusal:

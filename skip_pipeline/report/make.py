@@ -71,7 +71,7 @@ def make_report(
             f"{layout.model} was trained on other bundles than those in {layout.bundles}; expected a model "
             "and the bundles it comes from. Materialize trained_model again"
         )
-    bundles = open_bundles(before)
+    bundles = open_bundles(before, schema.SPLITS)
     rivals, baselines = published_baselines(layout, before, bundles)
     merged = read_manifest(layout.merged, made_by="merged_table")
     encoded = read_manifest(layout.encoded, made_by="encoded_table")

@@ -20,8 +20,8 @@ FILES = ("tracks.npy", "log/sessions.npy", "log/rows.npy", "log/session_id.npy")
 
 @pytest.fixture
 def bundles(tmp_path):
-    """Two sessions for training, one for validation and one for test, 42 earlier rows in all."""
-    write(tmp_path, log=shard([10, 11, 12, 13], ["train", "validation", "test", "train"]))
+    """One session of every split, 42 earlier rows in all."""
+    write(tmp_path, log=shard([10, 11, 12, 13], ["train", "validation", "test", "gate"]))
     return tmp_path
 
 
@@ -30,13 +30,14 @@ def refused(folder, error=ContractError):
 
 
 def test_what_each_shard_holds_of_every_split(bundles):
-    sessions = {"train": 2, "validation": 1, "test": 1}
+    sessions = {"train": 1, "validation": 1, "gate": 1, "test": 1}
     assert read_parts(bundles, bundles.joinpath) == (PartRecord("log", sessions, tracks=40),)
     tracks, parts = open_parts(bundles, bundles.joinpath)
     assert np.array_equal(tracks, TRACKS)
     assert {split: [len(part.rows) for part in of] for split, of in parts.items()} == {
-        "train": [21],
+        "train": [9],
         "validation": [10],
+        "gate": [12],
         "test": [11],
     }
 
@@ -138,7 +139,7 @@ def test_a_file_of_another_shard_is_named(bundles, tmp_path, name):
 
 
 def test_lengths_that_do_not_add_up_to_the_rows_are_noticed(bundles, tmp_path):
-    write(tmp_path / "other", log=shard([10, 12, 12, 13], ["train", "validation", "test", "train"]))
+    write(tmp_path / "other", log=shard([10, 12, 12, 13], ["train", "validation", "test", "gate"]))
     shutil.copy(tmp_path / "other/log/sessions.npy", bundles / "log/sessions.npy")
     assert_says(refused(bundles), str(bundles / "log/rows.npy"), "(42,), not 43 records of a track", AGAIN)
 
@@ -154,11 +155,11 @@ def test_a_matrix_of_other_tracks_is_noticed(bundles):
         "",
         "[]",
         "{}",
-        '{"format": 4, "parts": []}',
-        '{"format": 6, "parts": []}',
-        '{"format": 5, "parts": [{"name": "log"}]}',
-        '{"format": 5, "parts": [{"name": "log", "sessions": {"train": 1}, "tracks": 1}]}',
-        '{"format": 5}',
+        '{"format": 5, "parts": []}',
+        '{"format": 7, "parts": []}',
+        '{"format": 6, "parts": [{"name": "log"}]}',
+        '{"format": 6, "parts": [{"name": "log", "sessions": {"train": 1}, "tracks": 1}]}',
+        '{"format": 6}',
     ],
 )
 def test_a_list_of_parts_that_is_none_is_named(bundles, text):
@@ -167,14 +168,16 @@ def test_a_list_of_parts_that_is_none_is_named(bundles, text):
 
 
 def test_another_format_is_named(bundles):
-    (bundles / "parts.json").write_text('{"format": 4, "parts": []}')
-    assert_says(refused(bundles), "format 4, not 5", AGAIN)
+    (bundles / "parts.json").write_text('{"format": 5, "parts": []}')
+    assert_says(refused(bundles), "format 5, not 6", AGAIN)
 
 
 def test_parts_that_the_list_does_not_name_are_not_there(bundles):
     content = json.loads((bundles / "parts.json").read_text())
     (bundles / "parts.json").write_text(json.dumps(content | {"parts": []}))
-    assert open_parts(bundles, bundles.joinpath)[1] == {"train": [], "validation": [], "test": []}
+    assert open_parts(bundles, bundles.joinpath)[1] == {
+        split: [] for split in ("train", "validation", "gate", "test")
+    }
 
 
 def test_many_shards_raise_the_limit_of_open_files(bundles, monkeypatch):

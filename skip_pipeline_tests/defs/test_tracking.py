@@ -160,7 +160,7 @@ def test_the_keras_network_is_logged_beside_the_registered_model(finished, runs)
         output_format="list",
     )
     model = mlflow.pyfunc.load_model(network.model_uri)
-    bundles = open_bundles(project.layout.bundles)
+    bundles = open_bundles(project.layout.bundles, schema.SPLITS)
     trained_files = read_manifest(project.layout.model, made_by="trained_model")
     test = remember(bundles, read_memory(trained_files.path, bundles["train"].tracks))["test"]
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from skip_pipeline import schema
 from skip_pipeline.baselines.fit import fit_baselines
 from skip_pipeline.baselines.predictions import published_baselines, write_baselines
 from skip_pipeline.bundles.gather import open_bundles
@@ -84,7 +85,8 @@ def layout(tmp_path_factory) -> DataLayout:
     synthesize(layout.root / "01_raw", sessions=1200, tracks=200, seed=3)
     for stage in (stages.merged_table, stages.encoded_table, stages.scaled_table, stages.tensor_bundles):
         stage(layout)
-    bundles, made = open_bundles(layout.bundles), read_manifest(layout.bundles, made_by="tensor_bundles")
+    made = read_manifest(layout.bundles, made_by="tensor_bundles")
+    bundles = open_bundles(made, schema.SPLITS)
     with publish(layout.baselines, stage="baseline_models", data_source="synthetic") as staging:
         baselines = fit_baselines(bundles)
         staging.rows = write_baselines(staging.folder, baselines, bundles, data_source="synthetic")
@@ -98,10 +100,10 @@ def last_outcome_of_every_track(monkeypatch):
 
     def with_tracks(layout, before, bundles):
         manifest, made = published_baselines(layout, before, bundles)
-        played = all_played(bundles["test"])
+        played = all_played(bundles["gate"])
         earlier = np.pad(played, ((0, 0), (1, 0)), constant_values=np.nan)[:, :-1]
         p = np.where(np.isnan(earlier), 0.4, np.where(earlier == 1, 0.7, 0.25))
-        return manifest, tuple(replace(baseline, p_tracks={"test": p}) for baseline in made)
+        return manifest, tuple(replace(baseline, p_tracks={"gate": p}) for baseline in made)
 
     monkeypatch.setattr(champion, "published_baselines", with_tracks)
 
@@ -118,7 +120,7 @@ def models(layout, tmp_path_factory) -> dict[str, Path]:
 def ways(layout):
     bundles = open_bundles(layout.bundles)
     merged = read_manifest(layout.merged, made_by="merged_table")
-    return slicings(read_session_attributes(merged.path, bundles["train"], bundles["test"]))
+    return slicings(read_session_attributes(merged.path, bundles["train"], bundles["gate"]))
 
 
 @pytest.fixture

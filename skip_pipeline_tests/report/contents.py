@@ -16,7 +16,7 @@ from skip_pipeline.report.next_track import NextTrack, TrackEntry
 from skip_pipeline.report.slices import Slice, SliceTable
 from skip_pipeline.training.history import EpochReport
 
-BALANCE = {"train": (60, 40), "validation": (5, 5), "test": (15, 5)}
+BALANCE = {"train": (60, 40), "validation": (5, 5), "gate": (6, 4), "test": (15, 5)}
 LENGTHS = {10: 1, 15: 1, 20: 2}
 HISTORY = tuple(
     EpochReport(
@@ -147,7 +147,7 @@ NEXT_TRACK = NextTrack(
     calibration=CALIBRATION.effects,
 )
 EVALUATION = Evaluation(
-    scores={"train": SCORES, "validation": SCORES, "test": SCORES},
+    scores={"train": SCORES, "validation": SCORES, "gate": SCORES, "test": SCORES},
     majority_class=0,
     majority=0.55,
     repeat_last=0.612,

@@ -25,14 +25,14 @@ from skip_pipeline.storage import publish, read_manifest, write_json
 @pipeline_asset(
     "model",
     kinds={"mlflow", "onnx"},
-    deps=["trained_model", "evaluation_report", "baseline_models", "tensor_bundles", "data_drift"],
+    deps=["trained_model", "baseline_models", "tensor_bundles", "data_drift"],
 )
 def champion_model(
     context: dg.AssetExecutionContext, data: DataDirectory, tracker: MlflowTracker
 ) -> dg.MaterializeResult:
     """The model that serves: the night's challenger, if it is at least as good as the champion so far.
 
-    Both are scored on the same test sessions, each as its own server would answer. A refusal is a normal
+    Both are scored on the same gate sessions, each as its own server would answer. A refusal is a normal
     outcome: the champion stays, and the reasons are in the metadata, in MLflow and on a page, promotion.html.
     Judging the same challenger again compares the same two and moves no alias.
     """
@@ -50,7 +50,7 @@ def champion_model(
         version = registry.registered(record.run_id, layout.model / SERVED_MODEL, model.fingerprint)
         bundles = open_bundles(before)
         merged = read_manifest(layout.merged, made_by="merged_table")
-        attributes = read_session_attributes(merged.path, bundles["train"], bundles["test"])
+        attributes = read_session_attributes(merged.path, bundles["train"], bundles["gate"])
         promotion = promote(registry, version, model, layout, slicings(attributes))
         decision, folder = promotion.decision, layout.promotion
         made_at = f"{datetime.now(UTC):%-d %B %Y, %H:%M} UTC"
