@@ -230,7 +230,7 @@ BRANCH_SHAPES: Final[dict[str, tuple[int, ...]]] = {
 OUTCOME_FLAGS: Final = ("skip_1", "skip_2", "skip_3", LABEL)
 """Columns that say how far a track was played; each skip flag implies the next one."""
 
-TRACK_MEMORY: Final = 18
+TRACK_MEMORY: Final = 98
 """Numbers that other sessions leave about a track (``bundles.track_memory``)."""
 
 INPUT_SHAPES: Final[dict[str, tuple[int, ...]]] = BRANCH_SHAPES | {

@@ -68,7 +68,7 @@ def test_inputs_are_the_branches_and_what_lies_beside_them():
     assert beside == {
         "circumstances": (5,),
         "track_numbers": (20,),
-        "track_memory": (20, 18),
+        "track_memory": (20, 98),
         "visible_steps": (1,),
         "tracks_between": (1,),
     }

@@ -54,6 +54,8 @@ _SMALL_LENGTH: Final = 0.05  # added to squared lengths of company, so that a tr
 # Log columns other than position, length and outcome.
 _OCCURRENCES: Final = schema.SESSION_LOG_BRANCH[log_column("context_switch") :]
 _SEEKS: Final = ("hist_user_behavior_n_seekfwd", "hist_user_behavior_n_seekback")
+_COMPANY: Final = slice(2, 18)
+"""The first 16 coordinates of a track's company in its memory; with few sessions the others are noise."""
 _OWN: Final = [schema.TRACK_BRANCH.index(name) for name in FEATURES]
 
 Columns = dict[str, np.ndarray]
@@ -140,7 +142,7 @@ def _columns(part: Mapping[str, np.ndarray], standard: Standard) -> Columns:
         **_again(past, part["track_numbers"]),
         **_memory(past, part["track_memory"]),
         **_likeness(past, place),
-        **_company(past, part["track_memory"][:, :, 2:]),
+        **_company(past, part["track_memory"][:, :, _COMPANY]),
     }
 
 
@@ -253,7 +255,7 @@ def _memory(past: Listening, memory: np.ndarray) -> Columns:
     for name, values, width in (("appeal", appeal, _APPEAL_WIDTH), ("plays", plays, _PLAYS_WIDTH)):
         distance = np.square(values[:, :, None] - values[:, None, :-1])
         columns |= _kernel(past, np.exp(-distance / width), f"like_{name}")
-    company = memory[:, :, 2:]
+    company = memory[:, :, _COMPANY]
     return columns | {f"company_{i + 1}": company[:, :, i] for i in range(company.shape[2])}
 
 

@@ -14,7 +14,7 @@
 A training session gets appeal and plays from the sessions of other folds, so that its own outcomes are not
 among its inputs; the expectation and the variance, eight numbers in all, are fitted on every session. A
 session's fold is the sum of its track numbers, modulo the number of folds. A track that no training session
-played has zeros, but for the appeal of its album or artist. Values are float16: 36 bytes a track.
+played has zeros, but for the appeal of its album or artist. Values are float16: 196 bytes a track.
 """
 
 from __future__ import annotations
@@ -36,7 +36,9 @@ from skip_pipeline.storage import write_array
 
 FOLDS: Final = 5
 COMPANY: Final = schema.TRACK_MEMORY - 2
-"""Coordinates of a track's company. On one real listener 8, 16 and 32 differed by 0.002 in log-loss."""
+"""Coordinates of a track's company. On one real listener 8, 16 and 32 differed by 0.002 in log-loss. Of 70,000
+synthetic sessions, 16, 48 and 96 gave log-losses of 0.554, 0.550 and 0.542 on second halves; of 7,000 sessions
+they differed by 0.001, because most directions are shrunk to 0."""
 
 MEMORY_FILES: Final = ("track_memory.npy", "track_memory_folds.npy")
 """Files of ``TrackMemory.values``, which is served, and of ``without_fold``, for training sessions."""

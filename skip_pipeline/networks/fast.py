@@ -58,12 +58,14 @@ _OWN: Final = 2  # numbers of a track's memory before its company, which has its
 _LOG_ODDS: Final = "log_odds"
 _VARIANCES: Final = "log_variances"
 _KERNEL: Final = "log_kernel"
+_ALIKE: Final = "log_scale_of_company"
 
 _BEGIN: Final[dict[str, tuple[float, ...]]] = {
     _VARIANCES: (-1.0, -1.5, -1.0, -1.0),  # listener, mood, own, fading
     _KERNEL: (-2.0, 0.0),  # fading, prior weight
+    _ALIKE: (-2.5,),  # scale of the company, whose usual squared length is its number of coordinates
 }
-"""Initial logarithms of the variances of the regression, and of what the averages need."""
+"""Initial logarithms of numbers of the regression, and of what the averages need."""
 
 # Standard deviations of initial weights, small, so that tastes are near 0 when training starts.
 _KEYS_DEVIATION: Final = 0.1
@@ -71,7 +73,7 @@ _PLACES_DEVIATION: Final = 0.15
 
 
 def build_fast(training_inputs: Mapping[str, np.ndarray], dropout: float | None = None) -> keras.Model:
-    """Build the fast network, about 6,200 parameters.
+    """Build the fast network, about 8,000 parameters.
 
     A GRU reads log, tracks and outcomes of the earlier tracks. How well each was received, minus what the
     GRU's state before it led to expect, enters a regression and averages (``networks.reception``), which
@@ -129,7 +131,7 @@ def build_fast(training_inputs: Mapping[str, np.ndarray], dropout: float | None 
     numbers = inputs["track_numbers"]
     same = ops.equal(numbers[:, : schema.STEPS, None], numbers[:, None, :])
     same = ops.cast(same, "float32")  # (B, T, P)
-    reception = regress(heard, _covariance(keys, same, real), _noise(logs), real)
+    reception = regress(heard, _covariance(keys, company, same, real), _noise(logs), real)
     place = layers.Dense(
         _DIMENSIONS, use_bias=False, kernel_initializer=_normal(_PLACES_DEVIATION), name="kernel_place"
     )(tracks)
@@ -211,8 +213,14 @@ def _late(steps: Any) -> Any:
     return ops.pad(steps, [[0, 0], [1, 0], [0, 0]])
 
 
-def _covariance(keys: Any, same: Any, real: Any) -> Covariance:
-    """The regression's covariance, with trained variances; shapes as in ``Covariance``."""
+def _covariance(keys: Any, company: Any, same: Any, real: Any) -> Covariance:
+    """The regression's covariance, with trained variances; shapes as in ``Covariance``.
+
+    Beside the directions of taste, the company of tracks has directions of its own, all of one scale, so that
+    tracks of the same company are received alike.
+    """
+    (scale,) = _positive(real, _ALIKE)
+    keys = layers.Concatenate(name="directions")([keys, scale * company])  # (B, P, K + company)
     listener, mood, own, fading = _positive(real, _VARIANCES)
     return Covariance(keys, same, listener, mood, fading, own)
 

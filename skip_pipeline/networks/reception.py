@@ -30,7 +30,7 @@ class Heard(NamedTuple):
 class Covariance(NamedTuple):
     """Terms of the covariance of two tracks, in units of the variance of the noise."""
 
-    keys: Any  # (B, P, K), coordinates along K directions of taste; their weights have prior variance 1
+    keys: Any  # (B, P, D), coordinates along D directions of taste; their weights have prior variance 1
     same: Any  # (B, T, P), 1 where target and step are the same track
     listener: Any  # (B, 1, 1), variance of what the listener brings to every track
     mood: Any  # (B, 1, 1), variance of the mood

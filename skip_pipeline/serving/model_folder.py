@@ -9,7 +9,7 @@
     tracks.npy           float32 (tracks, 31), scaled features of every track
     track_ids.npy        UTF-8 bytes (tracks,), sorted; row i is track i
     neutral_track.npy    float32 (31,), features of a track that is not in the table
-    track_memory.npy     float16 (tracks, 18), the memory of tracks; optional
+    track_memory.npy     float16 (tracks, 98), the memory of tracks; optional
     vocabulary.json      levels, columns and shapes that the network was trained with
     served_model.json    origin of the model; size and digest of every other file
 

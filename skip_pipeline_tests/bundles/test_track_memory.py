@@ -415,9 +415,9 @@ def test_a_damaged_file_is_named(memory: TrackMemory, tmp_path: Path, name: str)
 @pytest.mark.parametrize(
     ("array", "fact"),
     [
-        (np.zeros((61, 18), np.float16), "is float16 (61, 18), expected float16 (62, 18)"),
-        (np.zeros((62, 17), np.float16), "is float16 (62, 17), expected float16 (62, 18)"),
-        (np.zeros((62, 18), np.float32), "is float32 (62, 18), expected float16 (62, 18)"),
+        (np.zeros((61, 98), np.float16), "is float16 (61, 98), expected float16 (62, 98)"),
+        (np.zeros((62, 97), np.float16), "is float16 (62, 97), expected float16 (62, 98)"),
+        (np.zeros((62, 98), np.float32), "is float32 (62, 98), expected float16 (62, 98)"),
     ],
 )
 def test_a_memory_of_other_tracks_or_of_another_size_is_refused(

@@ -56,7 +56,7 @@ def real_targets(bundle: Bundle) -> np.ndarray:
 
 
 def test_it_is_small(network: keras.Model) -> None:
-    assert network.count_params() == 6_244
+    assert network.count_params() == 8_006
 
 
 def test_its_inputs_are_those_of_the_schema_and_its_output_four_outcomes_of_each_track(
@@ -78,7 +78,12 @@ def test_its_recurrent_layer_meets_the_conditions_of_a_fused_kernel(network: ker
 
 def test_what_multiplies_0_and_what_stands_for_a_bias_are_not_trained(network: keras.Model) -> None:
     fixed = {variable.path for variable in network.non_trainable_weights}
-    assert fixed == {"session_gru/gru_cell/bias", "log_variances/kernel", "log_kernel/kernel"}
+    assert fixed == {
+        "session_gru/gru_cell/bias",
+        "log_variances/kernel",
+        "log_kernel/kernel",
+        "log_scale_of_company/kernel",
+    }
 
 
 def test_dropout_is_in_the_head_alone(bundle: Bundle) -> None:

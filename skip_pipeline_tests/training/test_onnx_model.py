@@ -70,7 +70,7 @@ def test_the_file_of_the_default_network_takes_any_number_of_tracks(fast: bytes)
         "last_track": ("n", "tracks", 31),
         "circumstances": ("n", 5),
         "track_numbers": ("n", "steps_and_tracks"),
-        "track_memory": ("n", "steps_and_tracks", 18),
+        "track_memory": ("n", "steps_and_tracks", 98),
         "visible_steps": ("n", 1),
         "tracks_between": ("n", "tracks"),
         "outcomes": ("n", "steps_and_tracks", 4),
