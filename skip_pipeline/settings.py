@@ -100,6 +100,11 @@ class DataLayout:
         return self.root / "06_baselines"
 
     @property
+    def best(self) -> Path:
+        """The best of the night: which models were compared, and the served model of the one chosen."""
+        return self.root / "06_best"
+
+    @property
     def report(self) -> Path:
         """metrics.json, predictions.parquet and report.html."""
         return self.root / "07_report"

@@ -207,9 +207,9 @@ def model_source(model: Path | None, data_dir: Path | None, *, latest_will_do: b
     elif not latest_will_do:
         raise MissingInputError(
             f"{layout.mlflow} holds no record of any model; expected a registered {settings.MODEL_NAME}. "
-            "Materialize trained_model, or name a folder with --model"
+            "Materialize best_model, or name a folder with --model"
         )
-    latest = layout.model / SERVED_MODEL
+    latest = layout.best / SERVED_MODEL
     source = FolderSource(latest)
-    ERR.print(f"no version is champion; using the model trained last, {latest}")
+    ERR.print(f"no version is champion; using the best of the last training, {latest}")
     return source

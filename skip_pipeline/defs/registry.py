@@ -132,7 +132,7 @@ class Registry:
             if not descriptions:
                 raise MissingInputError(
                     f"version {version} of {self.name} holds no served model (no {DESCRIPTION} among its "
-                    "artifacts); expected one that trained_model has logged. Set the alias on another version"
+                    "artifacts); expected one that best_model has logged. Set the alias on another version"
                 )
             yield descriptions[0].parent
 

@@ -24,6 +24,7 @@ from skip_pipeline.nightly.promotion_record import (
     DATA_SOURCE,
     DECISION,
     FINGERPRINT,
+    KIND,
     LONGEST_TAG,
     NO_VERSION,
     OPPONENT,
@@ -76,17 +77,17 @@ class VersionRegistry(Protocol):
 
 
 def challenger_of(layout: DataLayout, bundles: Manifest) -> ServedModel:
-    """The model that was trained last, on these bundles.
+    """The best of the night, of these bundles.
 
     Raises:
         ContractError: it is damaged, or it was trained on other bundles.
     """
-    folder = layout.model / SERVED_MODEL
+    folder = layout.best / SERVED_MODEL
     model = load(folder)
     if model.bundles != bundles.fingerprint:
         raise ContractError(
             f"{folder} was trained on other bundles than those in {layout.bundles}; expected a model and the "
-            "bundles it comes from. Materialize trained_model again"
+            "bundles it comes from. Materialize trained_model, baseline_models and best_model again"
         )
     return model
 
@@ -117,7 +118,12 @@ def promote(
     again = DECISION in tags
     named = tags.get(OPPONENT) or aliases.get(CHAMPION, NO_VERSION)
     opponent = None if named == NO_VERSION else named
-    known = {OPPONENT: named, FINGERPRINT: model.fingerprint, DATA_SOURCE: model.data_source}
+    known = {
+        OPPONENT: named,
+        FINGERPRINT: model.fingerprint,
+        DATA_SOURCE: model.data_source,
+        KIND: model.kind,
+    }
     registry.tag(challenger, known)
 
     bundles = open_bundles(before)
@@ -242,11 +248,11 @@ def scoring_model(registry: VersionRegistry, layout: DataLayout) -> Iterator[tup
             if not real or read_description(champion).data_source == "real":
                 yield champion, version
                 return
-    latest = layout.model / SERVED_MODEL
+    latest = layout.best / SERVED_MODEL
     described = read_description(latest)
     if real and described.data_source == "synthetic":
         raise RefusedError(
             f"{latest} was trained on synthetic data, expected a model of real data for the real sessions in "
-            f"{layout.raw / TEST_SET}; materialize trained_model on real data first"
+            f"{layout.raw / TEST_SET}; materialize best_model on real data first"
         )
     yield latest, described.fingerprint[:VERSION_LENGTH]

@@ -33,6 +33,7 @@ DECISION: Final = "promotion.decision"
 REASONS: Final = "promotion.reasons"
 DATA_SOURCE: Final = "data_source"
 FINGERPRINT: Final = "fingerprint"
+KIND: Final = "kind"  # of what answers: network, logistic_regression, gradient_boosted_trees or stack
 NO_VERSION: Final = "none"  # MLflow takes no empty tag
 LONGEST_TAG: Final = 2_000  # characters: a whole message of ours; MLflow cuts tags at 8,000
 

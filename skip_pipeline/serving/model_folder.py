@@ -64,9 +64,7 @@ _VOCABULARY: Final = "vocabulary.json"
 _TRACK_IDS: Final = "track_ids.npy"
 _NEUTRAL_TRACK: Final = "neutral_track.npy"
 _REQUIRED: Final = (ONNX_FILE, SCALER_FILE, _VOCABULARY, TRACKS, _TRACK_IDS, _NEUTRAL_TRACK)
-_REMEDY: Final = (
-    "materialize trained_model again, or serve a model that this version of skip_pipeline has made"
-)
+_REMEDY: Final = "materialize best_model again, or serve a model that this version of skip_pipeline has made"
 
 
 @dataclass(frozen=True)
@@ -206,7 +204,7 @@ def read_description(folder: Path) -> Description:
         return Description(**fields, files=files)
     except (FileNotFoundError, NotADirectoryError):
         raise MissingInputError(
-            f"{folder} holds no served model (no {DESCRIPTION}); materialize trained_model first"
+            f"{folder} holds no served model (no {DESCRIPTION}); materialize best_model first"
         ) from None
     except (ValueError, TypeError, KeyError) as damage:
         raise ContractError(f"{path} is damaged or of another version ({damage!r}); {_REMEDY}") from damage

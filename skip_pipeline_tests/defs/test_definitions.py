@@ -49,7 +49,7 @@ def test_every_check_blocks_what_comes_after_but_those_of_drift(graph):
     checked = {key.asset_key.to_user_string() for key in graph.asset_check_keys}
 
     assert warning == set(SIGNALS)
-    unchecked = {"trained_model", "champion_model", "skip_predictions"}
+    unchecked = {"trained_model", "best_model", "champion_model", "skip_predictions"}
     assert checked == {*STAGES, "track_features", "data_drift"} - unchecked
 
 
@@ -112,7 +112,8 @@ def test_the_window_of_the_nightly_training_is_a_setting(monkeypatch):
     assert nightly_config() == {}
     monkeypatch.setenv("SKIP_PIPELINE_TRAIN_DAYS", "30")
 
-    assert nightly_config() == {"ops": {"trained_model": {"config": {"train_days": 30}}}}
+    window = {"config": {"train_days": 30}}
+    assert nightly_config() == {"ops": {"trained_model": window, "baseline_models": window}}
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "a month", "1.5", "²"])

@@ -39,10 +39,11 @@ PICTURES = {
     "evaluation_report": {"confusion_matrix", "roc", "calibration"},
 }
 WITHOUT_ROWS = ("data_drift", "skip_predictions")  # no champion to compare with, no session to score
-FROM_BUNDLES = ("merged", "encoded", "scaled", "bundles", "model", "baselines")
+FROM_BUNDLES = ("merged", "encoded", "scaled", "bundles", "model", "baselines", "best")
 ASSETS = (
     "session_logs", "track_features", "merged_table", "encoded_table", "scaled_table", "tensor_bundles",
-    "data_drift", "baseline_models", "trained_model", "evaluation_report", "champion_model",
+    "data_drift", "baseline_models", "trained_model", "best_model", "evaluation_report",
+    "champion_model",
     "skip_predictions",
 )  # fmt: skip
 

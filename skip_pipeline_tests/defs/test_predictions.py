@@ -95,7 +95,7 @@ def test_the_champion_scores_and_not_the_model_trained_last(layout: DataLayout) 
     before = pq.read_table(next((layout.root / "08_predictions").glob("*.parquet")))
     assert metadata(result)["model_version"] == "1"
     assert set(before["model_version"].to_pylist()) == {"1"}
-    shutil.rmtree(layout.model)
+    shutil.rmtree(layout.best)
     pack(layout, weight=1.0)
     assert metadata(materialize(layout))["shards_made"] == 0
     shutil.rmtree(layout.root / "08_predictions")
@@ -109,7 +109,7 @@ def test_a_champion_of_synthetic_data_does_not_score_real_sessions(layout: DataL
     register(layout, folder)
     deliver_test_set(layout.raw, SESSIONS)
     refused = materialize(layout)
-    shutil.rmtree(layout.model)
+    shutil.rmtree(layout.best)
     version = read_description(pack(layout, weight=2.0)).fingerprint[:12]
     scored = materialize(layout)
 
@@ -144,4 +144,4 @@ def test_without_a_test_set_it_succeeds_without_rows_and_says_so(layout: DataLay
 
 def test_without_a_model_it_fails_with_the_remedy(layout: DataLayout) -> None:
     deliver_test_set(layout.raw, SESSIONS)
-    assert "materialize trained_model first" in failure(materialize(layout))
+    assert "materialize best_model first" in failure(materialize(layout))

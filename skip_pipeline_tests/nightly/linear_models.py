@@ -1,4 +1,4 @@
-"""A model that is trained in a moment: logistic regression, packed as ``trained_model`` packs a network."""
+"""A model that is trained in a moment: logistic regression, packed as ``best_model`` packs one."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def train_linear(layout: DataLayout, *, wrong: bool = False, last_alone: bool = 
     of_outcomes, of_last, of_track = np.split(fitted.coef_[0], [_SEEN, _SEEN + 1])
     offset = np.append(np.zeros(schema.STEPS), of_last) + fitted.intercept_  # (20,)
     network.write_bytes(_network(of_outcomes, _OF_TRACK * of_track, offset, last_alone))
-    folder = layout.model / SERVED_MODEL
+    folder = layout.best / SERVED_MODEL
     preset = "published" if last_alone else "fast"
     memory = None
     if not last_alone:

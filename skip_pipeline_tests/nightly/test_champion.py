@@ -236,7 +236,7 @@ def test_a_model_of_other_bundles_is_no_challenger(layout, models):
     made = read_manifest(layout.bundles, made_by="tensor_bundles")
     assert challenger_of(layout, made).data_source == "synthetic"
 
-    with pytest.raises(ContractError, match=r"other bundles.*trained_model again"):
+    with pytest.raises(ContractError, match=r"other bundles.*best_model again"):
         challenger_of(layout, read_manifest(layout.merged, made_by="merged_table"))
 
 

@@ -187,7 +187,7 @@ def pack(
     weights: Mapping[str, float] | None = None,
     last_tracks_alone: bool = False,
 ) -> Path:
-    """Pack a small model where ``trained_model`` has it.
+    """Pack a small model where ``best_model`` has it.
 
     With a calibration if a slope is given, and blended with ``handmade_models`` if weights are.
     """
@@ -208,7 +208,7 @@ def pack(
         blended = layout.model / "fitted_blend.json", layout.model / HANDMADE_FILE
         write_json(blended[0], Blend(weights, 0.1, 0.5, 10).to_json())
         blended[1].write_bytes(handmade_models(layout))
-    folder = layout.model / SERVED_MODEL
+    folder = layout.best / SERVED_MODEL
     if last_tracks_alone:
         pack_folder(folder, layout, network=onnx_file, calibration=calibration, preset="published")
     else:

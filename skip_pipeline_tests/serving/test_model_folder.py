@@ -125,7 +125,7 @@ def test_unknown_tracks_of_a_bundle_are_neutral(model: ServedModel, layout: Data
 def test_nothing_to_load(tmp_path: Path) -> None:
     for place in (tmp_path, tmp_path / "nowhere"):
         message = refusal(MissingInputError, partial(serving.load, place))
-        assert_says(message, str(place), "served_model.json", "materialize trained_model first")
+        assert_says(message, str(place), "served_model.json", "materialize best_model first")
 
 
 @pytest.mark.parametrize("name", ["tracks.npy", "track_ids.npy", "skip_model.onnx", "scaler.json"])
@@ -139,7 +139,7 @@ def test_a_cut_file_is_named(own: Path, name: str) -> None:
     content = (own / name).read_bytes()
     (own / name).write_bytes(content[: len(content) // 2])
     message = refusal(ContractError, lambda: serving.load(own))
-    assert_says(message, name, f"not {len(content)} and", "materialize trained_model")
+    assert_says(message, name, f"not {len(content)} and", "materialize best_model")
 
 
 def test_a_file_of_another_model_is_named(own: Path) -> None:
@@ -180,9 +180,7 @@ def test_a_model_of_another_vocabulary_is_refused(
     own: Path, change: dict[str, Any], parts: tuple[str, ...]
 ) -> None:
     rewrite(own, "vocabulary.json", json.dumps(vocabulary() | change).encode())
-    assert_says(
-        refusal(ContractError, lambda: serving.load(own)), str(own), *parts, "materialize trained_model"
-    )
+    assert_says(refusal(ContractError, lambda: serving.load(own)), str(own), *parts, "materialize best_model")
 
 
 def test_a_network_that_remembers_tracks_needs_their_memory(own: Path) -> None:
@@ -190,7 +188,7 @@ def test_a_network_that_remembers_tracks_needs_their_memory(own: Path) -> None:
     fields["files"] = [record for record in fields["files"] if record["name"] != "track_memory.npy"]
     write_json(own / "served_model.json", fields)
     message = refusal(ContractError, lambda: serving.load(own))
-    assert_says(message, "names no track_memory.npy", "materialize trained_model")
+    assert_says(message, "names no track_memory.npy", "materialize best_model")
 
 
 @pytest.mark.parametrize("memory", [MEMORY[:-1], MEMORY[:, :-1], MEMORY.astype(np.float32)])

@@ -25,7 +25,7 @@ from skip_pipeline.storage import publish, read_manifest, write_json
 @pipeline_asset(
     "model",
     kinds={"mlflow", "onnx"},
-    deps=["trained_model", "baseline_models", "tensor_bundles", "data_drift"],
+    deps=["best_model", "baseline_models", "tensor_bundles", "data_drift"],
 )
 def champion_model(
     context: dg.AssetExecutionContext, data: DataDirectory, tracker: MlflowTracker
@@ -47,7 +47,7 @@ def champion_model(
         from skip_pipeline.report.slices import slicings
 
         model = challenger_of(layout, before)
-        version = registry.registered(record.run_id, layout.model / SERVED_MODEL, model.fingerprint)
+        version = registry.registered(record.run_id, layout.best / SERVED_MODEL, model.fingerprint)
         bundles = open_bundles(before)
         merged = read_manifest(layout.merged, made_by="merged_table")
         attributes = read_session_attributes(merged.path, bundles["train"], bundles["gate"])

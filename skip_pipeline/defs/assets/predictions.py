@@ -13,7 +13,7 @@ from skip_pipeline.settings import TEST_SET
 @pipeline_asset(
     "serving",
     kinds={"onnx", "parquet"},
-    deps=["champion_model", "trained_model"],
+    deps=["champion_model", "best_model"],
 )
 def skip_predictions(
     context: dg.AssetExecutionContext, data: DataDirectory, tracker: MlflowTracker, engine: ShardEngine

@@ -23,7 +23,7 @@ _LEADERBOARD_COLUMNS = {
 @pipeline_asset(
     "report",
     kinds={"sklearn", "html"},
-    deps=["trained_model", "baseline_models", "tensor_bundles", "merged_table"],
+    deps=["best_model", "trained_model", "baseline_models", "tensor_bundles", "merged_table"],
 )
 def evaluation_report(
     context: dg.AssetExecutionContext, data: DataDirectory, tracker: MlflowTracker
