@@ -13,7 +13,7 @@ from skip_pipeline.settings import DataLayout
 
 STAGES = (
     "session_logs", "merged_table", "encoded_table", "scaled_table", "tensor_bundles", "trained_model",
-    "evaluation_report", "champion_model", "skip_predictions",
+    "best_model", "evaluation_report", "champion_model", "skip_predictions",
 )  # fmt: skip
 
 
@@ -41,7 +41,7 @@ def test_every_stage_comes_after_the_stage_before_it(graph):
     order = [key.to_user_string() for key in graph.toposorted_asset_keys]
 
     assert [name for name in order if name in STAGES] == list(STAGES)
-    assert len(order) == 13
+    assert len(order) == 14
 
 
 def test_every_check_blocks_what_comes_after_but_those_of_drift(graph):
