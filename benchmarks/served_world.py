@@ -30,6 +30,8 @@ SELECTED: Final = (
     "scaled_table",
     "tensor_bundles",
     "trained_model",
+    "baseline_models",
+    "best_model",
 )
 """Assets that a served model needs."""
 
@@ -60,8 +62,8 @@ class ServedWorld:
 
     @property
     def model(self) -> Path:
-        """The served model that was trained last."""
-        return self.data / "06_model" / "served_model"
+        """The served model of the last training."""
+        return self.data / "06_best" / "served_model"
 
     @property
     def large(self) -> Path:

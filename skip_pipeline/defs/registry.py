@@ -21,6 +21,7 @@ from skip_pipeline.nightly.promotion_record import (
     DATA_SOURCE,
     DECISION,
     FINGERPRINT,
+    KIND,
     NO_VERSION,
     OPPONENT,
     REASONS,
@@ -104,6 +105,7 @@ class Registry:
                 opponent=entry.tags.get(OPPONENT, "").removeprefix(NO_VERSION),
                 reasons=entry.tags.get(REASONS, ""),
                 aliases=tuple(sorted(a for a, v in aliases.items() if v == str(entry.version))),
+                kind=entry.tags.get(KIND, ""),
             )
             for entry in found
         )

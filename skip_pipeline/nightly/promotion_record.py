@@ -49,6 +49,7 @@ class JudgedVersion:
     opponent: str  # version that it was compared with
     reasons: str
     aliases: tuple[str, ...]  # that point to it now
+    kind: str = ""  # of what answers, see ``KIND``
 
 
 @dataclass(frozen=True)

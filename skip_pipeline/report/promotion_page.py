@@ -29,8 +29,12 @@ def render_promotion(
     made_at: str,
     history: Sequence[JudgedVersion],
     runs: Sequence[RunLink],
+    choice: str = "",
 ) -> str:
-    """The page as HTML text: the decision, and versions of the model, the newest first."""
+    """The page as HTML text: the decision, and versions of the model, the newest first.
+
+    ``choice`` says why the challenger is the best of the night (``nightly.best``).
+    """
     decision = promotion.decision
     differences = {LAST_TRACK: decision.log_loss_difference, NEXT_TRACK: decision.next_track_difference}
     compared = {question: found for question, found in differences.items() if found}
@@ -41,6 +45,7 @@ def render_promotion(
         made_at=made_at,
         history=history,
         runs=runs,
+        choice=choice,
         headline=headline(promotion),
         compared=compared,
         difference_axis=Axis.over(compared.values(), 0.0, PROMOTION_MARGIN),

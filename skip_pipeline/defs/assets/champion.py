@@ -19,7 +19,7 @@ from skip_pipeline.nightly.promotion_record import (
     PROMOTION_PAGE,
 )
 from skip_pipeline.serving.model_folder import SERVED_MODEL
-from skip_pipeline.storage import publish, read_manifest, write_json
+from skip_pipeline.storage import publish, read_json, read_manifest, write_json
 
 
 @pipeline_asset(
@@ -41,6 +41,7 @@ def champion_model(
         before = record.read_stage(layout, "bundles", "promotion")
 
         # scikit-learn and matplotlib take seconds to import.
+        from skip_pipeline.nightly.best import CHOICE_FILE
         from skip_pipeline.nightly.champion import challenger_of, promote
         from skip_pipeline.report.promotion_page import render_promotion
         from skip_pipeline.report.session_attributes import read_session_attributes
@@ -61,6 +62,7 @@ def champion_model(
             made_at=made_at,
             history=registry.history(),
             runs=links,
+            choice=read_json(layout.best / CHOICE_FILE)["sentence"],
         )
         with publish(
             folder, stage="champion_model", data_source=before.data_source, started=record.started
