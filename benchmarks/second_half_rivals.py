@@ -16,8 +16,7 @@ from skip_pipeline import schema
 from skip_pipeline.baselines.features import INPUTS, Standard, features_of
 from skip_pipeline.bundles.second_half import first_half, is_asked, lengths_of, skips
 from skip_pipeline.metrics import calibration as calibrate
-from skip_pipeline.metrics.challenge import average_accuracy
-from skip_pipeline.metrics.decision_rule import THRESHOLD, DecisionRule
+from skip_pipeline.metrics.decision_rule import THRESHOLD, DecisionRule, best_constant_strings
 from skip_pipeline.networks.listening import all_played, log_column
 from skip_pipeline.settings import BASELINE_SESSIONS, DECISION_THRESHOLD, DEFAULT_PRESET, PRESETS
 from skip_pipeline.training.splits import Split, gather, parts
@@ -88,25 +87,14 @@ def by_rules(splits: Splits, seed: int) -> Decisions:
     last = test.skipped[np.arange(len(test.lengths)), schema.STEPS - test.tracks]
     balance = (np.where(test.skipped, 1, -1) * heard).sum(axis=1)
     majority = np.where(balance == 0, last, balance > 0)
-    strings = _best_string_of_each_length(Halves.of(splits["train"]))
+    training = Halves.of(splits["train"])
+    strings = best_constant_strings(training.truth, training.lengths)
     return {
         "random": np.random.default_rng(seed).integers(0, 2, test.tracks.sum(), np.uint8),
         "last action": np.repeat(last, test.tracks).astype(np.uint8),
         "majority of the first half": np.repeat(majority, test.tracks).astype(np.uint8),
         "best string of each length": np.concatenate([strings[length] for length in test.lengths.tolist()]),
     }
-
-
-def _best_string_of_each_length(training: Halves) -> dict[int, np.ndarray]:
-    """The string that scores best if every training session of a length gets it: uint8 (T,) by length."""
-    found = {}
-    for length in range(schema.MIN_SESSION_LENGTH, schema.MAX_SESSION_LENGTH + 1):
-        tracks = length - int(first_half(np.array(length)))
-        outcomes = training.skipped[training.lengths == length][:, -tracks:]
-        strings = np.array(list(np.ndindex(*(2,) * tracks)), bool)
-        scores = [average_accuracy(outcomes == string).mean() if len(outcomes) else 0.0 for string in strings]
-        found[length] = strings[int(np.argmax(scores))].astype(np.uint8)
-    return found
 
 
 def by_network(splits: Splits, seed: int) -> Decisions:

@@ -1,6 +1,6 @@
 """Data for the serving benchmark: a synthetic world, a model trained on it, a registry, and a test set.
 
-    data/           a data directory: raw files, bundles, ``06_model``, and MLflow's store with two versions
+    data/           a data directory: raw files, bundles, ``06_best``, and MLflow's store with two versions
                     of ``skip_model``, the first of them the champion, and an empty model
     large/          raw files with a test set in the published format
     requests.json   records of sessions, raw log rows of all columns in them

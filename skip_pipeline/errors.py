@@ -2,7 +2,8 @@
 
     SkipPipelineError
     ├── MissingInputError   a file, folder or earlier stage that a step needs is not there
-    │   └── UnreachableError    a model registry does not answer
+    │   ├── UnreachableError    a model registry does not answer
+    │   └── NoChampionError     no version is champion, or none that may be used
     ├── BadInputError       a raw file breaks its contract: columns, types, values, order
     │   └── BrokenSessionError  a session's rows are not positions 1 to its length
     ├── ContractError       a table or bundle made here does not have the shape the next stage expects
@@ -28,6 +29,10 @@ class MissingInputError(SkipPipelineError):
 
 class UnreachableError(MissingInputError):
     """Raised when a model registry does not answer, as against answering with a refusal."""
+
+
+class NoChampionError(MissingInputError):
+    """Raised when no version is champion, or when the champion may not be used for the data at hand."""
 
 
 class BadInputError(SkipPipelineError):

@@ -388,8 +388,6 @@ TRACKING_ENVIRONMENT: Final[dict[str, str]] = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
-    # Nothing is reported to anybody outside.
-    "MLFLOW_DISABLE_TELEMETRY": "true",
     # No message about a new store in the terminal of a run.
     "MLFLOW_LOGGING_LEVEL": "WARNING",
 }

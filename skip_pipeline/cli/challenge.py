@@ -88,10 +88,7 @@ def submit(
     data_dir: DataDir = None,
     model: Annotated[
         Path | None,
-        typer.Option(
-            help="Folder of a served model.",
-            show_default="the registry's champion, or the model trained last if there is none",
-        ),
+        typer.Option(help="Folder of a served model.", show_default="the registry's champion"),
     ] = None,
     rule: Annotated[
         RuleChoice | None, typer.Option(help="A rule that decides in place of a model.", show_default="none")
@@ -138,7 +135,7 @@ def _decided_by(
     from skip_pipeline.serving import batch
     from skip_pipeline.serving.model_folder import read_description
 
-    source = model_source(model, data_dir, latest_will_do=True)
+    source = model_source(model, data_dir)
     version = source.current()
     with source.fetched(version) as folder:
         trained_on = read_description(folder).data_source

@@ -56,7 +56,7 @@ def serve(
     logging.getLogger("skip_pipeline").setLevel(logging.INFO)
 
     with refusals():
-        follower = Follower(model_source(model, data_dir, latest_will_do=False))
+        follower = Follower(model_source(model, data_dir))
         served = follower.served
         what = f"Serving version {served.version} ({served.model.data_source} data) on"
         run(follower, host, port, lambda url: OUT.print(f"{what} {url}/invocations"))
@@ -73,10 +73,7 @@ def predict(
     data_dir: DataDir = None,
     model: Annotated[
         Path | None,
-        typer.Option(
-            help="Folder of a served model.",
-            show_default="the registry's champion, or the model trained last if there is none",
-        ),
+        typer.Option(help="Folder of a served model.", show_default="the registry's champion"),
     ] = None,
     out: Annotated[
         Path | None,
@@ -95,7 +92,7 @@ def predict(
         if out is not None:
             _check_target(out)
         sessions = _read(file)
-        source = model_source(model, data_dir, latest_will_do=True)
+        source = model_source(model, data_dir)
         served = opened(source, source.current())
         scores = served.model.score(sessions, threads=loky.cpu_count())
         if sessions.following:
@@ -149,7 +146,16 @@ def _write(table: pa.Table, out: Path | None, data_source: str) -> None:
         return
     with_source = table.append_column("data_source", pa.repeat(data_source, table.num_rows))
     if out is None:
-        pacsv.write_csv(with_source, sys.stdout.buffer)
+        try:
+            pacsv.write_csv(with_source, sys.stdout.buffer)
+            sys.stdout.buffer.flush()
+        except BrokenPipeError:  # the reader has all that it wants
+            raise typer.Exit(1) from None
+        except OSError as failure:
+            raise RefusedError(
+                f"standard output cannot be written ({failure}), expected a place with room. Choose a file "
+                "with --out"
+            ) from failure
         return
     part = out.with_name(f".{out.name}.part")  # an earlier file stays if this one cannot be written
     try:
@@ -184,15 +190,10 @@ def _shown(table: pa.Table, data_source: str) -> Table:
     return shown
 
 
-def model_source(model: Path | None, data_dir: Path | None, *, latest_will_do: bool) -> Source:
-    """The model in a folder; else the registry's champion; else, if that will do, the model trained last.
-
-    A registry that does not answer is an error, because there may be a champion.
-    """
+def model_source(model: Path | None, data_dir: Path | None) -> Source:
+    """The model in a folder; without one, the registry's champion and no other model."""
     from skip_pipeline.defs.registry import Registry
-    from skip_pipeline.nightly.promotion_record import CHAMPION
     from skip_pipeline.serving.follow import FolderSource
-    from skip_pipeline.serving.model_folder import SERVED_MODEL
 
     if model is not None:
         return FolderSource(model)
@@ -200,16 +201,10 @@ def model_source(model: Path | None, data_dir: Path | None, *, latest_will_do: b
     layout = DataLayout(Path(named).resolve())
     database = layout.mlflow / "mlflow.db"  # as `definitions.mlflow_tracker` has it
     uri = os.environ.get(settings.TRACKING_URI_VARIABLE)
-    if uri or database.is_file():
-        registry = Registry(uri or f"sqlite:///{database}")
-        if not latest_will_do or CHAMPION in registry.aliases():
-            return registry
-    elif not latest_will_do:
+    if not uri and not database.is_file():
         raise MissingInputError(
             f"{layout.mlflow} holds no record of any model; expected a registered {settings.MODEL_NAME}. "
-            "Materialize best_model, or name a folder with --model"
+            f"Materialize champion_model, set {settings.TRACKING_URI_VARIABLE} to the server that holds the "
+            "registry, or name the folder of a served model with --model"
         )
-    latest = layout.best / SERVED_MODEL
-    source = FolderSource(latest)
-    ERR.print(f"no version is champion; using the best of the last training, {latest}")
-    return source
+    return Registry(uri or f"sqlite:///{database}")

@@ -9,13 +9,12 @@ import sys
 import time
 from typing import Final
 
-import dagster as dg
-
 from skip_pipeline import settings
 from skip_pipeline.cli.options import OUT
 from skip_pipeline.definitions import mlflow_tracker
 from skip_pipeline.defs.dead_runs import close_dead_runs
-from skip_pipeline.defs.launch import prepare_home
+from skip_pipeline.defs.launch import open_instance, prepare_home
+from skip_pipeline.environment import of_servers
 from skip_pipeline.errors import RefusedError
 from skip_pipeline.settings import DataLayout
 
@@ -51,13 +50,13 @@ def serve(layout: DataLayout, dagster_port: int, mlflow_port: int) -> None:
     for stop in (signal.SIGINT, signal.SIGTERM):  # a shell's background job starts with Ctrl-C ignored
         signal.signal(stop, signal.default_int_handler)
     prepare_home(layout)
-    close_dead_runs(dg.DagsterInstance.get())
+    close_dead_runs(open_instance())
     wanted = commands(layout, dagster_port, mlflow_port)
     addresses = {"Dagster": f"http://{_HOST}:{dagster_port}"}
     if "MLflow" in wanted:
         addresses["MLflow"] = f"http://{_HOST}:{mlflow_port}"
         mlflow_tracker(layout).client()  # creates the store, so that server and first run do not race to it
-    environment = settings.TRACKING_ENVIRONMENT | os.environ
+    environment = of_servers(settings.TRACKING_ENVIRONMENT | os.environ)
     # The links between the two must use these addresses.
     environment[settings.DAGSTER_URL_VARIABLE] = addresses["Dagster"]
     environment[settings.MLFLOW_URL_VARIABLE] = addresses.get("MLflow") or mlflow_tracker(layout).mlflow_url

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
+from filelock import FileLock
 
 from skip_pipeline import errors
-from skip_pipeline.defs.dead_runs import close_dead_runs
+from skip_pipeline.defs.dead_runs import close_dead_runs, signature
 from skip_pipeline.errors import RefusedError
 from skip_pipeline.settings import DATA_DIR_VARIABLE, DataLayout
 
@@ -67,9 +68,17 @@ def prepare_home(layout: DataLayout) -> Path:
     os.environ[HOME_VARIABLE] = str(home)
     config = home / "dagster.yaml"
     if not config.exists():
+        part = home / f".dagster.yaml.{os.getpid()}"  # so that no other process reads half of it
         with as_file(files("skip_pipeline.defs") / "dagster.yaml") as template:
-            shutil.copyfile(template, config)
+            shutil.copyfile(template, part)
+        part.replace(config)
     return home
+
+
+def open_instance() -> dg.DagsterInstance:
+    """The instance of ``DAGSTER_HOME``; one process at a time opens it, the first creates its databases."""
+    with FileLock(Path(os.environ[HOME_VARIABLE]) / ".opening.lock"):
+        return dg.DagsterInstance.get()
 
 
 def select(definitions: dg.Definitions, text: str | None) -> tuple[str, ...]:
@@ -108,7 +117,7 @@ def materialize(
 
     ``on_event`` is called with every event of Dagster's as it happens.
     """
-    instance = dg.DagsterInstance.get()
+    instance = open_instance()
     close_dead_runs(instance)
     watch = dg.LoggerDefinition(lambda _context: _Watch(on_event), description="Shows a run in the terminal")
     watched = dg.Definitions.merge(definitions, dg.Definitions(loggers={"watch": watch}))
@@ -116,6 +125,7 @@ def materialize(
         instance=instance,
         asset_selection=[dg.AssetKey(name) for name in assets],
         run_config={**run_config, "loggers": {"watch": {}}},
+        tags=signature(),
         raise_on_error=False,
     )
     made = [event.asset_key for event in result.get_asset_materialization_events()]

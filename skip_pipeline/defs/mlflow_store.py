@@ -4,24 +4,49 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from filelock import FileLock
+
+from skip_pipeline.environment import settle
 from skip_pipeline.nightly.promotion_record import LONGEST_TAG
 from skip_pipeline.settings import TRACKING_ENVIRONMENT
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+_SQLITE = "sqlite:///"
 _CREDENTIALS = re.compile(r"(?<=://)[^/\s]+@")
 
 
 def mlflow_client(uri: str) -> "MlflowClient":
-    """A client of the tracking store and model registry at an address."""
+    """A client of the tracking store and model registry at an address; creates a new SQLite file."""
+    settle()
     for variable, value in TRACKING_ENVIRONMENT.items():
         os.environ.setdefault(variable, value)  # MLflow reads some of them while it is imported
     from mlflow import MlflowClient
 
+    database = Path(uri.removeprefix(_SQLITE))
+    if uri.startswith(_SQLITE) and database.parent.is_dir() and not database.exists():
+        _create(database)
     return MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+def _create(database: Path) -> None:
+    """Create MLflow's tables in a new file: whole or not at all, by one process, while the others wait.
+
+    MLflow cannot continue migrations that were cut short, or that another process has begun.
+    """
+    from mlflow import MlflowClient
+
+    with FileLock(database.with_name(f".{database.name}.creating")):
+        if not database.exists():
+            new = database.with_name(f".{database.name}.new")
+            new.unlink(missing_ok=True)  # of a process that was killed
+            address = f"{_SQLITE}{new}"
+            MlflowClient(tracking_uri=address, registry_uri=address).search_registered_models(max_results=1)
+            new.replace(database)
 
 
 def without_credentials(text: str) -> str:
@@ -36,12 +61,14 @@ def without_credentials(text: str) -> str:
 class Guard:
     """Turns failures of a tracking store into lost records, so that no result is lost.
 
-    Each lost record is reported with the reason, and kept in ``lost``. Once the store could not be reached,
-    the guard is ``suspended``: nothing more is recorded.
+    Each lost record is reported with the reason, and kept in ``lost``. While the store cannot be reached, the
+    guard is ``suspended``: nothing more is recorded. A store that still answers a question has refused one
+    record, whatever its failure looks like: a server answers 500 to a value that its database rejects.
     """
 
-    def __init__(self, report: Callable[[str], None]) -> None:
+    def __init__(self, report: Callable[[str], None], answers: Callable[[], bool] = lambda: False) -> None:
         self._report = report
+        self._answers = answers
         self.lost: list[str] = []
         self.suspended = False
 
@@ -51,11 +78,12 @@ class Guard:
         try:
             yield
         except Exception as failure:  # plugins and cloud SDKs have exceptions of their own
-            # A built-in exception is a bug, except OSError (connections, files) and ImportError (no driver).
+            # A built-in exception is a bug, except OSError (connections, files), ImportError (no driver) and
+            # UnicodeError (text that cannot be sent, such as a file name that is not UTF-8).
             own = type(failure).__module__.split(".")[0] in ("builtins", "skip_pipeline")
-            if own and not isinstance(failure, OSError | ImportError):
+            if own and not isinstance(failure, OSError | ImportError | UnicodeError):
                 raise
-            down = is_outage(failure)
+            down = is_outage(failure) and not self._answers()
             self.suspended = self.suspended or down
             fate = "no answer" if down else "refused"
             # Messages of a store quote its address.
@@ -63,9 +91,25 @@ class Guard:
             self.lost.append(" ".join(text.split())[:LONGEST_TAG])
             self._report(self.lost[-1])
 
+    def ask_again(self) -> None:
+        """Record again from now on if a store that could not be reached answers."""
+        self.suspended = self.suspended and not self._answers()
+
+
+def answers(client: "MlflowClient") -> bool:
+    """Whether a store answers a question, if only with a refusal."""
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        client.search_experiments(max_results=1)
+    except (MlflowException, SQLAlchemyError, OSError) as failure:
+        return not is_outage(failure)
+    return True
+
 
 def is_outage(failure: BaseException | None) -> bool:
-    """Whether a store could not be reached, as against answering with a refusal."""
+    """Whether a failure looks like that of a store that cannot be reached, and not like a refusal."""
     import requests
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import OperationalError

@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 from skip_pipeline.defs.mlflow_store import is_outage, mlflow_client, without_credentials
 from skip_pipeline.defs.served_model import log_served_model
-from skip_pipeline.errors import MissingInputError, UnreachableError
+from skip_pipeline.errors import MissingInputError, NoChampionError, UnreachableError
 from skip_pipeline.nightly.promotion_record import (
     CHAMPION,
     DATA_SOURCE,
@@ -27,11 +27,14 @@ from skip_pipeline.nightly.promotion_record import (
     REASONS,
     JudgedVersion,
 )
-from skip_pipeline.serving.model_folder import DESCRIPTION, read_description
-from skip_pipeline.settings import MODEL_NAME, VERSIONS_SHOWN
+from skip_pipeline.serving.model_folder import DESCRIPTION, SERVED_MODEL, read_description
+from skip_pipeline.settings import MODEL_NAME, VERSIONS_SHOWN, DataLayout
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
+
+
+_LATEST = DataLayout(Path("DATA")).model / SERVED_MODEL
 
 
 class Registry:
@@ -61,10 +64,10 @@ class Registry:
         """The champion's version."""
         version = self.aliases().get(CHAMPION)
         if version is None:
-            raise MissingInputError(
+            raise NoChampionError(
                 f"there is no version of {self.name} called {CHAMPION} at {without_credentials(self._uri)}; "
                 "expected the alias on a version that is to be served. Set the alias in MLflow, or name the "
-                "folder of a served model with --model"
+                f"folder of a served model with --model, such as that of the model trained last, {_LATEST}"
             )
         return version
 

@@ -17,7 +17,7 @@ from filelock import FileLock
 from pydantic import Field, PrivateAttr
 
 from skip_pipeline.defs.dead_runs import sign
-from skip_pipeline.defs.mlflow_store import Guard, mlflow_client, without_credentials
+from skip_pipeline.defs.mlflow_store import Guard, answers, mlflow_client, without_credentials
 from skip_pipeline.defs.record import Record
 from skip_pipeline.defs.registry import Registry
 from skip_pipeline.nightly.promotion_record import LONGEST_TAG
@@ -101,16 +101,7 @@ class MlflowTracker(dg.ConfigurableResource):
         if context.run is None or context.instance is None:
             return
         sign(context.instance, context.run.run_id)
-        # One process at a time creates the embedded store, and finds its parent run there.
-        lock = FileLock(self.database.with_suffix(".lock")) if self.is_embedded else nullcontext()
-        with self._guarding(context.log).may_lose("the run and everything below it"), lock:
-            client = self.client()
-            import mlflow  # after the client has set MLflow's variables
-
-            mlflow.set_tracking_uri(self.tracking_uri)
-            experiment = self._experiment_id(client)
-            close_finished(client, experiment, context.instance)
-            self._parent = self._parent_of(client, experiment, context.run)
+        self._open_parent(self._guarding(context.log), context.run, context.instance)
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
         """Close the parent if no step of the Dagster run is left to do."""
@@ -169,6 +160,19 @@ class MlflowTracker(dg.ConfigurableResource):
 
     # --- Opening and closing --------------------------------------------------------------------------
 
+    def _open_parent(self, guard: Guard, run: dg.DagsterRun, instance: dg.DagsterInstance) -> None:
+        # One process at a time creates the embedded store, and finds its parent run there.
+        lock = FileLock(self.database.with_suffix(".lock")) if self.is_embedded else nullcontext()
+        with guard.may_lose("the run and everything below it"), lock:
+            client = self.client()
+            import mlflow  # after the client has set MLflow's variables
+
+            mlflow.set_tracking_uri(self.tracking_uri)
+            mlflow.set_registry_uri(self.tracking_uri)
+            experiment = self._experiment_id(client)
+            close_finished(client, experiment, instance)
+            self._parent = self._parent_of(client, experiment, run)
+
     def _experiment_id(self, client: "MlflowClient") -> str:
         from mlflow.exceptions import MlflowException
 
@@ -201,6 +205,9 @@ class MlflowTracker(dg.ConfigurableResource):
         return client.create_run(experiment, run_name=name, tags=tags)
 
     def _open_nested(self, context: dg.AssetExecutionContext, guard: Guard) -> "Run | None":
+        guard.ask_again()
+        if self._parent is None and not guard.suspended:
+            self._open_parent(guard, context.run, context.instance)
         if self._parent is None or guard.suspended:
             return None
         import mlflow
@@ -223,13 +230,14 @@ class MlflowTracker(dg.ConfigurableResource):
         return None
 
     def _guarding(self, log: Any) -> Guard:
-        """The guard of this process; a store that did not answer once is not asked again."""
+        """The guard of this process; a store that did not answer is asked again before the next asset."""
         store = without_credentials(self.tracking_uri)
         self._guard = self._guard or Guard(
             lambda lost: log.warning(
                 f"MLflow at {store} lost a record ({lost}). The result is kept. If the store is down, "
                 f"start it, or unset {TRACKING_URI_VARIABLE}, before the next run"
-            )
+            ),
+            lambda: answers(self.client()),
         )
         return self._guard
 

@@ -15,7 +15,13 @@ import numpy as np
 
 from skip_pipeline.baselines.predictions import published_baselines
 from skip_pipeline.bundles.gather import Bundle, open_bundles
-from skip_pipeline.errors import ContractError, MissingInputError, RefusedError, UnreachableError
+from skip_pipeline.errors import (
+    ContractError,
+    MissingInputError,
+    NoChampionError,
+    RefusedError,
+    UnreachableError,
+)
 from skip_pipeline.networks.listening import all_played
 from skip_pipeline.nightly.monitoring import MonitoringReport, monitor, not_compared
 from skip_pipeline.nightly.promotion_record import (
@@ -35,7 +41,6 @@ from skip_pipeline.nightly.promotion_record import (
 from skip_pipeline.nightly.reference import read_reference
 from skip_pipeline.raw.folder import data_source
 from skip_pipeline.serving import ServedModel, load, read_description
-from skip_pipeline.serving.follow import VERSION_LENGTH
 from skip_pipeline.serving.model_folder import SERVED_MODEL, track_table_ids
 from skip_pipeline.settings import MODEL_NAME, TEST_SET, DataLayout, DataSource
 from skip_pipeline.storage import Manifest, read_manifest
@@ -236,23 +241,24 @@ def compare_data(
 
 @contextmanager
 def scoring_model(registry: VersionRegistry, layout: DataLayout) -> Iterator[tuple[Path, str]]:
-    """The model that scores the test set: the champion, or the model trained last if no champion may.
+    """The champion, to score the test set: the folder of its served model, and its version.
 
-    Yields:
-        The folder of its served model, and its version.
+    Raises:
+        NoChampionError: no version is champion, or it is of synthetic data and the sessions are real.
     """
-    real = data_source(layout.raw) == "real"
     version = registry.aliases().get(CHAMPION)
-    if version is not None:
-        with registry.fetched(version) as champion:
-            if not real or read_description(champion).data_source == "real":
-                yield champion, version
-                return
-    latest = layout.best / SERVED_MODEL
-    described = read_description(latest)
-    if real and described.data_source == "synthetic":
-        raise RefusedError(
-            f"{latest} was trained on synthetic data, expected a model of real data for the real sessions in "
-            f"{layout.raw / TEST_SET}; materialize best_model on real data first"
+    if version is None:
+        raise NoChampionError(
+            f"no version of {MODEL_NAME} is {CHAMPION} (champion_model has the reasons), expected one that "
+            f"scores {layout.raw / TEST_SET}; set the alias in MLflow on a version, or use "
+            "skip-pipeline predict with --model"
         )
-    yield latest, described.fingerprint[:VERSION_LENGTH]
+    with registry.fetched(version) as champion:
+        source = read_description(champion).data_source
+        if source == "synthetic" and data_source(layout.raw) == "real":
+            raise NoChampionError(
+                f"the {CHAMPION}, version {version}, was trained on synthetic data, expected a model of real "
+                f"data for the real sessions in {layout.raw / TEST_SET}; materialize trained_model and "
+                "champion_model on real data first"
+            )
+        yield champion, version

@@ -10,9 +10,9 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from skip_pipeline.errors import BadInputError
+from skip_pipeline.raw.spelling import is_utf8
 from skip_pipeline.settings import EXAMPLES_SHOWN
 
 GZIP_MAGIC: Final = b"\x1f\x8b"
@@ -20,10 +20,6 @@ GZIP_MAGIC: Final = b"\x1f\x8b"
 Ranges = Mapping[str, tuple[int, int]]
 """Inclusive bounds of integer columns."""
 
-# What the typed parse accepts, for finding the values that it refused.
-_INTEGER: Final = r"^[ \t]*-?\d+[ \t]*$"
-_NUMBER: Final = r"^[ \t]*[+-]?(\d+\.?\d*([eE][+-]?\d+)?|\.\d+([eE][+-]?\d+)?|(?i:inf|infinity|nan))[ \t]*$"
-_BOOLEAN: Final = r"^(true|false|True|False|TRUE|FALSE|0|1)$"
 _VALUE: Final = re.compile(r'"(?:[^"]|"")*"(?=,|$)|(?!")[^,]*')  # one value of a line, up to its comma
 
 _EXPECTED: Final = {"bool": "true or false", "float": "a number", "string": "UTF-8 text"}
@@ -61,7 +57,7 @@ def shown_value(value: object) -> str:
     """
     if isinstance(value, pa.Scalar):
         value = value.as_py()
-    text = repr(value.decode() if isinstance(value, bytes) and _is_utf8(value) else value)
+    text = repr(value.decode() if isinstance(value, bytes) and is_utf8(value) else value)
     return text if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN - 1] + "…"
 
 
@@ -187,27 +183,3 @@ def _row_fault(line: str, header: Sequence[str]) -> str | None:
         start = value.end() + 1
     values = values or line.count(",") + 1
     return None if values == len(header) else f"{values} value{'' if values == 1 else 's'}"
-
-
-def refused_rows(values: pa.ChunkedArray, kind: pa.DataType) -> np.ndarray:
-    """Indices of the values (bytes) that do not parse as ``kind``; empty ones are not among them."""
-    broken = np.flatnonzero([not _is_utf8(value) for value in values.to_pylist()])
-    if len(broken) or pa.types.is_string(kind):
-        return broken
-    text = values.cast(pa.string())
-    is_integer = pa.types.is_integer(kind)
-    shape = _INTEGER if is_integer else _BOOLEAN if pa.types.is_boolean(kind) else _NUMBER
-    good = pc.match_substring_regex(text, shape)
-    if is_integer:
-        bounds = np.iinfo(kind.to_pandas_dtype())
-        number = pc.cast(pc.if_else(good, pc.utf8_trim_whitespace(text), "0"), pa.float64()).to_numpy()
-        good = pc.and_(good, pa.array((bounds.min <= number) & (number <= bounds.max)))
-    return np.flatnonzero(pc.invert(pc.or_(good, pc.equal(text, ""))))
-
-
-def _is_utf8(value: bytes) -> bool:
-    try:
-        value.decode("utf-8")
-    except UnicodeDecodeError:
-        return False
-    return True

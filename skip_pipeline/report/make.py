@@ -31,8 +31,9 @@ from skip_pipeline.report.html import RunLink
 from skip_pipeline.report.oracle import find_oracle
 from skip_pipeline.report.plots import Plot
 from skip_pipeline.report.report_page import DataRow, draw_plots, render_report
+from skip_pipeline.report.second_half import measure_second_half
 from skip_pipeline.report.session_attributes import read_session_attributes
-from skip_pipeline.serving import load
+from skip_pipeline.serving import ServedModel, load
 from skip_pipeline.serving.model_folder import SERVED_MODEL
 from skip_pipeline.settings import (
     CALIBRATION_FILE,
@@ -104,7 +105,15 @@ def make_report(
     splits: dict[str, Mapping[str, Any]] = dict(bundles)
     if settings["preset"] in WITH_MEMORY:
         splits |= remember(bundles, read_memory(model.path, bundles["train"].tracks))
+    version = load(layout.best / SERVED_MODEL)
     p_tracks = {split: predict_tracks(network, splits[split]) for split in schema.SPLITS}
+    served = _served(version, splits, p_tracks, network, calibration)
+    second_half = None
+    if settings["preset"] in WITH_MEMORY:
+        p_next = served.p_tracks["test"] if served else None
+        second_half = measure_second_half(
+            network, splits["train"], splits["test"], calibration, version.rule, p_next=p_next
+        )
     evaluation = evaluate_model(
         splits,
         p_tracks,
@@ -113,8 +122,9 @@ def make_report(
         read_session_attributes(merged.path, bundles["train"], bundles["test"]),
         baselines=baselines,
         calibration=calibration,
-        served=_served(layout, splits, p_tracks, network, calibration),
+        served=served,
         choice=read_json(best.path(CHOICE_FILE))["sentence"],
+        second_half=second_half,
         # No other asset may read the oracle: it holds the answers.
         oracle=find_oracle(layout.raw),
     )
@@ -161,14 +171,13 @@ def make_report(
 
 
 def _served(
-    layout: DataLayout,
+    version: ServedModel,
     splits: Mapping[str, Mapping[str, Any]],
     p_tracks: Mapping[str, np.ndarray],
     network: Any,
     calibration: Calibration,
 ) -> Served | None:
     """The answers of a version that is no network alone, from the network's (n, 20) by split."""
-    version = load(layout.best / SERVED_MODEL)
     blended = version.blended
     if blended is None:
         return None

@@ -119,6 +119,14 @@ def skip_predictions(
     return staging
 
 
+def no_predictions(raw: Path, folder: Path, *, started: float | None = None) -> Staging:
+    """Publish no row, because no model may score; its details are those of ``skip_predictions``."""
+    with storage.publish(folder, stage=STAGE, data_source=data_source(raw), started=started) as staging:
+        staging.rows = 0
+        staging.details |= {"model": None, "model_version": None} | dict.fromkeys(_COUNTS[1:], 0)
+    return staging
+
+
 def _score_pair(
     pair: LogPair, *, model: Path, model_version: str, out: Path, data_source: DataSource
 ) -> Made:

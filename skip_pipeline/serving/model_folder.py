@@ -55,7 +55,7 @@ from skip_pipeline.storage import FileRecord
 from skip_pipeline.training.onnx_model import answers_candidates, open_onnx, open_session
 
 SERVED_MODEL: Final = "served_model"
-"""Name of such a folder in ``06_model`` and among the artifacts of a registered model."""
+"""Name of such a folder in ``06_best`` and among the artifacts of a registered model."""
 
 DESCRIPTION: Final = "served_model.json"
 FORMAT: Final = 2  # version of this layout, in the description

@@ -17,6 +17,8 @@ from skip_pipeline import schema
 from skip_pipeline.errors import ContractError, MissingInputError
 from skip_pipeline.training.splits import parts
 
+onnxruntime.disable_telemetry_events()  # for a process that imported it before this package
+
 OUTPUT: Final = "p_not_skipped"
 """Output of a network that answers for the last track alone, float32 (n,)."""
 

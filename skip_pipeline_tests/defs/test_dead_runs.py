@@ -3,11 +3,22 @@
 import os
 import subprocess
 import sys
+import time
 
 import dagster as dg
 import pytest
 
-from skip_pipeline.defs.dead_runs import HOST, PROCESS, PROCESS_STARTED, close_dead_runs, sign
+from skip_pipeline.defs import dead_runs
+from skip_pipeline.defs.dead_runs import (
+    BOOT,
+    HOST,
+    NAMESPACE,
+    PROCESS,
+    PROCESS_STARTED,
+    SILENT_HOURS,
+    close_dead_runs,
+    sign,
+)
 
 
 @dg.op
@@ -82,8 +93,38 @@ def refuse(_process, _signal):
     raise PermissionError
 
 
-def test_runs_of_other_hosts_and_unsigned_runs_are_left_alone(instance, ended):
-    foreign, unsigned = begin(instance, **{HOST: "elsewhere", PROCESS: ended}), begin(instance)
+CONTAINER = {HOST: "3f2a", NAMESPACE: "pid:[1]"}
 
+
+@pytest.mark.parametrize(
+    ("signed", "dead"),
+    [
+        ({BOOT: "an earlier boot"}, True),  # the machine was started again
+        ({BOOT: "an earlier boot", HOST: "elsewhere"}, False),  # another machine
+        (CONTAINER, False),  # of this machine
+        ({NAMESPACE: "pid:[1]"}, False),  # a container of the same host name
+        ({HOST: "an earlier name"}, False),  # the machine has changed its name, and the process runs
+        ({HOST: "an earlier name", PROCESS: "ended"}, True),
+    ],
+    ids=str,
+)
+def test_a_process_is_known_by_more_than_host_name_and_number(instance, ended, signed, dead):
+    run_id = begin(instance)
+    sign(instance, run_id)
+    signed = signed | ({PROCESS: ended} if PROCESS in signed else {})
+    instance.add_run_tags(run_id, signed)
+
+    assert close_dead_runs(instance) == dead
+
+
+def test_a_run_that_cannot_be_seen_is_dead_when_it_has_been_silent_for_hours(instance, monkeypatch):
+    runs = [begin(instance, **CONTAINER, **{PROCESS: "1"}), begin(instance)]  # the second is not signed
+    spoke = instance.get_run_by_id(runs[0])
+    instance.report_engine_event("still here", spoke)
     assert close_dead_runs(instance) == 0
-    assert status(instance, foreign) == status(instance, unsigned) == dg.DagsterRunStatus.STARTED
+
+    for hours, closed in ((SILENT_HOURS - 0.1, 0), (SILENT_HOURS + 0.1, 2)):
+        later = time.time() + hours * 3600
+        monkeypatch.setattr(dead_runs, "time", lambda later=later: later)
+        assert close_dead_runs(instance) == closed
+    assert {status(instance, run_id) for run_id in runs} == {dg.DagsterRunStatus.FAILURE}

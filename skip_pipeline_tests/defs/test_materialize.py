@@ -145,6 +145,11 @@ def test_metrics_predictions_and_page_are_of_the_test_sessions(finished, metadat
     assert [row["rank"] for row in shown] == list(range(1, 8))
     assert [row["log_loss"] for row in shown] == sorted(row["log_loss"] for row in shown)
     assert "fast network is number" in facts["verdict"]
+    half = metrics["second_half"]
+    assert half["sessions"] == metrics["test"]["sessions"]
+    assert half["positions"][0]["tracks"] == half["sessions"]
+    rule = json.loads((layout.model / "decision_rule.json").read_text())
+    assert half["decided_by"] == ("whole_strings" if rule["joint"] else "threshold")
 
     predictions, test = (
         pq.read_table(layout.report / "predictions.parquet"),

@@ -77,6 +77,7 @@ def test_an_outage_ends_all_recording(guard, reported, failure):
         PermissionError("artifacts/"),
         ModuleNotFoundError("No module named 'boto3'"),
         CloudError("access denied"),
+        UnicodeEncodeError("utf-8", "\ud800", 0, 1, "surrogates not allowed"),  # as requests raises it
     ],
     ids=repr,
 )
@@ -87,6 +88,35 @@ def test_a_refusal_loses_that_record_alone_and_names_it(guard, reported, failure
     assert reported == guard.lost
     assert "metrics loss: refused" in reported[0]
     assert str(failure) in reported[0]
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        wrapped(requests.exceptions.RetryError("too many 500 error responses")),
+        MlflowException("too many SQL variables", error_code=TEMPORARILY_UNAVAILABLE),
+    ],
+    ids=repr,
+)
+def test_a_store_that_still_answers_has_refused_that_record_alone(reported, failure):
+    guard = Guard(reported.append, lambda: True)
+    fail(guard, failure)
+
+    assert not guard.suspended
+    assert "metrics loss: refused" in reported[0]
+
+
+def test_a_store_that_answers_again_is_recorded_in_again(reported):
+    up = iter([False, False, True])
+    guard = Guard(reported.append, lambda: next(up))
+    fail(guard, TimeoutError("no answer"))
+    suspended = [guard.suspended]
+    for _ in range(2):
+        guard.ask_again()
+        suspended.append(guard.suspended)
+    guard.ask_again()  # of a store that is up nothing is asked
+
+    assert suspended == [True, True, False]
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,14 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+import requests
 from mlflow.exceptions import MlflowException
 
 from skip_pipeline import schema
 from skip_pipeline.bundles.gather import open_bundle, open_bundles
 from skip_pipeline.bundles.track_memory import read_memory, remember
 from skip_pipeline.definitions import mlflow_tracker
+from skip_pipeline.defs import tracking
 from skip_pipeline.defs.dataset import FingerprintedDataset
 from skip_pipeline.defs.registry import Registry
 from skip_pipeline.defs.tracking import close_finished
@@ -25,6 +27,7 @@ from skip_pipeline.raw.folder import find_session_logs
 from skip_pipeline.settings import BASELINE_SESSIONS, KERAS_MODEL_NAME
 from skip_pipeline.storage import Manifest, StoredFile, read_json, read_manifest
 from skip_pipeline_tests.defs.test_materialize import ASSETS
+from skip_pipeline_tests.serving.registry import track_to
 
 pytestmark = pytest.mark.slow
 
@@ -106,7 +109,7 @@ def test_baselines_record_the_scores_that_dagster_shows(finished, runs):
 def test_the_parent_carries_the_headline(runs):
     headline, report = runs[""].data.metrics, runs["evaluation_report"].data.metrics
 
-    for name in ("test_accuracy", "test_log_loss", "test_roc_auc", "test_brier"):
+    for name in ("test_accuracy", "test_log_loss", "test_roc_auc", "test_brier", "second_half_maa"):
         assert headline[name] == report[name]
     assert runs[""].data.tags["preset"] == "fast"
 
@@ -131,7 +134,7 @@ def test_a_run_keeps_its_artifacts(finished, runs):
 
 def test_the_registered_model_answers_as_the_report_does(finished):
     project, _ = finished
-    mlflow.set_tracking_uri(project.tracking_uri)
+    track_to(project.tracking_uri)
     model = mlflow.pyfunc.load_model("models:/skip_model/1")
     reported = pq.read_table(project.layout.report / "predictions.parquet").slice(0, 5)
     log = pd.concat(map(pd.read_csv, find_session_logs(project.layout.raw)))
@@ -152,7 +155,7 @@ def test_the_registered_model_answers_as_the_report_does(finished):
 
 def test_the_keras_network_is_logged_beside_the_registered_model(finished, runs):
     project, _ = finished
-    mlflow.set_tracking_uri(project.tracking_uri)
+    track_to(project.tracking_uri)
     trained = runs["trained_model"].info
     [network] = mlflow.search_logged_models(
         experiment_ids=[trained.experiment_id],
@@ -175,7 +178,7 @@ def test_the_keras_network_is_logged_beside_the_registered_model(finished, runs)
 
 def test_the_registered_model_pins_what_it_needs_and_carries_the_profile_of_its_training(finished):
     project, _ = finished
-    mlflow.set_tracking_uri(project.tracking_uri)
+    track_to(project.tracking_uri)
     path = mlflow.pyfunc.get_model_dependencies("models:/skip_model/1")
     names = {line.split("==")[0] for line in Path(path).read_text().split()}
     with Registry(project.tracking_uri).fetched("1") as folder:
@@ -243,6 +246,63 @@ def test_a_refused_record_is_named_and_the_others_are_kept(project, monkeypatch)
     assert run.info.status == "FINISHED"
     assert run.data.metrics == {}
     assert run.data.tags["data_source"] == "synthetic"
+
+
+def test_a_server_that_answers_500_to_one_value_loses_that_record_alone(project, monkeypatch):
+    def break_down(_values, **_options):
+        raise requests.exceptions.RetryError("too many 500 error responses")
+
+    monkeypatch.setattr(mlflow, "log_metrics", break_down)
+    outcome = project.run("track_features")
+
+    assert outcome.success
+    assert (
+        "metrics rows, bytes, seconds: refused"
+        in (project.metadata("track_features")["mlflow_run_incomplete"])
+    )
+    run = project.mlflow_runs(outcome.run_id)["track_features"]
+    assert (run.info.status, run.data.tags["data_source"]) == ("FINISHED", "synthetic")
+
+
+def test_assets_after_an_outage_are_recorded(project, monkeypatch):
+    tracker = type(mlflow_tracker(project.layout))
+    failures = iter([TimeoutError("no answer")])
+
+    def fail_once(*arguments):
+        for failure in failures:
+            raise failure
+        return parent_of(*arguments)
+
+    parent_of = tracker._parent_of
+    monkeypatch.setattr(tracker, "_parent_of", fail_once)
+    up = iter([False, False, True])  # after the failure, before the first asset, before the second
+    monkeypatch.setattr(tracking, "answers", lambda _client: next(up))
+    outcome = project.run("session_logs,track_features")
+
+    assert outcome.success
+    first, second = outcome.materialized
+    assert project.metadata(first)["mlflow_run"].startswith("not recorded: ")
+    assert set(project.mlflow_runs(outcome.run_id)) == {"", second}
+
+
+def test_the_run_of_an_outer_job_is_left_alone(project, monkeypatch):
+    client = project.mlflow_client()
+    foreign = client.create_run(client.create_experiment("foreign")).info.run_id
+    left = {
+        "MLFLOW_RUN_ID": foreign,
+        "MLFLOW_EXPERIMENT_NAME": "foreign",
+        "MLFLOW_REGISTRY_URI": "http://127.0.0.1:9",
+        "MLFLOW_ENABLE_ASYNC_LOGGING": "true",
+    }
+    for name, value in left.items():
+        monkeypatch.setenv(name, value)
+    outcome = project.run("track_features")
+
+    assert outcome.success
+    assert project.mlflow_runs(outcome.run_id)["track_features"].data.metrics["rows"] > 0
+    assert mlflow.get_registry_uri() == project.tracking_uri
+    run = client.get_run(foreign)
+    assert (run.info.status, run.data.metrics, run.data.tags.get("data_source")) == ("RUNNING", {}, None)
 
 
 def test_a_bug_in_what_is_recorded_fails_the_asset(project, monkeypatch):

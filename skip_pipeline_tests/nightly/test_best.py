@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from skip_pipeline import schema, serving
 from skip_pipeline.baselines.fit import fit_and_export
 from skip_pipeline.baselines.handmade import MODELS
 from skip_pipeline.baselines.predictions import write_baselines
-from skip_pipeline.bundles.gather import open_bundles
+from skip_pipeline.bundles import gather
+from skip_pipeline.bundles.gather import Bundle, open_bundles
 from skip_pipeline.bundles.track_memory import TrackMemory, write_memory
 from skip_pipeline.errors import ContractError, MissingInputError
 from skip_pipeline.metrics.calibration import Calibration
@@ -32,7 +34,7 @@ from skip_pipeline.settings import (
     DataLayout,
     Preset,
 )
-from skip_pipeline.storage import publish, read_json, read_manifest, write_json
+from skip_pipeline.storage import Manifest, publish, read_json, read_manifest, write_json
 from skip_pipeline_tests.builders import assert_says, refusal
 from skip_pipeline_tests.serving.small_models import copied, data_directory, network, network_of_last_tracks
 
@@ -191,15 +193,19 @@ def test_what_is_chosen_is_what_is_served(made: DataLayout, tmp_path: Path) -> N
     assert read_json(layout.best / "decision_rule.json").keys() == {"joint", "correlations"}
 
 
-def test_the_labels_of_gate_and_test_sessions_change_nothing(made: DataLayout, tmp_path: Path) -> None:
-    """Their records are overwritten; the choice reads the validation sessions alone."""
-    before = make_best(copied(made, tmp_path), tmp_path / "one")[0]
-    layout = copied(made, tmp_path / "other")
-    for path in layout.bundles.rglob("*"):
-        if path.is_file() and ("gate" in path.name or "test" in path.name):
-            path.write_bytes(bytes(path.stat().st_size))
+def test_the_validation_sessions_alone_are_read(
+    made: DataLayout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layout, opened = copied(made, tmp_path), []
 
-    assert make_best(layout, tmp_path / "two")[0] == before
+    def watched(bundles: Manifest, splits: Sequence[str]) -> dict[str, Bundle]:
+        opened.append(tuple(splits))
+        return open_bundles(bundles, splits)
+
+    monkeypatch.setattr(gather, "open_bundles", watched)
+    make_best(layout, layout.best)
+
+    assert opened == [("validation",)]
 
 
 def test_a_network_of_last_tracks_is_the_only_candidate(made: DataLayout, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Reading one delivered CSV: what is accepted, and what is refused with which facts."""
 
 import gzip
+from unittest.mock import Mock
 
 import numpy as np
 import pyarrow as pa
@@ -9,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from skip_pipeline.errors import BadInputError, MissingInputError
+from skip_pipeline.raw import csv_file
 from skip_pipeline.raw.csv_file import read_csv
 from skip_pipeline.raw.diagnosis import WHOLE_SESSIONS, not_well_formed, unreadable
 from skip_pipeline_tests.builders import assert_says, refusal
@@ -70,14 +72,22 @@ READABLE = {
     "CR": ((HEADER + ROW).replace("\n", "\r"), "log.csv"),
     "blank lines": (f"\n{HEADER}\n{ROW}\n\n", "log.csv"),
     "no last line feed": ((HEADER + ROW).rstrip("\n"), "log.csv"),
+    "a whole number and a flag as pandas writes them beside missing ones": (
+        HEADER + "x,1.0,1.0,0.5\n",
+        "log.csv",
+    ),
+    "a whole number as R writes large ones": (HEADER + "x,1e+00,TRUE,5e-01\n", "log.csv"),
+    "rows of commas at the end, as spreadsheets leave them": (HEADER + ROW + ",,,\n" * 3, "log.csv"),
+    "both": (HEADER + "x,1.0,true,0.5\n,,,\n", "log.csv"),
     "quotes": ('"id","n",b,f\n"x","1",true,0.5\n', "log.csv"),
 }
 
 
+@pytest.mark.parametrize("contract", [CONTRACT, DICTIONARIES], ids=["strings", "dictionaries"])
 @pytest.mark.parametrize(("content", "name"), READABLE.values(), ids=READABLE)
-def test_a_file_is_read_to_the_dtypes_of_the_contract(read, content, name):
-    table = read(content, name)
-    assert table.schema == CONTRACT
+def test_a_file_is_read_to_the_dtypes_of_the_contract(read, content, name, contract):
+    table = read(content, name, contract, ids=["id"])
+    assert table.schema == contract
     assert table.to_pylist() == ONE_ROW
 
 
@@ -100,6 +110,22 @@ def test_text_comes_as_one_dictionary_if_the_contract_says_so(read, name):
     [ids] = table["id"].chunks
     assert ids.dictionary.to_pylist() == ["x0", "x1", "x2", "x3"]
     assert table.cast(CONTRACT).equals(read(content, name))
+
+
+def test_a_well_formed_file_is_parsed_once(read, monkeypatch):
+    parse = Mock(wraps=csv_file._parse)
+    monkeypatch.setattr(csv_file, "_parse", parse)
+    read(HEADER + ROW)
+    parse.assert_called_once()
+
+
+def test_a_row_of_commas_before_other_rows_is_no_end(refused):
+    message = refused(HEADER + ",,,\n" + ROW, ids=["id"])
+    assert "in data row 1" in message
+
+
+def test_rows_of_commas_alone_are_no_rows(refused):
+    assert "no rows" in refused(HEADER + ",,,\n")
 
 
 # --- No file, no rows, no gzip --------------------------------------------------------------------------
@@ -219,7 +245,7 @@ def test_a_header_that_is_not_utf_8_is_refused(refused, header):
 
 WHOLE, FINITE = "is not a whole number from 1 to 20", "is not a finite 32-bit number"
 WRONG_VALUES = [
-    *(("n", text, WHOLE, f"'{text}'") for text in ("abc", "1.0", "+1", "NA", "128", "9" * 50, "1\0")),
+    *(("n", text, WHOLE, f"'{text}'") for text in ("abc", "1.5", "+1", "NA", "128", "9" * 50, "1\0")),
     *(("n", text, WHOLE, text) for text in ("0", "21", "-1")),
     *(("b", text, "is not true or false", f"'{text}'") for text in ("maybe", "2", " true", "T")),
     *(("f", text, "is not a number", f"'{text}'") for text in ("fast", "1.2.3", "-", "0x1p3")),
@@ -289,7 +315,7 @@ def test_a_long_value_is_cut(refused):
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_cell_is_read_or_named_with_column_and_row(read, column, value):
     try:
-        outcome = read(HEADER + ROW + line(**{column: value})).num_rows
+        outcome = read(HEADER + line(n="1.0") + line(**{column: value})).num_rows
     except BadInputError as refused:
         outcome = str(refused)
     assert outcome == 2 or (f"column {column} " in outcome and "row 2" in outcome)

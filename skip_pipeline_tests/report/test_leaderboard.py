@@ -129,7 +129,7 @@ def test_differences_are_from_the_served_model_where_it_is_no_network_alone() ->
     assert rise is not None
     assert rise.value == pytest.approx(entries["fast"].log_loss.value - board.served.log_loss.value)
     assert rise.low > 0
-    assert [entry.model.name for entry in board.trainable][0] == "best_of_the_night"
+    assert next(entry.model.name for entry in board.trainable) == "best_of_the_night"
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from skip_pipeline.settings import MODEL_NAME, TRACKING_URI_VARIABLE
 def track_to(uri: str) -> None:
     """Set MLflow's tracking URI in this process, and not in its environment, where MLflow puts it as well."""
     mlflow.set_tracking_uri(uri)
+    mlflow.set_registry_uri(uri)  # a run in this process has set its own
     os.environ.pop(TRACKING_URI_VARIABLE, None)
 
 

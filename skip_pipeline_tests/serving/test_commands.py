@@ -20,6 +20,7 @@ from skip_pipeline.cli import challenge
 from skip_pipeline.cli.serving import _shown, register
 from skip_pipeline.serving import ServedModel, read_description
 from skip_pipeline.serving.examples import EXAMPLE, EXAMPLE_OF_CANDIDATES
+from skip_pipeline.serving.model_folder import SERVED_MODEL
 from skip_pipeline.settings import TRACKING_URI_VARIABLE, DataLayout
 from skip_pipeline_tests.builders import assert_says, deliver, session
 from skip_pipeline_tests.serving.asking import Client, eventually
@@ -35,8 +36,11 @@ def run(*words: object) -> Result:
 
 
 def predict(layout: DataLayout, *words: object) -> pd.DataFrame:
-    """What ``predict`` writes to a pipe."""
-    result = run("predict", *words, "--data-dir", layout.root)
+    """What ``predict`` writes to a pipe, by the model trained last."""
+    return printed(run("predict", *words, "--model", layout.best / SERVED_MODEL))
+
+
+def printed(result: Result) -> pd.DataFrame:
     assert result.exit_code == 0, result.output
     return pd.read_csv(io.StringIO(result.stdout), dtype={"model_version": str})
 
@@ -75,7 +79,7 @@ def test_a_submission_has_the_decisions_that_predict_shows(layout: DataLayout, t
     deliver_test_set(tmp_path, [*reversed(SESSIONS)])
     (pair,) = (tmp_path / "test_set").glob("log_prehistory_*")
     out = tmp_path / "out.txt"
-    words = ("submit", tmp_path / "test_set", "--out", out, "--data-dir", layout.root)
+    words = ("submit", tmp_path / "test_set", "--out", out, "--model", layout.best / SERVED_MODEL)
     result = CliRunner().invoke(challenge.app, [str(word) for word in words])
     decided = predict(layout, pair).groupby("session_id", sort=False)["decision"]
 
@@ -84,21 +88,37 @@ def test_a_submission_has_the_decisions_that_predict_shows(layout: DataLayout, t
     assert out.read_text().split() == ["".join(str(int(d)) for d in own) for _, own in decided]
 
 
-def test_the_model_trained_last_answers_where_there_is_no_registry(
-    layout: DataLayout, folder: Path, log: Path
-) -> None:
-    result = run("predict", log, "--data-dir", layout.root)
-    found = pd.read_csv(io.StringIO(result.stdout))
+def test_a_named_folder_answers_without_a_registry(layout: DataLayout, folder: Path, log: Path) -> None:
+    found = predict(layout, log)
     assert set(found["model_version"]) == {read_description(folder).fingerprint[:12]}
     assert set(found["data_source"]) == {"real"}
-    assert_says(result.stderr, "no version is champion", str(folder))
+
+
+@pytest.mark.parametrize("registered", [False, True])
+def test_the_model_trained_last_never_answers_in_the_place_of_a_champion(
+    layout: DataLayout,
+    folder: Path,
+    log: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    registered: bool,
+) -> None:
+    if registered:
+        refused = Registry(tmp_path / "registry")
+        refused.register(folder)
+        monkeypatch.setenv(TRACKING_URI_VARIABLE, refused.uri)
+    for command in (("predict", log), ("serve",)):
+        result = run(*command, "--data-dir", layout.root)
+        assert (result.exit_code, result.stdout) == (1, "")
+        fact = "no version of skip_model called champion" if registered else "no record of any model"
+        assert_says(result.stderr, fact, "--model")
 
 
 def test_the_champion_answers_where_there_is_one(
     layout: DataLayout, log: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(TRACKING_URI_VARIABLE, registry.uri)
-    assert set(predict(layout, log)["model_version"]) == {"1"}
+    assert set(printed(run("predict", log, "--data-dir", layout.root))["model_version"]) == {"1"}
 
 
 @pytest.mark.parametrize("command", ["predict", "serve"])

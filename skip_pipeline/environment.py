@@ -1,0 +1,91 @@
+"""Environment variables by which a library would report to its maker, or be steered by somebody else.
+
+``keep_private`` runs when the package is imported, in every process. ``settle`` runs in processes of our own
+alone: the commands, Dagster's code server and its runs. A notebook that opens a served model keeps its own.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import MutableMapping
+from typing import Final
+
+SILENCED: Final = {
+    # Since 1.29 its import writes a device id below the home directory; a call after the import is too late.
+    "ORT_DISABLE_TELEMETRY": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DAGSTER_DISABLE_TELEMETRY": "true",  # a DAGSTER_HOME of the user's own may not switch it off
+}
+
+_OWN: Final = {
+    "KERAS_BACKEND": "tensorflow",
+    # No keras.json, with another backend or precision, can lie there, and none is written to the home.
+    "KERAS_HOME": os.path.join(os.devnull, "keras"),  # noqa: PTH118 - no path of a file
+}
+
+_FOREIGN: Final = (
+    # The run, experiment, model and registry of an outer job; a run of ours would continue that run.
+    "MLFLOW_RUN_ID",
+    "MLFLOW_EXPERIMENT_ID",
+    "MLFLOW_EXPERIMENT_NAME",
+    "MLFLOW_ACTIVE_MODEL_ID",
+    "_MLFLOW_ACTIVE_MODEL_ID",
+    "MLFLOW_REGISTRY_URI",
+    "MLFLOW_RUN_CONTEXT",
+    "MLFLOW_ENABLE_ASYNC_LOGGING",  # refusals would be raised in a thread, and no record named as lost
+    # Keras' switches for debugging, and the one by which TensorFlow would use another Keras.
+    "KERAS_MAX_EPOCHS",
+    "KERAS_MAX_STEPS_PER_EPOCH",
+    "KERAS_NNX_ENABLED",
+    "TF_USE_LEGACY_KERAS",
+)
+
+_OF_SERVERS: Final = (
+    "DAGSTER_CLI_",
+    "DAGSTER_CODE_SERVER_",
+    "DAGSTER_GRPC_",
+    "DAGSTER_WEBSERVER_",
+    "MLFLOW_ARTIFACTS_",
+    "MLFLOW_BACKEND_STORE_URI",
+    "MLFLOW_DEFAULT_ARTIFACT_ROOT",
+    "MLFLOW_EXPOSE_PROMETHEUS",
+    "MLFLOW_GUNICORN_OPTS",
+    "MLFLOW_HOST",
+    "MLFLOW_PORT",
+    "MLFLOW_READ_REPLICA_BACKEND_STORE_URI",
+    "MLFLOW_REGISTRY_STORE_URI",
+    "MLFLOW_SERVE_ARTIFACTS",
+    "MLFLOW_STATIC_PREFIX",
+    "_MLFLOW_SERVER_",
+)
+"""Starts of names that stand for options of a server's command; Kubernetes sets ``MLFLOW_PORT`` and
+``DAGSTER_WEBSERVER_PORT`` for services of these names."""
+
+_LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
+
+
+def keep_private() -> None:
+    """Switch the telemetry of the libraries off; they read these variables while they are imported."""
+    os.environ.update(SILENCED)
+
+
+def settle(environment: MutableMapping[str, str] = os.environ) -> None:
+    """Remove what an outer job has left in the environment, and reach this machine without a proxy.
+
+    >>> left = {"MLFLOW_RUN_ID": "1", "NO_PROXY": "intern", "KERAS_BACKEND": "jax"}
+    >>> settle(left)
+    >>> left["NO_PROXY"], left["KERAS_BACKEND"], "MLFLOW_RUN_ID" in left
+    ('intern,localhost,127.0.0.1,::1', 'tensorflow', False)
+    """
+    environment.update(SILENCED | _OWN)
+    for name in _FOREIGN:
+        environment.pop(name, None)
+    for name in ("no_proxy", "NO_PROXY"):  # of the two, some clients read only the first, some the second
+        named = (environment.get(name) or environment.get(name.swapcase()) or "").split(",")
+        if named != ["*"]:  # alone, for every host
+            environment[name] = ",".join(filter(None, [*named, *(h for h in _LOOPBACK if h not in named)]))
+
+
+def of_servers(environment: MutableMapping[str, str]) -> dict[str, str]:
+    """The environment of the servers that ``ui`` starts: without options of their commands in it."""
+    return {name: value for name, value in environment.items() if not name.startswith(_OF_SERVERS)}

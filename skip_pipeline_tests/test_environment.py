@@ -1,0 +1,69 @@
+"""What an outer job left in the environment steers no run, and no library reports to its maker."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import skip_pipeline
+from skip_pipeline.environment import of_servers, settle
+
+KERAS = """
+import skip_pipeline.cli
+from keras import config
+print(config.backend(), config.epsilon(), config.max_epochs())
+"""
+ONNX = "import skip_pipeline.training.onnx_model"
+
+
+def python(code: str, home: Path, **environment: str) -> str:
+    """Output of a process with an empty home and none of the variables by which libraries notice a test."""
+    kept = {
+        name: os.environ[name]
+        for name in ("PATH", "PYTHONPATH", "COVERAGE_PROCESS_START")
+        if name in os.environ
+    }
+    kept.setdefault("PYTHONPATH", str(Path(skip_pipeline.__file__).parents[1]))
+    given = kept | {"HOME": str(home)} | environment
+    return subprocess.run(
+        [sys.executable, "-c", code], env=given, text=True, check=True, stdout=subprocess.PIPE
+    ).stdout
+
+
+@pytest.mark.slow
+def test_keras_is_what_the_networks_are_made_for(tmp_path: Path) -> None:
+    (tmp_path / ".keras").mkdir()
+    (tmp_path / ".keras" / "keras.json").write_text('{"backend": "jax", "epsilon": 0.5, "floatx": "float64"}')
+    left = {"KERAS_BACKEND": "torch", "TF_USE_LEGACY_KERAS": "1", "KERAS_MAX_EPOCHS": "1"}
+
+    assert python(KERAS, tmp_path, **left).split() == ["tensorflow", "1e-07", "None"]
+    assert [path.name for path in (tmp_path / ".keras").iterdir()] == ["keras.json"]
+
+
+@pytest.mark.slow
+def test_onnx_runtime_keeps_no_device_id_below_the_home_directory(tmp_path: Path) -> None:
+    python(ONNX, tmp_path)
+
+    assert list(tmp_path.rglob("*")) == []
+
+
+def test_proxies_do_not_stand_between_processes_of_this_machine() -> None:
+    for given, expected in (
+        ({}, "localhost,127.0.0.1,::1"),
+        ({"no_proxy": "intern"}, "intern,localhost,127.0.0.1,::1"),
+        ({"NO_PROXY": "127.0.0.1", "no_proxy": ""}, "127.0.0.1,localhost,::1"),
+    ):
+        settle(given)
+        assert (given["no_proxy"], given["NO_PROXY"]) == (expected, expected)
+    every = {"NO_PROXY": "*"}
+    settle(every)
+    assert every["NO_PROXY"] == "*"
+
+
+def test_options_of_servers_are_those_of_the_command_and_not_of_the_environment() -> None:
+    left = {"MLFLOW_PORT": "tcp://10.0.0.1:80", "DAGSTER_WEBSERVER_PORT": "tcp://10.0.0.1:80"}
+    kept = {"MLFLOW_S3_ENDPOINT_URL": "http://127.0.0.1:9", "DAGSTER_HOME": "/home"}
+
+    assert of_servers(left | kept) == kept
