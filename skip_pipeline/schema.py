@@ -70,8 +70,8 @@ TRACK_FEATURES: Final = pa.schema(
 RELEASE_DATE: Final = "release_date_estimate"
 TRACK_NAMES: Final = ("track_uri", "track_name", "artist", "album_name")
 """The release of the track features with names has ``RELEASE_DATE`` in place of ``release_year``, as YYYY,
-YYYY-MM or YYYY-MM-DD, and ``TRACK_NAMES`` besides: 34 columns. The other two releases, of the whole set and of
-the mini set, have the 30 columns of ``TRACK_FEATURES``."""
+YYYY-MM or YYYY-MM-DD, and ``TRACK_NAMES`` besides: 34 columns. The other two releases, of the whole set and
+of the mini set, have the 30 columns of ``TRACK_FEATURES``."""
 
 TRACK_GROUPS: Final = pa.schema([("track_id", pa.string()), ("artist", pa.int32()), ("album", pa.int32())])
 """Numbers from 0 of each track's artist and album, as own listening knows them."""
