@@ -89,6 +89,9 @@ class Choice:
         by_kind = {candidate.kind: candidate for candidate in self.candidates}
         chosen = by_kind[self.chosen]
         text = f"Best of the night on {self.tracks:,} tracks of validation sessions: {_TITLES[self.chosen]}"
+        if self.chosen == STACK:
+            weighed = [_TITLES[name] for name, weight in chosen.weights.items() if weight > 0.0]
+            text += f" of {', '.join(weighed[:-1])} and {weighed[-1]}"
         if len(self.candidates) == 1:
             return f"{text}; there is no other candidate"
         best = min(self.candidates, key=lambda candidate: candidate.log_loss)
@@ -114,7 +117,7 @@ _TITLES: Final = {
     NETWORK: "the network",
     MODELS[0]: "the regression",
     MODELS[1]: "the trees",
-    STACK: "a stack of all three",
+    STACK: "the stack",
 }
 
 

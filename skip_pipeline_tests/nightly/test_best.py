@@ -136,7 +136,10 @@ def test_the_choice_in_words() -> None:
     words = choice_of(network=1.0).sentence
 
     assert_says(
-        words, "Best of the night on 8,000 tracks", "a stack of all three (log-loss", "network adds +0."
+        words,
+        "Best of the night on 8,000 tracks",
+        "the stack of the network, the regression and the trees (log-loss",
+        "network adds +0.",
     )
 
 

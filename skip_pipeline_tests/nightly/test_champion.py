@@ -155,6 +155,7 @@ def test_the_first_model_serves_and_an_equal_one_replaces_it_and_a_bad_one_does_
     ]
     assert registry.aliases() == {"champion": "2", "previous_champion": "1", "challenger": "3"}
     assert registry.tags(bad)["promotion.decision"] == "refused"
+    assert registry.tags(bad)["kind"] == "network"
     assert registry.tags(bad)["promotion.reasons"].startswith("Refused: ")
 
 
