@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import MutableMapping
+from pathlib import Path
 from typing import Final
 
 SILENCED: Final = {
@@ -17,10 +18,11 @@ SILENCED: Final = {
     "DAGSTER_DISABLE_TELEMETRY": "true",  # a DAGSTER_HOME of the user's own may not switch it off
 }
 
+_NOWHERE: Final = str(Path(os.devnull, "home"))  # below a file, so that nothing is read or written there
+
 _OWN: Final = {
     "KERAS_BACKEND": "tensorflow",
-    # No keras.json, with another backend or precision, can lie there, and none is written to the home.
-    "KERAS_HOME": os.path.join(os.devnull, "keras"),  # noqa: PTH118 - no path of a file
+    "KERAS_HOME": _NOWHERE,  # a keras.json may name another backend or precision
 }
 
 _FOREIGN: Final = (
@@ -72,6 +74,9 @@ def keep_private() -> None:
 def settle(environment: MutableMapping[str, str] = os.environ) -> None:
     """Remove what an outer job has left in the environment, and reach this machine without a proxy.
 
+    A user without a home directory, as in some containers, is given one that cannot exist: MLflow asks for it
+    when it is imported.
+
     >>> left = {"MLFLOW_RUN_ID": "1", "NO_PROXY": "intern", "KERAS_BACKEND": "jax"}
     >>> settle(left)
     >>> left["NO_PROXY"], left["KERAS_BACKEND"], "MLFLOW_RUN_ID" in left
@@ -80,6 +85,10 @@ def settle(environment: MutableMapping[str, str] = os.environ) -> None:
     environment.update(SILENCED | _OWN)
     for name in _FOREIGN:
         environment.pop(name, None)
+    try:
+        Path.home()
+    except RuntimeError:
+        environment["HOME"] = _NOWHERE
     for name in ("no_proxy", "NO_PROXY"):  # of the two, some clients read only the first, some the second
         named = (environment.get(name) or environment.get(name.swapcase()) or "").split(",")
         if named != ["*"]:  # alone, for every host

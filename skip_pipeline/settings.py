@@ -326,13 +326,34 @@ OWNER: Final = "team:listening"
 # --- Promotion ----------------------------------------------------------------------------------------
 
 PROMOTION_MARGIN: Final = 0.01
-"""Nats of log-loss by which the upper end of a challenger's interval may exceed the champion. The interval
-of 2,000 test sessions is about half as wide. One more night of data rarely makes a model clearly better;
-it must be promoted all the same, or the champion's data would age."""
+"""Nats of log-loss by which a challenger may be worse than an opponent. One more night of data rarely makes a
+model clearly better; it must be promoted all the same, or the champion's data would age. A tenth of what the
+network gains on going by the last outcome."""
+
+GATE_CONFIDENCE: Final = 0.99
+"""Of every two-sided interval that the gate decides by; of all slices together. With 95%, slow decay over 200
+nights adds up to more than the margin in 15 of 100 simulations, with 99% in 2
+(``benchmarks.nights_by_hundred``). By chance an equal challenger is significantly worse in 1 of 200
+comparisons."""
 
 PROMOTION_SLICE_LIMITS: Final[dict[str, float]] = {"context_type": 0.05, "premium": 0.03}
 """A significant fall of accuracy above these limits in any slice refuses a challenger: a gain on average must
 not come from a loss for one kind of playlist, or for paying or free listeners."""
+
+LEAST_GATE_SESSIONS: Final = 100
+"""The gate compares models on at least so many sessions: the pool, the newest day, and each slice. Intervals
+are normal approximations, and with a tenth of the answers changed, ten of 100 sessions differ: fewer make
+neither a normal mean nor a standard error."""
+
+POWER: Final = 0.9
+"""Probability with which the smallest worsening that is shown is caught."""
+
+EQUAL_REFUSED_LIMIT: Final = 0.05
+"""Probability of refusing an equal model above which the gate is called too weak."""
+
+NEWEST_DAY_CAUGHT_LIMIT: Final = 0.05
+"""Nats of log-loss: the gate is called too weak if it catches only larger worsenings on the newest day. Half
+of what the network gains on going by the last outcome."""
 
 VERSIONS_SHOWN: Final = 30  # in the history on the promotion page: a month of nights
 

@@ -49,6 +49,19 @@ def test_onnx_runtime_keeps_no_device_id_below_the_home_directory(tmp_path: Path
     assert list(tmp_path.rglob("*")) == []
 
 
+@pytest.mark.slow
+def test_a_user_without_a_home_directory_can_use_mlflow(tmp_path: Path) -> None:
+    nobody = """
+import os, pwd
+def no_such_user(_number): raise KeyError
+pwd.getpwuid = no_such_user
+del os.environ["HOME"]
+import skip_pipeline.cli, mlflow
+print(os.environ["HOME"])
+"""
+    assert python(nobody, tmp_path).strip() == "/dev/null/home"
+
+
 def test_proxies_do_not_stand_between_processes_of_this_machine() -> None:
     for given, expected in (
         ({}, "localhost,127.0.0.1,::1"),

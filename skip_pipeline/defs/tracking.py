@@ -174,6 +174,7 @@ class MlflowTracker(dg.ConfigurableResource):
             self._parent = self._parent_of(client, experiment, run)
 
     def _experiment_id(self, client: "MlflowClient") -> str:
+        from mlflow.entities import LifecycleStage
         from mlflow.exceptions import MlflowException
 
         found = client.get_experiment_by_name(EXPERIMENT)
@@ -185,6 +186,12 @@ class MlflowTracker(dg.ConfigurableResource):
                 found = client.get_experiment_by_name(EXPERIMENT)
                 if found is None:  # else another process has created it in the meantime
                     raise
+        if found.lifecycle_stage == LifecycleStage.DELETED:
+            raise MlflowException(
+                f"the experiment {EXPERIMENT} is deleted, expected an active one; restore it with "
+                f"{TRACKING_URI_VARIABLE}={without_credentials(self.tracking_uri)} "
+                f"mlflow experiments restore --experiment-id {found.experiment_id}"
+            )
         return str(found.experiment_id)
 
     def _parent_of(self, client: "MlflowClient", experiment: str, dagster_run: dg.DagsterRun) -> "Run":

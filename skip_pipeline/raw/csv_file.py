@@ -28,13 +28,16 @@ from skip_pipeline.raw.diagnosis import (
     Ranges,
     expected_text,
     header_fault,
+    hint,
     is_gzip_name,
     malformed_rows,
     not_well_formed,
+    other_format,
     rows_text,
+    separator_fault,
     unreadable,
 )
-from skip_pipeline.raw.spelling import refused_rows, typed
+from skip_pipeline.raw.spelling import is_utf8, refused_rows, typed
 from skip_pipeline.raw.text_columns import dictionary_of, take_rows
 
 # Line breaks and other control characters: in text almost always the rows that an unclosed quote spans.
@@ -103,14 +106,19 @@ def column_names(path: Path) -> list[str]:
         raise BadInputError(
             f"{path} is gzipped; expected plain text under that name. Rename it to {path.name}.gz"
         )
+    if fact := other_format(start):
+        raise BadInputError(f"{path} {fact}")
     lines = start.removeprefix(codecs.BOM_UTF8).lstrip(b"\r\n").splitlines()
     if not lines:
         raise BadInputError(
             f"{path} is empty; expected a header line and rows. Deliver the file again, or remove it"
         )
     try:
-        return next(csv.reader([lines[0].decode()], strict=True))
+        line = lines[0].decode()
+        return next(csv.reader([line], strict=True))
     except csv.Error:
+        if other := separator_fault(line):  # quoted, as R writes them
+            raise BadInputError(f"{path}: {other}") from None
         fault = "has a quote that is not closed, or text after a closed one"
         remedy = "expected the published column names in one line. Correct the quotes"
     except UnicodeDecodeError:
@@ -252,6 +260,8 @@ def _read_again(
             wanted = expected_text(field.name, kind, ranges)
             advice = "save the file as UTF-8" if pa.types.is_string(kind) else f"correct {remedy}"
             fact = f"column {field.name} is not {wanted} in {rows_text(rows, values)}"
+            if is_utf8(values[int(rows[0])].as_py()):
+                fact += hint(values[int(rows[0])].as_py().decode())
             raise BadInputError(f"{path}: {fact}; {advice}") from refusal
         column = typed(values, kind)
         columns.append(column.dictionary_encode() if pa.types.is_dictionary(field.type) else column)

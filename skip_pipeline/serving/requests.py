@@ -354,7 +354,7 @@ def sessions_of_json(body: bytes) -> Sessions:
         BadInputError: it is not JSON, or not a ``Request``; the functions below refuse in the same way.
     """
     try:
-        content = json.loads(body)
+        content = json.loads(body, object_pairs_hook=_named_once)
     except (ValueError, RecursionError) as refused:  # not UTF-8, not JSON, a number too long, or too deep
         fact = refused if body else "it is empty"
         raise BadInputError(f"the request is not JSON ({fact}), expected {_ONE_FORM}. Send that") from refused
@@ -368,6 +368,16 @@ def sessions_of_json(body: bytes) -> Sessions:
     elif form == "inputs" and isinstance(records, dict):
         records = [records]
     return sessions_of_records(records)
+
+
+def _named_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object; a name that stands twice would have either value, depending on the reader."""
+    made = dict(pairs)
+    if len(made) == len(pairs):
+        return made
+    names = [name for name, _ in pairs]
+    repeated = next(name for name in names if names.count(name) > 1)
+    raise BadInputError(f"the request names {_shown(repeated)} twice in one object, expected once. {_REMEDY}")
 
 
 def sessions_of_frame(columns: Mapping[str, Sequence[Any]]) -> Sessions:

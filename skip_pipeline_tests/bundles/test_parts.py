@@ -1,12 +1,14 @@
 """A bundle's files, damaged, missing and mixed up."""
 
 import json
+import resource
 import shutil
 
 import numpy as np
 import pytest
 
 from skip_pipeline import schema
+from skip_pipeline.bundles import parts
 from skip_pipeline.bundles.parts import PartRecord, open_groups, open_parts, plays, read_parts, write_parts
 from skip_pipeline.bundles.records import ROW, flag, level_codes
 from skip_pipeline.errors import ContractError, MissingInputError
@@ -203,3 +205,21 @@ def test_columns_of_a_record_are_those_of_its_row():
     expected = [of.tolist().index(1) if 1 in of else len(of) for of in levels.T]
     assert level_codes(rows, "context_type").tolist() == expected
     assert {*expected} == {*range(7)}
+
+
+@pytest.mark.parametrize(
+    ("accepted", "asked"), [(10**9, [1_256]), (10_240, [100_256, 10_240]), (0, [100_256, 10_240])]
+)
+def test_more_open_files_are_asked_for_within_what_the_system_gives(monkeypatch, accepted, asked):
+    """As on macOS, where the limit is called infinite, and more than 10,240 are refused."""
+    tried = []
+
+    def setrlimit(_kind, limits):
+        tried.append(limits[0])
+        if limits[0] > accepted:
+            raise ValueError("current limit exceeds maximum limit")
+
+    monkeypatch.setattr(resource, "getrlimit", lambda _kind: (256, resource.RLIM_INFINITY))
+    monkeypatch.setattr(resource, "setrlimit", setrlimit)
+    parts._allow_open_files(asked[0] - 256)
+    assert tried == asked

@@ -1,7 +1,10 @@
 """What MLflow keeps of a run, of a failure, and of nothing at all when it cannot be reached."""
 
 import json
+import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import mlflow
@@ -297,6 +300,22 @@ def test_assets_after_an_outage_are_recorded(project, monkeypatch):
     first, second = outcome.materialized
     assert project.metadata(first)["mlflow_run"].startswith("not recorded: ")
     assert set(project.mlflow_runs(outcome.run_id)) == {"", second}
+
+
+def test_a_deleted_experiment_costs_the_record_and_the_message_restores_it(project):
+    client = project.mlflow_client()
+    experiment = client.create_experiment("skip_pipeline")
+    client.delete_experiment(experiment)
+    outcome = project.run("track_features")
+
+    assert outcome.success
+    lost = str(project.metadata("track_features")["mlflow_run"])
+    command = lost[lost.index("MLFLOW_TRACKING_URI=") :].removesuffix(".")
+    assert f"mlflow experiments restore --experiment-id {experiment}" in command
+    variable, *words = command.split()
+    environment = os.environ | dict([variable.split("=", 1)])
+    subprocess.run([sys.executable, "-m", *words], check=True, env=environment, capture_output=True)
+    assert client.get_experiment(experiment).lifecycle_stage == "active"
 
 
 def test_the_run_of_an_outer_job_is_left_alone(project, monkeypatch):

@@ -217,7 +217,10 @@ def test_a_folder_in_place_of_a_file_is_refused(tmp_path, name):
         ("\ufeff\ufeffid,n,b,f", r"missing id; unexpected '\ufeffid'.", "spelled differently. Rename them"),
         ("id;n;b;f", "missing id, n, b, f; unexpected 'id;n;b;f'.", "separated by ';'"),
         ("id\tn\tb\tf", "missing id, n, b, f; unexpected 'id\\tn", "separated by tabs"),
-        ("PK\x03\x04\0\0", "missing id, n, b, f; unexpected 'PK", "Save the file as UTF-8 text"),
+        ("\x7fELF\0\0", "missing id, n, b, f; unexpected '", "Save the file as UTF-8 text"),
+        (",id,n,b,f", "unexpected ''.", "pandas: index=False, R: row.names = FALSE"),
+        ("id,n,b,f,,", "unexpected '', ''.", "a column without a name holds row numbers, or nothing"),
+        ("sep=,", "unexpected 'sep='", "the first line is no header"),
         ("id,n,b\0,f", r"missing b; unexpected 'b\x00'", "Save the file as UTF-8 text"),
         ("x,1,true,0.5", "missing id, n, b, f; unexpected 'x'", "the first line is no header, or"),
         ("data", "missing id, n, b, f; unexpected 'data'.", "or the file belongs in the other folder"),
@@ -226,6 +229,37 @@ def test_a_folder_in_place_of_a_file_is_refused(tmp_path, name):
 def test_a_header_with_other_columns_is_refused(refused, header, fact, remedy):
     message = refused(f"{header}\n{ROW}")
     assert_says(message, "columns ", fact, "Expected the 4 published columns, in any order", remedy)
+
+
+@pytest.mark.parametrize(("mark", "named"), [(";", "';'"), ("\t", "tabs"), ("|", "'|'")])
+def test_a_quoted_header_with_another_separator_is_refused(refused, mark, named):
+    message = refused(mark.join(f'"{name}"' for name in CELLS) + "\n")
+    assert_says(message, f"separated by {named}. Separate the values by commas, and write a decimal point")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (
+            b"PK\x03\x04\x14\0\x06\0",
+            "is a zip archive, as .xlsx files are. Unpack it, or save the sheet as CSV",
+        ),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1", "is an old Excel file. Save the sheet as CSV in UTF-8"),
+        (b"PAR1\x15\x04", "is a parquet file. Write the table as CSV"),
+        (b"\x28\xb5\x2f\xfd\x24", "is compressed by zstd. Unpack it, or compress it with gzip"),
+        (b"BZh91AY&SY", "is compressed by bzip2"),
+        (b"\xfd7zXZ\0\0", "is compressed by xz"),
+        (b"\n <!DOCTYPE html>\n<html>", "is a page in place of the file. Download it again"),
+        (b'<?xml version="1.0"?><Error><Code>AccessDenied', "is an XML document, as failed downloads are"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "is a pointer of Git LFS. Get the file itself"),
+        (
+            gzip.compress(b"log.csv" + bytes(250) + b"ustar\x0000"),
+            "is a tar archive. Unpack it with `tar -xf`",
+        ),
+    ],
+)
+def test_a_file_of_another_format_is_named_as_such(refused, content, said):
+    assert said in refused(content, "log.csv.gz" if content.startswith(b"\x1f\x8b") else "log.csv")
 
 
 @pytest.mark.parametrize("header", ['"id,n,b,f', 'id,"n"x,b,f', 'id,n,"b\n",f'])
@@ -298,6 +332,22 @@ def test_where_a_row_less_would_be_a_gap_no_row_is_to_be_removed(refused, cells)
 def test_without_a_range_the_dtype_bounds_a_number(refused):
     message = refused(HEADER + line(n="128"), ranges={})
     assert_says(message, "column n is not a whole number from -128 to 127 in data row 1 ('128')")
+
+
+@pytest.mark.parametrize(
+    ("cells", "meant"),
+    [
+        ({"f": '"0,5"'}, "numbers have a decimal point and no other separator"),
+        ({"n": '"1,234"'}, "no other separator"),
+        ({"f": '"1.234,5"'}, "no other separator"),
+        ({"f": "1 234"}, "no other separator"),
+        ({"f": "1\u00a0234"}, "no other separator"),
+        ({"n": "NA"}, "a value that is not known is an empty cell, where a column may have one"),
+        ({"b": "#N/A"}, "an empty cell"),
+    ],
+)
+def test_what_a_spreadsheet_most_likely_meant_is_said(refused, cells, meant):
+    assert meant in refused(HEADER + line(**cells))
 
 
 def test_only_the_first_rows_are_listed_and_the_others_counted(refused):
