@@ -168,6 +168,7 @@ def test_versions_run_file_and_page_carry_the_decision(two_nights):
     assert {part["way"] for part in kept["slices"]} == {"premium"}
     assert kept["small_slices"] > 0  # those of context_type
     assert "Version 2 is refused, and version 1 serves." in page
+    assert "<p>Best of the night: a linear model.</p>" in page
 
 
 def test_the_registry_keeps_the_history_of_versions(two_nights):

@@ -13,9 +13,11 @@ from skip_pipeline import schema
 from skip_pipeline.bundles.gather import open_bundle
 from skip_pipeline.bundles.track_memory import MEMORY_FILES, TrackMemory, write_memory
 from skip_pipeline.networks.listening import all_played
+from skip_pipeline.nightly.best import CHOICE_FILE
 from skip_pipeline.nightly.reference import write_reference
 from skip_pipeline.serving.model_folder import SERVED_MODEL, pack
 from skip_pipeline.settings import ONNX_FILE, DataLayout
+from skip_pipeline.storage import write_json
 from skip_pipeline.training.onnx_model import OUTCOMES, OUTPUT, STEPS_AND_TRACKS, input_shapes
 
 _SEEN: Final = 9  # outcomes before a track that are read
@@ -55,6 +57,7 @@ def train_linear(layout: DataLayout, *, wrong: bool = False, last_alone: bool = 
         memory = layout.model / MEMORY_FILES[0]
     pack(folder, layout, network=network, calibration=None, preset=preset, memory=memory)
     write_reference(folder, layout)
+    write_json(layout.best / CHOICE_FILE, {"sentence": "Best of the night: a linear model"})
     return folder
 
 
