@@ -1,6 +1,6 @@
 """Log-loss of a served model on unfinished sessions, with and without the session's length.
 
-    python -m benchmarks.midway data/01_raw/training_set/log_mini.csv data/06_model/served_model
+    python -m benchmarks.midway data/01_raw/training_set/log_mini.csv data/06_best/served_model
 
 The log's gate and test sessions are cut in half, and the first track of the second half is scored: with the
 session's true length, with an unknown length, and as if that track were the last one. The log-loss of the

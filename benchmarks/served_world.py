@@ -1,6 +1,6 @@
 """Data for the serving benchmark: a synthetic world, a model trained on it, a registry, and a test set.
 
-    data/           a data directory: raw files, bundles, ``06_model``, and MLflow's store with two versions
+    data/           a data directory: raw files, bundles, ``06_best``, and MLflow's store with two versions
                     of ``skip_model``, the first of them the champion, and an empty model
     large/          raw files with a test set in the published format
     requests.json   records of sessions, raw log rows of all columns in them
@@ -30,6 +30,8 @@ SELECTED: Final = (
     "scaled_table",
     "tensor_bundles",
     "trained_model",
+    "baseline_models",
+    "best_model",
 )
 """Assets that a served model needs."""
 
@@ -60,8 +62,8 @@ class ServedWorld:
 
     @property
     def model(self) -> Path:
-        """The served model that was trained last."""
-        return self.data / "06_model" / "served_model"
+        """The served model of the last training."""
+        return self.data / "06_best" / "served_model"
 
     @property
     def large(self) -> Path:

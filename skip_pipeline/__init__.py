@@ -7,7 +7,8 @@
     04_scaled       stages.scale        scaled_table                   69 columns, features in [0, 1]
     05_bundles      stages.bundle       tensor_bundles                 (n,19,35) (n,19,31) (n,19,1) (n,31)
     06_baselines    baselines.fit       baseline_models                predictions of simpler models
-    06_model        training.train      trained_model                  the network, a folder to serve it
+    06_model        training.train      trained_model                  the network
+    06_best         nightly.best        best_model                     the best of the night, to serve
     07_monitoring   nightly.monitoring  data_drift                     changes since the champion's training
     07_report       report.make         evaluation_report              metrics, predictions, report.html
     07_own_listening  report.newest_tenth  own_listening_report       the page about oneself, of own listening

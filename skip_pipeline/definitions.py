@@ -61,7 +61,8 @@ def nightly_config() -> dict[str, Any]:
             f"${settings.TRAIN_DAYS_VARIABLE} is {days!r}, expected a whole number of days, at least 1; "
             "correct it, or unset it to train on all days"
         )
-    return {"ops": {"trained_model": {"config": {"train_days": int(days)}}}}
+    window = {"config": {"train_days": int(days)}}
+    return {"ops": {"trained_model": window, "baseline_models": window}}
 
 
 @dg.definitions

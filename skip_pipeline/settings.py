@@ -105,6 +105,11 @@ class DataLayout:
         return self.root / "06_baselines"
 
     @property
+    def best(self) -> Path:
+        """The best of the night: which models were compared, and the served model of the one chosen."""
+        return self.root / "06_best"
+
+    @property
     def report(self) -> Path:
         """metrics.json, predictions.parquet and report.html."""
         return self.root / "07_report"
@@ -177,6 +182,8 @@ DECISION_RULE_FILE: Final = "decision_rule.json"
 BASELINES_FILE: Final = "baselines.parquet"
 BASELINE_TRACKS_FILE: Final = "baseline_tracks.parquet"
 BASELINE_FITS_FILE: Final = "baselines.json"
+HANDMADE_FILE: Final = "handmade_models.onnx"  # regression and trees
+BLEND_FILE: Final = "blend.json"  # weights of the models of a version
 HISTORY_FILE: Final = "history.json"
 TRAINING_FILE: Final = "training.json"
 METRICS_FILE: Final = "metrics.json"

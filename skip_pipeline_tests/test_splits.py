@@ -37,6 +37,7 @@ ALLOWED: Final = {
     "report.make_own_listening": "the page about oneself, which trains a network of its own",
     "report.newest_tenth": "the page about oneself",
     "cli.run": "prints the report's scores",
+    "nightly.morning": "writes the report's scores into the message",
     "challenge.split": "cuts logs into halves, of one split or of all",
     "cli.challenge": "cuts logs into halves, of one split or of all",
 }

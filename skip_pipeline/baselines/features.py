@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-from sklearn.preprocessing import StandardScaler
 
 from skip_pipeline import schema
 from skip_pipeline.networks.listening import (
@@ -79,6 +78,8 @@ class Standard:
     @classmethod
     def fit(cls, training: Mapping[str, Any]) -> Standard:
         """Fit on the tracks before the last ones, read in parts."""
+        from sklearn.preprocessing import StandardScaler  # here, because serving only computes features
+
         scaler = StandardScaler()
         for part in in_parts(training, ("previous_tracks", "skip_sequence")):
             real = part["skip_sequence"][:, :, 0] != schema.SKIP_PADDING
@@ -146,9 +147,12 @@ def _columns(part: Mapping[str, np.ndarray], standard: Standard) -> Columns:
 
 
 def _position(past: Listening) -> Columns:
-    """A target's position. A session of the greatest length was cut, so its listener may go on."""
+    """A target's position. A session of the greatest length was cut, so its listener may go on.
+
+    The length is the log's, because a session that is served may go on after its predicted track.
+    """
     position = before(past.real) + 1.0
-    length = np.repeat(position[:, -1:], TARGETS, axis=1)
+    length = np.repeat(past.log[:, -1:, log_column(schema.LENGTH)], TARGETS, axis=1)
     last = (position == length).astype(np.float32)
     return {
         "position": position,

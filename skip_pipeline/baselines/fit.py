@@ -20,10 +20,10 @@ import numpy as np
 from scipy.special import expit
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
-from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from skip_pipeline import schema
+from skip_pipeline.baselines.export import Scaling, check_export, to_onnx
 from skip_pipeline.baselines.features import (
     FEATURES,
     INPUTS,
@@ -41,6 +41,7 @@ from skip_pipeline.networks.listening import all_played, in_parts
 from skip_pipeline.settings import BASELINE_SEED, BASELINE_SESSIONS
 
 _NUMBERS: Final = ("track_numbers",)
+_ROWS_AT_ONCE: Final = 16_384  # 29 MB of features as float64
 
 Split = Mapping[str, Any]  # the arrays of a ``Bundle`` by name, or the bundle itself
 
@@ -90,6 +91,17 @@ def fit_baselines(
             validation sessions, the trees use at most a fifth as many. The rules and the memory of tracks are
             fitted to all training sessions.
     """
+    return fit_and_export(bundles, groups=groups, seed=seed, most_sessions=most_sessions)[0]
+
+
+def fit_and_export(
+    bundles: Mapping[str, Split],
+    *,
+    groups: np.ndarray | None = None,
+    seed: int = BASELINE_SEED,
+    most_sessions: int = BASELINE_SESSIONS,
+) -> tuple[tuple[BaselinePredictions, ...], bytes]:
+    """``fit_baselines``, and regression and trees as ONNX (``baselines.export``)."""
     for split, arrays in bundles.items():
         labels = np.asarray(arrays[schema.LABEL])
         if len(labels) == 0:
@@ -97,7 +109,8 @@ def fit_baselines(
         if split in ("train", "validation"):
             need_both_outcomes(labels, f"the {split} split")
     with threadpool_limits(1):
-        return (*fit_rules(bundles), *_models(bundles, groups, seed, most_sessions))
+        models, exported = _models(bundles, groups, seed, most_sessions)
+        return (*fit_rules(bundles), *models), exported
 
 
 def fit_rules(bundles: Mapping[str, Split]) -> tuple[BaselinePredictions, BaselinePredictions]:
@@ -170,8 +183,8 @@ def _tracks(bundles: Mapping[str, Split]) -> int:
 
 def _models(
     bundles: Mapping[str, Split], groups: np.ndarray | None, seed: int, most_sessions: int
-) -> tuple[BaselinePredictions, BaselinePredictions]:
-    """Regression and trees, which share their features.
+) -> tuple[tuple[BaselinePredictions, BaselinePredictions], bytes]:
+    """Regression and trees, which share their features, and their export.
 
     Trees get the regression's log-odds as a feature, so they need not approximate what is linear: on the
     default synthetic world log-loss is 0.002 lower over all tracks and 0.006 lower on last tracks, with half
@@ -193,8 +206,8 @@ def _models(
             f"{len(training.features)} tracks of training sessions for {len(names)} hand-made features, "
             "expected at least as many tracks as features; deliver more sessions"
         )
-    scaler = StandardScaler(copy=False)  # in place, since the rows are most of the memory
-    rows = scaler.fit_transform(training.features)
+    rows, scaling = training.features, Scaling.fit(training.features)
+    scaling.apply(rows)  # in place, since the rows are most of the memory
     regression = LogisticRegression(**_REGRESSION).fit(rows, training.not_skipped)
     by_regression = time.perf_counter() - started
     columns = _columns_of_trees(rows, names)
@@ -203,26 +216,32 @@ def _models(
         """Rows of the trees, float32 (rows, columns + 1), from those of the regression, (rows, F)."""
         of_trees = np.empty((len(rows), len(columns) + 1), np.float32)
         np.take(rows, columns, axis=1, out=of_trees[:, :-1])
-        of_trees[:, -1] = regression.decision_function(rows)
+        of_trees[:, -1] = _log_odds(regression, rows)
         return of_trees
 
     of_trees = Examples(with_log_odds(rows), training.not_skipped)
     del training, rows
     validation = examples_of(_sample(splits["validation"], max(most_sessions // 5, 1), seed), standard)
-    validation = Examples(with_log_odds(scaler.transform(validation.features)), validation.not_skipped)
+    scaling.apply(validation.features)
+    validation = Examples(with_log_odds(validation.features), validation.not_skipped)
     trees = _fit_trees(of_trees, validation, seed)
     del of_trees, validation
     by_trees = time.perf_counter() - started
 
+    exported = to_onnx(standard, scaling, regression, columns, trees)
     started = time.perf_counter()
     p: dict[str, np.ndarray] = {}  # float64 (n, 20, 2), of regression and trees, by split; NaN in padding
     for split in (name for name in bundles if name != "train"):
         parts = []
         for part in in_parts(splits[split], (*INPUTS, schema.LABEL)):
             real = ~np.isnan(all_played(part))
-            rows = with_log_odds(scaler.transform(features_of(part, standard)[real]))
+            features = features_of(part, standard)[real]
+            scaling.apply(rows := features.copy())
+            rows = with_log_odds(rows)
+            log_odds = np.column_stack([rows[:, -1], trees.decision_function(rows)])
+            check_export(exported, features, log_odds)
             both = np.full((*real.shape, 2), np.nan)
-            both[real] = np.column_stack([expit(rows[:, -1]), trees.predict_proba(rows)[:, 1]])
+            both[real] = expit(log_odds.astype(np.float64))
             parts.append(both)
         p[split] = np.concatenate(parts)
     predicting = time.perf_counter() - started
@@ -239,7 +258,7 @@ def _models(
             **fit,
         )
 
-    return (
+    made = (
         predictions(
             "logistic_regression",
             0,
@@ -257,6 +276,19 @@ def _models(
             features=(*(names[column] for column in columns), "log_odds_of_logistic_regression"),
         ),
     )
+    return made, exported
+
+
+def _log_odds(regression: LogisticRegression, rows: np.ndarray) -> np.ndarray:
+    """Log-odds of rows, float64 (rows,), summed in float64.
+
+    The exported regression sums in another order. In float64 both round to the same float32, so that the
+    trees, which get the log-odds as a feature, take the same branches.
+    """
+    weights, offset = regression.coef_[0].astype(np.float64), float(regression.intercept_[0])
+    starts = range(0, max(len(rows), 1), _ROWS_AT_ONCE)
+    parts = [rows[at : at + _ROWS_AT_ONCE].astype(np.float64) @ weights for at in starts]
+    return np.concatenate(parts) + offset
 
 
 def _columns_of_trees(features: np.ndarray, names: tuple[str, ...]) -> np.ndarray:

@@ -33,16 +33,19 @@ def run(
     Args:
         layout: of the data directory.
         selection: see ``launch.select``; None for all assets.
-        training: config of trained_model, ignored unless that asset is selected; a value of None is left out.
+        training: config of trained_model, of which baseline_models gets the window; ignored unless these
+            assets are selected; a value of None is left out.
         engine: settings of ``ShardEngine`` that differ from its defaults.
     """
     home = prepare_home(layout)
     definitions = defs()
     assets = select(definitions, selection)
     config: dict[str, Any] = {"resources": {"engine": {"config": dict(engine)}}} if engine else {}
-    if "trained_model" in assets:
-        given = {name: value for name, value in training.items() if value is not None}
-        config["ops"] = {"trained_model": {"config": given}}
+    given = {name: value for name, value in training.items() if value is not None}
+    window = {name: value for name, value in given.items() if name == "train_days"}
+    of_asset = {"trained_model": given, "baseline_models": window}
+    if ops := {name: {"config": of} for name, of in of_asset.items() if name in assets}:
+        config["ops"] = ops
     with quiet_libraries(home / LIBRARY_LOG), RunProgress(OUT, assets) as progress:
         outcome = materialize(definitions, assets, config, lambda event: _show(event, progress))
     if not outcome.success:

@@ -21,6 +21,7 @@ from skip_pipeline.nightly.promotion_record import (
     DATA_SOURCE,
     DECISION,
     FINGERPRINT,
+    KIND,
     NO_VERSION,
     OPPONENT,
     REASONS,
@@ -107,6 +108,7 @@ class Registry:
                 opponent=entry.tags.get(OPPONENT, "").removeprefix(NO_VERSION),
                 reasons=entry.tags.get(REASONS, ""),
                 aliases=tuple(sorted(a for a, v in aliases.items() if v == str(entry.version))),
+                kind=entry.tags.get(KIND, ""),
             )
             for entry in found
         )
@@ -135,7 +137,7 @@ class Registry:
             if not descriptions:
                 raise MissingInputError(
                     f"version {version} of {self.name} holds no served model (no {DESCRIPTION} among its "
-                    "artifacts); expected one that trained_model has logged. Set the alias on another version"
+                    "artifacts); expected one that best_model has logged. Set the alias on another version"
                 )
             yield descriptions[0].parent
 

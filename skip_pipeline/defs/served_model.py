@@ -37,6 +37,7 @@ def log_served_model(mlflow: Any, folder: Path, *, params: dict[str, str], tags:
     The result is MLflow's ``ModelInfo``.
     """
     described = read_description(folder)
+    about = {"data_source": described.data_source, "kind": described.kind}
     search_path = list(sys.path)
     with TemporaryDirectory() as temporary:
         try:
@@ -50,13 +51,8 @@ def log_served_model(mlflow: Any, folder: Path, *, params: dict[str, str], tags:
                 pip_requirements=[f"{name}=={version(name)}" for name in _REQUIREMENTS],
                 registered_model_name=MODEL_NAME,
                 params=params,
-                tags={
-                    "data_source": described.data_source,
-                    "preset": described.preset,
-                    FINGERPRINT: described.fingerprint,
-                }
-                | tags,
-                metadata={"fingerprint": described.fingerprint, "data_source": described.data_source},
+                tags=about | {"preset": described.preset, FINGERPRINT: described.fingerprint} | tags,
+                metadata=about | {"fingerprint": described.fingerprint},
             )
         finally:
             # MLflow has run the example with the copied code first on the search path, and has left it there.

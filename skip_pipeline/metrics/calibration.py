@@ -62,7 +62,7 @@ class Calibration:
         >>> Calibration(slope=0.5, offset=0.0, threshold=0.5, tracks=9).apply(np.array([0.5, 0.9])).round(2)
         array([0.5 , 0.75])
         """
-        return _corrected(_log_odds(p_not_skipped), self.slope, self.offset)
+        return probability_of(log_odds_of(p_not_skipped), self.slope, self.offset)
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values."""
@@ -106,14 +106,14 @@ def fit(
     labels = np.asarray(not_skipped, np.float64)
     check_probabilities(labels, p_not_skipped)
     need_both_outcomes(labels, "the validation sessions")
-    log_odds = _log_odds(p_not_skipped)
+    log_odds = log_odds_of(p_not_skipped)
     sessions = np.arange(len(labels)) if session_of is None else session_of
     slope, offset, loss = _minimize_log_loss(log_odds, labels, furthest=0.0)
     shifted = _minimize_log_loss(log_odds, labels, furthest=_FURTHEST)
     effect = _design_effect(log_odds, labels, slope, sessions)
     if 2 * len(labels) * (loss - shifted[2]) / effect > _OFFSET_EVIDENCE:
         slope, offset, _ = shifted
-    threshold = _threshold(labels, _corrected(log_odds, slope, offset), sessions)
+    threshold = _threshold(labels, probability_of(log_odds, slope, offset), sessions)
     return Calibration(slope=slope, offset=offset, threshold=threshold, tracks=len(labels))
 
 
@@ -184,11 +184,13 @@ def _threshold(labels: np.ndarray, p_not_skipped: np.ndarray, sessions: np.ndarr
     return float(_THRESHOLDS[best]) if significant else DECISION_THRESHOLD
 
 
-def _log_odds(p_not_skipped: np.ndarray) -> np.ndarray:
+def log_odds_of(p_not_skipped: np.ndarray) -> np.ndarray:
+    """Log-odds of probabilities, of any shape; clipped, so that they are finite."""
     p = np.asarray(p_not_skipped, np.float64)
     check_range(p)
     return np.asarray(logit(np.clip(p, _CLIP, 1 - _CLIP)))
 
 
-def _corrected(log_odds: np.ndarray, slope: float, offset: float) -> np.ndarray:
+def probability_of(log_odds: np.ndarray, slope: float = 1.0, offset: float = 0.0) -> np.ndarray:
+    """Probabilities of corrected log-odds, of any shape; clipped, so that none is 0 or 1."""
     return np.asarray(np.clip(expit(slope * log_odds + offset), _CLIP, 1 - _CLIP))

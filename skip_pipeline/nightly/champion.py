@@ -32,6 +32,7 @@ from skip_pipeline.nightly.promotion_record import (
     DATA_SOURCE,
     DECISION,
     FINGERPRINT,
+    KIND,
     LONGEST_TAG,
     NO_VERSION,
     OPPONENT,
@@ -87,17 +88,17 @@ class VersionRegistry(Aliases, Protocol):
 
 
 def challenger_of(layout: DataLayout, bundles: Manifest) -> ServedModel:
-    """The model that was trained last, on these bundles.
+    """The best of the night, of these bundles.
 
     Raises:
         ContractError: it is damaged, or it was trained on other bundles.
     """
-    folder = layout.model / SERVED_MODEL
+    folder = layout.best / SERVED_MODEL
     model = load(folder)
     if model.bundles != bundles.fingerprint:
         raise ContractError(
             f"{folder} was trained on other bundles than those in {layout.bundles}; expected a model and the "
-            "bundles it comes from. Materialize trained_model again"
+            "bundles it comes from. Materialize trained_model, baseline_models and best_model again"
         )
     return model
 
@@ -131,7 +132,7 @@ def promote(
     named = tags if OPPONENT in tags else serving
     opponent = _version(named.get(OPPONENT))
     best = _version(named.get(BEST_OPPONENT)) or opponent
-    known = {FINGERPRINT: model.fingerprint, DATA_SOURCE: model.data_source}
+    known = {FINGERPRINT: model.fingerprint, DATA_SOURCE: model.data_source, KIND: model.kind}
     known |= {OPPONENT: opponent or NO_VERSION, BEST_OPPONENT: best or NO_VERSION}
     registry.tag(challenger, known)
 

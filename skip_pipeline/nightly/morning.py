@@ -133,8 +133,9 @@ def _figures(metrics: Mapping[str, Any] | None) -> list[str]:
         f"accuracy {test['accuracy']:.1%}, ROC AUC {test['roc_auc']:.3f}"
     ]
     if metrics["next_track"]:
-        network = next(m for m in metrics["next_track"]["models"] if m["kind"] == "network")
-        facts.append(f"next track at any position, log-loss {network['log_loss']['value']:.4f} nats")
+        scores = {model["kind"]: model["log_loss"]["value"] for model in metrics["next_track"]["models"]}
+        served = scores["served"] if "served" in scores else scores["network"]
+        facts.append(f"next track at any position, log-loss {served:.4f} nats")
     return [f"{'; '.join(facts)}."]
 
 

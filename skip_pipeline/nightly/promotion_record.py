@@ -48,6 +48,7 @@ DECISION: Final = "promotion.decision"
 REASONS: Final = "promotion.reasons"
 DATA_SOURCE: Final = "data_source"
 FINGERPRINT: Final = "fingerprint"
+KIND: Final = "kind"  # of what answers: network, logistic_regression, gradient_boosted_trees or stack
 NO_VERSION: Final = "none"  # MLflow takes no empty tag
 LONGEST_TAG: Final = 2_000  # characters: a whole message of ours; MLflow cuts tags at 8,000
 
@@ -63,6 +64,7 @@ class JudgedVersion:
     opponent: str  # version that it was compared with
     reasons: str
     aliases: tuple[str, ...]  # that point to it now
+    kind: str = ""  # of what answers, see ``KIND``
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The evaluation of a trained network: everything that metrics.json, the plots and the page show."""
+"""The evaluation of the model that is served: everything that metrics.json, the plots and the page show."""
 
 from __future__ import annotations
 
@@ -31,49 +31,60 @@ from skip_pipeline.report.slices import SliceTable, score_slices, slicings
 
 
 @dataclass(frozen=True)
+class Served:
+    """A served model that is no network alone, and its answers."""
+
+    model: Model  # of kind ``served``, with its threshold
+    p_tracks: Mapping[str, np.ndarray]  # float64 (n, 20) of every track by split, as served
+    predict: Predict  # of the last track, as served
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """Scores of every split; all else is of the test sessions. Probabilities are calibrated.
 
     All but ``next_track`` and ``second_half`` is of the question "last track".
     """
 
-    scores: Mapping[str, SplitScores]  # of the network by split, in the order of ``schema.SPLITS``
+    scores: Mapping[str, SplitScores]  # of the served model by split, in the order of ``schema.SPLITS``
     majority_class: int  # the commoner outcome of the training sessions, 0 or 1
     majority: float  # accuracy of always predicting it
     repeat_last: float  # accuracy of predicting the outcome of the track before
-    p_not_skipped: np.ndarray  # float64 (n,), the network's probabilities
+    p_not_skipped: np.ndarray  # float64 (n,), the served model's probabilities
     confusion: np.ndarray  # see ``metrics.curves.confusion_matrix``
     leaderboard: Leaderboard
     slices: tuple[SliceTable, ...]
     importance: Importance
     mistakes: tuple[Mistake, ...]
-    calibration: CalibrationReport
-    next_track: NextTrack | None = None  # of every track; None if the network answers the last one alone
+    calibration: CalibrationReport  # of the network
+    next_track: NextTrack | None = None  # of every track; None if the model answers the last one alone
     second_half: SecondHalf | None = None  # the challenge's task; None as ``next_track``
     best_possible: BestPossible | None = None  # scores of the oracles; None for real data
+    choice: str = ""  # why this model is the best of the night, in one sentence
 
     def metrics(self) -> dict[str, Any]:
         """The content of metrics.json as JSON values, without the facts of the run.
 
         An estimate is ``{"value", "low", "high"}``, with the ends of its 95% interval.
 
-            train, validation, test   scores of the network (``SplitScores``)
+            train, validation, test   scores of the served model (``SplitScores``)
             baselines                 accuracy of two rules: majority (and its class), repeat_last_outcome
-            threshold                 probability from which on the network predicts "not skipped"
+            threshold                 probability from which on the served model predicts "not skipped"
+            choice                    why this model is the best of the night
             leaderboard               sessions, share_not_skipped, interval (confidence, resamples, seed),
                                       ece_bins, and models: the lowest log-loss first, facts and scores of
                                       each (``leaderboard.Entry``); differences are the model's minus the
-                                      network's, with beyond_chance
+                                      served one's, with beyond_chance
             slices                    per slicing its name and slices: label, sessions, tracks,
                                       share_not_skipped, accuracy and log_loss (estimates), few_sessions
             importance                sessions, seed, log_loss with the sessions' own inputs, and inputs:
                                       name, title, kind (branch or features), rise of log-loss (estimate)
             mistakes                  the worst predictions (``mistakes.Mistake``), outcomes as 0 and 1
-            calibration               slope, offset, threshold, tracks (validation tracks that it was fitted
-                                      to); validation and test, of last tracks: before, after (scores),
-                                      ece_before, ece_after
+            calibration               of the network: slope, offset, threshold, tracks (validation tracks that
+                                      it was fitted to); validation and test, of last tracks: before, after
+                                      (scores), ece_before, ece_after
             next_track                of every track of the test sessions, from those before it; null if the
-                                      network answers the last track alone: sessions, tracks,
+                                      model answers the last track alone: sessions, tracks,
                                       share_not_skipped, unknown_tracks (that no training session played),
                                       both_outcomes (sessions with a played and a skipped track); models, the
                                       lowest log-loss first: name, kind, log_loss, accuracy, both with
@@ -92,7 +103,7 @@ class Evaluation:
                                       tracks, share_skipped, accuracy of decided_by and of last_action,
                                       calibration_gap (estimates)
             oracle                    given_past, given_state: scores, and distance (log_loss, accuracy) of
-                                      the network to them; absent for real data
+                                      the served model to them; absent for real data
         """
         metrics: dict[str, Any] = {
             **{split: asdict(scores) for split, scores in self.scores.items()},
@@ -100,7 +111,8 @@ class Evaluation:
                 "majority": {"class": self.majority_class, "accuracy": self.majority},
                 "repeat_last_outcome": {"accuracy": self.repeat_last},
             },
-            "threshold": self.leaderboard.network.model.threshold,
+            "threshold": self.leaderboard.served.model.threshold,
+            "choice": self.choice,
             "leaderboard": self.leaderboard.metrics(),
             "slices": [table.metrics() for table in self.slices],
             "importance": self.importance.metrics(),
@@ -117,8 +129,8 @@ class Evaluation:
         """Test scores by their names in MLflow."""
         names = ("accuracy", "log_loss", "roc_auc", "brier")
         metrics = {f"test_{name}": float(getattr(self.scores["test"], name)) for name in names}
-        network = self.leaderboard.network
-        metrics |= {"test_pr_auc": network.pr_auc, "test_ece": network.ece}
+        served = self.leaderboard.served
+        metrics |= {"test_pr_auc": served.pr_auc, "test_ece": served.ece}
         metrics |= self.next_track.headline_metrics() if self.next_track else {}
         return metrics | (self.second_half.headline_metrics() if self.second_half else {})
 
@@ -145,7 +157,13 @@ class Evaluation:
     @property
     def headline(self) -> str:
         """The result in one sentence."""
-        return sentences.headline(self.scores["test"], self.majority_class, self.majority, self.repeat_last)
+        return sentences.headline(
+            self.scores["test"],
+            self.majority_class,
+            self.majority,
+            self.repeat_last,
+            self.leaderboard.served.model,
+        )
 
     @property
     def sentences(self) -> dict[str, str]:
@@ -161,7 +179,7 @@ class Evaluation:
             "next_track": (
                 sentences.next_track(self.next_track)
                 if self.next_track
-                else sentences.last_track_alone(self.leaderboard.network.model)
+                else sentences.last_track_alone(self.leaderboard.served.model)
             ),
             "unknown_tracks": sentences.unknown_tracks(self.next_track) if self.next_track else "",
             "calibration_of_tracks": (
@@ -170,7 +188,7 @@ class Evaluation:
             "second_half": (
                 sentences.second_half(self.second_half)
                 if self.second_half
-                else sentences.no_second_half(self.leaderboard.network.model)
+                else sentences.no_second_half(self.leaderboard.served.model)
             ),
             "calibration_of_second_half": (
                 sentences.calibration_of_second_half(self.second_half) if self.second_half else ""
@@ -183,6 +201,18 @@ def network_model(preset: str, *, parameters: int, seconds: float) -> Model:
     description = "This pipeline's network, on the four branches."
     return Model(preset, f"{preset} network", description, "network", seconds=seconds, parameters=parameters)
 
+
+def served_model(kind: str) -> Model:
+    """The model of a version of this kind (``nightly.best.KINDS``), other than a network alone."""
+    title, description = _SERVED[kind]
+    return Model("best_of_the_night", title, description, "served")
+
+
+_SERVED: Final = {
+    "logistic_regression": ("served regression", "The logistic regression, calibrated."),
+    "gradient_boosted_trees": ("served trees", "The gradient-boosted trees, calibrated."),
+    "stack": ("served stack", "Network, trees and regression, weighted on the validation sessions."),
+}
 
 _ORACLES: Final = {
     GIVEN_PAST: ("oracle_past", "best possible, given the past", "Knows the world's laws, and the log."),
@@ -203,10 +233,12 @@ def evaluate_model(
     *,
     baselines: Sequence[BaselinePredictions],
     calibration: Calibration,
+    served: Served | None = None,
+    choice: str = "",
     second_half: SecondHalf | None = None,
     oracle: Path | None = None,
 ) -> Evaluation:
-    """Score a network, and compare it with the baselines and the oracles.
+    """Score the served model, and compare it with the network, the baselines and the oracles.
 
     Args:
         bundles: per split, the network's inputs, the label (n,) and the session ids (n,).
@@ -217,18 +249,24 @@ def evaluate_model(
         sessions: attributes of the test sessions.
         baselines: with probabilities of both questions.
         calibration: of the network.
-        second_half: its decisions; None of a network that answers the last track alone.
+        served: the model that is served; None if it is the network.
+        choice: why it is served, in one sentence.
+        second_half: the decisions of the served model; None of a network that answers the last track alone.
         oracle: file of the true probabilities, which only synthetic data have.
     """
     labels = {split: bundles[split][schema.LABEL] for split in schema.SPLITS}
     p_not_skipped = {split: p_tracks[split][:, -1] for split in schema.SPLITS}
-    test, threshold = labels["test"], calibration.threshold
-    calibrated = {split: calibration.apply(p_not_skipped[split]) for split in schema.SPLITS}
-    scores = {split: score(labels[split], calibrated[split], threshold) for split in schema.SPLITS}
+    test = labels["test"]
+    network = dataclasses.replace(network, threshold=calibration.threshold)
+    own = network if served is None else served.model
+    last = {
+        split: calibration.apply(p_not_skipped[split]) if served is None else served.p_tracks[split][:, -1]
+        for split in schema.SPLITS
+    }
+    scores = {split: score(labels[split], last[split], own.threshold) for split in schema.SPLITS}
     majority_class = int(np.mean(labels["train"]) > 0.5)
 
-    network = dataclasses.replace(network, threshold=threshold)
-    predictions = {network: calibrated["test"]}
+    predictions = {own: last["test"], network: calibration.apply(p_not_skipped["test"])}
     played = {split: all_played(bundles[split]) for split in ("validation", "test")}
     models: dict[str, Model] = {}
     for rival in baselines:
@@ -257,6 +295,7 @@ def evaluate_model(
             calibration,
         )
         of_tracks = {network: calibration.apply(p_tracks["test"])}
+        of_tracks |= {} if served is None else {own: served.p_tracks["test"]}
         of_tracks |= {models[rival.name]: rival.p_tracks["test"] for rival in baselines}
         next_track = judge_next_track(played["test"], of_tracks, bundles["test"], sessions, effect.effects)
     chosen = choose_sessions(len(test))
@@ -265,20 +304,21 @@ def evaluate_model(
         majority_class=majority_class,
         majority=float(np.mean(test == majority_class)),
         repeat_last=float(np.mean(test == bundles["test"]["skip_sequence"][:, -1, 0])),  # padded in front
-        p_not_skipped=calibrated["test"],
-        confusion=confusion_matrix(test, calibrated["test"], threshold),
+        p_not_skipped=last["test"],
+        confusion=confusion_matrix(test, last["test"], own.threshold),
         leaderboard=compare(test, predictions),
-        slices=score_slices(test, calibrated["test"], slicings(sessions), threshold),
+        slices=score_slices(test, last["test"], slicings(sessions), own.threshold),
         importance=permutation_importance(
             {name: bundles["test"][name][chosen] for name in schema.INPUT_SHAPES if name in bundles["test"]},
             test[chosen],
-            lambda inputs: calibration.apply(predict(inputs)),
+            served.predict if served else lambda inputs: calibration.apply(predict(inputs)),
         ),
-        mistakes=worst_mistakes(bundles["test"], calibrated["test"], sessions),
+        mistakes=worst_mistakes(bundles["test"], last["test"], sessions),
         calibration=measure_calibration(labels, p_not_skipped, calibration),
         next_track=next_track,
         second_half=second_half,
         best_possible=best_possible,
+        choice=choice,
     )
 
 

@@ -1,4 +1,4 @@
-"""Every model on the same test sessions: scores with intervals, and differences from the network.
+"""Every model on the same test sessions: scores with intervals, and differences from the served model.
 
 All models are scored on the same resamples, so that differences are paired: a session that is hard for every
 model cancels out.
@@ -6,7 +6,7 @@ model cancels out.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
 
@@ -18,7 +18,9 @@ from skip_pipeline.errors import ContractError
 from skip_pipeline.metrics import curves, scores
 from skip_pipeline.metrics.intervals import Estimate, estimate_means
 
-Kind = Literal["network", "baseline", "oracle"]  # an oracle cannot be trained; only synthetic data have one
+Kind = Literal["served", "network", "baseline", "oracle"]
+"""``served`` is a version that is no network alone. Only synthetic data have an oracle."""
+
 Row = dict[str, str | int | float | None]
 
 _ESTIMATED: Final = ("log_loss", "log_loss_difference", "accuracy", "accuracy_difference", "roc_auc", "brier")
@@ -47,7 +49,7 @@ class Entry:
     accuracy: Estimate
     brier: Estimate
     roc_auc: Estimate
-    log_loss_difference: Estimate | None  # this model's minus the network's, paired; None for the network
+    log_loss_difference: Estimate | None  # this model's minus the served one's, paired; None for itself
     accuracy_difference: Estimate | None
     pr_auc: float  # average precision of "not skipped"
     roc: curves.RocCurve
@@ -95,9 +97,10 @@ class Leaderboard:
     entries: tuple[Entry, ...]  # sorted by log-loss, then by name
 
     @property
-    def network(self) -> Entry:
-        """The network's own entry."""
-        return next(entry for entry in self.entries if entry.model.kind == "network")
+    def served(self) -> Entry:
+        """The entry of the model that is served."""
+        model = served_of([entry.model for entry in self.entries])
+        return next(entry for entry in self.entries if entry.model == model)
 
     @property
     def trainable(self) -> list[Entry]:
@@ -133,12 +136,31 @@ class Leaderboard:
         return {"columns": list(rows[0]), "data": [list(row.values()) for row in rows]}
 
 
-def compare(not_skipped: np.ndarray, predictions: Mapping[Model, np.ndarray]) -> Leaderboard:
-    """Score probabilities (n,) of models, exactly one of them a network, on the labels (n,) of n sessions."""
-    networks = [model for model in predictions if model.kind == "network"]
+def served_of(models: Sequence[Model]) -> Model:
+    """The model that is served: the one of kind ``served``, or the network if there is none.
+
+    Raises:
+        ContractError: not exactly one model is a network, or several are of kind ``served``.
+    """
+    networks = [model for model in models if model.kind == "network"]
     if len(networks) != 1:
         names = [model.name for model in networks]
         raise ContractError(f"{len(networks)} networks are to be compared, {names}; expected exactly one")
+    served = [model for model in models if model.kind == "served"]
+    if len(served) > 1:
+        names = [model.name for model in served]
+        raise ContractError(f"{len(served)} models are served, {names}; expected one at most")
+    return (served or networks)[0]
+
+
+def subject(model: Model) -> str:
+    """What a sentence calls the model that is served."""
+    return "the network" if model.kind == "network" else "the served model"
+
+
+def compare(not_skipped: np.ndarray, predictions: Mapping[Model, np.ndarray]) -> Leaderboard:
+    """Score probabilities (n,) of models, as for ``served_of``, on the labels (n,) of n sessions."""
+    served = served_of(list(predictions))
     every = [model.name for model in predictions]
     if twice := sorted({name for name in every if every.count(name) > 1}):
         raise ContractError(f"models {twice} come twice; give every model a name of its own")
@@ -146,18 +168,18 @@ def compare(not_skipped: np.ndarray, predictions: Mapping[Model, np.ndarray]) ->
         scores.check_probabilities(not_skipped, p)
     scores.need_both_outcomes(not_skipped, "the test sessions")
 
-    network = _session_scores(not_skipped, predictions[networks[0]], networks[0].threshold)
+    own = _session_scores(not_skipped, predictions[served], served.threshold)
     columns: dict[tuple[Model, str], np.ndarray] = {}
     for model, p in predictions.items():
         for name, values in _session_scores(not_skipped, p, model.threshold).items():
             columns[model, name] = values
             if name in ("log_loss", "accuracy"):
-                columns[model, f"{name}_difference"] = values - network[name]
+                columns[model, f"{name}_difference"] = values - own[name]
     found = dict(zip(columns, estimate_means(np.column_stack([*columns.values()])), strict=True))
     entries = []
     for model, p in predictions.items():
         estimates: dict[str, Any] = {name: found[model, name] for name in _ESTIMATED}
-        if model.kind == "network":
+        if model is served:
             estimates |= {"log_loss_difference": None, "accuracy_difference": None}
         precision = float(average_precision_score(not_skipped, p))
         roc, reliability = curves.roc_curve(not_skipped, p), curves.reliability_curve(not_skipped, p)

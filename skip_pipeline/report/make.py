@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
+
+import numpy as np
 
 from skip_pipeline import schema
 from skip_pipeline.baselines.predictions import published_baselines
@@ -14,18 +17,26 @@ from skip_pipeline.bundles.gather import open_bundles
 from skip_pipeline.bundles.track_memory import read_memory, remember
 from skip_pipeline.errors import ContractError
 from skip_pipeline.metrics.calibration import Calibration
-from skip_pipeline.metrics.decision_rule import DecisionRule
+from skip_pipeline.nightly.best import CHOICE_FILE
 from skip_pipeline.raw.description import describe
-from skip_pipeline.report.evaluation import Evaluation, evaluate_model, network_model, predictions_table
+from skip_pipeline.report.evaluation import (
+    Evaluation,
+    Served,
+    evaluate_model,
+    network_model,
+    predictions_table,
+    served_model,
+)
 from skip_pipeline.report.html import RunLink
 from skip_pipeline.report.oracle import find_oracle
 from skip_pipeline.report.plots import Plot
 from skip_pipeline.report.report_page import DataRow, draw_plots, render_report
 from skip_pipeline.report.second_half import measure_second_half
 from skip_pipeline.report.session_attributes import read_session_attributes
+from skip_pipeline.serving import ServedModel, load
+from skip_pipeline.serving.model_folder import SERVED_MODEL
 from skip_pipeline.settings import (
     CALIBRATION_FILE,
-    DECISION_RULE_FILE,
     HISTORY_FILE,
     METRICS_FILE,
     ONNX_FILE,
@@ -62,7 +73,7 @@ class MadeReport:
 def make_report(
     layout: DataLayout, *, links: tuple[RunLink, ...], runs: dict[str, Any], started: float
 ) -> MadeReport:
-    """Evaluate the trained model on the test sessions and publish metrics, predictions and page.
+    """Evaluate the best of the night on the test sessions and publish metrics, predictions and page.
 
     The page links to ``links``, and the metrics file names their ids (``runs``). The report was begun at
     ``started`` (``time.perf_counter()``). Model and baselines have to be made from the published bundles.
@@ -74,31 +85,45 @@ def make_report(
             f"{layout.model} was trained on other bundles than those in {layout.bundles}; expected a model "
             "and the bundles it comes from. Materialize trained_model again"
         )
+    best = read_manifest(layout.best, made_by="best_model")
+    if best.details["network"] != model.fingerprint or best.details["bundles"] != before.fingerprint:
+        raise ContractError(
+            f"{layout.best} holds a choice of another night than the network in {layout.model}; expected the "
+            "choice that was made with it. Materialize best_model again"
+        )
     bundles = open_bundles(before, schema.SPLITS)
     rivals, baselines = published_baselines(layout, before, bundles)
     merged = read_manifest(layout.merged, made_by="merged_table")
     encoded = read_manifest(layout.encoded, made_by="encoded_table")
     scaled = read_manifest(layout.scaled, made_by="scaled_table")
-    manifests = (merged, encoded, scaled, before, model, rivals)
+    manifests = (merged, encoded, scaled, before, model, rivals, best)
     history, best_epoch = history_from_json(read_json(model.path(HISTORY_FILE)))
     settings = read_json(model.path(TRAINING_FILE))
-    network = open_onnx(model.path(ONNX_FILE))  # the network that is served
+    network = open_onnx(model.path(ONNX_FILE))
+    calibration = Calibration.from_json(read_json(model.path(CALIBRATION_FILE)))
     seconds = sum(epoch.seconds for epoch in history)
     splits: dict[str, Mapping[str, Any]] = dict(bundles)
-    calibration = Calibration.from_json(read_json(model.path(CALIBRATION_FILE)))
-    second_half = None
     if settings["preset"] in WITH_MEMORY:
         splits |= remember(bundles, read_memory(model.path, bundles["train"].tracks))
-        rule = DecisionRule.from_json(read_json(model.path(DECISION_RULE_FILE)))
-        second_half = measure_second_half(network, splits["train"], splits["test"], calibration, rule)
+    version = load(layout.best / SERVED_MODEL)
+    p_tracks = {split: predict_tracks(network, splits[split]) for split in schema.SPLITS}
+    served = _served(version, splits, p_tracks, network, calibration)
+    second_half = None
+    if settings["preset"] in WITH_MEMORY:
+        p_next = served.p_tracks["test"] if served else None
+        second_half = measure_second_half(
+            network, splits["train"], splits["test"], calibration, version.rule, p_next=p_next
+        )
     evaluation = evaluate_model(
         splits,
-        {split: predict_tracks(network, splits[split]) for split in schema.SPLITS},
+        p_tracks,
         lambda inputs: predict_onnx(network, inputs),
         network_model(settings["preset"], parameters=model.details["parameters"], seconds=seconds),
         read_session_attributes(merged.path, bundles["train"], bundles["test"]),
         baselines=baselines,
         calibration=calibration,
+        served=served,
+        choice=read_json(best.path(CHOICE_FILE))["sentence"],
         second_half=second_half,
         # No other asset may read the oracle: it holds the answers.
         oracle=find_oracle(layout.raw),
@@ -143,6 +168,28 @@ def make_report(
         write_json(staging.path(METRICS_FILE), evaluation.metrics() | facts)
         staging.rows = bundles["test"].sessions
     return MadeReport(staging.manifest, evaluation, settings["preset"], plots)
+
+
+def _served(
+    version: ServedModel,
+    splits: Mapping[str, Mapping[str, Any]],
+    p_tracks: Mapping[str, np.ndarray],
+    network: Any,
+    calibration: Calibration,
+) -> Served | None:
+    """The answers of a version that is no network alone, from the network's (n, 20) by split."""
+    blended = version.blended
+    if blended is None:
+        return None
+
+    def of_tracks(p_network: np.ndarray, sessions: Mapping[str, Any]) -> np.ndarray:
+        return blended.of_tracks(calibration.apply(p_network), sessions)
+
+    return Served(
+        dataclasses.replace(served_model(version.kind), threshold=version.threshold),
+        {split: of_tracks(p_tracks[split], sessions) for split, sessions in splits.items()},
+        lambda inputs: of_tracks(predict_tracks(network, inputs), inputs)[:, -1],
+    )
 
 
 def _seconds(layout: DataLayout, manifests: Iterable[Manifest]) -> dict[str, float]:

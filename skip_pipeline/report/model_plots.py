@@ -1,4 +1,4 @@
-"""Plots of predictions: ROC and reliability curves of every model, and the network's confusion matrix."""
+"""Plots of predictions: ROC and reliability curves of every model, and the confusion matrix."""
 
 from __future__ import annotations
 
@@ -12,19 +12,21 @@ from matplotlib.figure import Figure
 
 from skip_pipeline.metrics.curves import expected_calibration_error
 from skip_pipeline.report import plots
-from skip_pipeline.report.leaderboard import Entry, Kind
-from skip_pipeline.report.next_track import NextTrack
+from skip_pipeline.report.leaderboard import Entry, Kind, served_of, subject
+from skip_pipeline.report.next_track import NextTrack, TrackEntry
 from skip_pipeline.report.plots import INK, LABELS, MUTED, NOT_SKIPPED, WIDTH, Plot, as_png, share, style
 from skip_pipeline.settings import CONFIDENCE
 
-# Of Okabe and Ito's palette (2008), without the network's blue. Markers differ as well as colours.
+# Of Okabe and Ito's palette (2008), without the served model's blue. Markers differ as well as colours.
 _LOOKS: Final[dict[Kind, tuple[tuple[str, str], ...]]] = {
-    "network": ((NOT_SKIPPED, "o"),),
+    "served": ((NOT_SKIPPED, "o"),),
+    "network": (("#56B4E9", "P"),),  # beside a served model that is another one
     "baseline": (("#E69F00", "s"), ("#009E73", "^"), ("#CC79A7", "D"), ("#D55E00", "v")),
     "oracle": (("#1f2328", "."), ("#8a919b", ".")),
 }
 _STYLES: Final[dict[Kind, dict[str, Any]]] = {
-    "network": {"linewidth": 2.6, "markersize": 6, "zorder": 5},
+    "served": {"linewidth": 2.6, "markersize": 6, "zorder": 5},
+    "network": {"linewidth": 1.1, "markersize": 3.5, "zorder": 4},
     "baseline": {"linewidth": 1.1, "markersize": 3.5, "zorder": 3},
     "oracle": {"linewidth": 1.1, "markersize": 4, "zorder": 2, "linestyle": (0, (1, 1.2))},
 }
@@ -37,11 +39,12 @@ def roc(entries: Sequence[Entry], mark: str) -> Plot:
         curve = entry.roc
         label = f"{entry.model.title}: {curve.area:.3f}"
         axes.plot(curve.false_positive_rate, curve.true_positive_rate, label=label, **line | {"marker": ""})
+    served = _served(entries)
     style(axes, x="skipped tracks taken for played", y="played tracks found", percent="xy")
     _legend(axes, "lower right", title="area under the curve")
     caption = (
-        f"Of one skipped and one played track taken at random, the network gives the played one the higher "
-        f"probability {_network(entries).roc.area:.1%} of the time; by chance it would be 50%."
+        f"Of one skipped and one played track taken at random, {subject(served.model)} gives the played "
+        f"one the higher probability {served.roc.area:.1%} of the time; by chance it would be 50%."
     )
     return Plot("ROC curves", caption, as_png(figure, mark))
 
@@ -49,13 +52,14 @@ def roc(entries: Sequence[Entry], mark: str) -> Plot:
 def calibration(entries: Sequence[Entry], mark: str) -> Plot:
     """Share not skipped against predicted probability, in the bins of every model.
 
-    A band around the diagonal holds 95% of the network's points if its probabilities are right (normal
+    A band around the diagonal holds 95% of the served model's points if its probabilities are right (normal
     approximation of the binomial distribution).
     """
     figure, axes = _square("right on average")
-    network = _network(entries).reliability
-    given = np.array([point.mean_p_not_skipped for point in network])
-    chance = 1.96 * np.sqrt(given * (1 - given) / np.array([point.sessions for point in network]))
+    served = _served(entries)
+    own = served.reliability
+    given = np.array([point.mean_p_not_skipped for point in own])
+    chance = 1.96 * np.sqrt(given * (1 - given) / np.array([point.sessions for point in own]))
     low, high = given - chance, given + chance
     axes.fill_between(given, low, high, color=NOT_SKIPPED, alpha=0.13, linewidth=0, zorder=1)
     for entry, line in _lines(entries):
@@ -64,9 +68,9 @@ def calibration(entries: Sequence[Entry], mark: str) -> Plot:
     style(axes, x="probability given to “not skipped”", y="share not skipped", percent="xy")
     _legend(axes, "upper left")
     caption = (
-        f"In {len(network)} groups of sessions with similar probabilities, the network's mean probability is "
-        f"off by {100 * expected_calibration_error(network):.1f} percentage points from the share that was "
-        "not skipped. Points in the shaded band are off by no more than chance."
+        f"In {len(own)} groups of sessions with similar probabilities, {subject(served.model)}'s mean "
+        f"probability is off by {100 * expected_calibration_error(own):.1f} percentage points from the share "
+        "that was not skipped. Points in the shaded band are off by no more than chance."
     )
     return Plot("Reliability of probabilities", caption, as_png(figure, mark))
 
@@ -97,16 +101,18 @@ def confusion_matrix(counts: np.ndarray, mark: str) -> Plot:
 
 
 def positions(found: NextTrack, mark: str) -> Plot:
-    """Log-loss of the network and the best baseline, and the network's calibration, by position."""
+    """Log-loss of the served model and the best baseline, and the former's calibration, by position."""
     figure = plots.new_figure(WIDTH, 3.2)
     left, right = figure.subplots(1, 2)
-    shown = [found.network, *([found.best_rival] if found.best_rival else [])]
-    for entry in shown:
-        colour, marker = _LOOKS[entry.model.kind][0]
-        line = _STYLES[entry.model.kind] | {"color": colour, "marker": marker, "markersize": 3.5}
+    shown: dict[Kind, TrackEntry] = {"served": found.served}
+    if found.best_rival:
+        shown["baseline"] = found.best_rival
+    for look, entry in shown.items():
+        colour, marker = _LOOKS[look][0]
+        line = _STYLES[look] | {"color": colour, "marker": marker, "markersize": 3.5}
         place = [at.position for at in entry.positions]
         left.plot(place, [at.log_loss.value for at in entry.positions], label=entry.model.title, **line)
-    own = found.network.positions
+    own = found.served.positions
     place, gaps = [at.position for at in own], [at.calibration_gap for at in own]
     losses = [at.log_loss for at in own]
     left.fill_between(
@@ -123,24 +129,27 @@ def positions(found: NextTrack, mark: str) -> Plot:
     off = sum(gap.excludes_zero for gap in gaps)
     first, last = own[0], own[-1]
     caption = (
-        f"The network's log-loss is {first.log_loss.value:.3f} at position {first.position} and "
-        f"{last.log_loss.value:.3f} at position {last.position}. Its mean probability differs from the share "
-        f"not skipped beyond chance at {off} of {len(own)} positions; one in 20 does so by luck. Band and "
-        f"lines are {CONFIDENCE:.0%} intervals."
+        f"The log-loss of {subject(found.served.model)} is {first.log_loss.value:.3f} at position "
+        f"{first.position} and {last.log_loss.value:.3f} at position {last.position}. Its mean probability "
+        f"differs from the share not skipped beyond chance at {off} of {len(own)} positions; one in 20 does "
+        f"so by luck. Band and lines are {CONFIDENCE:.0%} intervals."
     )
     return Plot("By position in the session", caption, as_png(figure, mark))
 
 
-def _network(entries: Sequence[Entry]) -> Entry:
-    return next(entry for entry in entries if entry.model.kind == "network")
+def _served(entries: Sequence[Entry]) -> Entry:
+    model = served_of([entry.model for entry in entries])
+    return next(entry for entry in entries if entry.model == model)
 
 
 def _lines(entries: Sequence[Entry]) -> Iterator[tuple[Entry, dict[str, Any]]]:
     """Each entry and the style of its line; colours repeat if a kind has more models than colours."""
     looks = {kind: cycle(looks) for kind, looks in _LOOKS.items()}
+    served = _served(entries)
     for entry in entries:
-        colour, marker = next(looks[entry.model.kind])
-        yield entry, _STYLES[entry.model.kind] | {"color": colour, "marker": marker}
+        look: Kind = "served" if entry is served else entry.model.kind
+        colour, marker = next(looks[look])
+        yield entry, _STYLES[look] | {"color": colour, "marker": marker}
 
 
 def _legend(axes: Axes, place: Literal["lower right", "upper left"], title: str | None = None) -> None:

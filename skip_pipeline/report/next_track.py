@@ -17,7 +17,7 @@ from skip_pipeline.metrics.every_track import PositionScores
 from skip_pipeline.metrics.intervals import Estimate, estimate_ratios
 from skip_pipeline.networks.listening import in_parts
 from skip_pipeline.report.calibration_effect import CalibrationEffect
-from skip_pipeline.report.leaderboard import Model
+from skip_pipeline.report.leaderboard import Model, served_of
 from skip_pipeline.report.session_attributes import POPULARITY, SessionAttributes
 from skip_pipeline.report.slices import SliceTable, score_slices, slicings
 
@@ -30,7 +30,7 @@ class TrackEntry:
 
     model: Model
     log_loss: Estimate
-    log_loss_difference: Estimate | None  # this model's minus the network's, paired; None for the network
+    log_loss_difference: Estimate | None  # this model's minus the served one's, paired; None for itself
     accuracy: Estimate
     accuracy_difference: Estimate | None
     roc_auc: Estimate  # over the tracks of all sessions
@@ -60,18 +60,19 @@ class NextTrack:
     unknown_tracks: int  # of them: plays of tracks that no training session played
     both_outcomes: int  # sessions with a played and a skipped track, over which ``session_auc`` is averaged
     entries: tuple[TrackEntry, ...]  # sorted by log-loss, then by name
-    slices: tuple[SliceTable, ...]  # of the network
-    calibration: Mapping[str, CalibrationEffect]  # by split
+    slices: tuple[SliceTable, ...]  # of the served model
+    calibration: Mapping[str, CalibrationEffect]  # of the network, by split
 
     @property
-    def network(self) -> TrackEntry:
-        """The network's own entry."""
-        return next(entry for entry in self.entries if entry.model.kind == "network")
+    def served(self) -> TrackEntry:
+        """The entry of the model that is served."""
+        model = served_of([entry.model for entry in self.entries])
+        return next(entry for entry in self.entries if entry.model == model)
 
     @property
     def best_rival(self) -> TrackEntry | None:
         """The baseline of the lowest log-loss; None without a baseline."""
-        return next((entry for entry in self.entries if entry.model.kind != "network"), None)
+        return next((entry for entry in self.entries if entry.model.kind == "baseline"), None)
 
     def metrics(self) -> dict[str, Any]:
         """As JSON values; ``Evaluation.metrics`` explains the keys."""
@@ -92,11 +93,12 @@ class NextTrack:
         }
 
     def headline_metrics(self) -> dict[str, float]:
-        """The network's test scores by their names in MLflow."""
-        network = self.network
-        found = {name: getattr(network, name) for name in ("log_loss", "accuracy", "roc_auc", "session_auc")}
+        """The served model's test scores by their names in MLflow."""
+        found = {
+            name: getattr(self.served, name) for name in ("log_loss", "accuracy", "roc_auc", "session_auc")
+        }
         values = {f"test_next_track_{name}": each.value for name, each in found.items() if each is not None}
-        return values | {"test_next_track_ece": network.ece}
+        return values | {"test_next_track_ece": self.served.ece}
 
     def comparison_metrics(self) -> dict[str, float]:
         """Scores of every model, in the groups that MLflow charts together."""
@@ -115,7 +117,7 @@ def judge_next_track(
     sessions: SessionAttributes,
     calibration: Mapping[str, CalibrationEffect],
 ) -> NextTrack:
-    """Score probabilities (n, 20) of models, exactly one of them a network, on every track.
+    """Score probabilities (n, 20) of models, as for ``served_of``, on every track.
 
     Args:
         not_skipped: labels (n, 20) as in ``metrics.every_track``.
@@ -129,10 +131,10 @@ def judge_next_track(
     real = every_track.is_track(not_skipped)
     known, popularity = _tracks(test)
     ranked = every_track.session_aucs  # NaN for a session without both outcomes
-    [network] = [model for model in predictions if model.kind == "network"]
+    served = served_of(list(predictions))
     columns: dict[tuple[Model, str], tuple[np.ndarray, np.ndarray]] = {}
     own: dict[str, np.ndarray] = {}
-    for model in (network, *(model for model in predictions if model is not network)):
+    for model in (served, *(model for model in predictions if model is not served)):
         p = predictions[model]
         losses = scores.losses(not_skipped, p)
         correct = scores.correct(not_skipped, p, model.threshold).astype(np.float64)
@@ -149,7 +151,7 @@ def judge_next_track(
             "log_loss_unknown": (losses, real & ~known),
         }
         for name, (value, chosen) in values.items():
-            if chosen.any() and not (model is network and name.endswith("_difference")):
+            if chosen.any() and not (model is served and name.endswith("_difference")):
                 columns[model, name] = every_track.mean_over(value, chosen)
     sides = (np.column_stack(side) for side in zip(*columns.values(), strict=True))
     found = dict(zip(columns, estimate_ratios(*sides), strict=True))
@@ -169,13 +171,13 @@ def judge_next_track(
         tracks=len(session_of),
         share_not_skipped=float(not_skipped[real].mean(dtype=np.float64)),
         unknown_tracks=int(np.count_nonzero(real & ~known)),
-        both_outcomes=int(np.count_nonzero(~np.isnan(ranked(not_skipped, predictions[network])))),
+        both_outcomes=int(np.count_nonzero(~np.isnan(ranked(not_skipped, predictions[served])))),
         entries=tuple(entries),
         slices=score_slices(
             not_skipped[real],
-            predictions[network][real],
+            predictions[served][real],
             slicings(sessions.of_tracks(session_of, popularity[real], known[real])),
-            network.threshold,
+            served.threshold,
             session_of,
         ),
         calibration=calibration,

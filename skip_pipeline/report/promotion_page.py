@@ -38,8 +38,12 @@ def render_promotion(
     made_at: str,
     history: Sequence[JudgedVersion],
     runs: Sequence[RunLink],
+    choice: str = "",
 ) -> str:
-    """The page as HTML text: the decision, and versions of the model, the newest first."""
+    """The page as HTML text: the decision, and versions of the model, the newest first.
+
+    ``choice`` says why the challenger is the best of the night (``nightly.best``).
+    """
     decision = promotion.decision
     reasons = sorted(decision.reasons, key=lambda reason: reason.passed)  # those that fail first
     groups = _compared(promotion)
@@ -51,6 +55,7 @@ def render_promotion(
         made_at=made_at,
         history=history,
         runs=runs,
+        choice=choice,
         headline=headline(promotion),
         reasons=reasons,
         failed=[reason for reason in reasons if not reason.passed],

@@ -61,7 +61,7 @@ def render_report(
     runs: Sequence[RunLink],
 ) -> str:
     """The page as HTML text, with the plots of ``draw_plots``, training settings, stages and runs."""
-    network = evaluation.leaderboard.network
+    served = evaluation.leaderboard.served
     next_track = evaluation.next_track
     return render(
         "report_page.html.j2",
@@ -72,16 +72,16 @@ def render_report(
         settings=settings,
         data=data,
         runs=runs,
-        slice_axes=_slice_axes(evaluation.slices, network),
-        next_track_axes=_slice_axes(next_track.slices, next_track.network) if next_track else None,
+        slice_axes=_slice_axes(evaluation.slices, served),
+        next_track_axes=_slice_axes(next_track.slices, next_track.served) if next_track else None,
         rise_axis=Axis.over([group.rise for group in evaluation.importance.inputs], 0.0),
     )
 
 
-def _slice_axes(tables: Sequence[SliceTable], network: Entry | TrackEntry) -> dict[str, Axis]:
+def _slice_axes(tables: Sequence[SliceTable], served: Entry | TrackEntry) -> dict[str, Axis]:
     """Axes of accuracy and log-loss; a slice of few sessions may exceed them."""
     large = [part for table in tables for part in table.slices if not part.few]
     return {
-        "accuracy": Axis.over([part.accuracy for part in large], network.accuracy.value),
-        "log_loss": Axis.over([part.log_loss for part in large], network.log_loss.value),
+        "accuracy": Axis.over([part.accuracy for part in large], served.accuracy.value),
+        "log_loss": Axis.over([part.log_loss for part in large], served.log_loss.value),
     }

@@ -108,7 +108,13 @@ class SecondHalf:
 
 
 def measure_second_half(
-    network: Any, training: Split, test: Split, calibration: Calibration, rule: DecisionRule
+    network: Any,
+    training: Split,
+    test: Split,
+    calibration: Calibration,
+    rule: DecisionRule,
+    *,
+    p_next: np.ndarray | None = None,
 ) -> SecondHalf:
     """Predict, decide and judge the second halves of the test sessions.
 
@@ -118,11 +124,14 @@ def measure_second_half(
         test: whole sessions with ``track_memory``.
         calibration: of the network.
         rule: chosen on the validation sessions.
+        p_next: of the served model, if it is no network alone (``training.second_half``).
     """
     outcomes = [(skips(part), lengths_of(part)) for part in parts(training, ())]
     strings = best_constant_strings(*(np.concatenate(each) for each in zip(*outcomes, strict=True)))
     heard = np.concatenate([heard_skips(part) for part in parts(test, ())])
-    return judge_second_half(predict_second_half(network, test, calibration), heard, strings, rule)
+    return judge_second_half(
+        predict_second_half(network, test, calibration, p_next=p_next), heard, strings, rule
+    )
 
 
 def judge_second_half(

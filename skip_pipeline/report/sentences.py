@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from skip_pipeline.metrics.scores import SplitScores
 from skip_pipeline.report.calibration_effect import CalibrationReport
 from skip_pipeline.report.importance import Importance
-from skip_pipeline.report.leaderboard import Leaderboard, Model
+from skip_pipeline.report.leaderboard import Leaderboard, Model, subject
 from skip_pipeline.report.mistakes import Mistake
 from skip_pipeline.report.next_track import NextTrack
 from skip_pipeline.report.second_half import LAST_ACTION, SecondHalf
@@ -15,44 +15,47 @@ from skip_pipeline.report.slices import SliceTable
 from skip_pipeline.settings import BOOTSTRAP_RESAMPLES, CONFIDENCE, FEW_SESSIONS
 
 
-def headline(test: SplitScores, majority_class: int, majority: float, repeat_last: float) -> str:
-    """The result in one sentence; arguments as in ``evaluation.Evaluation``."""
+def headline(
+    test: SplitScores, majority_class: int, majority: float, repeat_last: float, served: Model
+) -> str:
+    """The result in one sentence; arguments as in ``evaluation.Evaluation``, and the served model."""
     commoner = "not skipped" if majority_class else "skipped"
     return (
-        f"On the last tracks of {test.sessions:,} test sessions the network is right {test.accuracy:.1%} of "
-        f"the time; always answering “{commoner}” is right {majority:.1%}, and repeating what the listener "
-        f"did with the track before, {repeat_last:.1%}."
+        f"On the last tracks of {test.sessions:,} test sessions {subject(served)} is right "
+        f"{test.accuracy:.1%} of the time; always answering “{commoner}” is right {majority:.1%}, and "
+        f"repeating what the listener did with the track before, {repeat_last:.1%}."
     )
 
 
 def next_track(found: NextTrack) -> str:
-    """The network's scores on every track, beside the best baseline's."""
-    network, rival = found.network, found.best_rival
+    """The served model's scores on every track, beside the best baseline's."""
+    served, rival = found.served, found.best_rival
+    name = subject(served.model)
     text = (
-        f"On the {found.tracks:,} tracks of the test sessions, each predicted from those before it, the "
-        f"network is right {network.accuracy.value:.1%} of the time; its log-loss is "
-        f"{network.log_loss.value:.4f}."
+        f"On the {found.tracks:,} tracks of the test sessions, each predicted from those before it, "
+        f"{name} is right {served.accuracy.value:.1%} of the time; its log-loss is "
+        f"{served.log_loss.value:.4f}."
     )
     if rival and (difference := rival.log_loss_difference):
         sure = "beyond chance" if difference.excludes_zero else "which may be chance"
         text += f" The best rival, {rival.model.title}, differs by {signed(difference.value)} nats, {sure}."
-    if network.session_auc:
+    if served.session_auc:
         text += (
-            f" Within a session, the network gives the played track of a pair the higher probability in "
-            f"{network.session_auc.value:.1%} of the cases; by chance it would be 50%."
+            f" Within a session, {name} gives the played track of a pair the higher probability in "
+            f"{served.session_auc.value:.1%} of the cases; by chance it would be 50%."
         )
     return text
 
 
 def unknown_tracks(found: NextTrack) -> str:
-    """Log-loss of the network on tracks that no training session played, beside the others."""
-    network = found.network
-    if not (network.log_loss_unknown and network.log_loss_known):
-        which = "No" if network.log_loss_known else "Every"
+    """Log-loss of the served model on tracks that no training session played, beside the others."""
+    served = found.served
+    if not (served.log_loss_unknown and served.log_loss_known):
+        which = "No" if served.log_loss_known else "Every"
         return f"{which} track of the test sessions is one that no training session played."
     return (
         f"{found.unknown_tracks:,} of {found.tracks:,} tracks were played in no training session: there the "
-        f"network's log-loss is {network.log_loss_unknown.value:.4f}, and {network.log_loss_known.value:.4f} "
+        f"log-loss is {served.log_loss_unknown.value:.4f}, and {served.log_loss_known.value:.4f} "
         "on the others."
     )
 
@@ -109,14 +112,14 @@ def no_second_half(network: Model) -> str:
 
 
 def verdict(board: Leaderboard) -> str:
-    """The network's rank among the models that can be trained, and which differences are significant."""
-    network, models = board.network, board.trainable
+    """The served model's rank among the models that can be trained, and which differences are significant."""
+    served, models = board.served, board.trainable
     if len(models) == 1:
         return "There is no baseline to set the network beside; materialize baseline_models for that."
-    rank = models.index(network) + 1
-    text = f"By log-loss, the {network.model.title} is number {rank} of {len(models)} models."
+    rank = models.index(served) + 1
+    text = f"By log-loss, the {served.model.title} is number {rank} of {len(models)} models."
     groups: dict[str, list[str]] = {
-        "Better than the network beyond chance": [],
+        f"Better than {subject(served.model)} beyond chance": [],
         "Worse beyond chance": [],
         "A difference that may be chance": [],
     }
@@ -141,19 +144,20 @@ def signed(value: float, digits: int = 4) -> str:
 def interval_rule(board: Leaderboard) -> str:
     """How to read the differences of the leaderboard."""
     return (
-        f"A difference to the network is beyond chance where its {CONFIDENCE:.0%} interval leaves out zero. "
-        f"Intervals come from drawing the {board.sessions:,} test sessions {BOOTSTRAP_RESAMPLES:,} times "
-        "with replacement, the same draw for all models; so trust the interval of a difference, not whether "
-        "two models' own intervals overlap. They say how far other test sessions would move a figure, not "
-        "how far training again would. Of 20 comparisons without any difference, one looks beyond chance "
-        "by luck."
+        f"A difference to {subject(board.served.model)} is beyond chance where its {CONFIDENCE:.0%} interval "
+        f"leaves out zero. Intervals come from drawing the {board.sessions:,} test sessions "
+        f"{BOOTSTRAP_RESAMPLES:,} times with replacement, the same draw for all models; so trust the "
+        "interval of a difference, not whether two models' own intervals overlap. They say how far other "
+        "test sessions would move a figure, not how far training again would. Of 20 comparisons without "
+        "any difference, one looks beyond chance by luck."
     )
 
 
 def oracle_distance(board: Leaderboard) -> str:
-    """The network's distance from each oracle; empty without one."""
+    """The served model's distance from each oracle; empty without one."""
+    name = subject(board.served.model)
     return " ".join(
-        f"To the {entry.model.title}, the network lacks {-log_loss.value:.4f} nats of log-loss "
+        f"To the {entry.model.title}, {name} lacks {-log_loss.value:.4f} nats of log-loss "
         f"(interval {-log_loss.high:.4f} to {-log_loss.low:.4f}) and {100 * accuracy.value:.1f} points of "
         f"accuracy ({100 * accuracy.low:.1f} to {100 * accuracy.high:.1f})."
         for entry in reversed(board.entries)

@@ -74,7 +74,7 @@ def opened(source: Source, version: str) -> Served:
     if not 0 <= p_skip <= 1:
         raise ContractError(
             f"version {version} gives {p_skip} for the example, expected a probability; serve another "
-            "version, and materialize trained_model again"
+            "version, and materialize best_model again"
         )
     return Served(model, version)
 

@@ -13,8 +13,10 @@ from skip_pipeline import schema
 from skip_pipeline.bundles.gather import Bundle
 from skip_pipeline.bundles.track_memory import Remembered, TrackMemory
 from skip_pipeline.errors import BadInputError
+from skip_pipeline.metrics.blend import NETWORK
 from skip_pipeline.metrics.calibration import Calibration, within
 from skip_pipeline.metrics.decision_rule import THRESHOLD, DecisionRule
+from skip_pipeline.serving.blended import Blended
 from skip_pipeline.serving.requests import sessions_of_records
 from skip_pipeline.serving.sessions import Sessions, branches
 from skip_pipeline.serving.tracks import KnownTracks
@@ -48,10 +50,18 @@ class ServedModel:
     fingerprint: str  # SHA-256 of the model's files, in hex
     bundles: str  # fingerprint of the bundles that the model was trained on
     rule: DecisionRule = THRESHOLD  # of decisions on second halves
+    blended: Blended | None = None  # None if the network answers alone
+
+    @property
+    def kind(self) -> str:
+        """What answers for the next track: ``network``, another model's name, or ``stack``."""
+        return self.blended.blend.kind if self.blended else NETWORK
 
     @property
     def threshold(self) -> float:
         """The model predicts "not skipped" where ``p_not_skipped`` is at least this."""
+        if self.blended:
+            return self.blended.blend.threshold
         return self.calibration.threshold if self.calibration else DECISION_THRESHOLD
 
     def score_records(self, records: object) -> Scores:
@@ -61,7 +71,8 @@ class ServedModel:
     def score(self, sessions: Sessions, *, threads: int = 1) -> Scores:
         """Score every next track of every session; the result does not depend on the number of threads.
 
-        Each is predicted from the earlier tracks alone, also where next tracks follow one another.
+        Each is predicted from the earlier tracks alone, also where next tracks follow one another. Of these a
+        blend answers the first, and the network the others (``serving.blended``).
 
         Raises:
             BadInputError: the network answers the last track of a session alone, and another is asked for.
@@ -70,16 +81,22 @@ class ServedModel:
             _check_last_track(sessions)
         track_rows = self.tracks.rows_of(sessions.track_ids)
         outcomes = np.empty((len(sessions.next_track), len(schema.OUTCOME_FLAGS)))
+        p_not_skipped = np.empty(len(sessions.next_track))
 
         def score(own: np.ndarray) -> None:
-            inputs = branches(sessions, own, track_rows, self.tracks)
-            outcomes[sessions.next_tracks(own)] = self._outcomes(inputs)
+            inputs, asked = branches(sessions, own, track_rows, self.tracks), sessions.next_tracks(own)
+            outcomes[asked] = self._outcomes(inputs)
+            p_not_skipped[asked] = self._calibrated(outcomes[asked, -1])
+            if self.blended and sessions.following:
+                asked, inputs = asked[:, :1], _of_first_tracks(inputs)
+            if self.blended:
+                p_not_skipped[asked] = self.blended.of_next_tracks(p_not_skipped[asked], inputs)
 
         with ThreadPoolExecutor(threads) as pool:
             list((pool.map if threads > 1 else map)(score, runs(sessions.candidates)))
         known = track_rows[sessions.next_track] >= 0
         known[list(sessions.next_features)] = True
-        p_skip = 1.0 - self._calibrated(outcomes[:, -1])
+        p_skip = 1.0 - p_not_skipped
         return Scores(p_skip, within(outcomes, p_skip), known, sessions.unknown_levels)
 
     def decide(self, sessions: Sessions, scores: Scores) -> np.ndarray:
@@ -136,7 +153,7 @@ class ServedModel:
         p_not_skipped = predict_tracks(self.network, inputs)
         answered = ~np.isnan(p_not_skipped)
         p_not_skipped[answered] = self._calibrated(p_not_skipped[answered])
-        return p_not_skipped
+        return self.blended.of_tracks(p_not_skipped, inputs) if self.blended else p_not_skipped
 
     def _calibrated(self, p_not_skipped: np.ndarray) -> np.ndarray:
         return p_not_skipped if self.calibration is None else self.calibration.apply(p_not_skipped)
@@ -178,6 +195,12 @@ def runs(candidates: np.ndarray) -> Iterator[np.ndarray]:
         at_once = max(1, PREDICTION_BATCH_SIZE * schema.MAX_SESSION_LENGTH // (schema.STEPS + count))
         for start in range(0, len(own), at_once):
             yield own[start : start + at_once]
+
+
+def _of_first_tracks(inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Inputs of sessions that ask for the first of their tracks alone."""
+    own = {name: inputs[name][:, : schema.STEPS + 1] for name in ("track_numbers", "track_memory")}
+    return inputs | own | {name: inputs[name][:, :1] for name in ("last_track", "tracks_between")}
 
 
 def _of_one_track(inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

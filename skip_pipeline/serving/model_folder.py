@@ -3,6 +3,8 @@
     skip_model.onnx      the network
     calibration.json     correction of the network's probabilities; optional
     decision_rule.json   how second halves are decided; optional
+    blend.json           weights of the network and of the models on hand-made features; optional
+    handmade_models.onnx these models: regression and trees; there if a blend is
     scaler.json          ranges of the track features in training
     tracks.npy           float32 (tracks, 31), scaled features of every track
     track_ids.npy        UTF-8 bytes (tracks,), sorted; row i is track i
@@ -26,17 +28,22 @@ from typing import Any, Final
 import numpy as np
 
 from skip_pipeline import schema, storage
+from skip_pipeline.baselines.handmade import HandmadeModels
 from skip_pipeline.bundles.parts import TRACKS, open_array, open_parts, open_tracks
 from skip_pipeline.bundles.records import CATEGORIES, FLAGS, SEEKS, SHUFFLE
 from skip_pipeline.bundles.track_memory import MEMORY_FILES, open_memory
 from skip_pipeline.errors import ContractError, MissingInputError
+from skip_pipeline.metrics.blend import NETWORK, Blend
 from skip_pipeline.metrics.calibration import Calibration
 from skip_pipeline.metrics.decision_rule import THRESHOLD, DecisionRule
+from skip_pipeline.serving.blended import Blended
 from skip_pipeline.serving.model import ServedModel
 from skip_pipeline.serving.tracks import KnownTracks, neutral_track, sorted_ids
 from skip_pipeline.settings import (
+    BLEND_FILE,
     CALIBRATION_FILE,
     DECISION_RULE_FILE,
+    HANDMADE_FILE,
     ONNX_FILE,
     SCALER_FILE,
     TRACK_TABLE,
@@ -45,10 +52,10 @@ from skip_pipeline.settings import (
 )
 from skip_pipeline.stages.scale import Scaler
 from skip_pipeline.storage import FileRecord
-from skip_pipeline.training.onnx_model import answers_candidates, open_onnx
+from skip_pipeline.training.onnx_model import answers_candidates, open_onnx, open_session
 
 SERVED_MODEL: Final = "served_model"
-"""Name of such a folder in ``06_model`` and among the artifacts of a registered model."""
+"""Name of such a folder in ``06_best`` and among the artifacts of a registered model."""
 
 DESCRIPTION: Final = "served_model.json"
 FORMAT: Final = 2  # version of this layout, in the description
@@ -57,9 +64,7 @@ _VOCABULARY: Final = "vocabulary.json"
 _TRACK_IDS: Final = "track_ids.npy"
 _NEUTRAL_TRACK: Final = "neutral_track.npy"
 _REQUIRED: Final = (ONNX_FILE, SCALER_FILE, _VOCABULARY, TRACKS, _TRACK_IDS, _NEUTRAL_TRACK)
-_REMEDY: Final = (
-    "materialize trained_model again, or serve a model that this version of skip_pipeline has made"
-)
+_REMEDY: Final = "materialize best_model again, or serve a model that this version of skip_pipeline has made"
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,7 @@ class Description:
     tracks: int  # number in its table
     versions: Mapping[str, str]  # of the packages that made it
     files: tuple[FileRecord, ...]  # every other file of the folder
+    kind: str = NETWORK  # what answers for the next track (``ServedModel.kind``)
 
     @property
     def fingerprint(self) -> str:
@@ -103,6 +109,7 @@ def pack(
     preset: str,
     memory: Path | None = None,
     rule: Path | None = None,
+    blended: tuple[Path, Path] | None = None,
 ) -> Description:
     """Write a served model: a network, with the tracks and the scaling that the stages have published.
 
@@ -114,6 +121,8 @@ def pack(
         preset: of the network.
         memory: the values of a track memory (``bundles.track_memory``); None if the network has none.
         rule: ``DecisionRule.to_json`` as a file; None to decide by the threshold.
+        blended: ``Blend.to_json`` as a file, and the other models that it weighs
+            (``baselines.export.to_onnx``); None if the network answers alone.
     """
     folder.mkdir(parents=True, exist_ok=True)
     manifest = storage.read_manifest(layout.bundles, made_by="tensor_bundles")
@@ -148,6 +157,14 @@ def pack(
             folder / DECISION_RULE_FILE, DecisionRule.from_json(storage.read_json(rule)).to_json()
         )
         names.append(DECISION_RULE_FILE)
+    kind = NETWORK
+    if blended is not None:
+        blend, handmade = blended
+        weights = Blend.from_json(storage.read_json(blend))
+        storage.write_json(folder / BLEND_FILE, weights.to_json())
+        shutil.copyfile(handmade, folder / HANDMADE_FILE)
+        kind = weights.kind
+        names += [BLEND_FILE, HANDMADE_FILE]
     description = Description(
         preset=preset,
         data_source=manifest.data_source,
@@ -155,6 +172,7 @@ def pack(
         tracks=len(ids),
         versions={name: version(name) for name in ("skip-pipeline", "numpy", "onnxruntime")},
         files=storage.record_files(folder / name for name in sorted(names)),
+        kind=kind,
     )
     storage.write_json(folder / DESCRIPTION, asdict(description) | {"format": FORMAT})
     return description
@@ -186,7 +204,7 @@ def read_description(folder: Path) -> Description:
         return Description(**fields, files=files)
     except (FileNotFoundError, NotADirectoryError):
         raise MissingInputError(
-            f"{folder} holds no served model (no {DESCRIPTION}); materialize trained_model first"
+            f"{folder} holds no served model (no {DESCRIPTION}); materialize best_model first"
         ) from None
     except (ValueError, TypeError, KeyError) as damage:
         raise ContractError(f"{path} is damaged or of another version ({damage!r}); {_REMEDY}") from damage
@@ -239,7 +257,19 @@ def load(folder: Path, *, threads: int | None = None) -> ServedModel:
         rule=DecisionRule.from_json(_json(folder / DECISION_RULE_FILE))
         if DECISION_RULE_FILE in names
         else THRESHOLD,
+        blended=_blended(folder, names, threads) if BLEND_FILE in names else None,
     )
+
+
+def _blended(folder: Path, names: set[str], threads: int | None) -> Blended:
+    if missing := sorted({HANDMADE_FILE, MEMORY_FILES[0]} - names):
+        raise ContractError(
+            f"{folder / DESCRIPTION} names no {missing[0]}, which the models need that {BLEND_FILE} weighs; "
+            f"{_REMEDY}"
+        )
+    path = folder / HANDMADE_FILE
+    models = HandmadeModels.of(open_session(path, threads=threads), str(path))
+    return Blended(models, Blend.from_json(_json(folder / BLEND_FILE)))
 
 
 def _difference(served: object, known: object) -> str:

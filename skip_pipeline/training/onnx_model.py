@@ -48,7 +48,20 @@ def open_onnx(model: Path | bytes, *, threads: int | None = None) -> onnxruntime
         MissingInputError: no such file.
         ContractError: it is no ONNX model, or not one of our inputs and outputs.
     """
-    name = str(model) if isinstance(model, Path) else "the model"
+    session = open_session(model, threads=threads)
+    found = {node.name: tuple(node.shape[1:]) for node in session.get_inputs()}
+    outputs = [node.name for node in session.get_outputs()]
+    expected = {OUTPUT: schema.BRANCH_SHAPES, OUTCOMES: input_shapes(schema.INPUT_SHAPES)}
+    if len(outputs) != 1 or found != expected.get(outputs[0]):
+        raise ContractError(
+            f"{_name(model)} takes {found} and gives {outputs}, expected one of {expected}; {_REMEDY}"
+        )
+    return session
+
+
+def open_session(model: Path | bytes, *, threads: int | None = None) -> onnxruntime.InferenceSession:
+    """Open any ONNX model; arguments and errors as of ``open_onnx``, which also compares names and shapes."""
+    name = _name(model)
     options = onnxruntime.SessionOptions()
     if threads is not None:
         options.intra_op_num_threads = threads
@@ -59,14 +72,11 @@ def open_onnx(model: Path | bytes, *, threads: int | None = None) -> onnxruntime
         raise MissingInputError(f"{name} is not there; materialize trained_model first") from None
     except _UNREADABLE as refusal:
         raise ContractError(f"{name} cannot be read as an ONNX model ({refusal}); {_REMEDY}") from refusal
-    found = {node.name: tuple(node.shape[1:]) for node in session.get_inputs()}
-    outputs = [node.name for node in session.get_outputs()]
-    expected = {OUTPUT: schema.BRANCH_SHAPES, OUTCOMES: input_shapes(schema.INPUT_SHAPES)}
-    if len(outputs) != 1 or found != expected.get(outputs[0]):
-        raise ContractError(
-            f"{name} takes {found} and gives {outputs}, expected one of {expected}; {_REMEDY}"
-        )
     return session
+
+
+def _name(model: Path | bytes) -> str:
+    return str(model) if isinstance(model, Path) else "the model"
 
 
 def input_shapes(names: Iterable[str]) -> dict[str, tuple[int | str, ...]]:

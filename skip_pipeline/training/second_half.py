@@ -34,13 +34,17 @@ class SecondHalves(NamedTuple):
         return np.asarray(self.lengths - self.lengths // 2)
 
 
-def predict_second_half(network: Any, split: Split, calibration: Calibration | None) -> SecondHalves:
+def predict_second_half(
+    network: Any, split: Split, calibration: Calibration | None, *, p_next: np.ndarray | None = None
+) -> SecondHalves:
     """Predict the second half of every session of a split from its first half.
 
     Args:
         network: the default network's ONNX session (``onnx_model.open_onnx``).
         split: whole sessions with ``track_memory``, the label and the last flags.
         calibration: of the network's probabilities; None to leave them.
+        p_next: other probabilities that each track is played, given all before it, (n, 20); the first track
+            of each second half gets these. None to leave the network's.
 
     Raises:
         ContractError: the network answers for the last track alone, or fails.
@@ -55,16 +59,23 @@ def predict_second_half(network: Any, split: Split, calibration: Calibration | N
     outcomes = np.concatenate([np.empty((0, len(schema.OUTCOME_FLAGS))), *told])
     p_not_skipped = outcomes[:, -1]
     p_skip = 1.0 - (p_not_skipped if calibration is None else calibration.apply(p_not_skipped))
+    every_length = np.concatenate([np.empty(0, np.int64), *lengths])
+    if p_next is not None:
+        asked = is_asked(every_length)
+        is_first = asked & ~np.pad(asked, ((0, 0), (1, 0)))[:, :-1]
+        p_skip[is_first[asked]] = 1.0 - p_next[is_first]
     early = within(outcomes, p_skip)
     return SecondHalves(
-        lengths=np.concatenate([np.empty(0, np.int64), *lengths]),
+        lengths=every_length,
         skip_2=np.concatenate([np.empty(0, np.uint8), *logged]),
         p_skip_2=early[:, schema.OUTCOME_FLAGS.index("skip_2")],
         p_skip=p_skip,
     )
 
 
-def fit_rule(network: Any, validation: Split, calibration: Calibration | None) -> DecisionRule:
+def fit_rule(
+    network: Any, validation: Split, calibration: Calibration | None, *, p_next: np.ndarray | None = None
+) -> DecisionRule:
     """Fit the decision rule to validation sessions; arguments and errors as of ``predict_second_half``."""
-    told = predict_second_half(network, validation, calibration)
+    told = predict_second_half(network, validation, calibration, p_next=p_next)
     return decision_rule.fit(told.skip_2, told.p_skip_2, told.lengths)

@@ -31,7 +31,8 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 START_SECONDS = 120
 ASSETS = (
     "session_logs", "track_features", "merged_table", "encoded_table", "scaled_table", "tensor_bundles",
-    "data_drift", "baseline_models", "trained_model", "evaluation_report", "champion_model",
+    "data_drift", "baseline_models", "trained_model", "best_model", "evaluation_report",
+    "champion_model",
     "skip_predictions",
 )  # fmt: skip
 

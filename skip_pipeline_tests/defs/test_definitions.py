@@ -14,7 +14,7 @@ from skip_pipeline.settings import DataLayout
 
 STAGES = (
     "session_logs", "merged_table", "encoded_table", "scaled_table", "tensor_bundles", "trained_model",
-    "champion_model", "skip_predictions",
+    "best_model", "champion_model", "skip_predictions",
 )  # fmt: skip
 
 
@@ -42,7 +42,7 @@ def test_every_stage_comes_after_the_stage_before_it(graph):
     order = [key.to_user_string() for key in graph.toposorted_asset_keys]
 
     assert [name for name in order if name in STAGES] == list(STAGES)
-    assert len(order) == 13
+    assert len(order) == 14
 
 
 def test_every_check_blocks_what_comes_after_but_those_of_drift_and_promotion(graph):
@@ -50,7 +50,7 @@ def test_every_check_blocks_what_comes_after_but_those_of_drift_and_promotion(gr
     checked = {key.asset_key.to_user_string() for key in graph.asset_check_keys}
 
     assert warning == {*SIGNALS, *CHECKS}
-    unchecked = {"trained_model", "skip_predictions"}
+    unchecked = {"trained_model", "best_model", "skip_predictions"}
     assert checked == {*STAGES, "track_features", "data_drift", "evaluation_report"} - unchecked
 
 
@@ -113,7 +113,8 @@ def test_the_window_of_the_nightly_training_is_a_setting(monkeypatch):
     assert nightly_config() == {}
     monkeypatch.setenv("SKIP_PIPELINE_TRAIN_DAYS", "30")
 
-    assert nightly_config() == {"ops": {"trained_model": {"config": {"train_days": 30}}}}
+    window = {"config": {"train_days": 30}}
+    assert nightly_config() == {"ops": {"trained_model": window, "baseline_models": window}}
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "a month", "1.5", "²"])

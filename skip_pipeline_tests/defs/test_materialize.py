@@ -39,10 +39,11 @@ PICTURES = {
     "evaluation_report": {"confusion_matrix", "roc", "calibration"},
 }
 WITHOUT_ROWS = ("data_drift", "skip_predictions")  # no champion to compare with, no session to score
-FROM_BUNDLES = ("merged", "encoded", "scaled", "bundles", "model", "baselines")
+FROM_BUNDLES = ("merged", "encoded", "scaled", "bundles", "model", "baselines", "best")
 ASSETS = (
     "session_logs", "track_features", "merged_table", "encoded_table", "scaled_table", "tensor_bundles",
-    "data_drift", "baseline_models", "trained_model", "evaluation_report", "champion_model",
+    "data_drift", "baseline_models", "trained_model", "best_model", "evaluation_report",
+    "champion_model",
     "skip_predictions",
 )  # fmt: skip
 
@@ -131,6 +132,8 @@ def test_metrics_predictions_and_page_are_of_the_test_sessions(finished, metadat
     layout, facts = project.layout, metadata["evaluation_report"]
     metrics = json.loads((layout.report / "metrics.json").read_text())
     names = {model["name"] for model in metrics["leaderboard"]["models"]}
+    choice = json.loads((layout.best / "choice.json").read_text())
+    served = () if choice["chosen"] == "network" else ("best_of_the_night",)
     shown = [record.data for record in facts["leaderboard"].records]
 
     assert (metrics["data_source"], metrics["preset"]) == ("synthetic", "fast")
@@ -139,15 +142,16 @@ def test_metrics_predictions_and_page_are_of_the_test_sessions(finished, metadat
         assert metrics[split]["sessions"] == open_bundle(layout.bundles, split).sessions
     assert set(metrics["seconds"]) == set(ASSETS) - {"data_drift", "champion_model", "skip_predictions"}
     assert metrics["run"]["dagster"] == outcome.run_id
-    assert names == {"fast", *schema.BASELINES, "oracle_past", "oracle_state"}
+    assert names == {"fast", *served, *schema.BASELINES, "oracle_past", "oracle_state"}
     assert set(metrics["run"]["training_seconds"]) == {"fast", *schema.BASELINES}
-    assert [row["rank"] for row in shown] == list(range(1, 8))
+    assert [row["rank"] for row in shown] == list(range(1, 8 + len(served)))
     assert [row["log_loss"] for row in shown] == sorted(row["log_loss"] for row in shown)
-    assert "fast network is number" in facts["verdict"]
+    assert ("served" if served else "fast network") in facts["verdict"].partition(" is number")[0]
+    assert metrics["choice"] == choice["sentence"]
     half = metrics["second_half"]
     assert half["sessions"] == metrics["test"]["sessions"]
     assert half["positions"][0]["tracks"] == half["sessions"]
-    rule = json.loads((layout.model / "decision_rule.json").read_text())
+    rule = json.loads((layout.best / "served_model" / "decision_rule.json").read_text())
     assert half["decided_by"] == ("whole_strings" if rule["joint"] else "threshold")
 
     predictions, test = (

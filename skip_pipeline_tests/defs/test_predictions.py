@@ -95,7 +95,7 @@ def test_the_champion_scores_and_not_the_model_trained_last(layout: DataLayout) 
     before = pq.read_table(next((layout.root / "08_predictions").glob("*.parquet")))
     assert metadata(result)["model_version"] == "1"
     assert set(before["model_version"].to_pylist()) == {"1"}
-    shutil.rmtree(layout.model)
+    shutil.rmtree(layout.best)
     pack(layout, weight=1.0)
     assert metadata(materialize(layout))["shards_made"] == 0
     shutil.rmtree(layout.root / "08_predictions")

@@ -46,7 +46,8 @@ def night(project):
 
 
 def test_a_night_starts_skips_waits_and_is_tried_again(tick, night):
-    config = {"ops": {"trained_model": {"config": {"train_days": 7}}}}
+    window = {"config": {"train_days": 7}}
+    config = {"ops": {"trained_model": window, "baseline_models": window}}
     first = tick(config)
     assert first.run_config == config
     assert first.tags["skip_pipeline/because"] == "no night has succeeded yet"

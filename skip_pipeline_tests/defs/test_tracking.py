@@ -25,11 +25,11 @@ from skip_pipeline.defs.registry import Registry
 from skip_pipeline.defs.served_model import log_scores
 from skip_pipeline.defs.tracking import close_finished
 from skip_pipeline.locations import location
-from skip_pipeline.metrics.calibration import Calibration
 from skip_pipeline.nightly.reference import read_reference
 from skip_pipeline.raw.folder import find_session_logs
-from skip_pipeline.settings import BASELINE_SESSIONS, KERAS_MODEL_NAME
+from skip_pipeline.settings import BASELINE_SESSIONS, KERAS_MODEL_NAME, ONNX_FILE
 from skip_pipeline.storage import Manifest, StoredFile, read_json, read_manifest
+from skip_pipeline.training.onnx_model import predict_onnx
 from skip_pipeline_tests.defs.test_materialize import ASSETS
 from skip_pipeline_tests.serving.registry import track_to
 
@@ -42,6 +42,7 @@ INPUTS = {
     "tensor_bundles": {"merged_table", "encoded_table", "scaled_table"},
     "baseline_models": {"tensor_bundles"},
     "trained_model": {"tensor_bundles"},
+    "best_model": {"tensor_bundles"},
     "evaluation_report": {"tensor_bundles"},
     "data_drift": {"tensor_bundles"},
     "champion_model": {"tensor_bundles"},
@@ -51,6 +52,7 @@ ARTIFACTS = {
     "tensor_bundles": {"plots/class_balance.png", "plots/session_lengths.png"},
     "baseline_models": {"baselines.json", "schema.json"},
     "trained_model": {"history.json", "plots/training_curves.png"},
+    "best_model": {"choice.json"},
     "data_drift": {"drift.json"},
     "champion_model": {"promotion.html", "promotion.json", "decision.json"},
     "evaluation_report": {
@@ -107,7 +109,7 @@ def test_baselines_record_the_scores_that_dagster_shows(finished, runs):
     for name, row in zip(schema.BASELINES, rows, strict=True):
         for score in ("accuracy", "log_loss", "roc_auc", "brier"):
             assert run.metrics[f"{name}_validation_{score}"] == row[f"validation_{score}"]
-    assert run.params == {"seed": "0", "most_sessions": str(BASELINE_SESSIONS)}
+    assert run.params == {"seed": "0", "most_sessions": str(BASELINE_SESSIONS), "train_days": "None"}
 
 
 def test_the_parent_carries_the_headline(runs):
@@ -173,11 +175,24 @@ def test_the_keras_network_is_logged_beside_the_registered_model(finished, runs)
 
     outcomes = model.predict({name: np.array(test[name][:], np.float32) for name in schema.INPUT_SHAPES})
 
-    calibration = Calibration.from_json(read_json(project.layout.model / "calibration.json"))
-    reported = pq.read_table(project.layout.report / "predictions.parquet")["p_not_skipped"].to_numpy()
-    ours = calibration.apply(outcomes[:, -1, -1])
-    np.testing.assert_allclose(ours, reported, atol=1e-5)
+    served = predict_onnx(trained_files.path(ONNX_FILE), test)
+    np.testing.assert_allclose(outcomes[:, -1, -1], served, atol=1e-5)
     assert {spec.name for spec in model.metadata.signature.inputs} == schema.INPUT_SHAPES.keys()
+
+
+def test_the_version_says_of_which_kind_it_is(finished, runs):
+    project, _ = finished
+    choice = read_json(project.layout.best / "choice.json")
+    version = project.mlflow_client().get_model_version("skip_model", "1")
+    track_to(project.tracking_uri)
+
+    assert version.tags["kind"] == choice["chosen"]
+    metadata = mlflow.models.get_model_info("models:/skip_model/1").metadata
+    assert metadata is not None and metadata["kind"] == choice["chosen"]
+    scores = runs["best_model"].data.metrics
+    for candidate in choice["candidates"]:
+        assert scores[f"{candidate['kind']}_validation_log_loss"] == candidate["log_loss"]
+    assert scores["network_adds"] == choice["network_adds"]["nats"]
 
 
 def test_the_registered_model_pins_what_it_needs_and_carries_the_profile_of_its_training(finished):

@@ -25,7 +25,13 @@ BEFORE = "session_logs,track_features,merged_table,encoded_table,scaled_table,te
 def config(**more):
     """The preset that is traced fastest: what is learnt from does not depend on it."""
     quick = {"preset": "single_input", "max_epochs": 1, "batch_size": 16, "seed": 3}
-    return {"ops": {"trained_model": {"config": {**quick, **more}}}}
+    window = {name: value for name, value in more.items() if name == "train_days"}
+    return {"ops": {"trained_model": {"config": {**quick, **more}}, "baseline_models": {"config": window}}}
+
+
+def only(**more):
+    """The same for a run of ``trained_model`` alone."""
+    return {"ops": {"trained_model": config(**more)["ops"]["trained_model"]}}
 
 
 def task(index):
@@ -56,7 +62,7 @@ def bundled(bundles_of_days, monkeypatch):
 
 
 def test_only_the_newest_days_are_learnt_from(bundled):
-    outcome = bundled.run("trained_model", config(train_days=2))
+    outcome = bundled.run("trained_model,baseline_models,best_model", config(train_days=2))
 
     assert outcome.success, outcome.failures
     manifest = read_manifest(bundled.layout.model, made_by="trained_model")
@@ -64,15 +70,20 @@ def test_only_the_newest_days_are_learnt_from(bundled):
     newest = train.of_shards(DAYS[1:]).sessions
     assert newest < train.sessions
     assert (manifest.rows, manifest.details["train_days"]) == (newest, 2)
-    reference = read_reference(bundled.layout.model / "served_model")
+    reference = read_reference(bundled.layout.best / "served_model")
     assert reference.profile.sessions == newest
     assert set(reference.shards) == set(DAYS)  # what had come, whether it was learnt from or not
-    run = bundled.mlflow_runs(outcome.run_id)["trained_model"]
-    assert run.data.params["train_days"] == "2"
+    others = read_manifest(bundled.layout.baselines, made_by="baseline_models")
+    assert others.details["train_days"] == 2
+    assert set(others.details["training_sessions"].values()) == {newest}
+    runs = bundled.mlflow_runs(outcome.run_id)
+    assert [runs[name].data.params["train_days"] for name in ("trained_model", "baseline_models")] == [
+        "2"
+    ] * 2
 
 
 def test_without_a_window_everything_is_learnt_from(bundled):
-    assert bundled.run("trained_model", config()).success
+    assert bundled.run("trained_model", only()).success
 
     manifest = read_manifest(bundled.layout.model, made_by="trained_model")
     assert manifest.rows == open_bundles(bundled.layout.bundles)["train"].sessions
@@ -80,9 +91,9 @@ def test_without_a_window_everything_is_learnt_from(bundled):
 
 
 def test_a_window_of_no_day_and_a_worker_that_is_not_the_first_are_refused(bundled, monkeypatch):
-    [no_day] = bundled.run("trained_model", config(train_days=0)).failures
+    [no_day] = bundled.run("trained_model", only(train_days=0)).failures
     monkeypatch.setenv(TF_CONFIG_VARIABLE, task(1))
-    [second_worker] = bundled.run("trained_model", config()).failures
+    [second_worker] = bundled.run("trained_model", only()).failures
 
     assert_says(no_day, "train_days is 0, expected at least 1")
     assert_says(second_worker, "worker 1, expected 0", "train-worker")

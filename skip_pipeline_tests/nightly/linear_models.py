@@ -1,4 +1,4 @@
-"""A model that is trained in a moment: logistic regression, packed as ``trained_model`` packs a network."""
+"""A model that is trained in a moment: logistic regression, packed as ``best_model`` packs one."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ from skip_pipeline import schema
 from skip_pipeline.bundles.gather import open_bundle
 from skip_pipeline.bundles.track_memory import MEMORY_FILES, TrackMemory, write_memory
 from skip_pipeline.networks.listening import all_played
+from skip_pipeline.nightly.best import CHOICE_FILE
 from skip_pipeline.nightly.reference import write_reference
 from skip_pipeline.serving.model_folder import SERVED_MODEL, pack
 from skip_pipeline.settings import ONNX_FILE, DataLayout
+from skip_pipeline.storage import write_json
 from skip_pipeline.training.onnx_model import OUTCOMES, OUTPUT, STEPS_AND_TRACKS, input_shapes
 
 _SEEN: Final = 9  # outcomes before a track that are read
@@ -47,7 +49,7 @@ def train_linear(layout: DataLayout, *, wrong: bool = False, last_alone: bool = 
     of_outcomes, of_last, of_track = np.split(fitted.coef_[0], [_SEEN, _SEEN + 1])
     offset = np.append(np.zeros(schema.STEPS), of_last) + fitted.intercept_  # (20,)
     network.write_bytes(_network(of_outcomes, _OF_TRACK * of_track, offset, last_alone))
-    folder = layout.model / SERVED_MODEL
+    folder = layout.best / SERVED_MODEL
     preset = "published" if last_alone else "fast"
     memory = None
     if not last_alone:
@@ -55,6 +57,7 @@ def train_linear(layout: DataLayout, *, wrong: bool = False, last_alone: bool = 
         memory = layout.model / MEMORY_FILES[0]
     pack(folder, layout, network=network, calibration=None, preset=preset, memory=memory)
     write_reference(folder, layout)
+    write_json(layout.best / CHOICE_FILE, {"sentence": "Best of the night: a linear model"})
     return folder
 
 

@@ -160,6 +160,7 @@ def test_the_first_model_serves_and_an_equal_one_replaces_it_and_a_bad_one_does_
         "best_version": "1",  # the second is as good, and no better
     }
     assert registry.tags(bad)["promotion.decision"] == "refused"
+    assert registry.tags(bad)["kind"] == "network"
     assert registry.tags(bad)["promotion.reasons"].startswith("Refused: ")
 
 
@@ -241,7 +242,7 @@ def test_a_model_of_other_bundles_is_no_challenger(layout, models):
     made = read_manifest(layout.bundles, made_by="tensor_bundles")
     assert challenger_of(layout, made).data_source == "synthetic"
 
-    with pytest.raises(ContractError, match=r"other bundles.*trained_model again"):
+    with pytest.raises(ContractError, match=r"other bundles.*best_model again"):
         challenger_of(layout, read_manifest(layout.merged, made_by="merged_table"))
 
 

@@ -75,6 +75,15 @@ def test_public_data_has_no_mark_and_a_network_of_last_tracks_one_question():
     assert lines[3].endswith("accuracy 75.3%, ROC AUC 0.842.")
 
 
+def test_a_stack_that_is_served_is_reported_in_place_of_its_network():
+    stack = {"kind": "served", "log_loss": {"value": 0.4432}}
+    models = {"next_track": {"models": [stack, *METRICS["next_track"]["models"]]}}
+
+    message = morning_message(night(metrics=METRICS | models))
+
+    assert "next track at any position, log-loss 0.4432 nats." in message
+
+
 def test_alarms_of_the_decision_come_before_those_of_the_data_each_once_and_at_most_five():
     drift = {"alarms": ["all is bad", *(f"feature {i} has moved" for i in range(6))]}
     message = morning_message(night(promotion=PROMOTION | {"alarms": ["all is bad"]}, drift=drift))

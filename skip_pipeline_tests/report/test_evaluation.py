@@ -17,7 +17,14 @@ from skip_pipeline.baselines.predictions import BaselinePredictions
 from skip_pipeline.errors import ContractError
 from skip_pipeline.metrics.calibration import Calibration
 from skip_pipeline.networks.listening import all_played
-from skip_pipeline.report.evaluation import Evaluation, evaluate_model, network_model, predictions_table
+from skip_pipeline.report.evaluation import (
+    Evaluation,
+    Served,
+    evaluate_model,
+    network_model,
+    predictions_table,
+    served_model,
+)
 from skip_pipeline.report.second_half import SecondHalf
 from skip_pipeline.report.session_attributes import SessionAttributes
 from skip_pipeline_tests.builders import refusal
@@ -43,6 +50,7 @@ SESSIONS = SessionAttributes(
     popularity=np.linspace(0, 1, N, dtype=np.float32),
     known_track=np.full(N, True),
 )
+LABELS = BUNDLES["test"][schema.LABEL]
 CALIBRATION = Calibration(slope=0.5, offset=0.0, threshold=0.6, tracks=N)
 NONE = Calibration(slope=1.0, offset=0.0, threshold=0.5, tracks=N)  # changes nothing
 MAJORITY = BaselinePredictions(
@@ -75,8 +83,9 @@ def _evaluate(
     oracle: Path | None = None,
     p_tracks: Mapping[str, np.ndarray] = P,
     second_half: SecondHalf | None = SECOND_HALF,
+    **more: Any,
 ) -> Evaluation:
-    facts: dict[str, Any] = {"baselines": baselines, "calibration": calibration, "oracle": oracle}
+    facts: dict[str, Any] = {"baselines": baselines, "calibration": calibration, "oracle": oracle} | more
     return evaluate_model(BUNDLES, p_tracks, _predict, NETWORK, SESSIONS, second_half=second_half, **facts)
 
 
@@ -89,6 +98,34 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Evaluation:
     return _evaluate((MAJORITY,), CALIBRATION, oracle)
 
 
+def test_the_served_model_is_evaluated_where_it_is_no_network_alone(whole: Evaluation) -> None:
+    """It knows the outcome of the last track nine times of ten, and the network is shown beside it."""
+    p = {split: of_split.copy() for split, of_split in P.items()}
+    for split, of_split in p.items():
+        of_split[:, -1] = np.where(BUNDLES[split][schema.LABEL] == (np.arange(N) % 10 > 0), 0.9, 0.2)
+    model = dataclasses.replace(served_model("stack"), threshold=0.3)
+    answers = Served(model, p, lambda inputs: np.full(len(inputs["last_track"]), 0.5))
+    found = _evaluate((MAJORITY,), CALIBRATION, served=answers, choice="Because.")
+    entries = {entry.model.name: entry for entry in found.leaderboard.entries}
+
+    assert np.array_equal(found.p_not_skipped, p["test"][:, -1])
+    assert found.metrics()["threshold"] == 0.3
+    assert found.scores["test"].log_loss == pytest.approx(log_loss(LABELS, p["test"][:, -1]))
+    assert found.leaderboard.served is entries["best_of_the_night"]
+    assert entries["fast"].model.threshold == 0.6
+    assert entries["fast"].log_loss.value == whole.leaderboard.served.log_loss.value
+    assert found.importance.log_loss == pytest.approx(np.log(2))  # of what it predicts with changed inputs
+    assert found.calibration == whole.calibration  # the network's
+    assert found.next_track is not None
+    assert {entry.model.name for entry in found.next_track.entries} == {
+        "best_of_the_night", "fast", "majority",
+    }  # fmt: skip
+    assert found.next_track.served.model.name == "best_of_the_night"
+    assert found.next_track.best_rival is not None
+    assert found.next_track.best_rival.model.name == "majority"
+    assert found.metrics()["choice"] == "Because."
+
+
 @pytest.fixture(scope="module")
 def plain() -> Evaluation:
     """Of real data, not calibrated, and without a rival."""
@@ -99,7 +136,7 @@ def test_scores_are_of_calibrated_probabilities_at_the_chosen_threshold(
     whole: Evaluation, plain: Evaluation
 ) -> None:
     assert np.array_equal(whole.p_not_skipped, CALIBRATION.apply(P["test"][:, -1]))
-    network = whole.leaderboard.network
+    network = whole.leaderboard.served
     assert network.model.threshold == whole.metrics()["threshold"] == 0.6
     assert whole.scores["test"].log_loss == pytest.approx(network.log_loss.value)
     assert whole.scores["test"].accuracy == pytest.approx(network.accuracy.value)
@@ -123,7 +160,7 @@ def test_metrics_are_json_and_keep_what_programs_read(whole: Evaluation, plain: 
 
     parts = ["leaderboard", "slices", "importance", "mistakes", "calibration"]
     parts += ["next_track", "second_half", "oracle"]
-    assert list(metrics) == [*schema.SPLITS, "baselines", "threshold", *parts]
+    assert list(metrics) == [*schema.SPLITS, "baselines", "threshold", "choice", *parts]
     assert list(plain.metrics()) == list(metrics)[:-1]  # real data have no oracle
     assert metrics["test"]["sessions"] == N
     train, test = (np.mean(BUNDLES[split][schema.LABEL]) for split in ("train", "test"))
@@ -153,7 +190,7 @@ def test_mlflow_charts_models_and_inputs_in_groups(whole: Evaluation) -> None:
     }
     assert names <= metrics.keys()
     assert all(isinstance(value, float) for value in metrics.values())
-    test, network = whole.scores["test"], whole.leaderboard.network
+    test, network = whole.scores["test"], whole.leaderboard.served
     next_track = whole.next_track
     assert next_track is not None
     assert whole.headline_metrics() == next_track.headline_metrics() | SECOND_HALF.headline_metrics() | {
@@ -178,7 +215,7 @@ def test_every_track_is_scored_from_calibrated_probabilities(whole: Evaluation) 
     labels = all_played(BUNDLES["test"])
     real = ~np.isnan(labels)
     y, p = labels[real], CALIBRATION.apply(P["test"])[real]
-    network = found.network
+    network = found.served
 
     assert (found.sessions, found.tracks) == (N, int(np.count_nonzero(real)))
     assert network.log_loss.value == pytest.approx(log_loss(y, p))
@@ -214,12 +251,12 @@ def test_rivals_are_compared_with_the_network_on_every_track(whole: Evaluation) 
     assert rival.session_auc is not None
     assert rival.session_auc.value == 0.5
     assert rival.log_loss_difference is not None
-    difference = rival.log_loss.value - found.network.log_loss.value
+    difference = rival.log_loss.value - found.served.log_loss.value
     assert rival.log_loss_difference.value == pytest.approx(difference)
-    assert found.network.log_loss_difference is None
+    assert found.served.log_loss_difference is None
     names = {"next_track_log_loss/majority", "next_track_session_auc/fast"}
     assert names <= whole.comparison_metrics().keys()
-    assert whole.headline_metrics()["test_next_track_log_loss"] == found.network.log_loss.value
+    assert whole.headline_metrics()["test_next_track_log_loss"] == found.served.log_loss.value
 
 
 def test_slices_of_every_track_count_tracks_and_sessions(whole: Evaluation) -> None:
@@ -229,9 +266,9 @@ def test_slices_of_every_track_count_tracks_and_sessions(whole: Evaluation) -> N
     assert sum(part.tracks for part in tables["premium"]) == found.tracks
     unknown, known = tables["track_in_training"]
     assert (unknown.tracks, known.sessions) == (found.unknown_tracks, N)
-    assert found.network.log_loss_unknown is not None
-    assert unknown.log_loss.value == pytest.approx(found.network.log_loss_unknown.value)
-    assert unknown.log_loss.low == pytest.approx(found.network.log_loss_unknown.low)
+    assert found.served.log_loss_unknown is not None
+    assert unknown.log_loss.value == pytest.approx(found.served.log_loss_unknown.value)
+    assert unknown.log_loss.low == pytest.approx(found.served.log_loss_unknown.low)
 
 
 def test_positions_are_in_metrics(whole: Evaluation) -> None:

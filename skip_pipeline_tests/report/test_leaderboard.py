@@ -37,14 +37,14 @@ def board() -> Leaderboard:
 
 def test_the_lowest_log_loss_comes_first_and_equal_ones_by_name(board: Leaderboard) -> None:
     assert [entry.model.name for entry in board.entries] == ["oracle", "fast", "twin", "majority"]
-    assert board.network.model.name == "fast"
+    assert board.served.model.name == "fast"
     assert [entry.model.name for entry in board.trainable] == ["fast", "twin", "majority"]
     assert board.sessions == 400
     assert board.share_not_skipped == pytest.approx(LABELS.mean())
 
 
 def test_scores_are_those_of_scikit_learn_inside_their_intervals(board: Leaderboard) -> None:
-    network = board.network
+    network = board.served
     for estimate, expected in (
         (network.log_loss, metrics.log_loss(LABELS, NOISY)),
         (network.accuracy, metrics.accuracy_score(LABELS, NOISY >= 0.5)),
@@ -57,7 +57,7 @@ def test_scores_are_those_of_scikit_learn_inside_their_intervals(board: Leaderbo
 
 
 def test_an_interval_is_as_wide_as_the_central_limit_theorem_says(board: Leaderboard) -> None:
-    accuracy = board.network.accuracy
+    accuracy = board.served.accuracy
     error = np.sqrt(accuracy.value * (1 - accuracy.value) / 400)
     assert accuracy.high - accuracy.low == pytest.approx(2 * 1.96 * error, rel=0.15)
 
@@ -88,7 +88,7 @@ def test_each_model_decides_at_its_own_threshold() -> None:
     assert entry.accuracy.value == pytest.approx(1 - LABELS.mean())
     difference = entry.accuracy_difference
     assert difference is not None
-    assert difference.value == pytest.approx(entry.accuracy.value - board.network.accuracy.value)
+    assert difference.value == pytest.approx(entry.accuracy.value - board.served.accuracy.value)
     assert entry.log_loss_difference == Estimate(0, 0, 0)
 
 
@@ -118,9 +118,24 @@ def test_the_table_has_a_row_per_model_and_plain_values(board: Leaderboard) -> N
     json.dumps(table)
 
 
+def test_differences_are_from_the_served_model_where_it_is_no_network_alone() -> None:
+    served = Model("best_of_the_night", "served stack", "several", "served", threshold=0.4)
+    board = compare(LABELS, PREDICTIONS | {served: np.clip(TRUTH, 0.1, 0.9)})
+    entries = {entry.model.name: entry for entry in board.entries}
+
+    assert board.served.model == served
+    assert board.served.log_loss_difference is board.served.accuracy_difference is None
+    rise = entries["fast"].log_loss_difference
+    assert rise is not None
+    assert rise.value == pytest.approx(entries["fast"].log_loss.value - board.served.log_loss.value)
+    assert rise.low > 0
+    assert next(entry.model.name for entry in board.trainable) == "best_of_the_night"
+
+
 @pytest.mark.parametrize(
     ("models", "fact"),
     [
+        ([NETWORK, *(Model(name, name, name, "served") for name in "ab")], "2 models are served, ['a', 'b']"),
         ([CONSTANT], "0 networks"),
         ([NETWORK, dataclasses.replace(NETWORK, name="other")], "2 networks"),
         ([NETWORK, TWIN, dataclasses.replace(TWIN, title="other")], "['twin'] come twice"),

@@ -41,7 +41,7 @@ CONSTANT = dataclasses.replace(
     roc=RocCurve((0.0, 1.0), (0.0, 1.0), 0.5),
     reliability=(ReliabilityBin(20, 0.4, 0.4),),
 )
-ENTRIES = (entry("oracle", 0.4, kind="oracle"), BOARD.network, CONSTANT)
+ENTRIES = (entry("oracle", 0.4, kind="oracle"), BOARD.served, CONSTANT)
 
 
 @pytest.fixture
@@ -186,7 +186,7 @@ def test_the_reliability_of_each_model_is_named(figures: list[Figure]) -> None:
 
 @pytest.mark.parametrize("draw", [model_plots.roc, model_plots.calibration])
 def test_the_network_stands_out_and_colours_repeat_after_four_baselines(draw, figures: list[Figure]) -> None:
-    draw([BOARD.network, *(entry(f"baseline {i}", 0.6) for i in range(5))], "")
+    draw([BOARD.served, *(entry(f"baseline {i}", 0.6) for i in range(5))], "")
 
     lines = by_label(figures)
     network = next(line for label, line in lines.items() if label.startswith("fast"))

@@ -70,13 +70,12 @@ HISTORY = (
 RUNS = (RunLink("Dagster run", "run-1", "http://127.0.0.1:3000/runs/run-1"),)
 
 
-def page(promotion: Promotion = REFUSED, *, history=HISTORY, runs=RUNS) -> Page:
+def page(promotion: Promotion = REFUSED, *, history=HISTORY, runs=RUNS, choice="") -> Page:
     synthetic = promotion.data_source == "synthetic"
     description = Description("synthetic data", "no figures") if synthetic else Description()
     made_at = "18 July 2018, 02:05 UTC"
-    return Page(
-        render_promotion(promotion, description=description, made_at=made_at, history=history, runs=runs)
-    )
+    about = {"description": description, "made_at": made_at, "choice": choice}
+    return Page(render_promotion(promotion, history=history, runs=runs, **about))
 
 
 @pytest.mark.parametrize(
@@ -100,8 +99,8 @@ def page(promotion: Promotion = REFUSED, *, history=HISTORY, runs=RUNS) -> Page:
         "next track at any position −0.0021 −0.0034 to −0.0008 +0.0100",
         "free falls too far 310 −6.2 −9.0 to −2.0 3",
         "paying 1,703 +1.1 −0.2 to +2.0 3",
-        "4 2018-07-18 02:05 synthetic data refused 3 Refused: …",
-        "3 challenger champion 2018-07-18 02:05 unknown data not judged – –",
+        "4 2018-07-18 02:05 – synthetic data refused 3 Refused: …",
+        "3 challenger champion 2018-07-18 02:05 – unknown data not judged – –",
     ],
 )
 def test_a_refusal_shows_the_serving_version_every_reason_and_the_history(shown):
@@ -145,14 +144,23 @@ def test_synthetic_data_are_marked_above_everything():
 
 
 def test_the_page_requests_nothing_and_text_stays_text():
-    evil = JudgedVersion(EVIL, NIGHT, EVIL, EVIL, EVIL, EVIL, (EVIL,))
+    evil = JudgedVersion(EVIL, NIGHT, EVIL, EVIL, EVIL, EVIL, (EVIL,), EVIL)
     decision = Decision((Reason(EVIL, False, EVIL),))
     promotion = replace(REFUSED, decision=decision, challenger=EVIL, opponent=EVIL, champion=EVIL)
-    shown = page(promotion, history=(evil,), runs=(RunLink(EVIL, EVIL, "javascript:alert(1)"),))
+    shown = page(promotion, history=(evil,), runs=(RunLink(EVIL, EVIL, "javascript:alert(1)"),), choice=EVIL)
 
     assert {name for name, _ in shown.tags}.isdisjoint(FORBIDDEN)
     assert shown.values("a", "href") == []
     assert EVIL in shown.text
+
+
+def test_why_the_challenger_is_the_best_of_the_night_and_what_each_version_is():
+    history = (replace(HISTORY[0], kind="gradient_boosted_trees"), *HISTORY[1:])
+    shown = page(history=history, choice="Best of the night: the trees").words
+
+    assert "Best of the night: the trees." in shown
+    assert "2018-07-18 02:05 gradient boosted trees synthetic data" in shown
+    assert "Best of the night" not in page().text
 
 
 def test_the_record_is_the_decision_with_the_versions():

@@ -126,6 +126,24 @@ def test_what_is_not_known_of_a_session_is_said() -> None:
     assert f"context unknown, hour {mistake.hour}, account unknown" in html
 
 
+def test_a_model_that_is_no_network_alone_is_the_pages_own() -> None:
+    stack = dataclasses.replace(
+        BOARD.served,
+        model=dataclasses.replace(BOARD.served.model, name="best", title="served stack", kind="served"),
+    )
+    network = dataclasses.replace(BOARD.served, log_loss_difference=around(0.03))
+    others = [entry for entry in BOARD.entries if entry is not BOARD.served]
+    board = dataclasses.replace(BOARD, entries=(stack, network, *others))
+    html = rendered(dataclasses.replace(EVALUATION, leaderboard=board, choice="Best of the night: a stack"))
+    page = Page(html)
+
+    assert "<strong>served stack</strong>, beside the fast network" in html
+    assert "<p>Best of the night: a stack.</p>" in html
+    assert "minus the<br>served model's" in html
+    assert html.index('class="own"') < html.index("served stack<small>")
+    assert "The served model, split by split" in page.text
+
+
 def test_numbers_and_sentences_are_on_the_page(page: Page) -> None:
     shown = (
         *("2,013", "75.1%", "0.5012", "0.8123", "0.1678", "0.7770", "1,850", "80.0%", "+0.1800", "5.0%"),
@@ -136,7 +154,7 @@ def test_numbers_and_sentences_are_on_the_page(page: Page) -> None:
 
 
 def _of_network(**changed: Any) -> Leaderboard:
-    network = dataclasses.replace(BOARD.network, model=dataclasses.replace(BOARD.network.model, **changed))
+    network = dataclasses.replace(BOARD.served, model=dataclasses.replace(BOARD.served.model, **changed))
     return dataclasses.replace(BOARD, entries=(network,))
 
 

@@ -151,14 +151,17 @@ def test_strings_come_from_training_sessions_and_first_halves_from_test_sessions
     told = SecondHalves(lengths, of_test, np.full(len(of_test), 0.4), np.ones(len(of_test)))
     calibration = Calibration(slope=1.0, offset=0.0, threshold=0.5, tracks=1)
 
-    def predict(network: object, split: object, correction: object) -> SecondHalves:
+    served = np.full((len(lengths), 20), 0.5)
+
+    def predict(network: object, split: object, correction: object, *, p_next: object) -> SecondHalves:
         assert network == "network"
         assert split is test
         assert correction is calibration
+        assert p_next is served
         return told
 
     monkeypatch.setattr(second_half, "predict_second_half", predict)
-    found = measure_second_half("network", training, test, calibration, THRESHOLD)
+    found = measure_second_half("network", training, test, calibration, THRESHOLD, p_next=served)
 
     trained = training["session_log"][:, -1, log_column("session_length")].astype(np.int64)
     strings = best_constant_strings(skips(training), trained)

@@ -17,10 +17,25 @@ from skip_pipeline_tests.report.contents import (
     around,
 )
 
+NETWORK = BOARD.served.model
+STACK = dataclasses.replace(NETWORK, name="best_of_the_night", title="served stack", kind="served")
+SERVED = dataclasses.replace(  # the stack is served, and the network is one of the others
+    BOARD,
+    entries=(
+        dataclasses.replace(BOARD.served, model=STACK),
+        *(
+            dataclasses.replace(entry, log_loss_difference=around(0.03)) if entry is BOARD.served else entry
+            for entry in BOARD.entries
+        ),
+    ),
+)
+
 
 def test_the_headline_sets_the_network_beside_the_rules() -> None:
-    assert_says(sentences.headline(SCORES, 0, 0.55, 0.612), "2,013", "75.1%", "“skipped”", "55.0%", "61.2%")
-    assert "“not skipped”" in sentences.headline(SCORES, 1, 0.55, 0.612)
+    assert_says(
+        sentences.headline(SCORES, 0, 0.55, 0.612, NETWORK), "2,013", "75.1%", "“skipped”", "55.0%", "61.2%"
+    )
+    assert "“not skipped”" in sentences.headline(SCORES, 1, 0.55, 0.612, NETWORK)
 
 
 def test_the_verdict_ranks_trainable_models_and_separates_what_may_be_chance() -> None:
@@ -35,8 +50,20 @@ def test_the_verdict_ranks_trainable_models_and_separates_what_may_be_chance() -
     best = sentences.verdict(dataclasses.replace(BOARD, entries=weaker))
     assert "number 1 of 2" in best
     assert "Better than" not in best
-    alone = dataclasses.replace(BOARD, entries=(BOARD.network,))
+    alone = dataclasses.replace(BOARD, entries=(BOARD.served,))
     assert_says(sentences.verdict(alone), "no baseline", "materialize baseline_models")
+
+
+def test_a_model_that_is_no_network_alone_is_called_the_served_model() -> None:
+    assert "the served model is right 75.1%" in sentences.headline(SCORES, 0, 0.55, 0.612, STACK)
+    assert_says(
+        sentences.verdict(SERVED),
+        "the served stack is number 1 of 5",
+        "Better than the served model beyond chance: trees",
+        "Worse beyond chance: fast (+0.0300 nats), majority",
+    )
+    assert "A difference to the served model is beyond chance" in sentences.interval_rule(SERVED)
+    assert "To the oracle past, the served model lacks" in sentences.oracle_distance(SERVED)
 
 
 def test_the_rule_names_confidence_sessions_and_resamples() -> None:

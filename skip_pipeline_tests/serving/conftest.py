@@ -25,7 +25,7 @@ def layout(tmp_path_factory: pytest.TempPathFactory) -> DataLayout:
 @pytest.fixture(scope="session")
 def folder(layout: DataLayout) -> Path:
     """The packed model."""
-    return layout.model / SERVED_MODEL
+    return layout.best / SERVED_MODEL
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,16 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from skip_pipeline import schema
+from skip_pipeline.baselines.fit import fit_and_export
+from skip_pipeline.bundles.gather import open_bundles
 from skip_pipeline.bundles.records import CATEGORIES, FLAGS, SHUFFLE
 from skip_pipeline.bundles.track_memory import MEMORY_FILES
+from skip_pipeline.metrics.blend import Blend
 from skip_pipeline.metrics.calibration import Calibration
 from skip_pipeline.metrics.decision_rule import DecisionRule
 from skip_pipeline.serving.model_folder import SERVED_MODEL
 from skip_pipeline.serving.model_folder import pack as pack_folder
-from skip_pipeline.settings import ONNX_FILE, DataLayout
+from skip_pipeline.settings import HANDMADE_FILE, ONNX_FILE, DataLayout
 from skip_pipeline.stages import flow as stages
 from skip_pipeline.storage import write_json
 from skip_pipeline.training.onnx_model import OUTCOMES, OUTPUT, STEPS_AND_TRACKS, input_shapes
@@ -164,6 +168,12 @@ def network(weight: float = 1.0) -> bytes:
     return graph.model(shapes, OUTCOMES, STEPS_AND_TRACKS, len(schema.OUTCOME_FLAGS))
 
 
+@cache
+def handmade_models(layout: DataLayout) -> bytes:
+    """Regression and trees on hand-made features, fitted to ``SESSIONS``."""
+    return fit_and_export(open_bundles(layout.bundles))[1]
+
+
 MEMORY = np.random.default_rng(6).normal(size=(len(TRACKS), schema.TRACK_MEMORY)).astype(np.float16)
 """What other sessions left about each of ``TRACKS``."""
 
@@ -174,9 +184,13 @@ def pack(
     weight: float = 1.0,
     slope: float | None = None,
     rule: DecisionRule | None = None,
+    weights: Mapping[str, float] | None = None,
     last_tracks_alone: bool = False,
 ) -> Path:
-    """Pack a small model where ``trained_model`` has it, with a calibration if a slope is given."""
+    """Pack a small model where ``best_model`` has it.
+
+    With a calibration if a slope is given, and blended with ``handmade_models`` if weights are.
+    """
     layout.model.mkdir(exist_ok=True)
     onnx_file, memory = layout.model / ONNX_FILE, layout.model / MEMORY_FILES[0]
     onnx_file.write_bytes(network_of_last_tracks(weight) if last_tracks_alone else network(weight))
@@ -189,7 +203,12 @@ def pack(
     if rule is not None:
         rule_file = layout.model / "fitted_rule.json"
         write_json(rule_file, rule.to_json())
-    folder = layout.model / SERVED_MODEL
+    blended = None
+    if weights is not None:
+        blended = layout.model / "fitted_blend.json", layout.model / HANDMADE_FILE
+        write_json(blended[0], Blend(weights, 0.1, 0.5, 10).to_json())
+        blended[1].write_bytes(handmade_models(layout))
+    folder = layout.best / SERVED_MODEL
     if last_tracks_alone:
         pack_folder(folder, layout, network=onnx_file, calibration=calibration, preset="published")
     else:
@@ -201,6 +220,7 @@ def pack(
             preset="fast",
             memory=memory,
             rule=rule_file,
+            blended=blended,
         )
     return folder
 

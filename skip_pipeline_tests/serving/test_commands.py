@@ -38,7 +38,7 @@ def run(*words: object) -> Result:
 
 def predict(layout: DataLayout, *words: object) -> pd.DataFrame:
     """What ``predict`` writes to a pipe, by the model trained last."""
-    return printed(run("predict", *words, "--model", layout.model / SERVED_MODEL))
+    return printed(run("predict", *words, "--model", layout.best / SERVED_MODEL))
 
 
 def printed(result: Result) -> pd.DataFrame:
@@ -80,7 +80,7 @@ def test_a_submission_has_the_decisions_that_predict_shows(layout: DataLayout, t
     deliver_test_set(tmp_path, [*reversed(SESSIONS)])
     (pair,) = (tmp_path / "test_set").glob("log_prehistory_*")
     out = tmp_path / "out.txt"
-    words = ("submit", tmp_path / "test_set", "--out", out, "--model", layout.model / SERVED_MODEL)
+    words = ("submit", tmp_path / "test_set", "--out", out, "--model", layout.best / SERVED_MODEL)
     result = CliRunner().invoke(challenge.app, [str(word) for word in words])
     decided = predict(layout, pair).groupby("session_id", sort=False)["decision"]
 

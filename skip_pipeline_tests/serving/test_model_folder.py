@@ -1,6 +1,7 @@
 import hashlib
 import json
 import shutil
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -124,7 +125,7 @@ def test_unknown_tracks_of_a_bundle_are_neutral(model: ServedModel, layout: Data
 def test_nothing_to_load(tmp_path: Path) -> None:
     for place in (tmp_path, tmp_path / "nowhere"):
         message = refusal(MissingInputError, partial(serving.load, place))
-        assert_says(message, str(place), "served_model.json", "materialize trained_model first")
+        assert_says(message, str(place), "served_model.json", "materialize best_model first")
 
 
 @pytest.mark.parametrize("name", ["tracks.npy", "track_ids.npy", "skip_model.onnx", "scaler.json"])
@@ -138,7 +139,7 @@ def test_a_cut_file_is_named(own: Path, name: str) -> None:
     content = (own / name).read_bytes()
     (own / name).write_bytes(content[: len(content) // 2])
     message = refusal(ContractError, lambda: serving.load(own))
-    assert_says(message, name, f"not {len(content)} and", "materialize trained_model")
+    assert_says(message, name, f"not {len(content)} and", "materialize best_model")
 
 
 def test_a_file_of_another_model_is_named(own: Path) -> None:
@@ -179,9 +180,7 @@ def test_a_model_of_another_vocabulary_is_refused(
     own: Path, change: dict[str, Any], parts: tuple[str, ...]
 ) -> None:
     rewrite(own, "vocabulary.json", json.dumps(vocabulary() | change).encode())
-    assert_says(
-        refusal(ContractError, lambda: serving.load(own)), str(own), *parts, "materialize trained_model"
-    )
+    assert_says(refusal(ContractError, lambda: serving.load(own)), str(own), *parts, "materialize best_model")
 
 
 def test_a_network_that_remembers_tracks_needs_their_memory(own: Path) -> None:
@@ -189,7 +188,7 @@ def test_a_network_that_remembers_tracks_needs_their_memory(own: Path) -> None:
     fields["files"] = [record for record in fields["files"] if record["name"] != "track_memory.npy"]
     write_json(own / "served_model.json", fields)
     message = refusal(ContractError, lambda: serving.load(own))
-    assert_says(message, "names no track_memory.npy", "materialize trained_model")
+    assert_says(message, "names no track_memory.npy", "materialize best_model")
 
 
 @pytest.mark.parametrize("memory", [MEMORY[:-1], MEMORY[:, :-1], MEMORY.astype(np.float32)])
@@ -234,6 +233,97 @@ def test_damaged_json_and_an_incomplete_description_are_refused(own: Path) -> No
     fields["files"] = [record for record in fields["files"] if record["name"] != "vocabulary.json"]
     write_json(own / "served_model.json", fields)
     assert_says(refusal(ContractError, lambda: serving.load(own)), "names no vocabulary.json")
+
+
+# --- Blends -----------------------------------------------------------------------------------------------
+
+STACK = {"network": 0.5, "logistic_regression": 0.2, "gradient_boosted_trees": 0.4}
+
+
+@pytest.fixture(scope="module")
+def blended(layout: DataLayout, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A packed stack; to be read only."""
+    return pack(copied(layout, tmp_path_factory.mktemp("blended")), slope=2.0, weights=STACK)
+
+
+def test_a_stack_is_packed_with_the_models_that_it_weighs(blended: Path, folder: Path) -> None:
+    described = serving.read_description(blended)
+    names = {record.name for record in described.files}
+
+    assert names >= {"blend.json", "handmade_models.onnx", "skip_model.onnx", "calibration.json"}
+    assert described.kind == "stack"
+    assert serving.read_description(folder).kind == "network"
+
+
+def test_a_model_packed_before_there_were_kinds_is_a_network(own: Path) -> None:
+    fields = read_json(own / "served_model.json")
+    del fields["kind"]
+    write_json(own / "served_model.json", fields)
+
+    assert serving.load(own).kind == "network"
+
+
+def test_bundled_sessions_are_scored_by_a_stack_as_requests_are(blended: Path) -> None:
+    model = serving.load(blended)
+    layout = DataLayout(blended.parents[1])
+    train = open_bundle(layout.bundles, "train")
+    numbers = {name: number for number, name in enumerate(train.session_id.tolist())}
+    chosen = [rows for rows in SESSIONS if rows[0]["session_id"] in numbers]
+    order = np.array([numbers[rows[0]["session_id"]] for rows in chosen])
+    expected = 1 - model.score_records([request(rows) for rows in chosen]).p_skip
+
+    found = model.predict_bundle(train, track_table_ids(layout))
+    np.testing.assert_allclose(found[order], expected, atol=1e-5)
+    assert np.ptp(expected) > 0.1
+    few = model.predict_bundle_tracks(train, track_table_ids(layout), order[:3])
+    np.testing.assert_allclose(few[:, -1], expected[:3], atol=1e-5)
+
+
+def test_threads_and_batches_change_no_answer_of_a_stack(
+    blended: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, sessions = serving.load(blended), sessions_of_records(RECORDS)
+    whole = model.score(sessions)
+    monkeypatch.setattr("skip_pipeline.serving.model.PREDICTION_BATCH_SIZE", 7)
+    monkeypatch.setattr("skip_pipeline.baselines.handmade._AT_ONCE", 3)
+
+    for threads in (1, 3):
+        np.testing.assert_allclose(model.score(sessions, threads=threads).p_skip, whole.p_skip, atol=1e-5)
+
+
+def test_flags_keep_their_share_of_all_skips(blended: Path) -> None:
+    model, sessions = serving.load(blended), sessions_of_records(RECORDS)
+    alone = replace(model, blended=None)
+    own, networks = model.score(sessions), alone.score(sessions)
+
+    np.testing.assert_allclose(own.p_flags / own.p_skip[:, None], networks.p_flags / networks.p_skip[:, None])
+    assert np.abs(own.p_skip - networks.p_skip).max() > 0.01
+
+
+@pytest.mark.parametrize("name", ["handmade_models.onnx", "track_memory.npy"])
+def test_a_blend_needs_what_its_models_need(blended: Path, tmp_path: Path, name: str) -> None:
+    own = Path(shutil.copytree(blended, tmp_path / "own"))
+    fields = read_json(own / "served_model.json")
+    fields["files"] = [record for record in fields["files"] if record["name"] != name]
+    write_json(own / "served_model.json", fields)
+
+    assert_says(refusal(ContractError, lambda: serving.load(own)), f"names no {name}")
+
+
+def test_a_blend_of_an_unknown_model_is_refused(blended: Path, tmp_path: Path) -> None:
+    own = Path(shutil.copytree(blended, tmp_path / "own"))
+    content = read_json(own / "blend.json") | {"weights": {"oracle": 1.0}}
+    rewrite(own, "blend.json", json.dumps(content).encode())
+
+    assert_says(refusal(ContractError, lambda: serving.load(own)), "weighs oracle, expected some of network")
+
+
+def test_damaged_models_of_a_blend_are_refused(blended: Path, tmp_path: Path) -> None:
+    own = Path(shutil.copytree(blended, tmp_path / "own"))
+    rewrite(own, "handmade_models.onnx", b"no models")
+
+    message = refusal(ContractError, lambda: serving.load(own))
+    assert_says(message, "handmade_models.onnx cannot be read as an ONNX model")
 
 
 def test_a_damaged_network_is_not_packed(layout: DataLayout, tmp_path: Path) -> None:

@@ -352,7 +352,8 @@ def slow(self, sessions, **options):
     return quick(self, sessions, **options)
 ServedModel.score = slow
 app(["serve", "--port", "0", "--model", sys.argv[1]], standalone_mode=False)
-print("modules", *(name for name in ("tensorflow", "keras", "dagster", "mlflow") if name in sys.modules))
+heavy = ("tensorflow", "keras", "sklearn", "onnx", "dagster", "mlflow")
+print("modules", *(name for name in heavy if name in sys.modules))
 """
 
 

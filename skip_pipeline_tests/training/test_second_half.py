@@ -127,6 +127,20 @@ def test_calibration_corrects_skips_and_keeps_the_share_of_early_ones(bundle, on
     )
 
 
+def test_the_first_track_of_a_half_can_get_the_answer_of_a_served_model(bundle, onnx):
+    """That track alone is a next track; its early skips keep their share of all skips."""
+    lengths = lengths_of(bundle)
+    p_next = np.broadcast_to(np.arange(20) / 100, (SESSIONS, 20))
+    plain = predict_second_half(onnx, bundle, None)
+    found = predict_second_half(onnx, bundle, None, p_next=p_next)
+    first = np.cumsum(plain.tracks) - plain.tracks
+    later = np.delete(np.arange(len(plain.p_skip)), first)
+
+    np.testing.assert_allclose(found.p_skip[first], 1 - (20 - (lengths - lengths // 2)) / 100)
+    np.testing.assert_array_equal(found.p_skip[later], plain.p_skip[later])
+    np.testing.assert_allclose(found.p_skip_2 / found.p_skip, plain.p_skip_2 / plain.p_skip, rtol=1e-5)
+
+
 def test_sessions_are_predicted_some_at_a_time(bundle, onnx, monkeypatch):
     whole = predict_second_half(onnx, bundle, None)
     monkeypatch.setattr("skip_pipeline.training.splits.PREDICTION_BATCH_SIZE", 7)

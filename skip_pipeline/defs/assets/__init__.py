@@ -1,8 +1,8 @@
-"""The thirteen assets, by group: each asset makes one stage and records it.
+"""The fourteen assets, by group: each asset makes one stage and records it.
 
 ingest     session_logs, track_features
 features   merged_table -> encoded_table -> scaled_table -> tensor_bundles
-model      trained_model, baseline_models, champion_model
+model      trained_model, baseline_models -> best_model -> champion_model
 report     evaluation_report, own_listening_report
 monitoring data_drift
 serving    skip_predictions
@@ -12,6 +12,7 @@ import dagster as dg
 
 from skip_pipeline.defs.assets import (
     baselines,
+    best,
     champion,
     model,
     monitoring,
@@ -22,5 +23,5 @@ from skip_pipeline.defs.assets import (
 )
 
 ALL_ASSETS = dg.load_assets_from_modules(
-    [shards, monitoring, baselines, model, report, own_listening, champion, predictions]
+    [shards, monitoring, baselines, model, best, report, own_listening, champion, predictions]
 )

@@ -21,7 +21,7 @@ from skip_pipeline.nightly.promotion_record import (
     PROMOTION_PAGE,
 )
 from skip_pipeline.serving.model_folder import SERVED_MODEL
-from skip_pipeline.storage import publish, read_manifest, write_json
+from skip_pipeline.storage import publish, read_json, read_manifest, write_json
 
 _SEVERITIES = (dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN)  # of ``CHECKS``; neither blocks
 
@@ -29,7 +29,7 @@ _SEVERITIES = (dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN)  # of ``
 @pipeline_asset(
     "model",
     kinds={"mlflow", "onnx"},
-    deps=["trained_model", "baseline_models", "tensor_bundles", "data_drift"],
+    deps=["best_model", "baseline_models", "tensor_bundles", "data_drift"],
     check_specs=[
         dg.AssetCheckSpec(name, asset="champion_model", description=text) for name, text in CHECKS.items()
     ],
@@ -48,13 +48,14 @@ def champion_model(
         before = record.read_stage(layout, "bundles", "promotion")
 
         # scikit-learn and matplotlib take seconds to import.
+        from skip_pipeline.nightly.best import CHOICE_FILE
         from skip_pipeline.nightly.champion import challenger_of, promote
         from skip_pipeline.report.promotion_page import render_promotion
         from skip_pipeline.report.session_attributes import read_session_attributes
         from skip_pipeline.report.slices import slicings
 
         model = challenger_of(layout, before)
-        version = registry.registered(record.run_id, layout.model / SERVED_MODEL, model.fingerprint)
+        version = registry.registered(record.run_id, layout.best / SERVED_MODEL, model.fingerprint)
         bundles = open_bundles(before)
         merged = read_manifest(layout.merged, made_by="merged_table")
         attributes = read_session_attributes(merged.path, bundles["train"], bundles["gate"])
@@ -68,6 +69,7 @@ def champion_model(
             made_at=made_at,
             history=registry.history(),
             runs=links,
+            choice=read_json(layout.best / CHOICE_FILE)["sentence"],
         )
         with publish(
             folder, stage="champion_model", data_source=before.data_source, started=record.started
@@ -112,7 +114,7 @@ def champion_model(
         record.headline(headline)
         if not promotion.again:
             opponent = f"version {promotion.opponent}" if promotion.opponent else "no champion"
-            record.judged(version, layout.model / SERVED_MODEL, f"Against {opponent}. {decision.summary}")
+            record.judged(version, layout.best / SERVED_MODEL, f"Against {opponent}. {decision.summary}")
         record.json(promotion.to_json(), "decision.json")
         record.made(staging.manifest, folder)
         for file in (PROMOTION_PAGE, PROMOTION_FILE):

@@ -4,30 +4,21 @@ import dataclasses
 import enum
 from collections.abc import Mapping
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
 from pydantic import Field
 
 from skip_pipeline.bundles.gather import open_bundles
-from skip_pipeline.bundles.track_memory import MEMORY_FILES
 from skip_pipeline.defs.assets.pipeline_asset import pipeline_asset
 from skip_pipeline.defs.resources import DataDirectory
-from skip_pipeline.defs.served_model import describe_version, log_served_model
 from skip_pipeline.defs.tracking import MlflowTracker
-from skip_pipeline.nightly.reference import write_reference
 from skip_pipeline.nightly.window import shards_in_window
-from skip_pipeline.serving.model_folder import SERVED_MODEL, pack
 from skip_pipeline.settings import (
-    CALIBRATION_FILE,
-    DECISION_RULE_FILE,
     DEFAULT_PRESET,
     HISTORY_FILE,
     KERAS_MODEL_NAME,
-    ONNX_FILE,
     PRESETS,
-    WITH_MEMORY,
     TrainingSettings,
 )
 from skip_pipeline.storage import publish
@@ -76,7 +67,7 @@ class TrainingConfig(dg.Config):
     train_days: int | None = Field(
         default=None,
         description="Train on the shards of this many newest days of the data only; by default on all. "
-        "Validation, gate, test, scaler and baselines use all days in any case",
+        "Give baseline_models the same. Validation, gate, test and scaler use all days in any case",
     )
 
     def settings(self) -> TrainingSettings:
@@ -98,9 +89,8 @@ def trained_model(
     """The network, trained on the training sessions, stopped and calibrated by the validation sessions.
 
     Presets: fast (the default, four branches, small), published (four branches, 1,275,954 parameters, as
-    published) and single_input (everything in one input). The network is kept as Keras and as ONNX. A
-    folder beside it has everything that serving needs, without TensorFlow, and a profile of the training
-    data; MLflow registers that folder as skip_model.
+    published) and single_input (everything in one input). The network is kept as Keras and as ONNX. Whether
+    it is served, alone or with other models, is decided by best_model.
     """
     layout, settings = data.layout(), config.settings()
     with tracker.materialization(context) as record:
@@ -125,21 +115,6 @@ def trained_model(
             layout.model, stage="trained_model", data_source=before.data_source, started=record.started
         ) as staging:
             trained, difference = train_and_export(bundles, settings, on_epoch, staging.folder)
-            served = staging.folder / SERVED_MODEL
-            network, calibration = staging.folder / ONNX_FILE, staging.folder / CALIBRATION_FILE
-            with_memory = settings.preset in WITH_MEMORY
-            memory = staging.folder / MEMORY_FILES[0] if with_memory else None
-            rule = staging.folder / DECISION_RULE_FILE if with_memory else None
-            pack(
-                served,
-                layout,
-                network=network,
-                calibration=calibration,
-                preset=settings.preset,
-                memory=memory,
-                rule=rule,
-            )
-            write_reference(served, layout, shards)
             staging.rows = bundles["train"].sessions
             numbers = {"parameters": trained.parameters, "best_epoch": trained.best_epoch}
             staging.details |= {
@@ -170,14 +145,7 @@ def trained_model(
         params = {name: str(value) for name, value in chosen.items()}
         tags = {"data_source": before.data_source, "preset": settings.preset}
         record.attempt("the Keras network", lambda it: _log_network(it, trained.network, params, tags))
-        served = layout.model / SERVED_MODEL
-        record.attempt("the served model", lambda it: _register(it, served, params))
     return record.result()
-
-
-def _register(mlflow: Any, folder: Path, params: dict[str, str]) -> None:
-    logged = log_served_model(mlflow, folder, params=params, tags={})
-    describe_version(mlflow, folder, str(logged.registered_model_version))
 
 
 def _log_network(mlflow: Any, network: Any, params: dict[str, str], tags: Mapping[str, str]) -> None:

@@ -19,7 +19,7 @@ _NO_TEST_SET: Final = "{} holds no sessions to score; put the public archive's t
 @pipeline_asset(
     "serving",
     kinds={"onnx", "parquet"},
-    deps=["champion_model", "trained_model"],
+    deps=["champion_model", "best_model"],
 )
 def skip_predictions(
     context: dg.AssetExecutionContext, data: DataDirectory, tracker: MlflowTracker, engine: ShardEngine

@@ -24,7 +24,7 @@ _LEADERBOARD_COLUMNS = {
 @pipeline_asset(
     "report",
     kinds={"sklearn", "html"},
-    deps=["trained_model", "baseline_models", "tensor_bundles", "merged_table"],
+    deps=["best_model", "trained_model", "baseline_models", "tensor_bundles", "merged_table"],
 )
 def evaluation_report(
     context: dg.AssetExecutionContext, data: DataDirectory, tracker: MlflowTracker
@@ -61,7 +61,7 @@ def evaluation_report(
         for name, plot in made.plots.items():
             record.picture(name, plot.png, plot.title, shown=name in _SHOWN_PLOTS)
         record.headline(found.headline_metrics())
-        served = read_description(layout.model / SERVED_MODEL)
+        served = read_description(layout.best / SERVED_MODEL)
         record.scored(served.fingerprint, found.headline_metrics(), before)
         record.numbers(found.oracle_metrics())
         record.metrics(found.comparison_metrics())
