@@ -153,6 +153,18 @@ def test_mlflow_shows_the_parent_with_a_nested_run_per_asset(servers, page):
 
 
 @needs_browser
+def test_the_pages_of_both_servers_ask_no_other_machine(servers, page):
+    requests = []
+    page.on("request", lambda request: requests.append(request.url))
+    for url in (f"{servers['dagster']}/asset-groups", f"{servers['mlflow']}/"):
+        page.goto(url)
+        page.wait_for_load_state("networkidle")
+
+    assert len(requests) > 10
+    assert [url for url in requests if not url.startswith((*servers.values(), "data:", "blob:"))] == []
+
+
+@needs_browser
 def test_the_report_opens_from_disk_and_asks_for_nothing_else(layout, page):
     requests = []
     page.on("request", lambda request: requests.append(request.url))
