@@ -17,7 +17,8 @@ from skip_pipeline.errors import BadInputError
 from skip_pipeline.serving.model_folder import SERVED_MODEL
 from skip_pipeline.serving.requests import sessions_of_frame
 
-set_telemetry_client()  # MLflow has started its telemetry before the import of skip_pipeline switched it off
+# MLflow has started its telemetry before the import of skip_pipeline switched it off.
+set_telemetry_client()  # type: ignore[no-untyped-call]
 
 
 class SkipModel(PythonModel):

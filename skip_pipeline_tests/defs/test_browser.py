@@ -156,9 +156,12 @@ def test_mlflow_shows_the_parent_with_a_nested_run_per_asset(servers, page):
 def test_the_pages_of_both_servers_ask_no_other_machine(servers, page):
     requests = []
     page.on("request", lambda request: requests.append(request.url))
-    for url in (f"{servers['dagster']}/asset-groups", f"{servers['mlflow']}/"):
+    for url, text in (
+        (f"{servers['dagster']}/asset-groups", "Materialize all"),
+        (f"{servers['mlflow']}/", "Welcome to MLflow"),
+    ):
         page.goto(url)
-        page.wait_for_load_state("networkidle")
+        expect(page.get_by_text(text).first).to_be_visible(timeout=60_000)
 
     assert len(requests) > 10
     assert [url for url in requests if not url.startswith((*servers.values(), "data:", "blob:"))] == []
