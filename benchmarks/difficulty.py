@@ -3,8 +3,8 @@
     python benchmarks/difficulty.py data/01_raw
     python benchmarks/difficulty.py data/01_raw --seed 1 --json difficulty.json
 
-The pipeline's stages make the bundles in a temporary folder, without Dagster. All scores are of the test
-sessions; the predictors learn from the others.
+The pipeline's stages make the bundles in a temporary folder, without Dagster. All scores are of
+held-out sessions, which are those of the gate and of the test split; the predictors learn from the others.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 
 from skip_pipeline import schema
 from skip_pipeline.baselines.fit import fit_baselines
-from skip_pipeline.bundles.gather import Bundle, open_bundle
+from skip_pipeline.bundles.gather import Bundle, open_bundles
 from skip_pipeline.errors import SkipPipelineError
 from skip_pipeline.metrics import scores as evaluate
 from skip_pipeline.metrics.scores import SplitScores
@@ -35,7 +35,7 @@ class Predictor:
 
     Attributes:
         name: in words.
-        scores: on the test sessions.
+        scores: on the held-out sessions.
         seconds: from bundles to probabilities; None for the oracle, which is read.
     """
 
@@ -57,7 +57,7 @@ class Apart(DataLayout):
 
 
 def build_bundles(raw: Path, folder: Path) -> dict[str, Bundle]:
-    """Take a raw folder through the stages, in an empty folder, and open the bundles of every split.
+    """Take a raw folder through the stages, in an empty folder, and open the bundles (``open_splits``).
 
     Raises:
         SkipPipelineError: whatever a stage refuses.
@@ -67,22 +67,37 @@ def build_bundles(raw: Path, folder: Path) -> dict[str, Bundle]:
     stages.encoded_table(layout)
     stages.scaled_table(layout)
     stages.tensor_bundles(layout)
-    return {split: open_bundle(layout.bundles, split) for split in schema.SPLITS}
+    return open_splits(layout.bundles)
+
+
+def open_splits(bundles: Path) -> dict[str, Bundle]:
+    """Open train, validation, and as ``held_out`` the gate and held-out sessions together.
+
+    A benchmark chooses no champion, so gate sessions narrow its intervals.
+    """
+    opened = open_bundles(bundles, schema.SPLITS)
+    return {
+        "train": opened["train"],
+        "validation": opened["validation"],
+        "held_out": opened["gate"].joined(opened["test"]),
+    }
 
 
 def measure(bundles: Mapping[str, Bundle], oracle: Path | None, *, seed: int) -> list[Predictor]:
-    """Score every predictor on the test sessions, from the simplest to the best possible."""
+    """Score every predictor on the held-out sessions, from the simplest to the best possible."""
     for split, arrays in bundles.items():
         evaluate.need_both_outcomes(arrays.not_skipped, f"the {split} split")
-    labels = bundles["test"].not_skipped
+    labels = bundles["held_out"].not_skipped
     predictors = [
         Predictor(
-            baseline.title.lower(), evaluate.score(labels, baseline.p_not_skipped["test"]), baseline.seconds
+            baseline.title.lower(),
+            evaluate.score(labels, baseline.p_not_skipped["held_out"]),
+            baseline.seconds,
         )
         for baseline in fit_baselines(bundles, groups=bundles["train"].groups, seed=seed)
     ]
     if oracle:
-        best = best_possible(oracle, bundles["test"])
+        best = best_possible(oracle, bundles["held_out"])
         predictors.append(Predictor("oracle given the past", best.given_past, None))
         predictors.append(Predictor("oracle given the state", best.given_state, None))
     return predictors
@@ -118,7 +133,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SkipPipelineError as refusal:
         sys.stderr.write(f"error: {refusal}\n")
         return 1
-    print(f"{sessions['test']:,} test sessions, {source} data, {sessions['train']:,} training sessions:")  # noqa: T201
+    held_out, train = sessions["held_out"], sessions["train"]
+    print(f"{held_out:,} held-out sessions, {source} data, {train:,} training sessions:")  # noqa: T201
     print(table(predictors))  # noqa: T201 - the output of this command
     if options.json:
         figures = {p.name: {**asdict(p.scores), "seconds": p.seconds} for p in predictors}

@@ -4,9 +4,9 @@
     python -m benchmarks.laws --out laws.md --laws regions habits --seeds 0 --raw my_data/01_raw
 
 For every law, 10,000 sessions are drawn, the stages make the bundles, rivals are fitted and the network is
-trained with each seed. All are scored on the same test sessions, without calibration, on both questions: the
-last track, and the next track at any position. ``--variants`` also trains the network without one of its
-parts. Intervals are over sessions, paired.
+trained with each seed. All are scored on the same held-out sessions (gate and test), without calibration, on
+both questions: the last track, and the next track at any position. ``--variants`` also trains the network
+without one of its parts. Intervals are over sessions, paired.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _OWN: Final = 2  # appeal and plays, before a track's company
 
 @dataclass(frozen=True)
 class Scored:
-    """Losses of one predictor on the test sessions."""
+    """Losses of one predictor on the held-out sessions."""
 
     name: str
     last: np.ndarray  # float64 (n,), of the last track
@@ -68,16 +68,16 @@ def score_data(raw: Path, seeds: Sequence[int], variants: Sequence[str]) -> Iter
     """Rivals, networks, and the best possible where it is known, on one raw folder."""
     with tempfile.TemporaryDirectory() as folder:
         bundles = build_bundles(raw, Path(folder))
-        played = all_played(bundles["test"])
+        played = all_played(bundles["held_out"])
         for rival in fit_baselines(bundles, groups=bundles["train"].groups):
-            yield Scored.of(rival.name, rival.p_tracks["test"], played)
+            yield Scored.of(rival.name, rival.p_tracks["held_out"], played)
         for seed in seeds:
             yield Scored.of(f"network, seed {seed}", _network(bundles, seed), played)
         for variant in variants:
             yield Scored.of(f"network {variant}", _network(bundles, seeds[0], variant), played)
         if oracle := find_oracle(raw):
-            p = oracle_probabilities(oracle, np.asarray(bundles["test"][schema.SESSION_ID]))[GIVEN_PAST]
-            last = losses(bundles["test"].not_skipped, p)
+            p = oracle_probabilities(oracle, np.asarray(bundles["held_out"][schema.SESSION_ID]))[GIVEN_PAST]
+            last = losses(bundles["held_out"].not_skipped, p)
             yield Scored("best possible given the past", last, np.full((len(last), 2), np.nan))
 
 
@@ -106,7 +106,7 @@ def _forgetful(split: Remembered, keep: int) -> Remembered:
 
 
 def _network(bundles: Mapping[str, Bundle], seed: int, variant: str = "") -> np.ndarray:
-    """Probabilities (n, 20) of the default network for the test sessions, from its ONNX export."""
+    """Probabilities (n, 20) of the default network for the held-out sessions, from its ONNX export."""
     splits: dict[str, Any] = with_memory(bundles, DEFAULT_PRESET)
     if "memory" in variant or "company" in variant:
         splits = {
@@ -119,7 +119,7 @@ def _network(bundles: Mapping[str, Bundle], seed: int, variant: str = "") -> np.
     if "cuts" in variant:
         settings = dataclasses.replace(settings, cut_sessions=0.0)
     trained = train.train(splits["train"], splits["validation"], settings, lambda _: None)
-    return predict_tracks(export.to_onnx(trained.network), splits["test"])
+    return predict_tracks(export.to_onnx(trained.network), splits["held_out"])
 
 
 def table(title: str, scored: Sequence[Scored]) -> str:
@@ -128,7 +128,7 @@ def table(title: str, scored: Sequence[Scored]) -> str:
     lines = [
         f"### {title}",
         "",
-        f"{len(network.last):,} test sessions.",
+        f"{len(network.last):,} held-out sessions.",
         "",
         "| predictor | last track | less the network's (95%) | every track | less the network's (95%) |",
         "|---|---:|---:|---:|---:|",

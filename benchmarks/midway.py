@@ -2,9 +2,9 @@
 
     python -m benchmarks.midway data/01_raw/training_set/log_mini.csv data/06_model/served_model
 
-The log's test sessions are cut in half, and the first track of the second half is scored: with the session's
-true length, with an unknown length, and as if that track were the last one. The log-loss of the constant
-share of played tracks is printed for comparison.
+The log's gate and test sessions are cut in half, and the first track of the second half is scored: with the
+session's true length, with an unknown length, and as if that track were the last one. The log-loss of the
+constant share of played tracks is printed for comparison.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ NAMES: Final = ("true length", "nobody knows", "taken for the last")
 
 
 def halves(whole: Sessions) -> tuple[Sessions, np.ndarray, np.ndarray]:
-    """The first half of each test session, its true length, and whether the next track was played.
+    """The first half of each gate and test session, its true length, and whether the next track was played.
 
     Raises:
         BadInputError: there is none.
     """
-    of_test = split_of(np.array(whole.session_id, object)) == schema.SPLITS.index("test")
-    wanted = np.flatnonzero(of_test & (whole.earlier > 1))
+    held_out = split_of(np.array(whole.session_id, object)) >= schema.SPLITS.index("gate")
+    wanted = np.flatnonzero(held_out & (whole.earlier > 1))
     if len(wanted) == 0:
-        raise BadInputError("the log has no test session of three tracks or more; name a larger one")
+        raise BadInputError("the log has no gate or test session of three tracks or more; name a larger one")
     starts, kept = whole.bounds[wanted], whole.earlier[wanted] // 2
     offsets = np.arange(kept.sum()) - np.repeat(np.cumsum(kept) - kept, kept)
     following = starts + kept
@@ -83,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SkipPipelineError as refusal:
         sys.stderr.write(f"error: {refusal}\n")
         return 1
-    print(f"{sessions:,} test sessions cut in half, log-loss of the track that follows:")  # noqa: T201
+    print(f"{sessions:,} held-out sessions cut in half, log-loss of the track that follows:")  # noqa: T201
     for name, loss in found.items():
         print(f"{name:24}{loss:8.4f}")  # noqa: T201
     return 0

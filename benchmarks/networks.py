@@ -1,4 +1,4 @@
-"""Scores of every network and its rivals on the same test sessions, for docs/networks.md.
+"""Scores of every network and its rivals on the same held-out sessions, for docs/networks.md.
 
     python -m benchmarks.networks data/01_raw --out DIR
     python -m benchmarks.networks data/01_raw --out DIR --larger ten_times/01_raw
@@ -9,8 +9,9 @@ new process. All are calibrated on the validation sessions, as in the pipeline. 
 all their log-odds.
 
 With ``--larger``, a set of more sessions, the default network is trained on a tenth of that set's training
-sessions and on all, and both are scored on its test sessions. ``DIR`` gets ``networks.md``, ``networks.json``
-and the learning curve of the published network.
+sessions and on all, and both are scored on its held-out sessions. ``DIR`` gets ``networks.md``,
+``networks.json`` and the learning curve of the published network. Held-out sessions are those of the gate and
+of the test split.
 """
 
 from __future__ import annotations
@@ -29,9 +30,9 @@ from typing import Any, Final
 import numpy as np
 from scipy.special import expit, logit
 
-from benchmarks.difficulty import build_bundles
+from benchmarks.difficulty import build_bundles, open_splits
 from skip_pipeline.baselines.fit import fit_baselines
-from skip_pipeline.bundles.gather import ARRAYS, Bundle, open_bundles
+from skip_pipeline.bundles.gather import ARRAYS, Bundle
 from skip_pipeline.bundles.track_memory import TrackMemory, remember
 from skip_pipeline.errors import SkipPipelineError
 from skip_pipeline.metrics import calibration as calibrate
@@ -59,7 +60,7 @@ LARGER: Final = 10
 
 @dataclass(frozen=True)
 class Fitted:
-    """One predictor, and its probabilities for validation and test sessions.
+    """One predictor, and its probabilities for validation and held-out sessions.
 
     Attributes:
         name: in words.
@@ -68,7 +69,7 @@ class Fitted:
         parameters: 0 where it has none.
         epochs, best_epoch: 0 for what is not trained in epochs.
         peak_mib: largest resident size of its process; 0 where it has none of its own.
-        onnx_difference: largest difference to its ONNX export on any test session.
+        onnx_difference: largest difference to its ONNX export on any held-out session.
         history: of a network.
     """
 
@@ -87,7 +88,7 @@ def fit_network(bundles_dir: Path, preset: str, seed: int, every: int = 1) -> Fi
     """Train one network, on every so many-th training session, and let it and its export predict."""
     from skip_pipeline.training import export, train
 
-    bundles = open_bundles(bundles_dir)
+    bundles = open_splits(bundles_dir)
     settings = dataclasses.replace(PRESETS[preset], seed=seed)  # type: ignore[index]  # a name of ours
     if preset == "published":
         settings = dataclasses.replace(
@@ -98,7 +99,7 @@ def fit_network(bundles_dir: Path, preset: str, seed: int, every: int = 1) -> Fi
     return Fitted(
         name=f"{preset}, seed {seed}",
         p_not_skipped={
-            split: train.predict(trained.network, splits[split]) for split in ("validation", "test")
+            split: train.predict(trained.network, splits[split]) for split in ("validation", "held_out")
         },
         seconds=trained.seconds,
         parameters=trained.parameters,
@@ -106,7 +107,9 @@ def fit_network(bundles_dir: Path, preset: str, seed: int, every: int = 1) -> Fi
         best_epoch=trained.best_epoch,
         peak_mib=_peak_mib(),
         onnx_difference=export.check_export(
-            trained.network, predict_onnx(export.to_onnx(trained.network), splits["test"]), splits["test"]
+            trained.network,
+            predict_onnx(export.to_onnx(trained.network), splits["held_out"]),
+            splits["held_out"],
         ),
         history=trained.history,
     )
@@ -144,14 +147,14 @@ def ensemble(members: Sequence[Fitted]) -> Fitted:
         split: expit(
             np.mean([logit(np.clip(m.p_not_skipped[split], 1e-6, 1 - 1e-6)) for m in members], axis=0)
         )
-        for split in ("validation", "test")
+        for split in ("validation", "held_out")
     }
     return Fitted(f"ensemble of these {len(members)}", told)
 
 
 @dataclass(frozen=True)
 class Line:
-    """One predictor's scores on the test sessions; differences are its own less the default network's."""
+    """One predictor's scores on the held-out sessions; differences are its own less the default network's."""
 
     name: str
     accuracy: float
@@ -168,8 +171,8 @@ class Line:
 
 
 def score(fitted: Sequence[Fitted], bundles: Mapping[str, Bundle], against: Fitted) -> list[Line]:
-    """Calibrate each on validation sessions and score it on test sessions."""
-    labels = bundles["test"].not_skipped
+    """Calibrate each on validation sessions and score it on held-out sessions."""
+    labels = bundles["held_out"].not_skipped
     reference = evaluate.losses(labels, _calibrated(against, bundles)[0])
     lines = []
     for each in fitted:
@@ -181,7 +184,7 @@ def score(fitted: Sequence[Fitted], bundles: Mapping[str, Bundle], against: Fitt
                 name=each.name,
                 accuracy=scores.accuracy,
                 log_loss=scores.log_loss,
-                as_trained=evaluate.score(labels, each.p_not_skipped["test"]).log_loss,
+                as_trained=evaluate.score(labels, each.p_not_skipped["held_out"]).log_loss,
                 roc_auc=scores.roc_auc,
                 calibration_error=expected_calibration_error(reliability_curve(labels, p)),
                 seconds=each.seconds,
@@ -197,7 +200,7 @@ def score(fitted: Sequence[Fitted], bundles: Mapping[str, Bundle], against: Fitt
 
 def _calibrated(fitted: Fitted, bundles: Mapping[str, Bundle]) -> tuple[np.ndarray, Calibration]:
     calibration = calibrate.fit(bundles["validation"].not_skipped, fitted.p_not_skipped["validation"])
-    return calibration.apply(fitted.p_not_skipped["test"]), calibration
+    return calibration.apply(fitted.p_not_skipped["held_out"]), calibration
 
 
 def table(lines: Sequence[Line]) -> str:
@@ -254,7 +257,7 @@ def compare(raw: Path, out: Path, source: DataSource) -> tuple[list[str], dict[s
         everyone = [*networks, *rivals]
         lines = score([*everyone, ensemble(everyone[: len(networks)] + rivals[2:])], bundles, networks[0])
         counts = {split: bundle.sessions for split, bundle in bundles.items()}
-        best = oracles(raw, bundles["test"])
+        best = oracles(raw, bundles["held_out"])
     fast, published = networks[0], networks[len(SEEDS)]
     (out / "published_curve.png").write_bytes(
         plots.training_curves(published.history, published.best_epoch, describe(raw, source).mark).png
@@ -263,7 +266,7 @@ def compare(raw: Path, out: Path, source: DataSource) -> tuple[list[str], dict[s
     slowest, mean = max(times), sum(times) / len(times)
     text = [
         f"{source.capitalize()} data: {counts['train']:,} training, {counts['validation']:,} validation and "
-        f"{counts['test']:,} test sessions.",
+        f"{counts['held_out']:,} held-out sessions.",
         "",
         table(lines),
         "",
@@ -295,12 +298,12 @@ def grow(raw: Path) -> tuple[list[str], dict[str, Any]]:
             dataclasses.replace(each, name=f"{DEFAULT_PRESET}, {n:,} training sessions")
             for each, n in zip(fitted, (-(-sessions // LARGER), sessions), strict=True)
         )
-        counted = bundles["test"].sessions
+        counted = bundles["held_out"].sessions
         lines = score([few, many], bundles, few)
-        best = oracles(raw, bundles["test"])
+        best = oracles(raw, bundles["held_out"])
     times = {"seconds": many.seconds / few.seconds, "peak": many.peak_mib / few.peak_mib}
     text = [
-        f"{LARGER} times the training sessions, scored on the same {counted:,} test sessions:",
+        f"{LARGER} times the training sessions, scored on the same {counted:,} held-out sessions:",
         "",
         table(lines),
         "",

@@ -3,12 +3,13 @@
     python -m benchmarks.second_half --out DIR
     python -m benchmarks.second_half --out DIR --sessions 10000 --law regions habits --only rules network
 
-For every law and seed a world of ``--sessions`` sessions is drawn: 70% training, 10% validation and 20% test
-sessions. All rivals learn from every training and validation session, or from one in ``--every``, and decide
-on the same test sessions. Decisions stay in ``DIR``, so a run that was stopped goes on, and ``--only`` adds
-one kind of rival at a time. After each of them ``DIR/second_half.md`` is written anew: MAA and FPA,
-differences to the network with paired intervals, and the share of the reachable gain, (MAA - last action) /
-(best possible given the past - last action). Everything is synthetic, and belongs beside no published score.
+For every law and seed a world of ``--sessions`` sessions is drawn: 70% training, 10% validation and 20%
+held-out sessions (gate and test). All rivals learn from every training and validation session, or from one in
+``--every``, and decide on the same held-out sessions. Decisions stay in ``DIR``, so a run that was stopped
+goes on, and ``--only`` adds one kind of rival at a time. After each of them ``DIR/second_half.md`` is written
+anew: MAA and FPA, differences to the network with paired intervals, and the share of the reachable gain,
+(MAA - last action) / (best possible given the past - last action). Everything is synthetic, and belongs
+beside no published score.
 """
 
 from __future__ import annotations
@@ -28,12 +29,12 @@ from typing import Any, Final, cast
 import numpy as np
 
 from benchmarks import second_half_rivals as rivals
-from benchmarks.difficulty import build_bundles
+from benchmarks.difficulty import build_bundles, open_splits
 from benchmarks.networks import SEEDS
 from benchmarks.second_half_draws import Given, best_strings, second_halves
 from benchmarks.second_half_rivals import NETWORK, Decisions, Halves, Splits
 from skip_pipeline import schema
-from skip_pipeline.bundles.gather import ARRAYS, Bundle, open_bundles
+from skip_pipeline.bundles.gather import ARRAYS, Bundle
 from skip_pipeline.bundles.track_memory import TrackMemory, remember
 from skip_pipeline.errors import ContractError
 from skip_pipeline.metrics.challenge import SessionScores, estimate_scores, score_sessions
@@ -115,11 +116,11 @@ def thinned(bundles: Mapping[str, Bundle], every: int) -> Splits:
 
 def learn(setup: Setup, job: str, every: int) -> Decisions:
     """Decisions of one kind of rival."""
-    return LEARNERS[job](thinned(open_bundles(setup.layout.bundles), every), setup.seed)
+    return LEARNERS[job](thinned(open_splits(setup.layout.bundles), every), setup.seed)
 
 
 def best_possible(setup: Setup, job: str, draws: int) -> Decisions:
-    """The best decisions on the test sessions, which have the same order in the world and in the bundles.
+    """The best decisions on the held-out sessions, whose order within a split is that of the world.
 
     Raises:
         ContractError: the bundles hold other sessions than the world.
@@ -127,24 +128,27 @@ def best_possible(setup: Setup, job: str, draws: int) -> Decisions:
     name, given = ORACLES[job]
     world = setup.world()
     rng = np.random.default_rng(np.random.SeedSequence(setup.seed, spawn_key=(2**20,)))
-    decided: list[np.ndarray] = []
-    happened: list[np.ndarray] = []
+    blocks: list[np.ndarray] = []  # int8 (2, sessions, 20): decided and happened, -1 where nothing is asked
+    splits: list[np.ndarray] = []
     for number in range(world.extent.blocks):
         ids = world.block(number).oracle[schema.SESSION_ID].to_numpy()
-        wanted = split_of(ids) == schema.SPLITS.index("test")
+        split = split_of(ids)
+        wanted = split >= schema.SPLITS.index("gate")
         of_block = np.full((2, len(ids), schema.MAX_SESSION_LENGTH), -1, np.int8)
         for halves in second_halves(world, number, draws, rng, given, wanted):
             tracks = halves.happened.shape[1]
             of_block[0, halves.rows, :tracks] = best_strings(halves.drawn)
             of_block[1, halves.rows, :tracks] = halves.happened
-        for kept, values in zip((decided, happened), of_block, strict=True):
-            kept.append(values[values >= 0].astype(np.uint8))
-    truth = Halves.of(open_bundles(setup.layout.bundles)["test"]).truth
-    if not np.array_equal(np.concatenate(happened), truth):
+        blocks.append(of_block)
+        splits.append(split)
+    ordered = np.concatenate(blocks, axis=1)[:, np.argsort(np.concatenate(splits), kind="stable")]
+    decided, happened = (values[values >= 0].astype(np.uint8) for values in ordered)
+    truth = Halves.of(open_splits(setup.layout.bundles)["held_out"]).truth
+    if not np.array_equal(happened, truth):
         raise ContractError(
             f"{setup.folder} holds other sessions than the world of its name, expected the same; remove it"
         )
-    return {name: np.concatenate(decided)}
+    return {name: decided}
 
 
 def run(setup: Setup, job: str, every: int, draws: int) -> None:
@@ -178,7 +182,7 @@ def scores_of(setups: Sequence[Setup], every: int) -> dict[str, dict[int, Sessio
         files = [setup.decisions(job, every) for job in (*LEARNERS, *ORACLES)]
         if not any(file.exists() for file in files):
             continue
-        test = Halves.of(open_bundles(setup.layout.bundles)["test"])
+        test = Halves.of(open_splits(setup.layout.bundles)["held_out"])
         for file in files:
             if file.exists():
                 with np.load(file) as decisions:

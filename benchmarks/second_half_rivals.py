@@ -1,7 +1,7 @@
-"""Decisions of the default network and its rivals on the second halves of test sessions.
+"""Decisions of the default network and its rivals on the second halves of held-out sessions.
 
 Each function learns from the splits ``train`` and ``validation``, and decides on every second-half track of
-the split ``test``: decisions by name, uint8 (rows,), session after session, 1 for skipped (``skip_2``).
+the split ``held_out``: decisions by name, uint8 (rows,), session after session, 1 for skipped (``skip_2``).
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ from skip_pipeline import schema
 from skip_pipeline.baselines.features import INPUTS, Standard, features_of
 from skip_pipeline.bundles.second_half import first_half, is_asked, lengths_of, skips
 from skip_pipeline.metrics import calibration as calibrate
-from skip_pipeline.metrics.challenge import average_accuracy
-from skip_pipeline.metrics.decision_rule import THRESHOLD, DecisionRule
+from skip_pipeline.metrics.decision_rule import THRESHOLD, DecisionRule, best_constant_strings
 from skip_pipeline.networks.listening import all_played, log_column
 from skip_pipeline.settings import BASELINE_SESSIONS, DECISION_THRESHOLD, DEFAULT_PRESET, PRESETS
 from skip_pipeline.training.splits import Split, gather, parts
@@ -81,32 +80,21 @@ class Halves(NamedTuple):
 
 def by_rules(splits: Splits, seed: int) -> Decisions:
     """Without a model: random, the last action, the majority, and the best string of each length."""
-    test = Halves.of(splits["test"])
+    test = Halves.of(splits["held_out"])
     heard = ~test.asked & (
         np.arange(schema.MAX_SESSION_LENGTH) >= schema.MAX_SESSION_LENGTH - test.lengths[:, None]
     )
     last = test.skipped[np.arange(len(test.lengths)), schema.STEPS - test.tracks]
     balance = (np.where(test.skipped, 1, -1) * heard).sum(axis=1)
     majority = np.where(balance == 0, last, balance > 0)
-    strings = _best_string_of_each_length(Halves.of(splits["train"]))
+    training = Halves.of(splits["train"])
+    strings = best_constant_strings(training.truth, training.lengths)
     return {
         "random": np.random.default_rng(seed).integers(0, 2, test.tracks.sum(), np.uint8),
         "last action": np.repeat(last, test.tracks).astype(np.uint8),
         "majority of the first half": np.repeat(majority, test.tracks).astype(np.uint8),
         "best string of each length": np.concatenate([strings[length] for length in test.lengths.tolist()]),
     }
-
-
-def _best_string_of_each_length(training: Halves) -> dict[int, np.ndarray]:
-    """The string that scores best if every training session of a length gets it: uint8 (T,) by length."""
-    found = {}
-    for length in range(schema.MIN_SESSION_LENGTH, schema.MAX_SESSION_LENGTH + 1):
-        tracks = length - int(first_half(np.array(length)))
-        outcomes = training.skipped[training.lengths == length][:, -tracks:]
-        strings = np.array(list(np.ndindex(*(2,) * tracks)), bool)
-        scores = [average_accuracy(outcomes == string).mean() if len(outcomes) else 0.0 for string in strings]
-        found[length] = strings[int(np.argmax(scores))].astype(np.uint8)
-    return found
 
 
 def by_network(splits: Splits, seed: int) -> Decisions:
@@ -127,7 +115,7 @@ def by_network(splits: Splits, seed: int) -> Decisions:
     session, track = np.nonzero(~np.isnan(played))
     calibration = calibrate.fit(played[session, track], p_tracks[session, track], session)
     rule = fit_rule(network, splits["validation"], calibration)
-    told = predict_second_half(network, splits["test"], calibration)
+    told = predict_second_half(network, splits["held_out"], calibration)
     rules = {
         "network, threshold": THRESHOLD,
         "network, whole strings": DecisionRule(rule.correlations, joint=True),
@@ -161,7 +149,7 @@ def by_trees(splits: Splits, seed: int) -> Decisions:
     sample = _sample(splits["train"], BASELINE_SESSIONS, seed)
     watched = _sample(splits["validation"], BASELINE_SESSIONS // 4, seed)
     standard = Standard.fit(sample)
-    test = Halves.of(splits["test"])
+    test = Halves.of(splits["held_out"])
     p = np.full((len(test.lengths), _MOST), np.nan)
     for position in range(_MOST):
         rows, labels = _examples(sample, standard, position)
@@ -169,7 +157,7 @@ def by_trees(splits: Splits, seed: int) -> Decisions:
         model = HistGradientBoostingClassifier(**_TREES, random_state=seed)
         model.fit(rows, labels, X_val=others, y_val=of_others)
         start = 0
-        for part in _in_memory(splits["test"]):
+        for part in _in_memory(splits["held_out"]):
             own = test.tracks[start : start + len(part["last_track"])] > position
             chances = model.predict_proba(_examples(part, standard, position)[0])[:, 1]
             p[start : start + len(own), position][own] = chances
@@ -256,7 +244,7 @@ def by_bilstm(splits: Splits, seed: int) -> Decisions:
     hidden = decoder(layers.Masking()(tracks), initial_state=states)
     network = keras.Model([heard, tracks], layers.Dense(1, "sigmoid")(hidden))
     network.compile(keras.optimizers.Adam(1e-3), "binary_crossentropy", weighted_metrics=[])
-    one, watched, test = (given[name] for name in ("train", "validation", "test"))
+    one, watched, test = (given[name] for name in ("train", "validation", "held_out"))
     network.fit(
         [one.heard, one.tracks],
         one.skipped[:, :, None],

@@ -67,6 +67,12 @@ TRACK_FEATURES: Final = pa.schema(
     ]
 )
 
+RELEASE_DATE: Final = "release_date_estimate"
+TRACK_NAMES: Final = ("track_uri", "track_name", "artist", "album_name")
+"""The release of the track features with names has ``RELEASE_DATE`` in place of ``release_year``, as YYYY,
+YYYY-MM or YYYY-MM-DD, and ``TRACK_NAMES`` besides: 34 columns. The other two releases, of the whole set and
+of the mini set, have the 30 columns of ``TRACK_FEATURES``."""
+
 TRACK_GROUPS: Final = pa.schema([("track_id", pa.string()), ("artist", pa.int32()), ("album", pa.int32())])
 """Numbers from 0 of each track's artist and album, as own listening knows them."""
 
@@ -201,7 +207,10 @@ SCALED: Final = pa.schema(
 )
 
 _SPLIT: Final = pa.dictionary(pa.int8(), pa.string())
-SPLITS: Final[tuple[str, ...]] = ("train", "validation", "test")
+SPLITS: Final[tuple[str, ...]] = ("train", "validation", "gate", "test")
+SELECTION_SPLITS: Final[tuple[str, ...]] = ("train", "validation", "gate")
+"""Splits that training, promotion and monitoring use. Nothing selects on the test split, so that the report
+scores sessions that had no part in any choice."""
 
 SESSIONS: Final = pa.schema([(SESSION_ID, pa.string()), ("code", pa.int32()), ("split", _SPLIT)])
 """One row per session of a shard: the text id, its ordinal code within the shard, and its split."""
@@ -257,8 +266,8 @@ BASELINES: Final[tuple[str, ...]] = (
 BASELINE_PREDICTIONS: Final = pa.schema(
     [(SESSION_ID, pa.string()), ("split", _SPLIT), *((name, pa.float64()) for name in BASELINES)]
 )
-"""One row per validation and test session, in the bundles' order, validation first: the probability that each
-baseline gives to the last track being played to its end."""
+"""One row per validation, gate and test session, in this order of splits and in the bundles' order: the
+probability that each baseline gives to the last track being played to its end."""
 
 BASELINE_TRACK_PREDICTIONS: Final = pa.schema(
     [

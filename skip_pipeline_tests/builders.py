@@ -26,7 +26,7 @@ Row = dict[str, Any]
 SAMPLES = Path(__file__).parent / "samples"
 PUBLISHED_ROWS = SAMPLES / "log_published_rows.csv"
 
-TRAIN, VALIDATION, TEST = "s0", "s2", "s11"
+TRAIN, VALIDATION, GATE, TEST = "s0", "s2", "s17", "s11"
 """Session ids whose hash puts them into the split that the name says."""
 
 

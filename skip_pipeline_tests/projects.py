@@ -59,7 +59,7 @@ class Project:
     def mlflow_client(self):
         import mlflow
 
-        return mlflow.MlflowClient(tracking_uri=self.tracking_uri)
+        return mlflow.MlflowClient(tracking_uri=self.tracking_uri, registry_uri=self.tracking_uri)
 
     def mlflow_runs(self, dagster_run_id: str) -> dict[str, Any]:
         """Runs of one Dagster run by asset key; the parent by the empty string."""

@@ -33,7 +33,7 @@ from skip_pipeline.baselines.features import (
     feature_names,
     features_of,
 )
-from skip_pipeline.baselines.predictions import PREDICTED, BaselinePredictions
+from skip_pipeline.baselines.predictions import BaselinePredictions
 from skip_pipeline.bundles.track_memory import TrackMemory, remember
 from skip_pipeline.errors import TrainingError
 from skip_pipeline.metrics.scores import need_both_outcomes
@@ -83,18 +83,18 @@ def fit_baselines(
     features of the drawn sessions.
 
     Args:
-        bundles: every split of ``schema.SPLITS``.
+        bundles: train, validation, and other splits to predict; validation is predicted too.
         groups: of tracks, see ``TrackMemory.fit``.
         seed: of the draw of sessions, and of the rows from which trees make bins, if more than 200,000.
         most_sessions: training sessions that regression and trees are fitted to at most, drawn at random; of
             validation sessions, the trees use at most a fifth as many. The rules and the memory of tracks are
             fitted to all training sessions.
     """
-    for split in schema.SPLITS:
-        labels = np.asarray(bundles[split][schema.LABEL])
+    for split, arrays in bundles.items():
+        labels = np.asarray(arrays[schema.LABEL])
         if len(labels) == 0:
             raise TrainingError(f"the {split} split holds no session, expected some; deliver more sessions")
-        if split != "test":
+        if split in ("train", "validation"):
             need_both_outcomes(labels, f"the {split} split")
     with threadpool_limits(1):
         return (*fit_rules(bundles), *_models(bundles, groups, seed, most_sessions))
@@ -103,7 +103,7 @@ def fit_baselines(
 def fit_rules(bundles: Mapping[str, Split]) -> tuple[BaselinePredictions, BaselinePredictions]:
     """Fit the majority and the last outcome."""
     started = time.perf_counter()
-    played = {split: all_played(bundles[split]) for split in schema.SPLITS}
+    played = {split: all_played(arrays) for split, arrays in bundles.items()}
     after = ("p_not_skipped_after_skipped", "p_not_skipped_after_played", "p_not_skipped_of_first_track")
     return (
         _rule("majority", played, ("p_not_skipped",), lambda of: np.zeros(of.shape, np.int8), started),
@@ -128,6 +128,7 @@ def _rule(
         started: ``time.perf_counter()`` at which reading began.
     """
     group = {split: group_of(of_split) for split, of_split in played.items()}
+    predicted = [split for split in played if split != "train"]
     train, real = played["train"], ~np.isnan(played["train"])
     last = _shares(train[:, -1], group["train"][:, -1], len(groups))
     every = _shares(train[real], group["train"][real], len(groups))
@@ -135,10 +136,10 @@ def _rule(
     shares |= {f"{each}_of_every_track": float(share) for each, share in zip(groups, every, strict=True)}
     return BaselinePredictions(
         name,
-        {split: last[group[split][:, -1]] for split in PREDICTED},
+        {split: last[group[split][:, -1]] for split in predicted},
         p_tracks={
             split: np.where(np.isnan(played[split]), np.nan, every[group[split]]).astype(np.float32)
-            for split in PREDICTED
+            for split in predicted
         },
         seconds=time.perf_counter() - started,
         parameters=len(shares),
@@ -215,7 +216,7 @@ def _models(
 
     started = time.perf_counter()
     p: dict[str, np.ndarray] = {}  # float64 (n, 20, 2), of regression and trees, by split; NaN in padding
-    for split in PREDICTED:
+    for split in (name for name in bundles if name != "train"):
         parts = []
         for part in in_parts(splits[split], (*INPUTS, schema.LABEL)):
             real = ~np.isnan(all_played(part))
@@ -232,8 +233,8 @@ def _models(
     def predictions(name: str, model: int, **fit: Any) -> BaselinePredictions:
         return BaselinePredictions(
             name,
-            {split: p[split][:, -1, model] for split in PREDICTED},
-            p_tracks={split: p[split][:, :, model].astype(np.float32) for split in PREDICTED},
+            {split: both[:, -1, model] for split, both in p.items()},
+            p_tracks={split: both[:, :, model].astype(np.float32) for split, both in p.items()},
             sessions=sessions,
             **fit,
         )

@@ -1,4 +1,4 @@
-"""Predictions of the baselines for validation and test sessions, as values and as the files of a stage.
+"""Predictions of the baselines for validation, gate and test sessions, as values and as the files of a stage.
 
 Probabilities are kept, fitted models are not: fitting again gives the same ones (``baselines.fit``), and
 nothing has to be unpickled.
@@ -27,7 +27,7 @@ from skip_pipeline.settings import (
 )
 from skip_pipeline.storage import Manifest, read_json, read_manifest, read_table, write_json, write_table
 
-PREDICTED: Final = ("validation", "test")
+PREDICTED: Final = ("validation", "gate", "test")
 """Splits that are predicted, in the order of the file."""
 
 _WORDS: Final[Mapping[str, tuple[str, str]]] = {  # title and description
@@ -58,7 +58,7 @@ class BaselinePredictions:
 
     name: str  # one of ``schema.BASELINES``
     p_not_skipped: Mapping[str, np.ndarray]
-    """Of the last track: float64 (n,) by split of ``PREDICTED``, in the bundle's order."""
+    """Of the last track: float64 (n,) by split, in the bundle's order."""
     p_tracks: Mapping[str, np.ndarray] = field(kw_only=True)
     """Of every track, from the tracks before it: float32 (n, 20) by split, NaN in padding."""
     seconds: float  # from bundles to probabilities, with everything it needs, such as features
@@ -89,8 +89,8 @@ def write_baselines(
     names = tuple(baseline.name for baseline in baselines)
     if names != schema.BASELINES:
         raise ContractError(f"baselines are {names}, expected {schema.BASELINES}; fit all of them together")
-    real = _real(bundles)
-    sessions = _keys(bundles)
+    real = _real(bundles, PREDICTED)
+    sessions = _keys(bundles, PREDICTED)
     tracks = _track_keys(sessions, real)
     fits = {}
     for baseline in baselines:
@@ -117,19 +117,21 @@ def write_baselines(
 def read_baselines(
     find: Callable[[str], Path], bundles: Mapping[str, Mapping[str, Any]]
 ) -> tuple[BaselinePredictions, ...]:
-    """Read the files of ``write_baselines``, whose sessions must be those of the bundles, in the same order.
+    """Read predictions from the files of ``write_baselines``.
 
     Args:
         find: gives the path of a file of the stage (``Manifest.path``).
+        bundles: the splits to read; their sessions must be those of the files, in the same order.
     """
     path, tracks_path, fits_path = map(find, (BASELINES_FILE, BASELINE_TRACKS_FILE, BASELINE_FITS_FILE))
-    sessions = read_table(path, schema.BASELINE_PREDICTIONS)
-    tracks = read_table(tracks_path, schema.BASELINE_TRACK_PREDICTIONS)
-    keys = _keys(bundles)
+    splits = [split for split in PREDICTED if split in bundles]
+    sessions = _of_splits(read_table(path, schema.BASELINE_PREDICTIONS), splits)
+    tracks = _of_splits(read_table(tracks_path, schema.BASELINE_TRACK_PREDICTIONS), splits)
+    keys = _keys(bundles, splits)
     _need_equal(sessions, keys, path, "sessions")
-    real = _real(bundles)
+    real = _real(bundles, splits)
     _need_equal(tracks, _track_keys(keys, real), tracks_path, "tracks")
-    end_of_validation = [len(bundles[PREDICTED[0]][schema.LABEL])]
+    ends = np.cumsum([len(bundles[split][schema.LABEL]) for split in splits])[:-1]
     baselines = []
     try:
         fits = read_json(fits_path)
@@ -137,7 +139,7 @@ def read_baselines(
             p_tracks = np.full(real.shape, np.nan, np.float32)
             p_tracks[real] = tracks[name].to_numpy()
             of_last, of_every = (
-                dict(zip(PREDICTED, np.split(p, end_of_validation), strict=True))
+                dict(zip(splits, np.split(p, ends), strict=True))
                 for p in (sessions[name].to_numpy(), p_tracks)
             )
             fit = fits[name] | {"features": tuple(fits[name]["features"])}
@@ -159,7 +161,7 @@ def published_baselines(
     Args:
         layout: of the data directory.
         before: manifest of the bundles.
-        bundles: every split.
+        bundles: the splits to read.
 
     Raises:
         MissingInputError: no baselines have been published.
@@ -187,18 +189,23 @@ def _need_equal(table: pa.Table, keys: pa.Table, path: Path, of: str) -> None:
             raise ContractError(f"{path} is of other sessions than the bundles: {fact}; {_REMEDY}")
 
 
-def _keys(bundles: Mapping[str, Mapping[str, Any]]) -> pa.Table:
-    """Id and split of every predicted session, in order."""
+def _of_splits(table: pa.Table, splits: Sequence[str]) -> pa.Table:
+    """The rows of these splits."""
+    return table.filter(pc.is_in(table["split"].cast(pa.string()), pa.array(splits, pa.string())))
+
+
+def _keys(bundles: Mapping[str, Mapping[str, Any]], splits: Sequence[str]) -> pa.Table:
+    """Id and split of every session of these splits, in order."""
     fields = [schema.BASELINE_PREDICTIONS.field(name) for name in (schema.SESSION_ID, "split")]
-    ids = [pa.array(np.asarray(bundles[split][schema.SESSION_ID]), pa.string()) for split in PREDICTED]
-    number = np.repeat(np.arange(len(PREDICTED), dtype=np.int8), [len(each) for each in ids])
-    split_of = pa.DictionaryArray.from_arrays(number, pa.array(PREDICTED, pa.string()))
+    ids = [pa.array(np.asarray(bundles[split][schema.SESSION_ID]), pa.string()) for split in splits]
+    number = np.repeat(np.arange(len(splits), dtype=np.int8), [len(each) for each in ids])
+    split_of = pa.DictionaryArray.from_arrays(number, pa.array(splits, pa.string()))
     return pa.Table.from_arrays([pa.chunked_array(ids, pa.string()), split_of], schema=pa.schema(fields))
 
 
-def _real(bundles: Mapping[str, Mapping[str, Any]]) -> np.ndarray:
-    """Where the predicted sessions have a track: bool (n, 20), in order."""
-    return np.concatenate([~np.isnan(all_played(bundles[split])) for split in PREDICTED])
+def _real(bundles: Mapping[str, Mapping[str, Any]], splits: Sequence[str]) -> np.ndarray:
+    """Where the sessions of these splits have a track: bool (n, 20), in order."""
+    return np.concatenate([~np.isnan(all_played(bundles[split])) for split in splits])
 
 
 def _track_keys(sessions: pa.Table, real: np.ndarray) -> pa.Table:

@@ -214,19 +214,22 @@ class Bundle(Mapping[str, Any]):
 
 
 def open_bundle(bundles_dir: Path | str | Manifest, split: str) -> Bundle:
-    """Open one split of ``open_bundles``; a split that is not in ``schema.SPLITS`` is a RefusedError."""
+    """Open one split as ``open_bundles``; a split that is not in ``schema.SPLITS`` is a RefusedError."""
     if split not in schema.SPLITS:
         raise RefusedError(f"there is no split {split!r}; choose one of {', '.join(schema.SPLITS)}")
-    return open_bundles(bundles_dir)[split]
+    return open_bundles(bundles_dir, (split,))[split]
 
 
-def open_bundles(bundles_dir: Path | str | Manifest) -> dict[str, Bundle]:
-    """Open every split, by name, memory-mapped and read-only.
+def open_bundles(
+    bundles_dir: Path | str | Manifest, splits: Sequence[str] = schema.SELECTION_SPLITS
+) -> dict[str, Bundle]:
+    """Open splits, by name, memory-mapped and read-only.
 
     A bundle in an object store is copied to this machine first, once for each publication.
 
     Args:
         bundles_dir: the folder ``05_bundles`` of a data directory, its URL, or one generation's manifest.
+        splits: of ``schema.SPLITS``; the test split is opened only where it is named.
 
     Raises:
         MissingInputError: the bundle has not been made, or a file of it is gone.
@@ -235,10 +238,10 @@ def open_bundles(bundles_dir: Path | str | Manifest) -> dict[str, Bundle]:
     if not isinstance(bundles_dir, Manifest):
         folder = location(bundles_dir) if isinstance(bundles_dir, str) else bundles_dir
         if not is_local(folder) or is_published(folder):
-            return open_bundles(read_manifest(folder, made_by="tensor_bundles"))
+            return open_bundles(read_manifest(folder, made_by="tensor_bundles"), splits)
         find: Find = folder.joinpath
     else:
         folder, find = bundles_dir.folder, on_this_machine(bundles_dir).path
     tracks, parts = open_parts(folder, find)
     groups = open_groups(folder, find, len(tracks))
-    return {split: Bundle(tracks, parts[split], groups) for split in schema.SPLITS}
+    return {split: Bundle(tracks, parts[split], groups) for split in splits}

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import resource
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
@@ -35,7 +36,7 @@ PART_FILES: Final = ("sessions.npy", "rows.npy", "session_id.npy")
 Find = Callable[[str], Path]
 """Gives the file of a plain name: ``Manifest.path``, or ``bundles_dir.joinpath``."""
 
-_FORMAT: Final = 5
+_FORMAT: Final = 6
 """Number of this layout, in ``parts.json``; it rises with every change of a file's contents."""
 
 _AGAIN: Final = "materialize tensor_bundles again"
@@ -200,9 +201,15 @@ def open_array(path: Path, *, made_by: str = "tensor_bundles") -> np.ndarray:
         ) from refusal
 
 
+_MOST_OPEN_OF_MACOS: Final = 10_240  # OPEN_MAX in its sys/syslimits.h
+
+
 def _allow_open_files(more: int) -> None:
     """Raise this process's limit of open files: a mapped file stays open, and the usual limit is 1,024."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and more > soft // 4:
         limit = soft + more if hard == resource.RLIM_INFINITY else min(soft + more, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+        for wanted in (limit, _MOST_OPEN_OF_MACOS):
+            with suppress(ValueError, OSError):  # macOS calls its limit infinite, and refuses more than this
+                resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+                return

@@ -4,7 +4,7 @@ A session of L tracks has T = L - floor(L / 2) tracks in its second half (the ch
 arrays of 20 tracks, padded in front, these are the last T. The network predicts them from the outcomes of the
 first half; it may know the tracks, positions and length of the second half, and nothing else of it.
 
-Values of second halves are flat, (rows,): session after session, in order of positions.
+Values of halves are flat, (rows,): session after session, in order of positions.
 """
 
 from __future__ import annotations
@@ -74,7 +74,18 @@ def skips(arrays: Mapping[str, np.ndarray]) -> np.ndarray:
     Args:
         arrays: ``skip_sequence``, ``session_log`` and ``last_flags`` (n, 3).
     """
+    return np.asarray(_skip_2(arrays)[is_asked(lengths_of(arrays))])
+
+
+def heard_skips(arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+    """``skip_2`` of every first-half track of n sessions: uint8 (rows,); argument as of ``skips``."""
+    lengths = lengths_of(arrays)
+    real = np.arange(_TRACKS) >= _TRACKS - lengths[:, None]
+    return np.asarray(_skip_2(arrays)[real & ~is_asked(lengths)])
+
+
+def _skip_2(arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Of every track, padded in front: uint8 (n, 20)."""
     of_steps = arrays["session_log"][:, :, schema.SESSION_LOG_BRANCH.index(_SKIP_2)]
     of_last = arrays["last_flags"][:, schema.OUTCOME_FLAGS.index(_SKIP_2)]
-    every = np.column_stack([of_steps, of_last]).astype(np.uint8)  # (n, 20)
-    return np.asarray(every[is_asked(lengths_of(arrays))])
+    return np.column_stack([of_steps, of_last]).astype(np.uint8)

@@ -36,9 +36,9 @@ from skip_pipeline.storage import write_array
 
 FOLDS: Final = 5
 COMPANY: Final = schema.TRACK_MEMORY - 2
-"""Coordinates of a track's company. On one real listener 8, 16 and 32 differed by 0.002 in log-loss. Of 70,000
-synthetic sessions, 16, 48 and 96 gave log-losses of 0.554, 0.550 and 0.542 on second halves; of 7,000 sessions
-they differed by 0.001, because most directions are shrunk to 0."""
+"""Coordinates of a track's company. On one real listener 8, 16 and 32 differed by 0.002 in log-loss. Of
+70,000 synthetic sessions, 16, 48 and 96 gave log-losses of 0.554, 0.550 and 0.542 on second halves; of 7,000
+sessions they differed by 0.001, because most directions are shrunk to 0."""
 
 MEMORY_FILES: Final = ("track_memory.npy", "track_memory_folds.npy")
 """Files of ``TrackMemory.values``, which is served, and of ``without_fold``, for training sessions."""

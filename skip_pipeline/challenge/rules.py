@@ -25,17 +25,35 @@ def random(sessions: HalfSessions) -> np.ndarray:
 
 def last_action(sessions: HalfSessions) -> np.ndarray:
     """The outcome of the last track that was heard, again for each track."""
-    last = _skipped(sessions)[np.cumsum(sessions.heard) - 1]
-    return np.asarray(np.repeat(last, sessions.tracks))
+    return np.repeat(last_outcome(_skipped(sessions), sessions.heard), sessions.tracks)
 
 
 def majority(sessions: HalfSessions) -> np.ndarray:
-    """The commoner outcome of the tracks that were heard; the last one where both are as common."""
-    skipped = _skipped(sessions)
-    starts = np.cumsum(sessions.heard) - sessions.heard
-    balance = 2 * np.add.reduceat(skipped.astype(np.int64), starts) - sessions.heard
-    last = skipped[starts + sessions.heard - 1]
-    return np.repeat(np.where(balance == 0, last, balance > 0).astype(np.uint8), sessions.tracks)
+    """The commoner outcome of the tracks that were heard, again for each track."""
+    return np.repeat(commoner_outcome(_skipped(sessions), sessions.heard), sessions.tracks)
+
+
+def last_outcome(skipped: np.ndarray, heard: np.ndarray) -> np.ndarray:
+    """The outcome of the last track of each first half: uint8 (n,).
+
+    Args:
+        skipped: outcomes of all first halves, 0 or 1, uint8, session after session.
+        heard: number of tracks of each, int (n,), at least 1.
+
+    >>> last_outcome(np.array([0, 1, 0], np.uint8), np.array([2, 1])).tolist()
+    [1, 0]
+    """
+    return np.asarray(skipped[np.cumsum(heard) - 1])
+
+
+def commoner_outcome(skipped: np.ndarray, heard: np.ndarray) -> np.ndarray:
+    """The commoner outcome of each first half, the last one if both are as common; as ``last_outcome``.
+
+    >>> commoner_outcome(np.array([1, 1, 0, 0, 1], np.uint8), np.array([3, 2])).tolist()
+    [1, 1]
+    """
+    balance = 2 * np.add.reduceat(skipped.astype(np.int64), np.cumsum(heard) - heard) - heard
+    return np.where(balance == 0, last_outcome(skipped, heard), balance > 0).astype(np.uint8)
 
 
 def _skipped(sessions: HalfSessions) -> np.ndarray:

@@ -24,7 +24,7 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-SplitChoice = Literal["all", "train", "validation", "test"]
+SplitChoice = Literal["all", "train", "validation", "gate", "test"]
 RuleChoice = Literal["random", "last-action", "majority"]
 
 _ENGINE: Final = settings.EngineSettings()
@@ -51,7 +51,9 @@ def split(
     ],
     of: Annotated[
         SplitChoice,
-        typer.Option(help="Sessions to cut: all, or one of the splits; no model here has learnt from test."),
+        typer.Option(
+            help="Sessions to cut: all, or one of the splits; no model here has learnt from gate or test."
+        ),
     ] = "all",
     engine: Engine = _ENGINE.kind,
     workers: Workers = None,

@@ -6,7 +6,7 @@ A command imports Dagster, TensorFlow and the world when it runs, so that ``--he
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -15,12 +15,22 @@ from skip_pipeline.cli import challenge
 from skip_pipeline.cli import import_history as import_command
 from skip_pipeline.cli import serving as serving_commands
 from skip_pipeline.cli.options import OUT, DataDir, refusals, use
+from skip_pipeline.cli.output import lasting_output
 from skip_pipeline.errors import MissingInputError
 from skip_pipeline.locations import is_url
 from skip_pipeline.world.laws.registry import DEFAULT as DEFAULT_LAW
 from skip_pipeline.world.laws.registry import LAWS
 
-app = typer.Typer(
+
+class _Commands(typer.Typer):
+    """All commands, as a process of their own calls them."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        lasting_output()
+        return super().__call__(*args, **kwargs)
+
+
+app = _Commands(
     help="From raw listening logs to a tracked, evaluated skip model.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

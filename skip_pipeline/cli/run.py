@@ -92,7 +92,8 @@ def _show(event: dg.DagsterEvent, progress: RunProgress) -> None:
                 progress.warned(f"{name}: {metadata[name].value}")
     elif event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
         evaluation = event.asset_check_evaluation_data
-        if not evaluation.passed and evaluation.severity == dg.AssetCheckSeverity.WARN:
+        fails_the_run = evaluation.blocking and evaluation.severity == dg.AssetCheckSeverity.ERROR
+        if not evaluation.passed and not fails_the_run:
             progress.warned(f"{evaluation.asset_key.to_user_string()}, {check_facts(evaluation)}")
 
 

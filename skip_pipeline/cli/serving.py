@@ -146,7 +146,16 @@ def _write(table: pa.Table, out: Path | None, data_source: str) -> None:
         return
     with_source = table.append_column("data_source", pa.repeat(data_source, table.num_rows))
     if out is None:
-        pacsv.write_csv(with_source, sys.stdout.buffer)
+        try:
+            pacsv.write_csv(with_source, sys.stdout.buffer)
+            sys.stdout.buffer.flush()
+        except BrokenPipeError:  # the reader has all that it wants
+            raise typer.Exit(1) from None
+        except OSError as failure:
+            raise RefusedError(
+                f"standard output cannot be written ({failure}), expected a place with room. Choose a file "
+                "with --out"
+            ) from failure
         return
     part = out.with_name(f".{out.name}.part")  # an earlier file stays if this one cannot be written
     try:

@@ -140,6 +140,29 @@ def fit(skip_2: np.ndarray, p_skip_2: np.ndarray, lengths: np.ndarray) -> Decisi
     return rule if by_string > by_threshold else DecisionRule(rule.correlations, joint=False)
 
 
+def best_constant_strings(skip_2: np.ndarray, lengths: np.ndarray) -> dict[int, np.ndarray]:
+    """The string of each session length that scores best if all sessions of that length get it: uint8 (T,).
+
+    A length without a session gets zeros.
+
+    Args:
+        skip_2: outcomes of all second-half tracks, 0 or 1, (rows,).
+        lengths: number of tracks of each whole session, int (n,).
+    """
+    tracks = lengths - lengths // 2
+    starts = np.cumsum(tracks) - tracks
+    found = {}
+    for length in range(schema.MIN_SESSION_LENGTH, schema.MAX_SESSION_LENGTH + 1):
+        own = length - length // 2
+        outcomes = 2.0 * skip_2[starts[lengths == length, None] + np.arange(own)] - 1.0
+        later, earlier = earlier_pairs(own)
+        together = outcomes.T @ outcomes
+        n, sums = max(len(outcomes), 1), outcomes.sum(axis=0)
+        score = expected_accuracy(_strings(own), sums[None] / n, together[later, earlier][None] / n)
+        found[length] = (_strings(own)[score[:, 0].argmax()] > 0.0).astype(np.uint8)
+    return found
+
+
 def _correlations(
     skip_2: np.ndarray, p_skip_2: np.ndarray, tracks: np.ndarray, lengths: np.ndarray
 ) -> dict[int, np.ndarray]:

@@ -62,6 +62,24 @@ def estimates(values: np.ndarray, resampled_values: np.ndarray) -> tuple[Estimat
     return tuple(Estimate(float(v), float(a), float(b)) for v, a, b in zip(values, low, high, strict=True))
 
 
+def ratio_with_error(numerators: np.ndarray, denominators: np.ndarray) -> tuple[float, float]:
+    """Ratio of two sums over n sessions, and its standard error by linearization (Cochran, 1977, 6.4).
+
+    Args:
+        numerators: (n,); the error of one session is infinite.
+        denominators: (n,), whose sum is not 0; ones for a mean over sessions.
+
+    >>> ratio_with_error(np.array([1.0, 2.0, 3.0, 4.0]), np.ones(4))
+    (2.5, 0.6454972243679028)
+    """
+    n, total = len(numerators), denominators.sum()
+    value = float(numerators.sum() / total)
+    if n == 1:
+        return value, float("inf")
+    residuals = numerators - value * denominators
+    return value, float(np.sqrt(n / (n - 1) * (residuals**2).sum()) / total)
+
+
 def estimate_means(columns: np.ndarray) -> tuple[Estimate, ...]:
     """Mean and interval of each column: (n, m), a row per session, to m estimates."""
     n = len(columns)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from skip_pipeline.baselines.predictions import published_baselines
-from skip_pipeline.bundles.gather import Bundle, open_bundles
+from skip_pipeline.bundles.gather import Bundle, open_bundle
 from skip_pipeline.errors import (
     ContractError,
     MissingInputError,
@@ -25,6 +25,8 @@ from skip_pipeline.errors import (
 from skip_pipeline.networks.listening import all_played
 from skip_pipeline.nightly.monitoring import MonitoringReport, monitor, not_compared
 from skip_pipeline.nightly.promotion_record import (
+    BEST,
+    BEST_OPPONENT,
     CHALLENGER,
     CHAMPION,
     DATA_SOURCE,
@@ -37,7 +39,7 @@ from skip_pipeline.nightly.promotion_record import (
     REASONS,
     Promotion,
 )
-from skip_pipeline.nightly.reference import read_reference
+from skip_pipeline.nightly.reference import delivered_shards, read_reference
 from skip_pipeline.raw.folder import data_source
 from skip_pipeline.serving import ServedModel, load, read_description
 from skip_pipeline.serving.model_folder import SERVED_MODEL, track_table_ids
@@ -46,11 +48,11 @@ from skip_pipeline.storage import Manifest, read_manifest
 
 if TYPE_CHECKING:  # scikit-learn, which only a decision needs
     from skip_pipeline.metrics.scores import Slicing
-    from skip_pipeline.nightly.promotion import Candidate, Unusable
+    from skip_pipeline.nightly.evidence import Candidate, Gate, Unusable
 
 
-class VersionRegistry(Protocol):
-    """Versions of one registered model, their tags, and aliases that point to a version.
+class Aliases(Protocol):
+    """Names that point to a version of one registered model.
 
     Every method raises ``UnreachableError`` if the registry does not answer.
     """
@@ -63,6 +65,10 @@ class VersionRegistry(Protocol):
 
     def drop(self, alias: str) -> None:
         """Remove an alias."""
+
+
+class VersionRegistry(Aliases, Protocol):
+    """Versions of one registered model, and their tags."""
 
     def tags(self, version: str) -> Mapping[str, str]:
         """Tags of a version."""
@@ -103,77 +109,115 @@ def promote(
     layout: DataLayout,
     slicings: Sequence[Slicing],
 ) -> Promotion:
-    """Judge a challenger on today's test sessions, and move the aliases if it is promoted.
+    """Judge a challenger on today's gate sessions, and move the aliases.
 
-    The opponent is written down before anything is decided, and the decision after the aliases have been
-    moved. A challenger that was judged before is judged again against the same opponent, and no alias moves.
+    The opponents are written down before anything is decided, and the decision after the aliases have been
+    moved. A challenger that was judged before is judged again against the same opponents, and no alias moves.
 
     Args:
-        registry: holds the challenger and the champion.
+        registry: holds the challenger, the champion and the best version.
         challenger: version of the challenger.
         model: the challenger.
-        layout: its bundles hold the test sessions.
-        slicings: of the test sessions (``report.slices.slicings``).
+        layout: its bundles hold the gate sessions.
+        slicings: of the gate sessions (``report.slices.slicings``).
     """
+    from skip_pipeline.nightly.evidence import measure
     from skip_pipeline.nightly.promotion import decide
 
     before = read_manifest(layout.bundles, made_by="tensor_bundles")
     tags, aliases = registry.tags(challenger), registry.aliases()
     again = DECISION in tags
-    named = tags.get(OPPONENT) or aliases.get(CHAMPION, NO_VERSION)
-    opponent = None if named == NO_VERSION else named
-    known = {OPPONENT: named, FINGERPRINT: model.fingerprint, DATA_SOURCE: model.data_source}
+    serving = {OPPONENT: aliases.get(CHAMPION), BEST_OPPONENT: aliases.get(BEST)}
+    named = tags if OPPONENT in tags else serving
+    opponent = _version(named.get(OPPONENT))
+    best = _version(named.get(BEST_OPPONENT)) or opponent
+    known = {FINGERPRINT: model.fingerprint, DATA_SOURCE: model.data_source}
+    known |= {OPPONENT: opponent or NO_VERSION, BEST_OPPONENT: best or NO_VERSION}
     registry.tag(challenger, known)
 
-    bundles = open_bundles(before)
-    test, tracks = bundles["test"], track_table_ids(layout)
-    _, baselines = published_baselines(layout, before, bundles)
-    decision = decide(
-        all_played(test),
-        _candidate(challenger, model, test, tracks),
-        _champion(registry, opponent, test, tracks) if opponent else None,
-        last_outcome={made.name: made for made in baselines}["last_outcome"].p_tracks["test"],
-        slicings=slicings,
+    gate, tracks = open_bundle(before, "gate"), track_table_ids(layout)
+    evidence = measure(
+        _gate(layout, before, gate, slicings),
+        _candidate(challenger, model, gate, tracks),
+        _scored(registry, opponent, gate, tracks) if opponent else None,
+        _scored(registry, best, gate, tracks) if best and best != opponent else None,
     )
+    decision = decide(evidence)
     if not again:
         registry.point(CHALLENGER, challenger)
-        if decision.promoted:
-            if opponent:
-                registry.point(PREVIOUS_CHAMPION, opponent)
-            registry.point(CHAMPION, challenger)
+        versions = {"challenger": challenger, "champion": opponent, "best": best}
+        move_aliases(registry, opponent, versions[decision.serves], versions[decision.best])
         registry.tag(challenger, {REASONS: decision.summary[:LONGEST_TAG], DECISION: decision.word})
+    aliases = registry.aliases()
     return Promotion(
         decision=decision,
         challenger=challenger,
         opponent=opponent,
-        champion=registry.aliases().get(CHAMPION),
-        test_sessions=test.sessions,
+        best=best,
+        champion=aliases.get(CHAMPION),
+        best_now=aliases.get(BEST),
+        gate_sessions=evidence.sessions,
+        newest_day=evidence.newest_day,
+        newest_sessions=evidence.newest_sessions,
         data_source=before.data_source,
         bundles=before.fingerprint,
         again=again,
     )
 
 
-def _candidate(version: str, model: ServedModel, test: Bundle, tracks: np.ndarray) -> Candidate:
-    from skip_pipeline.nightly.promotion import Candidate
+def _version(version: str | None) -> str | None:
+    return None if version == NO_VERSION else version
 
-    probabilities = model.predict_bundle_tracks(test, tracks)
+
+def move_aliases(registry: Aliases, champion: str | None, serves: str | None, best: str | None) -> None:
+    """Point to the version that serves from now on, the one before it, and the best one."""
+    if serves and serves != champion:
+        if champion:
+            registry.point(PREVIOUS_CHAMPION, champion)
+        registry.point(CHAMPION, serves)
+    if best:
+        registry.point(BEST, best)
+
+
+def _gate(layout: DataLayout, before: Manifest, sessions: Bundle, slicings: Sequence[Slicing]) -> Gate:
+    """The gate sessions, with the baselines' predictions of them."""
+    from skip_pipeline.nightly.evidence import Gate
+
+    days = {name: shard.day for name, shard in delivered_shards(layout).items()}
+    newest_day = max(days.values(), default="")
+    parts = [np.full(len(p.sessions), days[p.name] == newest_day != "") for p in sessions.parts]
+    _, baselines = published_baselines(layout, before, {"gate": sessions})
+    predicted = {made.name: made.p_tracks["gate"] for made in baselines}
+    return Gate(
+        all_played(sessions),
+        predicted.pop("last_outcome"),
+        predicted,
+        slicings,
+        newest_day,
+        np.concatenate([np.empty(0, bool), *parts]),
+    )
+
+
+def _candidate(version: str, model: ServedModel, gate: Bundle, tracks: np.ndarray) -> Candidate:
+    from skip_pipeline.nightly.evidence import Candidate
+
+    probabilities = model.predict_bundle_tracks(gate, tracks)
     return Candidate(f"version {version}", model.data_source, probabilities, model.threshold)
 
 
-def _champion(
-    registry: VersionRegistry, version: str, test: Bundle, tracks: np.ndarray
+def _scored(
+    registry: VersionRegistry, version: str, gate: Bundle, tracks: np.ndarray
 ) -> Candidate | Unusable:
-    """The champion's probabilities of today's test sessions; or why its package cannot give them.
+    """An opponent's probabilities of today's gate sessions; or why its package cannot give them.
 
     The challenger has been scored on the same sessions before, so a failure here is the package's. A registry
     that does not answer is no reason to replace the champion.
     """
-    from skip_pipeline.nightly.promotion import Unusable
+    from skip_pipeline.nightly.evidence import Unusable
 
     try:
         with registry.fetched(version) as folder:
-            return _candidate(version, load(folder), test, tracks)
+            return _candidate(version, load(folder), gate, tracks)
     except UnreachableError:
         raise
     except (MissingInputError, ContractError) as refusal:
@@ -183,8 +227,10 @@ def _champion(
         return Unusable(f"version {version}", source, str(refusal))
 
 
-def roll_back(registry: VersionRegistry) -> tuple[str | None, str]:
+def roll_back(registry: Aliases) -> tuple[str | None, str]:
     """Make the previous champion the champion and the other way round; a second rollback undoes the first.
+
+    A version that is withdrawn is no longer the best one; the version that serves takes its place.
 
     Returns:
         The version that served until now, if any, and the version that serves from now on.
@@ -201,6 +247,8 @@ def roll_back(registry: VersionRegistry) -> tuple[str | None, str]:
         registry.drop(PREVIOUS_CHAMPION)
     else:
         registry.point(PREVIOUS_CHAMPION, champion)
+    if champion is not None and aliases.get(BEST) == champion:
+        registry.point(BEST, previous)
     return champion, previous
 
 

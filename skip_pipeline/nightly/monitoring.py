@@ -38,7 +38,7 @@ SIGNALS: Final[Mapping[str, str]] = {
     KNOWN_TRACKS: "The champion knows the tracks that the new sessions play.",
     VOLUME: "A new log holds about as many sessions as those of the champion's training.",
     FRESHNESS: "The newest log is of no earlier day than the newest known to the champion's training.",
-    SCORE_SIGNAL: "The champion's probabilities are distributed as on its own test sessions.",
+    SCORE_SIGNAL: "The champion's probabilities are distributed as on its own gate sessions.",
 }
 """Every signal of a night, and the condition that holds without an alarm."""
 
@@ -92,7 +92,10 @@ def not_compared(reason: str, *, alarm: bool) -> MonitoringReport:
 def monitor(
     layout: DataLayout, reference: Reference, champion: ServedModel, *, today: date
 ) -> MonitoringReport:
-    """Compare the shards delivered since the champion was trained with its training data."""
+    """Compare the shards delivered since the champion was trained with its training data.
+
+    Test sessions are left out.
+    """
     shards = delivered_shards(layout)
     before = {name: shard.sha256 for name, shard in reference.shards.items()}
     new = tuple(name for name, shard in shards.items() if before.get(name) != shard.sha256)
@@ -104,7 +107,7 @@ def monitor(
     track_ids = sorted_ids(tracks[schema.TRACK_ID])
     observed = profile_sessions(parts, tracks, bins_of=reference.profile)
     drifts = find_drift(reference.profile, observed)
-    scores = _score_drift(reference, champion, parts if new else bundles["test"].parts, track_ids)
+    scores = _score_drift(reference, champion, parts if new else bundles["gate"].parts, track_ids)
     signals = (
         _features(drifts),
         _known_tracks(parts, champion, track_ids),

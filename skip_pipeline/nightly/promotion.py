@@ -1,53 +1,27 @@
 """The promotion rules: whether a challenger replaces the champion, and every reason.
 
-Both models are scored on the same test sessions, on two questions: the last track, and the next track at any
-position, which is every track of a session from those before it. The model that serves answers both, so a
-challenger that answers the last track alone is refused. A session's split is a hash of its id and never
-changes, so neither model was trained on a test session, whenever it was trained.
+The opponents are the champion, the best version, and the best of the night's baselines. The best version is
+remembered, because a comparison with the champion alone allows the margin every night anew: the alias moves
+only to a promoted version that is significantly better. ``nightly.evidence`` has the questions and what
+is measured.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Final
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
 
-import numpy as np
-
-from skip_pipeline.errors import ContractError
-from skip_pipeline.metrics.every_track import answers_every_track, is_track, mean_over
-from skip_pipeline.metrics.intervals import Estimate, estimate_means, estimate_ratios
-from skip_pipeline.metrics.scores import Slicing, correct, losses, need_both_outcomes
+from skip_pipeline.metrics.intervals import Estimate
+from skip_pipeline.nightly.evidence import LAST_TRACK, NEXT_TRACK, Absent, Comparison, Difference, Evidence
+from skip_pipeline.nightly.power import Power, power_of
 from skip_pipeline.settings import (
-    CONFIDENCE,
-    DECISION_THRESHOLD,
+    GATE_CONFIDENCE,
+    LEAST_GATE_SESSIONS,
     PROMOTION_MARGIN,
-    PROMOTION_SLICE_LIMITS,
-    DataSource,
 )
 
-LAST_TRACK: Final = "last track"
-NEXT_TRACK: Final = "next track at any position"
-QUESTIONS: Final = (LAST_TRACK, NEXT_TRACK)
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A model and its predictions."""
-
-    name: str  # such as "version 3", for the reasons
-    data_source: DataSource  # of its training data
-    p_not_skipped: np.ndarray  # float (n, 20), of every track; all but the last NaN if it answers that alone
-    threshold: float = DECISION_THRESHOLD  # it predicts "not skipped" from this probability on
-
-
-@dataclass(frozen=True)
-class Unusable:
-    """A champion that cannot be loaded, or takes other inputs than today's models."""
-
-    name: str  # such as "version 3"
-    data_source: DataSource | None  # of its training data; None if unknown
-    why: str
+Who = Literal["challenger", "champion", "best"]
 
 
 @dataclass(frozen=True)
@@ -61,12 +35,14 @@ class Reason:
 
 @dataclass(frozen=True)
 class SliceChange:
-    """The change of accuracy on one slice of the test sessions."""
+    """The change of accuracy on one slice of the gate sessions."""
 
     slicing: str  # its name
     label: str  # of the slice
-    sessions: int  # at least 1
-    accuracy: Estimate  # challenger minus champion, paired, as a share
+    sessions: int
+    accuracy: (
+        Estimate  # challenger minus opponent, paired, as a share; the interval is for all slices together
+    )
     limit: float  # largest fall allowed
 
     @property
@@ -85,9 +61,16 @@ class Decision:
     """The reasons of a decision, one per rule that applied."""
 
     reasons: tuple[Reason, ...]
-    log_loss_difference: Estimate | None = None  # challenger minus champion, paired; None if not compared
-    next_track_difference: Estimate | None = None  # the same at any position
+    opponent: str | None = None  # the champion, or what takes its place; None if nothing does
+    differences: Mapping[str, Estimate] = field(default_factory=dict)  # of log-loss to it, by question
+    newest_day: Mapping[str, Estimate] = field(default_factory=dict)  # the same on the newest day
+    to_best: Mapping[str, Estimate] = field(default_factory=dict)  # the same to another best version
     slices: tuple[SliceChange, ...] = ()  # empty if not compared
+    small_slices: int = 0  # that hold too few sessions to be judged
+    power: Power | None = None  # None if not compared
+    alarms: tuple[str, ...] = ()  # what somebody has to look at
+    serves: Who = "champion"  # "best": the best version, since the champion cannot be used
+    best: Who = "best"  # which is the best version from now on
 
     @property
     def promoted(self) -> bool:
@@ -105,171 +88,249 @@ class Decision:
         decisive = [reason.facts for reason in self.reasons if reason.passed == self.promoted]
         return f"{'Promoted' if self.promoted else 'Refused'}: {'; '.join(decisive)}"
 
+    @property
+    def log_loss_difference(self) -> Estimate | None:
+        """Challenger minus opponent on last tracks; None if not compared."""
+        return self.differences.get(LAST_TRACK)
+
+    @property
+    def next_track_difference(self) -> Estimate | None:
+        """The same at any position."""
+        return self.differences.get(NEXT_TRACK)
+
     def to_json(self) -> dict[str, Any]:
         """JSON values."""
+        last, following = self.log_loss_difference, self.next_track_difference
         return {
             "promoted": self.promoted,
             "summary": self.summary,
             "reasons": [asdict(reason) for reason in self.reasons],
-            "log_loss_difference": asdict(self.log_loss_difference) if self.log_loss_difference else None,
-            "next_track_difference": asdict(self.next_track_difference)
-            if self.next_track_difference
-            else None,
+            "log_loss_difference": asdict(last) if last else None,
+            "next_track_difference": asdict(following) if following else None,
+            "newest_day": {question: asdict(found) for question, found in self.newest_day.items()},
+            "to_best_version": {question: asdict(found) for question, found in self.to_best.items()},
             "slices": [change.to_json() for change in self.slices],
+            "small_slices": self.small_slices,
+            "power": self.power.to_json() if self.power else None,
+            "alarms": list(self.alarms),
         }
 
 
-def decide(
-    not_skipped: np.ndarray,
-    challenger: Candidate,
-    champion: Candidate | Unusable | None,
-    *,
-    last_outcome: np.ndarray,
-    slicings: Sequence[Slicing] = (),
-    margin: float = PROMOTION_MARGIN,
-    slice_limits: Mapping[str, float] = PROMOTION_SLICE_LIMITS,
-) -> Decision:
+def decide(evidence: Evidence, *, margin: float = PROMOTION_MARGIN) -> Decision:
     """Judge a challenger.
 
-    It always has to answer both questions, and to beat the baseline on each. It is compared with the champion
-    unless there is none, the champion is unusable, or the champion was trained on synthetic data and the
-    challenger on real data; with a champion that answers the last track alone, on that question. A challenger
-    trained on synthetic data is refused unless the champion is known to be synthetic, too.
+    It always has to answer both questions, and to beat the last outcome on each, on all gate sessions and on
+    the newest day. If there is an opponent, it must not be worse than the margin allows: on all gate sessions
+    the upper end of its interval counts; on the newest day, against the baselines and in slices a worsening
+    counts that is beyond its limit and significant.
 
     Args:
-        not_skipped: labels of the test sessions' tracks (n, 20), as in ``metrics.every_track``.
-        challenger: the new model.
-        champion: the model that serves; None if none does.
-        last_outcome: p_not_skipped (n, 20) of the baseline that knows only the last outcome.
-        slicings: of the test sessions; those named in ``slice_limits`` are compared, on the last track.
+        evidence: of the night (``evidence.measure``).
         margin: log-loss in nats by which the challenger may be worse, on either question.
-        slice_limits: by name of the slicing, the largest fall of accuracy allowed in one of its slices.
     """
-    label = not_skipped[:, -1]
-    need_both_outcomes(label, "the test sessions")
-    comparable = (
-        champion
-        if isinstance(champion, Candidate) and champion.data_source == challenger.data_source
-        else None
+    name, opponent = evidence.challenger, evidence.opponent
+    slices = _slice_changes(evidence)
+    reasons = [
+        *_not_compared(evidence),
+        _answers_both(evidence),
+        *_beats_last_outcome(evidence),
+        *_enough_sessions(evidence),
+        *_within_margin(name, "champion", evidence.champion, margin),
+        *_within_margin(name, "best version", evidence.best, margin),
+        *_newest_day(evidence, margin),
+        *_rivals(evidence, margin),
+        *_no_slice_falls(slices),
+    ]
+    promoted = all(reason.passed for reason in reasons)
+    refused_as_synthetic = any(
+        isinstance(r, Absent) and r.refuses for r in (evidence.champion, evidence.best)
     )
-    scored = {challenger.name: challenger.p_not_skipped, "the baseline": last_outcome}
-    if comparable:
-        scored[comparable.name] = comparable.p_not_skipped
-    for name, p in scored.items():
-        if p.shape != not_skipped.shape:
-            raise ContractError(
-                f"{name} has probabilities of shape {p.shape} for labels of shape {not_skipped.shape}; "
-                "score every model on the same test sessions"
+    stands_in = opponent is not None and opponent is evidence.best and not refused_as_synthetic
+    best = evidence.best
+    return Decision(
+        tuple(reasons),
+        opponent=opponent.opponent if opponent else None,
+        differences=_intervals(opponent.pool) if opponent else {},
+        newest_day=_intervals(opponent.newest_day) if opponent else {},
+        to_best=_intervals(best.pool) if isinstance(best, Comparison) and best is not opponent else {},
+        slices=slices,
+        small_slices=len(evidence.slices) - len(evidence.judged_slices),
+        power=power_of(evidence, margin=margin),
+        alarms=_alarms(evidence),
+        serves="challenger" if promoted else "best" if stands_in else "champion",
+        best=_best(evidence, promoted=promoted),
+    )
+
+
+def _best(evidence: Evidence, *, promoted: bool) -> Who:
+    """Which version is the best from now on.
+
+    A best version that cannot be compared with is given up for the champion. One that answers the last track
+    alone is given up for a promoted challenger.
+    """
+    usable = isinstance(evidence.best, Comparison)
+    reference = evidence.best if usable else evidence.champion
+    if promoted and (
+        not isinstance(reference, Comparison)
+        or NEXT_TRACK not in reference.pool
+        or _is_better(reference.pool)
+    ):
+        return "challenger"
+    return "champion" if isinstance(evidence.champion, Comparison) and not usable else "best"
+
+
+def _is_better(pool: Mapping[str, Difference]) -> bool:
+    """Significantly better on one question, and measured as worse on none."""
+    return any(found.interval().high < 0 for found in pool.values()) and all(
+        found.value <= 0 for found in pool.values()
+    )
+
+
+def _intervals(differences: Mapping[str, Difference]) -> dict[str, Estimate]:
+    return {question: found.interval() for question, found in differences.items()}
+
+
+# --- Rules --------------------------------------------------------------------------------------------
+
+
+def _not_compared(evidence: Evidence) -> list[Reason]:
+    absent = {
+        "a champion to compare with": evidence.champion,
+        "a best version to compare with": evidence.best,
+    }
+    return [
+        Reason(rule, not other.refuses, other.why)
+        for rule, other in absent.items()
+        if isinstance(other, Absent)
+    ]
+
+
+def _answers_both(evidence: Evidence) -> Reason:
+    answers = evidence.answers_every_track
+    facts = "answers both questions" if answers else "answers only the last track; train the preset fast"
+    return Reason("answers both questions", answers, f"{evidence.challenger} {facts}")
+
+
+def _beats_last_outcome(evidence: Evidence) -> list[Reason]:
+    found = []
+    places = (("", evidence.losses), (f" on the newest day, {evidence.newest_day}", evidence.newest_losses))
+    for place, losses in places:
+        rule = "beats the last outcome" + (" on the newest day" if place else "")
+        for question, of in losses.items():
+            facts = (
+                f"{question}{place}: log-loss {of.challenger:.4f}, and {of.last_outcome:.4f} by going by the "
+                "last outcome"
             )
-    answers = answers_every_track(not_skipped, challenger.p_not_skipped)
-    facts = f"{challenger.name} answers both questions"
-    if not answers:
-        facts = f"{challenger.name} answers only the last track; train the preset fast"
-    reasons = [Reason("answers both questions", answers, facts)]
-    questions = {question: _asked(not_skipped, question) for question in QUESTIONS[: 1 + answers]}
-    reasons += [
-        _beats_last_outcome(question, asked, not_skipped, challenger, last_outcome)
-        for question, asked in questions.items()
-    ]
-    if comparable is None:
-        return Decision((_without_comparison(challenger, champion), *reasons))
-    differences: dict[str, Estimate] = {}
-    for question, asked in questions.items():
-        rule = f"not worse than the champion: {question}"
-        if np.isnan(comparable.p_not_skipped[asked]).any():
-            why = f"{question}: not compared, since {comparable.name} answers only the last track"
-            reasons.append(Reason(rule, True, why))
-            continue
-        own, other = (losses(not_skipped, model.p_not_skipped) for model in (challenger, comparable))
-        found = differences[question] = _mean(own - other, asked)
-        facts = (
-            f"{question}: log-loss of {challenger.name} minus {comparable.name}: {found.value:+.4f} "
-            f"({CONFIDENCE:.0%} interval {found.low:+.4f} to {found.high:+.4f}; allowed {margin:+.4f})"
-        )
-        reasons.append(Reason(rule, found.high <= margin, facts))
-    slices = _compare_slices(label, challenger, comparable, slicings, slice_limits)
-    reasons += [
-        _no_slice_falls(name, limit, [change for change in slices if change.slicing == name])
-        for name, limit in slice_limits.items()
-    ]
-    return Decision(tuple(reasons), differences[LAST_TRACK], differences.get(NEXT_TRACK), slices)
+            found.append(Reason(f"{rule}: {question}", of.challenger < of.last_outcome, facts))
+    return found
 
 
-def _compare_slices(
-    label: np.ndarray,
-    challenger: Candidate,
-    champion: Candidate,
-    slicings: Sequence[Slicing],
-    slice_limits: Mapping[str, float],
-) -> tuple[SliceChange, ...]:
-    by_name = {slicing.name: slicing for slicing in slicings}
-    if missing := [name for name in slice_limits if name not in by_name]:
-        raise ContractError(
-            f"there is no slicing {missing} of the test sessions; choose of {sorted(by_name)}"
-        )
-    gained, lost = (
-        correct(label, model.p_not_skipped[:, -1], model.threshold).astype(np.float64)
-        for model in (challenger, champion)
+def _enough_sessions(evidence: Evidence) -> list[Reason]:
+    if evidence.opponent is None or evidence.sessions >= LEAST_GATE_SESSIONS:
+        return []
+    facts = (
+        f"the gate has {evidence.sessions} sessions, and compares models from {LEAST_GATE_SESSIONS} on; "
+        "deliver more sessions"
     )
+    return [Reason("enough gate sessions", False, facts)]
+
+
+def _within_margin(name: str, role: str, other: Comparison | Absent | None, margin: float) -> list[Reason]:
+    if not isinstance(other, Comparison):
+        return []
+    found = []
+    for question in (LAST_TRACK, NEXT_TRACK):
+        rule = f"not worse than the {role}: {question}"
+        if question in other.pool:
+            interval = other.pool[question].interval()
+            facts = f"{question}: {_facts(name, other.opponent, interval, margin)}"
+            found.append(Reason(rule, interval.high <= margin, facts))
+        else:
+            facts = f"{question}: not compared, since {other.opponent} answers only the last track"
+            found.append(Reason(rule, True, facts))
+    return found
+
+
+def _newest_day(evidence: Evidence, margin: float) -> list[Reason]:
+    if evidence.opponent is None:
+        return []
+    found = []
+    for question, difference in evidence.opponent.newest_day.items():
+        interval = difference.interval()
+        facts = _facts(evidence.challenger, evidence.opponent.opponent, interval, margin)
+        rule = f"not worse on the newest day: {question}"
+        where = f"{question} on the newest day, {evidence.newest_day}"
+        found.append(Reason(rule, not _is_worse(interval, margin), f"{where}: {facts}"))
+    return found
+
+
+def _rivals(evidence: Evidence, margin: float) -> list[Reason]:
+    found = []
+    for question, rival in evidence.rivals.items():
+        interval = rival.pool[question].interval()
+        facts = _facts(evidence.challenger, rival.opponent, interval, margin)
+        rule = f"not worse than the night's baselines: {question}"
+        found.append(Reason(rule, not _is_worse(interval, margin), f"{question}: {facts}"))
+    return found
+
+
+def _is_worse(interval: Estimate, margin: float) -> bool:
+    """By more than the margin, and significantly."""
+    return interval.value > margin and interval.low > 0
+
+
+def _facts(name: str, opponent: str, interval: Estimate, margin: float) -> str:
+    return (
+        f"log-loss of {name} minus {opponent}: {interval.value:+.4f} ({GATE_CONFIDENCE:.0%} interval "
+        f"{interval.low:+.4f} to {interval.high:+.4f}; allowed {margin:+.4f})"
+    )
+
+
+def _slice_changes(evidence: Evidence) -> tuple[SliceChange, ...]:
     return tuple(
-        change
-        for name, limit in slice_limits.items()
-        for change in _slice_changes(gained - lost, by_name[name], limit)
+        SliceChange(
+            part.slicing,
+            part.label,
+            part.sessions,
+            part.accuracy.interval(evidence.slice_confidence),
+            part.limit,
+        )
+        for part in evidence.judged_slices
     )
 
 
-def _asked(not_skipped: np.ndarray, question: str) -> np.ndarray:
-    """The tracks that a question is about: bool (n, 20)."""
-    asked = is_track(not_skipped)
-    if question == LAST_TRACK:
-        asked[:, :-1] = False
-    return asked
+def _no_slice_falls(changes: Sequence[SliceChange]) -> list[Reason]:
+    """A reason for each slicing."""
+    found = []
+    for name in dict.fromkeys(change.slicing for change in changes):
+        of = [change for change in changes if change.slicing == name]
+        limit = of[0].limit
+        fallen = [f"{c.label} by {-c.accuracy.value:.1%} of {c.sessions} sessions" for c in of if c.fallen]
+        where = f"for {', '.join(fallen)} (allowed {limit:.0%})" if fallen else f"nowhere beyond {limit:.0%}"
+        found.append(Reason(f"no fall in a slice of {name}", not fallen, f"accuracy by {name} falls {where}"))
+    return found
 
 
-def _mean(values: np.ndarray, asked: np.ndarray) -> Estimate:
-    return estimate_ratios(*(side[:, None] for side in mean_over(values, asked)))[0]
+# --- Alarms -------------------------------------------------------------------------------------------
 
 
-def _beats_last_outcome(
-    question: str,
-    asked: np.ndarray,
-    not_skipped: np.ndarray,
-    challenger: Candidate,
-    last_outcome: np.ndarray,
-) -> Reason:
-    own, baseline = (
-        float(losses(not_skipped, p)[asked].mean()) for p in (challenger.p_not_skipped, last_outcome)
-    )
-    facts = f"{question}: log-loss {own:.4f}, and {baseline:.4f} by going by the last outcome"
-    return Reason(f"beats the last outcome: {question}", own < baseline, facts)
+def _alarms(evidence: Evidence) -> tuple[str, ...]:
+    absent = [other for other in (evidence.champion, evidence.best) if isinstance(other, Absent)]
+    return (*_all_is_bad(evidence), *(other.why for other in absent if other.alarm))
 
 
-def _without_comparison(challenger: Candidate, champion: Candidate | Unusable | None) -> Reason:
-    rule = "a champion to compare with"
-    if champion is None:
-        return Reason(rule, True, "there is no champion yet")
-    if challenger.data_source == "synthetic" and champion.data_source != "synthetic":
-        source = f"on {champion.data_source} data" if champion.data_source else "on data of unknown source"
-        facts = f"the champion, {champion.name}, was trained {source}, {challenger.name} on synthetic data"
-        return Reason(rule, False, facts)
-    if isinstance(champion, Unusable):
-        return Reason(rule, True, f"the champion, {champion.name}, cannot be used: {champion.why}")
-    facts = f"the champion, {champion.name}, was trained on synthetic data, and is no measure for real data"
-    return Reason(rule, True, facts)
-
-
-def _slice_changes(change: np.ndarray, slicing: Slicing, limit: float) -> list[SliceChange]:
-    """The change of accuracy, given by session, on each slice that has sessions."""
-    changes = []
-    for i, label in enumerate(slicing.labels):
-        within = change[slicing.slice_of == i]
-        if len(within):
-            accuracy = estimate_means(within[:, None])[0]
-            changes.append(SliceChange(slicing.name, label, len(within), accuracy, limit))
-    return changes
-
-
-def _no_slice_falls(name: str, limit: float, changes: Sequence[SliceChange]) -> Reason:
-    fallen = [f"{c.label} by {-c.accuracy.value:.1%} of {c.sessions} sessions" for c in changes if c.fallen]
-    found = f"for {', '.join(fallen)} (allowed {limit:.0%})" if fallen else f"nowhere beyond {limit:.0%}"
-    return Reason(f"no fall in a slice of {name}", not fallen, f"accuracy by {name} falls {found}")
+def _all_is_bad(evidence: Evidence) -> list[str]:
+    """Challenger and opponent are both worse than the last outcome on the newest day."""
+    found = []
+    for question, of in evidence.newest_losses.items():
+        models = {evidence.challenger: of.challenger}
+        if evidence.opponent and of.opponent is not None:
+            models[evidence.opponent.opponent] = of.opponent
+        if all(loss >= of.last_outcome for loss in models.values()):
+            listed = " and ".join(f"{name} {loss:.4f}" for name, loss in models.items())
+            found.append(
+                f"no model beats the last outcome on the newest day, {evidence.newest_day}; {question}: "
+                f"log-loss of {listed}, of the last outcome {of.last_outcome:.4f}. Nothing is promoted: look "
+                "at data_drift and at the delivery of that day"
+            )
+    return found

@@ -14,6 +14,13 @@ if TYPE_CHECKING:  # it imports scikit-learn, which the commands that need only 
 PROMOTION_FILE: Final = "promotion.json"
 PROMOTION_PAGE: Final = "promotion.html"
 
+CHECKS: Final = {
+    "nothing_to_look_at": "A model beats the last outcome on the newest day, and the versions that the "
+    "challenger is compared with can be loaded.",
+    "gate_can_judge": "The gate sessions are enough to tell a worse model from one that is as good.",
+}
+"""Names and descriptions of the checks of a decision: no alarms, and no warnings of its power."""
+
 CHAMPION: Final = "champion"
 """Alias of the version that is served."""
 
@@ -23,9 +30,17 @@ CHALLENGER: Final = "challenger"
 PREVIOUS_CHAMPION: Final = "previous_champion"
 """Alias of the version that served before the champion; a rollback makes it the champion again."""
 
+BEST: Final = "best_version"
+"""Alias of the best version so far, which every challenger is compared with. A promotion moves it if the
+version is significantly better, a rollback if it withdraws that version; a version that cannot be compared
+with any more gives it up to the champion."""
+
 OPPONENT: Final = "promotion.opponent"
 """Tag of a version: the version it was judged against. Written before anything is decided, so that judging
 again after a crash, or after a rollback, compares the same two."""
+
+BEST_OPPONENT: Final = "promotion.best_version"
+"""Tag of a version: the best version at that time, which it was judged against, too."""
 
 DECISION: Final = "promotion.decision"
 """Tag of a version: ``promoted`` or ``refused``. Written last, when the aliases have been moved."""
@@ -57,14 +72,30 @@ class Promotion:
     decision: Decision
     challenger: str  # version that was judged
     opponent: str | None  # version that served at that time
+    best: str | None  # best version at that time; the opponent if none was known
     champion: str | None  # version that serves now
-    test_sessions: int  # on which both were scored
+    best_now: str | None  # best version now
+    gate_sessions: int  # on which all were scored
+    newest_day: str  # YYYY-MM-DD; empty if no session log has a plausible date
+    newest_sessions: int  # gate sessions of that day
     data_source: DataSource
     bundles: str  # fingerprint
     again: bool  # whether this challenger had been judged before, so that no alias was moved
 
+    @property
+    def alarms(self) -> tuple[str, ...]:
+        """What somebody has to look at."""
+        return self.decision.alarms
+
     def to_json(self) -> dict[str, Any]:
         """JSON values: the decision's, and the versions."""
-        names = ("challenger", "opponent", "champion", "test_sessions", "data_source", "bundles")
+        names = (
+            *("challenger", "opponent", "champion", "gate_sessions", "newest_sessions", "data_source"),
+            "bundles",
+        )
         versions = {name: getattr(self, name) for name in names}
-        return self.decision.to_json() | versions | {"decided_before": self.again}
+        best = {"judged_against": self.best, "now": self.best_now}
+        found = self.decision.to_json()
+        found["best_version"] = best | {"log_loss_difference": found.pop("to_best_version")}
+        found["newest_day"] = {"day": self.newest_day, "log_loss_difference": found.pop("newest_day")}
+        return found | versions | {"decided_before": self.again}

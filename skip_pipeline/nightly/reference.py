@@ -47,7 +47,7 @@ class Reference:
     data_source: DataSource
     profile: Profile  # of the training sessions
     shards: Mapping[str, DeliveredShard]  # all that had been delivered, also those outside a training window
-    # The model's probabilities of its own test sessions, in bins of equal count, by ``SCORES``, and by
+    # The model's probabilities of its own gate sessions, in bins of equal count, by ``SCORES``, and by
     # ``SCORES_OF_TRACKS`` if it answers every track.
     scores: Annotated[Mapping[str, Distribution], Field(min_length=1)]
 
@@ -92,8 +92,8 @@ def write_reference(folder: Path, layout: DataLayout, trained_on: Container[str]
     bundles = open_bundles(layout.bundles)
     merged = read_manifest(layout.merged, made_by="merged_table")
     tracks = read_table(merged.path(TRACK_TABLE), schema.TRACK_FEATURES)
-    model, test = load(folder), bundles["test"]
-    p_not_skipped = answers(model, test, sorted_ids(tracks[schema.TRACK_ID]), np.arange(test.sessions))
+    model, gate = load(folder), bundles["gate"]
+    p_not_skipped = answers(model, gate, sorted_ids(tracks[schema.TRACK_ID]), np.arange(gate.sessions))
     reference = Reference(
         data_source(layout.raw),
         profile_sessions(bundles["train"].of_shards(trained_on).parts, tracks),

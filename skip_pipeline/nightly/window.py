@@ -1,8 +1,8 @@
 """The training window: the shards of the newest days of the data.
 
-An older shard is left out of training only. Its validation and test sessions stay, so that models with and
-without a window are scored on the same sessions. Days count back from the newest day of the data, so that a
-late delivery does not shift the window.
+An older shard is left out of training only. Its validation, gate and test sessions stay, so that models with
+and without a window are scored on the same sessions. Days count back from the newest day of the data, so that
+a late delivery does not shift the window.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Reading one delivered CSV, plain or gzipped, as a typed table, or refusing it with column and rows.
 
-A file is parsed once, straight to its types. Only a file that fails is read again, as bytes or line by line,
-to name what is wrong (``raw.diagnosis``). Rules between rows and files are in ``raw.session_log``.
+A file is parsed once, straight to its types. Only a file that fails is read again, as bytes: numbers that are
+written otherwise are accepted (``raw.spelling``), and what is wrong is named (``raw.diagnosis``). Rules
+between rows and files are in ``raw.session_log``.
 """
 
 from __future__ import annotations
@@ -27,14 +28,17 @@ from skip_pipeline.raw.diagnosis import (
     Ranges,
     expected_text,
     header_fault,
+    hint,
     is_gzip_name,
     malformed_rows,
     not_well_formed,
-    refused_rows,
+    other_format,
     rows_text,
+    separator_fault,
     unreadable,
 )
-from skip_pipeline.raw.text_columns import dictionary_of
+from skip_pipeline.raw.spelling import is_utf8, refused_rows, typed
+from skip_pipeline.raw.text_columns import dictionary_of, take_rows
 
 # Line breaks and other control characters: in text almost always the rows that an unclosed quote spans.
 _CONTROL: Final = r"[\x00-\x1f\x7f]"
@@ -48,17 +52,20 @@ def read_csv(
     *,
     ids: Collection[str] = (),
     may_be_empty: Collection[str] = (),
+    ignored: Collection[str] = (),
     remedy: str = ROWS,
 ) -> pa.Table:
     """Parse a CSV (RFC 4180, UTF-8, header line, gzip if its name ends in ``.gz``) to a contract.
 
-    The file's columns may stand in any order; empty text stays the empty string. A dictionary column is one
-    array, its values in order of first appearance.
+    The file's columns may stand in any order; empty text stays the empty string. Blank lines are no rows, nor
+    are lines of nothing but commas at the end, which spreadsheets leave. A dictionary column is one array,
+    its values in order of first appearance.
 
     Args:
         ranges: bounds of integer columns.
         ids: text columns in which an empty value is refused.
         may_be_empty: other columns in which an empty value is read as null; elsewhere it is refused.
+        ignored: other columns that the file may have; they are not read.
         remedy: what messages advise about rows with wrong values, ``ROWS`` or ``WHOLE_SESSIONS``.
 
     Raises:
@@ -67,15 +74,16 @@ def read_csv(
             columns, ragged rows, bytes that are not UTF-8, a value that is missing, not of its column's type
             or outside its range, an empty id, or a line break in text. Names file, column and first rows.
     """
-    header = _header(path)
-    if fault := header_fault(header, contract.names):
+    header = column_names(path)
+    if fault := header_fault([name for name in header if name not in ignored], contract.names):
         raise BadInputError(f"{path}: {fault}")
     try:
         table = _parse(path, {f.name: f.type for f in contract})
     except pa.ArrowInvalid as refusal:
-        raise _diagnose(path, contract, ranges, remedy, header, refusal) from refusal
+        table = _read_again(path, contract, ranges, remedy, header, refusal)
     except OSError as failure:
         raise unreadable(path, failure) from failure
+    table = _without_empty_end(table)
     if table.num_rows == 0:
         raise _header_only(path)
     # The parser makes a dictionary per block.
@@ -85,7 +93,8 @@ def read_csv(
     return table
 
 
-def _header(path: Path) -> list[str]:
+def column_names(path: Path) -> list[str]:
+    """The names in the header line of a CSV; raises as ``read_csv``."""
     try:
         with _open(path) as stream:
             start = stream.read(_HEADER_BYTES)
@@ -97,14 +106,19 @@ def _header(path: Path) -> list[str]:
         raise BadInputError(
             f"{path} is gzipped; expected plain text under that name. Rename it to {path.name}.gz"
         )
+    if fact := other_format(start):
+        raise BadInputError(f"{path} {fact}")
     lines = start.removeprefix(codecs.BOM_UTF8).lstrip(b"\r\n").splitlines()
     if not lines:
         raise BadInputError(
             f"{path} is empty; expected a header line and rows. Deliver the file again, or remove it"
         )
     try:
-        return next(csv.reader([lines[0].decode()], strict=True))
+        line = lines[0].decode()
+        return next(csv.reader([line], strict=True))
     except csv.Error:
+        if other := separator_fault(line):  # quoted, as R writes them
+            raise BadInputError(f"{path}: {other}") from None
         fault = "has a quote that is not closed, or text after a closed one"
         remedy = "expected the published column names in one line. Correct the quotes"
     except UnicodeDecodeError:
@@ -216,26 +230,29 @@ def _value_type(dtype: pa.DataType) -> pa.DataType:
     return dtype.value_type if pa.types.is_dictionary(dtype) else dtype
 
 
-def _diagnose(
+def _read_again(
     path: Path,
     contract: pa.Schema,
     ranges: Ranges,
     remedy: str,
     header: Sequence[str],
     refusal: pa.ArrowInvalid,
-) -> BadInputError:
-    """Find the column and rows behind a refused parse."""
+) -> pa.Table:
+    """Read a file that the typed parse refuses; raise ``BadInputError`` with the column and rows at fault."""
     if "Empty CSV file" in str(refusal):
-        return _header_only(path)
+        raise _header_only(path) from refusal
     try:
         try:
             raw = _parse(path, {name: pa.binary() for name in contract.names})
         except pa.ArrowInvalid:
             with _open(path) as stream:  # in Latin-1 any byte is a character
                 fault = malformed_rows(io.TextIOWrapper(stream, encoding="latin-1"), header)
-            return BadInputError(f"{path}: {fault}") if fault else not_well_formed(path, refusal)
+            raise (
+                BadInputError(f"{path}: {fault}") if fault else not_well_formed(path, refusal)
+            ) from refusal
     except OSError as failure:
-        return unreadable(path, failure)
+        raise unreadable(path, failure) from failure
+    columns = []
     for field in contract:
         kind, values = _value_type(field.type), raw[field.name]
         rows = refused_rows(values, kind)
@@ -243,8 +260,25 @@ def _diagnose(
             wanted = expected_text(field.name, kind, ranges)
             advice = "save the file as UTF-8" if pa.types.is_string(kind) else f"correct {remedy}"
             fact = f"column {field.name} is not {wanted} in {rows_text(rows, values)}"
-            return BadInputError(f"{path}: {fact}; {advice}")
-    return not_well_formed(path, refusal)
+            if is_utf8(values[int(rows[0])].as_py()):
+                fact += hint(values[int(rows[0])].as_py().decode())
+            raise BadInputError(f"{path}: {fact}; {advice}") from refusal
+        column = typed(values, kind)
+        columns.append(column.dictionary_encode() if pa.types.is_dictionary(field.type) else column)
+    return pa.Table.from_arrays(columns, schema=contract)
+
+
+def _without_empty_end(table: pa.Table) -> pa.Table:
+    """A table without the rows at its end in which every value is missing."""
+    last = table.slice(table.num_rows - 1).to_pylist() if table.num_rows else []
+    if not last or any(value not in (None, "") for value in last[0].values()):
+        return table
+    filled = np.zeros(table.num_rows, bool)
+    for column in table.columns:
+        is_text = pa.types.is_string(_value_type(column.type))
+        filled |= np.asarray(pc.not_equal(column, "") if is_text else column.is_valid())
+    end = int(np.flatnonzero(filled)[-1]) + 1 if filled.any() else 0
+    return table if end == table.num_rows else take_rows(table, np.arange(end))
 
 
 def _header_only(path: Path) -> BadInputError:

@@ -10,9 +10,9 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from skip_pipeline.errors import BadInputError
+from skip_pipeline.raw.spelling import is_utf8
 from skip_pipeline.settings import EXAMPLES_SHOWN
 
 GZIP_MAGIC: Final = b"\x1f\x8b"
@@ -20,14 +20,27 @@ GZIP_MAGIC: Final = b"\x1f\x8b"
 Ranges = Mapping[str, tuple[int, int]]
 """Inclusive bounds of integer columns."""
 
-# What the typed parse accepts, for finding the values that it refused.
-_INTEGER: Final = r"^[ \t]*-?\d+[ \t]*$"
-_NUMBER: Final = r"^[ \t]*[+-]?(\d+\.?\d*([eE][+-]?\d+)?|\.\d+([eE][+-]?\d+)?|(?i:inf|infinity|nan))[ \t]*$"
-_BOOLEAN: Final = r"^(true|false|True|False|TRUE|FALSE|0|1)$"
 _VALUE: Final = re.compile(r'"(?:[^"]|"")*"(?=,|$)|(?!")[^,]*')  # one value of a line, up to its comma
 
 _EXPECTED: Final = {"bool": "true or false", "float": "a number", "string": "UTF-8 text"}
+_FORMATS: Final = {  # magic numbers, and how text begins that is no table
+    b"PK\x03\x04": "is a zip archive, as .xlsx files are. Unpack it, or save the sheet as CSV in UTF-8",
+    b"\xd0\xcf\x11\xe0": "is an old Excel file. Save the sheet as CSV in UTF-8",
+    b"PAR1": "is a parquet file. Write the table as CSV",
+    b"\x28\xb5\x2f\xfd": "is compressed by zstd. Unpack it, or compress it with gzip",
+    b"BZh": "is compressed by bzip2. Unpack it, or compress it with gzip",
+    b"\xfd7zXZ\0": "is compressed by xz. Unpack it, or compress it with gzip",
+    b"<!doctype": "is a page in place of the file. Download it again, logged in where that is needed",
+    b"<html": "is a page in place of the file. Download it again, logged in where that is needed",
+    b"<?xml": "is an XML document, as failed downloads are. Download it again",
+    b"version https://git-lfs": "is a pointer of Git LFS. Get the file itself with `git lfs pull`",
+}
 _SEPARATORS: Final = {";": "';'", "\t": "tabs", "|": "'|'"}
+
+_SEPARATED_NUMBER: Final = re.compile(
+    r"^\s*-?\d[\d.' \u00a0\u202f]*,[\d.,]+\s*$|^-?\d{1,3}([' \u00a0\u202f]\d{3})+$"
+)
+_MISSING: Final = ("na", "nan", "n/a", "#n/a", "null", "none", "-", "?")
 
 _LONGEST_ROW: Final = 1 << 20  # bytes: the blocks that the parser reads, each of whole rows
 _LONGEST_SHOWN: Final = 60  # characters of one offending value in a message: a line, not a page
@@ -61,7 +74,7 @@ def shown_value(value: object) -> str:
     """
     if isinstance(value, pa.Scalar):
         value = value.as_py()
-    text = repr(value.decode() if isinstance(value, bytes) and _is_utf8(value) else value)
+    text = repr(value.decode() if isinstance(value, bytes) and is_utf8(value) else value)
     return text if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN - 1] + "…"
 
 
@@ -135,12 +148,45 @@ def header_fault(found: Sequence[str], published: Sequence[str]) -> str | None:
     )
 
 
+def separator_fault(line: str) -> str | None:
+    """What separates the values of a header line, with the remedy, where that is no comma.
+
+    >>> separator_fault('"id";"n"')
+    "the values seem to be separated by ';'. Separate the values by commas, and write a decimal point"
+    """
+    for mark, text in _SEPARATORS.items():
+        if mark in line and "," not in line:
+            return (
+                f"the values seem to be separated by {text}. Separate the values by commas, and write a "
+                "decimal point"
+            )
+    return None
+
+
+def other_format(start: bytes) -> str | None:
+    """Of which format a file is by its first bytes, where that is no text; in words, with the remedy.
+
+    >>> other_format(b"PAR1")
+    'is a parquet file. Write the table as CSV'
+    """
+    for magic, text in _FORMATS.items():
+        if start.lstrip(b" \t\r\n")[: len(magic)].lower() == magic.lower():
+            return text
+    if start[257:262] == b"ustar":
+        return "is a tar archive. Unpack it with `tar -xf`, and deliver the CSVs in it"
+    return None
+
+
 def _header_remedy(found: Sequence[str], published: int, missing: list[str], extra: list[str]) -> str:
-    separators = [text for mark, text in _SEPARATORS.items() if len(found) == 1 and mark in found[0]]
     if any("\0" in name for name in found):
         return "the header holds zero bytes, as UTF-16 and binary files do. Save the file as UTF-8 text"
-    if separators:
-        return f"the values seem to be separated by {separators[0]}. Separate the values by commas"
+    if len(found) == 1 and (fault := separator_fault(found[0])):
+        return fault
+    if extra and not any(extra) and not missing:
+        return (
+            "a column without a name holds row numbers, or nothing. Write the file without it (pandas: "
+            "index=False, R: row.names = FALSE)"
+        )
     plain = ("".join(c for c in name.lower() if c.isprintable() and not c.isspace()) for name in extra)
     if missing and {*missing} <= {*plain}:  # a second byte order mark is not printable
         return "the missing names are there, spelled differently. Rename them"
@@ -152,6 +198,19 @@ def _header_remedy(found: Sequence[str], published: int, missing: list[str], ext
         return "rename or remove the others" if extra else f"deliver the file with {columns}"
     others = "the other" if len(extra) == 1 else "the others"
     return f"remove {others if extra else 'the repetition'}"
+
+
+def hint(value: str) -> str:
+    """What a wrong number or flag is most likely meant as; empty if nothing is known.
+
+    >>> hint("1.234,5")
+    ' (numbers have a decimal point and no other separator)'
+    """
+    if _SEPARATED_NUMBER.match(value):
+        return " (numbers have a decimal point and no other separator)"
+    if value.strip().lower() in _MISSING:
+        return " (a value that is not known is an empty cell, where a column may have one)"
+    return ""
 
 
 def malformed_rows(lines: Iterable[str], header: Sequence[str]) -> str | None:
@@ -187,27 +246,3 @@ def _row_fault(line: str, header: Sequence[str]) -> str | None:
         start = value.end() + 1
     values = values or line.count(",") + 1
     return None if values == len(header) else f"{values} value{'' if values == 1 else 's'}"
-
-
-def refused_rows(values: pa.ChunkedArray, kind: pa.DataType) -> np.ndarray:
-    """Indices of the values (bytes) that do not parse as ``kind``; empty ones are not among them."""
-    broken = np.flatnonzero([not _is_utf8(value) for value in values.to_pylist()])
-    if len(broken) or pa.types.is_string(kind):
-        return broken
-    text = values.cast(pa.string())
-    is_integer = pa.types.is_integer(kind)
-    shape = _INTEGER if is_integer else _BOOLEAN if pa.types.is_boolean(kind) else _NUMBER
-    good = pc.match_substring_regex(text, shape)
-    if is_integer:
-        bounds = np.iinfo(kind.to_pandas_dtype())
-        number = pc.cast(pc.if_else(good, pc.utf8_trim_whitespace(text), "0"), pa.float64()).to_numpy()
-        good = pc.and_(good, pa.array((bounds.min <= number) & (number <= bounds.max)))
-    return np.flatnonzero(pc.invert(pc.or_(good, pc.equal(text, ""))))
-
-
-def _is_utf8(value: bytes) -> bool:
-    try:
-        value.decode("utf-8")
-    except UnicodeDecodeError:
-        return False
-    return True

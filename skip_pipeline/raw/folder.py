@@ -11,6 +11,7 @@ from typing import Final
 from skip_pipeline.errors import BadInputError, MissingInputError
 from skip_pipeline.locations import is_local
 from skip_pipeline.raw.diagnosis import listed, shown_value
+from skip_pipeline.raw.misplaced import found_instead
 from skip_pipeline.raw.own_listening import ListedFile, own_listening
 from skip_pipeline.settings import (
     OWN_LISTENING_MARKER,
@@ -106,16 +107,17 @@ def _find(raw: Path, folder: str, what: str) -> tuple[Path, ...]:
         if is_local(raw)
         else f"copy to {raw} what `skip-pipeline synthesize --out FOLDER` makes, for synthetic ones"
     )
-    remedy = (
-        f"To go on, put the public archive's files there, import your own listening with "
-        f"`skip-pipeline import-history`, or {synthetic}"
-    )
-    if not place.is_dir():
-        fact = "is not a folder" if place.exists() else "does not exist"
-        raise MissingInputError(f"{place} {fact}; expected a folder of {what}. {remedy}")
     files = csv_files(place)
     if not files:
-        raise MissingInputError(f"{place} holds no .csv or .csv.gz; expected {what}. {remedy}")
+        fact, wanted = "holds no .csv or .csv.gz", what
+        if not place.is_dir():
+            fact, wanted = "is not a folder" if place.exists() else "does not exist", f"a folder of {what}"
+        instead = found_instead(place)
+        raise MissingInputError(
+            f"{place} {fact}; expected {wanted}. {f'{instead}. Or else' if instead else 'To go on,'} put the "
+            "public archive's files there, import your own listening with `skip-pipeline import-history`, or "
+            f"{synthetic}"
+        )
     # Files may lie in the data directory instead of its 01_raw. The root of an object store has no parent.
     unread = raw.parent / folder
     if raw.parent != raw and DataLayout(raw.parent).raw == raw and csv_files(unread):

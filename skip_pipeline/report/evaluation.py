@@ -25,6 +25,7 @@ from skip_pipeline.report.leaderboard import Leaderboard, Model, compare
 from skip_pipeline.report.mistakes import Mistake, worst_mistakes
 from skip_pipeline.report.next_track import NextTrack, judge_next_track
 from skip_pipeline.report.oracle import GIVEN_PAST, GIVEN_STATE, BestPossible, oracle_probabilities
+from skip_pipeline.report.second_half import SecondHalf
 from skip_pipeline.report.session_attributes import SessionAttributes
 from skip_pipeline.report.slices import SliceTable, score_slices, slicings
 
@@ -33,7 +34,7 @@ from skip_pipeline.report.slices import SliceTable, score_slices, slicings
 class Evaluation:
     """Scores of every split; all else is of the test sessions. Probabilities are calibrated.
 
-    All but ``next_track`` is of the question "last track".
+    All but ``next_track`` and ``second_half`` is of the question "last track".
     """
 
     scores: Mapping[str, SplitScores]  # of the network by split, in the order of ``schema.SPLITS``
@@ -48,6 +49,7 @@ class Evaluation:
     mistakes: tuple[Mistake, ...]
     calibration: CalibrationReport
     next_track: NextTrack | None = None  # of every track; None if the network answers the last one alone
+    second_half: SecondHalf | None = None  # the challenge's task; None as ``next_track``
     best_possible: BestPossible | None = None  # scores of the oracles; None for real data
 
     def metrics(self) -> dict[str, Any]:
@@ -81,6 +83,14 @@ class Evaluation:
                                       share_not_skipped, log_loss, calibration_gap (mean probability minus
                                       share; estimates); slices as above, also with tracks; calibration by
                                       split: log_loss_before, log_loss_after, ece_before, ece_after
+            second_half               the second halves of the test sessions, decided from the first halves;
+                                      null as next_track: sessions, tracks, share_skipped (skip_2), decided_by
+                                      (a name of decisions); decisions, the highest maa first: name, title,
+                                      maa, fpa (estimates), both with _difference (minus decided_by's; null
+                                      for itself); of p_skip_2: log_loss, calibration_gap (mean probability
+                                      minus share; estimates), ece; positions in the second half: position,
+                                      tracks, share_skipped, accuracy of decided_by and of last_action,
+                                      calibration_gap (estimates)
             oracle                    given_past, given_state: scores, and distance (log_loss, accuracy) of
                                       the network to them; absent for real data
         """
@@ -97,6 +107,7 @@ class Evaluation:
             "mistakes": [mistake.metrics() for mistake in self.mistakes],
             "calibration": self.calibration.metrics(),
             "next_track": self.next_track.metrics() if self.next_track else None,
+            "second_half": self.second_half.metrics() if self.second_half else None,
         }
         if self.best_possible:
             metrics["oracle"] = self.best_possible.metrics(self.scores["test"])
@@ -108,7 +119,8 @@ class Evaluation:
         metrics = {f"test_{name}": float(getattr(self.scores["test"], name)) for name in names}
         network = self.leaderboard.network
         metrics |= {"test_pr_auc": network.pr_auc, "test_ece": network.ece}
-        return metrics | (self.next_track.headline_metrics() if self.next_track else {})
+        metrics |= self.next_track.headline_metrics() if self.next_track else {}
+        return metrics | (self.second_half.headline_metrics() if self.second_half else {})
 
     def comparison_metrics(self) -> dict[str, float]:
         """Scores of every model and importance of every input, in the groups that MLflow charts together."""
@@ -118,7 +130,8 @@ class Evaluation:
             for name in ("log_loss", "accuracy", "roc_auc")
         }
         scores |= {f"importance/{group.name}": group.rise.value for group in self.importance.inputs}
-        return scores | (self.next_track.comparison_metrics() if self.next_track else {})
+        scores |= self.next_track.comparison_metrics() if self.next_track else {}
+        return scores | (self.second_half.comparison_metrics() if self.second_half else {})
 
     def oracle_metrics(self) -> dict[str, float]:
         """Scores of the oracles and the distance to the one given the past; empty for real data."""
@@ -154,6 +167,14 @@ class Evaluation:
             "calibration_of_tracks": (
                 sentences.calibration_of_tracks(self.next_track) if self.next_track else ""
             ),
+            "second_half": (
+                sentences.second_half(self.second_half)
+                if self.second_half
+                else sentences.no_second_half(self.leaderboard.network.model)
+            ),
+            "calibration_of_second_half": (
+                sentences.calibration_of_second_half(self.second_half) if self.second_half else ""
+            ),
         }
 
 
@@ -182,6 +203,7 @@ def evaluate_model(
     *,
     baselines: Sequence[BaselinePredictions],
     calibration: Calibration,
+    second_half: SecondHalf | None = None,
     oracle: Path | None = None,
 ) -> Evaluation:
     """Score a network, and compare it with the baselines and the oracles.
@@ -195,6 +217,7 @@ def evaluate_model(
         sessions: attributes of the test sessions.
         baselines: with probabilities of both questions.
         calibration: of the network.
+        second_half: its decisions; None of a network that answers the last track alone.
         oracle: file of the true probabilities, which only synthetic data have.
     """
     labels = {split: bundles[split][schema.LABEL] for split in schema.SPLITS}
@@ -254,6 +277,7 @@ def evaluate_model(
         mistakes=worst_mistakes(bundles["test"], calibrated["test"], sessions),
         calibration=measure_calibration(labels, p_not_skipped, calibration),
         next_track=next_track,
+        second_half=second_half,
         best_possible=best_possible,
     )
 

@@ -14,15 +14,18 @@ from skip_pipeline.bundles.gather import open_bundles
 from skip_pipeline.bundles.track_memory import read_memory, remember
 from skip_pipeline.errors import ContractError
 from skip_pipeline.metrics.calibration import Calibration
+from skip_pipeline.metrics.decision_rule import DecisionRule
 from skip_pipeline.raw.description import describe
 from skip_pipeline.report.evaluation import Evaluation, evaluate_model, network_model, predictions_table
 from skip_pipeline.report.html import RunLink
 from skip_pipeline.report.oracle import find_oracle
 from skip_pipeline.report.plots import Plot
 from skip_pipeline.report.report_page import DataRow, draw_plots, render_report
+from skip_pipeline.report.second_half import measure_second_half
 from skip_pipeline.report.session_attributes import read_session_attributes
 from skip_pipeline.settings import (
     CALIBRATION_FILE,
+    DECISION_RULE_FILE,
     HISTORY_FILE,
     METRICS_FILE,
     ONNX_FILE,
@@ -71,7 +74,7 @@ def make_report(
             f"{layout.model} was trained on other bundles than those in {layout.bundles}; expected a model "
             "and the bundles it comes from. Materialize trained_model again"
         )
-    bundles = open_bundles(before)
+    bundles = open_bundles(before, schema.SPLITS)
     rivals, baselines = published_baselines(layout, before, bundles)
     merged = read_manifest(layout.merged, made_by="merged_table")
     encoded = read_manifest(layout.encoded, made_by="encoded_table")
@@ -82,8 +85,12 @@ def make_report(
     network = open_onnx(model.path(ONNX_FILE))  # the network that is served
     seconds = sum(epoch.seconds for epoch in history)
     splits: dict[str, Mapping[str, Any]] = dict(bundles)
+    calibration = Calibration.from_json(read_json(model.path(CALIBRATION_FILE)))
+    second_half = None
     if settings["preset"] in WITH_MEMORY:
         splits |= remember(bundles, read_memory(model.path, bundles["train"].tracks))
+        rule = DecisionRule.from_json(read_json(model.path(DECISION_RULE_FILE)))
+        second_half = measure_second_half(network, splits["train"], splits["test"], calibration, rule)
     evaluation = evaluate_model(
         splits,
         {split: predict_tracks(network, splits[split]) for split in schema.SPLITS},
@@ -91,7 +98,8 @@ def make_report(
         network_model(settings["preset"], parameters=model.details["parameters"], seconds=seconds),
         read_session_attributes(merged.path, bundles["train"], bundles["test"]),
         baselines=baselines,
-        calibration=Calibration.from_json(read_json(model.path(CALIBRATION_FILE))),
+        calibration=calibration,
+        second_half=second_half,
         # No other asset may read the oracle: it holds the answers.
         oracle=find_oracle(layout.raw),
     )

@@ -94,7 +94,7 @@ def make_own_listening(
     plays = read_plays(merged.path, shard_names(merged))
     artists = read_artists(layout.raw, pc.unique(plays[schema.LOG_TRACK_ID]))
     listening = count_listening(plays, artists)
-    newest = judge_newest(open_bundles(before), settings, train)
+    newest = judge_newest(open_bundles(before, schema.SPLITS), settings, train)
     names = read_artist_names(layout.raw, artists)
     page = render_own_listening(
         listening,

@@ -43,20 +43,20 @@ class Plot:
 
 
 def class_balance(balance: Mapping[str, tuple[int, int]], mark: str) -> Plot:
-    """How often the last track was skipped, from the numbers skipped and not skipped of train and test."""
+    """How often the last track was skipped, from the numbers skipped and not skipped of each split."""
     figure = new_figure(WIDTH, 3.0)
-    for axes, split in zip(figure.subplots(1, 2, sharey=True), ("train", "test"), strict=True):
+    for axes, split in zip(figure.subplots(1, 4, sharey=True), schema.SPLITS, strict=True):
         counts = balance[split]
         shares = [count / max(sum(counts), 1) for count in counts]
-        bars = axes.bar(LABELS, shares, color=(SKIPPED, NOT_SKIPPED), width=0.62)
+        bars = axes.bar(
+            [label.replace(" ", "\n") for label in LABELS], shares, color=(SKIPPED, NOT_SKIPPED), width=0.62
+        )
         texts = [f"{count:,}\n{share:.1%}" for count, share in zip(counts, shares, strict=True)]
         axes.bar_label(bars, texts, padding=3, fontsize=9, color=INK)
         axes.set_ylim(0, 1)
-        style(axes, title=f"{split}: {sum(counts):,} sessions", percent="y")
-    train, test = (share(balance[split][0], sum(balance[split])) for split in ("train", "test"))
-    caption = (
-        f"The last track was skipped in {train} of the training sessions and {test} of the test sessions."
-    )
+        style(axes, title=f"{split}: {sum(counts):,}", percent="y")
+    skipped = [f"{share(balance[split][0], sum(balance[split]))} ({split})" for split in schema.SPLITS]
+    caption = f"The last track was skipped in these shares of the sessions: {', '.join(skipped)}."
     return Plot("How often the last track is skipped", caption, as_png(figure, mark))
 
 

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-from skip_pipeline.nightly.promotion import LAST_TRACK, NEXT_TRACK
+from skip_pipeline.metrics.intervals import Estimate
 from skip_pipeline.nightly.promotion_record import JudgedVersion, Promotion
 from skip_pipeline.raw.description import Description
 from skip_pipeline.report.html import Axis, RunLink, render
-from skip_pipeline.settings import MODEL_NAME, PROMOTION_MARGIN
+from skip_pipeline.settings import (
+    GATE_CONFIDENCE,
+    LEAST_GATE_SESSIONS,
+    MODEL_NAME,
+    POWER,
+    PROMOTION_MARGIN,
+)
 
 
 def headline(promotion: Promotion) -> str:
@@ -19,6 +26,8 @@ def headline(promotion: Promotion) -> str:
         return f"{challenger} {'was promoted, and' if promotion.again else 'is promoted: it'} serves."
     if promotion.decision.promoted:  # it was rolled back since, or another version was promoted
         return f"{challenger} is as good as when it was promoted, and {serving}."
+    if promotion.decision.serves == "best" and promotion.opponent and not promotion.again:
+        serving = f"{serving} in place of version {promotion.opponent}, which cannot be used"
     return f"{challenger} is refused, and {serving}."
 
 
@@ -32,8 +41,9 @@ def render_promotion(
 ) -> str:
     """The page as HTML text: the decision, and versions of the model, the newest first."""
     decision = promotion.decision
-    differences = {LAST_TRACK: decision.log_loss_difference, NEXT_TRACK: decision.next_track_difference}
-    compared = {question: found for question, found in differences.items() if found}
+    reasons = sorted(decision.reasons, key=lambda reason: reason.passed)  # those that fail first
+    groups = _compared(promotion)
+    shown = [found for group in groups for found in group.differences.values()]
     return render(
         "promotion_page.html.j2",
         promotion=promotion,
@@ -42,9 +52,36 @@ def render_promotion(
         history=history,
         runs=runs,
         headline=headline(promotion),
-        compared=compared,
-        difference_axis=Axis.over(compared.values(), 0.0, PROMOTION_MARGIN),
-        accuracy_axis=Axis.over([part.accuracy for part in promotion.decision.slices], 0.0),
+        reasons=reasons,
+        failed=[reason for reason in reasons if not reason.passed],
+        groups=groups,
+        difference_axis=Axis.over(shown, 0.0, PROMOTION_MARGIN),
+        accuracy_axis=Axis.over([part.accuracy for part in decision.slices], 0.0),
         margin=PROMOTION_MARGIN,
+        gate_confidence=GATE_CONFIDENCE,
+        least=LEAST_GATE_SESSIONS,
+        caught_with=POWER,
         model=MODEL_NAME,
     )
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Differences of log-loss on some sessions to one opponent."""
+
+    title: str
+    differences: Mapping[str, Estimate]  # by question
+
+
+def _compared(promotion: Promotion) -> list[_Group]:
+    """Every comparison that was made."""
+    decision = promotion.decision
+    newest = f"{promotion.newest_sessions:,} of the newest day, {promotion.newest_day}"
+    found = [
+        _Group(
+            f"{decision.opponent}, on all {promotion.gate_sessions:,} gate sessions", decision.differences
+        ),
+        _Group(f"{decision.opponent}, on {newest}", decision.newest_day),
+        _Group(f"the best version, version {promotion.best}, on all gate sessions", decision.to_best),
+    ]
+    return [group for group in found if group.differences]

@@ -10,6 +10,7 @@ from skip_pipeline.report.importance import Importance
 from skip_pipeline.report.leaderboard import Leaderboard, Model
 from skip_pipeline.report.mistakes import Mistake
 from skip_pipeline.report.next_track import NextTrack
+from skip_pipeline.report.second_half import LAST_ACTION, SecondHalf
 from skip_pipeline.report.slices import SliceTable
 from skip_pipeline.settings import BOOTSTRAP_RESAMPLES, CONFIDENCE, FEW_SESSIONS
 
@@ -71,6 +72,39 @@ def last_track_alone(network: Model) -> str:
     return (
         f"The {network.title} answers only the last track of a session, so it has no score here; train the "
         "preset fast for the next track at any position."
+    )
+
+
+def second_half(found: SecondHalf) -> str:
+    """The network's scores on second halves, beside those of repeating the last action."""
+    own, rival = found.decided, found.named(LAST_ACTION)
+    text = (
+        f"The second halves of {found.sessions:,} test sessions, {found.tracks:,} tracks, are decided from "
+        f"their first halves ({own.title}): mean average accuracy is {own.maa.value:.4f}, and the first "
+        f"decision is right in {own.fpa.value:.1%} of the sessions."
+    )
+    if difference := rival.maa_difference:
+        sure = "beyond chance" if difference.excludes_zero else "which may be chance"
+        text += f" Repeating the last action differs by {signed(difference.value)}, {sure}."
+    return text
+
+
+def calibration_of_second_half(found: SecondHalf) -> str:
+    """How the mean probability of ``skip_2`` compares with the share of skips."""
+    gap = found.calibration_gap
+    return (
+        f"{found.share_skipped:.1%} of these tracks were skipped. The mean probability differs by "
+        f"{signed(100 * gap.value, 1)} points ({CONFIDENCE:.0%} interval {signed(100 * gap.low, 1)} to "
+        f"{signed(100 * gap.high, 1)}); its log-loss is {found.log_loss.value:.4f}, and its calibration "
+        f"error {found.ece:.3f}."
+    )
+
+
+def no_second_half(network: Model) -> str:
+    """Why a network decides no second half."""
+    return (
+        f"The {network.title} gives a probability of a session's last track alone, so it decides no second "
+        "half; train the preset fast for this task."
     )
 
 

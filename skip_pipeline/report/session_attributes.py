@@ -1,4 +1,4 @@
-"""Attributes of each test session that are no inputs of the network: for slices, and to describe a session.
+"""Attributes of judged sessions that are no inputs of the network: for slices, and to describe a session.
 
 The premium flag and the hour are in no bundle. They are read from the merged table, from the row before the
 predicted one: what the log holds at the predicted position is not known when the prediction is made.
@@ -31,7 +31,7 @@ _AT_ONCE: Final = 65_536  # sessions whose inputs are gathered together, 8 MB
 
 @dataclass(frozen=True)
 class SessionAttributes:
-    """Attributes of n test sessions, in the bundle's order."""
+    """Attributes of n sessions, in the bundle's order."""
 
     length: np.ndarray  # int (n,), tracks of the session, the predicted one included
     hour: np.ndarray  # int (n,), 0 to 23; like the next two, of the row before the predicted one
@@ -56,19 +56,19 @@ class SessionAttributes:
         return SessionAttributes(**of_session, popularity=popularity, known_track=known_track)
 
 
-def read_session_attributes(find: Callable[[str], Path], train: Bundle, test: Bundle) -> SessionAttributes:
-    """Read the attributes, shard by shard and only the columns needed.
+def read_session_attributes(find: Callable[[str], Path], train: Bundle, judged: Bundle) -> SessionAttributes:
+    """Read the attributes of the judged sessions, shard by shard and only the columns needed.
 
     Args:
         find: gives the path of a shard of the merged table (``Manifest.path``).
     """
     rows = pa.concat_tables(
-        [_EMPTY, *(_rows_before_last(find, part) for part in test.parts if len(part.ids))]
+        [_EMPTY, *(_rows_before_last(find, part) for part in judged.parts if len(part.ids))]
     )
-    starts = range(0, test.sessions, _AT_ONCE)
-    popularity = [test.last_track[at : at + _AT_ONCE, POPULARITY] for at in starts]
-    records = np.concatenate([np.empty(0, SESSION), *(part.sessions for part in test.parts)])
-    tracks = max((part.tracks for part in (*train.parts, *test.parts)), default=0)
+    starts = range(0, judged.sessions, _AT_ONCE)
+    popularity = [judged.last_track[at : at + _AT_ONCE, POPULARITY] for at in starts]
+    records = np.concatenate([np.empty(0, SESSION), *(part.sessions for part in judged.parts)])
+    tracks = max((part.tracks for part in (*train.parts, *judged.parts)), default=0)
     return SessionAttributes(
         length=records["length"],
         hour=rows["hour_of_day"].to_numpy(),
@@ -91,7 +91,7 @@ def _rows_before_last(find: Callable[[str], Path], part: Part) -> pa.Table:
     if place.null_count:
         missing = ids.filter(place.is_null()).to_pylist()
         raise ContractError(
-            f"{path} lacks {len(missing)} of its {len(ids)} test sessions, {listed(missing)}; expected the "
+            f"{path} lacks {len(missing)} of its {len(ids)} judged sessions, {listed(missing)}; expected the "
             "table that the bundles were made from. Materialize encoded_table and all after it again"
         )
     return table.select(list(_READ)).take(place)

@@ -1,4 +1,4 @@
-"""Scores on slices of the test sessions: by length, context, account, popularity, known track and hour."""
+"""Scores on slices of sessions: by length, context, account, popularity, known track and hour."""
 
 from __future__ import annotations
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import zlib
 from dataclasses import dataclass
+from typing import Final
 
 from fastapi import HTTPException, Request
 from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 
@@ -24,23 +28,34 @@ class ServerSettings:
     stop_seconds: float = 20.0  # for requests in progress to end when the server is stopped
 
 
+_CODINGS: Final = {"": None, "identity": None, "gzip": "gzip", "x-gzip": "gzip", "deflate": "deflate"}
+"""Values of Content-Encoding that are understood."""
+
+_GZIP: Final = 16 + zlib.MAX_WBITS
+_ABSOLUTE: Final = re.compile(r"https?://[^/?#]*", re.IGNORECASE)
+
+
 async def bounded_body(request: Request, settings: ServerSettings) -> bytes:
-    """The body of a request.
+    """The body of a request as it was sent; ``decoded`` undoes its encoding.
 
     Raises:
-        HTTPException: it is not JSON by its type (415), too large (413), or does not arrive in time (408).
+        HTTPException: it is not JSON by its type, or encoded otherwise than by gzip or deflate (415), too
+            large (413), or does not arrive in time (408).
     """
     limit, body = settings.max_body_bytes, bytearray()
+    if _coding(request) not in _CODINGS:
+        raise HTTPException(
+            415,
+            f"the body's Content-Encoding is {_coding(request)!r}, expected gzip, deflate or none; send it "
+            "in one of these",
+            {"Accept-Encoding": "gzip, deflate, identity"},
+        )
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise HTTPException(
             415, "the body's type is not application/json; send JSON, and name it in Content-Type"
         )
     declared = request.headers.get("content-length", "0")
-    too_large = HTTPException(
-        413,
-        f"the body has more than {limit:,} bytes; send fewer sessions at a time, or score files with "
-        "`skip-pipeline predict`",
-    )
+    too_large = _too_large(limit)
     if not declared.isdigit() or int(declared) > limit:
         raise too_large
     try:
@@ -54,6 +69,64 @@ async def bounded_body(request: Request, settings: ServerSettings) -> bytes:
     except ClientDisconnect:
         raise HTTPException(400, "the client closed the connection before the body's end") from None
     return bytes(body)
+
+
+def decoded(request: Request, body: bytes, limit: int) -> bytes:
+    """The body of a request without its Content-Encoding; never more than ``limit`` bytes are unpacked.
+
+    Raises:
+        HTTPException: it unpacks to more (413), or is not in its encoding, or ends too early (400).
+    """
+    coding = _CODINGS[_coding(request)]
+    if coding is None:
+        return body
+    unpacking = zlib.decompressobj(_GZIP if coding == "gzip" else _deflate_window(body))
+    try:
+        unpacked = unpacking.decompress(body, limit + 1)
+    except zlib.error as damage:
+        raise HTTPException(
+            400,
+            f"the body is not {coding} as its Content-Encoding says ({damage}); encode it, or send it plain",
+        ) from damage
+    if len(unpacked) > limit:
+        raise _too_large(limit)
+    if not unpacking.eof or unpacking.unused_data:  # of several members each copies the rest: quadratic time
+        fact = "bytes after the end of its" if unpacking.eof else "no end of its"
+        raise HTTPException(400, f"the body has {fact} {coding} data; send it whole, in one piece")
+    return unpacked
+
+
+def _coding(request: Request) -> str:
+    return ", ".join(request.headers.getlist("content-encoding")).strip().lower()
+
+
+def _deflate_window(body: bytes) -> int:
+    """The window of zlib data, which the standard calls deflate, or of bare deflate data, which some send."""
+    is_zlib = len(body) > 1 and body[0] & 15 == zlib.DEFLATED and (body[0] << 8 | body[1]) % 31 == 0
+    return zlib.MAX_WBITS if is_zlib else -zlib.MAX_WBITS
+
+
+def _too_large(limit: int) -> HTTPException:
+    return HTTPException(
+        413,
+        f"the body has more than {limit:,} bytes; send fewer sessions at a time, or score files with "
+        "`skip-pipeline predict`",
+    )
+
+
+class OriginForm:
+    """An ASGI application whose paths may be whole addresses, as a client sends them to a proxy."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Take scheme and authority off the path of a request."""
+        path = scope.get("path", "")
+        if path[:1] not in ("/", "") and (found := _ABSOLUTE.match(path)):
+            rest = path[found.end() :]
+            scope = {**scope, "path": rest if rest.startswith("/") else f"/{rest}"}
+        await self._app(scope, receive, send)
 
 
 class BoundedConnection(H11Protocol):

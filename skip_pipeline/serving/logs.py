@@ -21,10 +21,11 @@ from skip_pipeline.bundles.records import CATEGORIES, FLAGS, SEEKS, SHUFFLE
 from skip_pipeline.challenge.half_sessions import HalfSessions, read_half_sessions
 from skip_pipeline.errors import BadInputError, BrokenSessionError, MissingInputError
 from skip_pipeline.raw.csv_file import check_values
-from skip_pipeline.raw.diagnosis import WHOLE_SESSIONS, shown_value
+from skip_pipeline.raw.diagnosis import WHOLE_SESSIONS, expected_text, rows_text, shown_value
 from skip_pipeline.raw.log_pairs import LogPair
 from skip_pipeline.raw.own_listening import unknown_columns
 from skip_pipeline.raw.session_log import order_session_log, read_session_log, session_starts
+from skip_pipeline.raw.spelling import refused_rows, typed
 from skip_pipeline.raw.text_columns import codes_of, dictionary_of
 from skip_pipeline.serving.sessions import Sessions, row_records
 
@@ -72,7 +73,8 @@ def _read_parquet_log(path: Path, *, may_be_empty: Collection[str]) -> pa.Table:
             lacking = [name for name in names if name not in file.schema_arrow.names]
             log = file.read(columns=[name for name in names if name not in lacking])
         if not lacking:
-            log = log.select(names).cast(schema.SESSION_LOG)
+            columns = [_column(path, field, log[field.name]) for field in schema.SESSION_LOG]
+            log = pa.Table.from_arrays(columns, schema=schema.SESSION_LOG)
             log.validate(full=True)
     except FileNotFoundError:
         raise MissingInputError(f"{path} is not there; expected a log with the published columns") from None
@@ -90,6 +92,17 @@ def _read_parquet_log(path: Path, *, may_be_empty: Collection[str]) -> pa.Table:
         raise BadInputError(f"{path} has no rows; expected at least one session. Deliver the file again")
     check_values(path, log, schema.RAW_RANGES, _IDS, WHOLE_SESSIONS, may_be_empty)
     return log
+
+
+def _column(path: Path, field: pa.Field, values: pa.ChunkedArray) -> pa.ChunkedArray:
+    """A column of a parquet file as its type; as in a CSV, a value between two of its type is refused."""
+    if pa.types.is_timestamp(values.type) and pa.types.is_string(field.type):
+        values = values.cast(pa.date32())  # as pandas has dates; refuses a time of day
+    if len(rows := refused_rows(values, field.type)):
+        wanted = expected_text(field.name, field.type, schema.RAW_RANGES)
+        fact = f"column {field.name} is not {wanted} in {rows_text(rows, values)}"
+        raise BadInputError(f"{path}: {fact}; correct {WHOLE_SESSIONS}")
+    return typed(values, field.type)
 
 
 def read_log_pair(pair: LogPair) -> Sessions:

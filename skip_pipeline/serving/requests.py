@@ -58,14 +58,35 @@ _NEXT_TRACK_ID: Final = f"{_TEXT}, or the track's features as next_track, or sev
 _CANDIDATE: Final = "the id of a track, or an object with its features"
 _CANDIDATES: Final = f"a list of 1 to {MAX_CANDIDATES:,} tracks, each {_CANDIDATE}"
 _Text = Annotated[str, Field(strict=True, min_length=1, description=_TEXT)]
-_Flag = Annotated[
-    Annotated[bool, Field(strict=True)] | Annotated[int, Field(strict=True, ge=0, le=1)],
-    Field(description="true or false (1 or 0)"),
-]
+
+
+def _none_for_nan(value: Any) -> Any:
+    """None for the NaN that pandas puts where a row has no value."""
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def _int_for_float(value: Any) -> Any:
+    """A whole number for the float that pandas makes of it in a column in which another value is missing."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+# The last of these types is tried only on what the others refuse, so most values need no call of Python.
+_IN_ORDER: Final = Field(union_mode="left_to_right")
+_NotKnown = Annotated[None, BeforeValidator(_none_for_nan)]
 
 
 def _whole_number(low: int, high: int, expected: str) -> Any:
-    return Annotated[int, Field(strict=True, ge=low, le=high, description=expected)]
+    number = Annotated[int, Field(strict=True, ge=low, le=high)]
+    return Annotated[
+        number | Annotated[number, BeforeValidator(_int_for_float)], _IN_ORDER, Field(description=expected)
+    ]
+
+
+_Flag: Any = Annotated[
+    Annotated[bool, Field(strict=True)] | _whole_number(0, 1, "1 or 0"),
+    _IN_ORDER,
+    Field(description="true or false (1 or 0)"),
+]
 
 
 def _feature_type(dtype: pa.DataType) -> Any:
@@ -80,7 +101,7 @@ def _feature_type(dtype: pa.DataType) -> Any:
     return Annotated[float, number]
 
 
-_COLUMNS: Final = {name: _Flag if name in (*FLAGS, SHUFFLE) else _Text for name in USED} | {
+_COLUMNS: Final[dict[str, Any]] = {name: _Flag if name in (*FLAGS, SHUFFLE) else _Text for name in USED} | {
     name: _whole_number(low, high, f"a whole number from {low} to {high}")
     for name, (low, high) in {
         schema.POSITION: (1, schema.STEPS),
@@ -97,8 +118,14 @@ _CIRCUMSTANCES: Final = {  # of the first row, which the others repeat; a networ
     "premium": _Flag,
 }
 _OPTIONAL: Final = {  # `_history_fault` compares these with the whole session
-    schema.SESSION_ID: "the session's own session_id, if it is there",
-    schema.LENGTH: "tracks of the whole session, the same in every row; null or left out if not known",
+    schema.SESSION_ID: Annotated[Any, Field(description="the session's own session_id, if it is there")],
+    schema.LENGTH: Annotated[
+        Annotated[int, Field(strict=True)] | _NotKnown | Annotated[Any, BeforeValidator(_int_for_float)],
+        _IN_ORDER,
+        Field(
+            description="tracks of the whole session, the same in every row; null or left out if not known"
+        ),
+    ],
 }
 
 if TYPE_CHECKING:
@@ -109,8 +136,8 @@ else:
     Play = TypedDict(
         "Play",
         _COLUMNS
-        | {name: NotRequired[kind | None] for name, kind in _CIRCUMSTANCES.items()}
-        | {name: NotRequired[Annotated[Any, Field(description=text)]] for name, text in _OPTIONAL.items()},
+        | {name: NotRequired[Annotated[kind | _NotKnown, _IN_ORDER]] for name, kind in _CIRCUMSTANCES.items()}
+        | {name: NotRequired[kind] for name, kind in _OPTIONAL.items()},
     )
     TrackFeatures = TypedDict("TrackFeatures", _FEATURES)
 
@@ -122,11 +149,6 @@ _Candidate = Annotated[
     Annotated[_Text, _ID] | Annotated[TrackFeatures, _OBJECT],
     Discriminator(lambda given: _OBJECT.tag if isinstance(given, Mapping) else _ID.tag),
 ]
-
-
-def _none_for_nan(value: Any) -> Any:
-    """None for the NaN that pandas puts where a row has no value."""
-    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 # --- Sessions -----------------------------------------------------------------------------------------------
@@ -193,9 +215,9 @@ class Session(BaseModel):
         return session
 
 
-_EXPECTED: Final = {
+_EXPECTED: Final[dict[int | str, Any]] = {
     **{
-        name: kind.__metadata__[0].description
+        name: kind.__metadata__[-1].description
         for name, kind in (_COLUMNS | _CIRCUMSTANCES | _FEATURES).items()
     },
     **{name: field.description for name, field in Session.model_fields.items()},
@@ -208,7 +230,8 @@ _MOST: Final = {"history": schema.STEPS, "candidates": MAX_CANDIDATES}
 
 def _fault_of_value(error: ErrorDetails, record: Mapping[str, Any]) -> str:
     """A fault from pydantic's error about one value."""
-    place = tuple(step for step in error["loc"] if step not in (_ID.tag, _OBJECT.tag))[:3]
+    place = tuple(step for step in error["loc"] if step not in (_ID.tag, _OBJECT.tag))
+    place = place[: 2 if place[0] == "next_track" else 3]  # without the kinds of number that were tried
     value = None if error["type"] == "missing" else error["input"]
     whole = record[str(place[0])] if place[0] in _ITEMS else None
     if isinstance(whole, list) and len(whole) > _MOST[str(place[0])]:
@@ -331,7 +354,7 @@ def sessions_of_json(body: bytes) -> Sessions:
         BadInputError: it is not JSON, or not a ``Request``; the functions below refuse in the same way.
     """
     try:
-        content = json.loads(body)
+        content = json.loads(body, object_pairs_hook=_named_once)
     except (ValueError, RecursionError) as refused:  # not UTF-8, not JSON, a number too long, or too deep
         fact = refused if body else "it is empty"
         raise BadInputError(f"the request is not JSON ({fact}), expected {_ONE_FORM}. Send that") from refused
@@ -345,6 +368,16 @@ def sessions_of_json(body: bytes) -> Sessions:
     elif form == "inputs" and isinstance(records, dict):
         records = [records]
     return sessions_of_records(records)
+
+
+def _named_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object; a name that stands twice would have either value, depending on the reader."""
+    made = dict(pairs)
+    if len(made) == len(pairs):
+        return made
+    names = [name for name, _ in pairs]
+    repeated = next(name for name in names if names.count(name) > 1)
+    raise BadInputError(f"the request names {_shown(repeated)} twice in one object, expected once. {_REMEDY}")
 
 
 def sessions_of_frame(columns: Mapping[str, Sequence[Any]]) -> Sessions:

@@ -18,6 +18,7 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from importlib.metadata import version
 from typing import Annotated, Any, Final
 
@@ -33,7 +34,13 @@ from starlette.exceptions import HTTPException
 from skip_pipeline import schema
 from skip_pipeline.errors import BadInputError, RefusedError
 from skip_pipeline.serving import requests
-from skip_pipeline.serving.bounds import BoundedConnection, ServerSettings, bounded_body
+from skip_pipeline.serving.bounds import (
+    BoundedConnection,
+    OriginForm,
+    ServerSettings,
+    bounded_body,
+    decoded,
+)
 from skip_pipeline.serving.examples import EXAMPLE, EXAMPLE_OF_CANDIDATES
 from skip_pipeline.serving.follow import Follower, Served
 
@@ -124,6 +131,7 @@ def application(follower: Follower, settings: ServerSettings) -> FastAPI:
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     api.exception_handler(HTTPException)(_refused)
+    api.add_middleware(OriginForm)
 
     @api.post(
         "/invocations",
@@ -134,8 +142,8 @@ def application(follower: Follower, settings: ServerSettings) -> FastAPI:
     async def invocations(request: Request) -> Any:
         """How likely each session's next track, or each of its candidates, is to be skipped."""
         body = await bounded_body(request, settings)
-        served, most = follower.served, settings.max_answers
-        return await asyncio.get_running_loop().run_in_executor(workers, _answer, served, body, most)
+        answer = partial(_answer, follower.served, request, body, settings)
+        return await asyncio.get_running_loop().run_in_executor(workers, answer)
 
     @api.head("/ping", include_in_schema=False)
     @api.head("/health", include_in_schema=False)
@@ -167,10 +175,11 @@ def application(follower: Follower, settings: ServerSettings) -> FastAPI:
     return api
 
 
-def _answer(served: Served, body: bytes, most: int) -> dict[str, Any]:
-    """Score a request of at most so many next tracks; the result becomes an ``Answer``."""
+def _answer(served: Served, request: Request, body: bytes, settings: ServerSettings) -> dict[str, Any]:
+    """Score a request; the result becomes an ``Answer``."""
+    most = settings.max_answers
     try:
-        sessions = requests.sessions_of_json(body)
+        sessions = requests.sessions_of_json(decoded(request, body, settings.max_body_bytes))
         if (asked := len(sessions.next_track)) > most:
             raise HTTPException(
                 413,

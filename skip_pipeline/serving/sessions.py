@@ -34,8 +34,8 @@ class Sessions:
     The number of tracks of a session is an input, so the network knows whether the next track is the last.
     Listeners play the last track of a session to its end more often than other tracks. Where the length is
     not known it is set to the greatest one, so that the next track is an ordinary one. On 2,046 synthetic
-    test sessions cut in half the log-loss is 0.466 with the true length, 0.466 with the greatest length, and
-    0.664 if the next track is taken to be the last one (``benchmarks.midway``).
+    held-out sessions cut in half the log-loss is 0.466 with the true length, 0.466 with the greatest length,
+    and 0.664 if the next track is taken to be the last one (``benchmarks.midway``).
     """
 
     session_id: Sequence[str]

@@ -168,12 +168,12 @@ def _rows(name: str, scaled: pa.Table, track_of: np.ndarray, track: np.dtype) ->
 
 def class_balance(bundles: Path | Manifest) -> dict[str, tuple[int, int]]:
     """Per split, how many last tracks were skipped and how many were not."""
-    labels = {split: bundle.not_skipped for split, bundle in open_bundles(bundles).items()}
+    labels = {split: bundle.not_skipped for split, bundle in open_bundles(bundles, schema.SPLITS).items()}
     return {split: (int(np.sum(of == 0)), int(np.sum(of == 1))) for split, of in labels.items()}
 
 
 def session_lengths(bundles: Path | Manifest) -> dict[int, int]:
     """Sessions of all splits by length."""
-    parts = [part for bundle in open_bundles(bundles).values() for part in bundle.parts]
+    parts = [part for bundle in open_bundles(bundles, schema.SPLITS).values() for part in bundle.parts]
     lengths, counts = np.unique_counts(np.concatenate([part.sessions["length"] for part in parts]))
     return dict(zip(lengths.tolist(), counts.tolist(), strict=True))

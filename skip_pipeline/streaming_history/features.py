@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 
 from skip_pipeline import schema
 from skip_pipeline.errors import BadInputError, MissingInputError
-from skip_pipeline.raw.diagnosis import listed, refused_rows, rows_text
+from skip_pipeline.raw.diagnosis import listed, rows_text
+from skip_pipeline.raw.spelling import refused_rows
 
 ID_COLUMNS: Final = ("spotify_track_uri", "track_uri", "uri", "track_id", "id")
 """Names of a column of ids or uris, in the order of preference; a plain ``id`` may be a row number."""

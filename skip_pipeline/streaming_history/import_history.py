@@ -23,8 +23,8 @@ from skip_pipeline.streaming_history.sittings import LEAST_PAUSE_MINUTES, sessio
 from skip_pipeline.streaming_history.tracks import tracks_of
 
 LEAST_SESSIONS: Final = 300
-"""Fewer are refused: the test split has a fifth of them, and the interval of an accuracy of 75% on 60
-sessions is already 22 points wide, so that no model could be told from another."""
+"""Fewer are refused: gate and test have a tenth of them each, and the interval of an accuracy of 75% on 30
+sessions is already 31 points wide, so that no model could be told from another."""
 
 
 @dataclass(frozen=True)

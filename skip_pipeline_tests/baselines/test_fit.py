@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from sklearn.metrics import log_loss
@@ -36,7 +37,7 @@ def with_ids(arrays: dict[str, np.ndarray], split: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def bundles() -> Bundles:
-    sizes = {"train": 160, "validation": 40, "test": 60}
+    sizes = {"train": 160, "validation": 40, "test": 60, "gate": 20}
     return {
         split: with_ids(listeners_with_a_taste(n, seed=seed)[0], split)
         for seed, (split, n) in enumerate(sizes.items())
@@ -64,13 +65,14 @@ def without(arrays: dict[str, Any], chosen: np.ndarray) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", schema.BASELINES)
-def test_every_validation_and_test_session_gets_a_probability(
+def test_every_session_that_is_not_for_training_gets_a_probability(
     fitted: dict[str, BaselinePredictions], name: str
 ) -> None:
     baseline = fitted[name]
 
     assert {split: p.shape for split, p in baseline.p_not_skipped.items()} == {
         "validation": (40,),
+        "gate": (20,),
         "test": (60,),
     }
     for p in baseline.p_not_skipped.values():
@@ -305,7 +307,7 @@ def test_what_is_written_is_read_back(
 ) -> None:
     rows = write_baselines(tmp_path, tuple(fitted.values()), bundles, data_source="synthetic")
 
-    assert rows == 100
+    assert rows == 120
     assert {path.name for path in tmp_path.iterdir()} == set(FILES)
     for read in read_baselines(tmp_path.joinpath, bundles):
         wrote = fitted[read.name]
@@ -317,14 +319,16 @@ def test_what_is_written_is_read_back(
         assert dataclasses.replace(read, **plain) == dataclasses.replace(wrote, **plain)
     table = pq.read_table(tmp_path / "baselines.parquet")
     assert table.schema.equals(required(schema.BASELINE_PREDICTIONS))
-    assert table["split"].to_pylist() == ["validation"] * 40 + ["test"] * 60
-    assert table["session_id"].to_pylist()[39:41] == ["validation-39", "test-0"]
+    assert table["split"].to_pylist() == ["validation"] * 40 + ["gate"] * 20 + ["test"] * 60
+    assert table["session_id"].to_pylist()[39:41] == ["validation-39", "gate-0"]
 
 
 def test_the_file_of_tracks_has_a_row_for_every_track(tmp_path: Path) -> None:
-    bundles = {"validation": with_ids(bundle(["ppp", "1p"]), "v"), "test": with_ids(bundle(["p1"]), "t")}
+    texts = {"validation": ["ppp", "1p"], "gate": ["pp"], "test": ["p1"]}
+    bundles = {split: with_ids(bundle(of_split), split) for split, of_split in texts.items()}
     p_tracks = {
         "validation": np.full((2, 20), np.nan, np.float32),
+        "gate": np.full((1, 20), 0.875, np.float32),
         "test": np.full((1, 20), 0.75, np.float32),
     }
     p_tracks["validation"][0, -3:], p_tracks["validation"][1, -2:] = (0.125, 0.25, 0.375), (0.5, 0.625)
@@ -334,10 +338,15 @@ def test_the_file_of_tracks_has_a_row_for_every_track(tmp_path: Path) -> None:
     table = pq.read_table(tmp_path / "baseline_tracks.parquet")
 
     assert table.schema.equals(required(schema.BASELINE_TRACK_PREDICTIONS))
-    assert table["session_id"].to_pylist() == ["v-0"] * 3 + ["v-1"] * 2 + ["t-0"] * 2
-    assert table["split"].to_pylist() == ["validation"] * 5 + ["test"] * 2
-    assert table["session_position"].to_pylist() == [1, 2, 3, 1, 2, 1, 2]
-    assert table["majority"].to_pylist() == [0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.75]
+    assert table["session_id"].to_pylist() == [
+        *["validation-0"] * 3,
+        *["validation-1"] * 2,
+        *["gate-0"] * 2,
+        *["test-0"] * 2,
+    ]
+    assert table["split"].to_pylist() == ["validation"] * 5 + ["gate"] * 2 + ["test"] * 2
+    assert table["session_position"].to_pylist() == [1, 2, 3, 1, 2, 1, 2, 1, 2]
+    assert table["majority"].to_pylist() == [0.125, 0.25, 0.375, 0.5, 0.625, 0.875, 0.875, 0.75, 0.75]
     read = read_baselines(tmp_path.joinpath, bundles)[0]
     assert np.array_equal(read.p_tracks["validation"], p_tracks["validation"], equal_nan=True)
     assert np.isnan(read.p_tracks["test"][:, :-2]).all()  # whatever stood in padding
@@ -352,7 +361,7 @@ def test_baselines_of_other_sessions_are_refused(written: Path, bundles: Bundles
     assert_says(
         message,
         "baselines.parquet",
-        "session_id of row 43 is 'test-3', not 'else-3'",
+        "session_id of row 63 is 'test-3', not 'else-3'",
         "materialize baseline_models again",
     )
 
@@ -361,21 +370,42 @@ def test_sessions_that_changed_sides_are_refused(written: Path, bundles: Bundles
     validation = without(bundles["validation"], np.arange(39))
     moved = {
         name: np.concatenate([bundles["validation"][name][39:], array])
-        for name, array in bundles["test"].items()
+        for name, array in bundles["gate"].items()
     }
 
     message = refusal(
         ContractError,
-        lambda: read_baselines(written.joinpath, bundles | {"validation": validation, "test": moved}),
+        lambda: read_baselines(written.joinpath, bundles | {"validation": validation, "gate": moved}),
     )
-    assert_says(message, "split of row 39 is 'validation', not 'test'", "materialize baseline_models again")
+    assert_says(message, "split of row 39 is 'validation', not 'gate'", "materialize baseline_models again")
+
+
+def test_some_splits_can_be_read_alone(
+    written: Path, bundles: Bundles, fitted: dict[str, BaselinePredictions]
+) -> None:
+    some = {split: bundles[split] for split in ("train", "validation", "gate")}
+
+    for read in read_baselines(written.joinpath, some):
+        assert list(read.p_not_skipped) == list(read.p_tracks) == ["validation", "gate"]
+        for split in ("validation", "gate"):
+            assert np.array_equal(read.p_not_skipped[split], fitted[read.name].p_not_skipped[split])
+            assert np.array_equal(read.p_tracks[split], fitted[read.name].p_tracks[split])
+
+
+def test_predictions_that_lack_a_split_are_refused(written: Path, bundles: Bundles) -> None:
+    path = written / "baselines.parquet"
+    table = pq.read_table(path)
+    pq.write_table(table.filter(pc.not_equal(table["split"].cast(pa.string()), "gate")), path)
+
+    message = refusal(ContractError, lambda: read_baselines(written.joinpath, bundles))
+    assert_says(message, "predictions for 100 sessions, and the bundles have 120", "materialize baseline_mod")
 
 
 def test_another_number_of_sessions_is_refused(written: Path, bundles: Bundles) -> None:
     fewer = bundles | {"test": without(bundles["test"], np.arange(59))}
 
     message = refusal(ContractError, lambda: read_baselines(written.joinpath, fewer))
-    assert_says(message, "predictions for 100 sessions, and the bundles have 99")
+    assert_says(message, "predictions for 120 sessions, and the bundles have 119")
 
 
 def test_tracks_of_other_sessions_are_refused(written: Path, bundles: Bundles) -> None:
@@ -402,7 +432,7 @@ def test_sessions_of_other_lengths_are_refused(written: Path, bundles: Bundles) 
     shorter = bundles | {"test": bundles["test"] | {"skip_sequence": skips}}
 
     message = refusal(ContractError, lambda: read_baselines(written.joinpath, shorter))
-    assert_says(message, "predictions for 2000 tracks, and the bundles have 1999")
+    assert_says(message, "predictions for 2400 tracks, and the bundles have 2399")
 
 
 @pytest.mark.parametrize("name", ["baselines.parquet", "baseline_tracks.parquet"])
@@ -443,5 +473,5 @@ def test_baselines_that_are_not_all_or_not_of_these_sessions_are_not_written(
         ContractError,
         lambda: write_baselines(tmp_path, tuple(fitted.values()), fewer, data_source="synthetic"),
     )
-    assert_says(message, "majority predicts 100 sessions, expected 45")
+    assert_says(message, "majority predicts 120 sessions, expected 65")
     assert not list(tmp_path.iterdir())

@@ -42,16 +42,16 @@ def predictors(raw: Path, bundles: dict[str, Bundle]) -> dict[str, difficulty.Pr
     return {predictor.name: predictor for predictor in found}
 
 
-def test_all_are_scored_on_the_same_test_sessions(
+def test_all_are_scored_on_the_same_held_out_sessions(
     bundles: dict[str, Bundle], predictors: dict[str, difficulty.Predictor]
 ) -> None:
-    assert {p.scores.sessions for p in predictors.values()} == {bundles["test"].sessions}
+    assert {p.scores.sessions for p in predictors.values()} == {bundles["held_out"].sessions}
 
 
 def test_the_simple_rules_are_what_they_say(
     bundles: dict[str, Bundle], predictors: dict[str, difficulty.Predictor]
 ) -> None:
-    train, test = bundles["train"], bundles["test"]
+    train, test = bundles["train"], bundles["held_out"]
     majority = predictors["majority class"].scores
     commoner = train.not_skipped.mean() >= 0.5
 

@@ -14,8 +14,8 @@ from skip_pipeline.stages.encode import split_of
 from skip_pipeline_tests.builders import Row, deliver, session
 
 SPLITS = {name: int(split_of(np.array([name], object))[0]) for name in (f"s{i}" for i in range(40))}
-OF_TEST = [name for name, split in SPLITS.items() if schema.SPLITS[split] == "test"]
-OTHERS = [name for name in SPLITS if name not in OF_TEST]
+HELD_OUT = [name for name, split in SPLITS.items() if schema.SPLITS[split] in ("gate", "test")]
+OTHERS = [name for name in SPLITS if name not in HELD_OUT]
 
 
 def log(folder: Path, *sessions: list[Row]) -> Path:
@@ -23,11 +23,11 @@ def log(folder: Path, *sessions: list[Row]) -> Path:
 
 
 def test_the_first_half_is_kept_and_the_track_after_it_asked_for(tmp_path: Path) -> None:
-    first, second = session(OF_TEST[0], 11), session(OF_TEST[1], 14)
+    first, second = session(HELD_OUT[0], 11), session(HELD_OUT[1], 14)
     whole = read_whole_log(log(tmp_path, first, session(OTHERS[0], 12), second))
     cut, length, played = midway.halves(whole)
 
-    assert cut.session_id == [OF_TEST[0], OF_TEST[1]]
+    assert cut.session_id == [HELD_OUT[0], HELD_OUT[1]]
     assert cut.earlier.tolist() == [5, 6]
     assert length.tolist() == [11, 14]
     assert [cut.track_ids[i] for i in cut.rows["track"]] == [
@@ -37,8 +37,10 @@ def test_the_first_half_is_kept_and_the_track_after_it_asked_for(tmp_path: Path)
     assert played.tolist() == [first[5]["not_skipped"], second[6]["not_skipped"]]
 
 
-def test_a_log_without_a_test_session_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_log_without_a_held_out_session_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = log(tmp_path, session(OTHERS[0], 12))
 
     assert midway.main([str(path), str(tmp_path)]) == 1
-    assert "has no test session of three tracks or more; name a larger one" in capsys.readouterr().err
+    assert "has no gate or test session of three tracks or more; name a larger one" in capsys.readouterr().err

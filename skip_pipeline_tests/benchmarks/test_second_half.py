@@ -8,7 +8,6 @@ import pytest
 from benchmarks import second_half, second_half_rivals
 from benchmarks.second_half_draws import second_halves
 from benchmarks.second_half_rivals import NETWORK, Halves
-from skip_pipeline import schema
 from skip_pipeline.bundles.second_half import skips
 from skip_pipeline.metrics.challenge import SessionScores, score_sessions
 from skip_pipeline.world.extent import Extent
@@ -21,7 +20,7 @@ Arrays = dict[str, np.ndarray]
 
 @pytest.fixture(scope="module")
 def splits() -> dict[str, Arrays]:
-    return {name: tiny_bundle(60, seed) for seed, name in enumerate(schema.SPLITS)}
+    return {name: tiny_bundle(60, seed) for seed, name in enumerate(("train", "validation", "held_out"))}
 
 
 def by_session(flat: np.ndarray, tracks: np.ndarray) -> list[list[int]]:
@@ -33,8 +32,8 @@ def by_session(flat: np.ndarray, tracks: np.ndarray) -> list[list[int]]:
 
 def test_the_rules_repeat_what_was_heard(splits: dict[str, Arrays]) -> None:
     decided = second_half_rivals.by_rules(splits, seed=0)
-    test = Halves.of(splits["test"])
-    assert test.truth.tolist() == skips(splits["test"]).tolist()
+    test = Halves.of(splits["held_out"])
+    assert test.truth.tolist() == skips(splits["held_out"]).tolist()
     for name in decided:
         assert decided[name].dtype == np.uint8
         assert len(decided[name]) == test.tracks.sum()
@@ -49,7 +48,7 @@ def test_the_rules_repeat_what_was_heard(splits: dict[str, Arrays]) -> None:
 
 
 def test_sessions_of_a_length_get_the_string_that_scores_best_in_training(splits: dict[str, Arrays]) -> None:
-    decided = second_half_rivals.by_rules(splits | {"test": splits["train"]}, seed=0)
+    decided = second_half_rivals.by_rules(splits | {"held_out": splits["train"]}, seed=0)
     train = Halves.of(splits["train"])
     found = by_session(decided["best string of each length"], train.tracks)
     own = np.flatnonzero(train.lengths == train.lengths[0])
@@ -84,7 +83,7 @@ def test_the_best_constant_string_weights_early_tracks(p: list[float], expected:
 
 
 def test_a_session_ends_with_its_first_half_and_one_track_of_the_second(splits: dict[str, Arrays]) -> None:
-    arrays = splits["test"]
+    arrays = splits["held_out"]
     test = Halves.of(arrays)
     made = second_half_rivals._next_only(arrays, test.tracks, position=2)
     tracks = np.concatenate([arrays["previous_tracks"], arrays["last_track"][:, None]], axis=1)
@@ -103,17 +102,17 @@ def test_a_session_ends_with_its_first_half_and_one_track_of_the_second(splits: 
 
 def test_encoder_and_decoder_read_the_two_halves(splits: dict[str, Arrays]) -> None:
     mean, scale = np.zeros(65), np.ones(65)
-    made = second_half_rivals._sequences(splits["test"], mean, scale)
-    test = Halves.of(splits["test"])
+    made = second_half_rivals._sequences(splits["held_out"], mean, scale)
+    test = Halves.of(splits["held_out"])
     assert made.skipped[made.real > 0].tolist() == test.truth.tolist()
-    log = np.log1p(splits["test"]["session_log"])
+    log = np.log1p(splits["held_out"]["session_log"])
     for number, length in enumerate(test.lengths.tolist()):
         half, first = length // 2, 20 - length
         np.testing.assert_allclose(
             made.heard[number, 10 - half :, :35], log[number, first : first + half], rtol=1e-6
         )
         assert not made.heard[number, : 10 - half].any()
-        second = splits["test"]["previous_tracks"][number, first + half :, 1:]
+        second = splits["held_out"]["previous_tracks"][number, first + half :, 1:]
         np.testing.assert_allclose(made.tracks[number, : length - half - 1, :30], second, rtol=1e-6)
         assert not made.tracks[number, length - half :].any()
 

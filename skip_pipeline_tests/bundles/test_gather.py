@@ -209,11 +209,11 @@ def test_a_folder_may_be_given_as_text(tmp_path):
 
 def test_an_unknown_split_is_refused_with_those_there_are(tmp_path):
     message = refusal(RefusedError, lambda: open_bundle(tmp_path, "holdout"))
-    assert_says(message, "no split 'holdout'", "choose one of train, validation, test")
+    assert_says(message, "no split 'holdout'", "choose one of train, validation, gate, test")
 
 
 def test_a_manifest_opens_its_own_generation_though_another_was_published_since(tmp_path):
-    earlier, later = (shard([10, 11, 12], list(schema.SPLITS), seed=seed) for seed in (1, 2))
+    earlier, later = (shard([10, 11, 12, 13], list(schema.SPLITS), seed=seed) for seed in (1, 2))
     manifests = []
     for made in (earlier, later):
         with publish(tmp_path, stage="tensor_bundles", data_source="real") as staging:

@@ -114,14 +114,15 @@ def test_sessions_keep_their_ids_and_their_order(three):
 
 
 def test_a_session_is_in_the_bundle_of_its_split_only():
-    scaled, sessions, _ = shard([10, 11, 12, 13], ["test", "train", "test", "validation"])
+    scaled, sessions, _ = shard([10, 11, 12, 13, 14], ["test", "train", "test", "validation", "gate"])
     bundles = wide_form(scaled, sessions)
     assert {split: bundles[split]["session_id"].tolist() for split in schema.SPLITS} == {
         "train": ["b"],
         "validation": ["d"],
+        "gate": ["e"],
         "test": ["a", "c"],
     }
-    alone = shard([10, 11, 12, 13]).wide()["train"]
+    alone = shard([10, 11, 12, 13, 14]).wide()["train"]
     assert same(bundles["test"], {name: alone[name][[0, 2]] for name in WIDE}, WIDE)
 
 

@@ -1,12 +1,14 @@
 """A bundle's files, damaged, missing and mixed up."""
 
 import json
+import resource
 import shutil
 
 import numpy as np
 import pytest
 
 from skip_pipeline import schema
+from skip_pipeline.bundles import parts
 from skip_pipeline.bundles.parts import PartRecord, open_groups, open_parts, plays, read_parts, write_parts
 from skip_pipeline.bundles.records import ROW, flag, level_codes
 from skip_pipeline.errors import ContractError, MissingInputError
@@ -20,8 +22,8 @@ FILES = ("tracks.npy", "log/sessions.npy", "log/rows.npy", "log/session_id.npy")
 
 @pytest.fixture
 def bundles(tmp_path):
-    """Two sessions for training, one for validation and one for test, 42 earlier rows in all."""
-    write(tmp_path, log=shard([10, 11, 12, 13], ["train", "validation", "test", "train"]))
+    """One session of every split, 42 earlier rows in all."""
+    write(tmp_path, log=shard([10, 11, 12, 13], ["train", "validation", "test", "gate"]))
     return tmp_path
 
 
@@ -30,13 +32,14 @@ def refused(folder, error=ContractError):
 
 
 def test_what_each_shard_holds_of_every_split(bundles):
-    sessions = {"train": 2, "validation": 1, "test": 1}
+    sessions = {"train": 1, "validation": 1, "gate": 1, "test": 1}
     assert read_parts(bundles, bundles.joinpath) == (PartRecord("log", sessions, tracks=40),)
     tracks, parts = open_parts(bundles, bundles.joinpath)
     assert np.array_equal(tracks, TRACKS)
     assert {split: [len(part.rows) for part in of] for split, of in parts.items()} == {
-        "train": [21],
+        "train": [9],
         "validation": [10],
+        "gate": [12],
         "test": [11],
     }
 
@@ -138,7 +141,7 @@ def test_a_file_of_another_shard_is_named(bundles, tmp_path, name):
 
 
 def test_lengths_that_do_not_add_up_to_the_rows_are_noticed(bundles, tmp_path):
-    write(tmp_path / "other", log=shard([10, 12, 12, 13], ["train", "validation", "test", "train"]))
+    write(tmp_path / "other", log=shard([10, 12, 12, 13], ["train", "validation", "test", "gate"]))
     shutil.copy(tmp_path / "other/log/sessions.npy", bundles / "log/sessions.npy")
     assert_says(refused(bundles), str(bundles / "log/rows.npy"), "(42,), not 43 records of a track", AGAIN)
 
@@ -154,11 +157,11 @@ def test_a_matrix_of_other_tracks_is_noticed(bundles):
         "",
         "[]",
         "{}",
-        '{"format": 4, "parts": []}',
-        '{"format": 6, "parts": []}',
-        '{"format": 5, "parts": [{"name": "log"}]}',
-        '{"format": 5, "parts": [{"name": "log", "sessions": {"train": 1}, "tracks": 1}]}',
-        '{"format": 5}',
+        '{"format": 5, "parts": []}',
+        '{"format": 7, "parts": []}',
+        '{"format": 6, "parts": [{"name": "log"}]}',
+        '{"format": 6, "parts": [{"name": "log", "sessions": {"train": 1}, "tracks": 1}]}',
+        '{"format": 6}',
     ],
 )
 def test_a_list_of_parts_that_is_none_is_named(bundles, text):
@@ -167,14 +170,16 @@ def test_a_list_of_parts_that_is_none_is_named(bundles, text):
 
 
 def test_another_format_is_named(bundles):
-    (bundles / "parts.json").write_text('{"format": 4, "parts": []}')
-    assert_says(refused(bundles), "format 4, not 5", AGAIN)
+    (bundles / "parts.json").write_text('{"format": 5, "parts": []}')
+    assert_says(refused(bundles), "format 5, not 6", AGAIN)
 
 
 def test_parts_that_the_list_does_not_name_are_not_there(bundles):
     content = json.loads((bundles / "parts.json").read_text())
     (bundles / "parts.json").write_text(json.dumps(content | {"parts": []}))
-    assert open_parts(bundles, bundles.joinpath)[1] == {"train": [], "validation": [], "test": []}
+    assert open_parts(bundles, bundles.joinpath)[1] == {
+        split: [] for split in ("train", "validation", "gate", "test")
+    }
 
 
 def test_many_shards_raise_the_limit_of_open_files(bundles, monkeypatch):
@@ -200,3 +205,21 @@ def test_columns_of_a_record_are_those_of_its_row():
     expected = [of.tolist().index(1) if 1 in of else len(of) for of in levels.T]
     assert level_codes(rows, "context_type").tolist() == expected
     assert {*expected} == {*range(7)}
+
+
+@pytest.mark.parametrize(
+    ("accepted", "asked"), [(10**9, [1_256]), (10_240, [100_256, 10_240]), (0, [100_256, 10_240])]
+)
+def test_more_open_files_are_asked_for_within_what_the_system_gives(monkeypatch, accepted, asked):
+    """As on macOS, where the limit is called infinite, and more than 10,240 are refused."""
+    tried = []
+
+    def setrlimit(_kind, limits):
+        tried.append(limits[0])
+        if limits[0] > accepted:
+            raise ValueError("current limit exceeds maximum limit")
+
+    monkeypatch.setattr(resource, "getrlimit", lambda _kind: (256, resource.RLIM_INFINITY))
+    monkeypatch.setattr(resource, "setrlimit", setrlimit)
+    parts._allow_open_files(asked[0] - 256)
+    assert tried == asked

@@ -5,7 +5,7 @@ import pytest
 
 from skip_pipeline import schema
 from skip_pipeline.bundles.leak import wide_form
-from skip_pipeline.bundles.second_half import first_half, hide, is_asked, lengths_of, skips
+from skip_pipeline.bundles.second_half import first_half, heard_skips, hide, is_asked, lengths_of, skips
 from skip_pipeline_tests.builders import TRAIN, scaled_table, session
 from skip_pipeline_tests.stages.shard_builders import shard
 
@@ -67,6 +67,14 @@ def test_outcomes_are_skip_2_of_each_track_of_the_second_half(length, skipped, e
     flags = [position in skipped for position in range(1, length + 1)]
     made = wide_form(*scaled_table(session(TRAIN, length, skip_2=flags, skip_3=True)))["train"]
     assert skips(made).tolist() == expected
+    assert heard_skips(made).tolist() == flags[: length // 2]
+
+
+def test_outcomes_of_first_halves_are_flat_session_after_session():
+    made = shard(LENGTHS, seed=4)
+    flags, positions = (made.scaled[name].to_numpy() for name in ("skip_2", "session_position"))
+    lengths = np.repeat(LENGTHS, LENGTHS)
+    assert heard_skips(made.wide()["train"]).tolist() == flags[positions * 2 <= lengths].tolist()
 
 
 def test_outcomes_are_flat_session_after_session():

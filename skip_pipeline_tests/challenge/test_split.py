@@ -23,6 +23,7 @@ from skip_pipeline.raw.own_listening import own_listening as read_marker
 from skip_pipeline.schema import SESSION_LOG
 from skip_pipeline.settings import EngineSettings
 from skip_pipeline_tests.builders import (
+    GATE,
     TEST,
     TRAIN,
     VALIDATION,
@@ -96,9 +97,11 @@ def test_texts_that_need_quotes_are_read_again_as_they_were(tmp_path: Path) -> N
     assert read_half_sessions(pair).log["context_type"].to_pylist() == ['a "b", c'] * 5
 
 
-@pytest.mark.parametrize(("of", "kept"), [("test", TEST), ("train", TRAIN), ("validation", VALIDATION)])
+@pytest.mark.parametrize(
+    ("of", "kept"), [("test", TEST), ("gate", GATE), ("train", TRAIN), ("validation", VALIDATION)]
+)
 def test_sessions_of_one_split_can_be_cut_alone(tmp_path: Path, of: str, kept: str) -> None:
-    rows = [row for name in (TRAIN, VALIDATION, TEST) for row in session(name)]
+    rows = [row for name in (TRAIN, VALIDATION, GATE, TEST) for row in session(name)]
     made = cut(tmp_path / "out", deliver(tmp_path / "log_1.csv", rows), of=of)
 
     assert made.sessions == 1

@@ -9,11 +9,12 @@ import yaml  # type: ignore[import-untyped]
 from skip_pipeline.definitions import defs, mlflow_tracker, nightly_config
 from skip_pipeline.errors import RefusedError
 from skip_pipeline.nightly.monitoring import SIGNALS
+from skip_pipeline.nightly.promotion_record import CHECKS
 from skip_pipeline.settings import DataLayout
 
 STAGES = (
     "session_logs", "merged_table", "encoded_table", "scaled_table", "tensor_bundles", "trained_model",
-    "evaluation_report", "champion_model", "skip_predictions",
+    "champion_model", "skip_predictions",
 )  # fmt: skip
 
 
@@ -44,13 +45,13 @@ def test_every_stage_comes_after_the_stage_before_it(graph):
     assert len(order) == 13
 
 
-def test_every_check_blocks_what_comes_after_but_those_of_drift(graph):
+def test_every_check_blocks_what_comes_after_but_those_of_drift_and_promotion(graph):
     warning = {key.name for key in graph.asset_check_keys if not graph.get(key).blocking}
     checked = {key.asset_key.to_user_string() for key in graph.asset_check_keys}
 
-    assert warning == set(SIGNALS)
-    unchecked = {"trained_model", "champion_model", "skip_predictions"}
-    assert checked == {*STAGES, "track_features", "data_drift"} - unchecked
+    assert warning == {*SIGNALS, *CHECKS}
+    unchecked = {"trained_model", "skip_predictions"}
+    assert checked == {*STAGES, "track_features", "data_drift", "evaluation_report"} - unchecked
 
 
 def test_only_the_delivery_can_be_overdue_because_a_night_without_one_is_skipped(definitions):

@@ -84,7 +84,8 @@ def test_tables_and_bundles_hold_every_row_and_every_session_once(finished, meta
         table = pq.read_table(getattr(layout, folder) / "log_mini.parquet")
         assert table.num_columns == COLUMNS[name]
         assert table.num_rows == metadata["session_logs"]["dagster/row_count"]
-    ids = np.concatenate([bundle.session_id for bundle in open_bundles(layout.bundles).values()])
+    bundles = open_bundles(layout.bundles, schema.SPLITS)
+    ids = np.concatenate([bundle.session_id for bundle in bundles.values()])
     assert len(ids) == len(set(ids.tolist())) == SESSIONS
 
 
@@ -143,6 +144,11 @@ def test_metrics_predictions_and_page_are_of_the_test_sessions(finished, metadat
     assert [row["rank"] for row in shown] == list(range(1, 8))
     assert [row["log_loss"] for row in shown] == sorted(row["log_loss"] for row in shown)
     assert "fast network is number" in facts["verdict"]
+    half = metrics["second_half"]
+    assert half["sessions"] == metrics["test"]["sessions"]
+    assert half["positions"][0]["tracks"] == half["sessions"]
+    rule = json.loads((layout.model / "decision_rule.json").read_text())
+    assert half["decided_by"] == ("whole_strings" if rule["joint"] else "threshold")
 
     predictions, test = (
         pq.read_table(layout.report / "predictions.parquet"),

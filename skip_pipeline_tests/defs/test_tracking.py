@@ -112,7 +112,7 @@ def test_baselines_record_the_scores_that_dagster_shows(finished, runs):
 def test_the_parent_carries_the_headline(runs):
     headline, report = runs[""].data.metrics, runs["evaluation_report"].data.metrics
 
-    for name in ("test_accuracy", "test_log_loss", "test_roc_auc", "test_brier"):
+    for name in ("test_accuracy", "test_log_loss", "test_roc_auc", "test_brier", "second_half_maa"):
         assert headline[name] == report[name]
     assert runs[""].data.tags["preset"] == "fast"
 
@@ -166,7 +166,7 @@ def test_the_keras_network_is_logged_beside_the_registered_model(finished, runs)
         output_format="list",
     )
     model = mlflow.pyfunc.load_model(network.model_uri)
-    bundles = open_bundles(project.layout.bundles)
+    bundles = open_bundles(project.layout.bundles, schema.SPLITS)
     trained_files = read_manifest(project.layout.model, made_by="trained_model")
     test = remember(bundles, read_memory(trained_files.path, bundles["train"].tracks))["test"]
 

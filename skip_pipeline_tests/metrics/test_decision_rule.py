@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 from skip_pipeline.errors import ContractError
 from skip_pipeline.metrics import decision_rule
 from skip_pipeline.metrics.challenge import average_accuracy, score_sessions
-from skip_pipeline.metrics.decision_rule import THRESHOLD, DecisionRule, earlier_pairs, expected_accuracy, fit
+from skip_pipeline.metrics.decision_rule import (
+    THRESHOLD,
+    DecisionRule,
+    best_constant_strings,
+    earlier_pairs,
+    expected_accuracy,
+    fit,
+)
 
 
 def every_string(tracks):
@@ -154,6 +161,28 @@ def test_a_threshold_is_kept_where_whole_strings_do_not_score_higher():
     mixed = np.full(5, 0.45)
     correlated = DecisionRule({10: table_of(5, 0.9)}, joint=False)
     assert not correlated.decide(mixed, np.array([5]), np.array([10])).any()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_constant_string_scores_best_on_the_sessions_of_its_length(seed):
+    lengths = np.array([10, 13, 10, 10, 13, 10])
+    tracks = lengths - lengths // 2
+    skips = np.random.default_rng(seed).integers(0, 2, tracks.sum())
+    found = best_constant_strings(skips, lengths)
+    assert sorted(found) == list(range(10, 21))
+    for length in (10, 13):
+        outcomes = skips[np.repeat(lengths == length, tracks)].reshape(-1, length - length // 2)
+        scores = {
+            string: average_accuracy(outcomes == string).mean()
+            for string in itertools.product((0, 1), repeat=outcomes.shape[1])
+        }
+        assert scores[tuple(found[length].tolist())] == pytest.approx(max(scores.values()))
+
+
+def test_a_length_without_sessions_gets_zeros():
+    found = best_constant_strings(np.ones(5, np.uint8), np.array([10]))
+    assert found[10].tolist() == [1] * 5
+    assert found[11].tolist() == [0] * 6
 
 
 def test_a_rule_is_read_as_it_was_written():

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from skip_pipeline import schema
 from skip_pipeline.baselines.fit import fit_baselines
 from skip_pipeline.baselines.predictions import published_baselines, write_baselines
-from skip_pipeline.bundles.gather import open_bundles
+from skip_pipeline.bundles.gather import open_bundle, open_bundles
 from skip_pipeline.errors import (
     ContractError,
     FullDiskError,
@@ -84,7 +85,8 @@ def layout(tmp_path_factory) -> DataLayout:
     synthesize(layout.root / "01_raw", sessions=1200, tracks=200, seed=3)
     for stage in (stages.merged_table, stages.encoded_table, stages.scaled_table, stages.tensor_bundles):
         stage(layout)
-    bundles, made = open_bundles(layout.bundles), read_manifest(layout.bundles, made_by="tensor_bundles")
+    made = read_manifest(layout.bundles, made_by="tensor_bundles")
+    bundles = open_bundles(made, schema.SPLITS)
     with publish(layout.baselines, stage="baseline_models", data_source="synthetic") as staging:
         baselines = fit_baselines(bundles)
         staging.rows = write_baselines(staging.folder, baselines, bundles, data_source="synthetic")
@@ -98,10 +100,10 @@ def last_outcome_of_every_track(monkeypatch):
 
     def with_tracks(layout, before, bundles):
         manifest, made = published_baselines(layout, before, bundles)
-        played = all_played(bundles["test"])
+        played = all_played(bundles["gate"])
         earlier = np.pad(played, ((0, 0), (1, 0)), constant_values=np.nan)[:, :-1]
         p = np.where(np.isnan(earlier), 0.4, np.where(earlier == 1, 0.7, 0.25))
-        return manifest, tuple(replace(baseline, p_tracks={"test": p}) for baseline in made)
+        return manifest, tuple(replace(baseline, p_tracks={"gate": p}) for baseline in made)
 
     monkeypatch.setattr(champion, "published_baselines", with_tracks)
 
@@ -118,7 +120,7 @@ def models(layout, tmp_path_factory) -> dict[str, Path]:
 def ways(layout):
     bundles = open_bundles(layout.bundles)
     merged = read_manifest(layout.merged, made_by="merged_table")
-    return slicings(read_session_attributes(merged.path, bundles["train"], bundles["test"]))
+    return slicings(read_session_attributes(merged.path, bundles["train"], bundles["gate"]))
 
 
 @pytest.fixture
@@ -151,7 +153,12 @@ def test_the_first_model_serves_and_an_equal_one_replaces_it_and_a_bad_one_does_
         ("promoted", "1", "2"),
         ("refused", "2", "2"),
     ]
-    assert registry.aliases() == {"champion": "2", "previous_champion": "1", "challenger": "3"}
+    assert registry.aliases() == {
+        "champion": "2",
+        "previous_champion": "1",
+        "challenger": "3",
+        "best_version": "1",  # the second is as good, and no better
+    }
     assert registry.tags(bad)["promotion.decision"] == "refused"
     assert registry.tags(bad)["promotion.reasons"].startswith("Refused: ")
 
@@ -262,6 +269,109 @@ def test_data_is_compared_with_what_the_champion_was_trained_on_once_there_is_on
     assert night.alarms == ()
     assert night.drifts
     assert (none.alarms, none.drifts, version) == ((), (), None)
+
+
+# --- The best version -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def with_best(registry, models, tmp_path):
+    """The same, and version 3, whose folder may be broken, is the best version."""
+    best = registry.register(shutil.copytree(models["good"], tmp_path / "best"))
+    registry.point("best_version", best)
+    registry.tag(best, {"data_source": "synthetic"})
+    return registry
+
+
+def test_a_challenger_is_judged_against_the_best_version_too_and_the_record_names_it(judge, with_best):
+    promotion = judge(with_best, "2")
+
+    assert (promotion.decision.word, promotion.best, promotion.best_now) == ("promoted", "3", "3")
+    assert with_best.tags("2")["promotion.best_version"] == "3"
+    content = promotion.to_json()["best_version"]
+    assert (content["judged_against"], content["now"]) == ("3", "3")
+    assert content["log_loss_difference"]["last track"] == {"value": 0.0, "low": 0.0, "high": 0.0}
+
+
+def test_the_first_version_is_the_best_and_a_champion_without_one_becomes_it(judge, registry, models):
+    empty = Versions()
+    assert judge(empty, empty.register(models["good"])).best_now == "1"
+    assert (judge(registry, "2").best, registry.aliases()["best_version"]) == ("1", "1")
+
+
+def test_the_best_version_moves_to_a_better_one(judge, with_best, models):
+    with_best.folders["1"] = with_best.folders["3"] = models["wrong"]
+    assert judge(with_best, "2").best_now == "2"
+
+
+@pytest.mark.parametrize("damage", [shutil.rmtree, damage_vocabulary])
+def test_a_best_version_that_cannot_be_loaded_gives_way_to_the_champion(judge, with_best, damage):
+    damage(with_best.folders["3"])
+    promotion = judge(with_best, "2")
+
+    assert (promotion.decision.word, promotion.champion, promotion.best_now) == ("promoted", "2", "1")
+    [alarm] = promotion.alarms
+    assert alarm.startswith("the best version, version 3, cannot be used")
+    assert promotion.to_json()["alarms"] == [alarm]
+
+
+def test_a_best_version_without_its_record_is_judged_by_its_files(judge, with_best):
+    with_best.of["3"].clear()
+    assert judge(with_best, "2").decision.to_best.keys() == {"last track", "next track at any position"}
+
+    shutil.rmtree(with_best.folders["3"])
+    with_best.of["2"].clear()
+    again = judge(with_best, "2")
+    assert again.decision.word == "refused"
+    assert "on data of unknown source" in again.decision.summary
+
+
+def test_the_best_version_serves_if_the_champion_is_lost_and_the_challenger_worse(judge, with_best, models):
+    shutil.rmtree(with_best.folders["1"])
+    promotion = judge(with_best, with_best.register(models["wrong"]))
+
+    assert (promotion.decision.word, promotion.champion, promotion.best_now) == ("refused", "3", "3")
+    assert with_best.aliases()["previous_champion"] == "1"
+
+
+def test_a_best_version_of_synthetic_data_is_given_up_for_a_champion_of_real_data(judge, with_best):
+    for version in ("1", "2"):
+        with_best.folders[version] = shutil.copytree(
+            with_best.folders[version], with_best.folders["1"].parent / f"real {version}"
+        )
+        as_if_real(with_best.folders[version])
+
+    promotion = judge(with_best, "2")
+    assert (promotion.decision.word, promotion.best_now, promotion.alarms) == ("promoted", "1", ())
+
+
+def test_judging_again_moves_no_best_version(judge, with_best):
+    judge(with_best, "2")
+    with_best.point("best_version", "2")
+    again = judge(with_best, "2")
+
+    assert (again.again, again.best, again.best_now) == (True, "3", "2")
+
+
+def test_a_rollback_takes_the_best_version_from_what_it_withdraws(registry):
+    registry.point("previous_champion", "2")
+    registry.point("best_version", "1")
+    roll_back(registry)
+    assert registry.aliases()["best_version"] == "2"
+
+    registry.point("best_version", "1")
+    roll_back(registry)
+    assert registry.aliases() == {"champion": "1", "previous_champion": "2", "best_version": "1"}
+
+
+def test_the_newest_day_is_that_of_the_newest_shards(judge, registry, layout):
+    promotion = judge(registry, "2")
+
+    assert promotion.newest_day == "2018-07-15"
+    assert (
+        promotion.newest_sessions == promotion.gate_sessions == open_bundle(layout.bundles, "gate").sessions
+    )
+    assert promotion.decision.newest_day.keys() == {"last track", "next track at any position"}
 
 
 def test_a_rollback_changes_champion_and_previous_champion(registry):

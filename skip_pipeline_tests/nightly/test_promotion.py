@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -10,8 +11,9 @@ import pytest
 from skip_pipeline.errors import ContractError, TrainingError
 from skip_pipeline.metrics.intervals import Estimate
 from skip_pipeline.metrics.scores import Slicing
-from skip_pipeline.nightly.promotion import Candidate, Decision, SliceChange, Unusable, decide
-from skip_pipeline.settings import DataSource
+from skip_pipeline.nightly.evidence import Candidate, Gate, Unusable, measure
+from skip_pipeline.nightly.promotion import Decision, SliceChange, decide
+from skip_pipeline.settings import PROMOTION_MARGIN, PROMOTION_SLICE_LIMITS, DataSource
 from skip_pipeline_tests.builders import assert_says, refusal
 
 N = 400
@@ -44,9 +46,17 @@ def gone(source: DataSource | None) -> Unusable:
 OLD = sure(0.7, "version 1")
 
 
-def judged(challenger: Candidate, champion: Candidate | Unusable | None, **rules: Any) -> Decision:
-    defaults: dict[str, Any] = {"last_outcome": tracks(LAST), "slice_limits": {}}
-    return decide(tracks(LABELS), challenger, champion, **defaults | rules)
+def judged(
+    challenger: Candidate,
+    champion: Candidate | Unusable | None,
+    best: Candidate | Unusable | None = None,
+    *,
+    margin: float = PROMOTION_MARGIN,
+    slice_limits: Mapping[str, float] = {},
+    **gate: Any,
+) -> Decision:
+    sessions = Gate(tracks(LABELS), gate.pop("last_outcome", tracks(LAST)), **gate)
+    return decide(measure(sessions, challenger, champion, best, slice_limits=slice_limits), margin=margin)
 
 
 def by_half(challenger: Candidate, champion: Candidate, limit: float) -> Decision:
@@ -91,7 +101,7 @@ def test_a_better_model_is_promoted():
     assert decision.promoted
     assert decision.log_loss_difference is not None
     assert decision.log_loss_difference.value == pytest.approx(np.log(0.7) - np.log(0.75))
-    shown = "version 2 minus version 1: -0.0690 (95% interval -0.0690 to -0.0690"
+    shown = "version 2 minus version 1: -0.0690 (99% interval -0.0690 to -0.0690"
     assert_says(decision.summary, shown, "+0.0100")
 
 
@@ -207,12 +217,12 @@ def test_a_fall_is_beyond_the_limit_and_beyond_chance(value, high, limit, fallen
 
 
 def test_a_fall_within_chance_is_no_fall():
-    few = Slicing("few", "Few", ("most", "some"), (np.arange(N) >= N - 8).astype(int))
-    given = np.append(np.full(N - 1, 0.9), 0.1)  # one of eight is wrong
-    decision = judged(sure(given), OLD, slicings=[few], slice_limits={"few": 0.05})
+    few = Slicing("few", "Few", ("most", "some"), (np.arange(N) >= N - 100).astype(int))
+    given = np.append(np.full(N - 4, 0.9), [0.1] * 4)  # four of a hundred are wrong
+    decision = judged(sure(given), OLD, slicings=[few], slice_limits={"few": 0.01})
 
     assert decision.promoted
-    assert "nowhere beyond 5%" in decision.reasons[-1].facts
+    assert "nowhere beyond 1%" in decision.reasons[-1].facts
 
 
 def test_each_model_is_right_or_wrong_at_its_own_threshold():
@@ -224,7 +234,7 @@ def test_each_model_is_right_or_wrong_at_its_own_threshold():
 
 def test_by_default_slices_of_context_and_account_are_compared():
     ways = [Slicing(name, name, ("all",), np.zeros(N, int)) for name in ("premium", "context_type")]
-    decision = decide(tracks(LABELS), sure(0.75), OLD, last_outcome=tracks(LAST), slicings=ways)
+    decision = judged(sure(0.75), OLD, slicings=ways, slice_limits=PROMOTION_SLICE_LIMITS)
     limits = [(change.slicing, change.limit) for change in decision.slices]
     assert limits == [("context_type", 0.05), ("premium", 0.03)]
 
@@ -264,7 +274,8 @@ def test_a_decision_is_json():
     content = json.loads(json.dumps(decision.to_json()))
 
     assert content.keys() == {
-        *("promoted", "summary", "reasons", "log_loss_difference", "next_track_difference", "slices")
+        *("promoted", "summary", "reasons", "log_loss_difference", "next_track_difference", "slices"),
+        *("newest_day", "to_best_version", "small_slices", "power", "alarms"),
     }
     assert (content["promoted"], content["summary"]) == (True, decision.summary)
     assert content["reasons"][0].keys() == {"rule", "passed", "facts"}
@@ -284,12 +295,12 @@ SHORT = np.full((3, 5), 0.5)
     [
         (replace(OLD, name="version 2", p_not_skipped=SHORT), None, tracks(LAST), "version 2"),
         (sure(0.7), replace(OLD, p_not_skipped=SHORT), tracks(LAST), "version 1"),
-        (sure(0.7), None, SHORT, "the baseline"),
+        (sure(0.7), None, SHORT, "the last outcome"),
     ],
 )
 def test_predictions_of_other_sessions_are_refused(challenger, champion, last_outcome, who):
     message = refusal(ContractError, lambda: judged(challenger, champion, last_outcome=last_outcome))
-    assert_says(message, f"{who} has probabilities of shape (3, 5)", "(400, 5)", "same test sessions")
+    assert_says(message, f"{who} has probabilities of shape (3, 5)", "(400, 5)", "same gate sessions")
 
 
 def test_a_champion_that_is_not_compared_may_have_other_sessions():
@@ -305,5 +316,5 @@ def test_a_slicing_that_is_not_given_is_refused():
 def test_one_outcome_is_refused():
     ones = np.ones((3, 5))
     one = Candidate("v", "real", ones)
-    message = refusal(TrainingError, lambda: decide(ones, one, None, last_outcome=ones))
-    assert_says(message, "the test sessions: 3 of 3", "both outcomes")
+    message = refusal(TrainingError, lambda: measure(Gate(ones, ones), one, None))
+    assert_says(message, "the gate sessions: 3 of 3", "both outcomes")

@@ -33,7 +33,7 @@ def test_a_quiet_month_raises_at_most_one_false_alarm_in_a_hundred(tmp_path):
     dates = [date.fromisoformat(shards[name].day) for name in sorted(shards)]
     assert dates == [dates[0] + timedelta(n) for n in range(days)]
 
-    every = [part for bundle in open_bundles(layout.bundles).values() for part in bundle.parts]
+    every = [part for bundle in open_bundles(layout.bundles, schema.SPLITS).values() for part in bundle.parts]
     parts = [[part for part in every if part.name == name] for name in sorted(shards)]
     tracks = read_table(layout.merged / TRACK_TABLE, schema.TRACK_FEATURES)
     reference = profile_sessions(chain(*parts[:TRAINING_DAYS]), tracks)

@@ -40,7 +40,7 @@ def test_a_reference_describes_the_training_data_and_is_read_back(folder, layout
     assert found.shards == delivered_shards(layout)
     assert found.newest_day == "2018-07-17"
     assert 0 < found.profile.sessions < 3 * SESSIONS
-    sessions = open_bundles(layout.bundles)["test"].sessions
+    sessions = open_bundles(layout.bundles)["gate"].sessions
     assert found.scores[SCORES].counts.sum() == sessions
     assert found.scores[SCORES_OF_TRACKS].counts.sum() == 10 * sessions
 

@@ -1,6 +1,7 @@
 """Reading one delivered CSV: what is accepted, and what is refused with which facts."""
 
 import gzip
+from unittest.mock import Mock
 
 import numpy as np
 import pyarrow as pa
@@ -9,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from skip_pipeline.errors import BadInputError, MissingInputError
+from skip_pipeline.raw import csv_file
 from skip_pipeline.raw.csv_file import read_csv
 from skip_pipeline.raw.diagnosis import WHOLE_SESSIONS, not_well_formed, unreadable
 from skip_pipeline_tests.builders import assert_says, refusal
@@ -70,14 +72,22 @@ READABLE = {
     "CR": ((HEADER + ROW).replace("\n", "\r"), "log.csv"),
     "blank lines": (f"\n{HEADER}\n{ROW}\n\n", "log.csv"),
     "no last line feed": ((HEADER + ROW).rstrip("\n"), "log.csv"),
+    "a whole number and a flag as pandas writes them beside missing ones": (
+        HEADER + "x,1.0,1.0,0.5\n",
+        "log.csv",
+    ),
+    "a whole number as R writes large ones": (HEADER + "x,1e+00,TRUE,5e-01\n", "log.csv"),
+    "rows of commas at the end, as spreadsheets leave them": (HEADER + ROW + ",,,\n" * 3, "log.csv"),
+    "both": (HEADER + "x,1.0,true,0.5\n,,,\n", "log.csv"),
     "quotes": ('"id","n",b,f\n"x","1",true,0.5\n', "log.csv"),
 }
 
 
+@pytest.mark.parametrize("contract", [CONTRACT, DICTIONARIES], ids=["strings", "dictionaries"])
 @pytest.mark.parametrize(("content", "name"), READABLE.values(), ids=READABLE)
-def test_a_file_is_read_to_the_dtypes_of_the_contract(read, content, name):
-    table = read(content, name)
-    assert table.schema == CONTRACT
+def test_a_file_is_read_to_the_dtypes_of_the_contract(read, content, name, contract):
+    table = read(content, name, contract, ids=["id"])
+    assert table.schema == contract
     assert table.to_pylist() == ONE_ROW
 
 
@@ -100,6 +110,22 @@ def test_text_comes_as_one_dictionary_if_the_contract_says_so(read, name):
     [ids] = table["id"].chunks
     assert ids.dictionary.to_pylist() == ["x0", "x1", "x2", "x3"]
     assert table.cast(CONTRACT).equals(read(content, name))
+
+
+def test_a_well_formed_file_is_parsed_once(read, monkeypatch):
+    parse = Mock(wraps=csv_file._parse)
+    monkeypatch.setattr(csv_file, "_parse", parse)
+    read(HEADER + ROW)
+    parse.assert_called_once()
+
+
+def test_a_row_of_commas_before_other_rows_is_no_end(refused):
+    message = refused(HEADER + ",,,\n" + ROW, ids=["id"])
+    assert "in data row 1" in message
+
+
+def test_rows_of_commas_alone_are_no_rows(refused):
+    assert "no rows" in refused(HEADER + ",,,\n")
 
 
 # --- No file, no rows, no gzip --------------------------------------------------------------------------
@@ -191,7 +217,10 @@ def test_a_folder_in_place_of_a_file_is_refused(tmp_path, name):
         ("\ufeff\ufeffid,n,b,f", r"missing id; unexpected '\ufeffid'.", "spelled differently. Rename them"),
         ("id;n;b;f", "missing id, n, b, f; unexpected 'id;n;b;f'.", "separated by ';'"),
         ("id\tn\tb\tf", "missing id, n, b, f; unexpected 'id\\tn", "separated by tabs"),
-        ("PK\x03\x04\0\0", "missing id, n, b, f; unexpected 'PK", "Save the file as UTF-8 text"),
+        ("\x7fELF\0\0", "missing id, n, b, f; unexpected '", "Save the file as UTF-8 text"),
+        (",id,n,b,f", "unexpected ''.", "pandas: index=False, R: row.names = FALSE"),
+        ("id,n,b,f,,", "unexpected '', ''.", "a column without a name holds row numbers, or nothing"),
+        ("sep=,", "unexpected 'sep='", "the first line is no header"),
         ("id,n,b\0,f", r"missing b; unexpected 'b\x00'", "Save the file as UTF-8 text"),
         ("x,1,true,0.5", "missing id, n, b, f; unexpected 'x'", "the first line is no header, or"),
         ("data", "missing id, n, b, f; unexpected 'data'.", "or the file belongs in the other folder"),
@@ -200,6 +229,37 @@ def test_a_folder_in_place_of_a_file_is_refused(tmp_path, name):
 def test_a_header_with_other_columns_is_refused(refused, header, fact, remedy):
     message = refused(f"{header}\n{ROW}")
     assert_says(message, "columns ", fact, "Expected the 4 published columns, in any order", remedy)
+
+
+@pytest.mark.parametrize(("mark", "named"), [(";", "';'"), ("\t", "tabs"), ("|", "'|'")])
+def test_a_quoted_header_with_another_separator_is_refused(refused, mark, named):
+    message = refused(mark.join(f'"{name}"' for name in CELLS) + "\n")
+    assert_says(message, f"separated by {named}. Separate the values by commas, and write a decimal point")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (
+            b"PK\x03\x04\x14\0\x06\0",
+            "is a zip archive, as .xlsx files are. Unpack it, or save the sheet as CSV",
+        ),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1", "is an old Excel file. Save the sheet as CSV in UTF-8"),
+        (b"PAR1\x15\x04", "is a parquet file. Write the table as CSV"),
+        (b"\x28\xb5\x2f\xfd\x24", "is compressed by zstd. Unpack it, or compress it with gzip"),
+        (b"BZh91AY&SY", "is compressed by bzip2"),
+        (b"\xfd7zXZ\0\0", "is compressed by xz"),
+        (b"\n <!DOCTYPE html>\n<html>", "is a page in place of the file. Download it again"),
+        (b'<?xml version="1.0"?><Error><Code>AccessDenied', "is an XML document, as failed downloads are"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "is a pointer of Git LFS. Get the file itself"),
+        (
+            gzip.compress(b"log.csv" + bytes(250) + b"ustar\x0000"),
+            "is a tar archive. Unpack it with `tar -xf`",
+        ),
+    ],
+)
+def test_a_file_of_another_format_is_named_as_such(refused, content, said):
+    assert said in refused(content, "log.csv.gz" if content.startswith(b"\x1f\x8b") else "log.csv")
 
 
 @pytest.mark.parametrize("header", ['"id,n,b,f', 'id,"n"x,b,f', 'id,n,"b\n",f'])
@@ -219,7 +279,7 @@ def test_a_header_that_is_not_utf_8_is_refused(refused, header):
 
 WHOLE, FINITE = "is not a whole number from 1 to 20", "is not a finite 32-bit number"
 WRONG_VALUES = [
-    *(("n", text, WHOLE, f"'{text}'") for text in ("abc", "1.0", "+1", "NA", "128", "9" * 50, "1\0")),
+    *(("n", text, WHOLE, f"'{text}'") for text in ("abc", "1.5", "+1", "NA", "128", "9" * 50, "1\0")),
     *(("n", text, WHOLE, text) for text in ("0", "21", "-1")),
     *(("b", text, "is not true or false", f"'{text}'") for text in ("maybe", "2", " true", "T")),
     *(("f", text, "is not a number", f"'{text}'") for text in ("fast", "1.2.3", "-", "0x1p3")),
@@ -274,6 +334,22 @@ def test_without_a_range_the_dtype_bounds_a_number(refused):
     assert_says(message, "column n is not a whole number from -128 to 127 in data row 1 ('128')")
 
 
+@pytest.mark.parametrize(
+    ("cells", "meant"),
+    [
+        ({"f": '"0,5"'}, "numbers have a decimal point and no other separator"),
+        ({"n": '"1,234"'}, "no other separator"),
+        ({"f": '"1.234,5"'}, "no other separator"),
+        ({"f": "1 234"}, "no other separator"),
+        ({"f": "1\u00a0234"}, "no other separator"),
+        ({"n": "NA"}, "a value that is not known is an empty cell, where a column may have one"),
+        ({"b": "#N/A"}, "an empty cell"),
+    ],
+)
+def test_what_a_spreadsheet_most_likely_meant_is_said(refused, cells, meant):
+    assert meant in refused(HEADER + line(**cells))
+
+
 def test_only_the_first_rows_are_listed_and_the_others_counted(refused):
     message = refused(HEADER + ROW + line(n="q") * 7)
     assert "data rows 2 ('q'), 3 ('q'), 4 ('q'), 5 ('q'), 6 ('q') and 2 more;" in message
@@ -289,7 +365,7 @@ def test_a_long_value_is_cut(refused):
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_cell_is_read_or_named_with_column_and_row(read, column, value):
     try:
-        outcome = read(HEADER + ROW + line(**{column: value})).num_rows
+        outcome = read(HEADER + line(n="1.0") + line(**{column: value})).num_rows
     except BadInputError as refused:
         outcome = str(refused)
     assert outcome == 2 or (f"column {column} " in outcome and "row 2" in outcome)

@@ -57,7 +57,7 @@ def test_a_feature_that_is_not_finite_is_named_with_its_row(read_tracks, raw, va
     ("column", "value", "expected"),
     [
         ("acousticness", "high", "a number"),
-        ("release_year", "1999.0", "a whole number from -32768 to 32767"),
+        ("release_year", "1999.5", "a whole number from -32768 to 32767"),
         ("key", "C", "a whole number from -128 to 127"),
     ],
 )
@@ -86,3 +86,55 @@ def test_features_that_may_be_missing_are_null(raw):
     assert tracks["mode"].to_pylist() == ["", "major"]
     message = refusal(BadInputError, lambda: read_track_features([path], may_be_empty=("tempo", "mode")))
     assert_says(message, "column key has no value in data row 1")
+
+
+# --- The release with names -----------------------------------------------------------------------------
+
+
+def named(date, **columns):
+    """A track as the release with names has it, its columns in the order of that release."""
+    of = track(**columns)
+    start = {
+        "track_id": of["track_id"],
+        "track_uri": "spotify:track:4uLU6hMCjMI75M1A2tKUQC",
+        "track_name": '"Quoted ""name"", with a comma"',
+        "artist": "音楽",
+        "duration": of["duration"],
+        "release_date_estimate": date,
+        "us_popularity_estimate": of["us_popularity_estimate"],
+        "album_name": "",
+    }
+    return start | {name: value for name, value in of.items() if name not in (*start, "release_year")}
+
+
+def test_the_release_with_names_is_read_as_the_others_are(read_tracks):
+    dates = {"1962": 1962, "1962-05": 1962, "2018-07-15": 2018}
+    rows = [named(date, track_id=f"t_{i}") for i, date in enumerate(dates)]
+    assert len(rows[0]) == 34
+    plain = [track(f"t_{i}", release_year=year) for i, year in enumerate(dates.values())]
+    assert read_tracks(rows).equals(read_tracks(plain))
+
+
+def test_files_of_both_releases_are_one_table(read_tracks):
+    both = read_tracks([track("t_1", release_year=1950)], [named("1951-01-01", track_id="t_2")])
+    assert both["release_year"].to_pylist() == [1950, 1951]
+
+
+@pytest.mark.parametrize("date", ["", "62", "1962-5", "15/07/2018", "2018-07-15 00:00:00"])
+def test_a_release_date_in_another_form_is_named_with_its_row(read_tracks, raw, date):
+    message = refusal(BadInputError, lambda: read_tracks([named("1962"), named(date, track_id="t_2")]))
+    fact = (
+        f"column release_date_estimate is not a date as 1962, 1962-05 or 1962-05-14 in data row 2 ('{date}')"
+    )
+    assert_says(message, str(raw / "a.csv"), fact, "correct or remove those rows")
+
+
+def test_a_release_date_that_is_not_known_is_a_year_that_is_not_known(raw):
+    path = deliver(raw / "a.csv", [named(""), named("1962", track_id="t_2")])
+    table = read_track_features([path], may_be_empty=["release_year"])
+    assert table["release_year"].to_pylist() == [None, 1962]
+
+
+def test_a_file_with_other_columns_beside_release_dates_is_refused(read_tracks):
+    rows = [named("1962") | {"genre": "pop"}]
+    assert_says(refusal(BadInputError, lambda: read_tracks(rows)), "unexpected 'genre'", "remove the other")

@@ -13,10 +13,12 @@ from skip_pipeline.report.importance import GroupImportance, Importance
 from skip_pipeline.report.leaderboard import Entry, Kind, Leaderboard, Model
 from skip_pipeline.report.mistakes import Mistake
 from skip_pipeline.report.next_track import NextTrack, TrackEntry
+from skip_pipeline.report.second_half import Decisions, SecondHalf
+from skip_pipeline.report.second_half import PositionScores as HalfPosition
 from skip_pipeline.report.slices import Slice, SliceTable
 from skip_pipeline.training.history import EpochReport
 
-BALANCE = {"train": (60, 40), "validation": (5, 5), "test": (15, 5)}
+BALANCE = {"train": (60, 40), "validation": (5, 5), "gate": (6, 4), "test": (15, 5)}
 LENGTHS = {10: 1, 15: 1, 20: 2}
 HISTORY = tuple(
     EpochReport(
@@ -146,8 +148,34 @@ NEXT_TRACK = NextTrack(
     ),
     calibration=CALIBRATION.effects,
 )
+SECOND_HALF = SecondHalf(
+    sessions=2013,
+    tracks=16_104,
+    share_skipped=0.512,
+    decided_by="whole_strings",
+    decisions=(
+        Decisions("whole_strings", "network, by whole strings", around(0.6206), around(0.797, 0.014)),
+        Decisions(
+            *("threshold", "network, by threshold", around(0.6173), around(0.798)),
+            maa_difference=around(-0.0033, 0.002),
+            fpa_difference=around(0.0004),
+        ),
+        Decisions(
+            *("last_action", "last action repeated", around(0.5431), around(0.745)),
+            maa_difference=around(-0.0775),
+            fpa_difference=around(-0.052),
+        ),
+    ),
+    log_loss=around(0.5702),
+    calibration_gap=around(0.004),
+    ece=0.011,
+    positions=(
+        HalfPosition(1, 2013, 0.53, around(0.795), around(0.744), around(0.003)),
+        HalfPosition(2, 1997, 0.54, around(0.733), around(0.669), around(-0.005)),
+    ),
+)
 EVALUATION = Evaluation(
-    scores={"train": SCORES, "validation": SCORES, "test": SCORES},
+    scores={"train": SCORES, "validation": SCORES, "gate": SCORES, "test": SCORES},
     majority_class=0,
     majority=0.55,
     repeat_last=0.612,
@@ -159,4 +187,5 @@ EVALUATION = Evaluation(
     mistakes=MISTAKES,
     calibration=CALIBRATION,
     next_track=NEXT_TRACK,
+    second_half=SECOND_HALF,
 )

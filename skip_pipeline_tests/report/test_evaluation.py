@@ -18,8 +18,10 @@ from skip_pipeline.errors import ContractError
 from skip_pipeline.metrics.calibration import Calibration
 from skip_pipeline.networks.listening import all_played
 from skip_pipeline.report.evaluation import Evaluation, evaluate_model, network_model, predictions_table
+from skip_pipeline.report.second_half import SecondHalf
 from skip_pipeline.report.session_attributes import SessionAttributes
 from skip_pipeline_tests.builders import refusal
+from skip_pipeline_tests.report.contents import SECOND_HALF
 from skip_pipeline_tests.tiny_bundle import tiny_bundle
 
 N = 200
@@ -72,9 +74,10 @@ def _evaluate(
     calibration: Calibration = NONE,
     oracle: Path | None = None,
     p_tracks: Mapping[str, np.ndarray] = P,
+    second_half: SecondHalf | None = SECOND_HALF,
 ) -> Evaluation:
     facts: dict[str, Any] = {"baselines": baselines, "calibration": calibration, "oracle": oracle}
-    return evaluate_model(BUNDLES, p_tracks, _predict, NETWORK, SESSIONS, **facts)
+    return evaluate_model(BUNDLES, p_tracks, _predict, NETWORK, SESSIONS, second_half=second_half, **facts)
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +121,8 @@ def test_the_leaderboard_holds_network_baselines_and_oracles(whole: Evaluation) 
 def test_metrics_are_json_and_keep_what_programs_read(whole: Evaluation, plain: Evaluation) -> None:
     metrics = json.loads(json.dumps(whole.metrics(), allow_nan=False))
 
-    parts = ["leaderboard", "slices", "importance", "mistakes", "calibration", "next_track", "oracle"]
+    parts = ["leaderboard", "slices", "importance", "mistakes", "calibration"]
+    parts += ["next_track", "second_half", "oracle"]
     assert list(metrics) == [*schema.SPLITS, "baselines", "threshold", *parts]
     assert list(plain.metrics()) == list(metrics)[:-1]  # real data have no oracle
     assert metrics["test"]["sessions"] == N
@@ -140,13 +144,19 @@ def test_metrics_are_json_and_keep_what_programs_read(whole: Evaluation, plain: 
 
 def test_mlflow_charts_models_and_inputs_in_groups(whole: Evaluation) -> None:
     metrics = whole.comparison_metrics()
-    names = {"log_loss/fast", "log_loss/majority", "accuracy/oracle_past", "importance/outcomes"}
+    names = {
+        "log_loss/fast",
+        "log_loss/majority",
+        "accuracy/oracle_past",
+        "importance/outcomes",
+        "maa/threshold",
+    }
     assert names <= metrics.keys()
     assert all(isinstance(value, float) for value in metrics.values())
     test, network = whole.scores["test"], whole.leaderboard.network
     next_track = whole.next_track
     assert next_track is not None
-    assert whole.headline_metrics() == next_track.headline_metrics() | {
+    assert whole.headline_metrics() == next_track.headline_metrics() | SECOND_HALF.headline_metrics() | {
         "test_accuracy": test.accuracy,
         "test_log_loss": test.log_loss,
         "test_roc_auc": test.roc_auc,
@@ -232,9 +242,14 @@ def test_positions_are_in_metrics(whole: Evaluation) -> None:
 
 
 def test_a_network_of_last_tracks_alone_has_no_score_of_every_track() -> None:
-    found = _evaluate((MAJORITY,), p_tracks=LAST_ALONE)
+    found = _evaluate((MAJORITY,), p_tracks=LAST_ALONE, second_half=None)
 
     assert found.metrics()["next_track"] is None
+    assert found.metrics()["second_half"] is None
+    assert "it decides no second half" in found.sentences["second_half"]
+    assert found.sentences["calibration_of_second_half"] == ""
+    assert "second_half_maa" not in found.headline_metrics()
+    assert "maa/threshold" not in found.comparison_metrics()
     assert found.metrics()["test"]["sessions"] == N
     assert "answers only the last track" in found.sentences["next_track"]
     assert found.sentences["unknown_tracks"] == ""

@@ -28,7 +28,7 @@ SPLITS = [
     "test",
     "train",
     "validation",
-    "test",
+    "gate",
 ]
 
 

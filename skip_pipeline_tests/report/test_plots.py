@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
 
+from skip_pipeline import schema
 from skip_pipeline.metrics.curves import ReliabilityBin, RocCurve
 from skip_pipeline.nightly.drift import find_drift
 from skip_pipeline.nightly.profile import Distribution, Profile
@@ -115,8 +116,10 @@ def test_class_balance_shows_counts_and_shares(figures: list[Figure]) -> None:
     caption = plots.class_balance(BALANCE, "").caption
 
     assert {"60\n60.0%", "40\n40.0%", "15\n75.0%", "5\n25.0%"} <= texts(figures)
-    assert {"train: 100 sessions", "test: 20 sessions", "skipped 0", "not skipped 1"} <= texts(figures)
-    assert_says(caption, "60.0% of the training sessions", "75.0% of the test sessions")
+    assert {"train: 100", "validation: 10", "gate: 10", "test: 20", "skipped\n0", "not\nskipped\n1"} <= texts(
+        figures
+    )
+    assert_says(caption, "60.0% (train), 50.0% (validation), 60.0% (gate), 75.0% (test)")
 
 
 def test_padding_ends_where_the_shortest_session_begins(figures: list[Figure]) -> None:
@@ -147,7 +150,7 @@ def test_the_confusion_matrix_shows_counts_and_shares_of_rows(figures: list[Figu
 
 
 def test_splits_without_sessions_can_be_drawn() -> None:
-    assert "none" in plots.class_balance({"train": (0, 0), "test": (0, 0)}, "").caption
+    assert "none" in plots.class_balance(dict.fromkeys(schema.SPLITS, (0, 0)), "").caption
     assert "none" in plots.session_lengths({}, "").caption
     assert "none" in model_plots.confusion_matrix(np.array([[0, 0], [1, 1]]), "").caption
 

@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 import pytest
 
 from skip_pipeline.metrics.intervals import Estimate
+from skip_pipeline.nightly.evidence import LAST_TRACK, NEXT_TRACK
+from skip_pipeline.nightly.power import Power
 from skip_pipeline.nightly.promotion import Decision, Reason, SliceChange
 from skip_pipeline.nightly.promotion_record import JudgedVersion, Promotion
 from skip_pipeline.raw.description import Description
@@ -22,17 +24,36 @@ REFUSED = Promotion(
             ),
             Reason("no fall in a slice of premium", False, "accuracy by premium falls for free"),
         ),
-        Estimate(0.0042, -0.0011, 0.0093),
-        Estimate(-0.0021, -0.0034, -0.0008),
-        (
+        opponent="version 3",
+        differences={
+            LAST_TRACK: Estimate(0.0042, -0.0011, 0.0093),
+            NEXT_TRACK: Estimate(-0.0021, -0.0034, -0.0008),
+        },
+        newest_day={LAST_TRACK: Estimate(0.015, -0.002, 0.032)},
+        to_best={LAST_TRACK: Estimate(0.001, -0.003, 0.005)},
+        small_slices=2,
+        power=Power(
+            sessions=2_013,
+            newest_sessions=401,
+            caught={LAST_TRACK: 0.0084, NEXT_TRACK: 0.0095},
+            caught_on_newest_day={LAST_TRACK: 0.041},
+            equal_refused=0.073,
+            warnings=("too few sessions",),
+        ),
+        alarms=("the champion is lost",),
+        slices=(
             SliceChange("premium", "free", 310, Estimate(-0.062, -0.09, -0.02), 0.03),
             SliceChange("premium", "paying", 1_703, Estimate(0.011, -0.002, 0.02), 0.03),
         ),
     ),
     challenger="4",
     opponent="3",
+    best="2",
     champion="3",
-    test_sessions=2_013,
+    best_now="2",
+    gate_sessions=2_013,
+    newest_day="2018-07-17",
+    newest_sessions=401,
     data_source="synthetic",
     bundles="3f2a" * 16,
     again=False,
@@ -61,11 +82,21 @@ def page(promotion: Promotion = REFUSED, *, history=HISTORY, runs=RUNS) -> Page:
 @pytest.mark.parametrize(
     "shown",
     [
-        "Version 4 is refused, and version 3 serves.",
+        "Version 4 is refused, and version 3 serves. Alarm",
         "beats the last outcome ✓ yes log-loss 0.5400",
         "no fall in a slice of premium ✗ no accuracy by premium falls for free",
         "A refusal is a normal outcome",
-        "last track +0.0042 −0.0011 to +0.0093 +0.0100",
+        "It fails 1 of 2 rules: accuracy by premium falls for free",
+        "version 3, on all 2,013 gate sessions last track +0.0042 −0.0011 to +0.0093 +0.0100",
+        "version 3, on 401 of the newest day, 2018-07-17 last track +0.0150 −0.0020 to +0.0320 +0.0100",
+        "the best version, version 2, on all gate sessions last track +0.0010 −0.0030 to +0.0050",
+        "best version until then 2 and now; alias best_version",
+        "last track +0.0084 +0.0410",
+        "next track at any position +0.0095 not judged",
+        "A model exactly as good as its opponents is refused in at most 7.3% of the nights.",
+        "The gate is weak: too few sessions.",
+        "Alarm: the champion is lost.",
+        "2 more with fewer than 100 sessions: not judged",
         "next track at any position −0.0021 −0.0034 to −0.0008 +0.0100",
         "free falls too far 310 −6.2 −9.0 to −2.0 3",
         "paying 1,703 +1.1 −0.2 to +2.0 3",
@@ -80,8 +111,8 @@ def test_a_refusal_shows_the_serving_version_every_reason_and_the_history(shown)
 def test_the_first_night_compares_nothing():
     first = page(FIRST, history=HISTORY[1:])
 
-    assert "not compared" in first.words
-    assert {"difference", "slices"}.isdisjoint(first.values("section", "id"))
+    assert "It passes every rule." in first.words
+    assert {"difference", "slices", "power"}.isdisjoint(first.values("section", "id"))
     assert "ynthetic" not in first.text
 
 
@@ -95,6 +126,10 @@ def test_the_first_night_compares_nothing():
             "Version 1 is as good as when it was promoted, and version 2 serves.",
         ),
         (replace(REFUSED, champion=None), "Version 4 is refused, and no version serves."),
+        (
+            replace(REFUSED, champion="2", decision=replace(REFUSED.decision, serves="best")),
+            "Version 4 is refused, and version 2 serves in place of version 3, which cannot be used.",
+        ),
     ],
 )
 def test_the_headline_names_the_decision_and_the_serving_version(promotion, sentence):
@@ -104,7 +139,7 @@ def test_the_headline_names_the_decision_and_the_serving_version(promotion, sent
 
 
 def test_synthetic_data_are_marked_above_everything():
-    assert page().values("p", "class").count("banner") == 1
+    assert page().values("p", "class")[0] == "banner"
     assert "(synthetic data)" in page().text
     assert "Synthetic data: no figures." in page().text
 
@@ -127,5 +162,5 @@ def test_the_record_is_the_decision_with_the_versions():
     free = {"way": "premium", "label": "free", "sessions": 310, "accuracy": accuracy, "limit": 0.03}
     assert content["slices"][0] == free | {"fallen": True}
     versions = {"challenger": "4", "opponent": "3", "champion": "3", "bundles": "3f2a" * 16}
-    facts = {"test_sessions": 2_013, "data_source": "synthetic", "decided_before": False, "promoted": False}
+    facts = {"gate_sessions": 2_013, "data_source": "synthetic", "decided_before": False, "promoted": False}
     assert content.items() >= (versions | facts).items()

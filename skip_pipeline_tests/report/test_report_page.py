@@ -218,13 +218,14 @@ def test_a_part_without_content_is_left_out() -> None:
 
 
 def test_every_model_has_a_row_with_its_cost_and_whether_it_differs(page: Page) -> None:
-    assert page.values("tr", "class").count("own") == 2  # one for each question
+    assert page.values("tr", "class").count("own") == 3  # one for each question
     assert page.values("tr", "class").count("oracle") == 1
     trees = "trees What trees does. 20,770 parameters, trained in 3.2 s 0.4600 0.450 to 0.470 −0.0400"
     assert trees in page.words
     assert "majority What majority does. 1 parameter, trained in under 0.1 s" in page.words
     assert "oracle past What oracle_past does. 0.4400" in page.words
-    assert page.words.count("may be chance") == 2  # the verdict, and the regression's log-loss
+    # The verdict, the regression's log-loss, and the threshold's first predictions.
+    assert page.words.count("may be chance") == 3
 
 
 def test_every_model_is_scored_on_the_next_track(page: Page) -> None:
@@ -233,6 +234,31 @@ def test_every_model_is_scored_on_the_next_track(page: Page) -> None:
     assert "34,395 tracks, each from the tracks before it" in page.words
     assert "mean over the 1,880 sessions with a played and a skipped track" in page.words
     assert "played in a training session 2,013 25,896 40.0%" in page.words
+
+
+def test_decisions_on_second_halves_have_scores_and_paired_differences(page: Page) -> None:
+    by_strings = "Network, by whole strings chosen on the validation sessions 0.6206 0.611 to 0.631 – 0.7970"
+    assert by_strings in page.words
+    by_threshold = "Network, by threshold 0.6173 0.607 to 0.627 −0.0033 −0.0043 to −0.0023 worse 0.7980"
+    assert by_threshold in page.words
+    assert "1 2,013 53.0% 79.5% 78.5 to 80.5 74.4% 73.4 to 75.4 +0.3 −0.7 to +1.3" in page.words
+
+
+@pytest.mark.parametrize("description", [SYNTHETIC, Description()])
+def test_no_published_score_stands_beside_second_halves(description: Description) -> None:
+    html = rendered(WITHOUT_ORACLE, description=description)
+    section = html[html.index('<section id="second-half">') : html.index('<section id="curves">')]
+    assert ("These scores are of synthetic data." in section) == (description is SYNTHETIC)
+    assert "something else than the challenge's leaderboard" in section
+    published = ("0.537", "0.604", "0.637", "0.641", "0.648", "0.651", "0.742", "0.792", "0.807")
+    assert [score for score in published if score in section] == []
+
+
+def test_a_network_of_last_tracks_alone_has_no_second_half() -> None:
+    alone = dataclasses.replace(EVALUATION, second_half=None)
+    page = Page(rendered(alone))
+    assert "The fast gives a probability of a session's last track alone, so it decides no" in page.words
+    assert "MAA" not in page.words
 
 
 def test_a_network_of_last_tracks_alone_has_no_score_of_the_next_track() -> None:

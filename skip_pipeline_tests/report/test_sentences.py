@@ -12,7 +12,9 @@ from skip_pipeline_tests.report.contents import (
     MISTAKES,
     NEXT_TRACK,
     SCORES,
+    SECOND_HALF,
     SLICES,
+    around,
 )
 
 
@@ -99,3 +101,25 @@ def test_unknown_tracks_are_set_beside_the_others() -> None:
     for changed, which in ((none_known, "Every track"), (all_known, "No track")):
         found = dataclasses.replace(NEXT_TRACK, entries=(changed, *rivals))
         assert sentences.unknown_tracks(found).startswith(which)
+
+
+def test_second_halves_are_stated_beside_the_last_action() -> None:
+    assert_says(
+        sentences.second_half(SECOND_HALF),
+        "second halves of 2,013 test sessions, 16,104 tracks",
+        "(network, by whole strings): mean average accuracy is 0.6206",
+        "right in 79.7% of the sessions.",
+        "Repeating the last action differs by −0.0775, beyond chance.",
+    )
+    as_good = dataclasses.replace(SECOND_HALF.decisions[-1], maa_difference=around(0.001))
+    unsure = dataclasses.replace(SECOND_HALF, decisions=(SECOND_HALF.decisions[0], as_good))
+    assert "differs by +0.0010, which may be chance." in sentences.second_half(unsure)
+
+
+def test_the_calibration_of_second_halves_is_stated() -> None:
+    assert_says(
+        sentences.calibration_of_second_half(SECOND_HALF),
+        "51.2% of these tracks were skipped.",
+        "differs by +0.4 points (95% interval −0.6 to +1.4)",
+        "log-loss is 0.5702, and its calibration error 0.011.",
+    )

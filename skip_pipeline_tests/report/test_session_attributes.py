@@ -121,7 +121,7 @@ def test_a_merged_table_of_other_sessions_is_refused(folder: Path) -> None:
     write_table(builders.merged_table(session("stranger")), path, schema.MERGED, data_source="real")
 
     message = refusal(ContractError, lambda: _read(folder))
-    assert_says(message, "two.parquet lacks 1 of its 1 test sessions", OTHER_TEST, "again")
+    assert_says(message, "two.parquet lacks 1 of its 1 judged sessions", OTHER_TEST, "again")
 
 
 def test_a_shard_that_is_gone_is_named(folder: Path) -> None:

@@ -264,7 +264,8 @@ def test_parquet_of_any_fitting_types_reads_as_the_csv_does(tmp_path: Path, mode
         ({"track_id_clean": ""}, ("column track_id_clean is empty in data rows 1,",)),
         ({"context_type": None}, ("column context_type has no value in data rows 1,",)),
         ({"context_type": "a\nb"}, ("column context_type has a line break",)),
-        ({"skip_1": "maybe"}, ("is no session log", "values that fit them")),
+        ({"skip_1": "maybe"}, ("column skip_1 is not true or false in data rows 1", "maybe")),
+        ({"skip_1": [1]}, ("is no session log", "values that fit them")),
     ],
 )
 def test_parquet_with_wrong_values_is_refused(

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import typer
 from rich.console import Console
@@ -22,7 +23,7 @@ from skip_pipeline.serving import ServedModel, read_description
 from skip_pipeline.serving.examples import EXAMPLE, EXAMPLE_OF_CANDIDATES
 from skip_pipeline.serving.model_folder import SERVED_MODEL
 from skip_pipeline.settings import TRACKING_URI_VARIABLE, DataLayout
-from skip_pipeline_tests.builders import assert_says, deliver, session
+from skip_pipeline_tests.builders import assert_says, csv_bytes, deliver, session
 from skip_pipeline_tests.serving.asking import Client, eventually
 from skip_pipeline_tests.serving.registry import Registry
 from skip_pipeline_tests.serving.small_models import SESSIONS, deliver_test_set, request
@@ -214,6 +215,60 @@ def test_a_refusal_is_one_line(
     assert result.exit_code == 1
     assert_says(result.stderr, "error: ", *parts)
     assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize("text", ["\ud800", "a\udfffb"])
+@pytest.mark.parametrize("place", [("session_id",), ("next_track_id",), ("history", 0, "track_id_clean")])
+def test_an_id_that_is_no_text_is_refused_as_it_comes_in(
+    folder: Path, tmp_path: Path, place: tuple[Any, ...], text: str
+) -> None:
+    record = request(SESSIONS[0])
+    target: Any = record
+    for step in place[:-1]:
+        target = target[step]
+    target[place[-1]] = text
+    path = tmp_path / "request.json"
+    escaped = json.dumps({"inputs": record})
+    for body in (
+        escaped.encode(),
+        json.dumps({"inputs": record}, ensure_ascii=False).encode(errors="surrogatepass"),
+    ):
+        path.write_bytes(body)
+        result = run("predict", path, "--model", folder)
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert_says(result.stderr, "error: ", str(path), repr(text), "without lone surrogates")
+        assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize("column", ["session_id", "track_id_clean", "context_type"])
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_bytes_that_are_no_text_are_refused_as_they_come_in(
+    folder: Path, tmp_path: Path, column: str, kind: str
+) -> None:
+    log = pa.Table.from_pylist(SESSIONS[0])
+    broken = pa.array([b"\xed\xa0\x80"] * len(log), pa.binary())
+    path = tmp_path / f"log.{kind}"
+    if kind == "parquet":
+        text = pa.Array.from_buffers(
+            pa.string(), len(log), broken.buffers()
+        )  # not validated, as a file is not
+        pq.write_table(log.set_column(log.column_names.index(column), column, text), path)
+    else:
+        rows = [row | {column: "@"} for row in SESSIONS[0]]
+        deliver(path, csv_bytes(rows).replace(b"@", b"\xed\xa0\x80"))
+    result = run("predict", path, "--model", folder)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert_says(result.stderr, "error: ", str(path), "UTF")
+
+
+def test_a_machine_without_processor_affinity_predicts(
+    folder: Path, log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As macOS is."""
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.delattr(os, "process_cpu_count", raising=False)
+    result = run("predict", log, "--model", folder, "--out", tmp_path / "scores.csv")
+    assert result.exit_code == 0, result.output
 
 
 def test_a_file_that_cannot_be_written_stays_as_it_was(

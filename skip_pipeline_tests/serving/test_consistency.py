@@ -67,7 +67,7 @@ def deployed(
     from skip_pipeline.training.train import predict
 
     folder = tmp_path_factory.mktemp("deployed")
-    bundles = open_bundles(layout.bundles)
+    bundles = open_bundles(layout.bundles, schema.SPLITS)
     memory = TrackMemory.fit(bundles["train"], bundles["train"].tracks)
     # As for sessions that the memory was not fitted on: a served model knows no session of training again.
     splits = {name: Remembered(bundle, memory) for name, bundle in bundles.items()}
@@ -177,7 +177,7 @@ def test_batch_gives_second_halves_as_whole_sessions_with_hidden_outcomes_get_th
     own = serving.load(deployed.folder)
     memory = TrackMemory(np.asarray(own.tracks.memory), np.empty(0))
     expected: dict[str, np.ndarray] = {}
-    for bundle in open_bundles(layout.bundles).values():
+    for bundle in open_bundles(layout.bundles, schema.SPLITS).values():
         told = predict_second_half(own.network, Remembered(bundle, memory), own.calibration)
         both = np.column_stack([told.p_skip, told.p_skip_2])
         ids = bundle.session_id.tolist()

@@ -21,7 +21,7 @@ from mlflow.pyfunc.scoring_server import invocations
 
 from skip_pipeline import serving
 from skip_pipeline.defs.registry import Registry as ModelRegistry
-from skip_pipeline.errors import MissingInputError, UnreachableError
+from skip_pipeline.errors import MissingInputError, NoChampionError, UnreachableError
 from skip_pipeline.serving import ServedModel
 from skip_pipeline.serving.examples import EXAMPLE
 from skip_pipeline.serving.follow import Follower
@@ -275,7 +275,7 @@ def test_no_champion_is_refused(registry: Registry) -> None:
     registry.client.create_registered_model("no_model")
     assert nameless.aliases() == {}
     assert_says(
-        refusal(MissingInputError, nameless.current), "no version of no_model called champion", registry.uri
+        refusal(NoChampionError, nameless.current), "no version of no_model called champion", registry.uri
     )
 
 

@@ -38,7 +38,7 @@ EVERY_LENGTH = list(range(10, 21))
 
 @pytest.mark.parametrize("split", schema.SPLITS)
 def test_what_is_opened_is_the_wide_form(tmp_path, split):
-    made = shard(EVERY_LENGTH, [schema.SPLITS[i % 3] for i in range(11)])
+    made = shard(EVERY_LENGTH, [schema.SPLITS[i % 4] for i in range(11)])
     write(tmp_path, log=made)
     assert same(open_bundle(tmp_path, split), made.wide()[split])
 
@@ -147,7 +147,7 @@ def test_a_log_row_takes_8_bytes_and_a_session_5_beside_its_id():
 
 def test_the_same_shards_give_the_same_bytes(tmp_path):
     for folder in ("one", "two"):
-        write(tmp_path / folder, log=shard([10, 11, 12], list(schema.SPLITS)), more=shard([13]))
+        write(tmp_path / folder, log=shard([10, 11, 12, 13], list(schema.SPLITS)), more=shard([13]))
     files = sorted(path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*.*"))
     assert len(files) == 8
     assert all((tmp_path / "one" / f).read_bytes() == (tmp_path / "two" / f).read_bytes() for f in files)
@@ -264,11 +264,16 @@ def test_a_track_of_an_unknown_mode_has_neither_indicator(real):
 
 
 def test_the_class_balance_counts_skipped_and_played_last_tracks(tmp_path):
-    made = shard([10] * 5, ["train", "train", "train", "validation", "test"])
-    played = np.tile([1] * 9 + [0], 5)
+    made = shard([10] * 6, ["train", "train", "train", "validation", "test", "gate"])
+    played = np.tile([1] * 9 + [0], 6)
     played[[9, 39]] = 1
     write(tmp_path, log=made._replace(scaled=replace_column(made.scaled, "not_skipped", played)))
-    assert class_balance(tmp_path) == {"train": (2, 1), "validation": (0, 1), "test": (1, 0)}
+    assert class_balance(tmp_path) == {
+        "train": (2, 1),
+        "validation": (0, 1),
+        "gate": (1, 0),
+        "test": (1, 0),
+    }
 
 
 def test_session_lengths_are_those_of_the_log(tmp_path):

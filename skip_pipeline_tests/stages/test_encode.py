@@ -6,6 +6,7 @@ from sklearn.preprocessing import OneHotEncoder
 from skip_pipeline import schema
 from skip_pipeline.stages.encode import encode, sessions, split_of
 from skip_pipeline_tests.builders import (
+    GATE,
     TEST,
     TRAIN,
     VALIDATION,
@@ -110,8 +111,8 @@ def test_sessions_are_coded_in_order_of_first_appearance():
 
 
 def test_a_session_of_the_table_is_in_the_split_of_its_id():
-    _, own = encoded_table(session(TEST), session(TRAIN), session(VALIDATION))
-    assert own["split"].to_pylist() == ["test", "train", "validation"]
+    _, own = encoded_table(session(TEST), session(TRAIN), session(VALIDATION), session(GATE))
+    assert own["split"].to_pylist() == ["test", "train", "validation", "gate"]
 
 
 @pytest.mark.parametrize(
@@ -128,6 +129,8 @@ def test_a_session_of_the_table_is_in_the_split_of_its_id():
         ("s11", "test"),
         ("s12", "test"),
         ("s16", "test"),
+        ("s17", "gate"),
+        ("s37", "gate"),
         ("ü", "validation"),
     ],
 )
@@ -135,10 +138,10 @@ def test_the_split_of_an_id_never_changes(session_id, split):
     assert splits(session_id) == [split]
 
 
-def test_shares_are_close_to_70_10_20():
-    counts = np.bincount(split_of(text_ids(*(f"0_{i:08x}" for i in range(20_000)))), minlength=3)
+def test_shares_are_close_to_70_10_10_10():
+    counts = np.bincount(split_of(text_ids(*(f"0_{i:08x}" for i in range(20_000)))), minlength=4)
     # Three standard deviations of the largest share in a fair draw.
-    assert counts / 20_000 == pytest.approx([0.7, 0.1, 0.2], abs=0.01)
+    assert counts / 20_000 == pytest.approx([0.7, 0.1, 0.1, 0.1], abs=0.01)
 
 
 def test_a_split_does_not_depend_on_other_sessions_nor_on_order():

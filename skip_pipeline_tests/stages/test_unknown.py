@@ -24,6 +24,7 @@ from skip_pipeline.stages.scale import Scaler, fit_scaler
 from skip_pipeline.stages.track_matrix import scale_tracks
 from skip_pipeline.storage import read_manifest, read_table, write_table
 from skip_pipeline_tests.builders import (
+    GATE,
     TEST,
     TRACKS,
     TRAIN,
@@ -143,6 +144,7 @@ def test_the_bundle_has_the_neutral_encoding_and_does_not_know_premium() -> None
     encoded, table, own, scaler = scaled(
         session(TRAIN, 20, **UNKNOWN),
         session(VALIDATION, 12),
+        session(GATE, 14, premium=[True, *[None] * 13]),
         session(TEST, 13, premium=[False, *[None] * 12]),
     )
     tracks = scale_tracks(tracks_of(*OF_TRACKS), scaler)
@@ -150,7 +152,7 @@ def test_the_bundle_has_the_neutral_encoding_and_does_not_know_premium() -> None
     parts = bundle_shard("log", table, own, track_rows=encoded["track_id_clean"], tracks=tracks)
     bundles = {split: Bundle(tracks, [parts[split]]) for split in schema.SPLITS}
     premium = {split: bundle.circumstances[0, -1] for split, bundle in bundles.items()}
-    assert premium == {"train": 0.0, "validation": 0.5, "test": -0.5}
+    assert premium == {"train": 0.0, "validation": 0.5, "gate": 0.5, "test": -0.5}
     wide = wide_form(table, own)
     assert all(same(bundles[split], wide[split], WIDE) for split in schema.SPLITS)
     assert find_leaks(table, own, bundles) == []
@@ -231,7 +233,7 @@ def test_the_stages_take_what_is_unknown_and_pass_every_check(layout: DataLayout
     assert checks.find_bundle_leaks(layout) == {
         f"log_0_2024{month}01_000000000000.parquet": [] for month in ("01", "02")
     }
-    bundles = open_bundles(layout.bundles)
+    bundles = open_bundles(layout.bundles, schema.SPLITS)
     assert sum(bundle.sessions for bundle in bundles.values()) == 4
     assert all(
         np.isfinite(bundle[name][:]).all() for bundle in bundles.values() for name in schema.BRANCH_SHAPES

@@ -32,7 +32,7 @@ def test_the_memory_of_tracks_knows_the_groups_of_own_listening(
         raise StoppedError
 
     monkeypatch.setattr(trained_files, "train", stop)
-    sessions = shard([20] * 60, [schema.SPLITS[i % 3] for i in range(60)])
+    sessions = shard([20] * 60, [schema.SPLITS[i % 4] for i in range(60)])
     bundles = {split: Bundle(TRACKS, [part], groups) for split, part in sessions.parts().items()}
     settings = dataclasses.replace(PRESETS["fast"], max_epochs=1)
     with pytest.raises(StoppedError):

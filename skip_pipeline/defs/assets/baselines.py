@@ -24,7 +24,7 @@ from skip_pipeline.storage import publish
 def baseline_models(
     context: dg.AssetExecutionContext, data: DataDirectory, tracker: MlflowTracker
 ) -> dg.MaterializeResult:
-    """Predictions of validation and test sessions by four models without a network.
+    """Predictions of validation, gate and test sessions by four models without a network.
 
     Majority class, last outcome, logistic regression and gradient-boosted trees on hand-made features, fitted
     to training sessions, for the last track and for every track. The scores here are of validation sessions;
@@ -34,7 +34,7 @@ def baseline_models(
     with tracker.materialization(context) as record:
         before = record.read_stage(layout, "bundles", "training")
         record.params({"seed": BASELINE_SEED, "most_sessions": BASELINE_SESSIONS})
-        bundles = open_bundles(before)
+        bundles = open_bundles(before, schema.SPLITS)
 
         # scikit-learn takes a second to import.
         from skip_pipeline.baselines.fit import fit_baselines

@@ -11,8 +11,10 @@ from skip_pipeline.defs.assets.pipeline_asset import pipeline_asset
 from skip_pipeline.defs.resources import DataDirectory
 from skip_pipeline.defs.tracking import MlflowTracker
 from skip_pipeline.nightly.promotion_record import (
+    BEST,
     CHALLENGER,
     CHAMPION,
+    CHECKS,
     LONGEST_TAG,
     NO_VERSION,
     PROMOTION_FILE,
@@ -21,20 +23,25 @@ from skip_pipeline.nightly.promotion_record import (
 from skip_pipeline.serving.model_folder import SERVED_MODEL
 from skip_pipeline.storage import publish, read_manifest, write_json
 
+_SEVERITIES = (dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN)  # of ``CHECKS``; neither blocks
+
 
 @pipeline_asset(
     "model",
     kinds={"mlflow", "onnx"},
-    deps=["trained_model", "evaluation_report", "baseline_models", "tensor_bundles", "data_drift"],
+    deps=["trained_model", "baseline_models", "tensor_bundles", "data_drift"],
+    check_specs=[
+        dg.AssetCheckSpec(name, asset="champion_model", description=text) for name, text in CHECKS.items()
+    ],
 )
 def champion_model(
     context: dg.AssetExecutionContext, data: DataDirectory, tracker: MlflowTracker
 ) -> dg.MaterializeResult:
-    """The model that serves: the night's challenger, if it is at least as good as the champion so far.
+    """The model that serves: the night's challenger, if it is as good as the champion and the best version.
 
-    Both are scored on the same test sessions, each as its own server would answer. A refusal is a normal
+    All are scored on the same gate sessions, each as its own server would answer. A refusal is a normal
     outcome: the champion stays, and the reasons are in the metadata, in MLflow and on a page, promotion.html.
-    Judging the same challenger again compares the same two and moves no alias.
+    Judging the same challenger again compares the same versions and moves no alias.
     """
     layout, registry = data.layout(), tracker.registry()
     with tracker.materialization(context) as record:
@@ -50,7 +57,7 @@ def champion_model(
         version = registry.registered(record.run_id, layout.model / SERVED_MODEL, model.fingerprint)
         bundles = open_bundles(before)
         merged = read_manifest(layout.merged, made_by="merged_table")
-        attributes = read_session_attributes(merged.path, bundles["train"], bundles["test"])
+        attributes = read_session_attributes(merged.path, bundles["train"], bundles["gate"])
         promotion = promote(registry, version, model, layout, slicings(attributes))
         decision, folder = promotion.decision, layout.promotion
         made_at = f"{datetime.now(UTC):%-d %B %Y, %H:%M} UTC"
@@ -67,18 +74,25 @@ def champion_model(
         ) as staging:
             write_json(staging.path(PROMOTION_FILE), promotion.to_json())
             staging.path(PROMOTION_PAGE).write_text(page, encoding="utf-8")
-            staging.rows = promotion.test_sessions
+            staging.rows = promotion.gate_sessions
         versions = {
             CHALLENGER: promotion.challenger,
             "opponent": promotion.opponent or NO_VERSION,
             CHAMPION: promotion.champion or NO_VERSION,
+            BEST: promotion.best_now or NO_VERSION,
         }
-        record.tags({"decision": decision.word, "reasons": decision.summary[:LONGEST_TAG]} | versions)
+        warnings = decision.power.warnings if decision.power else ()
+        alarms = "; ".join(promotion.alarms)[:LONGEST_TAG] or "none"
+        record.tags(
+            {"decision": decision.word, "reasons": decision.summary[:LONGEST_TAG], "alarms": alarms}
+            | versions
+        )
         record.show(
             {
                 "decision": decision.word,
                 "summary": decision.summary,
                 "reasons": metadata.table(map(asdict, decision.reasons)),
+                "alarms": "\n".join(promotion.alarms) or "none",
                 "decided_before": promotion.again,
                 "report": dg.MetadataValue.path(folder / PROMOTION_PAGE),
             }
@@ -93,10 +107,23 @@ def champion_model(
             if found:
                 values = {"": found.value, "_low": found.low, "_high": found.high}
                 headline |= {f"{name}{end}": value for end, value in values.items()}
+        if decision.power:
+            headline["gate_equal_refused"] = decision.power.equal_refused
         record.headline(headline)
         record.json(promotion.to_json(), "decision.json")
         record.made(staging.manifest, folder)
         for file in (PROMOTION_PAGE, PROMOTION_FILE):
             record.artifact(folder / file)
     context.log.info(decision.summary)
-    return record.result()
+    messages = zip(CHECKS, (promotion.alarms, warnings), _SEVERITIES, strict=True)
+    return record.result(
+        dg.AssetCheckResult(
+            asset_key="champion_model",
+            check_name=name,
+            passed=not said,
+            severity=severity,
+            description="; ".join(said) or "none",
+            metadata={"says": "; ".join(said) or "none"},
+        )
+        for name, said, severity in messages
+    )

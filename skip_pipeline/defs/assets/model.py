@@ -75,7 +75,7 @@ class TrainingConfig(dg.Config):
     train_days: int | None = Field(
         default=None,
         description="Train on the shards of this many newest days of the data only; by default on all. "
-        "Validation, test, scaler and baselines use all days in any case",
+        "Validation, gate, test, scaler and baselines use all days in any case",
     )
 
     def settings(self) -> TrainingSettings:

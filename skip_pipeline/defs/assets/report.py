@@ -28,7 +28,7 @@ _LEADERBOARD_COLUMNS = {
 def evaluation_report(
     context: dg.AssetExecutionContext, data: DataDirectory, tracker: MlflowTracker
 ) -> dg.MaterializeResult:
-    """How good the model is, on test sessions that neither training nor early stopping has used.
+    """How good the model is, on test sessions that chose nothing: no weight, no stop, no champion.
 
     A leaderboard with every baseline, curves, slices, the importance of each input, and the worst mistakes:
     metrics.json for programs, report.html for people. predictions.parquet has the probability of every test
