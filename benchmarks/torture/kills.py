@@ -76,7 +76,6 @@ _TRAINING: Final = {
     "ops": {"trained_model": {"config": {"preset": "fast", "max_epochs": 1, "batch_size": 64, "seed": 3}}}
 }
 _SLOWEST: Final = 600.0  # seconds after which a run counts as hanging
-_ALREADY: Final = 5  # kills of one moment that may come too late before the harness gives up
 
 
 @dataclass
@@ -229,15 +228,14 @@ def torture(
     """Kill runs of one asset at random moments of it, and let the next run complete each time."""
     found = Kills()
     for number in range(kills):
-        version = f"{asset} {number}"
+        version, after = f"{asset} {number}", moments.uniform(0, lasts)
         before = generations(place.layout)
-        for _ in range(_ALREADY):
-            if kill_one(place, version, asset, moments.uniform(0, lasts)):
-                break
-            version += " again"
-        after = generations(place.layout)
-        faults = torn(after) + [
-            f"{name} has other files" for name, digest in digests(after).items() if digest != expected[name]
+        while not kill_one(place, version, asset, after):  # it had ended before
+            version, after = f"{version} again", after / 2
+            before = generations(place.layout)
+        left = generations(place.layout)
+        faults = torn(left) + [
+            f"{name} has other files" for name, digest in digests(left).items() if digest != expected[name]
         ]
         seconds, failures = complete(place, version, [asset])
         whole = generations(place.layout)
@@ -247,7 +245,7 @@ def torture(
         found.seconds.append(seconds[""])
         if faults:
             found.lost.append("; ".join(faults))
-        elif after[asset].number == before[asset].number:
+        elif left[asset].number == before[asset].number:
             found.old += 1
     return found
 
