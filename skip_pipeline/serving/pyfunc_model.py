@@ -10,11 +10,15 @@ import pandas as pd
 from mlflow.exceptions import MlflowException
 from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel
+from mlflow.telemetry import set_telemetry_client
 
 from skip_pipeline import schema, serving
 from skip_pipeline.errors import BadInputError
 from skip_pipeline.serving.model_folder import SERVED_MODEL
 from skip_pipeline.serving.requests import sessions_of_frame
+
+# MLflow has started its telemetry before the import of skip_pipeline switched it off.
+set_telemetry_client()  # type: ignore[no-untyped-call]
 
 
 class SkipModel(PythonModel):

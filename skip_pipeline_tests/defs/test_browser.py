@@ -159,6 +159,21 @@ def test_mlflow_shows_the_parent_with_a_nested_run_per_asset(servers, page):
 
 
 @needs_browser
+def test_the_pages_of_both_servers_ask_no_other_machine(servers, page):
+    requests = []
+    page.on("request", lambda request: requests.append(request.url))
+    for url, text in (
+        (f"{servers['dagster']}/asset-groups", "Materialize all"),
+        (f"{servers['mlflow']}/", "Welcome to MLflow"),
+    ):
+        page.goto(url)
+        expect(page.get_by_text(text).first).to_be_visible(timeout=60_000)
+
+    assert len(requests) > 10
+    assert [url for url in requests if not url.startswith((*servers.values(), "data:", "blob:"))] == []
+
+
+@needs_browser
 def test_the_report_opens_from_disk_and_asks_for_nothing_else(layout, page):
     requests = []
     page.on("request", lambda request: requests.append(request.url))

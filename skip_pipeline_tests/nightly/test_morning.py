@@ -77,9 +77,10 @@ def test_public_data_has_no_mark_and_a_network_of_last_tracks_one_question():
 
 def test_a_stack_that_is_served_is_reported_in_place_of_its_network():
     stack = {"kind": "served", "log_loss": {"value": 0.4432}}
-    models = {"next_track": {"models": [stack, *METRICS["next_track"]["models"]]}}
+    network = {"kind": "network", "log_loss": {"value": 0.4561}}
+    metrics = METRICS | {"next_track": {"models": [stack, network]}}
 
-    message = morning_message(night(metrics=METRICS | models))
+    message = morning_message(night(metrics=metrics))
 
     assert "next track at any position, log-loss 0.4432 nats." in message
 

@@ -1,0 +1,46 @@
+"""A few kills of the cheap stages, and the page that the rows of all faults make."""
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.torture import kills, page
+
+CHEAP = ["session_logs", "merged_table"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("words", [(), ("--s3",)], ids=["disk", "S3"])
+def test_killed_runs_leave_whole_stages_and_the_next_run_completes(words: tuple[str, ...]) -> None:
+    told: list[str] = []
+    status = kills.main(["--kills", "3", "--assets", *CHEAP, *words], told.append)
+
+    assert status == 0, "".join(told)
+    rows = page.rows_in("".join(told))
+    assert [row.split("|")[2].strip() for row in rows] == ["1", "1", "1"]
+    assert all("nothing" in row for row in rows)
+
+
+def test_a_file_that_differs_from_its_manifest_is_told(tmp_path: Path) -> None:
+    from skip_pipeline.storage import publish
+
+    with publish(tmp_path, stage="merged_table", data_source="synthetic") as staging:
+        staging.path("a.txt").write_text("1")
+    manifests = {"merged_table": staging.manifest}
+    assert kills.torn(manifests) == []
+    staging.manifest.path("a.txt").unlink()
+    staging.manifest.path("a.txt").write_text("2")
+
+    assert kills.torn(manifests) == ["merged_table has a torn a.txt"]
+
+
+def test_the_page_has_the_rows_of_every_module(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(page, "COMMANDS", ("this -c",))
+    rows = page.rows_in(f"{kills.HEAD}\n{kills.Kills(2, 1, ['gone'], [1.0, 2.0]).row('merged_table', 7)}\n")
+    text = page.page(rows)
+
+    assert (
+        "| SIGKILL in merged_table | 2 | old and whole 1, new and whole 0 | 1: gone | 1.0 to 2.0 s | 7 |"
+        in text
+    )
+    assert "`python -m this -c`" in text
