@@ -188,7 +188,8 @@ def test_the_version_says_of_which_kind_it_is(finished, runs):
 
     assert version.tags["kind"] == choice["chosen"]
     metadata = mlflow.models.get_model_info("models:/skip_model/1").metadata
-    assert metadata is not None and metadata["kind"] == choice["chosen"]
+    assert metadata is not None
+    assert metadata["kind"] == choice["chosen"]
     scores = runs["best_model"].data.metrics
     for candidate in choice["candidates"]:
         assert scores[f"{candidate['kind']}_validation_log_loss"] == candidate["log_loss"]
