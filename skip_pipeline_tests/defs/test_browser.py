@@ -196,8 +196,8 @@ def second_version(layout, tmp_path_factory) -> float:
     experiment = mlflow.MlflowClient(uri).create_experiment("second", place)
     track_to(uri)
     with mlflow.start_run(experiment_id=experiment):
-        log_served_model(mlflow, layout.model / SERVED_MODEL, params={}, tags={})
-    fingerprint = read_description(layout.model / SERVED_MODEL).fingerprint
+        log_served_model(mlflow, layout.best / SERVED_MODEL, params={}, tags={})
+    fingerprint = read_description(layout.best / SERVED_MODEL).fingerprint
     log_scores(mlflow, fingerprint, {"test_log_loss": 0.123}, None)
     return 0.123
 

@@ -16,6 +16,7 @@ import pytest
 from typer.testing import CliRunner
 
 from skip_pipeline import settings
+from skip_pipeline.baselines.predictions import published_baselines
 from skip_pipeline.cli.main import app
 from skip_pipeline.definitions import mlflow_tracker
 from skip_pipeline.defs.assets.baselines import baseline_models
@@ -23,6 +24,7 @@ from skip_pipeline.defs.assets.champion import champion_model
 from skip_pipeline.defs.assets.monitoring import data_drift
 from skip_pipeline.defs.registry import Registry
 from skip_pipeline.defs.resources import DataDirectory
+from skip_pipeline.nightly import champion
 from skip_pipeline.settings import DataLayout
 from skip_pipeline.stages import flow as stages
 from skip_pipeline.world.drift import Drift
@@ -84,6 +86,19 @@ def warnings(result: dg.ExecuteInProcessResult) -> dict[str, str]:
     found = result.get_asset_check_evaluations()
     assert not any(check.blocking for check in found)
     return {check.check_name: str(check.description) for check in found if not check.passed}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_rivals() -> Iterator[None]:
+    """The linear model stands in for the best of the night; regression and trees would refuse it."""
+
+    def simple(*given: Any) -> Any:
+        manifest, made = published_baselines(*given)
+        return manifest, [baseline for baseline in made if baseline.name in ("majority", "last_outcome")]
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(champion, "published_baselines", simple)
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -70,7 +70,7 @@ def test_a_damaged_oracle_is_an_error_that_keeps_the_report_and_a_missing_one_is
     first_run, project: Project
 ) -> None:
     layout = project.layout
-    for name in ("merged", "encoded", "scaled", "bundles", "model", "baselines", "report"):
+    for name in ("merged", "encoded", "scaled", "bundles", "baselines", "model", "best", "report"):
         shutil.copytree(getattr(DataLayout(first_run[0]), name), getattr(layout, name))
     before = (layout.report / "report.html").read_bytes()
     (layout.raw / ORACLE_FILE).write_bytes(b"no parquet")
