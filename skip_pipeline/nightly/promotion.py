@@ -266,7 +266,7 @@ def _within_margin(
         rule = f"not worse than the {role}: {question}"
         if question in other.pool:
             interval = other.pool[question].interval()
-            facts = f"{question}: {_facts(evidence.challenger, other.opponent, interval, margin)}"
+            facts = f"{question}: {_facts(evidence.challenger, other.opponent, interval, _end(margin))}"
             near = other is not evidence.reference or interval.value <= margin / 2
             facts += "" if near else f", which is beyond half of the margin, {margin / 2:+.4f}"
             found.append(Reason(rule, interval.high <= margin and near, facts))
@@ -284,7 +284,7 @@ def _newest_day(
     found = []
     for question, difference in other.newest_day.items():
         interval = difference.interval()
-        facts = _facts(evidence.challenger, other.opponent, interval, margin)
+        facts = _facts(evidence.challenger, other.opponent, interval, _by_chance(margin))
         rule = f"not worse than the {role} on the newest day: {question}"
         where = f"{question} on the newest day, {evidence.newest_day}"
         found.append(Reason(rule, not _is_worse(interval, margin), f"{where}: {facts}"))
@@ -295,7 +295,7 @@ def _rivals(evidence: Evidence, margin: float) -> list[Reason]:
     found = []
     for question, rival in evidence.rivals.items():
         interval = rival.pool[question].interval()
-        facts = _facts(evidence.challenger, rival.opponent, interval, margin)
+        facts = _facts(evidence.challenger, rival.opponent, interval, _by_chance(margin))
         rule = f"not worse than the night's baselines: {question}"
         found.append(Reason(rule, not _is_worse(interval, margin), f"{question}: {facts}"))
     return found
@@ -306,11 +306,19 @@ def _is_worse(interval: Estimate, margin: float) -> bool:
     return interval.value > margin and interval.low > 0
 
 
-def _facts(name: str, opponent: str, interval: Estimate, margin: float) -> str:
+def _facts(name: str, opponent: str, interval: Estimate, allowed: str) -> str:
     return (
         f"log-loss of {name} minus {opponent}: {interval.value:+.4f} ({GATE_CONFIDENCE:.0%} interval "
-        f"{interval.low:+.4f} to {interval.high:+.4f}; allowed {margin:+.4f})"
+        f"{interval.low:+.4f} to {interval.high:+.4f}; {allowed})"
     )
+
+
+def _end(margin: float) -> str:
+    return f"it may end at {margin:+.4f}"
+
+
+def _by_chance(margin: float) -> str:
+    return f"allowed {margin:+.4f}, and more by chance"
 
 
 def _slice_changes(evidence: Evidence) -> tuple[SliceChange, ...]:
@@ -354,7 +362,7 @@ def _champion_fails(evidence: Evidence, margin: float) -> list[str]:
         for question, difference in evidence.setback.items():
             interval = difference.interval()
             if _is_worse(interval, margin):
-                facts = _facts(champion, best, interval, margin)
+                facts = _facts(champion, best, interval, _by_chance(margin))
                 found.append(
                     f"the champion, {champion}, fails on the newest day, {evidence.newest_day}, and the best "
                     f"version, {best}, serves again; {question}: {facts}"
