@@ -91,10 +91,11 @@ def play(root: Path, *, sessions: int, tracks: int, seed: int = 0) -> list[Night
     os.environ[settings.TRAIN_DAYS_VARIABLE] = str(TRAIN_DAYS)
     prepare_home(layout)
     found = []
-    for log in (*days[:NOTHING_AFTER], None, *days[NOTHING_AFTER:]):
-        if log is not None:
-            shutil.copy(log, layout.raw / settings.TRAINING_SET)
-        found.append(_night(layout, "nothing" if log is None else log.name))
+    with dg.DagsterInstance.get() as instance:  # one for all nights: Dagster refers to the first one weakly
+        for log in (*days[:NOTHING_AFTER], None, *days[NOTHING_AFTER:]):
+            if log is not None:
+                shutil.copy(log, layout.raw / settings.TRAINING_SET)
+            found.append(_night(instance, layout, "nothing" if log is None else log.name))
     return found
 
 
@@ -132,9 +133,8 @@ def _cut_short(log: Path, sessions: int) -> None:
     log.write_text("".join([header, *kept]), encoding="ascii")
 
 
-def _night(layout: DataLayout, delivered: str) -> Night:
+def _night(instance: dg.DagsterInstance, layout: DataLayout, delivered: str) -> Night:
     """Ask the schedule, and run what it asks for."""
-    instance = dg.DagsterInstance.get()
     definitions = defs()
     schedule = definitions.resolve_schedule_def("nightly_retraining")
     data = DataDirectory(path=str(layout.root))
