@@ -102,6 +102,19 @@ class Decision:
         return f"{'Promoted' if self.promoted else 'Refused'}: {'; '.join(decisive)}"
 
     @property
+    def because(self) -> tuple[str, ...]:
+        """The facts of the rules that failed; of a promotion those of the comparison with the champion.
+
+        Without a champion to compare with, those of the comparison with the last outcome.
+        """
+        failed = [reason.facts for reason in self.reasons if not reason.passed]
+        compared, beaten = (
+            [reason.facts for reason in self.reasons if reason.rule.startswith(rule)]
+            for rule in ("not worse than the champion:", "beats the last outcome:")
+        )
+        return tuple(failed or compared or beaten)
+
+    @property
     def log_loss_difference(self) -> Estimate | None:
         """Challenger minus opponent on last tracks; None if not compared."""
         return self.differences.get(LAST_TRACK)
@@ -117,6 +130,7 @@ class Decision:
         return {
             "promoted": self.promoted,
             "summary": self.summary,
+            "because": list(self.because),
             "reasons": [asdict(reason) for reason in self.reasons],
             "log_loss_difference": asdict(last) if last else None,
             "next_track_difference": asdict(following) if following else None,

@@ -98,8 +98,8 @@ def test_a_good_night_is_told_in_the_log_in_mlflow_and_in_the_chat(succeeded, mo
     assert parent.data.tags["mlflow.note.content"].split("  \n") == lines
     assert_says(lines[0], "synthetic data", "UTC", "succeeded after")
     assert lines[1] == "Version 1 is promoted; version 1 serves."
-    assert lines[2].startswith("Promoted: ")
-    assert_says(lines[3], "test sessions: last track, log-loss", "nats", "next track at any position")
+    assert lines[2].endswith("by going by the last outcome.")
+    assert_says(lines[4], "test sessions: last track, log-loss", "nats", "next track at any position")
     links = dict(line.split(": ", 1) for line in lines[-4:])
     judging = project.metadata("champion_model")["mlflow_run"]
     assert links["Dagster run"] == f"{SCREEN}/runs/{run_id}"

@@ -276,7 +276,7 @@ def test_a_decision_is_json():
 
     assert content.keys() == {
         *("promoted", "summary", "reasons", "log_loss_difference", "next_track_difference", "slices"),
-        *("newest_day", "to_best_version", "small_slices", "power", "alarms"),
+        *("newest_day", "to_best_version", "small_slices", "power", "alarms", "because"),
     }
     assert (content["promoted"], content["summary"]) == (True, decision.summary)
     assert content["reasons"][0].keys() == {"rule", "passed", "facts"}
@@ -330,3 +330,13 @@ def test_half_of_the_margin_counts_from_the_best_version_alone():
     assert from_the_champion.promoted
     assert not from_the_best.promoted
     assert_says(from_the_best.summary, "minus version 1: +0.0053", "beyond half of the margin, +0.0050")
+
+
+def test_the_reasons_of_a_decision_are_what_failed_or_the_comparison_with_the_champion():
+    first, better, worse = judged(sure(0.75), None), judged(sure(0.75), OLD), judged(sure(0.6), OLD)
+
+    assert [fact.partition(":")[0] for fact in first.because] == ["last track", "next track at any position"]
+    assert all("by going by the last outcome" in fact for fact in first.because)
+    assert len(better.because) == len(worse.because) == 2
+    assert all("version 2 minus version 1" in fact for fact in (*better.because, *worse.because))
+    assert better.to_json()["because"] == list(better.because)
