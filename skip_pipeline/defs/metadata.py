@@ -7,7 +7,8 @@ from typing import Any
 
 import dagster as dg
 
-from skip_pipeline.stages.findings import Finding
+from skip_pipeline.stages.findings import SENTENCES, Finding
+from skip_pipeline.stages.lineage import Origins
 
 _COLOURS = 128  # of a picture in Dagster's event log; a plot has fewer, apart from the edges of its letters
 
@@ -32,9 +33,26 @@ def picture(png: bytes, title: str) -> dg.MetadataValue:
     return dg.MetadataValue.md(f"![{title}](data:image/png;base64,{encoded})")
 
 
+def linked_picture(address: str, title: str, page: str) -> dg.MetadataValue:
+    """A picture of MLflow's, which Dagster shows in place because the text has under 1,000 characters."""
+    return dg.MetadataValue.md(f"[![{title}]({address})]({page})")
+
+
+def lineage(origins: Origins) -> dg.TableColumnLineage:
+    """From which columns of earlier assets each column is made."""
+    return dg.TableColumnLineage(
+        {
+            column: [dg.TableColumnDep(asset_key=asset, column_name=origin) for asset, origin in of_column]
+            for column, of_column in origins.items()
+        }
+    )
+
+
 def check_specs(asset: str, names: Iterable[str]) -> list[dg.AssetCheckSpec]:
     """Blocking checks of these names on one asset."""
-    return [dg.AssetCheckSpec(name, asset=asset, blocking=True) for name in names]
+    return [
+        dg.AssetCheckSpec(name, asset=asset, blocking=True, description=SENTENCES[name]) for name in names
+    ]
 
 
 def check_results(

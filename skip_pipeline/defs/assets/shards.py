@@ -23,7 +23,7 @@ from skip_pipeline.settings import (
     TRAINING_SET,
     DataLayout,
 )
-from skip_pipeline.stages import bundle, findings, ingest
+from skip_pipeline.stages import bundle, findings, ingest, lineage
 from skip_pipeline.stages import flow as stages
 from skip_pipeline.stages.findings import Finding
 from skip_pipeline.storage import Apply, FileRecord, Manifest, StoredFile, read_json
@@ -31,12 +31,20 @@ from skip_pipeline.storage import Apply, FileRecord, Manifest, StoredFile, read_
 _WARNINGS = (findings.LEVELS_KNOWN, findings.DATES_PLAUSIBLE, findings.MARKER_FITS)
 """Oddities of the delivered data: they are counted and shown, and stop nothing."""
 
+_INPUTS = dg.TableSchema(
+    columns=[
+        dg.TableColumn(name, f"float32 ({', '.join(['n', *map(str, shape)])})")
+        for name, shape in (schema.BRANCH_SHAPES | {schema.LABEL: ()}).items()
+    ]
+)
+"""Inputs of the four branches, and the label, as the columns of the bundles."""
+
 Stage = Callable[[DataLayout, Apply, Record], Sequence[Finding]]
 """Makes a stage, records it, and returns what was found in delivered files."""
 
 
 def _asset(
-    *, group: str, checks: Sequence[str] = (), **options: Any
+    *, part: str, checks: Sequence[str] = (), **options: Any
 ) -> Callable[[Stage], dg.AssetsDefinition]:
     """Make a stage an asset that has the stage's name and docstring; ``checks`` name its findings."""
 
@@ -44,7 +52,7 @@ def _asset(
         name = stage.__name__
 
         @pipeline_asset(
-            group,
+            part,
             name=name,
             description=inspect.getdoc(stage),
             check_specs=metadata.check_specs(name, checks),
@@ -74,7 +82,7 @@ def _delivered(manifest: Manifest, files: Sequence[FileRecord]) -> Manifest:
 
 
 @_asset(
-    group="ingest",
+    part="ingest",
     kinds={"csv", "pyarrow"},
     checks=ingest.LOG_FINDINGS,
     # A night without a new delivery is skipped, so only a delivery can be overdue.
@@ -103,7 +111,7 @@ def session_logs(layout: DataLayout, apply: Apply, record: Record) -> Sequence[F
     return ingest.log_findings(summary, raw_folder.marker_doubt(layout.raw), logs.unknown)
 
 
-@_asset(group="ingest", kinds={"csv", "pyarrow"}, checks=ingest.TRACK_FINDINGS)
+@_asset(part="ingest", kinds={"csv", "pyarrow"}, checks=ingest.TRACK_FINDINGS)
 def track_features(layout: DataLayout, apply: Apply, record: Record) -> Sequence[Finding]:
     """Track features as delivered: 30 columns, each track once, every number finite.
 
@@ -119,7 +127,7 @@ def track_features(layout: DataLayout, apply: Apply, record: Record) -> Sequence
 
 
 @_asset(
-    group="features",
+    part="features",
     kinds={"pyarrow", "parquet"},
     deps=["session_logs", "track_features"],
 )
@@ -136,12 +144,12 @@ def merged_table(layout: DataLayout, apply: Apply, record: Record) -> Sequence[F
     record.describe(layout, staging.manifest.data_source)
     record.read(logs, layout.raw / TRAINING_SET, schema.SESSION_LOG)
     record.read(tracks, layout.raw / TRACK_FEATURES, schema.TRACK_FEATURES)
-    record.made(staging.manifest, layout.merged, schema.MERGED)
+    record.made(staging.manifest, layout.merged, schema.MERGED, lineage.MERGED)
     record.shards(staging)
     return ()
 
 
-@_asset(group="features", kinds={"pyarrow", "parquet"}, deps=["merged_table"])
+@_asset(part="features", kinds={"pyarrow", "parquet"}, deps=["merged_table"])
 def encoded_table(layout: DataLayout, apply: Apply, record: Record) -> Sequence[Finding]:
     """Numbers for words: 24 indicator columns for four categories, ordinal codes for ids, 0/1 for booleans.
 
@@ -150,13 +158,13 @@ def encoded_table(layout: DataLayout, apply: Apply, record: Record) -> Sequence[
     """
     record.read_stage(layout, "merged")
     staging = stages.encoded_table(layout, apply=apply, started=record.started)
-    record.made(staging.manifest, layout.encoded, schema.ENCODED)
+    record.made(staging.manifest, layout.encoded, schema.ENCODED, lineage.ENCODED)
     record.shards(staging)
     record.numbers({"values_of_unknown_level": staging.details["values_of_unknown_level"]})
     return ()
 
 
-@_asset(group="features", kinds={"pyarrow", "parquet"}, deps=["encoded_table"])
+@_asset(part="features", kinds={"pyarrow", "parquet"}, deps=["encoded_table"])
 def scaled_table(layout: DataLayout, apply: Apply, record: Record) -> Sequence[Finding]:
     """Track features in [0, 1], by a min-max scaler fitted on the training sessions; 69 columns.
 
@@ -165,7 +173,7 @@ def scaled_table(layout: DataLayout, apply: Apply, record: Record) -> Sequence[F
     """
     record.read_stage(layout, "encoded")
     staging = stages.scaled_table(layout, apply=apply, started=record.started)
-    record.made(staging.manifest, layout.scaled, schema.SCALED)
+    record.made(staging.manifest, layout.scaled, schema.SCALED, lineage.SCALED)
     record.shards(staging)
     record.numbers({"values_clipped": staging.details["values_clipped"]})
     record.json(read_json(staging.manifest.path(SCALER_FILE)), SCALER_FILE)
@@ -173,7 +181,7 @@ def scaled_table(layout: DataLayout, apply: Apply, record: Record) -> Sequence[F
 
 
 @_asset(
-    group="features",
+    part="features",
     kinds={"numpy"},
     deps=["merged_table", "encoded_table", "scaled_table"],
 )
@@ -196,6 +204,7 @@ def tensor_bundles(layout: DataLayout, apply: Apply, record: Record) -> Sequence
     record.picture("class_balance", plots.class_balance(balance, record.description.mark).png)
     record.picture("session_lengths", plots.session_lengths(lengths, record.description.mark).png)
     record.numbers({f"{split}_sessions": n for split, n in staging.details["sessions"].items()})
-    record.made(staging.manifest, layout.bundles)
+    record.made(staging.manifest, layout.bundles, origins=lineage.BUNDLES)
+    record.show({"dagster/column_schema": _INPUTS})
     record.shards(staging)
     return ()
