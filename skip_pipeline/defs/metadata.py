@@ -38,14 +38,27 @@ def linked_picture(address: str, title: str, page: str) -> dg.MetadataValue:
     return dg.MetadataValue.md(f"[![{title}]({address})]({page})")
 
 
-def lineage(origins: Origins) -> dg.TableColumnLineage:
-    """From which columns of earlier assets each column is made."""
-    return dg.TableColumnLineage(
-        {
-            column: [dg.TableColumnDep(asset_key=asset, column_name=origin) for asset, origin in of_column]
-            for column, of_column in origins.items()
-        }
-    )
+def columns(types: Mapping[str, str], origins: Origins) -> dict[str, Any]:
+    """Types and origins of an asset's columns, for its definition, where no run stores them again.
+
+    Dagster's own page shows no lineage of columns, so that each column is described by its origins, too.
+    """
+    deps = {
+        column: [dg.TableColumnDep(asset_key=asset, column_name=origin) for asset, origin in of_column]
+        for column, of_column in origins.items()
+    }
+    shown = [dg.TableColumn(name, type_, description=_from(origins[name])) for name, type_ in types.items()]
+    return {
+        "dagster/column_schema": dg.TableSchema(columns=shown),
+        "dagster/column_lineage": dg.TableColumnLineage(deps),
+    }
+
+
+def _from(origins: Sequence[tuple[str, str]]) -> str:
+    """The origins of a column in words; those of one asset together."""
+    assets = dict.fromkeys(asset for asset, _ in origins)
+    named = {asset: [column for of, column in origins if of == asset] for asset in assets}
+    return "; ".join(f"from {', '.join(columns)} of {asset}" for asset, columns in named.items())
 
 
 def check_specs(asset: str, names: Iterable[str]) -> list[dg.AssetCheckSpec]:

@@ -10,15 +10,12 @@ _PREFIX: Final = "mlflow.sharedViewState."
 _NAME: Final = "nights"
 _SECTION: Final = "nights"
 
-# By metric of the parent run: the title of its chart, with the unit.
-_CHARTS: Final = {
-    "test_next_track_log_loss": "Log-loss of the next track, test sessions (nats; lower is better)",
-    "test_log_loss": "Log-loss of the last track, test sessions (nats; lower is better)",
-    "test_accuracy": "Accuracy of the last track, test sessions (share; higher is better)",
-    "champion_next_track_difference": "Challenger minus champion, gate sessions (nats; below 0 is better)",
-    "drift_alarms": "Alarms of data drift (number)",
-    "promoted": "Promoted (1) or refused (0)",
-}
+_CHARTS: Final = (
+    "test_next_track_log_loss", "test_log_loss", "test_accuracy", "champion_next_track_difference",
+    "drift_alarms", "promoted",
+)  # fmt: skip
+"""Metrics of the parent run: nats, nats, a share, nats on gate sessions, a number, and 1 or 0."""
+
 _COLUMNS: Final = (
     "tags.`decision`", "metrics.`test_log_loss`", "metrics.`test_accuracy`", "tags.`data_date`",
 )  # fmt: skip
@@ -41,11 +38,10 @@ _STATE: Final = {
             "uuid": f"{_SECTION}-{metric}",
             "metricSectionId": _SECTION,
             "metricKey": metric,
-            "displayName": title,
             "deleted": False,
             "isGenerated": False,
         }
-        for metric, title in _CHARTS.items()
+        for metric in _CHARTS
     ],
 }
 

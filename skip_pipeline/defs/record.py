@@ -16,7 +16,6 @@ from skip_pipeline.defs.mlflow_store import Guard
 from skip_pipeline.defs.served_model import describe_version, log_scores
 from skip_pipeline.raw.description import Description, describe
 from skip_pipeline.settings import FILES_SHOWN, DataLayout, DataSource
-from skip_pipeline.stages.lineage import Origins
 from skip_pipeline.stages.shards import UNKNOWN
 from skip_pipeline.storage import FATES, Manifest, Staging, read_manifest
 
@@ -56,14 +55,8 @@ class Record:
 
     # --- In MLflow and in Dagster ---------------------------------------------------------------------
 
-    def made(
-        self,
-        manifest: Manifest,
-        folder: Path,
-        columns: pa.Schema | None = None,
-        origins: Origins | None = None,
-    ) -> None:
-        """Record the files of a stage: rows, bytes, seconds, digest, source, columns and their origins."""
+    def made(self, manifest: Manifest, folder: Path, columns: pa.Schema | None = None) -> None:
+        """Record the files of a stage: rows, bytes, seconds, digest, source and columns."""
         described = {"data": self.description.mark} if self.description.mark else {}
         self.tags({"data_source": manifest.data_source, "sha256": manifest.fingerprint} | described)
         self.metrics({"rows": manifest.rows, "bytes": manifest.bytes, "seconds": manifest.seconds})
@@ -90,8 +83,6 @@ class Record:
                 for name, type_ in types.items()
             ]
             self.show({"dagster/column_schema": dg.TableSchema(columns=shown)})
-        if origins is not None:
-            self.show({"dagster/column_lineage": metadata.lineage(origins)})
 
     def shards(self, staging: Staging) -> None:
         """Record the shards of a stage: how many, and which were made in this run, removed and kept."""

@@ -228,7 +228,7 @@ class MlflowTracker(dg.ConfigurableResource):
         if found is not None:
             return found
         # Dagster names the job of assets that a person has selected with leading underscores.
-        job = "by hand" if dagster_run.job_name.startswith("__") else "night"
+        kind = "Run" if dagster_run.job_name.startswith("__") else "Night"
         tags = {
             DAGSTER_RUN: dagster_run.run_id,
             "dagster.run_url": self.run_url(dagster_run.run_id),
@@ -236,7 +236,7 @@ class MlflowTracker(dg.ConfigurableResource):
             "mlflow.source.name": "skip_pipeline.definitions",
             "mlflow.source.type": "JOB",
         }
-        name = f"{datetime.now(UTC):%Y-%m-%d %H:%M} {job}"
+        name = f"{kind} {datetime.now(UTC):%Y-%m-%d %H:%M}"
         return client.create_run(experiment, run_name=name, tags=tags)
 
     def _link(self, run: "Run") -> str:

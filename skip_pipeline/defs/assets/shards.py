@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import dagster as dg
+import pyarrow as pa
 
 from skip_pipeline import schema
 from skip_pipeline.defs import metadata
@@ -31,13 +32,16 @@ from skip_pipeline.storage import Apply, FileRecord, Manifest, StoredFile, read_
 _WARNINGS = (findings.LEVELS_KNOWN, findings.DATES_PLAUSIBLE, findings.MARKER_FITS)
 """Oddities of the delivered data: they are counted and shown, and stop nothing."""
 
-_INPUTS = dg.TableSchema(
-    columns=[
-        dg.TableColumn(name, f"float32 ({', '.join(['n', *map(str, shape)])})")
-        for name, shape in (schema.BRANCH_SHAPES | {schema.LABEL: ()}).items()
-    ]
-)
-"""Inputs of the four branches, and the label, as the columns of the bundles."""
+_INPUTS = {
+    name: f"float32 ({', '.join(['n', *map(str, shape)])})"
+    for name, shape in (schema.BRANCH_SHAPES | {schema.LABEL: ()}).items()
+}
+"""Types and shapes of the inputs of the four branches and of the label, the columns of the bundles."""
+
+
+def _types(columns: pa.Schema) -> dict[str, str]:
+    return {column.name: str(column.type) for column in columns}
+
 
 Stage = Callable[[DataLayout, Apply, Record], Sequence[Finding]]
 """Makes a stage, records it, and returns what was found in delivered files."""
@@ -130,6 +134,7 @@ def track_features(layout: DataLayout, apply: Apply, record: Record) -> Sequence
     part="features",
     kinds={"pyarrow", "parquet"},
     deps=["session_logs", "track_features"],
+    metadata=metadata.columns(_types(schema.MERGED), lineage.MERGED),
 )
 def merged_table(layout: DataLayout, apply: Apply, record: Record) -> Sequence[Finding]:
     """Every log row with the features of its track: 50 columns, as many rows as the log.
@@ -144,12 +149,17 @@ def merged_table(layout: DataLayout, apply: Apply, record: Record) -> Sequence[F
     record.describe(layout, staging.manifest.data_source)
     record.read(logs, layout.raw / TRAINING_SET, schema.SESSION_LOG)
     record.read(tracks, layout.raw / TRACK_FEATURES, schema.TRACK_FEATURES)
-    record.made(staging.manifest, layout.merged, schema.MERGED, lineage.MERGED)
+    record.made(staging.manifest, layout.merged, schema.MERGED)
     record.shards(staging)
     return ()
 
 
-@_asset(part="features", kinds={"pyarrow", "parquet"}, deps=["merged_table"])
+@_asset(
+    part="features",
+    kinds={"pyarrow", "parquet"},
+    deps=["merged_table"],
+    metadata=metadata.columns(_types(schema.ENCODED), lineage.ENCODED),
+)
 def encoded_table(layout: DataLayout, apply: Apply, record: Record) -> Sequence[Finding]:
     """Numbers for words: 24 indicator columns for four categories, ordinal codes for ids, 0/1 for booleans.
 
@@ -158,13 +168,18 @@ def encoded_table(layout: DataLayout, apply: Apply, record: Record) -> Sequence[
     """
     record.read_stage(layout, "merged")
     staging = stages.encoded_table(layout, apply=apply, started=record.started)
-    record.made(staging.manifest, layout.encoded, schema.ENCODED, lineage.ENCODED)
+    record.made(staging.manifest, layout.encoded, schema.ENCODED)
     record.shards(staging)
     record.numbers({"values_of_unknown_level": staging.details["values_of_unknown_level"]})
     return ()
 
 
-@_asset(part="features", kinds={"pyarrow", "parquet"}, deps=["encoded_table"])
+@_asset(
+    part="features",
+    kinds={"pyarrow", "parquet"},
+    deps=["encoded_table"],
+    metadata=metadata.columns(_types(schema.SCALED), lineage.SCALED),
+)
 def scaled_table(layout: DataLayout, apply: Apply, record: Record) -> Sequence[Finding]:
     """Track features in [0, 1], by a min-max scaler fitted on the training sessions; 69 columns.
 
@@ -173,7 +188,7 @@ def scaled_table(layout: DataLayout, apply: Apply, record: Record) -> Sequence[F
     """
     record.read_stage(layout, "encoded")
     staging = stages.scaled_table(layout, apply=apply, started=record.started)
-    record.made(staging.manifest, layout.scaled, schema.SCALED, lineage.SCALED)
+    record.made(staging.manifest, layout.scaled, schema.SCALED)
     record.shards(staging)
     record.numbers({"values_clipped": staging.details["values_clipped"]})
     record.json(read_json(staging.manifest.path(SCALER_FILE)), SCALER_FILE)
@@ -184,6 +199,7 @@ def scaled_table(layout: DataLayout, apply: Apply, record: Record) -> Sequence[F
     part="features",
     kinds={"numpy"},
     deps=["merged_table", "encoded_table", "scaled_table"],
+    metadata=metadata.columns(_INPUTS, lineage.BUNDLES),
 )
 def tensor_bundles(layout: DataLayout, apply: Apply, record: Record) -> Sequence[Finding]:
     """The four inputs and the label of every session, in small records from which float32 is made.
@@ -204,7 +220,6 @@ def tensor_bundles(layout: DataLayout, apply: Apply, record: Record) -> Sequence
     record.picture("class_balance", plots.class_balance(balance, record.description.mark).png)
     record.picture("session_lengths", plots.session_lengths(lengths, record.description.mark).png)
     record.numbers({f"{split}_sessions": n for split, n in staging.details["sessions"].items()})
-    record.made(staging.manifest, layout.bundles, origins=lineage.BUNDLES)
-    record.show({"dagster/column_schema": _INPUTS})
+    record.made(staging.manifest, layout.bundles)
     record.shards(staging)
     return ()
