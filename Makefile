@@ -16,7 +16,7 @@ $(BIN)/mypy
 $(BIN)/lint-imports
 endef
 
-.PHONY: demo check test mutation bench torture ui clean
+.PHONY: demo check test mutation bench screens torture ui clean
 
 # Every asset, on synthetic data if no raw data has been delivered.
 demo: $(VENV)/.installed
@@ -50,6 +50,10 @@ mutation: $(VENV)/.installed-mutation
 # Every benchmark, into benchmarks/results.json; a smaller large set with BENCH="--sessions 100000 --shards 10".
 bench: $(VENV)/.installed-bench
 	$(BIN)/python -m benchmarks.run_all $(BENCH)
+
+# Every picture of screens in README and docs, from three nights on synthetic data; the ports of `make ui` are free.
+screens: $(VENV)/.installed-test
+	$(BIN)/python -m benchmarks.screens
 
 # Every fault tried for real, by the thousand, into docs/reliability.md; hours.
 torture: $(VENV)/.installed-test

@@ -85,7 +85,7 @@ def select(definitions: dg.Definitions, text: str | None) -> tuple[str, ...]:
     """Names of the assets that ``text`` selects, in the order of the stages; all assets for None.
 
     The text holds names separated by commas or spaces, or Dagster's selection syntax, such as
-    ``trained_model+`` or ``group:"features"``.
+    ``trained_model+`` or ``tag:part=features``.
     """
     graph = definitions.resolve_asset_graph()
     everything = tuple(key.to_user_string() for key in graph.toposorted_asset_keys)

@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, Literal, Protocol, TypeVar, get_args
 
 from skip_pipeline.errors import SkipPipelineError
 from skip_pipeline.locations import files_below
@@ -19,6 +19,9 @@ from skip_pipeline.storage.stored_files import StoredFile, place, saying_when_fu
 # number read a note, and none of them can succeed once that number is taken. So notes of taken numbers, and
 # files that only such notes name, can be removed at any time.
 MADE: Final = "_made"
+
+Fate = Literal["made", "removed", "kept"]
+FATES: Final[tuple[Fate, ...]] = get_args(Fate)
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -121,6 +124,15 @@ class Staging:
                 note = read_json(self.notes / _note(job))
                 built = Built(tuple(StoredFile(**file) for file in note["files"]), note["summary"])
         return built if built and all(file.is_intact(self.stage) for file in built.files) else None
+
+    def fates(self) -> dict[str, Fate]:
+        """What became of each shard, by name: made now, kept from before, or removed with its input."""
+        earlier = self.earlier.shards if self.earlier else {}
+        made = frozenset(self.made)
+        fates: dict[str, Fate] = {name: "made" if name in made else "kept" for name in self.shards}
+        fates |= {name: "removed" for name in earlier if name not in fates}
+        # A name with a leading underscore is a lookup table, not a shard.
+        return {name: fate for name, fate in fates.items() if not name.startswith("_")}
 
     def find(self, name: str) -> Path:
         """Where the file ``name`` is now: in the stage if it belongs to a shard, else in ``folder``."""

@@ -272,7 +272,10 @@ def test_the_ui_ends_on_ctrl_c(quick_ui, monkeypatch):
     shown = quick_ui(Dagster=sleeping(60), MLflow=sleeping(60))
 
     assert "Dagster: http://127.0.0.1:3001/asset-groups" in shown
-    assert "MLflow: http://127.0.0.1:5001/#/experiments" in shown
+    assert (
+        "MLflow: http://127.0.0.1:5001/#/experiments/1/runs?workflowType=machine_learning&viewStateShareKey=nights"
+        in shown
+    )
 
 
 @pytest.mark.slow
