@@ -12,8 +12,10 @@ import typer
 
 from skip_pipeline import settings
 from skip_pipeline.cli import challenge
+from skip_pipeline.cli import doctor as doctor_command
 from skip_pipeline.cli import import_history as import_command
 from skip_pipeline.cli import serving as serving_commands
+from skip_pipeline.cli import status as status_command
 from skip_pipeline.cli.options import OUT, DataDir, refusals, use
 from skip_pipeline.cli.output import lasting_output
 from skip_pipeline.errors import MissingInputError
@@ -37,6 +39,8 @@ app = _Commands(
 )
 import_command.register(app)
 serving_commands.register(app)
+status_command.register(app)
+doctor_command.register(app)
 app.add_typer(challenge.app, name="challenge")
 
 
