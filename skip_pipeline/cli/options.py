@@ -48,8 +48,8 @@ def examples(*commands: str) -> str:
 
 
 def show_json(content: Any) -> None:
-    """Print JSON values as one object, and nothing else."""
-    OUT.print(json.dumps(content, indent=2, ensure_ascii=False), markup=False)
+    """Print JSON values as one object, and nothing else; paths and times as text."""
+    OUT.print(json.dumps(content, indent=2, ensure_ascii=False, default=str), markup=False)
 
 
 def use(data_dir: Path | None) -> settings.DataLayout:
