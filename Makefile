@@ -45,7 +45,7 @@ test: $(VENV)/.installed-test
 	$(BIN)/dg check defs
 	$(PYTEST) --cov --cov-report=term:skip-covered
 
-# The documentation as a site with search, in site/index.html.
+# The documentation as a site, in site/index.html. Its search needs a server: python -m http.server -d site
 site: $(VENV)/.installed-test
 	$(SITE)
 
