@@ -172,6 +172,9 @@ and Pitkow, 1995, found 25.5 minutes)."""
 ORACLE_FILE: Final = "oracle.parquet"
 """Beside the marker: the best possible predictions for synthetic sessions. The report alone may read it."""
 
+DELIVERED_FILES: Final = "delivered_files"
+"""Detail of the manifests of ``01_summaries``: each raw file as it was found."""
+
 # File names inside the stage folders.
 TRACK_TABLE: Final = "_tracks.parquet"  # leading underscore: parquet readers skip it as metadata
 SESSIONS_FOLDER: Final = "_sessions"

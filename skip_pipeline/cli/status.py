@@ -50,7 +50,6 @@ def gather(layout: DataLayout, now: datetime | None = None) -> Status:
     from skip_pipeline.nightly import overdue
     from skip_pipeline.nightly.status import Status
     from skip_pipeline.nightly.variables import zone_named
-    from skip_pipeline.raw.folder import delivered_csvs
 
     zone = ZoneInfo(zone_named(os.environ.get(settings.TIME_ZONE_VARIABLE, "")))
     moment = now or datetime.now(zone)
@@ -68,7 +67,7 @@ def gather(layout: DataLayout, now: datetime | None = None) -> Status:
     optional = ("own_listening_report",)  # of other data there is none
     reasons = overdue.out_of_date(made, {asset: asset_version(asset) for asset in ASSETS}, optional=optional)
     logs = made["session_logs"].made_at if "session_logs" in made else None
-    delivered = overdue.written_since(delivered_csvs(layout.raw), logs.timestamp()) if logs else []
+    delivered = _deliveries(layout, logs.timestamp()) if logs else []
     failed = night.run_id if night and night.status == "failed" else ""
     return Status(
         data_directory=str(layout.root),
@@ -84,6 +83,29 @@ def gather(layout: DataLayout, now: datetime | None = None) -> Status:
             *overdue.delivery_overdue(moment, logs),
         ),
     )
+
+
+def _deliveries(layout: DataLayout, when: float) -> list[str]:
+    """Raw files that are not those that the pipeline has read; a damaged record is the subject of `run`."""
+    from skip_pipeline.nightly.overdue import RawFile, deliveries
+    from skip_pipeline.raw.folder import delivered_csvs
+    from skip_pipeline.storage import read_manifest
+
+    found = {}
+    for path in delivered_csvs(layout.raw):
+        facts = path.stat()
+        found[f"{path.parent.name}/{path.name}"] = RawFile(facts.st_size, facts.st_mtime)
+    read: dict[str, int] = {}
+    for asset, folder, summaries in (
+        ("session_logs", settings.TRAINING_SET, layout.session_log_summaries),
+        ("track_features", settings.TRACK_FEATURES, layout.track_feature_summaries),
+    ):
+        try:
+            details = read_manifest(summaries, made_by=asset).details
+        except SkipPipelineError:
+            continue
+        read |= {f"{folder}/{file['name']}": file["bytes"] for file in details[settings.DELIVERED_FILES]}
+    return deliveries(found, read, when)
 
 
 def _served(layout: DataLayout, decided: list[Decision]) -> tuple[Served | None, str]:

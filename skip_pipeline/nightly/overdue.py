@@ -1,17 +1,15 @@
 """What is late: stages out of date, a night that was missed, a delivery that did not come.
 
-Everything is told from what is recorded, and from the times of files; no data is read.
+Everything is told from what is recorded, and from times and sizes of files; no data is read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
-from pathlib import Path
 from typing import Final
 
-from skip_pipeline.locations import is_local
 from skip_pipeline.settings import EXAMPLES_SHOWN, LOGS_FAIL_AFTER_HOURS, LOGS_WARN_AFTER_HOURS
 
 TICK_GRACE: Final = timedelta(minutes=10)
@@ -53,7 +51,7 @@ def out_of_date(
     >>> then = datetime(2018, 7, 16)
     >>> made = {"a": MadeStage(then, "1", "new", {}), "b": MadeStage(then, "1", "x", {"a": "old"})}
     >>> out_of_date(made, {"a": "1", "b": "2", "c": "1"})
-    {'b': 'its code has changed, a has changed', 'c': 'it was never made'}
+    {'b': 'its code has changed and a has changed', 'c': 'it was never made'}
     """
     found = {}
     for asset, version in code.items():
@@ -67,7 +65,7 @@ def out_of_date(
             )
             reasons += [f"{name} has changed" for name in sorted(changed)]
         if reasons:
-            found[asset] = ", ".join(reasons)
+            found[asset] = " and ".join(reasons)
     return found
 
 
@@ -87,14 +85,37 @@ def stages_overdue(reasons: Mapping[str, str], delivered: Sequence[str]) -> Iter
         yield Overdue(f"out of date, because {reason}: {assets}", _RUN)
 
 
-def written_since(files: Iterable[Path], when: float) -> list[str]:
-    """Folder and name of the files that were written after a time, in seconds since 1970."""
-    return [f"{path.parent.name}/{path.name}" for path in files if _written(path) > when]
+@dataclass(frozen=True)
+class RawFile:
+    """A delivered file as it is now."""
+
+    bytes: int
+    written_at: float  # modification time, in seconds since 1970
 
 
-def _written(path: Path) -> float:
-    found = path.stat()
-    return max(found.st_mtime, found.st_ctime) if is_local(path) else found.st_mtime
+def deliveries(found: Mapping[str, RawFile], read: Mapping[str, int], when: float) -> list[str]:
+    """Names of raw files that are new, changed or gone since they were read, sorted.
+
+    A copy of a file that kept its modification time and its size counts as the same.
+
+    Args:
+        found: the files now, by folder and name.
+        read: size of each file that was read, by folder and name.
+        when: time of that, in seconds since 1970.
+
+    >>> old, new = RawFile(5, 0.0), RawFile(5, 9.0)
+    >>> deliveries({"logs/a": old, "logs/b": new, "logs/c": old}, {"logs/a": 5, "logs/d": 5}, 3.0)
+    ['logs/b', 'logs/c', 'logs/d (removed)']
+    """
+    folders = {name.partition("/")[0] for name in read}
+    changed = [
+        name
+        for name, file in found.items()
+        if file.written_at > when
+        or read.get(name, file.bytes) != file.bytes
+        or (name.partition("/")[0] in folders and name not in read)
+    ]
+    return sorted([*changed, *(f"{name} (removed)" for name in read if name not in found)])
 
 
 def last_due(now: datetime, at: time) -> datetime:

@@ -1,6 +1,5 @@
 """What is late: stages, nights and deliveries."""
 
-import os
 from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
@@ -8,13 +7,14 @@ import pytest
 
 from skip_pipeline.nightly.overdue import (
     MadeStage,
+    RawFile,
     daily,
+    deliveries,
     delivery_overdue,
     last_due,
     night_overdue,
     out_of_date,
     stages_overdue,
-    written_since,
 )
 from skip_pipeline.settings import NIGHTLY_CRON
 
@@ -38,7 +38,7 @@ def test_stages_of_the_present_code_and_inputs_are_up_to_date():
     [
         (stage(code="0", session_logs="r"), "its code has changed"),
         (stage(session_logs="older"), "session_logs has changed"),
-        (stage(code="0", session_logs="older"), "its code has changed, session_logs has changed"),
+        (stage(code="0", session_logs="older"), "its code has changed and session_logs has changed"),
     ],
 )
 def test_a_stage_of_other_code_or_inputs_is_out_of_date(merged, reason):
@@ -72,15 +72,24 @@ def test_stages_of_one_reason_are_one_finding_and_deliveries_are_cut():
     assert list(stages_overdue({}, [])) == []
 
 
-def test_files_written_since_a_time_are_named_with_their_folder(tmp_path):
-    folder = tmp_path / "training_set"
-    folder.mkdir()
-    file = folder / "log_mini.csv"
-    file.write_text("")
-    os.utime(file, (0, 0))  # a copy that kept its time; its change time is now
+OLD, NEW, LONGER = RawFile(5, 0.0), RawFile(5, 9.0), RawFile(6, 0.0)
+LOG, OTHER, TEST = "training_set/log_mini.csv", "training_set/log_2.csv", "test_set/log_input_1.csv"
 
-    assert written_since([file], file.stat().st_ctime - 1) == ["training_set/log_mini.csv"]
-    assert written_since([file], file.stat().st_ctime + 1) == []
+
+@pytest.mark.parametrize(
+    ("found", "names"),
+    [
+        ({LOG: OLD}, []),
+        ({LOG: OLD, TEST: OLD}, []),
+        ({LOG: NEW}, [LOG]),
+        ({LOG: LONGER}, [LOG]),
+        ({LOG: OLD, OTHER: OLD}, [OTHER]),
+        ({LOG: OLD, TEST: NEW}, [TEST]),
+        ({}, [f"{LOG} (removed)"]),
+    ],
+)
+def test_files_that_are_new_changed_or_gone_are_named(found, names):
+    assert deliveries(found, {LOG: 5}, 3.0) == names
 
 
 def test_the_night_is_due_once_a_day_in_its_own_time_zone():
