@@ -33,11 +33,11 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, for
 FAILED: Final = 1
 FOUND: Final = 3
 EXIT_STATUSES: Final = {
-    0: "done; and for status and doctor: nothing found",
+    0: "done; status: nothing is overdue; doctor: no errors, though perhaps warnings",
     FAILED: "refused or failed; standard error says why, and what to do",
     2: "the command line is wrong",
-    FOUND: "status: something is overdue or not served; doctor: something needs a remedy",
-    130: "ended by Ctrl-C",
+    FOUND: "status: something is overdue or not served; doctor: there are errors",
+    130: "ended by Ctrl-C, except ui and serve, whose normal end that is",
 }
 """Exit statuses of every command, for `--help` and the reference."""
 
