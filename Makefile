@@ -14,9 +14,12 @@ $(BIN)/ruff format --check .
 $(BIN)/ruff check .
 $(BIN)/mypy
 $(BIN)/lint-imports
+$(SITE)
 endef
+# Strictly: a link, anchor or page that is missing is an error. The theme's notice is switched off.
+SITE := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
-.PHONY: demo check test mutation bench screens torture ui clean
+.PHONY: demo check test site reference mutation bench screens torture ui clean
 
 # Every asset, on synthetic data if no raw data has been delivered.
 demo: $(VENV)/.installed
@@ -41,6 +44,14 @@ test: $(VENV)/.installed-test
 	$(LINT)
 	$(BIN)/dg check defs
 	$(PYTEST) --cov --cov-report=term:skip-covered
+
+# The documentation as a site, in site/index.html. Its search needs a server: python -m http.server -d site
+site: $(VENV)/.installed-test
+	$(SITE)
+
+# The pages of docs/ that are made from the code.
+reference: $(VENV)/.installed-test
+	$(BIN)/python -m skip_pipeline_tests.pages.reference
 
 # Which changes to promotion, metrics and storage no test notices; docs/mutation.md has the last scores.
 mutation: $(VENV)/.installed-mutation

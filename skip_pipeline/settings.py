@@ -24,6 +24,7 @@ MAIL_FROM_VARIABLE: Final = "SKIP_PIPELINE_MAIL_FROM"
 MAIL_PASSWORD_VARIABLE: Final = "SKIP_PIPELINE_MAIL_PASSWORD"  # noqa: S105 - the variable's name
 SMTP_HOST_VARIABLE: Final = "SKIP_PIPELINE_SMTP_HOST"
 TRACKING_URI_VARIABLE: Final = "MLFLOW_TRACKING_URI"  # MLflow's own name; a server set there wins
+DAGSTER_HOME_VARIABLE: Final = "DAGSTER_HOME"  # Dagster's own name
 
 DEFAULT_DATA_DIR: Final = Path("data")
 DEFAULT_DAGSTER_URL: Final = "http://127.0.0.1:3000"  # where `make ui` serves; links in MLflow point here
@@ -170,6 +171,9 @@ and Pitkow, 1995, found 25.5 minutes)."""
 
 ORACLE_FILE: Final = "oracle.parquet"
 """Beside the marker: the best possible predictions for synthetic sessions. The report alone may read it."""
+
+DELIVERED_FILES: Final = "delivered_files"
+"""Detail of the manifests of ``01_summaries``: each raw file as it was found."""
 
 # File names inside the stage folders.
 TRACK_TABLE: Final = "_tracks.parquet"  # leading underscore: parquet readers skip it as metadata
@@ -446,3 +450,43 @@ SINGLE_THREADED: Final[dict[str, str]] = {
 """Environment of a worker before it starts: as many workers as cores already keep every core busy, and
 pools of threads in each would only take turns. A variable that the user has set stays. Dask does the same,
 with the same three, for the workers that it starts."""
+
+# --- Environment variables that people set --------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Variable:
+    """An environment variable, for `skip-pipeline doctor` and the reference."""
+
+    name: str
+    meaning: str
+    default: str
+    secret: bool = False  # its value is never shown
+
+
+VARIABLES: Final[tuple[Variable, ...]] = (
+    Variable(DATA_DIR_VARIABLE, "data directory", f"`{DEFAULT_DATA_DIR}/`"),
+    Variable(
+        STORAGE_VARIABLE,
+        "path or URL of the folder of `01_raw` to `05_bundles`, if several machines share it",
+        "the data directory",
+    ),
+    Variable(TIME_ZONE_VARIABLE, "time zone of the nightly schedule", f"`{DEFAULT_TIME_ZONE}`"),
+    Variable(TRAIN_DAYS_VARIABLE, "number of newest days of the data for a night's training", "all"),
+    Variable(WEBHOOK_VARIABLE, "webhook of a chat for the morning message; a secret", "none", secret=True),
+    Variable(MAIL_TO_VARIABLE, "addresses that get a mail of a failed night, separated by commas", "none"),
+    Variable(MAIL_FROM_VARIABLE, "address that sends these mails", "none"),
+    Variable(MAIL_PASSWORD_VARIABLE, "its password; a secret", "none", secret=True),
+    Variable(SMTP_HOST_VARIABLE, "mail server that takes these mails", "none"),
+    Variable(TRACKING_URI_VARIABLE, "MLflow server or database", "SQLite in `<data>/mlflow`"),
+    Variable(
+        DAGSTER_HOME_VARIABLE,
+        "Dagster's instance, an existing folder; its `dagster.yaml` is not changed",
+        "`<data>/dagster`",
+    ),
+    Variable(DAGSTER_URL_VARIABLE, "target of the links from MLflow to Dagster", f"`{DEFAULT_DAGSTER_URL}`"),
+    Variable(MLFLOW_URL_VARIABLE, "target of the links from Dagster to MLflow", f"`{DEFAULT_MLFLOW_URL}`"),
+    Variable(
+        TF_CONFIG_VARIABLE, "TensorFlow's own: the workers of a training on several machines", "one machine"
+    ),
+)

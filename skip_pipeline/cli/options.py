@@ -1,17 +1,19 @@
-"""What all commands share: the option --data-dir, the two consoles, and refusals without a traceback."""
+"""What all commands share: options, exit statuses, the two consoles, and refusals without a traceback."""
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
 from rich.console import Console
 
 from skip_pipeline import settings
+from skip_pipeline.defs.places import data_layout
 from skip_pipeline.errors import SkipPipelineError
 
 OUT: Final = Console(highlight=False, soft_wrap=True)
@@ -26,13 +28,34 @@ DataDir = Annotated[
     ),
 ]
 
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, for machines.")]
+
+FAILED: Final = 1
+FOUND: Final = 3
+EXIT_STATUSES: Final = {
+    0: "done; status: nothing is overdue; doctor: no errors, though perhaps warnings",
+    FAILED: "refused or failed; standard error says why, and what to do",
+    2: "the command line is wrong",
+    FOUND: "status: something is overdue or not served; doctor: there are errors",
+    130: "ended by Ctrl-C, except ui and serve, whose normal end that is",
+}
+"""Exit statuses of every command, for `--help` and the reference."""
+
+
+def examples(*commands: str) -> str:
+    """The examples below a command's help; each is one line of arguments after ``skip-pipeline``."""
+    return "\n\n".join(("Examples:", *(f"  skip-pipeline {command}" for command in commands)))
+
+
+def show_json(content: Any) -> None:
+    """Print JSON values as one object, and nothing else; paths and times as text."""
+    OUT.print(json.dumps(content, indent=2, ensure_ascii=False, default=str), markup=False)
+
 
 def use(data_dir: Path | None) -> settings.DataLayout:
     """Make ``data_dir`` the data directory of this process and its children."""
     if data_dir is not None:
         os.environ[settings.DATA_DIR_VARIABLE] = str(data_dir.resolve())
-
-    from skip_pipeline.definitions import data_layout  # imports Dagster, which some commands do not need
 
     with refusals():
         return data_layout()
@@ -45,4 +68,4 @@ def refusals() -> Iterator[None]:
         yield
     except SkipPipelineError as refusal:
         ERR.print(f"error: {refusal}", style="red", markup=False)
-        raise typer.Exit(1) from None
+        raise typer.Exit(FAILED) from None

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from skip_pipeline import settings
-from skip_pipeline.cli.options import ERR, OUT, DataDir, refusals
+from skip_pipeline.cli.options import ERR, OUT, DataDir, examples, refusals
 from skip_pipeline.errors import BadInputError, MissingInputError, RefusedError
 from skip_pipeline.settings import DataLayout
 
@@ -28,8 +28,13 @@ _ROWS_SHOWN: Final = 20  # of a terminal's table; `--out` has all
 
 def register(app: typer.Typer) -> None:
     """Add the commands to an application."""
-    app.command()(serve)
-    app.command()(predict)
+    app.command(epilog=examples("serve", "serve --model data/06_best/served_model --port 5003"))(serve)
+    app.command(
+        epilog=examples(
+            "predict docs/candidates.json",
+            "predict data/01_raw/training_set/log_mini.csv --out scores.parquet",
+        )
+    )(predict)
 
 
 def serve(

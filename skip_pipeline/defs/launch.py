@@ -17,12 +17,12 @@ from filelock import FileLock
 from skip_pipeline import errors
 from skip_pipeline.defs.dead_runs import close_dead_runs, signature
 from skip_pipeline.errors import RefusedError
-from skip_pipeline.settings import DATA_DIR_VARIABLE, DataLayout
+from skip_pipeline.settings import DAGSTER_HOME_VARIABLE, DATA_DIR_VARIABLE, DataLayout
 
 if TYPE_CHECKING:
     from dagster_shared.error import SerializableErrorInfo
 
-HOME_VARIABLE = "DAGSTER_HOME"  # Dagster's own name
+HOME_VARIABLE = DAGSTER_HOME_VARIABLE
 
 _UNUSABLE = re.compile(r"[?]|%[0-9A-Fa-f]{2}")  # both have a meaning in a database's URL
 
