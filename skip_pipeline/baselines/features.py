@@ -59,6 +59,8 @@ _COMPANY: Final = slice(2, 18)
 """The first 16 coordinates of a track's company in its memory; with few sessions the others are noise."""
 _OWN: Final = [schema.TRACK_BRANCH.index(name) for name in FEATURES]
 
+_BEFORE_TARGET: Final = np.tri(TARGETS, schema.STEPS, -1, dtype=np.float32)  # 1 where a step is
+
 Columns = dict[str, np.ndarray]
 
 
@@ -98,14 +100,17 @@ def feature_names() -> tuple[str, ...]:
     return tuple(_columns(nobody, Standard(np.zeros(len(_OWN)), np.ones(len(_OWN)))))
 
 
-def features_of(part: Mapping[str, np.ndarray], standard: Standard) -> np.ndarray:
-    """Features of every track of n sessions: float32 (n, 20, F), arbitrary in padding.
+def features_of(
+    part: Mapping[str, np.ndarray], standard: Standard, targets: slice = slice(TARGETS)
+) -> np.ndarray:
+    """Features of the tracks of n sessions: float32 (n, 20, F), arbitrary in padding.
 
     Args:
         part: ``INPUTS``, in memory.
         standard: of the training sessions.
+        targets: which of the 20 tracks.
     """
-    columns = list(_columns(part, standard).values())
+    columns = [column[:, targets] for column in _columns(part, standard).values()]
     return np.stack(columns, axis=2, dtype=np.float32, casting="same_kind")
 
 
@@ -329,7 +334,7 @@ def _run(past: Listening) -> np.ndarray:
 
 def _earlier(past: Listening) -> np.ndarray:
     """1 where a step is a track before the target: float32 (n, 20, 19)."""
-    return np.asarray(np.tri(TARGETS, schema.STEPS, -1, dtype=np.float32) * past.real[:, None])
+    return np.asarray(_BEFORE_TARGET * past.real[:, None])
 
 
 def _residual(past: Listening) -> np.ndarray:
