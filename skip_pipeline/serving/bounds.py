@@ -167,7 +167,7 @@ class BoundedConnection(H11Protocol):
             # Closed at once, what the client is sending would be answered by a reset, which hides the 503.
             self._timer = self.loop.call_later(_LINGER_SECONDS, transport.abort)
         else:
-            self._close_later(None, stuck=False)
+            self._close_later(None, 0)
 
     def data_received(self, data: bytes) -> None:
         """Read, unless the connection has been refused."""
@@ -179,24 +179,24 @@ class BoundedConnection(H11Protocol):
         self._timer.cancel()
         super().connection_lost(exc)
 
-    def _close_later(self, last: object, *, stuck: bool) -> None:
-        close = partial(self._close_if_idle, last, stuck=stuck)
+    def _close_later(self, last: object, unsent: int) -> None:
+        close = partial(self._close_if_idle, last, unsent)
         self._timer = self.loop.call_later(self.settings.idle_seconds, close)
 
-    def _close_if_idle(self, before: object, *, stuck: bool) -> None:
-        """Close the connection if its client has done nothing since the last call.
+    def _close_if_idle(self, before: object, unsent_before: int) -> None:
+        """Close the connection if its client has neither asked nor taken anything since the last call.
 
         Args:
             before: the last request at that time.
-            stuck: whether the client took no answer then.
+            unsent_before: bytes of answers that the client had not taken then.
         """
-        last, full = self.cycle, self.flow.write_paused
-        if last is before and (last is None or last.response_complete):
-            self.transport.close()
-        elif last is before and stuck and full:
+        last, unsent = self.cycle, self.transport.get_write_buffer_size()
+        if last is before and unsent and unsent == unsent_before:
             self.transport.abort()  # to close would wait for the client
+        elif last is before and not unsent and (last is None or last.response_complete):
+            self.transport.close()
         else:
-            self._close_later(last, stuck=full)
+            self._close_later(last, unsent)
 
 
 def _answer(status: str, code: str, message: str) -> bytes:
