@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,13 +12,41 @@ from typing import Annotated, Any, Final
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from skip_pipeline import settings
 from skip_pipeline.defs.places import data_layout
 from skip_pipeline.errors import SkipPipelineError
 
-OUT: Final = Console(highlight=False, soft_wrap=True)
-ERR: Final = Console(stderr=True, highlight=False, soft_wrap=True)
+
+class PlainConsole(Console):
+    """A console that shows no control character of a text: one may move the cursor, or set a window's title.
+
+    Tables are the caller's: their cells are no texts of this method.
+    """
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print objects, control characters of texts among them as U+FFFD."""
+        super().print(*map(_without_control, objects), **options)
+
+
+def _without_control(shown: object) -> object:
+    if isinstance(shown, Text):
+        shown.plain = without_control(shown.plain)  # of the same length, so that styles stay
+    return without_control(shown) if isinstance(shown, str) else shown
+
+
+def without_control(text: str) -> str:
+    r"""The text with U+FFFD in place of each control character but line breaks.
+
+    >>> without_control("log_\x1b[2J.csv\n")
+    'log_\ufffd[2J.csv\n'
+    """
+    return "".join("\ufffd" if unicodedata.category(c) == "Cc" and c != "\n" else c for c in text)
+
+
+OUT: Final = PlainConsole(highlight=False, soft_wrap=True)
+ERR: Final = PlainConsole(stderr=True, highlight=False, soft_wrap=True)
 
 DataDir = Annotated[
     Path | None,

@@ -85,6 +85,8 @@ class Manifest:
         """The manifest of a number; raises FileNotFoundError, or where it is damaged one of ``DAMAGE``."""
         content = read_json(manifest_path(folder, number))
         content["files"] = tuple(StoredFile(**record) for record in content["files"])
+        for file in content["files"]:
+            file.check()  # a shared storage may be written by others
         content["shards"] = {
             name: ShardRecord(shard["inputs"], tuple(shard["files"]), shard["summary"])
             for name, shard in content["shards"].items()
