@@ -247,7 +247,7 @@ def _wrong_values(
         f"column {field.name} is not {expected_text(field.name, kind, ranges)} in {rows_text(rows, values)}"
     )
     if is_utf8(first):
-        fact += hint(first.decode())
+        fact += hint(first.decode(), field.name)
     advice = "save the file as UTF-8" if pa.types.is_string(kind) else f"correct {remedy}"
     return BadInputError(f"{path}: {fact}; {advice}")
 

@@ -33,6 +33,9 @@ _FORMATS: Final = {  # magic numbers, and how text begins that is no table
     b"<!doctype": "is a page in place of the file. Download it again, logged in where that is needed",
     b"<html": "is a page in place of the file. Download it again, logged in where that is needed",
     b"<?xml": "is an XML document, as failed downloads are. Download it again",
+    b"{": "is JSON. Write the table as CSV",
+    b"[": "is JSON. Write the table as CSV",
+    b"<table": "is a table in HTML, as some .xls files are. Save the sheet as CSV in UTF-8",
     b"version https://git-lfs": "is a pointer of Git LFS. Get the file itself with `git lfs pull`",
 }
 _SEPARATORS: Final = {";": "';'", "\t": "tabs", "|": "'|'"}
@@ -40,7 +43,8 @@ _SEPARATORS: Final = {";": "';'", "\t": "tabs", "|": "'|'"}
 _SEPARATED_NUMBER: Final = re.compile(
     r"^\s*-?\d[\d.' \u00a0\u202f]*,[\d.,]+\s*$|^-?\d{1,3}([' \u00a0\u202f]\d{3})+$"
 )
-_MISSING: Final = ("na", "nan", "n/a", "#n/a", "null", "none", "-", "?")
+_MISSING: Final = ("na", "nan", "n/a", "#n/a", "<na>", "null", r"\n", "none", "-", "?")
+_FORMULA_ERROR: Final = re.compile(r"^#[A-Z0-9/]+[!?]$")  # of spreadsheets, such as #DIV/0!
 
 _LONGEST_ROW: Final = 1 << 20  # bytes: the blocks that the parser reads, each of whole rows
 _LONGEST_SHOWN: Final = 60  # characters of one offending value in a message: a line, not a page
@@ -187,8 +191,9 @@ def _header_remedy(found: Sequence[str], published: int, missing: list[str], ext
             "a column without a name holds row numbers, or nothing. Write the file without it (pandas: "
             "index=False, R: row.names = FALSE)"
         )
-    plain = ("".join(c for c in name.lower() if c.isprintable() and not c.isspace()) for name in extra)
-    if missing and {*missing} <= {*plain}:  # a second byte order mark is not printable
+    if found and found[0].startswith("sep="):
+        return "the first line is for spreadsheets alone. Remove it"
+    if missing and {*map(_plain, missing)} <= {*map(_plain, extra)}:
         return "the missing names are there, spelled differently. Rename them"
     if len(missing) == published:
         fact = "no published name is among them, so the first line is no header"
@@ -200,8 +205,13 @@ def _header_remedy(found: Sequence[str], published: int, missing: list[str], ext
     return f"remove {others if extra else 'the repetition'}"
 
 
-def hint(value: str) -> str:
-    """What a wrong number or flag is most likely meant as; empty if nothing is known.
+def _plain(name: str) -> str:
+    """A name without capitals and without what tools put between its words."""
+    return "".join(c for c in name.lower() if c.isalnum())
+
+
+def hint(value: str, column: str = "") -> str:
+    """What a wrong number or flag of a column is most likely meant as; empty if nothing is known.
 
     >>> hint("1.234,5")
     ' (numbers have a decimal point and no other separator)'
@@ -210,6 +220,10 @@ def hint(value: str) -> str:
         return " (numbers have a decimal point and no other separator)"
     if value.strip().lower() in _MISSING:
         return " (a value that is not known is an empty cell, where a column may have one)"
+    if _FORMULA_ERROR.match(value):
+        return " (an error of a spreadsheet's formula)"
+    if value == column:
+        return " (the header line again, as where files were joined)"
     return ""
 
 
@@ -222,13 +236,18 @@ def malformed_rows(lines: Iterable[str], header: Sequence[str]) -> str | None:
         lines: of the file, bytes decoded as Latin-1.
     """
     rows = islice(filter(None, (line.rstrip("\n") for line in lines)), 1, None)  # blank lines are no rows
-    faults = {row: fault for row, line in enumerate(rows) if (fault := _row_fault(line, header))}
+    faults, count = {}, 0
+    for count, line in enumerate(rows, 1):
+        if fault := _row_fault(line, header):
+            faults[count - 1] = fault
     if not faults:
         return None
+    remedy = "Look for a missing or stray comma or quote, or a line break, there"
+    if len(faults) > 1 and {*faults.values()} == {f"{len(header) + 1} values"} and len(faults) == count:
+        remedy = "If the first value of each row is its number, write them without (R: row.names = FALSE)"
     return (
         f"not one value per column in {rows_text(np.array(list(faults)), faults, show=str)}; "
-        f"expected {len(header)} separated by commas, and every quote "
-        "closed. Look for a missing or stray comma or quote, or a line break, there"
+        f"expected {len(header)} separated by commas, and every quote closed. {remedy}"
     )
 
 

@@ -214,13 +214,15 @@ def test_a_folder_in_place_of_a_file_is_refused(tmp_path, name):
         ("id,n,b,g", "missing f; unexpected 'g'.", "rename or remove the others"),
         ("id,n,b,f,n", "more than once: n.", "remove the repetition"),
         ("id, n,B,f", "missing n, b; unexpected ' n', 'B'.", "spelled differently. Rename them"),
+        ("i.d,n,b,f", "missing id; unexpected 'i.d'.", "spelled differently. Rename them"),
         ("\ufeff\ufeffid,n,b,f", r"missing id; unexpected '\ufeffid'.", "spelled differently. Rename them"),
         ("id;n;b;f", "missing id, n, b, f; unexpected 'id;n;b;f'.", "separated by ';'"),
         ("id\tn\tb\tf", "missing id, n, b, f; unexpected 'id\\tn", "separated by tabs"),
         ("\x7fELF\0\0", "missing id, n, b, f; unexpected '", "Save the file as UTF-8 text"),
         (",id,n,b,f", "unexpected ''.", "pandas: index=False, R: row.names = FALSE"),
         ("id,n,b,f,,", "unexpected '', ''.", "a column without a name holds row numbers, or nothing"),
-        ("sep=,", "unexpected 'sep='", "the first line is no header"),
+        ("sep=,", "unexpected 'sep='", "the first line is for spreadsheets alone. Remove it"),
+        ("sep=,\nid,n,b,f", "unexpected 'sep='", "the first line is for spreadsheets alone. Remove it"),
         ("id,n,b\0,f", r"missing b; unexpected 'b\x00'", "Save the file as UTF-8 text"),
         ("x,1,true,0.5", "missing id, n, b, f; unexpected 'x'", "the first line is no header, or"),
         ("data", "missing id, n, b, f; unexpected 'data'.", "or the file belongs in the other folder"),
@@ -251,6 +253,12 @@ def test_a_quoted_header_with_another_separator_is_refused(refused, mark, named)
         (b"\xfd7zXZ\0\0", "is compressed by xz"),
         (b"\n <!DOCTYPE html>\n<html>", "is a page in place of the file. Download it again"),
         (b'<?xml version="1.0"?><Error><Code>AccessDenied', "is an XML document, as failed downloads are"),
+        (b'{"id":"x","n":1}\n', "is JSON. Write the table as CSV"),
+        (b'[{"id": "x", "n": 1}]', "is JSON. Write the table as CSV"),
+        (
+            b'<table border="1" class="dataframe">',
+            "is a table in HTML, as some .xls files are. Save the sheet",
+        ),
         (b"version https://git-lfs.github.com/spec/v1\n", "is a pointer of Git LFS. Get the file itself"),
         (
             gzip.compress(b"log.csv" + bytes(250) + b"ustar\x0000"),
@@ -351,6 +359,11 @@ def test_without_a_range_the_dtype_bounds_a_number(refused):
         ({"f": "1\u00a0234"}, "no other separator"),
         ({"n": "NA"}, "a value that is not known is an empty cell, where a column may have one"),
         ({"b": "#N/A"}, "an empty cell"),
+        ({"n": "\\N"}, "an empty cell"),
+        ({"n": "<NA>"}, "an empty cell"),
+        ({"f": "#DIV/0!"}, "an error of a spreadsheet's formula"),
+        ({"n": "#VALUE!"}, "an error of a spreadsheet's formula"),
+        ({"n": "n"}, "the header line again, as where files were joined"),
     ],
 )
 def test_what_a_spreadsheet_most_likely_meant_is_said(refused, cells, meant):
@@ -391,6 +404,15 @@ def test_a_row_with_more_or_fewer_values_than_columns_is_named(refused, row, fou
     message = refused(HEADER + ROW * before + row + "\n" + ROW)
     assert_says(message, f"not one value per column in data row {before + 1} ({found})", "expected 4 ")
     assert_says(message, "stray comma or quote")
+
+
+def test_rows_that_begin_with_their_number_are_those_of_r(refused):
+    message = refused(HEADER + f"1,{ROW}2,{ROW}")
+    assert_says(
+        message, "data rows 1 (5 values), 2 (5 values)", "If the first value of each row is its number"
+    )
+    assert "write them without (R: row.names = FALSE)" in message
+    assert "R:" not in refused(HEADER + f"1,{ROW}{ROW}")
 
 
 def test_a_row_longer_than_a_block_is_named(refused):
