@@ -104,7 +104,7 @@ class Manifest:
         content, path = json_text(fields).encode(), self.own_path
         try:
             if is_local(path):
-                _link(content, path, scratch / path.name, self.folder / FILES)
+                _link(content, path, scratch / path.name)
             else:
                 with writing(path):
                     file_system(path).pipe_file(key_of(path), content, mode="create")
@@ -139,10 +139,12 @@ def newest_number(folder: Path) -> int:
     return max((int(Path(name).stem) for name, _ in files_below(folder / _MANIFESTS)), default=0)
 
 
-def _link(content: bytes, path: Path, part: Path, files: Path) -> None:
+def _link(content: bytes, path: Path, part: Path) -> None:
+    folder = path.parent.parent
     path.parent.mkdir(exist_ok=True)
     part.write_bytes(content)
-    flush(part)
-    if files.is_dir():
-        flush(files)
+    # Before a manifest is there, the disk holds what it names: contents, names, and the folder of names.
+    for held in (part, folder / FILES, folder):
+        if held.exists():
+            flush(held)
     link(part, path)

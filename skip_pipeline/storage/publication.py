@@ -23,7 +23,7 @@ from skip_pipeline.settings import DataSource
 from skip_pipeline.storage.files import read_json
 from skip_pipeline.storage.manifest import DAMAGE, MANIFEST, Manifest, newest_number, shard_names
 from skip_pipeline.storage.staging import MADE, Staging
-from skip_pipeline.storage.stored_files import FILES, SCRATCH, link, saying_when_full, scratch_folder, writing
+from skip_pipeline.storage.stored_files import FILES, SCRATCH, link, saying_why, scratch_folder, writing
 
 _LOCK: Final = ".lock"
 # It is held while a stage is made; waiting longer would only hide the other run.
@@ -52,9 +52,7 @@ def publish(
     Its seconds count from ``started``, a ``time.perf_counter()``, or else from here.
     """
     began = time.perf_counter() if started is None else started
-    if is_local(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    with locked(folder) if is_local(folder) else nullcontext(), saying_when_full(folder):
+    with saying_why(folder), _held(folder):
         number, earlier = _begin(folder)
         # Each table names its source of data in its own metadata, so no shard is kept for another source.
         kept = earlier if earlier and earlier.data_source == data_source else None
@@ -82,6 +80,15 @@ def publish(
         _remove(folder, unnamed)
         # As read back, so that it equals what others read: JSON knows no tuples and no numbers as keys.
         staging.manifest = Manifest.load(folder, manifest.number)
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """A folder that exists, locked if it is of this machine."""
+    if is_local(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder) if is_local(folder) else nullcontext():
+        yield
 
 
 def read_manifest(folder: Path, *, made_by: str) -> Manifest:

@@ -15,9 +15,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from skip_pipeline.errors import FullDiskError, MissingInputError, RefusedError
+from skip_pipeline.errors import DiskError, FullDiskError, MissingInputError, RefusedError
 from skip_pipeline.locations import file_system, is_local, key_of
-from skip_pipeline.storage.files import flush
 from skip_pipeline.storage.identity import FileRecord, mark, record_file
 
 FILES: Final = "_files"
@@ -25,6 +24,18 @@ SCRATCH: Final = "_scratch"  # folder of unfinished files, on a disk; the next p
 
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no space, no quota, no file as large as this
+_REMEDIES: Final = {
+    **dict.fromkeys(_FULL, "free some space and run again"),
+    errno.EIO: "check the disk and the system's log, or choose another data directory, and run again",
+    **dict.fromkeys(
+        (errno.EROFS, errno.EACCES, errno.EPERM),
+        "give this user the right to read and write there, or choose another data directory, and run again",
+    ),
+    **dict.fromkeys(
+        (errno.EMFILE, errno.ENFILE),
+        "allow more open files (`ulimit -n 4096` before the command, or LimitNOFILE of a service), run again",
+    ),
+}
 _NO_LINKS: Final = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)  # of a file system that has no hard links
 
 
@@ -65,12 +76,10 @@ def scratch_folder(stage: Path) -> Iterator[Path]:
         yield Path(folder)
 
 
-def store(source: Path, stage: Path, name: str, *, durable: bool) -> StoredFile:
-    """Move a finished file of a scratch folder into a stage, if ``durable`` once the disk holds it."""
+def store(source: Path, stage: Path, name: str) -> StoredFile:
+    """Move a finished file of a scratch folder into a stage."""
     record = record_file(source, name)
     path = f"{FILES}/{record.sha256[:16]}-{secrets.token_hex(4)}-{name.replace('/', '-')}"
-    if durable:
-        flush(source)
     place(source, stage / path)
     return StoredFile(**asdict(record), path=path, mark="" if is_local(stage) else mark(stage / path))
 
@@ -100,16 +109,17 @@ def link(source: Path, target: Path) -> None:
 
 
 @contextmanager
-def saying_when_full(folder: Path) -> Iterator[None]:
-    """Turn the system's error about a lack of space, in the block, into one that names the remedy."""
+def saying_why(folder: Path) -> Iterator[None]:
+    """Turn the system's refusal to open, read or write a file, in the block, into one with the remedy."""
     try:
         yield
     except OSError as failure:
-        if failure.errno not in _FULL:
+        if failure.errno not in (_REMEDIES if is_local(folder) else _FULL):  # stores use others as they like
             raise
-        raise FullDiskError(
+        kind = FullDiskError if failure.errno in _FULL else DiskError
+        raise kind(
             f"{folder} cannot take what is being written to it ({failure}). What was published before is "
-            "whole, and shards that are complete are kept; free some space and run again"
+            f"whole, and shards that are complete are kept; {_REMEDIES[failure.errno]}"
         ) from failure
 
 
