@@ -10,12 +10,22 @@ from typing import Final
 from skip_pipeline_tests.pages.reference import ROOT
 
 PAGES: Final = (
-    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "benchmarks/README.md")),
+    *(
+        ROOT / name
+        for name in (
+            "README.md",
+            "CONTRIBUTING.md",
+            "SECURITY.md",
+            "benchmarks/README.md",
+            "deploy/README.md",
+        )
+    ),
     *sorted((ROOT / "docs").glob("*.md")),
 )
 _BLOCK: Final = re.compile(r"^```(?P<kind>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 _SPAN: Final = re.compile(r"(?<!`)`(?P<text>[^`\n]+)`(?!`)")
 _LINK: Final = re.compile(r"\]\((?P<target>[^)\s]+)\)")
+_REDIRECTION: Final = re.compile(r"\d?>+\s*(&\d|[\w./]+)")
 _ASSIGNMENT: Final = re.compile(r"[A-Z_]+=.*")
 
 
@@ -47,11 +57,11 @@ def links(page: Path) -> list[str]:
 def commands(text: str) -> Iterator[list[str]]:
     """Words of each command of a shell block, without comments, assignments and redirections.
 
-    >>> list(commands("A=1 run x && make demo  # words" + chr(10) + "curl a | head"))
+    >>> list(commands("A=1 run x && make demo > log 2>&1  # words" + chr(10) + "curl a | head"))
     [['run', 'x'], ['make', 'demo'], ['curl', 'a'], ['head']]
     """
     for line in text.replace("\\\n", " ").splitlines():
-        lexer = shlex.shlex(line, posix=True, punctuation_chars="|&;")
+        lexer = shlex.shlex(_REDIRECTION.sub("", line), posix=True, punctuation_chars="|&;")
         lexer.whitespace_split = True
         words: list[str] = []
         for word in (*lexer, ";"):
