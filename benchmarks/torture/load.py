@@ -30,7 +30,7 @@ from typing import Final
 import psutil
 
 from benchmarks.server_process import running
-from benchmarks.torture.kills import HEAD
+from benchmarks.torture.tally import HEAD
 from skip_pipeline.serving.bounds import ServerSettings
 from skip_pipeline.serving.examples import EXAMPLE
 

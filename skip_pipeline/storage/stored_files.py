@@ -114,12 +114,13 @@ def saying_why(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as failure:
-        if failure.errno not in (_REMEDIES if is_local(folder) else _FULL):  # stores use others as they like
+        number = failure.errno or 0
+        if number not in (_REMEDIES if is_local(folder) else _FULL):  # stores use others as they like
             raise
-        kind = FullDiskError if failure.errno in _FULL else DiskError
+        kind = FullDiskError if number in _FULL else DiskError
         raise kind(
             f"{folder} cannot take what is being written to it ({failure}). What was published before is "
-            f"whole, and shards that are complete are kept; {_REMEDIES[failure.errno]}"
+            f"whole, and shards that are complete are kept; {_REMEDIES[number]}"
         ) from failure
 
 

@@ -13,7 +13,7 @@ from benchmarks.torture.faulty_disk import FaultyDisk, StoppedError
 
 @pytest.mark.slow
 def test_every_stage_is_whole_after_a_failed_change_and_the_next_run_completes():
-    told = []
+    told: list[str] = []
     status = writes.main(["--every", "97"], told.append)
 
     assert status == 0, "".join(told)
