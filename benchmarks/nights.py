@@ -5,7 +5,7 @@
 Each evening a day of sessions is delivered, the schedule is evaluated as the daemon does it, and the runs
 that it requests are executed. The models learn from the newest day alone (``train_days`` is 1), so that a
 bad day makes a bad model: on the third day the delivery is incomplete, listeners skip more, radio is more
-frequent, and an unknown level occurs. From the sixth day on listeners skip more for good. The decisions of
+frequent, and an unknown level occurs. From the seventh day on listeners skip more for good. The decisions of
 promotion and monitoring, and the morning messages, are printed as Markdown.
 """
 
@@ -44,7 +44,7 @@ NOTHING_AFTER: Final = 4  # days, and then comes an evening without a delivery
 BAD_DAY: Final = "2018-07-17"
 BAD: Final = ("skip_rate", "context_type", "unknown_level")
 BAD_SHARE: Final = 0.1  # of the bad day's sessions that are delivered
-CHANGED_DAY: Final = "2018-07-20"
+CHANGED_DAY: Final = "2018-07-21"
 CHANGED: Final = ("skip_rate",)  # from that day on
 TRAIN_DAYS: Final = 1
 
@@ -161,14 +161,14 @@ def _night(instance: dg.DagsterInstance, layout: DataLayout, delivered: str) -> 
 
 
 def markdown(nights: Sequence[Night]) -> str:
-    """A table of the nights, then what was found in words."""
+    """A table of the nights, then why each ran and its morning message."""
     head = ("night", "delivered", "challenger", "minus champion, log-loss", "decision", "champion", "alarms")
     lines = [_row(head), _row(["---"] * len(head))]
     words = []
     for number, night in enumerate(nights, 1):
         if night.promotion is None or night.drift is None:
             lines.append(_row([number, night.delivered, "left out", "", "", "", ""]))
-            words.append(f"* Night {number} was left out: {_without_ids(night.because)}.")
+            words += ["", f"Night {number} was left out: {_without_ids(night.because)}."]
             continue
         made = night.promotion
         difference = made["log_loss_difference"]
@@ -188,9 +188,9 @@ def markdown(nights: Sequence[Night]) -> str:
                 ]
             )
         )
-        words.append(f"* Night {number}, {_without_ids(night.because)}. {made['summary']}.")
-        words += [f"  * Data: {alarm}." for alarm in night.drift["alarms"]]
-    return "\n".join([*lines, "", *words])
+        words += ["", f"Night {number}, {_without_ids(night.because)}:"]
+        words += ["", "```", _without_ids(night.message), "```"]
+    return "\n".join([*lines, *words])
 
 
 def _row(cells: Sequence[object]) -> str:
@@ -198,8 +198,8 @@ def _row(cells: Sequence[object]) -> str:
 
 
 def _without_ids(text: str) -> str:
-    """Without the ids of Dagster's runs, which differ each time."""
-    return re.sub(r"run [0-9a-f-]{36}", "the run", text)
+    """Without the ids of runs, which differ each time."""
+    return re.sub(r"[0-9a-f-]{36}|[0-9a-f]{32}", "…", re.sub(r"run [0-9a-f-]{36}", "the run", text))
 
 
 def main() -> None:
@@ -217,8 +217,6 @@ def main() -> None:
         nights = play(root, sessions=options.sessions, tracks=options.tracks, seed=options.seed)
     print(f"Synthetic data, {options.sessions:,} sessions a day, train_days {TRAIN_DAYS}.\n")  # noqa: T201
     print(markdown(nights))  # noqa: T201 - the output of this command
-    for message in (night.message for night in nights if night.message):
-        print(f"\n```\n{message}\n```")  # noqa: T201
 
 
 if __name__ == "__main__":
