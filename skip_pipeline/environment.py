@@ -23,6 +23,8 @@ _NOWHERE: Final = str(Path(os.devnull, "home"))  # below a file, so that nothing
 _OWN: Final = {
     "KERAS_BACKEND": "tensorflow",
     "KERAS_HOME": _NOWHERE,  # a keras.json may name another backend or precision
+    # The address that MLflow would print after each run is the tracking URI, with its password.
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 
 _FOREIGN: Final = (

@@ -1,5 +1,6 @@
 """The morning message as the daemon's sensors send it, of nights through Dagster and MLflow."""
 
+import html
 import json
 import shutil
 import socket
@@ -187,7 +188,9 @@ def test_a_failed_night_names_the_step_and_its_error_escaped_for_the_chat(failed
     assert [line.split(": ")[0] for line in lines[3:]] == ["Dagster run", "MLflow run"]
     assert "&lt;!channel&gt;" in json.loads(body)["text"]
     assert "<!channel>" not in json.loads(body)["text"]
-    assert project.mlflow_runs(run_id)[""].data.tags["mlflow.note.content"].split("  \n") == lines
+    note = project.mlflow_runs(run_id)[""].data.tags["mlflow.note.content"]
+    assert note.split("  \n") == [html.escape(line, quote=False) for line in lines]
+    assert "<" not in note  # MLflow renders HTML in a note
 
 
 def test_a_night_whose_process_died_is_told_and_a_broken_marker_is_no_further_failure(project):
