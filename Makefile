@@ -62,7 +62,7 @@ mutation: $(VENV)/.installed-mutation
 bench: $(VENV)/.installed-bench
 	$(BIN)/python -m benchmarks.run_all $(BENCH)
 
-# Every picture of screens in README and docs, from three nights on synthetic data; the ports of `make ui` are free.
+# Every picture of screens in README and docs, from seven nights on synthetic data; the ports of `make ui` are free.
 screens: $(VENV)/.installed-test
 	$(BIN)/python -m benchmarks.screens
 

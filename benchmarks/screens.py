@@ -1,4 +1,4 @@
-"""Makes every picture of screens in README and docs, from three nights on synthetic data: ``make screens``.
+"""Makes every picture of screens in README and docs, from seven nights on synthetic data: ``make screens``.
 
 ``benchmarks.nights`` plays the nights. Then ``skip-pipeline ui`` serves them, and headless Chromium takes the
 pictures. A PNG gets few colours, so that it has under 150 kB.
@@ -37,8 +37,6 @@ _FLAGS: Final = ("--no-sandbox", "--disable-gpu", "--disable-background-networki
 _START_SECONDS: Final = 180
 _COLOURS: Final = 96
 _SETTLE: Final = 3_000  # milliseconds after the text is there, for pictures and the layout of a graph
-_SESSIONS: Final = 4_000  # of a day, as in docs/morning_after.md
-_TRACKS: Final = 20_000
 
 # By name of the picture: address, a text that the page shows once it is complete, width, height.
 _OF_SERVERS: Final = {
@@ -52,7 +50,7 @@ _OF_SERVERS: Final = {
 # By name of the picture: the page, width, height, theme.
 _Theme = Literal["light", "dark"]
 _OF_FILES: Final[dict[str, tuple[str, int, int, _Theme]]] = {
-    "promotion_page": ("07_promotion/promotion.html", 1100, 900, "light"),
+    "promotion_page": ("mlflow/**/promotion.html", 1100, 900, "light"),  # of the refused version
     "report_page": ("07_report/report.html", 1100, 900, "light"),
     "report_page_dark": ("07_report/report.html", 1100, 900, "dark"),
 }
@@ -66,7 +64,7 @@ def take(root: Path, out: Path) -> dict[str, int]:
         browser = playwright.chromium.launch(executable_path=chromium, args=list(_FLAGS))
         for name, (file, width, height, theme) in _OF_FILES.items():
             page = _page(browser, width, height, theme)
-            page.goto((root / file).as_uri())
+            page.goto(_one(root, file).as_uri())
             sizes[name] = _save(page, out / f"{name}.png")
         with _serving(DataLayout(root)):
             for name, (address, text, width, height) in _OF_SERVERS.items():
@@ -78,6 +76,14 @@ def take(root: Path, out: Path) -> dict[str, int]:
                 sizes[name] = _save(page, out / f"{name}.png")
         browser.close()
     return sizes
+
+
+def _one(root: Path, pattern: str) -> Path:
+    """The file of that pattern; of promotion pages, which each night has, the one of the refused version."""
+    found = list(root.glob(pattern))
+    refusals = [path for path in found if " is refused, and " in path.read_text(encoding="utf-8")]
+    (path,) = refusals or found
+    return path
 
 
 def _page(browser: Browser, width: int, height: int, theme: _Theme = "light") -> Page:
@@ -136,7 +142,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         root = options.data_dir or Path(temporary) / "data"
         if options.data_dir is None:
-            nights.play(root, sessions=_SESSIONS, tracks=_TRACKS)
+            nights.play(root, sessions=nights.SESSIONS, tracks=settings.SYNTHETIC_TRACKS)
         for name, size in take(root.resolve(), options.out).items():
             print(f"{name}.png  {size / 1000:.0f} kB")  # noqa: T201
 
