@@ -16,7 +16,7 @@ $(BIN)/mypy
 $(BIN)/lint-imports
 endef
 
-.PHONY: demo check test mutation bench torture ui clean
+.PHONY: audit demo check test mutation bench torture ui clean
 
 # Every asset, on synthetic data if no raw data has been delivered.
 demo: $(VENV)/.installed
@@ -54,6 +54,11 @@ bench: $(VENV)/.installed-bench
 # Every fault tried for real, by the thousand, into docs/reliability.md; hours.
 torture: $(VENV)/.installed-test
 	$(BIN)/python -m benchmarks.torture.page docs/reliability.md
+
+# Advisories about the pinned versions; where no database can be reached, the reason is printed.
+audit: $(VENV)/.installed
+	-$(PIP) pip-audit
+	$(BIN)/python -m benchmarks.audit constraints.txt
 
 clean:
 	rm -rf $(VENV)
