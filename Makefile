@@ -19,7 +19,7 @@ endef
 # Strictly: a link, anchor or page that is missing is an error. The theme's notice is switched off.
 SITE := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
-.PHONY: demo check test site reference mutation bench screens torture ui clean
+.PHONY: demo check test audit site reference mutation bench screens torture ui clean
 
 # Every asset, on synthetic data if no raw data has been delivered.
 demo: $(VENV)/.installed
@@ -69,6 +69,11 @@ screens: $(VENV)/.installed-test
 # Every fault tried for real, by the thousand, into docs/reliability.md; hours.
 torture: $(VENV)/.installed-test
 	$(BIN)/python -m benchmarks.torture.page docs/reliability.md
+
+# Advisories about the pinned versions; where no database can be reached, the reason is printed.
+audit: $(VENV)/.installed
+	-$(PIP) pip-audit
+	$(BIN)/python -m benchmarks.audit constraints.txt
 
 clean:
 	rm -rf $(VENV)

@@ -46,8 +46,7 @@ def commands(layout: DataLayout, dagster_port: int, mlflow_port: int) -> dict[st
     tracker = mlflow_tracker(layout)
     if not tracker.is_server:
         served["MLflow"] = [
-            *python, "mlflow", "server", "--backend-store-uri", tracker.tracking_uri,
-            "--host", _HOST, "--port", str(mlflow_port), "--workers", "1",
+            *python, "mlflow", "server", "--host", _HOST, "--port", str(mlflow_port), "--workers", "1",
             "--uvicorn-opts", "--log-level warning",
         ]  # fmt: skip
     return served
@@ -69,6 +68,8 @@ def serve(layout: DataLayout, dagster_port: int, mlflow_port: int) -> None:
     environment = of_servers(settings.TRACKING_ENVIRONMENT | os.environ)
     # The links between the two must use these addresses.
     environment[settings.DAGSTER_URL_VARIABLE] = addresses["Dagster"]
+    # Not on the command line, where every user of the machine could read a password in it.
+    environment["MLFLOW_BACKEND_STORE_URI"] = mlflow_tracker(layout).tracking_uri
     environment[settings.MLFLOW_URL_VARIABLE] = addresses.get("MLflow") or mlflow_tracker(layout).mlflow_url
     running: dict[str, subprocess.Popen[bytes]] = {}
     try:

@@ -53,9 +53,7 @@ def test_a_manifest_that_names_a_file_outside_is_refused(
 
 
 @pytest.mark.parametrize("digest", ["../../../outside", "/etc/passwd", "0" * 63, "A" * 64, ""])
-def test_a_digest_that_would_name_a_copy_outside_is_refused(
-    merged: Path, tmp_path: Path, digest: str
-) -> None:
+def test_a_digest_that_names_a_copy_outside_is_refused(merged: Path, tmp_path: Path, digest: str) -> None:
     stage = with_a_file(merged, tmp_path, sha256=digest)
     message = refusal(ContractError, lambda: read_manifest(stage, made_by="merged_table"))
     assert_says(message, "is no SHA-256 in hex")

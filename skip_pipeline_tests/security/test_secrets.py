@@ -96,7 +96,7 @@ def test_a_recorded_run_keeps_its_secrets(layout: DataLayout, tmp_path: Path) ->
     assert holding_secrets(tmp_path) == []
 
 
-def test_a_run_that_fails_without_its_tracking_server_keeps_its_secrets(
+def test_a_failed_run_without_its_tracking_server_keeps_its_secrets(
     layout: DataLayout, tmp_path: Path
 ) -> None:
     (layout.raw / "training_set" / "log_mini.csv").write_text("x\n1\n")
