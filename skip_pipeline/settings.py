@@ -365,6 +365,7 @@ NEWEST_DAY_CAUGHT_LIMIT: Final = 0.05
 of what the network gains on going by the last outcome."""
 
 VERSIONS_SHOWN: Final = 30  # in the history on the promotion page: a month of nights
+RUNS_KEPT: Final = 100  # by ``skip-pipeline prune``: three months of nights, more than the page shows
 
 # --- Monitoring ---------------------------------------------------------------------------------------
 

@@ -279,3 +279,25 @@ def rollback(data_dir: DataDir = None, as_json: AsJson = False) -> None:
         f"{settings.MODEL_NAME}: version {serving} is the champion again"
         + (f"; version {withdrawn} is withdrawn, and is now previous_champion" if withdrawn else "")
     )
+
+
+@app.command()
+def prune(
+    data_dir: DataDir = None,
+    keep: Annotated[int, typer.Option(help="Newest ended runs to keep.", min=1)] = settings.RUNS_KEPT,
+) -> None:
+    """Remove the records of old runs: Dagster's logs, MLflow's runs and versions without an alias."""
+    layout = use(data_dir)
+
+    from skip_pipeline.definitions import mlflow_tracker
+    from skip_pipeline.defs.launch import open_instance, prepare_home
+    from skip_pipeline.defs.retention import prune as remove
+
+    with refusals():
+        prepare_home(layout)
+        found = remove(open_instance(), mlflow_tracker(layout), keep=keep)
+    OUT.print(
+        f"removed {found.dagster_runs} runs of Dagster, {found.mlflow_runs} of MLflow and {found.versions} "
+        f"versions of {settings.MODEL_NAME}"
+        + ("" if found.collected else "; run `mlflow gc` where MLflow's server runs, to remove their files")
+    )

@@ -1,6 +1,7 @@
 """What a stage holds: one numbered manifest per publication, the newest of which is the stage.
 
-Manifests are never deleted: of two publications that began with the same one, one gets the next number.
+Of two publications that began with the same manifest, one gets the next number. The newest ``KEPT`` manifests
+stay, so that this number is still taken when the other one tries to get it.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from skip_pipeline.storage.stored_files import FILES, StoredFile, link, writing
 
 MANIFEST: Final = "_manifest.json"  # plain name of the newest manifest on a disk
 _MANIFESTS: Final = "_manifests"
+KEPT: Final = 100  # no publication lasts while a hundred others of its stage begin and end
 DAMAGE: Final = (ValueError, TypeError, KeyError)  # what reading JSON of another shape raises
 
 
@@ -137,6 +139,11 @@ def manifest_path(folder: Path, number: int) -> Path:
 def newest_number(folder: Path) -> int:
     """Number of the newest manifest; 0 where there is none."""
     return max((int(Path(name).stem) for name, _ in files_below(folder / _MANIFESTS)), default=0)
+
+
+def outdated_manifests(folder: Path, number: int) -> list[Path]:
+    """Manifests that need not be kept once that of a number is there."""
+    return [path for name, path in files_below(folder / _MANIFESTS) if int(Path(name).stem) <= number - KEPT]
 
 
 def _link(content: bytes, path: Path, part: Path) -> None:

@@ -21,7 +21,14 @@ from skip_pipeline.errors import BusyError, ContractError, MissingInputError, Re
 from skip_pipeline.locations import file_system, files_below, is_local, key_of, location
 from skip_pipeline.settings import DataSource
 from skip_pipeline.storage.files import read_json
-from skip_pipeline.storage.manifest import DAMAGE, MANIFEST, Manifest, newest_number, shard_names
+from skip_pipeline.storage.manifest import (
+    DAMAGE,
+    MANIFEST,
+    Manifest,
+    newest_number,
+    outdated_manifests,
+    shard_names,
+)
 from skip_pipeline.storage.staging import MADE, Staging
 from skip_pipeline.storage.stored_files import FILES, SCRATCH, link, saying_why, scratch_folder, writing
 
@@ -145,7 +152,7 @@ def _begin(folder: Path) -> tuple[int, Manifest | None]:
 
 
 def _unnamed(manifest: Manifest, earlier: Manifest | None) -> list[Path]:
-    """Files that neither of two successive generations names, and all notes.
+    """Files that neither of two successive generations names, all notes, and manifests long replaced.
 
     They are listed before the newer manifest is created. A publication that began before that moment cannot
     succeed any more, and one that begins after it uses neither these files nor these notes.
@@ -153,7 +160,8 @@ def _unnamed(manifest: Manifest, earlier: Manifest | None) -> list[Path]:
     named = {file.path for generation in (manifest, earlier) if generation for file in generation.files}
     files = files_below(manifest.folder / FILES)
     notes = files_below(manifest.folder / MADE)
-    return [path for name, path in files if f"{FILES}/{name}" not in named] + [path for _, path in notes]
+    unnamed = [path for name, path in files if f"{FILES}/{name}" not in named]
+    return unnamed + [path for _, path in notes] + outdated_manifests(manifest.folder, manifest.number)
 
 
 def _remove(folder: Path, paths: list[Path]) -> None:

@@ -25,6 +25,7 @@ from skip_pipeline.storage import (
     ShardJob,
     is_published,
     locked,
+    manifest,
     publish,
     read_manifest,
     shard_names,
@@ -316,3 +317,15 @@ def test_a_disk_that_fills_up_while_files_are_published_leaves_the_earlier_ones(
     assert_says(message, str(tmp_path), "free some space")
     assert contents(tmp_path) == {"a.txt": "1", "own": "1"}
     assert put_shards(tmp_path, a="1", b="2") == remade
+
+
+def test_manifests_that_were_replaced_a_hundred_times_go(folder, monkeypatch):
+    monkeypatch.setattr(manifest, "KEPT", 3)
+    for value in "12345":
+        put_shards(folder, a=value)
+    assert sorted(name for name, _ in files_below(folder / "_manifests")) == [
+        "00000003.json",
+        "00000004.json",
+        "00000005.json",
+    ]
+    assert contents(folder) == {"a.txt": "5", "own": "5"}
