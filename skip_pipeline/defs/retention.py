@@ -5,6 +5,7 @@ Files of stages are not concerned: ``storage.publication`` keeps two generations
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
@@ -58,7 +59,7 @@ def prune(instance: dg.DagsterInstance, tracker: MlflowTracker, *, keep: int) ->
     return Pruned(len(old), runs, versions, tracker.is_embedded)
 
 
-def _needed(instance: dg.DagsterInstance, ended: list[dg.DagsterRun]) -> set[str]:
+def _needed(instance: dg.DagsterInstance, ended: Sequence[dg.DagsterRun]) -> set[str]:
     """Runs that made what assets hold now, and the night that the next one is compared with."""
     records = instance.get_asset_records()
     made = {record.asset_entry.last_run_id for record in records if record.asset_entry.last_run_id}
@@ -105,7 +106,8 @@ def _prune_mlflow(client: MlflowClient, old: set[str]) -> tuple[int, int]:
 
 
 def _all_runs(client: MlflowClient, experiment: str) -> list[Run]:
-    found, token = [], None
+    found: list[Run] = []
+    token = None
     while True:
         page = client.search_runs([experiment], max_results=_PAGE, page_token=token)
         found += page
