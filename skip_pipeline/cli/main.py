@@ -281,10 +281,11 @@ def rollback(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     )
 
 
-@app.command()
+@app.command(epilog=examples("prune", "prune --data-dir me --keep 30 --json"))
 def prune(
     data_dir: DataDir = None,
     keep: Annotated[int, typer.Option(help="Newest ended runs to keep.", min=1)] = settings.RUNS_KEPT,
+    as_json: AsJson = False,
 ) -> None:
     """Remove the records of old runs: Dagster's logs, MLflow's runs and versions without an alias."""
     layout = use(data_dir)
@@ -296,6 +297,9 @@ def prune(
     with refusals():
         prepare_home(layout)
         found = remove(open_instance(), mlflow_tracker(layout), keep=keep)
+    if as_json:
+        show_json(asdict(found))
+        return
     OUT.print(
         f"removed {found.dagster_runs} runs of Dagster, {found.mlflow_runs} of MLflow and {found.versions} "
         f"versions of {settings.MODEL_NAME}"

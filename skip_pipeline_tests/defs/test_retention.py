@@ -1,5 +1,6 @@
 """Old records go, and what somebody still needs stays."""
 
+import json
 import shutil
 
 import pytest
@@ -78,3 +79,8 @@ def test_the_command_says_what_it_removed(project):
     done = CliRunner().invoke(app, ["prune", "--keep", "1", "--data-dir", str(project.layout.root)])
     assert done.exit_code == 0, done.output
     assert "removed 1 runs of Dagster, 2 of MLflow and 0 versions" in done.output
+
+    again = CliRunner().invoke(
+        app, ["prune", "--keep", "1", "--data-dir", str(project.layout.root), "--json"]
+    )
+    assert json.loads(again.stdout) == {"dagster_runs": 0, "mlflow_runs": 0, "versions": 0, "collected": True}
