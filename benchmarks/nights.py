@@ -92,11 +92,12 @@ def play(root: Path, *, sessions: int, tracks: int, seed: int = 0) -> list[Night
     os.environ[settings.TRAIN_DAYS_VARIABLE] = str(TRAIN_DAYS)
     prepare_home(layout)
     found = []
-    with dg.DagsterInstance.get() as instance:  # one for all nights: Dagster refers to the first one weakly
+    definitions = defs()
+    with dg.DagsterInstance.get() as instance:
         for log in (*days[:NOTHING_AFTER], None, *days[NOTHING_AFTER:]):
             if log is not None:
                 shutil.copy(log, layout.raw / settings.TRAINING_SET)
-            found.append(_night(instance, layout, "nothing" if log is None else log.name))
+            found.append(_night(definitions, instance, layout, "nothing" if log is None else log.name))
     return found
 
 
@@ -134,9 +135,10 @@ def _cut_short(log: Path, sessions: int) -> None:
     log.write_text("".join([header, *kept]), encoding="ascii")
 
 
-def _night(instance: dg.DagsterInstance, layout: DataLayout, delivered: str) -> Night:
+def _night(
+    definitions: dg.Definitions, instance: dg.DagsterInstance, layout: DataLayout, delivered: str
+) -> Night:
     """Ask the schedule, and run what it asks for."""
-    definitions = defs()
     schedule = definitions.resolve_schedule_def("nightly_retraining")
     data = DataDirectory(path=str(layout.root))
     said = schedule.evaluate_tick(dg.build_schedule_context(instance=instance, resources={"data": data}))
