@@ -12,7 +12,13 @@ from skip_pipeline.defs.assets import ALL_ASSETS
 from skip_pipeline.defs.checks import ALL_CHECKS
 from skip_pipeline.defs.morning import morning_sensors
 from skip_pipeline.defs.resources import DataDirectory, ShardEngine
-from skip_pipeline.defs.schedules import close_tracking, dead_runs, nightly_retraining, retrain
+from skip_pipeline.defs.schedules import (
+    close_tracking,
+    dead_runs,
+    deliver_records,
+    nightly_retraining,
+    retrain,
+)
 from skip_pipeline.defs.tracking import MlflowTracker
 from skip_pipeline.errors import RefusedError
 from skip_pipeline.locations import is_local, location
@@ -75,7 +81,7 @@ def defs() -> dg.Definitions:
         asset_checks=ALL_CHECKS,
         jobs=[retrain],
         schedules=[nightly_retraining(zone, nightly_config())],
-        sensors=[dead_runs, close_tracking, *morning_sensors(zone, tracker.dagster_url)],
+        sensors=[dead_runs, close_tracking, deliver_records, *morning_sensors(zone, tracker.dagster_url)],
         resources={
             "data": DataDirectory(path=str(layout.root), shared=str(layout.shared or "")),
             "tracker": tracker,
