@@ -12,7 +12,13 @@ from skip_pipeline.defs.morning import morning_sensors
 from skip_pipeline.defs.places import data_layout as data_layout  # part of this module's interface
 from skip_pipeline.defs.places import tracking_database
 from skip_pipeline.defs.resources import DataDirectory, ShardEngine
-from skip_pipeline.defs.schedules import close_tracking, dead_runs, nightly_retraining, retrain
+from skip_pipeline.defs.schedules import (
+    close_tracking,
+    dead_runs,
+    deliver_records,
+    nightly_retraining,
+    retrain,
+)
 from skip_pipeline.defs.tracking import MlflowTracker
 from skip_pipeline.nightly.variables import window_config, zone_named
 from skip_pipeline.settings import DataLayout
@@ -47,7 +53,7 @@ def defs() -> dg.Definitions:
         asset_checks=ALL_CHECKS,
         jobs=[retrain],
         schedules=[nightly_retraining(zone, nightly_config())],
-        sensors=[dead_runs, close_tracking, *morning_sensors(zone, tracker.dagster_url)],
+        sensors=[dead_runs, close_tracking, deliver_records, *morning_sensors(zone, tracker.dagster_url)],
         resources={
             "data": DataDirectory(path=str(layout.root), shared=str(layout.shared or "")),
             "tracker": tracker,

@@ -37,6 +37,12 @@ _FOREIGN: Final = (
     "MLFLOW_REGISTRY_URI",
     "MLFLOW_RUN_CONTEXT",
     "MLFLOW_ENABLE_ASYNC_LOGGING",  # refusals would be raised in a thread, and no record named as lost
+    # Options of a server: MLflow's own database here would refuse the experiment.
+    "MLFLOW_ENABLE_WORKSPACES",
+    "MLFLOW_WORKSPACE_STORE_URI",
+    # A module that every run of Dagster would import.
+    "DAGSTER_DEFAULT_IO_MANAGER_MODULE",
+    "DAGSTER_DEFAULT_IO_MANAGER_ATTRIBUTE",
     # Keras' switches for debugging, and the one by which TensorFlow would use another Keras.
     "KERAS_MAX_EPOCHS",
     "KERAS_MAX_STEPS_PER_EPOCH",

@@ -421,10 +421,24 @@ TRACKING_ENVIRONMENT: Final[dict[str, str]] = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    # Else a server that answers 429 or 503 decides how long a run sleeps, an hour if it says so.
+    "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER": "false",
     # No message about a new store in the terminal of a run.
     "MLFLOW_LOGGING_LEVEL": "WARNING",
+    # Nor the address of every run, with a picture that not every terminal can show, nor a bar of downloads.
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
-"""MLflow's own environment variables, set unless the user has set them."""
+"""MLflow's own environment variables, set unless the user has set them. A question that finds no answer then
+takes at most 35 s: three times ten, and the pauses between."""
+
+TRACKING_PATIENCE_SECONDS: Final = 300.0
+"""Time that a tracking store may take in one run, all records together; what is not recorded then is kept,
+and delivered later. A night of the demo takes 6 s, on a server with PostgreSQL and S3 25 s."""
+
+DELIVERY_SECONDS: Final = (
+    30.0  # the same, of the daemon's sensor: half of the time that Dagster gives a sensor
+)
 
 # --- Engine -------------------------------------------------------------------------------------------
 

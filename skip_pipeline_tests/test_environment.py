@@ -75,6 +75,12 @@ def test_proxies_do_not_stand_between_processes_of_this_machine() -> None:
     assert every["NO_PROXY"] == "*"
 
 
+def test_a_module_that_an_outer_dagster_would_import_is_forgotten() -> None:
+    given = {"DAGSTER_DEFAULT_IO_MANAGER_MODULE": "outer", "DAGSTER_DEFAULT_IO_MANAGER_ATTRIBUTE": "manager"}
+    settle(given)
+    assert not any(name.startswith("DAGSTER_DEFAULT") for name in given)
+
+
 def test_options_of_servers_are_those_of_the_command_and_not_of_the_environment() -> None:
     left = {"MLFLOW_PORT": "tcp://10.0.0.1:80", "DAGSTER_WEBSERVER_PORT": "tcp://10.0.0.1:80"}
     kept = {"MLFLOW_S3_ENDPOINT_URL": "http://127.0.0.1:9", "DAGSTER_HOME": "/home"}

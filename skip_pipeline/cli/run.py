@@ -120,7 +120,7 @@ def _show(event: dg.DagsterEvent, progress: RunProgress) -> None:
         metadata = event.step_materialization_data.materialization.metadata
         seconds, rows = metadata["seconds"].value, metadata["dagster/row_count"].value
         progress.finished(step, f"{seconds:>6.1f} s  {rows:>9,} rows")
-        for name in ("mlflow_run", "mlflow_run_incomplete"):
+        for name in ("mlflow_run", "mlflow_run_incomplete", "mlflow_later"):
             if name in metadata and not isinstance(metadata[name], dg.UrlMetadataValue):
                 progress.warned(f"{name}: {metadata[name].value}")
     elif event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +12,7 @@ from filelock import FileLock
 
 from skip_pipeline.environment import settle
 from skip_pipeline.nightly.promotion_record import LONGEST_TAG
-from skip_pipeline.settings import TRACKING_ENVIRONMENT
+from skip_pipeline.settings import TRACKING_ENVIRONMENT, TRACKING_PATIENCE_SECONDS
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -64,26 +65,44 @@ class Guard:
     Each lost record is reported with the reason, and kept in ``lost``. While the store cannot be reached, the
     guard is ``suspended``: nothing more is recorded. A store that still answers a question has refused one
     record, whatever its failure looks like: a server answers 500 to a value that its database rejects.
+
+    The time that the store has taken is limited in all. Once it is spent the guard is ``late``: a store that
+    does not answer is not asked again, and one that is slow is sent no more than runs and models.
     """
 
-    def __init__(self, report: Callable[[str], None], answers: Callable[[], bool] = lambda: False) -> None:
+    def __init__(
+        self,
+        report: Callable[[str], None],
+        answers: Callable[[], bool] = lambda: False,
+        *,
+        patience: float = TRACKING_PATIENCE_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._report = report
         self._answers = answers
+        self._patience = patience
+        self._clock = clock
         self.lost: list[str] = []
         self.suspended = False
+
+    @property
+    def late(self) -> bool:
+        """Whether the store has taken all the time that it is given."""
+        return self._patience <= 0
 
     @contextmanager
     def may_lose(self, record: str) -> Iterator[None]:
         """Lose a record (in words) if the store fails in the block; raise any other failure."""
         try:
-            yield
+            with self._waiting():
+                yield
         except Exception as failure:  # plugins and cloud SDKs have exceptions of their own
             # A built-in exception is a bug, except OSError (connections, files), ImportError (no driver) and
             # UnicodeError (text that cannot be sent, such as a file name that is not UTF-8).
             own = type(failure).__module__.split(".")[0] in ("builtins", "skip_pipeline")
             if own and not isinstance(failure, OSError | ImportError | UnicodeError):
                 raise
-            down = is_outage(failure) and not self._answers()
+            down = is_outage(failure) and not self._answer()
             self.suspended = self.suspended or down
             fate = "no answer" if down else "refused"
             # Messages of a store quote its address.
@@ -93,7 +112,19 @@ class Guard:
 
     def ask_again(self) -> None:
         """Record again from now on if a store that could not be reached answers."""
-        self.suspended = self.suspended and not self._answers()
+        self.suspended = self.suspended and (self.late or not self._answer())
+
+    def _answer(self) -> bool:
+        with self._waiting():
+            return self._answers()
+
+    @contextmanager
+    def _waiting(self) -> Iterator[None]:
+        started = self._clock()
+        try:
+            yield
+        finally:
+            self._patience -= self._clock() - started
 
 
 def answers(client: "MlflowClient") -> bool:

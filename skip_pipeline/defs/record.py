@@ -1,6 +1,6 @@
 """The record of one materialization: its MLflow run, and its metadata in Dagster."""
 
-import io
+import json
 import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
@@ -14,6 +14,7 @@ from skip_pipeline import schema
 from skip_pipeline.defs import metadata
 from skip_pipeline.defs.mlflow_store import Guard
 from skip_pipeline.defs.served_model import describe_version, log_scores
+from skip_pipeline.defs.undelivered import Entry, now
 from skip_pipeline.raw.description import Description, describe
 from skip_pipeline.settings import FILES_SHOWN, DataLayout, DataSource
 from skip_pipeline.stages.shards import UNKNOWN
@@ -50,6 +51,7 @@ class Record:
         self.run_id = run.info.run_id if run else None
         self._parent_run_id = run.data.tags["mlflow.parentRunId"] if run else None
         self.started = time.perf_counter()
+        self.unsent: list[Entry] = []  # what the store has not taken, and may take later
         self.metadata: dict[str, Any] = {}
         self.description = Description()  # of the data, see ``describe``
 
@@ -108,22 +110,14 @@ class Record:
     def headline(self, values: Mapping[str, float]) -> None:
         """Record numbers, in MLflow also on the parent run, where they chart night after night."""
         self.numbers(values)
-        self.attempt(
-            "headline of the parent run",
-            lambda mlflow: mlflow.log_metrics(dict(values), run_id=self._parent_run_id),
-        )
+        content = {"values": dict(values), "time": now()}
+        self._log(Entry("headline of the parent run", "parent_metrics", content))
 
     def picture(self, name: str, png: bytes, title: str = "", *, shown: bool = True) -> None:
         """Record a PNG, in MLflow under ``plots/``; in Dagster only if ``shown``."""
-
-        def log(mlflow: Any) -> None:
-            from PIL import Image
-
-            mlflow.log_image(Image.open(io.BytesIO(png)), f"plots/{name}.png")
-
-        kept = self.attempt(f"picture {name}", log)
+        sent = self._log(Entry(f"picture {name}", "file", {"name": f"plots/{name}.png"}, png))
         title = title or name.replace("_", " ")
-        if shown and kept and self.link:
+        if shown and sent and self.link:
             server, _, _ = self.link.partition("/#/")
             address = f"{server}/get-artifact?path=plots/{name}.png&run_uuid={self.run_id}"
             page = f"{self.link}/artifacts/plots/{name}.png"
@@ -148,8 +142,10 @@ class Record:
             self.show({"mlflow_run": f"not recorded: {lost or 'no tracking configured'}"})
         else:
             self.show({"mlflow_run": dg.MetadataValue.url(self.link)})
-            if self._guard.suspended or len(self._guard.lost) > self._lost_before:
-                self.show({"mlflow_run_incomplete": lost})
+            if self.unsent or self._guard.suspended or len(self._guard.lost) > self._lost_before:
+                self.show({"mlflow_run_incomplete": lost or "the tracking store is too slow"})
+        if self.unsent:
+            self.show({"mlflow_later": f"{len(self.unsent)} entries are kept, and delivered by a later run"})
         return dg.MaterializeResult(
             metadata=self.metadata,
             data_version=dg.DataVersion(self.metadata["sha256"]),
@@ -160,26 +156,20 @@ class Record:
 
     def params(self, values: Mapping[str, object]) -> None:
         """Log parameters."""
-        self.attempt("parameters", lambda mlflow: mlflow.log_params(dict(values)))
+        self._log(Entry("parameters", "params", {name: str(value) for name, value in values.items()}))
 
     def metrics(self, values: Mapping[str, float], step: int | None = None) -> None:
         """Log metrics, at a step of training if one is given."""
-        self.attempt(
-            f"metrics {', '.join(values)}", lambda mlflow: mlflow.log_metrics(dict(values), step=step)
-        )
+        content = {"values": dict(values), "step": step, "time": now()}
+        self._log(Entry(f"metrics {', '.join(values)}", "metrics", content))
 
     def tags(self, values: Mapping[str, str]) -> None:
         """Tag the run."""
-        self.attempt(f"tags {', '.join(values)}", lambda mlflow: mlflow.set_tags(dict(values)))
+        self._log(Entry(f"tags {', '.join(values)}", "tags", dict(values)))
 
     def parent_tags(self, values: Mapping[str, str]) -> None:
         """Tag the parent run."""
-
-        def log(mlflow: Any) -> None:
-            for name, value in values.items():
-                mlflow.MlflowClient().set_tag(self._parent_run_id, name, value)
-
-        self.attempt("tags of the parent run", log)
+        self._log(Entry("tags of the parent run", "parent_tags", dict(values)))
 
     def outcome(self, text: str) -> None:
         """Say behind the name of the parent run, after a comma, what came of it."""
@@ -205,18 +195,17 @@ class Record:
 
     def artifact(self, path: Path) -> None:
         """Copy one file of this machine to the run's artifacts."""
-        self.attempt(f"artifact {path.name}", lambda mlflow: mlflow.log_artifact(str(path)))
+        self._log(Entry(f"artifact {path.name}", "file", {"name": path.name}, path))
 
     def json(self, content: Mapping[str, object], name: str) -> None:
         """Store a mapping among the run's artifacts, as a JSON file."""
-        self.attempt(f"artifact {name}", lambda mlflow: mlflow.log_dict(dict(content), name))
+        text = json.dumps(dict(content), indent=2, default=str)
+        self._log(Entry(f"artifact {name}", "file", {"name": name}, text.encode()))
 
     def read(self, manifest: Manifest, folder: Path, columns: pa.Schema, context: str = "input") -> None:
         """Record which data the run read, and what for, such as ``training``."""
-        self.attempt(
-            f"input {manifest.stage}",
-            lambda mlflow: mlflow.log_input(_dataset(manifest, folder, columns), context=context),
-        )
+        dataset = _dataset(manifest, folder, columns).to_dict()
+        self._log(Entry(f"input {manifest.stage}", "input", {"dataset": dataset, "context": context}))
 
     def judged(self, version: str, folder: Path, judgement: str) -> None:
         """Describe a registered version, which holds the served model of a folder, with its judgement."""
@@ -253,6 +242,17 @@ class Record:
         with self._guard.may_lose(record):
             log(mlflow)
         return len(self._guard.lost) == lost_before
+
+    def _log(self, entry: Entry) -> bool:
+        """Send an entry; keep it if there is no run, or the store does not answer or is too slow.
+
+        Returns whether it was recorded.
+        """
+        late = self._guard.late
+        sent = not late and self.attempt(entry.what, lambda mlflow: entry.send(mlflow, self._parent_run_id))
+        if late or self._run is None or self._guard.suspended:
+            self.unsent.append(entry)
+        return sent
 
 
 def _dataset(manifest: Manifest, folder: Path, columns: pa.Schema) -> Any:

@@ -89,3 +89,13 @@ def dead_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
 def close_tracking(context: dg.RunStatusSensorContext, tracker: MlflowTracker) -> dg.SkipReason:
     """Close the MLflow runs that a failed Dagster run has left open."""
     return dg.SkipReason(tracker.close_finished(context.instance))
+
+
+@dg.sensor(
+    minimum_interval_seconds=300,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Delivers the records that MLflow did not take, as soon as it answers.",
+)
+def deliver_records(_context: dg.SensorEvaluationContext, tracker: MlflowTracker) -> dg.SkipReason:
+    """Deliver the records that MLflow did not take, if it answers now."""
+    return dg.SkipReason(tracker.deliver())

@@ -1,13 +1,15 @@
 """MLflow tracking: one parent run per Dagster run, one nested run per materialization.
 
-This module opens, tags and closes runs; ``record`` logs into them. A tracking server that is down costs the
-record and never the result: Dagster's log and metadata name what was lost. MLflow is imported when the first
-run opens, so that neither the UI nor the schedule waits for it.
+This module opens, tags and closes runs; ``record`` logs into them. A tracking server that is down never costs
+a result: Dagster's log and metadata name what is missing in MLflow, and what found no answer is kept and
+delivered later (``undelivered``). MLflow is imported when the first run opens, so that neither the UI nor the
+schedule waits for it.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,9 +23,11 @@ from skip_pipeline.defs.mlflow_store import Guard, answers, mlflow_client, witho
 from skip_pipeline.defs.nights_view import NIGHTS_VIEW
 from skip_pipeline.defs.record import Record
 from skip_pipeline.defs.registry import Registry
+from skip_pipeline.defs.undelivered import Entry, KeptRun, Undelivered, now
 from skip_pipeline.nightly.promotion_record import LONGEST_TAG
 from skip_pipeline.settings import (
     DEFAULT_MLFLOW_URL,
+    DELIVERY_SECONDS,
     EXPERIMENT,
     EXPERIMENT_TAGS,
     MLFLOW_URL_VARIABLE,
@@ -39,6 +43,7 @@ if TYPE_CHECKING:
 # Tags of MLflow's runs.
 DAGSTER_RUN = "dagster.run_id"
 DAGSTER_ASSET = "dagster.asset_key"
+MLFLOW_PARENT = "mlflow.parentRunId"  # MLflow's own
 
 
 class MlflowTracker(dg.ConfigurableResource):
@@ -57,6 +62,7 @@ class MlflowTracker(dg.ConfigurableResource):
 
     _parent: "Run | None" = PrivateAttr(default=None)
     _guard: Guard | None = PrivateAttr(default=None)
+    _parent_facts: "_Parent | None" = PrivateAttr(default=None)
 
     @property
     def tracking_uri(self) -> str:
@@ -86,6 +92,11 @@ class MlflowTracker(dg.ConfigurableResource):
         """File of the project's own database."""
         return Path(self.embedded_uri.removeprefix("sqlite:///"))
 
+    @property
+    def undelivered(self) -> Undelivered:
+        """Runs that the store has not taken yet."""
+        return Undelivered(self.database.with_name("undelivered"))
+
     def run_url(self, dagster_run_id: str) -> str:
         """Address of a Dagster run."""
         return f"{self.dagster_url}/runs/{dagster_run_id}"
@@ -106,16 +117,20 @@ class MlflowTracker(dg.ConfigurableResource):
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
         """Close the parent if no step of the Dagster run is left to do."""
-        if self._parent is None or context.run is None or context.instance is None:
+        if self._parent_facts is None or context.run is None or context.instance is None:
             return
         steps = context.instance.get_run_step_stats(context.run.run_id)
         status = {step.step_key: step.status.name for step in steps if step.status}
         ended = {step for step, found in status.items() if found != "IN_PROGRESS"}
         failed = "FAILURE" in status.values()
         if failed or ended.issuperset(context.run.step_keys_to_execute or ()):
-            with self._guarding(context.log).may_lose("the end of the parent run"):
-                end = "FAILED" if failed else "FINISHED"
-                self.client().set_terminated(self._parent.info.run_id, status=end)
+            guard, end = self._guarding(context.log), "FAILED" if failed else "FINISHED"
+            if self._parent is not None:
+                with guard.may_lose("the end of the parent run"):
+                    self.client().set_terminated(self._parent.info.run_id, status=end)
+            if self._parent is None or guard.suspended:
+                parent = self._parent_facts
+                self._keep(context.log, parent.kept(None, {}, parent.started, end), [])
 
     def client(self) -> "MlflowClient":
         """A client of the tracking store, which is created on first use."""
@@ -134,7 +149,7 @@ class MlflowTracker(dg.ConfigurableResource):
     @contextmanager
     def materialization(self, context: dg.AssetExecutionContext) -> Iterator[Record]:
         """A nested run named for the asset: FINISHED when the block ends, FAILED when it raises."""
-        guard = self._guarding(context.log)
+        guard, started = self._guarding(context.log), now()
         run, link = self._open_nested(context, guard), None
         if run is not None:
             link = self._link(run)
@@ -150,9 +165,22 @@ class MlflowTracker(dg.ConfigurableResource):
             if run is not None:
                 import mlflow
 
-                # Tried even if the store was down, because no later call will end the run.
+                # Tried even if the store was down, because the run may still be open there.
                 with guard.may_lose("the end of the run"):
                     mlflow.end_run(status)
+            if self._parent_facts and (record.unsent or run is None or guard.suspended):
+                asset, tags = context.asset_key.to_user_string(), self._nested_tags(context)
+                kept = self._parent_facts.kept(asset, tags, started, status)
+                self._keep(context.log, kept, record.unsent)
+
+    def deliver(self) -> str:
+        """Deliver what has been kept, if the store answers; returns what was done, in words."""
+        if not self.undelivered.waiting():
+            return "nothing waits"
+        guard = Guard(lambda _lost: None, lambda: answers(self.client()), patience=DELIVERY_SECONDS)
+        delivered = self._deliver(guard)
+        lost = f"; {guard.lost[0]}" if guard.lost else ""
+        return f"delivered {delivered} runs, {len(self.undelivered.waiting())} wait{lost}"
 
     def close_finished(self, instance: dg.DagsterInstance) -> str:
         """Close the MLflow runs that ended Dagster runs have left open; returns what was done, in words."""
@@ -169,7 +197,7 @@ class MlflowTracker(dg.ConfigurableResource):
         with guard.may_lose("the address of the run"):
             client = self.client()
             experiment = client.get_experiment_by_name(EXPERIMENT)
-            run = _find_parent(client, experiment.experiment_id, dagster_run_id) if experiment else None
+            run = _find_run(client, experiment.experiment_id, dagster_run_id, None) if experiment else None
         if run is None:
             return None, f"not recorded ({guard.lost[0] if guard.lost else 'MLflow has no such run'})"
         return run.info.run_id, self._link(run)
@@ -184,17 +212,47 @@ class MlflowTracker(dg.ConfigurableResource):
     # --- Opening and closing --------------------------------------------------------------------------
 
     def _open_parent(self, guard: Guard, run: dg.DagsterRun, instance: dg.DagsterInstance) -> None:
+        self._parent_facts = self._parent_facts or self._facts_of(run)
         # One process at a time creates the embedded store, and finds its parent run there.
         lock = FileLock(self.database.with_suffix(".lock")) if self.is_embedded else nullcontext()
         with guard.may_lose("the run and everything below it"), lock:
-            client = self.client()
-            import mlflow  # after the client has set MLflow's variables
-
-            mlflow.set_tracking_uri(self.tracking_uri)
-            mlflow.set_registry_uri(self.tracking_uri)
+            client = self._fluent_client()
             experiment = self._experiment_id(client)
             close_finished(client, experiment, instance)
-            self._parent = self._parent_of(client, experiment, run)
+            self._parent = self._parent_of(client, experiment, self._parent_facts)
+        if self._parent is not None:
+            self._deliver(guard)
+
+    def _deliver(self, guard: Guard) -> int:
+        """Deliver what has been kept until the store fails; returns the number of delivered runs."""
+        if not self.undelivered.waiting():
+            return 0
+        client, experiment = None, ""
+        with guard.may_lose("the delivery of kept runs"):
+            client = self._fluent_client()
+            experiment = self._experiment_id(client)
+        if client is None or not experiment:
+            return 0
+        return self.undelivered.deliver(client, experiment, _found_or_created, guard)
+
+    def _fluent_client(self) -> "MlflowClient":
+        """A client, to whose store MLflow's functions of the module then write, too."""
+        client = self.client()
+        import mlflow  # after the client has set MLflow's variables
+
+        mlflow.set_tracking_uri(self.tracking_uri)
+        mlflow.set_registry_uri(self.tracking_uri)
+        return client
+
+    def _keep(self, log: Any, run: KeptRun, entries: Sequence[Entry]) -> None:
+        try:
+            self.undelivered.keep(run, entries)
+        except OSError as failure:
+            log.warning(
+                f"what MLflow has not taken of {run.asset or 'the run'} cannot be kept below "
+                f"{self.undelivered.folder} ({failure}), expected a folder with room that can be written; it "
+                "is lost. The result is kept"
+            )
 
     def _experiment_id(self, client: "MlflowClient") -> str:
         from mlflow.entities import LifecycleStage
@@ -222,11 +280,7 @@ class MlflowTracker(dg.ConfigurableResource):
                 client.set_experiment_tag(found.experiment_id, tag, value)
         return str(found.experiment_id)
 
-    def _parent_of(self, client: "MlflowClient", experiment: str, dagster_run: dg.DagsterRun) -> "Run":
-        """The parent run of a Dagster run; opened unless an earlier process has opened it."""
-        found = _find_parent(client, experiment, dagster_run.run_id)
-        if found is not None:
-            return found
+    def _facts_of(self, dagster_run: dg.DagsterRun) -> "_Parent":
         # Dagster names the job of assets that a person has selected with leading underscores.
         kind = "Run" if dagster_run.job_name.startswith("__") else "Night"
         tags = {
@@ -236,27 +290,36 @@ class MlflowTracker(dg.ConfigurableResource):
             "mlflow.source.name": "skip_pipeline.definitions",
             "mlflow.source.type": "JOB",
         }
-        name = f"{kind} {datetime.now(UTC):%Y-%m-%d %H:%M}"
-        return client.create_run(experiment, run_name=name, tags=tags)
+        return _Parent(f"{kind} {datetime.now(UTC):%Y-%m-%d %H:%M}", tags, now())
+
+    def _parent_of(self, client: "MlflowClient", experiment: str, parent: "_Parent") -> "Run":
+        """The parent run of a Dagster run; opened unless an earlier process has opened it."""
+        found = _find_run(client, experiment, parent.tags[DAGSTER_RUN], None)
+        return found or client.create_run(experiment, parent.started, dict(parent.tags), parent.name)
+
+    def _nested_tags(self, context: dg.AssetExecutionContext) -> dict[str, str]:
+        return {
+            DAGSTER_RUN: context.run.run_id,
+            "dagster.run_url": self.run_url(context.run.run_id),
+            DAGSTER_ASSET: context.asset_key.to_user_string(),
+            "dagster.code_version": str(context.assets_def.code_versions_by_key[context.asset_key]),
+        }
 
     def _link(self, run: "Run") -> str:
         return f"{self.mlflow_url}/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
 
     def _open_nested(self, context: dg.AssetExecutionContext, guard: Guard) -> "Run | None":
+        was_down = guard.suspended
         guard.ask_again()
         if self._parent is None and not guard.suspended:
             self._open_parent(guard, context.run, context.instance)
+        elif was_down and not guard.suspended:
+            self._deliver(guard)
         if self._parent is None or guard.suspended:
             return None
         import mlflow
 
-        asset = context.asset_key.to_user_string()
-        tags = {
-            DAGSTER_RUN: context.run.run_id,
-            "dagster.run_url": self.run_url(context.run.run_id),
-            DAGSTER_ASSET: asset,
-            "dagster.code_version": str(context.assets_def.code_versions_by_key[context.asset_key]),
-        }
+        asset, tags = context.asset_key.to_user_string(), self._nested_tags(context)
         with guard.may_lose(f"the run of {asset}"):
             # The fluent API, because the model flavours log into the run that it holds open.
             return mlflow.start_run(
@@ -272,18 +335,51 @@ class MlflowTracker(dg.ConfigurableResource):
         store = without_credentials(self.tracking_uri)
         self._guard = self._guard or Guard(
             lambda lost: log.warning(
-                f"MLflow at {store} lost a record ({lost}). The result is kept. If the store is down, "
-                f"start it, or unset {TRACKING_URI_VARIABLE}, before the next run"
+                f"MLflow at {store} has not taken a record ({lost}). The result is kept. What found no "
+                f"answer is kept, too, and a later run delivers it. If the store is down, start it, or unset "
+                f"{TRACKING_URI_VARIABLE}, before the next run"
             ),
             lambda: answers(self.client()),
         )
         return self._guard
 
 
-def _find_parent(client: "MlflowClient", experiment: str, dagster_run_id: str) -> "Run | None":
-    of_this = f"tags.`{DAGSTER_RUN}` = '{dagster_run_id}'"
+@dataclass(frozen=True)
+class _Parent:
+    """What the parent run of a Dagster run is made from."""
+
+    name: str
+    tags: Mapping[str, str]
+    started: int  # in milliseconds
+
+    def kept(self, asset: str | None, tags: Mapping[str, str], started: int, status: str) -> KeptRun:
+        """A run below it that ends now, or this one, as it is kept."""
+        return KeptRun(self.name, self.tags, self.started, asset, tags, started, now(), status)
+
+
+def _found_or_created(client: "MlflowClient", experiment: str, run: KeptRun) -> tuple[str, str]:
+    """Ids of a kept run and of its parent in the store; created unless they are there."""
+    dagster_run = run.parent_tags[DAGSTER_RUN]
+    parent = _find_run(client, experiment, dagster_run, None) or client.create_run(
+        experiment, run.parent_started, dict(run.parent_tags), run.parent_name
+    )
+    parent_id = parent.info.run_id
+    if run.asset is None:
+        return parent_id, parent_id
+    nested = _find_run(client, experiment, dagster_run, run.asset)
+    if nested is None:
+        from mlflow.tracking.context.registry import resolve_tags  # those that `mlflow.start_run` adds
+
+        tags = resolve_tags(dict(run.tags) | {MLFLOW_PARENT: parent_id})
+        nested = client.create_run(experiment, run.started, tags, run.asset)
+    return nested.info.run_id, parent_id
+
+
+def _find_run(client: "MlflowClient", experiment: str, dagster_run: str, asset: str | None) -> "Run | None":
+    """The run of an asset of a Dagster run; for None the parent run."""
+    of_this = f"tags.`{DAGSTER_RUN}` = '{dagster_run}'"
     found = client.search_runs([experiment], of_this, order_by=["attributes.start_time ASC"])
-    return next((run for run in found if DAGSTER_ASSET not in run.data.tags), None)
+    return next((run for run in found if run.data.tags.get(DAGSTER_ASSET) == asset), None)
 
 
 def close_finished(client: "MlflowClient", experiment: str, instance: dg.DagsterInstance) -> int:

@@ -119,6 +119,54 @@ def test_a_store_that_answers_again_is_recorded_in_again(reported):
     assert suspended == [True, True, False]
 
 
+class Clock:
+    """Time that passes only when something takes it."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_a_store_that_does_not_answer_takes_no_more_than_its_patience_and_one_question(reported):
+    clock, asked = Clock(), []
+
+    def ask() -> bool:
+        asked.append(clock.now)
+        clock.now += 35
+        return False
+
+    guard = Guard(reported.append, ask, patience=100, clock=clock)
+    fail(guard, TimeoutError("no answer"))
+    for _ in range(20):  # before each asset
+        guard.ask_again()
+
+    assert guard.suspended
+    assert asked == [0, 35, 70]
+
+
+def test_a_slow_store_is_sent_no_more_entries_and_these_are_kept(reported):
+    clock = Clock()
+    guard = Guard(reported.append, patience=100, clock=clock)
+    record = Record(RUN, "http://mlflow/run", guard)
+
+    def slow(_mlflow: Any) -> None:
+        clock.now += 60
+
+    record.attempt("the first", slow)
+    record.attempt("the second", slow)
+    record.params({"seed": 3})
+    record.attempt("a model", slow)  # what cannot be kept is sent all the same
+    record.show({"sha256": "0"})
+    record.result()
+
+    assert clock.now == 180
+    assert [(entry.kind, entry.content) for entry in record.unsent] == [("params", {"seed": "3"})]
+    assert record.metadata["mlflow_run_incomplete"] == "the tracking store is too slow"
+    assert reported == []
+
+
 @pytest.mark.parametrize(
     "failure", [TypeError("ours"), KeyError("ours"), ContractError("ours"), KeyboardInterrupt()], ids=repr
 )

@@ -358,7 +358,7 @@ def test_a_server_that_answers_500_to_one_value_loses_that_record_alone(project,
     assert (run.info.status, run.data.tags["data_source"]) == ("FINISHED", "synthetic")
 
 
-def test_assets_after_an_outage_are_recorded(project, monkeypatch):
+def test_assets_after_an_outage_are_recorded_and_then_those_before(project, monkeypatch):
     tracker = type(mlflow_tracker(project.layout))
     failures = iter([TimeoutError("no answer")])
 
@@ -376,10 +376,13 @@ def test_assets_after_an_outage_are_recorded(project, monkeypatch):
     assert outcome.success
     first, second = outcome.materialized
     assert project.metadata(first)["mlflow_run"].startswith("not recorded: ")
-    assert set(project.mlflow_runs(outcome.run_id)) == {"", second}
+    runs = project.mlflow_runs(outcome.run_id)
+    assert set(runs) == {"", first, second}
+    assert runs[first].data.metrics["rows"] == project.metadata(first)["dagster/row_count"]
+    assert {run.info.status for run in runs.values()} == {"FINISHED"}
 
 
-def test_a_deleted_experiment_costs_the_record_and_the_message_restores_it(project):
+def test_the_message_restores_a_deleted_experiment_and_the_record_is_delivered(project):
     client = project.mlflow_client()
     experiment = client.create_experiment("skip_pipeline")
     client.delete_experiment(experiment)
@@ -393,6 +396,8 @@ def test_a_deleted_experiment_costs_the_record_and_the_message_restores_it(proje
     environment = os.environ | dict([variable.split("=", 1)])
     subprocess.run([sys.executable, "-m", *words], check=True, env=environment, capture_output=True)
     assert client.get_experiment(experiment).lifecycle_stage == "active"
+    assert mlflow_tracker(project.layout).deliver() == "delivered 2 runs, 0 wait"
+    assert project.mlflow_runs(outcome.run_id)["track_features"].data.metrics["rows"] > 0
 
 
 def test_the_run_of_an_outer_job_is_left_alone(project, monkeypatch):
@@ -403,6 +408,7 @@ def test_the_run_of_an_outer_job_is_left_alone(project, monkeypatch):
         "MLFLOW_EXPERIMENT_NAME": "foreign",
         "MLFLOW_REGISTRY_URI": "http://127.0.0.1:9",
         "MLFLOW_ENABLE_ASYNC_LOGGING": "true",
+        "MLFLOW_ENABLE_WORKSPACES": "true",
     }
     for name, value in left.items():
         monkeypatch.setenv(name, value)
