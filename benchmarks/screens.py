@@ -28,6 +28,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from benchmarks import nights
 from skip_pipeline import settings
 from skip_pipeline.defs.nights_view import nights_page
+from skip_pipeline.nightly.monitoring import SCORE_SIGNAL
 from skip_pipeline.settings import DataLayout
 
 _DAGSTER: Final = "http://127.0.0.1:3000"
@@ -42,10 +43,10 @@ _SETTLE: Final = 3_000  # milliseconds after the text is there, for pictures and
 _OF_SERVERS: Final = {
     "dagster_graph": (f"{_DAGSTER}/asset-groups", "champion_model", 1500, 800),
     "dagster_columns": (f"{_DAGSTER}/assets/encoded_table", "Columns", 1500, 900),
-    "drift_checks": (f"{_DAGSTER}/assets/data_drift?view=checks", "score_drift", 1500, 620),
+    "drift_checks": (f"{_DAGSTER}/assets/data_drift?view=checks", SCORE_SIGNAL, 1500, 620),
     "mlflow_runs": (f"{_MLFLOW}{nights_page('1')}", "refused", 1500, 520),
-    "mlflow_nights": (f"{_MLFLOW}{nights_page('1', charts=True)}", "Nights (", 1500, 900),
-    "mlflow_model": (f"{_MLFLOW}/#/models/skip_model", "Version 3", 1500, 700),
+    "mlflow_nights": (f"{_MLFLOW}{nights_page('1', charts=True)}", "Add chart", 1500, 900),
+    "mlflow_model": (f"{_MLFLOW}/#/models/skip_model?workflowType=machine_learning", "Version 1", 1500, 900),
 }
 # By name of the picture: the page, width, height, theme.
 _Theme = Literal["light", "dark"]

@@ -223,7 +223,8 @@ def test_the_night_gives_the_same_results_as_a_run_by_hand_and_the_next_night_is
         del metrics["seconds"], metrics["run"]
     assert once == again
     parent = project.mlflow_runs(night.run_id)[""]
-    assert parent.info.run_name.endswith(" retrain")
+    assert parent.info.run_name.startswith("Night ")
+    assert parent.info.run_name.endswith((", version 1 promoted", ", version 1 refused"))
 
 
 @pytest.mark.parametrize(
