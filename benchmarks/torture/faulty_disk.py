@@ -235,7 +235,7 @@ class FaultyDisk:
         """See every change below the folder, by any thread of this process."""
         one_place = {"mkdir": "folder", "rmdir": "remove folder", "unlink": "remove", "remove": "remove"}
         two_places = {"rename": "rename", "replace": "rename", "link": "name"}
-        functions = {name: self._of_one_place(name, kind) for name, kind in one_place.items()}
+        functions: dict[str, Any] = {name: self._of_one_place(name, kind) for name, kind in one_place.items()}
         functions |= {name: self._of_two_places(name, kind) for name, kind in two_places.items()}
         functions |= {"open": self._opening_low(os.open), "fsync": self._syncing(os.fsync)}
         opening = self._opening(io.open)

@@ -25,11 +25,14 @@ from pathlib import Path
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from benchmarks.torture.tally import HEAD, Tally
+from benchmarks.torture.tally import HEAD, REFUSED, Tally
 from benchmarks.torture.writes import manifests, torn
 from skip_pipeline import settings
 from skip_pipeline.settings import DataLayout
 from skip_pipeline.world.synthesize import synthesize
+
+COMPLETED: Final = "completed"
+NOT_TRIED: Final = "not tried, because mounts are refused here"
 
 SELECTED: Final = "session_logs,track_features,merged_table"
 SESSIONS, TRACKS, DAYS = 60, 100, 2
@@ -83,7 +86,7 @@ def _memory(drawn: float) -> str:
 
 
 def _full(drawn: float) -> str:
-    size = f"$(( $(du -s --block-size=1 $0 | cut -f1) + {int(600_000 * drawn)} ))"
+    size = f'$(( $(du -s --block-size=1 "$0.real" | cut -f1) + {int(600_000 * drawn)} ))'
     return (
         f'mv "$0" "$0.real" && mkdir "$0" && mount -t tmpfs -o size={size} none "$0" 2>/dev/null || exit 97; '
         'cp -a "$0.real/." "$0/" || exit 97; '
@@ -161,7 +164,7 @@ def try_one(root: Path, expected: dict[str, str], fault: Fault, drawn: float) ->
     before = {name: manifest.fingerprint for name, manifest in manifests(DataLayout(root)).items()}
     status, output = run(root, fault, drawn)
     if status == 97:
-        return "not tried: mounts are refused here", 0.0
+        return NOT_TRIED, 0.0
     faults = [] if status in (0, 1) else [f"exit status {status}"]
     if status and ("Traceback" in output or "error:" not in output):
         faults.append(
@@ -181,7 +184,7 @@ def try_one(root: Path, expected: dict[str, str], fault: Fault, drawn: float) ->
     faults += [f"the next run fails: {output[-300:]}"] if again else []
     faults += torn(whole, plain=True)
     faults += [f"{name} differs" for name in expected if whole[name].fingerprint != expected[name]]
-    return "; ".join(faults) or ("completed" if status == 0 else "refused with a message"), seconds
+    return "; ".join(faults) or (COMPLETED if status == 0 else REFUSED), seconds
 
 
 def torture(folder: Path, faults: Sequence[Fault], *, times: int, seed: int) -> list[Tally]:
@@ -196,7 +199,7 @@ def torture(folder: Path, faults: Sequence[Fault], *, times: int, seed: int) -> 
             shutil.copytree(data, root)
             outcome, seconds = try_one(root, expected, fault, drawn)
             shutil.rmtree(root)
-            if outcome in ("completed", "refused with a message"):
+            if outcome in (COMPLETED, REFUSED, NOT_TRIED):
                 tally.count(outcome)
                 tally.seconds.append(seconds)
             else:

@@ -103,12 +103,13 @@ def saying_why(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as failure:
-        if failure.errno not in (_REMEDIES if is_local(folder) else _FULL):  # stores use others as they like
+        remedy = _REMEDIES.get(failure.errno or 0)
+        if not remedy or not (is_local(folder) or failure.errno in _FULL):  # stores use others as they like
             raise
         kind = FullDiskError if failure.errno in _FULL else DiskError
         raise kind(
             f"{folder} cannot take what is being written to it ({failure}). What was published before is "
-            f"whole, and shards that are complete are kept; {_REMEDIES[failure.errno]}"
+            f"whole, and shards that are complete are kept; {remedy}"
         ) from failure
 
 
