@@ -1,6 +1,6 @@
 """The tests of properties of the stages, with many more examples than in ``make test``: rows of a table.
 
-python -m benchmarks.torture.properties --examples 600      # of each test
+python -m benchmarks.torture.properties --examples 400      # of each test
 
 A property is a test of this repository that Hypothesis feeds with random examples.
 """
@@ -62,14 +62,10 @@ def torture(paths: Sequence[Path], *, examples: int, seed: int) -> list[Tally]:
     """Run the tests of properties below some paths with so many examples each."""
     hypothesis.settings.register_profile(_PROFILE, max_examples=examples, database=None)
     counted = Examples(seed)
-    options = [
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        f"--hypothesis-profile={_PROFILE}",
-        f"--hypothesis-seed={seed}",
-    ]
-    status = pytest.main([*map(str, paths), *options, "--timeout=0", "-o", "addopts="], plugins=[counted])
+    options = ["-q", "-p", "no:cacheprovider", "--timeout=0", "-o", "addopts="]
+    options += [f"--hypothesis-profile={_PROFILE}", f"--hypothesis-seed={seed}"]
+    options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # Hypothesis has been imported before
+    status = pytest.main([*map(str, paths), *options], plugins=[counted])
     if status not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
         raise RuntimeError(f"pytest ended with {status}; expected it to run the tests below {paths}")
     return sorted(counted.tallies.values(), key=lambda tally: tally.fault)
@@ -78,7 +74,7 @@ def torture(paths: Sequence[Path], *, examples: int, seed: int) -> list[Tally]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the rows; the exit status is 1 if a property did not hold."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--examples", type=int, default=600, help="of each test")
+    parser.add_argument("--examples", type=int, default=400, help="of each test")
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args(arguments)
     tests = Path(skip_pipeline_tests.__file__).parent

@@ -42,3 +42,20 @@ def test_the_page_has_the_rows_of_every_module(monkeypatch: pytest.MonkeyPatch, 
     row = "| SIGKILL in merged_table | 2 | old and whole 1, otherwise 1 | 1: gone | 1.0 to 2.0 s | 7 |"
     assert f"{tally.HEAD}\n{row}\n" in text
     assert "`python -m this -c`" in text
+
+
+def test_the_page_is_written_from_saved_outputs(tmp_path: Path) -> None:
+    target, saved = tmp_path / "page.md", tmp_path / "saved.txt"
+    whole, lost = tally.Tally("one", 1, {tally.OLD: 3}), tally.Tally("two", 1, lost=["gone"])
+    saved.write_text(f"{tally.HEAD}\n{whole.row()}\n")
+    assert page.main([str(target), str(saved)]) == 0
+    assert whole.row() in target.read_text()
+
+    saved.write_text(f"{tally.HEAD}\n{whole.row()}\n{lost.row()}\n")
+    assert page.main([str(target), str(saved)]) == 1
+    assert f"{whole.row()}\n{lost.row()}\n" in target.read_text()
+
+
+def test_a_module_that_prints_no_row_is_named() -> None:
+    with pytest.raises(RuntimeError, match=r"json.tool --help .* no row"):
+        page.output_of("json.tool --help")
