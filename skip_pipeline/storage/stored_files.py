@@ -6,12 +6,13 @@ removing what an old manifest names never removes what a new one names; the plai
 
 import errno
 import os
+import re
 import secrets
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final
 
 from skip_pipeline.errors import DiskError, FullDiskError, MissingInputError, RefusedError
@@ -21,6 +22,7 @@ from skip_pipeline.storage.identity import FileRecord, mark, record_file
 FILES: Final = "_files"
 SCRATCH: Final = "_scratch"  # folder of unfinished files, on a disk; the next publication empties it
 
+_SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no space, no quota, no file as large as this
 _REMEDIES: Final = {
     **dict.fromkeys(_FULL, "free some space and run again"),
@@ -43,6 +45,15 @@ class StoredFile(FileRecord):
 
     path: str  # relative to the stage folder
     mark: str = ""  # ``identity.mark`` in an object store; empty on a disk
+
+    def check(self) -> None:
+        """Raise ValueError where a manifest that others wrote leads out of the stage, or names no digest."""
+        for text in (self.name, self.path):
+            parts = PurePosixPath(text)
+            if not parts.parts or parts.is_absolute() or ".." in parts.parts or "\0" in text:
+                raise ValueError(f"{text!r} is no path within the folder")
+        if not _SHA256.fullmatch(self.sha256):
+            raise ValueError(f"{self.sha256!r} is no SHA-256 in hex")
 
     def is_intact(self, stage: Path) -> bool:
         """Whether it is as it was stored: by its SHA-256 on a disk, by size and mark in an object store."""
