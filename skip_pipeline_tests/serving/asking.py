@@ -62,8 +62,8 @@ def running(
             thread.join(20)
 
 
-def eventually(holds: Callable[[], bool]) -> bool:
-    end = time.monotonic() + 20
+def eventually(holds: Callable[[], object], seconds: float = 20) -> bool:
+    end = time.monotonic() + seconds
     while time.monotonic() < end:
         if holds():
             return True

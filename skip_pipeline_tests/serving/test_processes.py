@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
@@ -17,17 +18,14 @@ import pytest
 from skip_pipeline.defs.registry import Registry
 from skip_pipeline.serving.processes import Beside
 from skip_pipeline_tests.serving.asking import Client, eventually
+from skip_pipeline_tests.serving.noting import note
 from skip_pipeline_tests.serving.small_models import SESSIONS, request
 
 pytestmark = pytest.mark.slow
 
 GOOD = request(SESSIONS[0])
+START_SECONDS = 100.0  # of a process among other tests
 SERVE = "from skip_pipeline.cli.main import app; app()"
-
-
-def note(place: Path) -> None:
-    (place / str(os.getpid())).touch()
-    threading.Event().wait()
 
 
 def noted(place: Path) -> set[int]:
@@ -38,12 +36,16 @@ def test_a_process_that_ends_is_replaced_and_all_end_with_the_block(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with Beside(partial(note, tmp_path), 2, stop_seconds=20) as beside:
-        assert eventually(lambda: len(noted(tmp_path)) == 2)
+        assert eventually(lambda: len(noted(tmp_path)) == 2, START_SECONDS)
         first = min(noted(tmp_path))
         os.kill(first, signal.SIGKILL)
-        assert eventually(lambda: dead(first))
-        beside.watch()
-        assert eventually(lambda: len(noted(tmp_path)) == 3)
+
+        def replaced() -> bool:
+            beside.watch()
+            return bool(caplog.records)
+
+        assert eventually(replaced)
+        assert eventually(lambda: len(noted(tmp_path)) == 3, START_SECONDS)
         beside.watch()
     assert [record.getMessage() for record in caplog.records] == [
         f"server process {first} ended with status -9, and is replaced"
@@ -93,21 +95,20 @@ def serving(process: subprocess.Popen[str], port: int) -> set[int]:
 
 def test_two_processes_answer_and_end_together(server: tuple[subprocess.Popen[str], int]) -> None:
     process, port = server
-    clients: list[Client] = []
+    with ExitStack() as clients:
 
-    def both_answer() -> bool:
-        clients.append(Client(port))
-        assert clients[-1].ask(GOOD)[0] == 200
-        time.sleep(0.05)
-        return len(serving(process, port)) == 2
+        def both_answer() -> bool:
+            client = Client(port)
+            clients.callback(client.close)
+            assert client.ask(GOOD)[0] == 200
+            time.sleep(0.5)  # each stays open, so that the other process has its turn
+            return len(serving(process, port)) == 2
 
-    assert eventually(both_answer)
-    tree = psutil.Process(process.pid).children(recursive=True)
-    for client in clients:
-        client.close()
+        assert eventually(both_answer, START_SECONDS)
+        tree = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(30) == 0
-    assert psutil.wait_procs(tree, timeout=20)[1] == []
+    assert process.wait(60) == 0
+    assert psutil.wait_procs(tree, timeout=60)[1] == []
 
 
 def test_nothing_is_left_of_a_server_that_is_killed(server: tuple[subprocess.Popen[str], int]) -> None:
