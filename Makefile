@@ -14,9 +14,12 @@ $(BIN)/ruff format --check .
 $(BIN)/ruff check .
 $(BIN)/mypy
 $(BIN)/lint-imports
+$(SITE)
 endef
+# Strictly: a link, anchor or page that is missing is an error. The theme's notice is switched off.
+SITE := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
-.PHONY: demo check test mutation bench torture ui clean
+.PHONY: demo check test audit site reference mutation bench screens torture ui clean
 
 # Every asset, on synthetic data if no raw data has been delivered.
 demo: $(VENV)/.installed
@@ -42,6 +45,14 @@ test: $(VENV)/.installed-test
 	$(BIN)/dg check defs
 	$(PYTEST) --cov --cov-report=term:skip-covered
 
+# The documentation as a site, in site/index.html. Its search needs a server: python -m http.server -d site
+site: $(VENV)/.installed-test
+	$(SITE)
+
+# The pages of docs/ that are made from the code.
+reference: $(VENV)/.installed-test
+	$(BIN)/python -m skip_pipeline_tests.pages.reference
+
 # Which changes to promotion, metrics and storage no test notices; docs/mutation.md has the last scores.
 mutation: $(VENV)/.installed-mutation
 	$(BIN)/mutmut run
@@ -51,9 +62,18 @@ mutation: $(VENV)/.installed-mutation
 bench: $(VENV)/.installed-bench
 	$(BIN)/python -m benchmarks.run_all $(BENCH)
 
+# Every picture of screens in README and docs, from seven nights on synthetic data; the ports of `make ui` are free.
+screens: $(VENV)/.installed-test
+	$(BIN)/python -m benchmarks.screens
+
 # Every fault tried for real, by the thousand, into docs/reliability.md; hours.
 torture: $(VENV)/.installed-test
 	$(BIN)/python -m benchmarks.torture.page docs/reliability.md
+
+# Advisories about the pinned versions; where no database can be reached, the reason is printed.
+audit: $(VENV)/.installed
+	-$(PIP) pip-audit
+	$(BIN)/python -m benchmarks.audit constraints.txt
 
 clean:
 	rm -rf $(VENV)

@@ -1,9 +1,7 @@
 """Entry point of Dagster: resources, schedule and executor, with the settings that the environment has."""
 
 import os
-from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import dagster as dg
 
@@ -11,6 +9,8 @@ from skip_pipeline import settings
 from skip_pipeline.defs.assets import ALL_ASSETS
 from skip_pipeline.defs.checks import ALL_CHECKS
 from skip_pipeline.defs.morning import morning_sensors
+from skip_pipeline.defs.places import data_layout as data_layout  # part of this module's interface
+from skip_pipeline.defs.places import tracking_database
 from skip_pipeline.defs.resources import DataDirectory, ShardEngine
 from skip_pipeline.defs.schedules import (
     close_tracking,
@@ -20,26 +20,14 @@ from skip_pipeline.defs.schedules import (
     retrain,
 )
 from skip_pipeline.defs.tracking import MlflowTracker
-from skip_pipeline.errors import RefusedError
-from skip_pipeline.locations import is_local, location
+from skip_pipeline.nightly.variables import window_config, zone_named
 from skip_pipeline.settings import DataLayout
-
-
-def data_layout() -> DataLayout:
-    """The data directory: ``SKIP_PIPELINE_DATA_DIR``, else ``data`` below the working directory.
-
-    If ``SKIP_PIPELINE_STORAGE_URL`` names a path or URL, ``01_raw`` to ``05_bundles`` are there.
-    """
-    root = Path(os.environ.get(settings.DATA_DIR_VARIABLE) or settings.DEFAULT_DATA_DIR).resolve()
-    named = os.environ.get(settings.STORAGE_VARIABLE)
-    shared = location(named) if named else None
-    return DataLayout(root, shared.resolve() if shared and is_local(shared) else shared)
 
 
 def mlflow_tracker(layout: DataLayout) -> MlflowTracker:
     """Records to the server that ``MLFLOW_TRACKING_URI`` names, else to SQLite below the data directory."""
     return MlflowTracker(
-        embedded_uri=f"sqlite:///{layout.mlflow / 'mlflow.db'}",
+        embedded_uri=f"sqlite:///{tracking_database(layout)}",
         embedded_artifacts=(layout.mlflow / "artifacts").as_uri(),
         dagster_url=os.environ.get(settings.DAGSTER_URL_VARIABLE) or settings.DEFAULT_DAGSTER_URL,
     )
@@ -47,28 +35,12 @@ def mlflow_tracker(layout: DataLayout) -> MlflowTracker:
 
 def time_zone() -> str:
     """``SKIP_PIPELINE_TIMEZONE``, else UTC."""
-    name = os.environ.get(settings.TIME_ZONE_VARIABLE) or settings.DEFAULT_TIME_ZONE
-    try:
-        return ZoneInfo(name).key
-    except (ZoneInfoNotFoundError, ValueError):
-        raise RefusedError(
-            f"${settings.TIME_ZONE_VARIABLE} is {name!r}, which is not a time zone; expected a name like "
-            "Europe/Stockholm. Correct or unset it"
-        ) from None
+    return zone_named(os.environ.get(settings.TIME_ZONE_VARIABLE, ""))
 
 
 def nightly_config() -> dict[str, Any]:
     """Run config of the night: the window of ``SKIP_PIPELINE_TRAIN_DAYS``, if it is set."""
-    days = os.environ.get(settings.TRAIN_DAYS_VARIABLE)
-    if not days:
-        return {}
-    if not (days.isascii() and days.isdigit() and int(days) > 0):
-        raise RefusedError(
-            f"${settings.TRAIN_DAYS_VARIABLE} is {days!r}, expected a whole number of days, at least 1; "
-            "correct it, or unset it to train on all days"
-        )
-    window = {"config": {"train_days": int(days)}}
-    return {"ops": {"trained_model": window, "baseline_models": window}}
+    return window_config(os.environ.get(settings.TRAIN_DAYS_VARIABLE, ""))
 
 
 @dg.definitions

@@ -23,6 +23,8 @@ _NOWHERE: Final = str(Path(os.devnull, "home"))  # below a file, so that nothing
 _OWN: Final = {
     "KERAS_BACKEND": "tensorflow",
     "KERAS_HOME": _NOWHERE,  # a keras.json may name another backend or precision
+    # The address that MLflow would print after each run is the tracking URI, with its password.
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 
 _FOREIGN: Final = (
@@ -77,20 +79,22 @@ def keep_private() -> None:
     os.environ.update(SILENCED)
 
 
-def settle(environment: MutableMapping[str, str] = os.environ) -> None:
+def settle(environment: MutableMapping[str, str] = os.environ) -> tuple[str, ...]:
     """Remove what an outer job has left in the environment, and reach this machine without a proxy.
+
+    Returns the names of the variables that were removed.
 
     A user without a home directory, as in some containers, is given one that cannot exist: MLflow asks for it
     when it is imported.
 
     >>> left = {"MLFLOW_RUN_ID": "1", "NO_PROXY": "intern", "KERAS_BACKEND": "jax"}
     >>> settle(left)
+    ('MLFLOW_RUN_ID',)
     >>> left["NO_PROXY"], left["KERAS_BACKEND"], "MLFLOW_RUN_ID" in left
     ('intern,localhost,127.0.0.1,::1', 'tensorflow', False)
     """
     environment.update(SILENCED | _OWN)
-    for name in _FOREIGN:
-        environment.pop(name, None)
+    removed = tuple(name for name in _FOREIGN if environment.pop(name, None) is not None)
     try:
         Path.home()
     except RuntimeError:
@@ -99,6 +103,7 @@ def settle(environment: MutableMapping[str, str] = os.environ) -> None:
         named = (environment.get(name) or environment.get(name.swapcase()) or "").split(",")
         if named != ["*"]:  # alone, for every host
             environment[name] = ",".join(filter(None, [*named, *(h for h in _LOOPBACK if h not in named)]))
+    return removed
 
 
 def of_servers(environment: MutableMapping[str, str]) -> dict[str, str]:

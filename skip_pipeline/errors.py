@@ -8,7 +8,8 @@
     │   └── BrokenSessionError  a session's rows are not positions 1 to its length
     ├── ContractError       a table or bundle made here does not have the shape the next stage expects
     ├── BusyError           another process is writing the same folder
-    ├── FullDiskError       there is no space for what is being written
+    ├── DiskError           the system does not open, read or write a file
+    │   └── FullDiskError       there is no space for what is being written
     ├── RefusedError        the request would overwrite something, or its arguments are impossible
     ├── TrainingError       training cannot start, or has produced a model that must not be used
     └── EngineError         workers cannot be reached, differ from this process, or died on a shard
@@ -51,7 +52,11 @@ class BusyError(SkipPipelineError):
     """Raised when another process holds the folder that a step wants to publish to."""
 
 
-class FullDiskError(SkipPipelineError):
+class DiskError(SkipPipelineError):
+    """Raised when the system refuses to open, read or write a file; the published files stay."""
+
+
+class FullDiskError(DiskError):
     """Raised when a file cannot be written whole for lack of space; the published files stay."""
 
 

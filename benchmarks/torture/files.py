@@ -19,7 +19,7 @@ from typing import Final
 import pyarrow as pa
 
 from benchmarks.torture.plain_log import Row, ordered_log, read_rows
-from benchmarks.torture.tally import Tally
+from benchmarks.torture.tally import READ, REFUSED, Tally
 from skip_pipeline import schema
 from skip_pipeline.errors import SkipPipelineError
 from skip_pipeline.raw.session_log import load_session_log
@@ -252,7 +252,7 @@ MUTATIONS: Final[dict[str, Mutation]] = {
 
 def torture(tables: Sequence[Table], folder: Path, *, times: int, seed: int) -> list[Tally]:
     """Mutate tables so many times in all, each kind of mutation in turn."""
-    tallies = {name: Tally(f"delivered CSV: {name}") for name in MUTATIONS}
+    tallies = {name: Tally(f"delivered CSV: {name}", seed) for name in MUTATIONS}
     for number in range(times):
         name = list(MUTATIONS)[number % len(MUTATIONS)]
         table = tables[number // len(MUTATIONS) % len(tables)]
@@ -275,7 +275,7 @@ def try_one(tally: Tally, table: Table, path: Path, content: bytes, title: str) 
         elif expected is not None:
             tally.lost.append(f"{title}: refused though right ({refusal})")
         else:
-            tally.refused += 1
+            tally.count(REFUSED)
         return
     except Exception as failure:  # the fault that is looked for
         tally.lost.append(f"{title}: {failure!r}")
@@ -283,7 +283,7 @@ def try_one(tally: Tally, table: Table, path: Path, content: bytes, title: str) 
     finally:
         path.unlink()
     if found == expected:
-        tally.read += 1
+        tally.count(READ)
     else:
         tally.lost.append(f"{title}: read wrongly")
 

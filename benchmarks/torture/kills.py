@@ -23,7 +23,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Final
@@ -31,17 +31,13 @@ from typing import Any, Final
 import pyarrow.parquet as pq
 
 from benchmarks.s3_server import s3_server
+from benchmarks.torture.tally import HEAD, NEW, OLD, Tally
 from skip_pipeline import settings
 from skip_pipeline.errors import MissingInputError
 from skip_pipeline.locations import file_system, files_below, location
 from skip_pipeline.settings import DataLayout
 from skip_pipeline.storage import Manifest, read_manifest
 from skip_pipeline.world.synthesize import synthesize
-
-HEAD: Final = (
-    "| fault | times tried | outcome | what was lost | time until whole again | seed |\n"
-    "|---|---|---|---|---|---|"
-)
 
 FOLDERS: Final = {
     "session_logs": "session_log_summaries",
@@ -78,23 +74,6 @@ _TRAINING: Final = {
     "ops": {"trained_model": {"config": {"preset": "fast", "max_epochs": 1, "batch_size": 64, "seed": 3}}}
 }
 _SLOWEST: Final = 600.0  # seconds after which a run counts as hanging
-
-
-@dataclass
-class Kills:
-    """What came of the kills in one asset."""
-
-    tried: int = 0
-    old: int = 0  # runs that had published nothing
-    lost: list[str] = field(default_factory=list)
-    seconds: list[float] = field(default_factory=list)  # of the next runs
-
-    def row(self, fault: str, seed: int) -> str:
-        """A row of the table."""
-        outcome = f"old and whole {self.old}, new and whole {self.tried - self.old - len(self.lost)}"
-        lost = f"{len(self.lost)}: {self.lost[0]}" if self.lost else "nothing"
-        again = f"{min(self.seconds):.1f} to {max(self.seconds):.1f} s" if self.seconds else "not reached"
-        return f"| SIGKILL in {fault} | {self.tried} | {outcome} | {lost} | {again} | {seed} |"
 
 
 @dataclass(frozen=True)
@@ -225,10 +204,15 @@ def open_runs(layout: DataLayout) -> list[str]:
 
 
 def torture(
-    place: Place, asset: str, kills: int, moments: random.Random, lasts: float, expected: Mapping[str, str]
-) -> Kills:
+    place: Place,
+    asset: str,
+    kills: int,
+    moments: random.Random,
+    lasts: float,
+    expected: Mapping[str, str],
+    found: Tally,
+) -> None:
     """Kill runs of one asset at random moments of it, and let the next run complete each time."""
-    found = Kills()
     for number in range(kills):
         version, after = f"{asset} {number}", moments.uniform(0, lasts)
         before = generations(place.layout)
@@ -243,18 +227,15 @@ def torture(
         whole = generations(place.layout)
         faults += failures + torn(whole) + open_runs(place.layout)
         faults += [f"{name} differs" for name, digest in digests(whole).items() if digest != expected[name]]
-        found.tried += 1
         found.seconds.append(seconds[""])
         if faults:
             found.lost.append("; ".join(faults))
-        elif left[asset].number == before[asset].number:
-            found.old += 1
-    return found
+        else:
+            found.count(OLD if left[asset].number == before[asset].number else NEW)
 
 
-def torture_first_runs(place: Place, kills: int, moments: random.Random, lasts: float) -> Kills:
+def torture_first_runs(place: Place, kills: int, moments: random.Random, lasts: float, found: Tally) -> None:
     """Kill first runs of ``track_features`` where neither Dagster's home nor MLflow's store exists yet."""
-    found = Kills()
     for _ in range(kills):
         for folder in (place.layout.dagster, place.layout.mlflow):
             shutil.rmtree(folder, ignore_errors=True)
@@ -264,16 +245,14 @@ def torture_first_runs(place: Place, kills: int, moments: random.Random, lasts: 
         process.join()
         seconds, failures = complete(place, "first", ["track_features"])
         faults = failures or open_runs(place.layout)
-        found.tried += 1
-        found.old += 1
         found.seconds.append(seconds[""])
         if faults:
-            found.old -= 1
             found.lost.append("; ".join(faults))
-    return found
+        else:
+            found.count(OLD)
 
 
-def measure(place: Place, assets: Sequence[str], kills: int, seed: int) -> Iterator[tuple[str, Kills]]:
+def measure(place: Place, assets: Sequence[str], kills: int, seed: int, at: str) -> Iterator[Tally]:
     """Kill that many runs, spread over the assets and the first run; yields what came of each."""
     processes = multiprocessing.get_context("forkserver")
     processes.set_forkserver_preload([__name__, "mlflow", "s3fs", "upath", "skip_pipeline.definitions"])
@@ -282,13 +261,17 @@ def measure(place: Place, assets: Sequence[str], kills: int, seed: int) -> Itera
     first, failures = complete(place, "first", ["track_features"])
     if failures:
         raise RuntimeError("; ".join(failures))
-    yield FIRST_RUN, torture_first_runs(place, of_all[-1], moments, first[""])
+    found = Tally(f"SIGKILL in {FIRST_RUN}, {at}", seed)
+    torture_first_runs(place, of_all[-1], moments, first[""], found)
+    yield found
     seconds, failures = complete(place, "reference", list(FOLDERS)[: list(FOLDERS).index(assets[-1]) + 1])
     if failures:
         raise RuntimeError("; ".join(failures))
     expected = digests(generations(place.layout))
     for asset, number in zip(assets, of_all[:-1], strict=True):
-        yield asset, torture(place, asset, number, moments, seconds[asset], expected)
+        found = Tally(f"SIGKILL in {asset}, {at}", seed)
+        torture(place, asset, number, moments, seconds[asset], expected, found)
+        yield found
 
 
 @contextmanager
@@ -326,9 +309,9 @@ def main(arguments: Sequence[str] | None = None, tell: Callable[[str], object] =
     lost = 0
     tell(f"{HEAD}\n")
     with tempfile.TemporaryDirectory() as folder, prepared(Path(folder), s3=given.s3) as place:
-        for fault, found in measure(place, given.assets, given.kills, given.seed):
+        for found in measure(place, given.assets, given.kills, given.seed, at):
             lost += len(found.lost)
-            tell(f"{found.row(f'{fault}, {at}', given.seed)}\n")
+            tell(f"{found.row()}\n")
             sys.stdout.flush()
     return 1 if lost else 0
 

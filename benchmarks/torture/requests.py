@@ -12,7 +12,7 @@ from random import Random
 from typing import Any, Final
 
 from benchmarks.torture.plain_request import is_right
-from benchmarks.torture.tally import Tally
+from benchmarks.torture.tally import READ, REFUSED, Tally
 from skip_pipeline import schema
 from skip_pipeline.serving.examples import EXAMPLE, EXAMPLE_OF_CANDIDATES
 
@@ -240,7 +240,7 @@ MUTATIONS: Final[dict[str, Mutation]] = {
 
 def torture(port: int, *, times: int, seed: int) -> list[Tally]:
     """Send mutated requests to a server of this machine, so many in all, each kind in turn."""
-    tallies = {name: Tally(f"HTTP request: {name}") for name in MUTATIONS}
+    tallies = {name: Tally(f"HTTP request: {name}", seed) for name in MUTATIONS}
     answers = [_predictions(exchange(port, _message(_body(record)), ANSWER_SECONDS)) for record in RECORDS]
     for number in range(times):
         name = list(MUTATIONS)[number % len(MUTATIONS)]
@@ -253,9 +253,9 @@ def torture(port: int, *, times: int, seed: int) -> list[Tally]:
             if sent.same and _predictions(answer) != answers[base]:
                 tally.lost.append(f"{title}: answered wrongly")
             else:
-                tally.read += 1
+                tally.count(READ)
         elif (status is None or 400 <= status < 500) and sent.right is not True:
-            tally.refused += 1
+            tally.count(REFUSED)
         else:
             tally.lost.append(
                 f"{title}: status {status}, and the request is {'right' if sent.right else 'wrong'}"

@@ -7,13 +7,14 @@ Arrays over steps are (n, 19), over targets (n, 20), as in ``networks.listening`
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 
 from skip_pipeline import schema
+from skip_pipeline.bundles.records import SEEKS
 from skip_pipeline.networks.listening import (
     OUTCOMES,
     TARGETS,
@@ -53,10 +54,12 @@ _SMALL_LENGTH: Final = 0.05  # added to squared lengths of company, so that a tr
 
 # Log columns other than position, length and outcome.
 _OCCURRENCES: Final = schema.SESSION_LOG_BRANCH[log_column("context_switch") :]
-_SEEKS: Final = ("hist_user_behavior_n_seekfwd", "hist_user_behavior_n_seekback")
+_SEEK_COLUMNS: Final = [_OCCURRENCES.index(name) for name in SEEKS]
 _COMPANY: Final = slice(2, 18)
 """The first 16 coordinates of a track's company in its memory; with few sessions the others are noise."""
 _OWN: Final = [schema.TRACK_BRANCH.index(name) for name in FEATURES]
+
+_BEFORE_TARGET: Final = np.tri(TARGETS, schema.STEPS, -1, dtype=np.float32)  # 1 where a step is
 
 Columns = dict[str, np.ndarray]
 
@@ -97,14 +100,17 @@ def feature_names() -> tuple[str, ...]:
     return tuple(_columns(nobody, Standard(np.zeros(len(_OWN)), np.ones(len(_OWN)))))
 
 
-def features_of(part: Mapping[str, np.ndarray], standard: Standard) -> np.ndarray:
-    """Features of every track of n sessions: float32 (n, 20, F), arbitrary in padding.
+def features_of(
+    part: Mapping[str, np.ndarray], standard: Standard, targets: slice = slice(TARGETS)
+) -> np.ndarray:
+    """Features of the tracks of n sessions: float32 (n, 20, F), arbitrary in padding.
 
     Args:
         part: ``INPUTS``, in memory.
         standard: of the training sessions.
+        targets: which of the 20 tracks.
     """
-    columns = list(_columns(part, standard).values())
+    columns = [column[:, targets] for column in _columns(part, standard).values()]
     return np.stack(columns, axis=2, dtype=np.float32, casting="same_kind")
 
 
@@ -123,8 +129,10 @@ def examples_of(split: Mapping[str, Any], standard: Standard) -> Examples:
 
 
 def _lagged(steps: np.ndarray, lag: int) -> np.ndarray:
-    """Value ``lag`` steps before each target, 0 where there is none: (n, 19) to (n, 20)."""
-    return np.pad(steps, ((0, 0), (lag, 0)))[:, :TARGETS]
+    """Value ``lag`` steps before each target, 0 where there is none: (n, 19 or 20, …) to (n, 20, …)."""
+    lagged = np.zeros((len(steps), TARGETS, *steps.shape[2:]), steps.dtype)
+    lagged[:, lag:] = steps[:, : TARGETS - lag]
+    return lagged
 
 
 def _columns(part: Mapping[str, np.ndarray], standard: Standard) -> Columns:
@@ -193,11 +201,13 @@ def _habits(past: Listening) -> Columns:
         tracks = np.maximum(_latest(past.real, window), 1.0)
         columns[f"balance_of_{window}"] = _latest(sign, window) / tracks
         columns[f"mean_depth_of_{window}"] = _latest(depth, window) / tracks
-    for memory in MEMORIES:
-        weight = _fading(past.real, memory)
+    fading = _fading(np.stack([past.real, sign, depth], axis=2), MEMORIES)
+    for memory, (weight, of_sign, of_depth) in zip(
+        MEMORIES, np.moveaxis(fading, (2, 3), (0, 1)), strict=True
+    ):
         weight[weight == 0.0] = 1.0
-        columns[f"balance_fading_{memory}"] = _fading(sign, memory) / weight
-        columns[f"mean_depth_fading_{memory}"] = _fading(depth, memory) / weight
+        columns[f"balance_fading_{memory}"] = of_sign / weight
+        columns[f"mean_depth_fading_{memory}"] = of_depth / weight
     changed = np.zeros_like(past.played)
     changed[:, 1:] = (past.played[:, 1:] != past.played[:, :-1]) * past.real[:, :-1]
     columns["share_changed"] = before(changed) / count
@@ -207,14 +217,15 @@ def _habits(past: Listening) -> Columns:
 
 def _occurrences(past: Listening) -> Columns:
     """Every other log column, of the track before and as the mean over the session so far."""
-    count = np.maximum(before(past.real), 1.0)
-    columns = {}
-    for name in _OCCURRENCES:
-        values = past.log[:, :, log_column(name)]
-        values = np.log1p(values) if name in _SEEKS else values
-        columns[f"{name}_1_ago"] = _lagged(values, 1)
-        columns[f"{name}_mean"] = before(values) / count
-    return columns
+    values = past.log[:, :, -len(_OCCURRENCES) :].copy()
+    values[:, :, _SEEK_COLUMNS] = np.log1p(values[:, :, _SEEK_COLUMNS])
+    mean = before(values) / np.maximum(before(past.real), 1.0)[:, :, None]
+    latest = _lagged(values, 1)
+    return {
+        f"{name}_{kind}": of[:, :, i]
+        for i, name in enumerate(_OCCURRENCES)
+        for kind, of in (("1_ago", latest), ("mean", mean))
+    }
 
 
 def _circumstances(circumstances: np.ndarray) -> Columns:
@@ -251,7 +262,7 @@ def _memory(past: Listening, memory: np.ndarray) -> Columns:
         columns[f"{name}_1_ago"] = _lagged(values, 1)
         columns[f"{name}_mean"] = before(values) / np.maximum(count, 1.0)
     columns["surprise"] = before(surprise) / (count + _SHRINKAGE)
-    columns["surprise_fading"] = _fading(surprise, MEMORIES[1])
+    columns["surprise_fading"] = _fading(surprise[:, :, None], MEMORIES[1:2])[:, :, 0, 0]
     for name, values, width in (("appeal", appeal, _APPEAL_WIDTH), ("plays", plays, _PLAYS_WIDTH)):
         distance = np.square(values[:, :, None] - values[:, None, :-1])
         columns |= _kernel(past, np.exp(-distance / width), f"like_{name}")
@@ -285,7 +296,7 @@ def _company(past: Listening, company: np.ndarray) -> Columns:
         "agreement_company": (_residual(past) * products).sum(axis=2) / (count + _SHRINKAGE),
         "cosine_balance": (cosine * _sign(past)[:, None]).sum(axis=2),
         "cosine_mean": cosine.sum(axis=2) / np.maximum(count, 1.0),
-        "cosine_1_ago": np.pad(to_the_one_before, ((0, 0), (1, 0))),
+        "cosine_1_ago": _lagged(to_the_one_before, 1),
     }
 
 
@@ -297,29 +308,33 @@ def _sign(past: Listening) -> np.ndarray:
 def _latest(steps: np.ndarray, count: int) -> np.ndarray:
     """Sum over the ``count`` steps before each target."""
     sums = before(steps)
-    return np.asarray(sums - np.pad(sums, ((0, 0), (count, 0)))[:, :TARGETS])
+    return np.asarray(sums - _lagged(sums, count))
 
 
-def _fading(steps: np.ndarray, memory: float) -> np.ndarray:
-    """Sum over the steps before each target, each weighted by ``memory`` to the power of its distance."""
-    sums = _lagged(steps, 1)
+def _fading(steps: np.ndarray, memories: Sequence[float]) -> np.ndarray:
+    """Sums over the steps before each target, each weighted by a memory to the power of its distance.
+
+    From (n, 19, k) and M memories to float32 (n, 20, M, k).
+    """
+    factors = np.array(memories, np.float32)[:, None]
+    sums = np.repeat(_lagged(steps, 1)[:, :, None], len(memories), axis=2)
     for target in range(1, TARGETS):
-        sums[:, target] = memory * (sums[:, target - 1] + sums[:, target])
+        sums[:, target] = factors * (sums[:, target - 1] + sums[:, target])
     return sums
 
 
 def _run(past: Listening) -> np.ndarray:
     """Length of the run of equal outcomes, played or not, before each target."""
     run = _lagged(past.real, 1)
+    same = past.played[:, 1:] == past.played[:, :-1]
     for target in range(2, TARGETS):
-        same = past.played[:, target - 1] == past.played[:, target - 2]
-        run[:, target] *= 1.0 + same * run[:, target - 1]
+        run[:, target] *= 1.0 + same[:, target - 2] * run[:, target - 1]
     return run
 
 
 def _earlier(past: Listening) -> np.ndarray:
     """1 where a step is a track before the target: float32 (n, 20, 19)."""
-    return np.asarray(np.tri(TARGETS, schema.STEPS, -1, dtype=np.float32) * past.real[:, None])
+    return np.asarray(_BEFORE_TARGET * past.real[:, None])
 
 
 def _residual(past: Listening) -> np.ndarray:

@@ -104,7 +104,7 @@ class HandmadeModels:
                 own = inputs[name][session, schema.STEPS + track][:, None]
                 part[name] = np.concatenate([steps, own], axis=1)
             part["last_track"] = inputs["last_track"][session, track]
-            answers[number] = self._run(features_of(part, self.standard)[:, -1])
+            answers[number] = self._run(features_of(part, self.standard, slice(schema.STEPS, None))[:, 0])
         return answers.reshape(n, asked, len(MODELS))
 
     def _run(self, features: np.ndarray) -> np.ndarray:

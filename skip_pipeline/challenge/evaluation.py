@@ -23,6 +23,7 @@ from skip_pipeline.raw.log_pairs import LOG_TRUTH, TRUTH, by_name, digits_of, or
 from skip_pipeline.settings import DataSource
 
 _NEWLINE: Final = ord("\n")
+_LONGEST_LINE: Final = 1 << 20  # characters read at once, far more than a line of digits has
 _ZERO: Final = ord("0")
 _ENCODING: Final = "latin-1"  # in which any byte is a character
 
@@ -137,6 +138,14 @@ def _joined(parts: Sequence[SessionScores]) -> SessionScores:
     )
 
 
+def _number_of_lines(file: TextIO) -> int:
+    """Number of lines, however long, the last of which may have no end."""
+    lines, end = 0, "\n"
+    while piece := file.read(_LONGEST_LINE):
+        lines, end = lines + piece.count("\n"), piece[-1]
+    return lines + (end != "\n")
+
+
 class _Lines:
     """The lines of a submission, read as the truth's files need them."""
 
@@ -169,7 +178,7 @@ class _Lines:
                 self._read += len(ends)
                 return np.asarray(digits)
         with self._readable():
-            lines = (text + self._file.readline()).removesuffix("\n").split("\n")
+            lines = (text + self._file.readline(_LONGEST_LINE)).removesuffix("\n").split("\n")
         for row, (line, count) in enumerate(zip(lines, known.tracks.tolist(), strict=False)):
             if len(line) != count or not {*line} <= {"0", "1"}:
                 where = f"session {shown_value(known.names[row])}, data row {row + 1} of {known.path.name}"
@@ -188,7 +197,7 @@ class _Lines:
 
     def _fault(self, *facts: str) -> BadInputError:
         with self._readable(), self._open() as file:
-            lines = sum(1 for _ in file)
+            lines = _number_of_lines(file)
         sessions = sum(len(read_truth(path).tracks) for path in self._truth)
         if lines != sessions:
             facts = (f"{lines} lines, and {sessions} sessions in the truth", *facts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 import typer
 
 from skip_pipeline import settings
-from skip_pipeline.cli.options import OUT, DataDir, refusals
+from skip_pipeline.cli.options import OUT, AsJson, DataDir, examples, refusals, show_json
 from skip_pipeline.errors import RefusedError
 
 if TYPE_CHECKING:
@@ -42,7 +43,9 @@ Workers = Annotated[
 ]
 
 
-@app.command()
+@app.command(
+    epilog=examples("challenge split data/01_raw/training_set/log_mini.csv --of test --out data/challenge")
+)
 def split(
     logs: Annotated[list[Path], typer.Argument(help="Logs of whole sessions, such as log_mini.csv.")],
     out: Annotated[
@@ -57,6 +60,7 @@ def split(
     ] = "all",
     engine: Engine = _ENGINE.kind,
     workers: Workers = None,
+    as_json: AsJson = False,
 ) -> None:
     """Cut the sessions of logs in half, in the formats and names of the challenge, with the truth apart."""
     from skip_pipeline.challenge.split import split_logs
@@ -73,6 +77,9 @@ def split(
             of=None if of == "all" else of,
             apply=partial(opened.map, label="challenge split"),
         )
+    if as_json:
+        show_json(asdict(made))
+        return
     OUT.print(
         f"Cut {made.sessions:,} {'synthetic ' if made.data_source == 'synthetic' else ''}sessions (files: "
         f"{made.files:,}): {out / settings.TEST_SET}, and the outcomes of {made.tracks:,} tracks in "
@@ -81,7 +88,12 @@ def split(
     )
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "challenge submit data/01_raw/test_set --out submission.txt",
+        "challenge submit data/01_raw/test_set --rule last-action --out last_action.txt",
+    )
+)
 def submit(
     test_set: Annotated[Path, typer.Argument(help="Folder of log_prehistory_… and log_input_….csv.")],
     out: Annotated[Path, typer.Option(help="Submission to write.")],
@@ -95,6 +107,7 @@ def submit(
     ] = None,
     engine: Engine = _ENGINE.kind,
     workers: Workers = None,
+    as_json: AsJson = False,
 ) -> None:
     """Decide on every track of the second halves, and write the submission that the challenge takes.
 
@@ -109,6 +122,9 @@ def submit(
         open_engine(settings.EngineSettings(kind=engine, workers=workers)) as opened,
     ):
         answered = write(test_set, out, decide, apply=partial(opened.map, label="challenge submit"))
+    if as_json:
+        show_json(asdict(answered) | {"decided_by": by})
+        return
     told = (
         f"Wrote {out}: {answered.sessions:,} lines for {answered.tracks:,} tracks (files: {answered.files:,})"
     )
@@ -142,18 +158,22 @@ def _decided_by(
         yield partial(batch.decide, model=folder), f"model version {version}, trained on {trained_on} data"
 
 
-@app.command()
+@app.command(epilog=examples("challenge evaluate data/01_raw/truth last_action.txt submission.txt"))
 def evaluate(
     truth: Annotated[Path, typer.Argument(help="The folder truth/, or one log_truth_….csv.")],
     submissions: Annotated[
         list[Path], typer.Argument(help="Submissions; each is compared with the first, session by session.")
     ],
+    as_json: AsJson = False,
 ) -> None:
     """Score submissions: mean average accuracy (MAA) and first-prediction accuracy (FPA), with intervals."""
     from skip_pipeline.challenge.evaluation import evaluate as score
 
     with refusals():
         found = score(truth, submissions)
+    if as_json:
+        show_json(asdict(found) | {"submissions": list(map(str, submissions))})
+        return
     lines = [("", f"MAA ({settings.CONFIDENCE:.0%} interval)", f"FPA ({settings.CONFIDENCE:.0%} interval)")]
     for path, scores in zip(submissions, found.scores, strict=True):
         lines.append((str(path), _shown(scores.maa, ".4f"), _shown(scores.fpa, ".4f")))

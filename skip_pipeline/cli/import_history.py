@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from skip_pipeline import settings
-from skip_pipeline.cli.options import OUT, DataDir, refusals
+from skip_pipeline.cli.options import OUT, AsJson, DataDir, examples, refusals, show_json
 from skip_pipeline.errors import RefusedError
 from skip_pipeline.settings import DataLayout
 
@@ -23,7 +24,12 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add the command to an application."""
-    app.command()(import_history)
+    app.command(
+        epilog=examples(
+            "import-history my_spotify_data.zip --data-dir me",
+            "import-history my_spotify_data.zip --time-zone Europe/Stockholm --names",
+        )
+    )(import_history)
 
 
 def import_history(
@@ -57,6 +63,7 @@ def import_history(
             "--names", help=f"Also write {settings.NAMES_FILE}: names of tracks, artists and albums."
         ),
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Turn your own listening history into raw logs, which `skip-pipeline run` then trains and reports on.
 
@@ -77,6 +84,9 @@ def import_history(
             features=features,
             with_names=names,
         )
+    if as_json:
+        show_json(asdict(summary) | {"time_zone": zone})
+        return
     _show_found(summary, raw, time.perf_counter() - started)
     _show_left_out(summary)
     where = "" if time_zone is not None else ", the time zone of this machine; --time-zone names another"

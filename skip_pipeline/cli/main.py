@@ -5,6 +5,7 @@ A command imports Dagster, TensorFlow and the world when it runs, so that ``--he
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,9 +13,11 @@ import typer
 
 from skip_pipeline import settings
 from skip_pipeline.cli import challenge
+from skip_pipeline.cli import doctor as doctor_command
 from skip_pipeline.cli import import_history as import_command
 from skip_pipeline.cli import serving as serving_commands
-from skip_pipeline.cli.options import OUT, DataDir, refusals, use
+from skip_pipeline.cli import status as status_command
+from skip_pipeline.cli.options import EXIT_STATUSES, OUT, AsJson, DataDir, examples, refusals, show_json, use
 from skip_pipeline.cli.output import lasting_output
 from skip_pipeline.errors import MissingInputError
 from skip_pipeline.locations import is_url
@@ -32,11 +35,14 @@ class _Commands(typer.Typer):
 
 app = _Commands(
     help="From raw listening logs to a tracked, evaluated skip model.",
+    epilog="\n\n".join(("Exit status:", *(f"{status}: {means}" for status, means in EXIT_STATUSES.items()))),
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
 import_command.register(app)
 serving_commands.register(app)
+status_command.register(app)
+doctor_command.register(app)
 app.add_typer(challenge.app, name="challenge")
 
 
@@ -58,7 +64,14 @@ def _named_folder(text: str) -> Path:
     return Path(text)
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "synthesize --out data/01_raw",
+        "synthesize --out big --sessions 1000000 --shards 100 --gzip",
+        "synthesize --out nights --days 7 --drift skip_rate@2018-07-19",
+        "synthesize --out regions --laws regions",
+    )
+)
 def synthesize(
     out: Annotated[
         Path,
@@ -101,6 +114,7 @@ def synthesize(
             help="How listeners behave. " + "; ".join(f"{name}: {says}" for name, says in LAWS.items()) + ".",
         ),
     ] = DEFAULT_LAW,
+    as_json: AsJson = False,
 ) -> None:
     """Write a synthetic data set in the raw format, marked as synthetic, with its best possible predictions.
 
@@ -122,6 +136,9 @@ def synthesize(
             test_sessions=test_sessions,
             law=laws,
         )
+    if as_json:
+        show_json(asdict(summary))
+        return
     OUT.print(
         f"Wrote {summary.sessions:,} synthetic sessions, {summary.rows:,} log rows and {summary.tracks:,} "
         f"tracks to {out} in {summary.seconds:.1f} s"
@@ -129,7 +146,15 @@ def synthesize(
     )
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "run",
+        "run --data-dir me",
+        "run --select trained_model,evaluation_report --preset published",
+        "run --train-days 30 --engine processes",
+        "run --json",
+    )
+)
 def run(
     data_dir: DataDir = None,
     preset: Preset = settings.DEFAULT_PRESET,
@@ -159,8 +184,12 @@ def run(
             help="Address of a Dask scheduler; by default --engine dask starts one on this machine."
         ),
     ] = "",
+    as_json: AsJson = False,
 ) -> None:
-    """Materialize assets through Dagster, recorded in MLflow; exit status 1 if anything fails."""
+    """Materialize assets through Dagster, recorded in MLflow; exit status 1 if anything fails.
+
+    Each finished asset is a line, with the time left if an earlier run has made the same assets.
+    """
     layout = use(data_dir)
 
     from skip_pipeline.cli.run import run as run_assets
@@ -169,10 +198,10 @@ def run(
     changed = {name: value for name, value in chosen.items() if value != getattr(_ENGINE, name)}
     training = {"preset": preset, "seed": seed, "train_days": train_days, "batch_size": batch_size}
     with refusals():
-        run_assets(layout, select, training, changed)
+        run_assets(layout, select, training, changed, as_json=as_json)
 
 
-@app.command()
+@app.command(epilog=examples("train-worker --data-dir /shared/data"))
 def train_worker(
     data_dir: DataDir = None,
     preset: Annotated[
@@ -212,7 +241,7 @@ def train_worker(
     OUT.print(f"Took part in {len(trained.history)} epochs; worker 0 keeps the network", markup=False)
 
 
-@app.command()
+@app.command(epilog=examples("ui", "ui --data-dir me --dagster-port 3001 --mlflow-port 5002"))
 def ui(
     data_dir: DataDir = None,
     dagster_port: Annotated[int, typer.Option(help="Port of Dagster on 127.0.0.1.")] = 3000,
@@ -227,8 +256,8 @@ def ui(
         serve(layout, dagster_port, mlflow_port)
 
 
-@app.command()
-def rollback(data_dir: DataDir = None) -> None:
+@app.command(epilog=examples("rollback", "rollback --data-dir me --json"))
+def rollback(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """Let the previous champion serve again; a second rollback undoes the first."""
     layout = use(data_dir)
 
@@ -243,7 +272,36 @@ def rollback(data_dir: DataDir = None) -> None:
                 "Name another data directory with --data-dir"
             )
         withdrawn, serving = roll_back(tracker.registry())
+    if as_json:
+        show_json({"model": settings.MODEL_NAME, "champion": serving, "withdrawn": withdrawn})
+        return
     OUT.print(
         f"{settings.MODEL_NAME}: version {serving} is the champion again"
         + (f"; version {withdrawn} is withdrawn, and is now previous_champion" if withdrawn else "")
+    )
+
+
+@app.command(epilog=examples("prune", "prune --data-dir me --keep 30 --json"))
+def prune(
+    data_dir: DataDir = None,
+    keep: Annotated[int, typer.Option(help="Newest ended runs to keep.", min=1)] = settings.RUNS_KEPT,
+    as_json: AsJson = False,
+) -> None:
+    """Remove the records of old runs: Dagster's logs, MLflow's runs and versions without an alias."""
+    layout = use(data_dir)
+
+    from skip_pipeline.definitions import mlflow_tracker
+    from skip_pipeline.defs.launch import open_instance, prepare_home
+    from skip_pipeline.defs.retention import prune as remove
+
+    with refusals():
+        prepare_home(layout)
+        found = remove(open_instance(), mlflow_tracker(layout), keep=keep)
+    if as_json:
+        show_json(asdict(found))
+        return
+    OUT.print(
+        f"removed {found.dagster_runs} runs of Dagster, {found.mlflow_runs} of MLflow and {found.versions} "
+        f"versions of {settings.MODEL_NAME}"
+        + ("" if found.collected else "; run `mlflow gc` where MLflow's server runs, to remove their files")
     )

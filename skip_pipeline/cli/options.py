@@ -1,21 +1,52 @@
-"""What all commands share: the option --data-dir, the two consoles, and refusals without a traceback."""
+"""What all commands share: options, exit statuses, the two consoles, and refusals without a traceback."""
 
 from __future__ import annotations
 
+import json
 import os
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from skip_pipeline import settings
+from skip_pipeline.defs.places import data_layout
 from skip_pipeline.errors import SkipPipelineError
 
-OUT: Final = Console(highlight=False, soft_wrap=True)
-ERR: Final = Console(stderr=True, highlight=False, soft_wrap=True)
+
+class PlainConsole(Console):
+    """A console that shows no control character of a text: one may move the cursor, or set a window's title.
+
+    Tables are the caller's: their cells are no texts of this method.
+    """
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print objects, control characters of texts among them as U+FFFD."""
+        super().print(*map(_without_control, objects), **options)
+
+
+def _without_control(shown: object) -> object:
+    if isinstance(shown, Text):
+        shown.plain = without_control(shown.plain)  # of the same length, so that styles stay
+    return without_control(shown) if isinstance(shown, str) else shown
+
+
+def without_control(text: str) -> str:
+    r"""The text with U+FFFD in place of each control character but line breaks.
+
+    >>> without_control("log_\x1b[2J.csv\n")
+    'log_\ufffd[2J.csv\n'
+    """
+    return "".join("\ufffd" if unicodedata.category(c) == "Cc" and c != "\n" else c for c in text)
+
+
+OUT: Final = PlainConsole(highlight=False, soft_wrap=True)
+ERR: Final = PlainConsole(stderr=True, highlight=False, soft_wrap=True)
 
 DataDir = Annotated[
     Path | None,
@@ -26,13 +57,34 @@ DataDir = Annotated[
     ),
 ]
 
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, for machines.")]
+
+FAILED: Final = 1
+FOUND: Final = 3
+EXIT_STATUSES: Final = {
+    0: "done; status: nothing is overdue; doctor: no errors, though perhaps warnings",
+    FAILED: "refused or failed; standard error says why, and what to do",
+    2: "the command line is wrong",
+    FOUND: "status: something is overdue or not served; doctor: there are errors",
+    130: "ended by Ctrl-C, except ui and serve, whose normal end that is",
+}
+"""Exit statuses of every command, for `--help` and the reference."""
+
+
+def examples(*commands: str) -> str:
+    """The examples below a command's help; each is one line of arguments after ``skip-pipeline``."""
+    return "\n\n".join(("Examples:", *(f"  skip-pipeline {command}" for command in commands)))
+
+
+def show_json(content: Any) -> None:
+    """Print JSON values as one object, and nothing else; paths and times as text."""
+    OUT.print(json.dumps(content, indent=2, ensure_ascii=False, default=str), markup=False)
+
 
 def use(data_dir: Path | None) -> settings.DataLayout:
     """Make ``data_dir`` the data directory of this process and its children."""
     if data_dir is not None:
         os.environ[settings.DATA_DIR_VARIABLE] = str(data_dir.resolve())
-
-    from skip_pipeline.definitions import data_layout  # imports Dagster, which some commands do not need
 
     with refusals():
         return data_layout()
@@ -45,4 +97,4 @@ def refusals() -> Iterator[None]:
         yield
     except SkipPipelineError as refusal:
         ERR.print(f"error: {refusal}", style="red", markup=False)
-        raise typer.Exit(1) from None
+        raise typer.Exit(FAILED) from None

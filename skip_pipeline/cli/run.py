@@ -7,16 +7,19 @@ import shlex
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
 import dagster as dg
 import typer
+from rich.console import Console
 
-from skip_pipeline.cli.options import ERR, OUT
+from skip_pipeline.cli.options import ERR, FAILED, OUT, show_json
 from skip_pipeline.cli.progress import RunProgress
 from skip_pipeline.definitions import defs
-from skip_pipeline.defs.launch import check_facts, materialize, prepare_home, select
+from skip_pipeline.defs.history import step_seconds
+from skip_pipeline.defs.launch import Outcome, check_facts, materialize, open_instance, prepare_home, select
 from skip_pipeline.nightly.promotion_record import PROMOTION_FILE
 from skip_pipeline.settings import DEFAULT_DATA_DIR, METRICS_FILE, OWN_LISTENING_PAGE, REPORT_FILE, DataLayout
 from skip_pipeline.storage import read_json
@@ -26,7 +29,12 @@ _STDERR: Final = 2  # the file descriptor, because native code does not write th
 
 
 def run(
-    layout: DataLayout, selection: str | None, training: Mapping[str, Any], engine: Mapping[str, Any]
+    layout: DataLayout,
+    selection: str | None,
+    training: Mapping[str, Any],
+    engine: Mapping[str, Any],
+    *,
+    as_json: bool = False,
 ) -> None:
     """Materialize assets; print a line for each finished asset, and the headline or the failures.
 
@@ -36,6 +44,7 @@ def run(
         training: config of trained_model, of which baseline_models gets the window; ignored unless these
             assets are selected; a value of None is left out.
         engine: settings of ``ShardEngine`` that differ from its defaults.
+        as_json: whether to print one JSON object in place of all that.
     """
     home = prepare_home(layout)
     definitions = defs()
@@ -46,17 +55,38 @@ def run(
     of_asset = {"trained_model": given, "baseline_models": window}
     if ops := {name: {"config": of} for name, of in of_asset.items() if name in assets}:
         config["ops"] = ops
-    with quiet_libraries(home / LIBRARY_LOG), RunProgress(OUT, assets) as progress:
+    console = Console(quiet=True) if as_json else OUT
+    expected = step_seconds(open_instance())
+    with quiet_libraries(home / LIBRARY_LOG), RunProgress(console, assets, expected) as progress:
         outcome = materialize(definitions, assets, config, lambda event: _show(event, progress))
+    if as_json:
+        show_json(_facts(layout, outcome))
+        if not outcome.success:
+            raise typer.Exit(FAILED)
+        return
     if not outcome.success:
         for failure in outcome.failures:
             ERR.print(f"error: {failure}", style="red", markup=False)
         ERR.print(f"Run {outcome.run_id} failed; its steps are shown by: {ui_command(layout)}", markup=False)
-        raise typer.Exit(1)
+        raise typer.Exit(FAILED)
     if "evaluation_report" in assets:
         shown = {"promotion": "champion_model", "about_oneself": "own_listening_report"}
         parts = {part: asset in outcome.materialized for part, asset in shown.items()}
         OUT.print(headline(layout, **parts), markup=False)
+
+
+def _facts(layout: DataLayout, outcome: Outcome) -> dict[str, Any]:
+    """How a run ended, and the files in which its figures are, as JSON values."""
+    files = {
+        "evaluation_report": {
+            "metrics": layout.report / METRICS_FILE,
+            "report": layout.report / REPORT_FILE,
+        },
+        "champion_model": {"promotion": layout.promotion / PROMOTION_FILE},
+        "own_listening_report": {"own_listening": layout.own_listening / OWN_LISTENING_PAGE},
+    }
+    made = [file for asset in files if asset in outcome.materialized for file in files[asset].items()]
+    return asdict(outcome) | {"files": {name: str(path) for name, path in made}}
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 from pathlib import Path
@@ -13,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from skip_pipeline import settings
-from skip_pipeline.cli.options import ERR, OUT, DataDir, refusals
+from skip_pipeline.cli.options import ERR, OUT, DataDir, examples, refusals
 from skip_pipeline.errors import BadInputError, MissingInputError, RefusedError
 from skip_pipeline.settings import DataLayout
 
@@ -28,8 +27,13 @@ _ROWS_SHOWN: Final = 20  # of a terminal's table; `--out` has all
 
 def register(app: typer.Typer) -> None:
     """Add the commands to an application."""
-    app.command()(serve)
-    app.command()(predict)
+    app.command(epilog=examples("serve", "serve --model data/06_best/served_model --port 5003"))(serve)
+    app.command(
+        epilog=examples(
+            "predict docs/candidates.json",
+            "predict data/01_raw/training_set/log_mini.csv --out scores.parquet",
+        )
+    )(predict)
 
 
 def serve(
@@ -43,6 +47,16 @@ def serve(
     ] = "127.0.0.1",
     # Beside the 5000 of MLflow's own pages.
     port: Annotated[int, typer.Option(help="0 for any free port.", min=0, max=65_535)] = 5001,
+    processes: Annotated[
+        int, typer.Option(help="Processes that answer; each takes one core and opens the model.", min=1)
+    ] = 1,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Name that requests may use for this machine, such as the one that a proxy passes on.",
+            show_default="any if other machines can reach the server, else those of loopback",
+        ),
+    ] = None,
 ) -> None:
     """Serve the champion over HTTP until Ctrl-C, and change models when the alias moves.
 
@@ -50,16 +64,22 @@ def serve(
     /version names the model, GET /docs shows the schema.
     """
     from skip_pipeline.serving.follow import Follower
+    from skip_pipeline.serving.server import log_to_stderr
     from skip_pipeline.serving.server import serve as run
 
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING)
-    logging.getLogger("skip_pipeline").setLevel(logging.INFO)
-
+    log_to_stderr()
     with refusals():
         follower = Follower(model_source(model, data_dir))
         served = follower.served
         what = f"Serving version {served.version} ({served.model.data_source} data) on"
-        run(follower, host, port, lambda url: OUT.print(f"{what} {url}/invocations"))
+        run(
+            follower,
+            host,
+            port,
+            lambda url: OUT.print(f"{what} {url}/invocations"),
+            processes=processes,
+            allowed_hosts=allow_host or (),
+        )
 
 
 def predict(

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.resources import files
 from typing import Final
 
 from skip_pipeline import settings
@@ -14,13 +15,19 @@ from skip_pipeline.cli.options import OUT
 from skip_pipeline.definitions import mlflow_tracker
 from skip_pipeline.defs.dead_runs import close_dead_runs
 from skip_pipeline.defs.launch import open_instance, prepare_home
+from skip_pipeline.defs.nights_view import nights_page
 from skip_pipeline.environment import of_servers
 from skip_pipeline.errors import RefusedError
 from skip_pipeline.settings import DataLayout
 
 _HOST: Final = "127.0.0.1"
-# First page of each; MLflow opens on a page for chat traces unless the address names the kind of work.
-_PAGES: Final = {"Dagster": "/asset-groups", "MLflow": "/#/experiments?workflowType=machine_learning"}
+_WORKSPACE: Final = (
+    files("skip_pipeline.defs") / "workspace.yaml"
+)  # names the code location as all commands do
+_NOT_OURS: Final = (
+    "ignore:Function `dev_command` is superseded"  # `dg dev` needs a project, and this a package
+)
+_GRAPH: Final = "/asset-groups"
 _POLL_SECONDS: Final = 0.5
 _STOP_SIGNALS: Final = {"Dagster": signal.SIGINT, "MLflow": signal.SIGTERM}  # on which each ends cleanly
 _WANTED_ENDS: Final = (0, -signal.SIGINT, -signal.SIGTERM)  # exit status of a server that a person ended
@@ -31,15 +38,15 @@ def commands(layout: DataLayout, dagster_port: int, mlflow_port: int) -> dict[st
     """The command line of each server; none of MLflow if ``MLFLOW_TRACKING_URI`` names a running server."""
     python = [sys.executable, "-m"]
     dagster = [
-        *python, "dagster", "dev", "-m", "skip_pipeline.definitions", "-h", _HOST, "-p", str(dagster_port),
+        sys.executable, "-W", _NOT_OURS, "-m",
+        "dagster", "dev", "-w", str(_WORKSPACE), "-h", _HOST, "-p", str(dagster_port),
         "--log-level", "warning",
     ]  # fmt: skip
     served = {"Dagster": dagster}
     tracker = mlflow_tracker(layout)
     if not tracker.is_server:
         served["MLflow"] = [
-            *python, "mlflow", "server", "--backend-store-uri", tracker.tracking_uri,
-            "--host", _HOST, "--port", str(mlflow_port), "--workers", "1",
+            *python, "mlflow", "server", "--host", _HOST, "--port", str(mlflow_port), "--workers", "1",
             "--uvicorn-opts", "--log-level warning",
         ]  # fmt: skip
     return served
@@ -52,19 +59,23 @@ def serve(layout: DataLayout, dagster_port: int, mlflow_port: int) -> None:
     prepare_home(layout)
     close_dead_runs(open_instance())
     wanted = commands(layout, dagster_port, mlflow_port)
+    pages = {"Dagster": _GRAPH}
     addresses = {"Dagster": f"http://{_HOST}:{dagster_port}"}
     if "MLflow" in wanted:
         addresses["MLflow"] = f"http://{_HOST}:{mlflow_port}"
-        mlflow_tracker(layout).client()  # creates the store, so that server and first run do not race to it
+        # Creates the store and the experiment, so that server and first run do not race to them.
+        pages["MLflow"] = nights_page(mlflow_tracker(layout).experiment())
     environment = of_servers(settings.TRACKING_ENVIRONMENT | os.environ)
     # The links between the two must use these addresses.
     environment[settings.DAGSTER_URL_VARIABLE] = addresses["Dagster"]
+    # Not on the command line, where every user of the machine could read a password in it.
+    environment["MLFLOW_BACKEND_STORE_URI"] = mlflow_tracker(layout).tracking_uri
     environment[settings.MLFLOW_URL_VARIABLE] = addresses.get("MLflow") or mlflow_tracker(layout).mlflow_url
     running: dict[str, subprocess.Popen[bytes]] = {}
     try:
         for name, command in wanted.items():
             running[name] = subprocess.Popen(command, env=environment)  # noqa: S603 - a fixed command, no shell
-            OUT.print(f"{name}: {addresses[name]}{_PAGES[name]}")
+            OUT.print(f"{name}: {addresses[name]}{pages[name]}")
         while all(server.poll() is None for server in running.values()):
             time.sleep(_POLL_SECONDS)
         ended = [name for name, server in running.items() if server.poll() not in (None, *_WANTED_ENDS)]

@@ -17,12 +17,12 @@ from filelock import FileLock
 from skip_pipeline import errors
 from skip_pipeline.defs.dead_runs import close_dead_runs, signature
 from skip_pipeline.errors import RefusedError
-from skip_pipeline.settings import DATA_DIR_VARIABLE, DataLayout
+from skip_pipeline.settings import DAGSTER_HOME_VARIABLE, DATA_DIR_VARIABLE, DataLayout
 
 if TYPE_CHECKING:
     from dagster_shared.error import SerializableErrorInfo
 
-HOME_VARIABLE = "DAGSTER_HOME"  # Dagster's own name
+HOME_VARIABLE = DAGSTER_HOME_VARIABLE
 
 _UNUSABLE = re.compile(r"[?]|%[0-9A-Fa-f]{2}")  # both have a meaning in a database's URL
 
@@ -85,7 +85,7 @@ def select(definitions: dg.Definitions, text: str | None) -> tuple[str, ...]:
     """Names of the assets that ``text`` selects, in the order of the stages; all assets for None.
 
     The text holds names separated by commas or spaces, or Dagster's selection syntax, such as
-    ``trained_model+`` or ``group:"features"``.
+    ``trained_model+`` or ``tag:part=features``.
     """
     graph = definitions.resolve_asset_graph()
     everything = tuple(key.to_user_string() for key in graph.toposorted_asset_keys)

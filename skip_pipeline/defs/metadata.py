@@ -7,7 +7,8 @@ from typing import Any
 
 import dagster as dg
 
-from skip_pipeline.stages.findings import Finding
+from skip_pipeline.stages.findings import SENTENCES, Finding
+from skip_pipeline.stages.lineage import Origins
 
 _COLOURS = 128  # of a picture in Dagster's event log; a plot has fewer, apart from the edges of its letters
 
@@ -32,9 +33,39 @@ def picture(png: bytes, title: str) -> dg.MetadataValue:
     return dg.MetadataValue.md(f"![{title}](data:image/png;base64,{encoded})")
 
 
+def linked_picture(address: str, title: str, page: str) -> dg.MetadataValue:
+    """A picture of MLflow's, which Dagster shows in place because the text has under 1,000 characters."""
+    return dg.MetadataValue.md(f"[![{title}]({address})]({page})")
+
+
+def columns(types: Mapping[str, str], origins: Origins) -> dict[str, Any]:
+    """Types and origins of an asset's columns, for its definition, where no run stores them again.
+
+    Dagster's own page shows no lineage of columns, so that each column is described by its origins, too.
+    """
+    deps = {
+        column: [dg.TableColumnDep(asset_key=asset, column_name=origin) for asset, origin in of_column]
+        for column, of_column in origins.items()
+    }
+    shown = [dg.TableColumn(name, type_, description=_from(origins[name])) for name, type_ in types.items()]
+    return {
+        "dagster/column_schema": dg.TableSchema(columns=shown),
+        "dagster/column_lineage": dg.TableColumnLineage(deps),
+    }
+
+
+def _from(origins: Sequence[tuple[str, str]]) -> str:
+    """The origins of a column in words; those of one asset together."""
+    assets = dict.fromkeys(asset for asset, _ in origins)
+    named = {asset: [column for of, column in origins if of == asset] for asset in assets}
+    return "; ".join(f"from {', '.join(columns)} of {asset}" for asset, columns in named.items())
+
+
 def check_specs(asset: str, names: Iterable[str]) -> list[dg.AssetCheckSpec]:
     """Blocking checks of these names on one asset."""
-    return [dg.AssetCheckSpec(name, asset=asset, blocking=True) for name in names]
+    return [
+        dg.AssetCheckSpec(name, asset=asset, blocking=True, description=SENTENCES[name]) for name in names
+    ]
 
 
 def check_results(

@@ -127,7 +127,8 @@ def _send(
     context.instance.report_engine_event(text, run)
     done = ["written into the log of the run"]
     if mlflow_run is not None:
-        done.append(tracker.describe_run(mlflow_run, text.replace("\n", "  \n")))  # Markdown's line break
+        note = html.escape(text, quote=False).replace("\n", "  \n")  # Markdown's line break; it takes HTML
+        done.append(tracker.describe_run(mlflow_run, note))
     if url := os.environ.get(WEBHOOK_VARIABLE):
         try:
             done.append(f"posted to {post(url, text)}")

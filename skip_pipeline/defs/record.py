@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
 import pyarrow as pa
@@ -18,10 +18,12 @@ from skip_pipeline.defs.undelivered import Entry, now
 from skip_pipeline.raw.description import Description, describe
 from skip_pipeline.settings import FILES_SHOWN, DataLayout, DataSource
 from skip_pipeline.stages.shards import UNKNOWN
-from skip_pipeline.storage import Manifest, Staging, read_manifest
+from skip_pipeline.storage import FATES, Manifest, Staging, read_manifest
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
+
+DESCRIPTION: Final = "mlflow.note.content"  # MLflow's tag for the description of a run, in Markdown
 
 # MLflow's types of Arrow columns that have another name there.
 _MLFLOW_TYPES = {"bool": "boolean", "int8": "integer", "int16": "integer", "int32": "integer"}
@@ -85,10 +87,20 @@ class Record:
             self.show({"dagster/column_schema": dg.TableSchema(columns=shown)})
 
     def shards(self, staging: Staging) -> None:
-        """Record how many shards a stage has, and how many of them were made in this run."""
-        counted = {"shards": staging.shards, "shards_made": staging.made}
-        # A name with a leading underscore is a lookup table, not a shard.
-        self.numbers({key: sum(not n.startswith("_") for n in names) for key, names in counted.items()})
+        """Record the shards of a stage: how many, and which were made in this run, removed and kept."""
+        fates = staging.fates()
+        counts = {fate: sum(found == fate for found in fates.values()) for fate in FATES}
+        self.numbers(
+            {
+                "shards": counts["made"] + counts["kept"],
+                "shards_made": counts["made"],
+                "shards_removed": counts["removed"],
+            }
+        )
+        if fates:
+            rows = [{"shard": name, "in this run": fate} for name, fate in fates.items()]
+            rows.sort(key=lambda row: FATES.index(row["in this run"]))
+            self.show({"shards_of_this_run": metadata.table(rows[:FILES_SHOWN])})
 
     def numbers(self, values: Mapping[str, float]) -> None:
         """Record numbers."""
@@ -103,9 +115,15 @@ class Record:
 
     def picture(self, name: str, png: bytes, title: str = "", *, shown: bool = True) -> None:
         """Record a PNG, in MLflow under ``plots/``; in Dagster only if ``shown``."""
-        self._log(Entry(f"picture {name}", "file", {"name": f"plots/{name}.png"}, png))
-        if shown:
-            self.show({name: metadata.picture(png, title or name.replace("_", " "))})
+        sent = self._log(Entry(f"picture {name}", "file", {"name": f"plots/{name}.png"}, png))
+        title = title or name.replace("_", " ")
+        if shown and sent and self.link:
+            server, _, _ = self.link.partition("/#/")
+            address = f"{server}/get-artifact?path=plots/{name}.png&run_uuid={self.run_id}"
+            page = f"{self.link}/artifacts/plots/{name}.png"
+            self.show({name: metadata.linked_picture(address, title, page)})
+        elif shown:
+            self.show({name: metadata.picture(png, title)})
 
     def describe(self, layout: DataLayout, source: DataSource) -> None:
         """Say with the files of ``made`` what data they come from, where these are not the public ones."""
@@ -153,6 +171,28 @@ class Record:
         """Tag the parent run."""
         self._log(Entry("tags of the parent run", "parent_tags", dict(values)))
 
+    def outcome(self, text: str) -> None:
+        """Say behind the name of the parent run, after a comma, what came of it."""
+
+        def rename(mlflow: Any) -> None:
+            client = mlflow.MlflowClient()
+            name = client.get_run(self._parent_run_id).info.run_name.partition(", ")[0]
+            client.set_tag(self._parent_run_id, "mlflow.runName", f"{name}, {text}")
+
+        self.attempt("name of the parent run", rename)
+
+    def page(self, title: str, path: Path) -> None:
+        """Copy a page to the run's artifacts, and link to it in the description of the parent run."""
+        self.artifact(path)
+
+        def link(mlflow: Any) -> None:
+            client = mlflow.MlflowClient()
+            said = client.get_run(self._parent_run_id).data.tags.get(DESCRIPTION, "")
+            line = f"[{title}]({self.link}/artifacts/{path.name})"
+            client.set_tag(self._parent_run_id, DESCRIPTION, f"{said}\n\n{line}".strip())
+
+        self.attempt(f"link to {path.name}", link)
+
     def artifact(self, path: Path) -> None:
         """Copy one file of this machine to the run's artifacts."""
         self._log(Entry(f"artifact {path.name}", "file", {"name": path.name}, path))
@@ -189,22 +229,30 @@ class Record:
         self.describe(layout, manifest.data_source)
         return manifest
 
-    def attempt(self, record: str, log: Callable[[Any], object]) -> None:
-        """Call ``log`` with the ``mlflow`` module if there is a run; lose ``record`` if the store fails."""
+    def attempt(self, record: str, log: Callable[[Any], object]) -> bool:
+        """Call ``log`` with the ``mlflow`` module if there is a run; lose ``record`` if the store fails.
+
+        Returns whether it was recorded.
+        """
         if self._run is None or self._guard.suspended:
-            return
+            return False
         import mlflow
 
+        lost_before = len(self._guard.lost)
         with self._guard.may_lose(record):
             log(mlflow)
+        return len(self._guard.lost) == lost_before
 
-    def _log(self, entry: Entry) -> None:
-        """Send an entry; keep it if there is no run, or the store does not answer or is too slow."""
+    def _log(self, entry: Entry) -> bool:
+        """Send an entry; keep it if there is no run, or the store does not answer or is too slow.
+
+        Returns whether it was recorded.
+        """
         late = self._guard.late
-        if not late:
-            self.attempt(entry.what, lambda mlflow: entry.send(mlflow, self._parent_run_id))
+        sent = not late and self.attempt(entry.what, lambda mlflow: entry.send(mlflow, self._parent_run_id))
         if late or self._run is None or self._guard.suspended:
             self.unsent.append(entry)
+        return sent
 
 
 def _dataset(manifest: Manifest, folder: Path, columns: pa.Schema) -> Any:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from skip_pipeline.defs.mlflow_store import is_outage, mlflow_client, without_credentials
@@ -48,6 +48,10 @@ class Registry:
         """Keep the address; no request is made yet."""
         self._uri = uri
         self.name = name
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the client, which another process makes for itself."""
+        return {name: value for name, value in self.__dict__.items() if name != "_client"}
 
     @cached_property
     def _client(self) -> "MlflowClient":

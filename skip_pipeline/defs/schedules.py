@@ -10,14 +10,24 @@ from dagster import DagsterRunStatus as Status
 from skip_pipeline.defs.dead_runs import close_dead_runs
 from skip_pipeline.defs.resources import DataDirectory
 from skip_pipeline.defs.tracking import MlflowTracker
-from skip_pipeline.nightly.plan import STATE, PastNight, Run, Skip, State, plan_night, state_of
+from skip_pipeline.nightly.plan import (
+    NIGHT_JOB,
+    NIGHT_SCHEDULE,
+    STATE,
+    PastNight,
+    Run,
+    Skip,
+    State,
+    plan_night,
+    state_of,
+)
 from skip_pipeline.settings import NIGHTLY_CRON
 
 _UNDER_WAY = [Status.QUEUED, Status.NOT_STARTED, Status.STARTING, Status.STARTED, Status.CANCELING]
 _LOOK_BACK = 100  # successful runs among which the last night is searched; runs by hand may lie between
 
 retrain = dg.define_asset_job(
-    name="retrain",
+    name=NIGHT_JOB,
     selection=dg.AssetSelection.all(),
     description="From raw files to champion and predictions: every asset and every check.",
 )
@@ -29,7 +39,7 @@ def nightly_retraining(
     """The schedule of ``retrain``, which checks at the times of ``cron`` whether there is anything to do."""
 
     @dg.schedule(
-        name="nightly_retraining",
+        name=NIGHT_SCHEDULE,
         job=retrain,
         cron_schedule=cron,
         execution_timezone=time_zone,

@@ -20,6 +20,7 @@ from pydantic import Field, PrivateAttr
 
 from skip_pipeline.defs.dead_runs import sign
 from skip_pipeline.defs.mlflow_store import Guard, answers, mlflow_client, without_credentials
+from skip_pipeline.defs.nights_view import NIGHTS_VIEW
 from skip_pipeline.defs.record import Record
 from skip_pipeline.defs.registry import Registry
 from skip_pipeline.defs.undelivered import Entry, KeptRun, Undelivered, now
@@ -136,6 +137,10 @@ class MlflowTracker(dg.ConfigurableResource):
         if self.is_embedded:
             self.database.parent.mkdir(parents=True, exist_ok=True)
         return mlflow_client(self.tracking_uri)
+
+    def experiment(self) -> str:
+        """The id of the experiment, which is created on first use."""
+        return self._experiment_id(self.client())
 
     def registry(self) -> Registry:
         """The registered versions of the model."""
@@ -257,7 +262,9 @@ class MlflowTracker(dg.ConfigurableResource):
         if found is None:
             artifacts = self.embedded_artifacts if self.is_embedded else None  # a server has its own place
             try:
-                return str(client.create_experiment(EXPERIMENT, artifacts, tags=EXPERIMENT_TAGS))
+                return str(
+                    client.create_experiment(EXPERIMENT, artifacts, tags=EXPERIMENT_TAGS | NIGHTS_VIEW)
+                )
             except MlflowException:
                 found = client.get_experiment_by_name(EXPERIMENT)
                 if found is None:  # else another process has created it in the meantime
@@ -268,10 +275,14 @@ class MlflowTracker(dg.ConfigurableResource):
                 f"{TRACKING_URI_VARIABLE}={without_credentials(self.tracking_uri)} "
                 f"mlflow experiments restore --experiment-id {found.experiment_id}"
             )
+        for tag, value in NIGHTS_VIEW.items():
+            if tag not in found.tags:  # an experiment of an earlier version; a person's own view stays
+                client.set_experiment_tag(found.experiment_id, tag, value)
         return str(found.experiment_id)
 
     def _facts_of(self, dagster_run: dg.DagsterRun) -> "_Parent":
-        job = "materialize" if dagster_run.job_name.startswith("__") else dagster_run.job_name
+        # Dagster names the job of assets that a person has selected with leading underscores.
+        kind = "Run" if dagster_run.job_name.startswith("__") else "Night"
         tags = {
             DAGSTER_RUN: dagster_run.run_id,
             "dagster.run_url": self.run_url(dagster_run.run_id),
@@ -279,7 +290,7 @@ class MlflowTracker(dg.ConfigurableResource):
             "mlflow.source.name": "skip_pipeline.definitions",
             "mlflow.source.type": "JOB",
         }
-        return _Parent(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} {job}", tags, now())
+        return _Parent(f"{kind} {datetime.now(UTC):%Y-%m-%d %H:%M}", tags, now())
 
     def _parent_of(self, client: "MlflowClient", experiment: str, parent: "_Parent") -> "Run":
         """The parent run of a Dagster run; opened unless an earlier process has opened it."""

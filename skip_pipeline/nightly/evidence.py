@@ -159,6 +159,11 @@ class Evidence:
         return found[0] if found else None
 
     @property
+    def reference(self) -> Comparison | None:
+        """The best version: the champion, if it is that or if the best version cannot be compared with."""
+        return self.best if isinstance(self.best, Comparison) else self.opponent
+
+    @property
     def judged_slices(self) -> tuple[SliceDifference, ...]:
         """The slices that hold enough sessions."""
         return tuple(part for part in self.slices if part.sessions >= LEAST_GATE_SESSIONS)

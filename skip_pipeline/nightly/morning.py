@@ -15,7 +15,10 @@ from skip_pipeline.nightly.promotion_record import PROMOTION_FILE
 from skip_pipeline.settings import EXAMPLES_SHOWN
 
 LONGEST_FACT: Final = 600
-"""Characters of one fact: the reasons of a promotion take 400, an error message with its remedy 300."""
+"""Characters of one fact: an error message with its remedy takes 300."""
+
+_REASONS: Final = 2
+"""Reasons of a decision that are told: the comparison with the champion has one for each question."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +123,13 @@ def _decision(night: Night) -> list[str]:
     word = "promoted" if promotion["promoted"] else "refused"
     is_judged = "was judged again, with the result" if promotion["decided_before"] else "is"
     serving = f"version {promotion['champion']} serves" if promotion["champion"] else "no version serves"
-    return [f"Version {promotion['challenger']} {is_judged} {word}; {serving}.", plain(promotion["summary"])]
+    because = promotion["because"]
+    more = len(because) - _REASONS
+    return [
+        f"Version {promotion['challenger']} {is_judged} {word}; {serving}.",
+        *(f"{plain(fact)}." for fact in because[:_REASONS]),
+        *([f"{more} more reason{'s' if more > 1 else ''} on the promotion page."] if more > 0 else []),
+    ]
 
 
 def _figures(metrics: Mapping[str, Any] | None) -> list[str]:

@@ -27,6 +27,10 @@ PARTS: Final[Mapping[str, str]] = {  # of that state, by the part's name
 }
 BECAUSE: Final = "skip_pipeline/because"
 
+# Names in Dagster: the job of a night, and the schedule that starts it.
+NIGHT_JOB: Final = "retrain"
+NIGHT_SCHEDULE: Final = "nightly_retraining"
+
 _PACKAGE: Final = Path(__file__).parents[1]
 
 

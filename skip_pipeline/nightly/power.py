@@ -2,9 +2,10 @@
 
 A challenger whose log-loss is worse by d is measured as worse by d + error * z, with z standard normal. It is
 refused for the pool if d + error * (z + reach) exceeds the margin, where reach is half the interval in
-standard errors; for the newest day if d + error * z exceeds both the margin and reach * error. Solved for d,
-that gives the smallest worsening that is caught with probability ``POWER``; with d = 0, how often an equal
-model is refused. Probabilities of several rules are added up, which overstates that of any.
+standard errors, or if d + error * z, from the best version, exceeds half of the margin; for the newest day if
+d + error * z exceeds both the margin and reach * error. Solved for d, that gives the smallest worsening that
+is caught with probability ``POWER``; with d = 0, how often an equal model is refused. Probabilities of
+several rules are added up, which overstates that of any.
 """
 
 from __future__ import annotations
@@ -48,13 +49,13 @@ class Power:
 
 def power_of(evidence: Evidence, *, margin: float = PROMOTION_MARGIN) -> Power | None:
     """The power of a gate; None if nothing is compared."""
-    opponent = evidence.opponent
-    if opponent is None:
+    opponent, best = evidence.opponent, evidence.reference
+    if opponent is None or best is None:
         return None
     compared = [c for c in (evidence.champion, evidence.best) if isinstance(c, Comparison)]
     pools = [difference for other in compared for difference in other.pool.values()]
     newest_days = [difference for other in compared for difference in other.newest_day.values()]
-    by_pool = sum(_refused_by_pool(difference, margin) for difference in pools)
+    by_pool = sum(_beyond(of.error, _allowed(of, margin), -math.inf) for of in pools)
     others = sum(_beyond(difference.error, margin, _REACH) for difference in newest_days)
     slice_reach = quantile(evidence.slice_confidence)
     others += sum(_beyond(p.accuracy.error, p.limit, slice_reach) for p in evidence.judged_slices)
@@ -65,7 +66,7 @@ def power_of(evidence: Evidence, *, margin: float = PROMOTION_MARGIN) -> Power |
     return Power(
         evidence.sessions,
         evidence.newest_sessions,
-        {q: max(margin - (_REACH - _TO_BE_CAUGHT) * of.error, 0.0) for q, of in opponent.pool.items()},
+        {q: max(_allowed(of, margin) + _TO_BE_CAUGHT * of.error, 0.0) for q, of in best.pool.items()},
         newest,
         equal_refused,
         (
@@ -75,9 +76,9 @@ def power_of(evidence: Evidence, *, margin: float = PROMOTION_MARGIN) -> Power |
     )
 
 
-def _refused_by_pool(difference: Difference, margin: float) -> float:
-    """How often the upper end of an equal model's interval exceeds the margin."""
-    return _beyond(difference.error, margin - _REACH * difference.error, -math.inf)
+def _allowed(difference: Difference, margin: float) -> float:
+    """The worsening that may be measured on all gate sessions; for the champion that is an understatement."""
+    return min(margin - _REACH * difference.error, margin / 2)
 
 
 def _beyond(error: float, limit: float, reach: float) -> float:

@@ -102,6 +102,19 @@ class Decision:
         return f"{'Promoted' if self.promoted else 'Refused'}: {'; '.join(decisive)}"
 
     @property
+    def because(self) -> tuple[str, ...]:
+        """The facts of the rules that failed; of a promotion those of the comparison with the champion.
+
+        Without a champion to compare with, those of the comparison with the last outcome.
+        """
+        failed = [reason.facts for reason in self.reasons if not reason.passed]
+        compared, beaten = (
+            [reason.facts for reason in self.reasons if reason.rule.startswith(rule)]
+            for rule in ("not worse than the champion:", "beats the last outcome:")
+        )
+        return tuple(failed or compared or beaten)
+
+    @property
     def log_loss_difference(self) -> Estimate | None:
         """Challenger minus opponent on last tracks; None if not compared."""
         return self.differences.get(LAST_TRACK)
@@ -117,6 +130,7 @@ class Decision:
         return {
             "promoted": self.promoted,
             "summary": self.summary,
+            "because": list(self.because),
             "reasons": [asdict(reason) for reason in self.reasons],
             "log_loss_difference": asdict(last) if last else None,
             "next_track_difference": asdict(following) if following else None,
@@ -134,23 +148,24 @@ def decide(evidence: Evidence, *, margin: float = PROMOTION_MARGIN) -> Decision:
 
     It always has to answer both questions, and to beat the last outcome on each, on all gate sessions and on
     the newest day. If there is an opponent, it must not be worse than the margin allows: on all gate sessions
-    the upper end of its interval counts; on the newest day, against the baselines and in slices a worsening
-    counts that is beyond its limit and significant. If it is refused and the champion is worse than the best
-    version on the newest day in the same sense, the best version serves again.
+    the upper end of its interval counts, and what is measured against the best version is within half of the
+    margin; on the newest day, against the baselines and in slices a worsening counts that is beyond its
+    limit and significant. If it is refused and the champion is worse than the best version on the newest day
+    in the same sense, the best version serves again.
 
     Args:
         evidence: of the night (``evidence.measure``).
         margin: log-loss in nats by which the challenger may be worse, on either question.
     """
-    name, opponent = evidence.challenger, evidence.opponent
+    opponent = evidence.opponent
     slices = _slice_changes(evidence)
     reasons = [
         *_not_compared(evidence),
         _answers_both(evidence),
         *_beats_last_outcome(evidence),
         *_enough_sessions(evidence),
-        *_within_margin(name, "champion", evidence.champion, margin),
-        *_within_margin(name, "best version", evidence.best, margin),
+        *_within_margin(evidence, "champion", evidence.champion, margin),
+        *_within_margin(evidence, "best version", evidence.best, margin),
         *_newest_day(evidence, "champion", evidence.champion, margin),
         *_newest_day(evidence, "best version", evidence.best, margin),
         *_rivals(evidence, margin),
@@ -184,22 +199,21 @@ def _best(evidence: Evidence, *, promoted: bool) -> Who:
     A best version that cannot be compared with is given up for the champion. One that answers the last track
     alone is given up for a promoted challenger.
     """
-    usable = isinstance(evidence.best, Comparison)
-    reference = evidence.best if usable else evidence.champion
-    if promoted and (
-        not isinstance(reference, Comparison)
-        or NEXT_TRACK not in reference.pool
-        or _is_better(reference.pool)
-    ):
+    reference = evidence.reference
+    if promoted and (reference is None or NEXT_TRACK not in reference.pool or _is_better(reference.pool)):
         return "challenger"
-    return "champion" if isinstance(evidence.champion, Comparison) and not usable else "best"
+    return "champion" if reference is not None and reference is evidence.champion else "best"
 
 
 def _is_better(pool: Mapping[str, Difference]) -> bool:
-    """Significantly better on one question, and measured as worse on none."""
-    return any(found.interval().high < 0 for found in pool.values()) and all(
-        found.value <= 0 for found in pool.values()
-    )
+    """Significantly better in the sum of both questions, and measured as worse on none.
+
+    The errors are added up, as if they were of one sign. A version that is better on one question alone by
+    chance would take the place of a better one, and the margin would begin anew.
+    """
+    found = pool.values()
+    both = Difference(sum(each.value for each in found), sum(each.error for each in found))
+    return both.interval().high < 0 and all(each.value <= 0 for each in found)
 
 
 def _intervals(differences: Mapping[str, Difference]) -> dict[str, Estimate]:
@@ -251,7 +265,14 @@ def _enough_sessions(evidence: Evidence) -> list[Reason]:
     return [Reason("enough gate sessions", False, facts)]
 
 
-def _within_margin(name: str, role: str, other: Comparison | Absent | None, margin: float) -> list[Reason]:
+def _within_margin(
+    evidence: Evidence, role: str, other: Comparison | Absent | None, margin: float
+) -> list[Reason]:
+    """Whether a worsening beyond the margin is excluded, and none beyond half of it is measured.
+
+    The second condition is for the best version. Without it, night after night, the interval of a version
+    beyond the margin has a chance to end within it. Where intervals are wide, the first one is stricter.
+    """
     if not isinstance(other, Comparison):
         return []
     found = []
@@ -259,8 +280,10 @@ def _within_margin(name: str, role: str, other: Comparison | Absent | None, marg
         rule = f"not worse than the {role}: {question}"
         if question in other.pool:
             interval = other.pool[question].interval()
-            facts = f"{question}: {_facts(name, other.opponent, interval, margin)}"
-            found.append(Reason(rule, interval.high <= margin, facts))
+            facts = f"{question}: {_facts(evidence.challenger, other.opponent, interval, _end(margin))}"
+            near = other is not evidence.reference or interval.value <= margin / 2
+            facts += "" if near else f", which is beyond half of the margin, {margin / 2:+.4f}"
+            found.append(Reason(rule, interval.high <= margin and near, facts))
         else:
             facts = f"{question}: not compared, since {other.opponent} answers only the last track"
             found.append(Reason(rule, True, facts))
@@ -275,7 +298,7 @@ def _newest_day(
     found = []
     for question, difference in other.newest_day.items():
         interval = difference.interval()
-        facts = _facts(evidence.challenger, other.opponent, interval, margin)
+        facts = _facts(evidence.challenger, other.opponent, interval, _by_chance(margin))
         rule = f"not worse than the {role} on the newest day: {question}"
         where = f"{question} on the newest day, {evidence.newest_day}"
         found.append(Reason(rule, not _is_worse(interval, margin), f"{where}: {facts}"))
@@ -286,7 +309,7 @@ def _rivals(evidence: Evidence, margin: float) -> list[Reason]:
     found = []
     for question, rival in evidence.rivals.items():
         interval = rival.pool[question].interval()
-        facts = _facts(evidence.challenger, rival.opponent, interval, margin)
+        facts = _facts(evidence.challenger, rival.opponent, interval, _by_chance(margin))
         rule = f"not worse than the night's baselines: {question}"
         found.append(Reason(rule, not _is_worse(interval, margin), f"{question}: {facts}"))
     return found
@@ -297,11 +320,19 @@ def _is_worse(interval: Estimate, margin: float) -> bool:
     return interval.value > margin and interval.low > 0
 
 
-def _facts(name: str, opponent: str, interval: Estimate, margin: float) -> str:
+def _facts(name: str, opponent: str, interval: Estimate, allowed: str) -> str:
     return (
         f"log-loss of {name} minus {opponent}: {interval.value:+.4f} ({GATE_CONFIDENCE:.0%} interval "
-        f"{interval.low:+.4f} to {interval.high:+.4f}; allowed {margin:+.4f})"
+        f"{interval.low:+.4f} to {interval.high:+.4f}; {allowed})"
     )
+
+
+def _end(margin: float) -> str:
+    return f"it may end at {margin:+.4f}"
+
+
+def _by_chance(margin: float) -> str:
+    return f"allowed {margin:+.4f}, and more by chance"
 
 
 def _slice_changes(evidence: Evidence) -> tuple[SliceChange, ...]:
@@ -345,7 +376,7 @@ def _champion_fails(evidence: Evidence, margin: float) -> list[str]:
         for question, difference in evidence.setback.items():
             interval = difference.interval()
             if _is_worse(interval, margin):
-                facts = _facts(champion, best, interval, margin)
+                facts = _facts(champion, best, interval, _by_chance(margin))
                 found.append(
                     f"the champion, {champion}, fails on the newest day, {evidence.newest_day}, and the best "
                     f"version, {best}, serves again; {question}: {facts}"

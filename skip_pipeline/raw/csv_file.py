@@ -39,6 +39,7 @@ from skip_pipeline.raw.diagnosis import (
 )
 from skip_pipeline.raw.spelling import is_utf8, refused_rows, typed
 from skip_pipeline.raw.text_columns import dictionary_of, take_rows
+from skip_pipeline.raw.unpacking import open_table
 
 # Line breaks and other control characters: in text almost always the rows that an unclosed quote spans.
 _CONTROL: Final = r"[\x00-\x1f\x7f]"
@@ -98,7 +99,7 @@ def read_csv(
 def column_names(path: Path) -> list[str]:
     """The names in the header line of a CSV; raises as ``read_csv``."""
     try:
-        with _open(path) as stream:
+        with open_table(path) as stream:
             start = stream.read(_HEADER_BYTES)
     except FileNotFoundError:
         raise MissingInputError(f"{path} is not there; deliver it again") from None
@@ -128,16 +129,11 @@ def column_names(path: Path) -> list[str]:
     raise BadInputError(f"{path}: the header line {fault}; {remedy}")
 
 
-def _open(path: Path) -> pa.NativeFile:
-    source = path if is_local(path) else path.open("rb")
-    return pa.input_stream(source, compression="gzip" if is_gzip_name(path) else None)
-
-
 def _parse(path: Path, types: dict[str, pa.DataType]) -> pa.Table:
     # Without newlines_in_values a quoted line break at a block's edge would shift columns silently. With it
     # blocks are parsed one after the other, in twice the time, so it is left out where there is no quote.
     quoted = _may_hold_quotes(path)
-    with _open(path) as stream:
+    with open_table(path) as stream:
         return pacsv.read_csv(
             stream,
             parse_options=pacsv.ParseOptions(newlines_in_values=quoted, quote_char='"' if quoted else False),
@@ -271,7 +267,7 @@ def _read_again(
         try:
             raw = _parse(path, {name: pa.binary() for name in contract.names})
         except pa.ArrowInvalid:
-            with _open(path) as stream:  # in Latin-1 any byte is a character
+            with open_table(path) as stream:  # in Latin-1 any byte is a character
                 fault = malformed_rows(io.TextIOWrapper(stream, encoding="latin-1"), header)
             raise (
                 BadInputError(f"{path}: {fault}") if fault else not_well_formed(path, refusal)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import zlib
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
+import loky
 from fastapi import HTTPException, Request
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -22,10 +26,14 @@ class ServerSettings:
     max_answers: int = 10_000  # more than 4 MiB of sessions of the shortest kind; an answer of 2 MB
     max_head_bytes: int = 16 * 2**10  # what browsers send is below 8 KiB
     body_seconds: float = 30.0  # 4 MiB over a slow mobile network
-    idle_seconds: float = 10.0  # until the head of the next request has arrived
-    connections: int = 100  # open at a time, idle ones included; their bodies take 400 MiB at most
+    idle_seconds: float = (
+        10.0  # until the head of the next request has arrived, or more of an answer is taken
+    )
+    connections: int = 100  # of a process, idle ones included; their bodies take 400 MiB at most
     poll_seconds: float = 2.0  # between two requests to the registry for the current version
     stop_seconds: float = 20.0  # for requests in progress to end when the server is stopped
+    hosts: Collection[str] | None = ()  # that requests may name beside those of loopback; None for any
+    threads: int = field(default_factory=loky.cpu_count)  # that score requests
 
 
 _CODINGS: Final = {"": None, "identity": None, "gzip": "gzip", "x-gzip": "gzip", "deflate": "deflate"}
@@ -129,29 +137,83 @@ class OriginForm:
         await self._app(scope, receive, send)
 
 
-class BoundedConnection(H11Protocol):
-    """A connection that is closed when no request arrives on it for ``idle_seconds``.
+_LINGER_SECONDS: Final = 1.0  # for a client that is refused to read why
 
-    uvicorn's ``timeout_keep_alive`` starts after an answer: there is no limit for a first request, for the
-    rest of a head, or for the rest of a body that was refused.
+FILES_OPEN: Final = 16_384
+"""Descriptors that the server asks for, where the system's soft limit is lower: connections that are being
+refused have one each, and 10,000 may arrive in that second."""
+
+
+class BoundedConnection(H11Protocol):
+    """A connection that takes only so much of the server.
+
+    It is refused where too many are open, and closed when no request arrives on it, or its client takes no
+    answer, for ``idle_seconds``. uvicorn's own limit counts connections only when a request has arrived, and
+    refuses those of old clients too; its ``timeout_keep_alive`` starts after an answer: there is no limit for
+    a first request, for the rest of a head, or for the rest of a body that was refused.
     """
 
-    idle_seconds: float
+    settings: ServerSettings
+    _refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
-        """Start the timer."""
+        """Refuse the connection, or start the timer."""
         super().connection_made(transport)
-        self._timer = self.loop.call_later(self.idle_seconds, self._close_if_idle, self.cycle)
+        if len(self.connections) > self.settings.connections:
+            self._refused = True
+            self.connections.discard(self)  # one that is leaving takes no other's place
+            transport.write(_FULL)
+            transport.write_eof()
+            # Closed at once, what the client is sending would be answered by a reset, which hides the 503.
+            self._timer = self.loop.call_later(_LINGER_SECONDS, transport.abort)
+        else:
+            self._close_later(None, 0)
+
+    def data_received(self, data: bytes) -> None:
+        """Read, unless the connection has been refused."""
+        if not self._refused:
+            super().data_received(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop the timer."""
         self._timer.cancel()
         super().connection_lost(exc)
 
-    def _close_if_idle(self, before: object) -> None:
-        """Close the connection if there is no new request, and the last one has been answered."""
-        last = self.cycle
-        if last is before and (last is None or last.response_complete):
+    def _close_later(self, last: object, unsent: int) -> None:
+        close = partial(self._close_if_idle, last, unsent)
+        self._timer = self.loop.call_later(self.settings.idle_seconds, close)
+
+    def _close_if_idle(self, before: object, unsent_before: int) -> None:
+        """Close the connection if its client has neither asked nor taken anything since the last call.
+
+        Args:
+            before: the last request at that time.
+            unsent_before: bytes of answers that the client had not taken then.
+        """
+        last, unsent = self.cycle, self.transport.get_write_buffer_size()
+        if last is before and unsent and unsent == unsent_before:
+            self.transport.abort()  # to close would wait for the client
+        elif last is before and not unsent and (last is None or last.response_complete):
             self.transport.close()
         else:
-            self._timer = self.loop.call_later(self.idle_seconds, self._close_if_idle, last)
+            self._close_later(last, unsent)
+
+
+def _answer(status: str, code: str, message: str) -> bytes:
+    """An answer of the server as bytes, with which a connection ends."""
+    body = json.dumps({"error_code": code, "message": message}).encode()
+    head = (
+        f"HTTP/1.1 {status}",
+        "Content-Type: application/json",
+        f"Content-Length: {len(body)}",
+        "Retry-After: 1",
+        "Connection: close",
+    )
+    return "\r\n".join([*head, "", ""]).encode() + body
+
+
+_FULL: Final = _answer(
+    "503 Service Unavailable",
+    "TEMPORARILY_UNAVAILABLE",
+    "too many connections are open; ask again in a second, and keep connections open for several requests",
+)

@@ -86,7 +86,7 @@ class Follower:
     """
 
     def __init__(self, source: Source) -> None:
-        self._source = source
+        self.source = source
         self._failed_version = ""
         self._failed_at = 0.0
         self._reason = ""
@@ -99,13 +99,13 @@ class Follower:
         reason in a row.
         """
         try:
-            version = self._source.current()
+            version = self.source.current()
             changed = version != self.served.version
             if changed:
                 if version == self._failed_version and time.monotonic() - self._failed_at < RETRY_SECONDS:
                     return False
                 self._failed_version, self._failed_at = version, time.monotonic()
-                self.served = opened(self._source, version)
+                self.served = opened(self.source, version)
                 _log.info("serving version %s", version)
         except (SkipPipelineError, OSError) as failure:
             if str(failure) != self._reason:

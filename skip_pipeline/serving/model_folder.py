@@ -18,6 +18,7 @@ No file is code or a pickle. The arrays are memory-mapped.
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -60,6 +61,7 @@ SERVED_MODEL: Final = "served_model"
 DESCRIPTION: Final = "served_model.json"
 FORMAT: Final = 2  # version of this layout, in the description
 
+_PLAIN_NAME: Final = re.compile(r"\w[\w.]*", re.ASCII)
 _VOCABULARY: Final = "vocabulary.json"
 _TRACK_IDS: Final = "track_ids.npy"
 _NEUTRAL_TRACK: Final = "neutral_track.npy"
@@ -201,6 +203,8 @@ def read_description(folder: Path) -> Description:
         if (found := fields.pop("format")) != FORMAT:
             raise ValueError(f"format {found}, not {FORMAT}")
         files = tuple(FileRecord(**record) for record in fields.pop("files"))
+        if strange := [file.name for file in files if not _PLAIN_NAME.fullmatch(file.name)]:
+            raise ValueError(f"{strange[0]!r} is no file of the folder")
         return Description(**fields, files=files)
     except (FileNotFoundError, NotADirectoryError):
         raise MissingInputError(
@@ -218,13 +222,16 @@ def load(folder: Path, *, threads: int | None = None) -> ServedModel:
     Raises:
         MissingInputError: the folder holds no served model, or one of its files is missing.
         ContractError: a file is not readable, differs from its recorded digest (every file is read once for
-            that), or was made for other levels, columns or shapes than this code knows.
+            that), changes before it is opened, or was made for other levels, columns or shapes than this code
+            knows.
     """
     described = read_description(folder)
+    marks = {}
     for record in described.files:  # one may be cut, or belong to another model that is being replaced
         path = folder / record.name
         if not path.is_file():
             raise MissingInputError(f"{folder} lacks {record.name}, which {DESCRIPTION} names; {_REMEDY}")
+        marks[path] = storage.mark(path)
         if (found := storage.record_file(path, record.name)) != record:
             raise ContractError(
                 f"{path} has {found.bytes} bytes and SHA-256 {found.sha256}, not {record.bytes} and "
@@ -247,7 +254,7 @@ def load(folder: Path, *, threads: int | None = None) -> ServedModel:
         raise ContractError(
             f"{folder / DESCRIPTION} names no {MEMORY_FILES[0]}, its network's input; {_REMEDY}"
         )
-    return ServedModel(
+    model = ServedModel(
         network=network,
         tracks=_known_tracks(folder, remembers=remembers),
         calibration=Calibration.from_json(_json(folder / CALIBRATION_FILE)) if calibrated else None,
@@ -259,6 +266,12 @@ def load(folder: Path, *, threads: int | None = None) -> ServedModel:
         else THRESHOLD,
         blended=_blended(folder, names, threads) if BLEND_FILE in names else None,
     )
+    for path, before in marks.items():
+        if storage.mark(path) != before:  # so what was opened need not be what was compared
+            raise ContractError(
+                f"{path} was changed while it was opened; leave the folder alone, and try again"
+            )
+    return model
 
 
 def _blended(folder: Path, names: set[str], threads: int | None) -> Blended:

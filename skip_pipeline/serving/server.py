@@ -13,13 +13,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import resource
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from importlib.metadata import version
+from types import FrameType
 from typing import Annotated, Any, Final
 
 import loky
@@ -35,6 +37,7 @@ from skip_pipeline import schema
 from skip_pipeline.errors import BadInputError, RefusedError
 from skip_pipeline.serving import requests
 from skip_pipeline.serving.bounds import (
+    FILES_OPEN,
     BoundedConnection,
     OriginForm,
     ServerSettings,
@@ -42,11 +45,18 @@ from skip_pipeline.serving.bounds import (
     decoded,
 )
 from skip_pipeline.serving.examples import EXAMPLE, EXAMPLE_OF_CANDIDATES
-from skip_pipeline.serving.follow import Follower, Served
+from skip_pipeline.serving.follow import Follower, Served, Source
+from skip_pipeline.serving.hosts import KnownHosts, is_loopback
+from skip_pipeline.serving.processes import Beside
 
 _log = logging.getLogger(__name__)
 
-_CODES: Final = {400: "INVALID_PARAMETER_VALUE", 404: "ENDPOINT_NOT_FOUND", 413: "REQUEST_TOO_LARGE"}
+_CODES: Final = {
+    400: "INVALID_PARAMETER_VALUE",
+    403: "PERMISSION_DENIED",
+    404: "ENDPOINT_NOT_FOUND",
+    413: "REQUEST_TOO_LARGE",
+}
 """MLflow's codes; ``BAD_REQUEST`` for any other status."""
 
 _REFERENCE: Final = "#/components/schemas/{model}"
@@ -109,7 +119,7 @@ class Refusal(BaseModel):
 
 def application(follower: Follower, settings: ServerSettings) -> FastAPI:
     """The ASGI application. While it runs, it exchanges the model whenever another version is current."""
-    workers = ThreadPoolExecutor(loky.cpu_count())  # so that a long request does not stop the event loop
+    workers = ThreadPoolExecutor(settings.threads)  # so that a long request does not stop the event loop
     following: asyncio.Task[None] | None = None
 
     @asynccontextmanager
@@ -132,6 +142,8 @@ def application(follower: Follower, settings: ServerSettings) -> FastAPI:
     )
     api.exception_handler(HTTPException)(_refused)
     api.add_middleware(OriginForm)
+    if settings.hosts is not None:
+        api.add_middleware(KnownHosts, refuse=_unknown_host(), names=settings.hosts)
 
     @api.post(
         "/invocations",
@@ -218,8 +230,23 @@ def _log_failure(following: asyncio.Task[None]) -> None:
 
 
 async def _refused(_: Request, failure: HTTPException) -> Response:
+    return _refusal(failure)
+
+
+def _refusal(failure: HTTPException) -> Response:
     content = Refusal(error_code=_CODES.get(failure.status_code, "BAD_REQUEST"), message=failure.detail)
     return JSONResponse(content.model_dump(), failure.status_code, failure.headers)
+
+
+def _unknown_host() -> Response:
+    return _refusal(
+        HTTPException(
+            403,
+            "the request is for another host, or from a page of another site; expected Host, and Origin "
+            "where there is one, to name this machine. Ask http://127.0.0.1, or name the host with "
+            "--allow-host when the server is started",
+        )
+    )
 
 
 def configuration(follower: Follower, settings: ServerSettings) -> uvicorn.Config:
@@ -227,27 +254,40 @@ def configuration(follower: Follower, settings: ServerSettings) -> uvicorn.Confi
     return uvicorn.Config(
         application(follower, settings),
         # h11 bounds the head of a request; httptools, which uvicorn would prefer, does not.
-        http=type("Connection", (BoundedConnection,), {"idle_seconds": settings.idle_seconds}),
+        http=type("Connection", (BoundedConnection,), {"settings": settings}),
         h11_max_incomplete_event_size=settings.max_head_bytes,
         ws="none",
         log_level="warning",
         access_log=False,
         lifespan="on",
-        limit_concurrency=settings.connections,
         timeout_graceful_shutdown=int(settings.stop_seconds),
     )
 
 
-def serve(follower: Follower, host: str, port: int, started: Callable[[str], None]) -> None:
+def serve(
+    follower: Follower,
+    host: str,
+    port: int,
+    started: Callable[[str], None],
+    *,
+    processes: int = 1,
+    allowed_hosts: Collection[str] = (),
+) -> None:
     """Serve until Ctrl-C or SIGTERM. Requests in progress are answered first.
 
     Args:
         started: called with the server's address when it is bound.
+        processes: that take requests, each with a model and limits of its own.
+        allowed_hosts: names beside those of loopback; without any, a server that other machines can reach
+            answers under every name.
 
     Raises:
         RefusedError: the address cannot be bound.
     """
-    settings = ServerSettings()
+    settings = ServerSettings(
+        hosts=frozenset(allowed_hosts) if allowed_hosts or is_loopback(host) else None,
+        threads=max(1, loky.cpu_count() // processes),
+    )
     try:
         bound = socket.create_server((host, port), backlog=settings.connections)
     except OSError as failure:
@@ -255,8 +295,53 @@ def serve(follower: Follower, host: str, port: int, started: Callable[[str], Non
             f"{host}:{port} cannot be served on ({failure}); expected a free port of this machine. Choose "
             "another with --port"
         ) from failure
+    work = partial(_serve_beside, follower.source, bound, settings)
+    beside = Beside(work, processes - 1, settings.stop_seconds)
+    with bound, suppress(KeyboardInterrupt), beside:
+        started("http://{}:{}".format(*bound.getsockname()[:2]))
+        _run(follower, bound, settings, beside)
+
+
+def _serve_beside(source: Source, bound: socket.socket, settings: ServerSettings) -> None:
+    """Serve in another process, on a socket that all share: who is idle takes the next connection."""
+    log_to_stderr()
+    with bound, suppress(KeyboardInterrupt):
+        _run(Follower(source), bound, settings)
+
+
+def _run(
+    follower: Follower, bound: socket.socket, settings: ServerSettings, beside: Beside | None = None
+) -> None:
     for stop in (signal.SIGINT, signal.SIGTERM):  # uvicorn stops on both, then raises them again
         signal.signal(stop, signal.default_int_handler)
-    with bound, suppress(KeyboardInterrupt):
-        started("http://{}:{}".format(*bound.getsockname()[:2]))
-        uvicorn.Server(configuration(follower, settings)).run(sockets=[bound])
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = FILES_OPEN if hard == resource.RLIM_INFINITY else min(FILES_OPEN, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    _Server(configuration(follower, settings), beside).run(sockets=[bound])
+
+
+class _Server(uvicorn.Server):
+    """A server with others beside it."""
+
+    def __init__(self, config: uvicorn.Config, beside: Beside | None) -> None:
+        super().__init__(config)
+        self._beside = beside
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Stop all at once, so that each answers its requests in progress meanwhile."""
+        if self._beside:
+            self._beside.stop()
+        super().handle_exit(sig, frame)
+
+    async def on_tick(self, counter: int) -> bool:
+        """Look after the others, once in ten ticks, which is every second."""
+        if self._beside and counter % 10 == 0 and not self.should_exit:
+            self._beside.watch()
+        return await super().on_tick(counter)
+
+
+def log_to_stderr() -> None:
+    """Log what the server has to say, with the time."""
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING)
+    logging.getLogger("skip_pipeline").setLevel(logging.INFO)

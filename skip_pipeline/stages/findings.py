@@ -28,6 +28,26 @@ NO_LEAK: Final = "no_label_leak"
 # The report.
 BEATS_MAJORITY: Final = "beats_majority_class"
 
+SENTENCES: Final[Mapping[str, str]] = {
+    COLUMNS: "The table has exactly the expected columns, each of the expected type.",
+    LENGTHS: "Every session has 10 to 20 tracks, as many as its rows say.",
+    COMPLETE: "No value is missing where one is required, and every number is finite.",
+    LEVELS_KNOWN: "Every category has a level that the model knows; others are counted, and count as none.",
+    DATES_PLAUSIBLE: "Every date lies between the launch of the service and tomorrow.",
+    MARKER_FITS: "The mark of synthetic data, if there is one, lists the delivered files.",
+    SESSIONS_WHOLE: "Every session is whole and in one file: positions 1 to its length, each once.",
+    TRACKS_UNIQUE: "Every track has one row.",
+    ROWS: "The table has as many rows as the stage before it.",
+    POSITIONS: "The rows of every session lie together, at positions 1 to its length.",
+    UNIT_INTERVAL: "Every scaled feature lies between 0 and 1.",
+    INDICATORS: "Of the indicators of a category, at most one is 1, and the others are 0.",
+    SHAPES: "Every input has its shape and type, and no value outside its range.",
+    SESSIONS_ONCE: "Every session is in one split, and none is lost.",
+    NO_LEAK: "A changed label changes no input, so the network cannot read the answer.",
+    BEATS_MAJORITY: "On test sessions the model is right more often than always the commoner answer.",
+}
+"""The condition of each property, for people."""
+
 
 @dataclass(frozen=True)
 class Finding:

@@ -25,7 +25,7 @@ from skip_pipeline.raw import folder as raw_folder
 from skip_pipeline.raw.own_listening import unknown_columns
 from skip_pipeline.raw.session_log import SessionLogSummary, combine
 from skip_pipeline.raw.track_groups import track_groups_file
-from skip_pipeline.settings import SCALER_FILE, TRACK_TABLE, DataLayout
+from skip_pipeline.settings import DELIVERED_FILES, SCALER_FILE, TRACK_TABLE, DataLayout
 from skip_pipeline.stages import bundle, encode, ingest, merge, scale, track_matrix, track_table
 from skip_pipeline.stages.findings import Finding
 from skip_pipeline.stages.shards import UNKNOWN, hashes_file, table_file
@@ -50,7 +50,6 @@ from skip_pipeline.storage import (
 )
 
 # Details of manifests.
-_DELIVERED: Final = "delivered_files"  # of the summaries: each raw file as it was found
 _TRACK_TABLES: Final = "track_tables"  # of the merged table: see _track_tables
 _CODES: Final = "track_codes"  # of the encoded table: see _codes
 
@@ -81,7 +80,10 @@ def session_logs(layout: DataLayout, *, apply: Apply = in_turn, started: float |
         decided = _decided(ingest.__name__, paths, delivered, unknown)
         summary = _combined(staging, make, paths, decided, apply)
         staging.rows = summary.rows
-        staging.details |= {_DELIVERED: [asdict(file) for file in delivered], "sessions": summary.sessions}
+        staging.details |= {
+            DELIVERED_FILES: [asdict(file) for file in delivered],
+            "sessions": summary.sessions,
+        }
         staging.details[UNKNOWN] = unknown
     return SessionLogs(delivered, summary, unknown, staging)
 
@@ -109,7 +111,7 @@ def track_features(
         job = ShardJob(TRACK_TABLE, inputs, partial(ingest.judge_tracks, paths, unknown=unknown))
         made = staging.make_shards([job])[TRACK_TABLE]
         staging.rows = made["rows"]
-        staging.details |= {_DELIVERED: [asdict(file) for file in delivered], UNKNOWN: unknown}
+        staging.details |= {DELIVERED_FILES: [asdict(file) for file in delivered], UNKNOWN: unknown}
     findings = tuple(Finding(**finding) for finding in made["findings"])
     return TrackFeatures(delivered, findings, staging)
 
@@ -126,7 +128,7 @@ def _unknown(layout: DataLayout, contract: pa.Schema) -> tuple[str, ...]:
 def _identified(paths: Sequence[Path], summaries: Path, apply: Apply) -> tuple[Delivered, ...]:
     """Size and digest of raw files; those that are as they were when they were judged are not read again."""
     judged = _earlier(summaries)
-    known = judged.details.get(_DELIVERED, []) if judged else []
+    known = judged.details.get(DELIVERED_FILES, []) if judged else []
     return identify(paths, {file["name"]: Delivered(**file) for file in known}, apply)
 
 

@@ -17,6 +17,6 @@ from skip_pipeline.storage.identity import (
 from skip_pipeline.storage.local_copies import on_this_machine
 from skip_pipeline.storage.manifest import MANIFEST, Manifest, shard_names
 from skip_pipeline.storage.publication import is_published, locked, publish, read_manifest, table_files
-from skip_pipeline.storage.staging import Apply, Made, ShardJob, Staging, in_turn
+from skip_pipeline.storage.staging import FATES, Apply, Made, ShardJob, Staging, in_turn
 from skip_pipeline.storage.stored_files import StoredFile
 from skip_pipeline.storage.tables import read_columns, read_table, schema_difference, write_table

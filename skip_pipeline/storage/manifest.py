@@ -1,6 +1,7 @@
 """What a stage holds: one numbered manifest per publication, the newest of which is the stage.
 
-Manifests are never deleted: of two publications that began with the same one, one gets the next number.
+Of two publications that began with the same manifest, one gets the next number. The newest ``KEPT`` manifests
+stay, so that this number is still taken when the other one tries to get it.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from skip_pipeline.storage.stored_files import FILES, StoredFile, link, writing
 
 MANIFEST: Final = "_manifest.json"  # plain name of the newest manifest on a disk
 _MANIFESTS: Final = "_manifests"
+KEPT: Final = 100  # no publication lasts while a hundred others of its stage begin and end
 DAMAGE: Final = (ValueError, TypeError, KeyError)  # what reading JSON of another shape raises
 
 
@@ -85,6 +87,8 @@ class Manifest:
         """The manifest of a number; raises FileNotFoundError, or where it is damaged one of ``DAMAGE``."""
         content = read_json(manifest_path(folder, number))
         content["files"] = tuple(StoredFile(**record) for record in content["files"])
+        for file in content["files"]:
+            file.check()  # a shared storage may be written by others
         content["shards"] = {
             name: ShardRecord(shard["inputs"], tuple(shard["files"]), shard["summary"])
             for name, shard in content["shards"].items()
@@ -102,7 +106,7 @@ class Manifest:
         content, path = json_text(fields).encode(), self.own_path
         try:
             if is_local(path):
-                _link(content, path, scratch / path.name, self.folder / FILES)
+                _link(content, path, scratch / path.name)
             else:
                 with writing(path):
                     file_system(path).pipe_file(key_of(path), content, mode="create")
@@ -137,10 +141,17 @@ def newest_number(folder: Path) -> int:
     return max((int(Path(name).stem) for name, _ in files_below(folder / _MANIFESTS)), default=0)
 
 
-def _link(content: bytes, path: Path, part: Path, files: Path) -> None:
+def outdated_manifests(folder: Path, number: int) -> list[Path]:
+    """Manifests that need not be kept once that of a number is there."""
+    return [path for name, path in files_below(folder / _MANIFESTS) if int(Path(name).stem) <= number - KEPT]
+
+
+def _link(content: bytes, path: Path, part: Path) -> None:
+    folder = path.parent.parent
     path.parent.mkdir(exist_ok=True)
     part.write_bytes(content)
-    flush(part)
-    if files.is_dir():
-        flush(files)
+    # Before a manifest is there, the disk holds what it names: contents, names, and the folder of names.
+    for held in (part, folder / FILES, folder):
+        if held.exists():
+            flush(held)
     link(part, path)

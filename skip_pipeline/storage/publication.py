@@ -21,9 +21,16 @@ from skip_pipeline.errors import BusyError, ContractError, MissingInputError, Re
 from skip_pipeline.locations import file_system, files_below, is_local, key_of, location
 from skip_pipeline.settings import DataSource
 from skip_pipeline.storage.files import read_json
-from skip_pipeline.storage.manifest import DAMAGE, MANIFEST, Manifest, newest_number, shard_names
+from skip_pipeline.storage.manifest import (
+    DAMAGE,
+    MANIFEST,
+    Manifest,
+    newest_number,
+    outdated_manifests,
+    shard_names,
+)
 from skip_pipeline.storage.staging import MADE, Staging
-from skip_pipeline.storage.stored_files import FILES, SCRATCH, link, saying_when_full, scratch_folder, writing
+from skip_pipeline.storage.stored_files import FILES, SCRATCH, link, saying_why, scratch_folder, writing
 
 _LOCK: Final = ".lock"
 # It is held while a stage is made; waiting longer would only hide the other run.
@@ -52,9 +59,7 @@ def publish(
     Its seconds count from ``started``, a ``time.perf_counter()``, or else from here.
     """
     began = time.perf_counter() if started is None else started
-    if is_local(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    with locked(folder) if is_local(folder) else nullcontext(), saying_when_full(folder):
+    with saying_why(folder), _held(folder):
         number, earlier = _begin(folder)
         # Each table names its source of data in its own metadata, so no shard is kept for another source.
         kept = earlier if earlier and earlier.data_source == data_source else None
@@ -82,6 +87,15 @@ def publish(
         _remove(folder, unnamed)
         # As read back, so that it equals what others read: JSON knows no tuples and no numbers as keys.
         staging.manifest = Manifest.load(folder, manifest.number)
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """A folder that exists, locked if it is of this machine."""
+    if is_local(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder) if is_local(folder) else nullcontext():
+        yield
 
 
 def read_manifest(folder: Path, *, made_by: str) -> Manifest:
@@ -138,7 +152,7 @@ def _begin(folder: Path) -> tuple[int, Manifest | None]:
 
 
 def _unnamed(manifest: Manifest, earlier: Manifest | None) -> list[Path]:
-    """Files that neither of two successive generations names, and all notes.
+    """Files that neither of two successive generations names, all notes, and manifests long replaced.
 
     They are listed before the newer manifest is created. A publication that began before that moment cannot
     succeed any more, and one that begins after it uses neither these files nor these notes.
@@ -146,7 +160,8 @@ def _unnamed(manifest: Manifest, earlier: Manifest | None) -> list[Path]:
     named = {file.path for generation in (manifest, earlier) if generation for file in generation.files}
     files = files_below(manifest.folder / FILES)
     notes = files_below(manifest.folder / MADE)
-    return [path for name, path in files if f"{FILES}/{name}" not in named] + [path for _, path in notes]
+    unnamed = [path for name, path in files if f"{FILES}/{name}" not in named]
+    return unnamed + [path for _, path in notes] + outdated_manifests(manifest.folder, manifest.number)
 
 
 def _remove(folder: Path, paths: list[Path]) -> None:

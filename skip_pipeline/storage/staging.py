@@ -6,19 +6,22 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, Literal, Protocol, TypeVar, get_args
 
 from skip_pipeline.errors import SkipPipelineError
-from skip_pipeline.locations import files_below
-from skip_pipeline.storage.files import read_json, write_json
+from skip_pipeline.locations import files_below, is_local
+from skip_pipeline.storage.files import flush, read_json, write_json
 from skip_pipeline.storage.identity import digest_of
 from skip_pipeline.storage.manifest import DAMAGE, Manifest, ShardRecord
-from skip_pipeline.storage.stored_files import StoredFile, place, saying_when_full, scratch_folder, store
+from skip_pipeline.storage.stored_files import StoredFile, place, saying_why, scratch_folder, store
 
 # Folder of notes on shards that are complete, in publications that are not. Only publications of the same
 # number read a note, and none of them can succeed once that number is taken. So notes of taken numbers, and
 # files that only such notes name, can be removed at any time.
 MADE: Final = "_made"
+
+Fate = Literal["made", "removed", "kept"]
+FATES: Final[tuple[Fate, ...]] = get_args(Fate)
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -122,6 +125,15 @@ class Staging:
                 built = Built(tuple(StoredFile(**file) for file in note["files"]), note["summary"])
         return built if built and all(file.is_intact(self.stage) for file in built.files) else None
 
+    def fates(self) -> dict[str, Fate]:
+        """What became of each shard, by name: made now, kept from before, or removed with its input."""
+        earlier = self.earlier.shards if self.earlier else {}
+        made = frozenset(self.made)
+        fates: dict[str, Fate] = {name: "made" if name in made else "kept" for name in self.shards}
+        fates |= {name: "removed" for name in earlier if name not in fates}
+        # A name with a leading underscore is a lookup table, not a shard.
+        return {name: fate for name, fate in fates.items() if not name.startswith("_")}
+
     def find(self, name: str) -> Path:
         """Where the file ``name`` is now: in the stage if it belongs to a shard, else in ``folder``."""
         return self.stage / self.files[name].path if name in self.files else self.folder / name
@@ -133,18 +145,26 @@ class Staging:
         return path
 
     def store(self) -> tuple[StoredFile, ...]:
-        """Move the files below ``folder`` into the stage; all files of the publication, sorted by name."""
-        own = {n: store(path, self.stage, n, durable=True) for n, path in files_below(self.folder)}
-        return tuple(file for _, file in sorted((self.files | own).items()))
+        """Move the files below ``folder`` into the stage; all files of the publication, sorted by name.
+
+        On return the disk holds the contents of them all.
+        """
+        own = {name: store(path, self.stage, name) for name, path in files_below(self.folder)}
+        files = tuple(file for _, file in sorted((self.files | own).items()))
+        if is_local(self.stage):
+            published = set(self.earlier.files) if self.earlier else set()
+            with ThreadPoolExecutor() as threads:  # the disk takes many requests at once
+                list(threads.map(flush, (self.stage / file.path for file in files if file not in published)))
+        return files
 
 
 def build(stage: Path, notes: Path, job: ShardJob) -> Built | SkipPipelineError:
     """Do one job, wherever this runs; a refusal comes back as a value, so that other shards go on."""
     try:
-        with saying_when_full(stage), scratch_folder(stage) as scratch:
+        with saying_why(stage), scratch_folder(stage) as scratch:
             made = job.make(out=scratch)
-            # Not durable: a file that a power cut has damaged is found by its SHA-256, and made again.
-            files = tuple(store(scratch / name, stage, name, durable=False) for name in made.files)
+            # The disk need not hold them yet: what a power cut damages is found by SHA-256, and made again.
+            files = tuple(store(scratch / name, stage, name) for name in made.files)
             built = Built(files, made.summary)
             write_json(scratch / "note.json", asdict(built))
             place(scratch / "note.json", notes / _note(job))

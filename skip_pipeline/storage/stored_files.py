@@ -6,23 +6,36 @@ removing what an old manifest names never removes what a new one names; the plai
 
 import errno
 import os
+import re
 import secrets
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final
 
-from skip_pipeline.errors import FullDiskError, MissingInputError, RefusedError
+from skip_pipeline.errors import DiskError, FullDiskError, MissingInputError, RefusedError
 from skip_pipeline.locations import file_system, is_local, key_of
-from skip_pipeline.storage.files import flush
 from skip_pipeline.storage.identity import FileRecord, mark, record_file
 
 FILES: Final = "_files"
 SCRATCH: Final = "_scratch"  # folder of unfinished files, on a disk; the next publication empties it
 
+_SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no space, no quota, no file as large as this
+_REMEDIES: Final = {
+    **dict.fromkeys(_FULL, "free some space and run again"),
+    errno.EIO: "check the disk and the system's log, or choose another data directory, and run again",
+    **dict.fromkeys(
+        (errno.EROFS, errno.EACCES, errno.EPERM),
+        "give this user the right to read and write there, or choose another data directory, and run again",
+    ),
+    **dict.fromkeys(
+        (errno.EMFILE, errno.ENFILE),
+        "allow more open files (`ulimit -n 4096` before the command, or LimitNOFILE of a service), run again",
+    ),
+}
 _NO_LINKS: Final = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)  # of a file system that has no hard links
 
 
@@ -32,6 +45,15 @@ class StoredFile(FileRecord):
 
     path: str  # relative to the stage folder
     mark: str = ""  # ``identity.mark`` in an object store; empty on a disk
+
+    def check(self) -> None:
+        """Raise ValueError where a manifest that others wrote leads out of the stage, or names no digest."""
+        for text in (self.name, self.path):
+            parts = PurePosixPath(text)
+            if not parts.parts or parts.is_absolute() or ".." in parts.parts or "\0" in text:
+                raise ValueError(f"{text!r} is no path within the folder")
+        if not _SHA256.fullmatch(self.sha256):
+            raise ValueError(f"{self.sha256!r} is no SHA-256 in hex")
 
     def is_intact(self, stage: Path) -> bool:
         """Whether it is as it was stored: by its SHA-256 on a disk, by size and mark in an object store."""
@@ -54,12 +76,10 @@ def scratch_folder(stage: Path) -> Iterator[Path]:
         yield Path(folder)
 
 
-def store(source: Path, stage: Path, name: str, *, durable: bool) -> StoredFile:
-    """Move a finished file of a scratch folder into a stage, if ``durable`` once the disk holds it."""
+def store(source: Path, stage: Path, name: str) -> StoredFile:
+    """Move a finished file of a scratch folder into a stage."""
     record = record_file(source, name)
     path = f"{FILES}/{record.sha256[:16]}-{secrets.token_hex(4)}-{name.replace('/', '-')}"
-    if durable:
-        flush(source)
     place(source, stage / path)
     return StoredFile(**asdict(record), path=path, mark="" if is_local(stage) else mark(stage / path))
 
@@ -89,16 +109,18 @@ def link(source: Path, target: Path) -> None:
 
 
 @contextmanager
-def saying_when_full(folder: Path) -> Iterator[None]:
-    """Turn the system's error about a lack of space, in the block, into one that names the remedy."""
+def saying_why(folder: Path) -> Iterator[None]:
+    """Turn the system's refusal to open, read or write a file, in the block, into one with the remedy."""
     try:
         yield
     except OSError as failure:
-        if failure.errno not in _FULL:
+        remedy = _REMEDIES.get(failure.errno or 0)
+        if not remedy or not (is_local(folder) or failure.errno in _FULL):  # stores use others as they like
             raise
-        raise FullDiskError(
+        kind = FullDiskError if failure.errno in _FULL else DiskError
+        raise kind(
             f"{folder} cannot take what is being written to it ({failure}). What was published before is "
-            "whole, and shards that are complete are kept; free some space and run again"
+            f"whole, and shards that are complete are kept; {remedy}"
         ) from failure
 
 

@@ -16,6 +16,7 @@ from skip_pipeline import schema
 from skip_pipeline.errors import BadInputError, MissingInputError
 from skip_pipeline.raw.diagnosis import listed, rows_text
 from skip_pipeline.raw.spelling import refused_rows
+from skip_pipeline.raw.unpacking import open_table
 
 ID_COLUMNS: Final = ("spotify_track_uri", "track_uri", "uri", "track_id", "id")
 """Names of a column of ids or uris, in the order of preference; a plain ``id`` may be a row number."""
@@ -144,11 +145,12 @@ def _read(path: Path) -> pa.Table:
         if path.suffix.lower() == ".parquet":
             return pq.read_table(path)
         # Names of tracks may hold line breaks; a column with a value that is no number is read as text.
-        return pacsv.read_csv(
-            path,
-            parse_options=pacsv.ParseOptions(newlines_in_values=True),
-            convert_options=pacsv.ConvertOptions(column_types=dict.fromkeys(ID_COLUMNS, pa.string())),
-        )
+        with open_table(path) as stream:
+            return pacsv.read_csv(
+                stream,
+                parse_options=pacsv.ParseOptions(newlines_in_values=True),
+                convert_options=pacsv.ConvertOptions(column_types=dict.fromkeys(ID_COLUMNS, pa.string())),
+            )
     except (pa.ArrowInvalid, OSError) as failure:
         raise BadInputError(
             f"{path} cannot be read as a table ({failure}); expected CSV in UTF-8 with a header line, or "

@@ -19,6 +19,7 @@ from typing import BinaryIO, Final
 
 from skip_pipeline.errors import BadInputError, MissingInputError
 from skip_pipeline.raw.diagnosis import unreadable
+from skip_pipeline.raw.unpacking import most_unpacked, refusal
 from skip_pipeline.streaming_history.export_json import ASK_FOR, DOWNLOAD_AGAIN
 
 _AUDIO: Final = re.compile(r"(endsong|streaming_history_audio).*\.json", re.IGNORECASE)
@@ -142,9 +143,16 @@ def _is_zip(name: str) -> bool:
     return name.lower().endswith(".zip") and not name.startswith(".")
 
 
-def _in_zip(source: Path | BinaryIO, place: str, folder: str, open_zips: ExitStack) -> Iterator[Part]:
+def _in_zip(
+    source: Path | BinaryIO, place: str, folder: str, open_zips: ExitStack, packed: int | None = None
+) -> Iterator[Part]:
+    """Parts of a zip; of one within another, ``packed`` is the size of the outer one."""
     with _zip_faults(place):
         archive = open_zips.enter_context(zipfile.ZipFile(source))
+        if packed is None:
+            packed = Path(place).stat().st_size
+    if sum(member.file_size for member in archive.infolist()) > most_unpacked(packed):
+        raise refusal(place, packed)
     for member in sorted(archive.infolist(), key=lambda info: info.filename):
         path = PurePosixPath(member.filename.replace("\\", "/"))
         part = Part(str(folder / path.parent), path.name, f"{place}/{path}", _reader(archive, member, place))
@@ -153,7 +161,8 @@ def _in_zip(source: Path | BinaryIO, place: str, folder: str, open_zips: ExitSta
         if not _is_zip(path.name):
             yield part
         elif isinstance(source, Path):
-            yield from _in_zip(io.BytesIO(part.read()), part.place, f"{part.folder}/{part.name}", open_zips)
+            inner = io.BytesIO(part.read())
+            yield from _in_zip(inner, part.place, f"{part.folder}/{part.name}", open_zips, packed)
         else:
             raise BadInputError(f"{part.place} is a zip two zips deep; expected at most one. Unpack {place}")
 

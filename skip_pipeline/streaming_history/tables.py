@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from skip_pipeline.errors import BadInputError
 from skip_pipeline.raw.diagnosis import listed, rows_text, unreadable
+from skip_pipeline.raw.unpacking import open_table
 from skip_pipeline.streaming_history.plays import LONGEST_PLAY, not_times, records
 
 _NAMES: Final = {
@@ -112,9 +113,9 @@ def _parquet(path: Path) -> dict[str, pa.Array]:
 def _csv(path: Path) -> dict[str, pa.Array]:
     quoting = pacsv.ParseOptions(newlines_in_values=True)
     in_order = pacsv.ReadOptions(use_threads=False)  # only then a ragged line is named by its number
-    with pa.input_stream(path) as stream, pacsv.open_csv(stream, in_order, quoting) as file:
+    with open_table(path) as stream, pacsv.open_csv(stream, in_order, quoting) as file:
         chosen = _chosen(path, file.schema.names)
-    with pa.input_stream(path) as stream:
+    with open_table(path) as stream:
         read = pacsv.read_csv(
             stream,
             in_order,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.torture import kills, page
+from benchmarks.torture import kills, page, tally
 
 CHEAP = ["session_logs", "merged_table"]
 
@@ -36,11 +36,26 @@ def test_a_file_that_differs_from_its_manifest_is_told(tmp_path: Path) -> None:
 
 def test_the_page_has_the_rows_of_every_module(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(page, "COMMANDS", ("this -c",))
-    rows = page.rows_in(f"{kills.HEAD}\n{kills.Kills(2, 1, ['gone'], [1.0, 2.0]).row('merged_table', 7)}\n")
-    text = page.page(rows)
+    found = tally.Tally("SIGKILL in merged_table", 7, {tally.OLD: 1}, [1.0, 2.0], ["gone"])
+    text = page.page(page.rows_in(f"{tally.HEAD}\n{found.row()}\n"))
 
-    assert (
-        "| SIGKILL in merged_table | 2 | old and whole 1, new and whole 0 | 1: gone | 1.0 to 2.0 s | 7 |"
-        in text
-    )
+    row = "| SIGKILL in merged_table | 2 | old and whole 1, otherwise 1 | 1: gone | 1.0 to 2.0 s | 7 |"
+    assert f"{tally.HEAD}\n{row}\n" in text
     assert "`python -m this -c`" in text
+
+
+def test_the_page_is_written_from_saved_outputs(tmp_path: Path) -> None:
+    target, saved = tmp_path / "page.md", tmp_path / "saved.txt"
+    whole, lost = tally.Tally("one", 1, {tally.OLD: 3}), tally.Tally("two", 1, lost=["gone"])
+    saved.write_text(f"{tally.HEAD}\n{whole.row()}\n")
+    assert page.main([str(target), str(saved)]) == 0
+    assert whole.row() in target.read_text()
+
+    saved.write_text(f"{tally.HEAD}\n{whole.row()}\n{lost.row()}\n")
+    assert page.main([str(target), str(saved)]) == 1
+    assert f"{whole.row()}\n{lost.row()}\n" in target.read_text()
+
+
+def test_a_module_that_prints_no_row_is_named() -> None:
+    with pytest.raises(RuntimeError, match=r"json.tool --help .* no row"):
+        page.output_of("json.tool --help")

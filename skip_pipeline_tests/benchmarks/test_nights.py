@@ -12,21 +12,25 @@ FIRST = {
     "champion": "1",
     "promoted": True,
     "log_loss_difference": None,
-    "summary": "Promoted: there is no champion yet",
 }
 BAD = {
     "challenger": "2",
     "champion": "1",
     "promoted": False,
     "log_loss_difference": {"value": 0.02, "low": 0.01, "high": 0.03},
-    "summary": "Refused: log-loss of version 2 minus version 1",
 }
 
 
-def test_each_night_is_a_row_and_its_reasons_a_point() -> None:
+def test_each_night_is_a_row_and_has_its_message() -> None:
     nights = [
-        Night("log_0.csv", "no night has succeeded yet", FIRST, {"alarms": []}),
-        Night("log_1.csv", f"changed since run {RUN}: raw input", BAD, {"alarms": ["moved: hour"]}),
+        Night("log_0.csv", "no night has succeeded yet", FIRST, {"alarms": []}, "Version 1 serves."),
+        Night(
+            "log_1.csv",
+            f"changed since run {RUN}: raw input",
+            BAD,
+            {"alarms": ["moved: hour"]},
+            f"runs/{RUN}\nNo alarms.",
+        ),
         Night("nothing", f"raw input is that of run {RUN}, the last night"),
     ]
 
@@ -35,10 +39,20 @@ def test_each_night_is_a_row_and_its_reasons_a_point() -> None:
         "| 2 | log_1.csv | version 2 | +0.0200 (+0.0100 to +0.0300) | refused | version 1 | 1 |",
         "| 3 | nothing | left out |  |  |  |  |",
         "",
-        "* Night 1, no night has succeeded yet. Promoted: there is no champion yet.",
-        "* Night 2, changed since the run: raw input. Refused: log-loss of version 2 minus version 1.",
-        "  * Data: moved: hour.",
-        "* Night 3 was left out: raw input is that of the run, the last night.",
+        "Night 1, no night has succeeded yet:",
+        "",
+        "```",
+        "Version 1 serves.",
+        "```",
+        "",
+        "Night 2, changed since the run: raw input:",
+        "",
+        "```",
+        "runs/…",
+        "No alarms.",
+        "```",
+        "",
+        "Night 3 was left out: raw input is that of the run, the last night.",
     ]
 
 

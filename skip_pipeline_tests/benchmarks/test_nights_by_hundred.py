@@ -58,7 +58,8 @@ def test_outcomes_that_arrive_late_are_noticed_late():
 
 def test_only_bad_days_of_all_models_are_alarms():
     for name in [name for name in NAMES if "alike" in name or "day" in name]:
-        assert outcome(name).alarms == ("alike" in name), name
+        by_chance = NIGHTS / 100  # an equal champion is significantly worse than the best version
+        assert ("alike" in name) <= outcome(name).alarms <= ("alike" in name) + by_chance, name
 
 
 def test_gains_are_served_the_next_nights():

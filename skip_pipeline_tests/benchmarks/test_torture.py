@@ -9,7 +9,7 @@ from benchmarks.torture import files, requests
 from benchmarks.torture import input as long_form
 from benchmarks.torture.plain_log import ordered_log, read_rows
 from benchmarks.torture.plain_request import is_right
-from benchmarks.torture.tally import Tally
+from benchmarks.torture.tally import HEAD, READ, REFUSED, Tally
 from skip_pipeline.errors import BadInputError
 from skip_pipeline.serving.examples import EXAMPLE
 
@@ -24,19 +24,22 @@ def losses(tallies):
 def test_every_mutated_file_is_read_right_or_refused(tmp_path):
     tallies = files.torture(long_form.small_tables(tmp_path), tmp_path, times=400, seed=SEED)
     assert losses(tallies) == []
-    assert all(tally.read + tally.refused == 50 for tally in tallies)
-    assert tallies[0].read == 50
-    assert all(tally.refused > 20 for tally in tallies[1:])
+    assert all(tally.tried == 50 for tally in tallies)
+    assert tallies[0].outcomes == {READ: 50}
+    assert all(tally.outcomes[REFUSED] > 20 for tally in tallies[1:])
 
 
 @pytest.mark.slow
 def test_the_long_form_prints_a_row_for_each_fault(capsys):
     assert long_form.main(["--files", "8", "--requests", "300", "--seed", str(SEED)]) == 0
     rows = capsys.readouterr().out.splitlines()
-    assert rows[0].startswith("| fault | times tried |")
+    assert rows[:2] == HEAD.splitlines()
     assert len(rows) == 2 + len(files.MUTATIONS) + len(requests.MUTATIONS)
-    assert all(row.endswith("| nothing |") for row in rows[2:])
-    assert "| HTTP request: written and sent otherwise | 50 | read right 50 | nothing |" in rows
+    assert all(row.endswith(f"| nothing | at once | {SEED} |") for row in rows[2:])
+    assert (
+        f"| HTTP request: written and sent otherwise | 50 | read right 50 | nothing | at once | {SEED} |"
+        in rows
+    )
 
 
 @pytest.mark.parametrize(
@@ -59,7 +62,7 @@ def test_what_is_neither_read_right_nor_refused_is_a_loss(tmp_path, failure, los
     files.try_one(tally, broken, tmp_path / "a.csv", files._csv(table.names, table.cells), "seed 1, number 2")
     assert len(tally.lost) == 1
     assert lost in tally.lost[0]
-    assert tally.row() == f"| values replaced | 1 | otherwise 1 | 1: {tally.lost[0]} |"
+    assert tally.row() == f"| values replaced | 1 | otherwise 1 | 1: {tally.lost[0]} | at once | none |"
 
 
 @pytest.mark.parametrize(

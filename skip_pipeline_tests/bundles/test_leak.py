@@ -127,7 +127,7 @@ def test_a_session_is_in_the_bundle_of_its_split_only():
 
 
 @given(lengths=st.lists(st.integers(10, 20), min_size=1, max_size=6), seed=st.integers(0, 2**32 - 1))
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None)
 def test_every_row_can_be_read_back_from_the_bundle(lengths, seed):
     scaled, sessions, _ = shard(lengths, seed=seed)
     made = wide_form(scaled, sessions)["train"]
@@ -255,7 +255,7 @@ def test_a_leak_from_the_middle_of_the_second_half_is_found(name, column):
 
 
 @given(seed=st.integers(0, 2**32 - 1), lengths=st.lists(st.integers(10, 20), min_size=1, max_size=4))
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None)
 def test_permuting_all_that_is_logged_after_the_cut_changes_no_input_of_the_first_half(seed, lengths):
     scaled, sessions, rows = shard(lengths, seed=seed)
     position, length = (scaled[name].to_numpy() for name in ("session_position", "session_length"))

@@ -1,5 +1,6 @@
 """The commands as a person types them."""
 
+import json
 import logging
 import shutil
 import signal
@@ -190,6 +191,8 @@ def test_the_training_is_configured_where_it_is_selected(tmp_path, monkeypatch):
 
     monkeypatch.setattr(run, "materialize", materialize)
     monkeypatch.setattr(run, "prepare_home", lambda _layout: tmp_path)
+    monkeypatch.setattr(run, "open_instance", lambda: None)
+    monkeypatch.setattr(run, "step_seconds", lambda _instance: {})
     training = {"preset": "fast", "seed": 1, "train_days": None, "batch_size": 64}
     for selection in ("trained_model", "tensor_bundles"):
         run.run(DataLayout(tmp_path), selection, training, {})
@@ -229,6 +232,58 @@ def test_an_asset_that_had_nothing_to_make_advances_the_bar_without_a_line():
         assert progress._bar.tasks[0].completed == 2
 
     assert "✓ own_listening_report" not in console.export_text()
+
+
+def test_the_time_left_is_told_if_every_asset_was_made_before():
+    console = Console(record=True, width=160)
+    expected = {"merged_table": 2.0, "merged_table_checks": 1.0, "trained_model": 40.0, "other": 99.0}
+    with RunProgress(console, ["merged_table", "trained_model"], expected) as progress:
+        progress.started("merged_table")
+        progress.finished("merged_table", "2.0 s")
+        progress.ended("merged_table_checks")
+        assert progress.time_left() == "about 40 s left"
+        progress.finished("trained_model", "40.0 s")
+    with RunProgress(console, ["merged_table", "best_model"], expected) as progress:
+        progress.finished("merged_table", "2.0 s")
+
+    first, last, unknown = (line for line in console.export_text().splitlines() if line.strip())
+    assert first.endswith("about 41 s left")
+    assert not last.endswith("left")
+    assert not unknown.endswith("left")
+
+
+@pytest.mark.parametrize("success", [True, False])
+def test_run_ends_with_one_json_object_and_the_same_exit_status(cli, tmp_path, monkeypatch, success):
+    outcome = Outcome("4711", success, ("session_logs", "champion_model"), () if success else ("x: broken",))
+    monkeypatch.setattr(run, "materialize", lambda *_: outcome)
+    monkeypatch.setattr(run, "prepare_home", lambda _layout: tmp_path)
+    monkeypatch.setattr(run, "open_instance", lambda: None)
+    monkeypatch.setattr(run, "step_seconds", lambda _instance: {})
+    answer = cli("run", "--data-dir", tmp_path, "--json")
+    found = json.loads(answer.stdout)
+
+    assert answer.exit_code == (0 if success else 1)
+    assert (found["run_id"], found["success"]) == ("4711", success)
+    assert found["files"] == {"promotion": str(tmp_path / "07_promotion" / "promotion.json")}
+
+
+def test_results_of_other_commands_are_json_when_asked(cli, tmp_path):
+    made = json.loads(
+        cli("synthesize", "--out", tmp_path / "raw", *SMALL, "--test-sessions", "7", "--json").stdout
+    )
+    log = tmp_path / "raw" / "training_set" / "log_mini.csv"
+    cut = json.loads(cli("challenge", "split", log, "--out", tmp_path / "cut", "--json").stdout)
+    sets = tmp_path / "cut" / "test_set"
+    submission = tmp_path / "s.txt"
+    told = json.loads(
+        cli("challenge", "submit", sets, "--rule", "majority", "--out", submission, "--json").stdout
+    )
+    scored = json.loads(cli("challenge", "evaluate", tmp_path / "cut" / "truth", submission, "--json").stdout)
+
+    assert made["sessions"] == 30
+    assert cut["sessions"] == told["sessions"] == scored["sessions"] == 30
+    assert cut["data_source"] == scored["data_source"] == "synthetic"
+    assert set(scored["scores"][0]["maa"]) >= {"value", "low", "high"}
 
 
 # --- ui -------------------------------------------------------------------------------------------------
@@ -272,7 +327,10 @@ def test_the_ui_ends_on_ctrl_c(quick_ui, monkeypatch):
     shown = quick_ui(Dagster=sleeping(60), MLflow=sleeping(60))
 
     assert "Dagster: http://127.0.0.1:3001/asset-groups" in shown
-    assert "MLflow: http://127.0.0.1:5001/#/experiments" in shown
+    assert (
+        "MLflow: http://127.0.0.1:5001/#/experiments/1/runs?workflowType=machine_learning&viewStateShareKey=nights"
+        in shown
+    )
 
 
 @pytest.mark.slow

@@ -15,13 +15,15 @@ from collections.abc import Iterator
 import dagster as dg
 import mlflow
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from dagster._core.scheduler.instigation import InstigatorStatus
 from dagster_graphql import DagsterGraphQLClient
 from playwright.sync_api import Page, expect, sync_playwright
 
+from skip_pipeline.defs.nights_view import nights_page
 from skip_pipeline.defs.served_model import log_scores, log_served_model
 from skip_pipeline.serving.model_folder import SERVED_MODEL, read_description
-from skip_pipeline.settings import DataLayout
+from skip_pipeline.settings import DEFAULT_MLFLOW_URL, DataLayout
 from skip_pipeline_tests.serving.registry import track_to
 
 pytestmark = pytest.mark.slow
@@ -127,35 +129,71 @@ def test_the_daemon_launches_a_run_that_was_queued_and_follows_the_schedule(serv
 def test_dagster_shows_every_asset_of_the_graph_materialized(servers, page):
     page.goto(f"{servers['dagster']}/asset-groups")
     expect(page.get_by_text("Materialize all")).to_be_visible(timeout=60_000)
-    expect(page.get_by_text("ingest", exact=True).last).to_be_visible(timeout=60_000)
-    page.mouse.click(1200, 250, button="right")
-    page.get_by_role("menuitem", name="Expand all groups").click()
 
-    for asset in ASSETS:
-        expect(page.get_by_text(asset, exact=True).first).to_be_visible(timeout=60_000)
+    for asset in ASSETS:  # in the graph itself, which is drawn as SVG, and not only in the list beside it
+        expect(page.locator("svg foreignObject").get_by_text(asset, exact=True)).to_be_visible(timeout=60_000)
+
+
+@needs_browser
+def test_dagster_describes_the_columns_of_an_asset_by_their_origins(servers, page):
+    page.goto(f"{servers['dagster']}/assets/tensor_bundles")
+
+    expect(page.get_by_text("float32 (n, 19, 35)")).to_be_visible(timeout=60_000)
+    expect(page.get_by_text("from not_skipped of scaled_table").first).to_be_visible()
+    expect(page.get_by_text("skip_pipeline", exact=True).first).to_be_visible()  # group and code location
+    expect(page.get_by_text("skip_pipeline.definitions")).to_have_count(0)
 
 
 @needs_browser
 def test_dagster_shows_the_pictures_of_an_asset_and_the_way_to_its_mlflow_run(servers, page):
+    # The links of the finished run name MLflow's usual port.
+    page.route(
+        f"{DEFAULT_MLFLOW_URL}/**",
+        lambda asked: asked.fulfill(
+            response=asked.fetch(url=asked.request.url.replace(DEFAULT_MLFLOW_URL, servers["mlflow"]))
+        ),
+    )
     page.goto(f"{servers['dagster']}/assets/tensor_bundles?view=events")
-    expect(page.get_by_text("class_balance")).to_be_visible(timeout=60_000)
-    page.get_by_text("Show Markdown").first.click()
-    picture = page.locator('img[src^="data:image/png"]').first
-    expect(picture).to_be_visible()
+    picture = page.get_by_alt_text("class balance")
+    expect(picture).to_be_visible(timeout=60_000)
 
-    assert picture.evaluate("image => image.naturalWidth") > 300
-    page.get_by_role("button", name="Close").click()
+    assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") > 300
+    page.unroute_all()
     expect(page.locator('a[href^="http://127.0.0.1:5000/#/experiments/1/runs/"]').first).to_be_visible()
 
 
 @needs_browser
 def test_mlflow_shows_the_parent_with_a_nested_run_per_asset(servers, page):
     page.goto(f"{servers['mlflow']}/#/experiments/1/runs?workflowType=machine_learning")
-    of_everything = page.get_by_role("gridcell", name="materialize").last  # the daemon's run is newer
+    of_everything = page.get_by_role("gridcell", name="Run 20").last  # the daemon's run is newer
     of_everything.get_by_role("button").first.click()
 
     for asset in ASSETS:
         expect(page.get_by_role("link", name=asset).first).to_be_visible(timeout=60_000)
+
+
+@needs_browser
+def test_mlflow_shows_the_nights_with_decision_and_scores_without_any_setting(servers, page):
+    page.goto(f"{servers['mlflow']}{nights_page('1')}")
+
+    for column in ("decision", "data_date", "test_log_loss", "test_accuracy"):
+        expect(page.get_by_role("columnheader", name=column).first).to_be_visible(timeout=60_000)
+    expect(page.get_by_role("gridcell", name="2018-07-15").first).to_be_visible()
+    expect(page.get_by_role("gridcell", name="session_logs")).to_have_count(0)  # parents alone
+    page.goto(f"{servers['mlflow']}{nights_page('1', charts=True)}")
+    expect(page.get_by_text("drift_alarms").first).to_be_visible(timeout=60_000)
+
+
+@needs_browser
+def test_mlflow_leads_from_a_night_to_its_report_and_promotion_page(servers, page, layout):
+    client = mlflow.MlflowClient(f"sqlite:///{layout.mlflow / 'mlflow.db'}")
+    [run] = client.search_runs(["1"], "tags.decision = 'promoted' and tags.`dagster.job_name` LIKE '%'")
+    page.goto(f"{servers['mlflow']}/#/experiments/1/runs/{run.info.run_id}?workflowType=machine_learning")
+
+    for title, file in (("Evaluation report", "report.html"), ("Promotion page", "promotion.html")):
+        link = page.get_by_role("link", name=title)
+        expect(link).to_be_visible(timeout=60_000)
+        assert (link.get_attribute("href") or "").endswith(f"/artifacts/{file}")
 
 
 @needs_browser
@@ -186,6 +224,44 @@ def test_the_report_opens_from_disk_and_asks_for_nothing_else(layout, page):
     assert pictures.count() == 7
     assert all(pictures.evaluate_all("images => images.map(image => image.naturalWidth > 300)"))
     assert [url for url in requests if not url.startswith(("file:", "data:"))] == []
+
+
+@pytest.fixture(params=["light", "dark"])
+def reading(request, page) -> Iterator[Page]:
+    """A page of a phone's width, in one of the themes, to which axe may add its script."""
+    browser = page.context.browser
+    context = browser.new_context(
+        viewport={"width": 390, "height": 844}, color_scheme=request.param, bypass_csp=True
+    )
+    yield context.new_page()
+    context.close()
+
+
+@needs_browser
+@pytest.mark.parametrize("name", ["report", "promotion"])
+def test_a_page_is_accessible_in_both_themes_and_fits_a_phone(layout, reading, name):
+    said = []
+    reading.on("console", lambda message: said.append(message.text))
+    reading.goto((getattr(layout, name) / f"{name}.html").as_uri())
+    width = reading.evaluate("document.documentElement.scrollWidth")
+
+    assert said == []
+    assert width == 390
+    assert [(v["id"], v["nodes"][0]["html"]) for v in Axe().run(reading).response["violations"]] == []
+
+
+@needs_browser
+@pytest.mark.parametrize(("theme", "turned"), [("light", False), ("dark", True)])
+def test_plots_are_turned_dark_on_a_dark_page_alone(layout, page, theme, turned):
+    page.emulate_media(color_scheme=theme)
+    page.goto((layout.report / "report.html").as_uri())
+
+    shown = page.locator("figure img").first.evaluate("image => getComputedStyle(image).filter")
+    assert ("invert" in shown) is turned
+    page.emulate_media(color_scheme="light", media="print")
+    first = page.locator("header").evaluate("header => getComputedStyle(header).breakAfter")
+    assert first == "page"
+    page.emulate_media(media="screen")
 
 
 @pytest.fixture(scope="module")

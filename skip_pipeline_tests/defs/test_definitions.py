@@ -1,16 +1,21 @@
 """What Dagster loads: checks that block, policies, and settings from the environment."""
 
+import tomllib
 from pathlib import Path
 
 import dagster as dg
 import pytest
 import yaml  # type: ignore[import-untyped]
 
+from skip_pipeline import schema
+from skip_pipeline.cli import ui
 from skip_pipeline.definitions import defs, mlflow_tracker, nightly_config
+from skip_pipeline.defs.assets.model import TrainingConfig
 from skip_pipeline.errors import RefusedError
 from skip_pipeline.nightly.monitoring import SIGNALS
 from skip_pipeline.nightly.promotion_record import CHECKS
 from skip_pipeline.settings import DataLayout
+from skip_pipeline.training.refusals import _RANGES
 
 STAGES = (
     "session_logs", "merged_table", "encoded_table", "scaled_table", "tensor_bundles", "trained_model",
@@ -35,7 +40,8 @@ def test_the_definitions_can_be_loaded_and_every_asset_is_described_owned_and_ve
         assert spec.kinds, spec.key
         assert spec.owners, spec.key
         assert spec.code_version, spec.key
-        assert spec.group_name != "default", spec.key
+        assert "part" in spec.tags, spec.key
+    assert {spec.group_name for spec in definitions.resolve_all_asset_specs()} == {"skip_pipeline"}
 
 
 def test_every_stage_comes_after_the_stage_before_it(graph):
@@ -60,10 +66,58 @@ def test_only_the_delivery_can_be_overdue_because_a_night_without_one_is_skipped
     assert [spec.key.to_user_string() for spec in specs if spec.freshness_policy] == ["session_logs"]
 
 
-def test_the_workspace_file_names_the_definitions():
-    workspace = yaml.safe_load((Path(__file__).parents[2] / "workspace.yaml").read_text(encoding="utf-8"))
+def test_every_check_is_described_by_a_sentence(graph):
+    for key in graph.asset_check_keys:
+        described = graph.get(key).description
+        assert described, key
+        assert described.endswith("."), key
 
-    assert workspace["load_from"][0]["python_module"]["module_name"] == "skip_pipeline.definitions"
+
+def test_every_command_gives_the_code_location_the_same_name():
+    root = Path(__file__).parents[2]
+    [location] = yaml.safe_load((root / "workspace.yaml").read_text(encoding="utf-8"))["load_from"]
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["dg"]["project"]
+    command = ui.commands(DataLayout(root), 3000, 5000)["Dagster"]
+
+    assert location["python_module"] == {
+        "module_name": "skip_pipeline.definitions",
+        "location_name": "skip_pipeline",
+    }
+    assert project["code_location_target_module"] == "skip_pipeline.definitions"
+    assert project["code_location_name"] == "skip_pipeline"
+    assert Path(command[command.index("-w") + 1]).samefile(root / "workspace.yaml")
+
+
+def test_the_launchpad_names_the_bounds_of_the_settings():
+    fields = TrainingConfig.model_fields
+    for names, _, wanted in _RANGES:
+        for name in fields.keys() & set(names):
+            assert wanted in (fields[name].description or ""), name
+
+
+def test_columns_are_traced_from_the_tensors_to_the_delivered_files(graph):
+    metadata = {key.to_user_string(): graph.get(key).metadata for key in graph.get_all_asset_keys()}
+    delivered = {"session_logs": schema.SESSION_LOG.names, "track_features": schema.TRACK_FEATURES.names}
+
+    def raw(asset: str, column: str) -> set[tuple[str, str]]:
+        if asset in delivered:
+            assert column in delivered[asset]
+            return {(asset, column)}
+        deps = metadata[asset]["dagster/column_lineage"].deps_by_column[column]
+        return set().union(*(raw(dep.asset_key.to_user_string(), dep.column_name) for dep in deps))
+
+    assert raw("tensor_bundles", "skip_sequence") == {("session_logs", "not_skipped")}
+    assert ("session_logs", "context_type") in raw("tensor_bundles", "session_log")
+    of_track = {column for asset, column in raw("tensor_bundles", "last_track") if asset == "track_features"}
+    assert of_track == set(schema.TRACK_ATTRIBUTES)
+    [shape] = [
+        column.type
+        for column in metadata["tensor_bundles"]["dagster/column_schema"].columns
+        if column.name == "session_log"
+    ]
+    assert shape == "float32 (n, 19, 35)"
+    described = {c.name: c.description for c in metadata["encoded_table"]["dagster/column_schema"].columns}
+    assert described["mode_major"] == "from mode of merged_table"
 
 
 OWN = "sqlite:////data/mlflow/mlflow.db"

@@ -38,6 +38,7 @@ PICTURES = {
     "trained_model": {"training_curves"},
     "evaluation_report": {"confusion_matrix", "roc", "calibration"},
 }
+SHOWN_IN_PLACE = 1_000  # characters of Markdown below which Dagster shows it without a click
 WITHOUT_ROWS = ("data_drift", "skip_predictions")  # no champion to compare with, no session to score
 FROM_BUNDLES = ("merged", "encoded", "scaled", "bundles", "model", "baselines", "best")
 ASSETS = (
@@ -103,8 +104,12 @@ def test_a_materialization_shows_what_it_made_from_what_and_where(metadata, name
     assert facts["mlflow_run"].startswith("http://127.0.0.1:5000/#/experiments/")
     columns = facts.get("dagster/column_schema")
     assert (len(columns.columns) if columns else 0) == COLUMNS.get(name, 0)
-    shown = {key for key, value in facts.items() if "data:image/png;base64," in str(value)}
-    assert shown == PICTURES.get(name, set())
+    shown = {key: value for key, value in facts.items() if str(value).startswith("[![")}
+    assert shown.keys() == PICTURES.get(name, set())
+    for picture, text in shown.items():
+        assert f"(http://127.0.0.1:5000/get-artifact?path=plots/{picture}.png&run_uuid=" in text
+        assert len(text) < SHOWN_IN_PLACE
+    assert "data:image" not in str(facts)
 
 
 def test_the_baselines_are_scored_on_validation_sessions_only(finished, metadata):
@@ -218,7 +223,8 @@ def test_the_night_gives_the_same_results_as_a_run_by_hand_and_the_next_night_is
         del metrics["seconds"], metrics["run"]
     assert once == again
     parent = project.mlflow_runs(night.run_id)[""]
-    assert parent.info.run_name.endswith(" retrain")
+    assert parent.info.run_name.startswith("Night ")
+    assert parent.info.run_name.endswith((", version 1 promoted", ", version 1 refused"))
 
 
 @pytest.mark.parametrize(

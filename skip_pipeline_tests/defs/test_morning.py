@@ -1,5 +1,6 @@
 """The morning message as the daemon's sensors send it, of nights through Dagster and MLflow."""
 
+import html
 import json
 import shutil
 import socket
@@ -98,8 +99,8 @@ def test_a_good_night_is_told_in_the_log_in_mlflow_and_in_the_chat(succeeded, mo
     assert parent.data.tags["mlflow.note.content"].split("  \n") == lines
     assert_says(lines[0], "synthetic data", "UTC", "succeeded after")
     assert lines[1] == "Version 1 is promoted; version 1 serves."
-    assert lines[2].startswith("Promoted: ")
-    assert_says(lines[3], "test sessions: last track, log-loss", "nats", "next track at any position")
+    assert lines[2].endswith("by going by the last outcome.")
+    assert_says(lines[4], "test sessions: last track, log-loss", "nats", "next track at any position")
     links = dict(line.split(": ", 1) for line in lines[-4:])
     judging = project.metadata("champion_model")["mlflow_run"]
     assert links["Dagster run"] == f"{SCREEN}/runs/{run_id}"
@@ -187,7 +188,9 @@ def test_a_failed_night_names_the_step_and_its_error_escaped_for_the_chat(failed
     assert [line.split(": ")[0] for line in lines[3:]] == ["Dagster run", "MLflow run"]
     assert "&lt;!channel&gt;" in json.loads(body)["text"]
     assert "<!channel>" not in json.loads(body)["text"]
-    assert project.mlflow_runs(run_id)[""].data.tags["mlflow.note.content"].split("  \n") == lines
+    note = project.mlflow_runs(run_id)[""].data.tags["mlflow.note.content"]
+    assert note.split("  \n") == [html.escape(line, quote=False) for line in lines]
+    assert "<" not in note  # MLflow renders HTML in a note
 
 
 def test_a_night_whose_process_died_is_told_and_a_broken_marker_is_no_further_failure(project):

@@ -39,6 +39,14 @@ def test_a_materialization_tells_how_many_shards_were_made_of_how_many(sharded):
     removed.unlink()
     counts = made(sharded)
     assert counts["merged_table"] == counts["encoded_table"] == (1, 2)
+    shown = sharded.metadata("merged_table")["shards_of_this_run"].records
+    fates = [(record.data["shard"], record.data["in this run"]) for record in shown]
+    kept = next(name for name, fate in fates if fate == "kept")
+    assert fates == [
+        (f"{changed.stem}.parquet", "made"),
+        (f"{removed.stem}.parquet", "removed"),
+        (kept, "kept"),
+    ]
 
 
 def test_dagster_knows_each_asset_by_the_version_of_its_code():

@@ -2,11 +2,13 @@
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
 from pathlib import Path
 
+import dagster as dg
 import mlflow
 import numpy as np
 import pandas as pd
@@ -21,6 +23,7 @@ from skip_pipeline.bundles.track_memory import read_memory, remember
 from skip_pipeline.definitions import mlflow_tracker
 from skip_pipeline.defs import tracking
 from skip_pipeline.defs.dataset import FingerprintedDataset
+from skip_pipeline.defs.nights_view import NIGHTS_VIEW
 from skip_pipeline.defs.registry import Registry
 from skip_pipeline.defs.served_model import log_scores
 from skip_pipeline.defs.tracking import close_finished
@@ -118,6 +121,45 @@ def test_the_parent_carries_the_headline(runs):
     for name in ("test_accuracy", "test_log_loss", "test_roc_auc", "test_brier", "second_half_maa"):
         assert headline[name] == report[name]
     assert runs[""].data.tags["preset"] == "fast"
+
+
+def test_the_parent_is_named_by_its_decision_and_links_to_the_pages(runs):
+    parent = runs[""]
+    word = runs["champion_model"].data.tags["decision"]
+
+    assert re.fullmatch(rf"Run \d{{4}}-\d\d-\d\d \d\d:\d\d, version 1 {word}", parent.info.run_name)
+    assert parent.data.tags["decision"] == word
+    assert parent.data.tags["data_date"] == "2018-07-15"
+    described = parent.data.tags["mlflow.note.content"]
+    for page, asset in (("promotion.html", "champion_model"), ("report.html", "evaluation_report")):
+        assert f"/runs/{runs[asset].info.run_id}/artifacts/{page})" in described
+
+
+def test_the_dagster_run_can_be_found_by_decision_and_date_of_the_data(finished, runs):
+    project, outcome = finished
+    wanted = {
+        "skip_pipeline/decision": runs[""].data.tags["decision"],
+        "skip_pipeline/data_date": "2018-07-15",
+    }
+    found = project.instance().get_runs(dg.RunsFilter(tags=wanted))
+
+    assert [run.run_id for run in found] == [outcome.run_id]
+
+
+def test_the_experiment_has_the_view_of_nights_and_a_view_of_a_persons_own_stays(project):
+    client = project.mlflow_client()
+    tracker = mlflow_tracker(project.layout)
+    [(tag, view)] = NIGHTS_VIEW.items()
+    experiment = tracker.experiment()
+    assert client.get_experiment(experiment).tags[tag] == view
+
+    client.set_experiment_tag(experiment, tag, "{}")
+    tracker.experiment()
+    assert client.get_experiment(experiment).tags[tag] == "{}"
+
+    client.delete_experiment_tag(experiment, tag)
+    tracker.experiment()
+    assert client.get_experiment(experiment).tags[tag] == view
 
 
 def test_a_run_records_what_it_read_with_our_digest(finished, runs):

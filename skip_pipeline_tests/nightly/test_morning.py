@@ -9,7 +9,7 @@ from skip_pipeline.nightly.morning import FailedStep, Link, Night, for_chat, mor
 STARTED = datetime(2018, 7, 18, 2, tzinfo=UTC)
 PROMOTION = {
     "promoted": False,
-    "summary": "Refused: last track: log-loss of version 3 minus version 2: +0.0395",
+    "because": ["last track: log-loss of version 3 minus version 2: +0.0395"],
     "challenger": "3",
     "champion": "2",
     "decided_before": False,
@@ -44,7 +44,7 @@ def test_a_night_is_told_with_decision_figures_and_links():
     assert morning_message(night()).splitlines() == [
         "Night of 18 July 2018, 02:00 UTC, synthetic data, law habits: succeeded after 12 min.",
         "Version 3 is refused; version 2 serves.",
-        "Refused: last track: log-loss of version 3 minus version 2: +0.0395",
+        "last track: log-loss of version 3 minus version 2: +0.0395.",
         "Report on 1,000 test sessions: last track, log-loss 0.4774 nats, accuracy 75.3%, ROC AUC 0.842; "
         "next track at any position, log-loss 0.4561 nats.",
         "No alarms.",
@@ -66,6 +66,16 @@ def test_a_night_is_told_with_decision_figures_and_links():
 )
 def test_the_decision_names_the_version_that_serves(changes, sentence):
     assert sentence in morning_message(night(promotion=PROMOTION | changes)).splitlines()
+
+
+@pytest.mark.parametrize(
+    ("reasons", "last"), [(2, "b."), (3, "1 more reason on the promotion page."), (5, "3 more reasons on")]
+)
+def test_two_reasons_are_told_and_the_others_are_counted(reasons, last):
+    lines = morning_message(night(promotion=PROMOTION | {"because": list("abcde"[:reasons])})).splitlines()
+
+    assert lines[2:4] == ["a.", "b."]
+    assert lines[2 + min(reasons, 3) - 1].startswith(last)
 
 
 def test_public_data_has_no_mark_and_a_network_of_last_tracks_one_question():

@@ -108,12 +108,13 @@ def test_a_better_model_is_promoted():
 @pytest.mark.parametrize(
     ("p", "rules", "promoted"),
     [
-        (0.65, {"margin": 0.1}, True),
+        (0.65, {"margin": 0.15}, True),
+        (0.65, {"margin": 0.1}, False),  # worse by 0.0741, more than half of the margin
         (0.65, {"margin": 0.01}, False),
         (0.7, {"margin": 0.0}, True),
         (0.7, {"margin": -0.001}, False),
-        (0.6932, {}, True),  # worse by 0.0098, and the default margin is 0.01
-        (0.6929, {}, False),  # by 0.0102
+        (0.6967, {}, True),  # worse by 0.0047, and the default margin is 0.01
+        (0.6963, {}, False),  # by 0.0053
     ],
 )
 def test_a_model_may_be_worse_by_the_margin(p, rules, promoted):
@@ -275,7 +276,7 @@ def test_a_decision_is_json():
 
     assert content.keys() == {
         *("promoted", "summary", "reasons", "log_loss_difference", "next_track_difference", "slices"),
-        *("newest_day", "to_best_version", "small_slices", "power", "alarms"),
+        *("newest_day", "to_best_version", "small_slices", "power", "alarms", "because"),
     }
     assert (content["promoted"], content["summary"]) == (True, decision.summary)
     assert content["reasons"][0].keys() == {"rule", "passed", "facts"}
@@ -318,3 +319,24 @@ def test_one_outcome_is_refused():
     one = Candidate("v", "real", ones)
     message = refusal(TrainingError, lambda: measure(Gate(ones, ones), one, None))
     assert_says(message, "the gate sessions: 3 of 3", "both outcomes")
+
+
+def test_half_of_the_margin_counts_from_the_best_version_alone():
+    worse = sure(0.6963)
+
+    from_the_champion = judged(worse, OLD, best=sure(0.6964, "version 0"))
+    from_the_best = judged(worse, sure(0.6964, "version 0"), best=OLD)
+
+    assert from_the_champion.promoted
+    assert not from_the_best.promoted
+    assert_says(from_the_best.summary, "minus version 1: +0.0053", "beyond half of the margin, +0.0050")
+
+
+def test_the_reasons_of_a_decision_are_what_failed_or_the_comparison_with_the_champion():
+    first, better, worse = judged(sure(0.75), None), judged(sure(0.75), OLD), judged(sure(0.6), OLD)
+
+    assert [fact.partition(":")[0] for fact in first.because] == ["last track", "next track at any position"]
+    assert all("by going by the last outcome" in fact for fact in first.because)
+    assert len(better.because) == len(worse.because) == 2
+    assert all("version 2 minus version 1" in fact for fact in (*better.because, *worse.because))
+    assert better.to_json()["because"] == list(better.because)

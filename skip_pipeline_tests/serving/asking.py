@@ -45,9 +45,13 @@ class Client:
 
 
 @contextmanager
-def running(follower: Follower, settings: ServerSettings = QUICK) -> Iterator[int]:
-    """Serve in a thread; gives the port."""
+def running(
+    follower: Follower, settings: ServerSettings = QUICK, *, send_buffer: int | None = None
+) -> Iterator[int]:
+    """Serve in a thread, with so many bytes for answers in the system; gives the port."""
     with socket.create_server(("127.0.0.1", 0)) as bound:
+        if send_buffer is not None:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
         server = uvicorn.Server(configuration(follower, settings))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
         thread.start()

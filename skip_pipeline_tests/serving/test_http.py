@@ -8,11 +8,13 @@ import socket
 import tracemalloc
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from skip_pipeline.serving import ServedModel
 from skip_pipeline.serving.follow import FolderSource, Follower
 from skip_pipeline_tests.builders import assert_says
 from skip_pipeline_tests.serving.asking import JSON, QUICK, Client, running
@@ -206,6 +208,75 @@ def test_requests_sent_before_the_answers_are_answered_in_turn(port: int) -> Non
     assert exchange(port, both).count(b"HTTP/1.1 200") == 4
 
 
+# --- Hosts --------------------------------------------------------------------------------------------------
+
+
+def asked_of(port: int, *headers: str) -> bytes:
+    return exchange(
+        port, "\r\n".join(["GET /version HTTP/1.1", "Connection: close", *headers, "", ""]).encode()
+    )
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        ["Host: localhost"],
+        ["Host: LOCALHOST:5001"],
+        ["Host: 127.0.0.1:5001"],
+        ["Host: [::1]:5001"],
+        ["Host: 127.0.0.1:5001", "Origin: http://127.0.0.1:5001"],
+        ["Host: 127.0.0.1:5001", "Origin: http://localhost:3000"],
+    ],
+)
+@pytest.mark.usefixtures("client")
+def test_this_machine_by_its_own_names_is_answered(port: int, headers: list[str]) -> None:
+    assert asked_of(port, *headers).startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        ["Host: rebound.example:5001"],
+        ["Host: localhost.example"],
+        ["Host: 127.0.0.1.example"],
+        ["Host: 192.0.2.1"],
+        ["Host: "],
+        ["Host: localhost@rebound.example"],
+        ["Host: localhost", "Origin: https://other.example"],
+        ["Host: localhost", "Origin: null"],
+    ],
+)
+@pytest.mark.usefixtures("client")
+def test_a_page_that_has_pointed_its_name_at_this_machine_reads_nothing(
+    port: int, headers: list[str]
+) -> None:
+    answer = asked_of(port, *headers)
+    assert answer.startswith(b"HTTP/1.1 403")
+    assert b"--allow-host" in answer
+    assert b"model_version" not in answer
+
+
+@pytest.mark.parametrize(("hosts", "status"), [(["Skips.example"], 200), (None, 200), ([], 403)])
+def test_hosts_that_are_allowed(folder: Path, hosts: list[str] | None, status: int) -> None:
+    with running(Follower(FolderSource(folder)), replace(QUICK, hosts=hosts)) as port:
+        assert asked_of(port, "Host: skips.example").startswith(b"HTTP/1.1 %d" % status)
+
+
+def test_a_defect_tells_clients_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_arguments: object, **_options: object) -> None:
+        raise OSError(f"no space left for {folder}")
+
+    follower = Follower(FolderSource(folder))
+    monkeypatch.setattr(ServedModel, "score", broken)
+    with running(follower) as port:
+        sent = head(
+            "POST /invocations HTTP/1.1", "Content-Type: application/json", f"Content-Length: {len(BODY)}"
+        )
+        answer = exchange(port, sent, BODY)
+    assert answer.startswith(b"HTTP/1.1 500")
+    assert answer.endswith(b"\r\n\r\nInternal Server Error")
+
+
 MALFORMED = {
     "no HTTP": b"hello\r\n\r\n",
     "TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(40) + b"\r\n\r\n",
@@ -240,7 +311,7 @@ def test_a_name_that_stands_twice_is_refused(client: Client) -> None:
 
 @pytest.mark.usefixtures("client")
 def test_a_malformed_chunk_after_a_refusal_closes_the_connection(port: int) -> None:
-    refused = "POST /invocations HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+    refused = "POST /invocations HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
     with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
         connection.sendall(refused.encode())
         assert connection.recv(65_536).startswith(b"HTTP/1.1 415")

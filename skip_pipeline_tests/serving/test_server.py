@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -259,14 +259,38 @@ def test_a_request_in_progress_is_not_idle(folder: Path, monkeypatch: pytest.Mon
 
 def test_more_connections_than_allowed_get_503(folder: Path) -> None:
     with running(Follower(FolderSource(folder)), replace(QUICK, connections=2)) as port:
-        clients = [Client(port) for _ in range(2)]
-        statuses = [client.send("GET", "/ping")[0] for client in clients]
+        clients = [Client(port) for _ in range(4)]
+        answers = [client.ask(GOOD) for client in clients]
+        assert [status for status, _ in answers] == [200, 200, 503, 503]
+        assert_says(answers[2][1]["message"], "too many connections", "ask again in a second")
+        assert clients[0].ask(GOOD)[0] == 200  # those that were there before are served
         for client in clients:
             client.close()
-        assert statuses == [200, 503]
         last = Client(port)
         assert eventually(lambda: last.ask(GOOD)[0] == 200)
         last.close()
+
+
+def test_a_client_that_takes_no_answer_is_cut_off(folder: Path) -> None:
+    limits = replace(QUICK, idle_seconds=0.1, max_body_bytes=10**6, body_seconds=20.0)
+    asked = [request_of(SESSIONS[0], [f"{i} {n}" for n in range(1_000)]) for i in range(9)]
+    body = json.dumps({"inputs": asked}).encode()
+    with (
+        running(Follower(FolderSource(folder)), limits, send_buffer=4_096) as port,
+        socket.socket() as deaf,
+    ):
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        deaf.settimeout(20)
+        deaf.connect(("127.0.0.1", port))
+        deaf.sendall(f"{HEAD}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        answer = deaf.recv(1_024)
+        time.sleep(1)  # ten times as long as a client may take nothing
+        with suppress(ConnectionResetError):
+            while piece := deaf.recv(65_536):
+                answer += piece
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert b"content-length: 1" in answer[:200]  # 1.5 MB
+    assert len(answer) < 1_000_000
 
 
 # --- Another version ----------------------------------------------------------------------------------------

@@ -49,7 +49,7 @@ def test_what_is_opened_is_the_wide_form(tmp_path, split):
     most_seeks=st.sampled_from([0, 255, 256, 65_535, 65_536, 2**31 - 1]),
     seed=st.integers(0, 2**32 - 1),
 )
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None)
 def test_any_shard_gives_its_wide_form(lengths, splits, most_seeks, seed):
     made = shard(lengths, splits[: len(lengths)], seed=seed, most_seeks=most_seeks)
     wide = made.wide()

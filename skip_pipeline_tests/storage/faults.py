@@ -5,6 +5,7 @@ So clean-up code changes nothing either, as after a SIGKILL; the system's own lo
 
 import os
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,17 +30,18 @@ class Killed(BaseException):
 @contextmanager
 def at_each_change(call: Callable[[], None]) -> Iterator[None]:
     """Call a function, whose own changes do not count, before every change of a file."""
-    calling = False
+    calling, one_thread = False, threading.RLock()
 
     def observed(change: Callable[..., Any]) -> Callable[..., Any]:
         def changing(*args: Any, **options: Any) -> Any:
             nonlocal calling
-            if not calling:
-                calling = True
-                try:
-                    call()
-                finally:
-                    calling = False
+            with one_thread:
+                if not calling:
+                    calling = True
+                    try:
+                        call()
+                    finally:
+                        calling = False
             return change(*args, **options)
 
         return changing

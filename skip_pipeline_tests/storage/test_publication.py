@@ -11,19 +11,27 @@ from pathlib import Path
 
 import pytest
 
-from skip_pipeline.errors import BusyError, ContractError, FullDiskError, MissingInputError, RefusedError
+from skip_pipeline.errors import (
+    BusyError,
+    ContractError,
+    DiskError,
+    FullDiskError,
+    MissingInputError,
+    RefusedError,
+)
 from skip_pipeline.locations import file_system, files_below, location
 from skip_pipeline.storage import (
     Manifest,
     ShardJob,
     is_published,
     locked,
+    manifest,
     publish,
     read_manifest,
     shard_names,
 )
 from skip_pipeline.storage.manifest import manifest_path
-from skip_pipeline.storage.stored_files import StoredFile, saying_when_full
+from skip_pipeline.storage.stored_files import StoredFile, saying_why
 from skip_pipeline_tests.builders import assert_says, refusal
 from skip_pipeline_tests.storage.publishing import FIRST, SECOND, contents, job, put, put_shards
 
@@ -258,10 +266,29 @@ def test_a_reader_who_may_not_link_needs_no_plain_names(tmp_path, monkeypatch):
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
 def test_a_lack_of_space_is_named_with_its_remedy(tmp_path, number):
     expected = pytest.raises(FullDiskError, match=f"{tmp_path}.*{os.strerror(number)}.*free some space")
-    with expected, saying_when_full(tmp_path):
+    with expected, saying_why(tmp_path):
         raising(number)()
-    with pytest.raises(PermissionError), saying_when_full(tmp_path):
-        raising(errno.EACCES)()
+
+
+@pytest.mark.parametrize(
+    ("number", "remedy"),
+    [
+        (errno.EIO, "check the disk"),
+        (errno.EROFS, "choose another data directory"),
+        (errno.EACCES, "give this user the right"),
+        (errno.EMFILE, "ulimit -n 4096"),
+    ],
+)
+def test_what_the_system_refuses_is_named_with_its_remedy(tmp_path, number, remedy):
+    put(tmp_path, FIRST)
+    message = refusal(DiskError, lambda: fail(tmp_path, OSError(number, os.strerror(number))))
+    assert_says(message, str(tmp_path), os.strerror(number), remedy)
+    assert contents(tmp_path) == FIRST
+
+
+def test_a_defect_is_not_taken_for_a_refusal_of_the_system(tmp_path):
+    with pytest.raises(IsADirectoryError), saying_why(tmp_path):
+        raising(errno.EISDIR)()
 
 
 def test_shards_that_fit_are_kept_when_another_does_not(tmp_path):
@@ -290,3 +317,15 @@ def test_a_disk_that_fills_up_while_files_are_published_leaves_the_earlier_ones(
     assert_says(message, str(tmp_path), "free some space")
     assert contents(tmp_path) == {"a.txt": "1", "own": "1"}
     assert put_shards(tmp_path, a="1", b="2") == remade
+
+
+def test_manifests_that_were_replaced_a_hundred_times_go(folder, monkeypatch):
+    monkeypatch.setattr(manifest, "KEPT", 3)
+    for value in "12345":
+        put_shards(folder, a=value)
+    assert sorted(name for name, _ in files_below(folder / "_manifests")) == [
+        "00000003.json",
+        "00000004.json",
+        "00000005.json",
+    ]
+    assert contents(folder) == {"a.txt": "5", "own": "5"}

@@ -55,6 +55,14 @@ def test_the_stage_holds_the_shards_that_are_asked_for_and_no_others(folder, now
     }
 
 
+def test_every_shard_is_said_to_be_made_kept_or_removed(folder):
+    put_shards(folder, a="1", b="22", c="333", _table="x")
+    with publish(folder, stage="some_table", data_source="real") as staging:
+        staging.make_shards([job("a", "1"), job("b", "changed"), job("d", "4444"), job("_table", "x")])
+
+    assert staging.fates() == {"a": "kept", "b": "made", "c": "removed", "d": "made"}
+
+
 def test_other_inputs_make_it_again_though_the_name_is_the_same(folder):
     put_shards(folder, job("a", "1"))
     again = ShardJob("a", "code 2", job("a", "1").make)

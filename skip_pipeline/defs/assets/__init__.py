@@ -1,4 +1,4 @@
-"""The fourteen assets, by group: each asset makes one stage and records it.
+"""The fourteen assets, by part: each asset makes one stage and records it.
 
 ingest     session_logs, track_features
 features   merged_table -> encoded_table -> scaled_table -> tensor_bundles

@@ -23,8 +23,8 @@ class BaselineConfig(dg.Config):
 
     train_days: int | None = Field(
         default=None,
-        description="Learn from the shards of this many newest days of the data only, as trained_model; by "
-        "default from all",
+        description="Learn from the shards of this many newest days of the data only, at least 1, as "
+        "trained_model; by default from all",
     )
 
 

@@ -117,8 +117,14 @@ def champion_model(
             record.judged(version, layout.best / SERVED_MODEL, f"Against {opponent}. {decision.summary}")
         record.json(promotion.to_json(), "decision.json")
         record.made(staging.manifest, folder)
-        for file in (PROMOTION_PAGE, PROMOTION_FILE):
-            record.artifact(folder / file)
+        record.page(f"Promotion page: version {version} {decision.word}", folder / PROMOTION_PAGE)
+        record.artifact(folder / PROMOTION_FILE)
+        shown = {"decision": decision.word, "data_date": promotion.newest_day or NO_VERSION}
+        record.parent_tags(shown | {"version": version})
+        record.outcome(f"version {version} {decision.word}")
+        context.instance.add_run_tags(
+            context.run.run_id, {f"skip_pipeline/{name}": value for name, value in shown.items()}
+        )
     context.log.info(decision.summary)
     messages = zip(CHECKS, (promotion.alarms, warnings), _SEVERITIES, strict=True)
     return record.result(

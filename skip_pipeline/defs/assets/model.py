@@ -35,10 +35,10 @@ class PresetName(enum.Enum):
     single_input = "single_input"
 
 
-def _by_preset(name: str, text: str = "") -> Any:
-    """A field whose default is the preset's value."""
+def _by_preset(name: str, text: str) -> Any:
+    """A field whose default is the preset's value; the text says what it is, and its bounds."""
     values = ", ".join(f"{preset}: {getattr(settings, name)}" for preset, settings in PRESETS.items())
-    return Field(default=None, description=f"{text}By default {values}")
+    return Field(default=None, description=f"{text} By default {values}")
 
 
 class TrainingConfig(dg.Config):
@@ -50,24 +50,30 @@ class TrainingConfig(dg.Config):
     preset: PresetName = Field(
         default=PresetName(DEFAULT_PRESET), description="Which network to train, and how by default"
     )
-    seed: int = Field(default=0, description="Of the initial weights, dropout and shuffling")
-    max_epochs: int | None = _by_preset("max_epochs")
-    batch_size: int | None = _by_preset("batch_size")
-    learning_rate: float | None = _by_preset("learning_rate", "Adam's, at its highest. ")
+    seed: int = Field(
+        default=0, description="Of the initial weights, dropout and shuffling; from 0 to 2**32 - 1"
+    )
+    max_epochs: int | None = _by_preset("max_epochs", "Passes through the training sessions; at least 1.")
+    batch_size: int | None = _by_preset(
+        "batch_size", "Sessions per step; at least 1, and no more than there are training sessions."
+    )
+    learning_rate: float | None = _by_preset("learning_rate", "Adam's, at its highest; above 0.")
     stopping_patience: int | None = _by_preset(
-        "stopping_patience", "Epochs without a better validation loss before training stops. "
+        "stopping_patience", "Epochs without a better validation loss before training stops; at least 0."
     )
     dropout: float | None = Field(
-        default=None, description="Of every dropout layer; by default the preset's own rates"
+        default=None,
+        description="Of every dropout layer; none, or from 0 to below 1. By default the preset's own rates",
     )
     mixed_precision: bool | None = _by_preset(
         "mixed_precision",
-        "Layers compute in bfloat16, which some processors do faster; not for the fast network. ",
+        "Layers compute in bfloat16, which some processors do faster; not for the fast network.",
     )
     train_days: int | None = Field(
         default=None,
-        description="Train on the shards of this many newest days of the data only; by default on all. "
-        "Give baseline_models the same. Validation, gate, test and scaler use all days in any case",
+        description="Train on the shards of this many newest days of the data only, at least 1; by "
+        "default on all. Give baseline_models the same. Validation, gate, test and scaler use all days "
+        "in any case",
     )
 
     def settings(self) -> TrainingSettings:

@@ -70,6 +70,7 @@ def evaluation_report(
         record.parent_tags({"data_source": before.data_source, "preset": made.preset} | described)
         record.show({"report": dg.MetadataValue.path(layout.report / REPORT_FILE)})
         record.made(made.manifest, layout.report)
-        for name in (REPORT_FILE, METRICS_FILE, PREDICTIONS_FILE):
+        record.page("Evaluation report", layout.report / REPORT_FILE)
+        for name in (METRICS_FILE, PREDICTIONS_FILE):
             record.artifact(layout.report / name)
     return record.result()

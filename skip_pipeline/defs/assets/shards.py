@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import dagster as dg
+import pyarrow as pa
 
 from skip_pipeline import schema
 from skip_pipeline.defs import metadata
@@ -23,7 +24,7 @@ from skip_pipeline.settings import (
     TRAINING_SET,
     DataLayout,
 )
-from skip_pipeline.stages import bundle, findings, ingest
+from skip_pipeline.stages import bundle, findings, ingest, lineage
 from skip_pipeline.stages import flow as stages
 from skip_pipeline.stages.findings import Finding
 from skip_pipeline.storage import Apply, FileRecord, Manifest, StoredFile, read_json
@@ -31,12 +32,23 @@ from skip_pipeline.storage import Apply, FileRecord, Manifest, StoredFile, read_
 _WARNINGS = (findings.LEVELS_KNOWN, findings.DATES_PLAUSIBLE, findings.MARKER_FITS)
 """Oddities of the delivered data: they are counted and shown, and stop nothing."""
 
+_INPUTS = {
+    name: f"float32 ({', '.join(['n', *map(str, shape)])})"
+    for name, shape in (schema.BRANCH_SHAPES | {schema.LABEL: ()}).items()
+}
+"""Types and shapes of the inputs of the four branches and of the label, the columns of the bundles."""
+
+
+def _types(columns: pa.Schema) -> dict[str, str]:
+    return {column.name: str(column.type) for column in columns}
+
+
 Stage = Callable[[DataLayout, Apply, Record], Sequence[Finding]]
 """Makes a stage, records it, and returns what was found in delivered files."""
 
 
 def _asset(
-    *, group: str, checks: Sequence[str] = (), **options: Any
+    *, part: str, checks: Sequence[str] = (), **options: Any
 ) -> Callable[[Stage], dg.AssetsDefinition]:
     """Make a stage an asset that has the stage's name and docstring; ``checks`` name its findings."""
 
@@ -44,7 +56,7 @@ def _asset(
         name = stage.__name__
 
         @pipeline_asset(
-            group,
+            part,
             name=name,
             description=inspect.getdoc(stage),
             check_specs=metadata.check_specs(name, checks),
@@ -74,7 +86,7 @@ def _delivered(manifest: Manifest, files: Sequence[FileRecord]) -> Manifest:
 
 
 @_asset(
-    group="ingest",
+    part="ingest",
     kinds={"csv", "pyarrow"},
     checks=ingest.LOG_FINDINGS,
     # A night without a new delivery is skipped, so only a delivery can be overdue.
@@ -103,7 +115,7 @@ def session_logs(layout: DataLayout, apply: Apply, record: Record) -> Sequence[F
     return ingest.log_findings(summary, raw_folder.marker_doubt(layout.raw), logs.unknown)
 
 
-@_asset(group="ingest", kinds={"csv", "pyarrow"}, checks=ingest.TRACK_FINDINGS)
+@_asset(part="ingest", kinds={"csv", "pyarrow"}, checks=ingest.TRACK_FINDINGS)
 def track_features(layout: DataLayout, apply: Apply, record: Record) -> Sequence[Finding]:
     """Track features as delivered: 30 columns, each track once, every number finite.
 
@@ -119,9 +131,10 @@ def track_features(layout: DataLayout, apply: Apply, record: Record) -> Sequence
 
 
 @_asset(
-    group="features",
+    part="features",
     kinds={"pyarrow", "parquet"},
     deps=["session_logs", "track_features"],
+    metadata=metadata.columns(_types(schema.MERGED), lineage.MERGED),
 )
 def merged_table(layout: DataLayout, apply: Apply, record: Record) -> Sequence[Finding]:
     """Every log row with the features of its track: 50 columns, as many rows as the log.
@@ -141,7 +154,12 @@ def merged_table(layout: DataLayout, apply: Apply, record: Record) -> Sequence[F
     return ()
 
 
-@_asset(group="features", kinds={"pyarrow", "parquet"}, deps=["merged_table"])
+@_asset(
+    part="features",
+    kinds={"pyarrow", "parquet"},
+    deps=["merged_table"],
+    metadata=metadata.columns(_types(schema.ENCODED), lineage.ENCODED),
+)
 def encoded_table(layout: DataLayout, apply: Apply, record: Record) -> Sequence[Finding]:
     """Numbers for words: 24 indicator columns for four categories, ordinal codes for ids, 0/1 for booleans.
 
@@ -156,7 +174,12 @@ def encoded_table(layout: DataLayout, apply: Apply, record: Record) -> Sequence[
     return ()
 
 
-@_asset(group="features", kinds={"pyarrow", "parquet"}, deps=["encoded_table"])
+@_asset(
+    part="features",
+    kinds={"pyarrow", "parquet"},
+    deps=["encoded_table"],
+    metadata=metadata.columns(_types(schema.SCALED), lineage.SCALED),
+)
 def scaled_table(layout: DataLayout, apply: Apply, record: Record) -> Sequence[Finding]:
     """Track features in [0, 1], by a min-max scaler fitted on the training sessions; 69 columns.
 
@@ -173,9 +196,10 @@ def scaled_table(layout: DataLayout, apply: Apply, record: Record) -> Sequence[F
 
 
 @_asset(
-    group="features",
+    part="features",
     kinds={"numpy"},
     deps=["merged_table", "encoded_table", "scaled_table"],
+    metadata=metadata.columns(_INPUTS, lineage.BUNDLES),
 )
 def tensor_bundles(layout: DataLayout, apply: Apply, record: Record) -> Sequence[Finding]:
     """The four inputs and the label of every session, in small records from which float32 is made.
