@@ -425,8 +425,7 @@ TRACKING_ENVIRONMENT: Final[dict[str, str]] = {
     "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER": "false",
     # No message about a new store in the terminal of a run.
     "MLFLOW_LOGGING_LEVEL": "WARNING",
-    # Nor the address of every run, with a picture that not every terminal can show, nor a bar of downloads.
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    # Nor a bar of downloads.
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
 """MLflow's own environment variables, set unless the user has set them. A question that finds no answer then

@@ -7,7 +7,13 @@ import pytest
 
 from skip_pipeline.definitions import defs, mlflow_tracker
 from skip_pipeline.defs.resources import DataDirectory
-from skip_pipeline.defs.schedules import close_tracking, dead_runs, nightly_retraining, retrain
+from skip_pipeline.defs.schedules import (
+    close_tracking,
+    dead_runs,
+    deliver_records,
+    nightly_retraining,
+    retrain,
+)
 
 TWO_OCLOCK = datetime(2018, 7, 16, 2, tzinfo=UTC)
 
@@ -83,7 +89,8 @@ def test_the_schedule_runs_the_retraining_of_every_asset_at_two(monkeypatch):
 def test_the_sensors_are_switched_on_and_report_what_they_closed(project):
     instance = project.instance()
     run = instance.create_run_for_job(defs().resolve_job_def("retrain"))
-    assert {s.default_status for s in (dead_runs, close_tracking)} == {dg.DefaultSensorStatus.RUNNING}
+    sensors = (dead_runs, close_tracking, deliver_records)
+    assert {s.default_status for s in sensors} == {dg.DefaultSensorStatus.RUNNING}
     with dg.build_sensor_context(instance=instance) as context:
         assert skip_message(dead_runs(context)) == "closed 0 dead runs"
 
@@ -93,3 +100,5 @@ def test_the_sensors_are_switched_on_and_report_what_they_closed(project):
         "close_tracking", failed, instance, run, resources=resources
     ) as context:
         assert skip_message(close_tracking(context)) == "closed 0 MLflow runs"
+    with dg.build_sensor_context(instance=instance, resources=resources) as context:
+        assert skip_message(deliver_records(context)) == "nothing waits"
