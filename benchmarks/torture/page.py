@@ -24,6 +24,7 @@ COMMANDS: Final = (
     "benchmarks.torture.resources --times 5",
     "benchmarks.torture.nights",
     "benchmarks.torture.input",
+    "benchmarks.torture.load",
     "benchmarks.torture.properties",
 )
 """Modules and their arguments, in the order of the page."""
@@ -31,9 +32,9 @@ COMMANDS: Final = (
 _TEXT: Final = """# Reliability
 
 Faults tried for real, how often, and what was lost. This page was made on {date} ({machine}) by `make
-torture`, or from outputs of its commands that were saved; rows are those that the commands printed. All of
-them take about three hours on 2 idle cores; a short form of each runs in `make test`. All data is
-synthetic.
+torture`, or from outputs of its commands that were saved. Rows are those that the commands printed; a
+command that was not run to its end has fewer. All of them take hours; a short form of each runs in `make
+test`. All data is synthetic.
 
 {head}
 {rows}

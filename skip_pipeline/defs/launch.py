@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -60,10 +61,13 @@ def prepare_home(layout: DataLayout) -> Path:
     home = layout.dagster
     try:
         home.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=home):  # a folder that is there may be read-only, or its disk full
+            pass
     except OSError as failure:
         raise RefusedError(
             f"{layout.root} cannot hold data ({failure.strerror}: {failure.filename}); expected a folder "
-            f"that can be written. Choose another with --data-dir or ${DATA_DIR_VARIABLE}"
+            "that can be written. Give this user the right, free some space, or choose another with "
+            f"--data-dir or ${DATA_DIR_VARIABLE}"
         ) from failure
     os.environ[HOME_VARIABLE] = str(home)
     config = home / "dagster.yaml"

@@ -1,7 +1,9 @@
 """The commands as a person types them."""
 
+import errno
 import json
 import logging
+import os
 import shutil
 import signal
 import subprocess
@@ -170,6 +172,18 @@ def test_run_refuses_a_data_directory_that_cannot_hold_data(cli, tmp_path):
     assert file.exit_code == odd.exit_code == 1
     assert file.stderr.startswith(f"error: {tmp_path / 'data'} cannot hold data")
     assert "100%20 has a ? or a % code" in odd.stderr
+
+
+def test_run_refuses_a_data_directory_that_has_become_read_only(cli, tmp_path, monkeypatch):
+    def refuse(**_where):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(tmp_path))
+
+    monkeypatch.setattr("skip_pipeline.defs.launch.TemporaryFile", refuse)
+    answer = cli("run", "--data-dir", tmp_path)
+
+    assert answer.exit_code == 1
+    assert answer.stderr.startswith(f"error: {tmp_path} cannot hold data (Read-only file system")
+    assert "Give this user the right" in answer.stderr
 
 
 def test_an_instance_of_the_users_own_has_to_be_there(tmp_path, monkeypatch):

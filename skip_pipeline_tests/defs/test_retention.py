@@ -51,6 +51,7 @@ def copied(first_run, tmp_path, monkeypatch):
     layout = DataLayout(shutil.copytree(first_run[0], tmp_path / "data"))
     monkeypatch.setenv(settings.DATA_DIR_VARIABLE, str(layout.root))
     monkeypatch.setenv(HOME_VARIABLE, str(layout.dagster))
+    assert first_run[1].success, first_run[1].failures
     return Project(layout), first_run[1]
 
 
