@@ -8,7 +8,7 @@ from benchmarks.torture.tally import REFUSED
 
 @pytest.mark.slow
 def test_a_full_disk_costs_nothing_and_the_next_run_completes():
-    told = []
+    told: list[str] = []
     status = resources.main(["--times", "1", "--faults", "disk full"], told.append)
     assert status == 0, told
     assert "| disk full | 1 |" in told[0]
