@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
 
-_START: Final = "from moto.server import main; main()"
-_PATIENCE: Final = 60.0  # seconds; importing moto takes one on an idle machine
+# The server takes a free port itself: one that is found before may be another process's by then.
+_START: Final = """
+import threading
+from moto.server import ThreadedMotoServer
+server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
+server.start()
+print(server.get_host_and_port()[1], flush=True)
+threading.Event().wait()
+"""
 
 
 @contextmanager
@@ -22,13 +27,13 @@ def s3_server() -> Iterator[Mapping[str, str]]:
     Yields:
         Environment variables by which every S3 client finds the server; their credentials are no secrets.
     """
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-c", _START, "-H", "127.0.0.1", "-p", str(port)]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: S603
+    server = subprocess.Popen(  # noqa: S603 - a fixed command, no shell
+        [sys.executable, "-c", _START], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
     try:
-        _wait(server, port)
+        port = server.stdout.readline().strip() if server.stdout else ""
+        if not port:
+            raise RuntimeError("moto's server does not start; install moto[server]")
         yield {
             "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
             "AWS_ACCESS_KEY_ID": "testing",
@@ -39,17 +44,4 @@ def s3_server() -> Iterator[Mapping[str, str]]:
         }
     finally:
         server.kill()
-        server.wait()
-
-
-def _wait(server: subprocess.Popen[bytes], port: int) -> None:
-    deadline = time.monotonic() + _PATIENCE
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port)).close()
-        except ConnectionRefusedError:
-            if server.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError("moto's server does not start; install moto[server]") from None
-            time.sleep(0.05)
-        else:
-            return
+        server.communicate()

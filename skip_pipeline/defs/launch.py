@@ -5,7 +5,8 @@ import os
 import re
 import shutil
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -14,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 from filelock import FileLock
+from sqlalchemy.exc import OperationalError
 
 from skip_pipeline import errors
 from skip_pipeline.defs.dead_runs import close_dead_runs, signature
-from skip_pipeline.errors import RefusedError
+from skip_pipeline.errors import DiskError, RefusedError
 from skip_pipeline.settings import DAGSTER_HOME_VARIABLE, DATA_DIR_VARIABLE, DataLayout
 
 if TYPE_CHECKING:
@@ -79,6 +81,20 @@ def prepare_home(layout: DataLayout) -> Path:
     return home
 
 
+@contextmanager
+def _saying_why_without_records() -> Iterator[None]:
+    """Turn an error of the database that holds Dagster's records, in the block, into one with the remedy."""
+    try:
+        yield
+    except OperationalError as failure:  # SQLite says "disk I/O error" where a disk is full
+        home = os.environ[HOME_VARIABLE]
+        raise DiskError(
+            f"{home} cannot hold Dagster's records of the run ({failure.orig}). What was published is whole. "
+            "Free some space, or see that the database of its dagster.yaml answers, and run again"
+        ) from failure
+
+
+@_saying_why_without_records()
 def open_instance() -> dg.DagsterInstance:
     """The instance of ``DAGSTER_HOME``; one process at a time opens it, the first creates its databases."""
     with FileLock(Path(os.environ[HOME_VARIABLE]) / ".opening.lock"):
@@ -114,12 +130,16 @@ def select(definitions: dg.Definitions, text: str | None) -> tuple[str, ...]:
     return tuple(name for name in everything if name in chosen)
 
 
+@_saying_why_without_records()
 def materialize(
     definitions: dg.Definitions, assets: Iterable[str], run_config: Mapping[str, Any], on_event: OnEvent
 ) -> Outcome:
     """Materialize assets and run their checks; failures are in the outcome and are not raised.
 
     ``on_event`` is called with every event of Dagster's as it happens.
+
+    Raises:
+        DiskError: Dagster's records cannot be written.
     """
     instance = open_instance()
     close_dead_runs(instance)

@@ -6,12 +6,14 @@ import logging
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
+from sqlalchemy.exc import OperationalError
 from typer.testing import CliRunner
 
 from skip_pipeline import settings
@@ -184,6 +186,19 @@ def test_run_refuses_a_data_directory_that_has_become_read_only(cli, tmp_path, m
     assert answer.exit_code == 1
     assert answer.stderr.startswith(f"error: {tmp_path} cannot hold data (Read-only file system")
     assert "Give this user the right" in answer.stderr
+
+
+def test_a_run_whose_records_find_no_space_is_refused(cli, tmp_path, monkeypatch):
+    def refuse(*_arguments, **_options):
+        raise OperationalError("INSERT", {}, sqlite3.OperationalError("database or disk is full"))
+
+    cli("synthesize", "--out", tmp_path / "01_raw", *SMALL)
+    monkeypatch.setattr("dagster.DagsterInstance.create_run_for_job", refuse)
+    answer = cli("run", "--select", "track_features", "--data-dir", tmp_path)
+
+    assert answer.exit_code == 1
+    assert "cannot hold Dagster's records of the run (database or disk is full)" in answer.stderr
+    assert "Free some space" in answer.stderr
 
 
 def test_an_instance_of_the_users_own_has_to_be_there(tmp_path, monkeypatch):
