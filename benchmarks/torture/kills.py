@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Final
+from unittest.mock import patch
 
 import pyarrow.parquet as pq
 
@@ -284,11 +285,13 @@ def prepared(root: Path, *, s3: bool) -> Iterator[Place]:
         url = "s3://killed/prefix"
         environment = {settings.DATA_DIR_VARIABLE: str(root / "data"), **server}
         layout = DataLayout(root / "data")
-        os.environ.update(server)
+        stack.enter_context(patch.dict(os.environ, server))
         if s3:
             environment[settings.STORAGE_VARIABLE] = url
             layout = DataLayout(layout.root, location(url))
-            file_system(location(url)).mkdir("killed")
+            store = file_system(location(url))
+            stack.callback(type(store).clear_instance_cache)  # they know the address of this server alone
+            store.mkdir("killed")
         for name, path in files_below(raw):
             target = layout.tables / "01_raw" / name
             if not s3:

@@ -1,7 +1,6 @@
 """Old records go, and what somebody still needs stays."""
 
 import json
-import shutil
 
 import pytest
 from typer.testing import CliRunner
@@ -9,10 +8,8 @@ from typer.testing import CliRunner
 from skip_pipeline import settings
 from skip_pipeline.cli.main import app
 from skip_pipeline.definitions import mlflow_tracker
-from skip_pipeline.defs.launch import HOME_VARIABLE
 from skip_pipeline.defs.retention import Pruned, prune
 from skip_pipeline.defs.tracking import DAGSTER_RUN
-from skip_pipeline.settings import DataLayout
 from skip_pipeline_tests.projects import Project
 
 pytestmark = pytest.mark.slow
@@ -45,33 +42,22 @@ def test_all_but_the_newest_runs_go_and_what_assets_hold_stays(project):
     assert project.metadata("session_logs")["dagster/row_count"]
 
 
-@pytest.fixture
-def copied(first_run, tmp_path, monkeypatch):
-    """A copy of a finished data directory, to be changed, and its run."""
-    layout = DataLayout(shutil.copytree(first_run[0], tmp_path / "data"))
-    monkeypatch.setenv(settings.DATA_DIR_VARIABLE, str(layout.root))
-    monkeypatch.setenv(HOME_VARIABLE, str(layout.dagster))
-    assert first_run[1].success, first_run[1].failures
-    return Project(layout), first_run[1]
-
-
-def test_a_version_with_an_alias_stays_with_its_run_and_others_go(copied, monkeypatch):
-    project, first = copied
+def test_a_version_with_an_alias_stays_with_its_run_and_others_go(project, monkeypatch):
+    runs = [project.run("session_logs").run_id for _ in range(3)]
     client = project.mlflow_client()
-    old = project.run("session_logs").run_id
-    run = project.mlflow_runs(old)["session_logs"].info.run_id
-    unnamed = client.create_model_version(settings.MODEL_NAME, "file:///nowhere", run)
-    named = {str(v) for v in client.get_registered_model(settings.MODEL_NAME).aliases.values()}
-
+    client.create_registered_model(settings.MODEL_NAME)
+    for dagster_run in runs[:2]:
+        run = project.mlflow_runs(dagster_run)["session_logs"].info.run_id
+        client.create_model_version(settings.MODEL_NAME, "file:///nowhere", run)
+    client.set_registered_model_alias(settings.MODEL_NAME, "champion", "1")
     monkeypatch.setattr("skip_pipeline.defs.retention._needed", lambda _instance, _ended: set())
-    newest = project.run("track_features").run_id
+
     found = prune(project.instance(), mlflow_tracker(project.layout), keep=1)
 
-    left = {str(v.version) for v in client.search_model_versions(f"name = '{settings.MODEL_NAME}'")}
+    left = client.search_model_versions(f"name = '{settings.MODEL_NAME}'")
+    assert [str(version.version) for version in left] == ["1"]
     assert (found.versions, found.dagster_runs) == (1, 2)
-    assert named <= left
-    assert str(unnamed.version) not in left
-    assert recorded(project) == {first.run_id, newest}
+    assert recorded(project) == {runs[0], runs[2]}
 
 
 def test_the_command_says_what_it_removed(project):
