@@ -22,6 +22,7 @@ from skip_pipeline_tests.builders import assert_says, refusal
 
 CONTRACT = pa.schema([("id", pa.string()), ("n", pa.int64())])
 ALLOWED = 1 << 20
+MEMORY = pa.proxy_memory_pool(pa.default_memory_pool())  # lives as long as any buffer that is taken from it
 
 
 @pytest.fixture(autouse=True)
@@ -32,11 +33,10 @@ def small_bound(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def memory() -> Iterator[pa.MemoryPool]:
-    """The memory that Arrow takes from here on; that of the process remembers every earlier test."""
+    """The memory that Arrow takes in the test; the count of the process remembers every earlier one."""
     before = pa.default_memory_pool()
-    own = pa.proxy_memory_pool(before)
-    pa.set_memory_pool(own)
-    yield own
+    pa.set_memory_pool(MEMORY)
+    yield MEMORY
     pa.set_memory_pool(before)
 
 
