@@ -21,7 +21,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -87,8 +87,9 @@ def layout() -> DataLayout:
     return DataLayout(Path("nowhere"), location(URL))
 
 
-def run(version: str, pipe: Connection) -> None:
+def run(version: str, environment: Mapping[str, str], pipe: Connection) -> None:
     """Make all stages as code of a version, in a child process; send the shards made after each stage."""
+    os.environ.update(environment)  # that of the fork server may be another one
     vars(flow)["code_version"] = lambda _stage: version
     pipe.send(0)
     for name in STAGES:
@@ -106,7 +107,7 @@ def start(version: str) -> tuple[multiprocessing.process.BaseProcess, Connection
     """Start a run; it has begun on return."""
     processes = multiprocessing.get_context("forkserver")
     here, there = processes.Pipe()
-    process = processes.Process(target=run, args=(version, there))
+    process = processes.Process(target=run, args=(version, dict(os.environ), there))
     process.start()
     there.close()
     here.recv()
