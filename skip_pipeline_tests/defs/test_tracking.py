@@ -384,7 +384,7 @@ def test_assets_after_an_outage_are_recorded_and_then_those_before(project, monk
 
 def test_the_message_restores_a_deleted_experiment_and_the_record_is_delivered(project):
     client = project.mlflow_client()
-    experiment = client.create_experiment("skip_pipeline")
+    experiment = client.create_experiment("skip_pipeline", (project.layout.mlflow / "own").as_uri())
     client.delete_experiment(experiment)
     outcome = project.run("track_features")
 
