@@ -93,9 +93,9 @@ def _of_equal_models(
 ) -> list[str]:
     if equal_refused <= EQUAL_REFUSED_LIMIT:
         return []
-    # What the other rules leave of the limit, in equal shares: margin = error * (reach + z of a share).
-    share = (EQUAL_REFUSED_LIMIT - others) / len(pools)
-    error = margin / (_REACH + NORMAL.inv_cdf(1 - share))
+    # What the other rules leave of the limit, in equal shares: error * z of a share is what is allowed.
+    z = NORMAL.inv_cdf(1 - (EQUAL_REFUSED_LIMIT - others) / len(pools))
+    error = margin / (z + max(_REACH, z))
     widest = max(difference.error for difference in pools)
     needed = math.ceil(sessions * (widest / error) ** 2)
     return [

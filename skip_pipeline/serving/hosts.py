@@ -39,7 +39,7 @@ class KnownHosts:
         self._names = {name.lower() for name in names}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer if ``Host`` and, where a page asks, ``Origin`` are known; of HTTP 1.0 neither is needed."""
+        """Answer if every ``Host`` and ``Origin`` of the request is known; HTTP 1.0 may leave out both."""
         known = True
         if scope["type"] == "http":
             headers = Headers(scope=scope)
