@@ -12,7 +12,6 @@ disturbed, and to leave no run of Dagster or MLflow open. Rows of a Markdown tab
 from __future__ import annotations
 
 import argparse
-import hashlib
 import multiprocessing
 import os
 import random
@@ -33,20 +32,15 @@ import pyarrow.parquet as pq
 
 from benchmarks.s3_server import s3_server
 from benchmarks.torture.tally import HEAD, NEW, OLD, Tally
+from benchmarks.torture.writes import STAGES, manifests, torn
 from skip_pipeline import settings
-from skip_pipeline.errors import MissingInputError
 from skip_pipeline.locations import file_system, files_below, location
 from skip_pipeline.settings import DataLayout
-from skip_pipeline.storage import Manifest, read_manifest
+from skip_pipeline.storage import Manifest
 from skip_pipeline.world.synthesize import synthesize
 
 FOLDERS: Final = {
-    "session_logs": "session_log_summaries",
-    "track_features": "track_feature_summaries",
-    "merged_table": "merged",
-    "encoded_table": "encoded",
-    "scaled_table": "scaled",
-    "tensor_bundles": "bundles",
+    **STAGES,
     "baseline_models": "baselines",
     "trained_model": "model",
     "best_model": "best",
@@ -156,29 +150,10 @@ def kill_one(place: Place, version: str, asset: str, after: float) -> bool:
     return bool(process.exitcode == -signal.SIGKILL)
 
 
-def generations(layout: DataLayout) -> dict[str, Manifest]:
-    """The newest manifest of each stage that has one."""
-    found = {}
-    for asset, at in FOLDERS.items():
-        with suppress(MissingInputError):
-            found[asset] = read_manifest(getattr(layout, at), made_by=asset)
-    return found
-
-
-def torn(manifests: Mapping[str, Manifest]) -> list[str]:
-    """Files that are not as their manifest has them."""
-    return [
-        f"{asset} has a torn {file.name}"
-        for asset, manifest in manifests.items()
-        for file in manifest.files
-        if hashlib.sha256(manifest.path(file.name).read_bytes()).hexdigest() != file.sha256
-    ]
-
-
-def digests(manifests: Mapping[str, Manifest]) -> dict[str, str]:
+def digests(whole: Mapping[str, Manifest]) -> dict[str, str]:
     """What has to be equal after every run, by asset."""
     found = {}
-    for asset, manifest in manifests.items():
+    for asset, manifest in whole.items():
         if asset == "skip_predictions":  # the version's number depends on how many were registered
             tables = [pq.read_table(str(manifest.path(file.name))) for file in manifest.files]
             found[asset] = str([table.drop_columns(["model_version"]).to_pydict() for table in tables])
@@ -216,16 +191,16 @@ def torture(
     """Kill runs of one asset at random moments of it, and let the next run complete each time."""
     for number in range(kills):
         version, after = f"{asset} {number}", moments.uniform(0, lasts)
-        before = generations(place.layout)
+        before = manifests(place.layout, FOLDERS)
         while not kill_one(place, version, asset, after):  # it had ended before
             version, after = f"{version} again", after / 2
-            before = generations(place.layout)
-        left = generations(place.layout)
+            before = manifests(place.layout, FOLDERS)
+        left = manifests(place.layout, FOLDERS)
         faults = torn(left) + [
             f"{name} has other files" for name, digest in digests(left).items() if digest != expected[name]
         ]
         seconds, failures = complete(place, version, [asset])
-        whole = generations(place.layout)
+        whole = manifests(place.layout, FOLDERS)
         faults += failures + torn(whole) + open_runs(place.layout)
         faults += [f"{name} differs" for name, digest in digests(whole).items() if digest != expected[name]]
         found.seconds.append(seconds[""])
@@ -268,7 +243,7 @@ def measure(place: Place, assets: Sequence[str], kills: int, seed: int, at: str)
     seconds, failures = complete(place, "reference", list(FOLDERS)[: list(FOLDERS).index(assets[-1]) + 1])
     if failures:
         raise RuntimeError("; ".join(failures))
-    expected = digests(generations(place.layout))
+    expected = digests(manifests(place.layout, FOLDERS))
     for asset, number in zip(assets, of_all[:-1], strict=True):
         found = Tally(f"SIGKILL in {asset}, {at}", seed)
         torture(place, asset, number, moments, seconds[asset], expected, found)

@@ -80,10 +80,10 @@ def _link(source: str, target: str) -> None:
     Path(target).hardlink_to(source)
 
 
-def manifests(layout: DataLayout) -> dict[str, Manifest]:
-    """The newest manifest of each stage that has one."""
+def manifests(layout: DataLayout, stages: Mapping[str, str] = STAGES) -> dict[str, Manifest]:
+    """The newest manifest of each stage that has one; stages are names with their folders in the layout."""
     found = {}
-    for stage, at in STAGES.items():
+    for stage, at in stages.items():
         with suppress(MissingInputError):
             found[stage] = read_manifest(getattr(layout, at), made_by=stage)
     return found
@@ -166,7 +166,7 @@ def try_one(case: Case, disk: FaultyDisk, after: Path) -> tuple[str, float]:
 def torn(found: Mapping[str, Manifest], *, plain: bool = False) -> list[str]:
     """Files, and if ``plain`` plain names, that are not as their manifest has them."""
     return [
-        f"{stage} has a torn {path.name}"
+        f"{stage} has a torn {file.name}"
         for stage, manifest in found.items()
         for file in manifest.files
         for path in [manifest.path(file.name), *([manifest.folder / file.name] if plain else [])]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.torture import kills, page, tally
+from benchmarks.torture import kills, page, tally, writes
 
 CHEAP = ["session_logs", "merged_table"]
 
@@ -27,11 +27,11 @@ def test_a_file_that_differs_from_its_manifest_is_told(tmp_path: Path) -> None:
     with publish(tmp_path, stage="merged_table", data_source="synthetic") as staging:
         staging.path("a.txt").write_text("1")
     manifests = {"merged_table": staging.manifest}
-    assert kills.torn(manifests) == []
+    assert writes.torn(manifests) == []
     staging.manifest.path("a.txt").unlink()
     staging.manifest.path("a.txt").write_text("2")
 
-    assert kills.torn(manifests) == ["merged_table has a torn a.txt"]
+    assert writes.torn(manifests) == ["merged_table has a torn a.txt"]
 
 
 def test_the_page_has_the_rows_of_every_module(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
