@@ -208,7 +208,7 @@ def _header_remedy(found: Sequence[str], published: int, missing: list[str], ext
         )
     if found and found[0].startswith("sep="):
         return "the first line is for spreadsheets alone. Remove it"
-    if missing and {*map(_plain, missing)} <= {*map(_plain, extra)}:
+    if missing and {*map(letters, missing)} <= {*map(letters, extra)}:
         return "the missing names are there, spelled differently. Rename them"
     if len(missing) == published:
         fact = "no published name is among them, so the first line is no header"
@@ -220,8 +220,12 @@ def _header_remedy(found: Sequence[str], published: int, missing: list[str], ext
     return f"remove {others if extra else 'the repetition'}"
 
 
-def _plain(name: str) -> str:
-    """A name without capitals and without what tools put between its words."""
+def letters(name: str) -> str:
+    """A name without capitals and without what tools put between its words.
+
+    >>> letters("Training-Set")
+    'trainingset'
+    """
     return "".join(c for c in name.lower() if c.isalnum())
 
 
