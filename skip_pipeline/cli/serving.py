@@ -136,7 +136,7 @@ def _read(file: Path) -> Sessions:
     if not file.is_file():
         what = "is a folder" if file.is_dir() else "is not there"
         raise MissingInputError(f"{file} {what}; name a file of JSON, CSV or parquet")
-    if file.suffix == ".json":
+    if file.suffix.lower() == ".json":
         try:
             return sessions_of_json(file.read_bytes())
         except BadInputError as refusal:
@@ -148,7 +148,7 @@ def _read(file: Path) -> Sessions:
 
 def _check_target(out: Path) -> None:
     """Refuse a file that cannot be written, before the work is done."""
-    if out.suffix not in (".csv", ".parquet"):
+    if out.suffix.lower() not in (".csv", ".parquet"):
         raise RefusedError(f"{out} ends neither in .csv nor in .parquet; choose one of the two")
     if out.is_dir() or not out.parent.is_dir():
         what = "is a folder" if out.is_dir() else f"lies in {out.parent}, which is no folder"
@@ -179,7 +179,7 @@ def _write(table: pa.Table, out: Path | None, data_source: str) -> None:
         return
     part = out.with_name(f".{out.name}.part")  # an earlier file stays if this one cannot be written
     try:
-        if out.suffix == ".parquet":
+        if out.suffix.lower() == ".parquet":
             pq.write_table(table.replace_schema_metadata({"data_source": data_source}), part)
         else:
             pacsv.write_csv(with_source, part)
