@@ -159,8 +159,10 @@ class BoundedConnection(H11Protocol):
     head, or for the rest of a body that was refused.
     """
 
-    settings: ServerSettings
-    _is_ended = False
+    def __init__(self, settings: ServerSettings, **of_server: Any) -> None:
+        super().__init__(**of_server)
+        self._idle_seconds = settings.idle_seconds
+        self._is_ended = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         """Start the timer."""
@@ -192,7 +194,7 @@ class BoundedConnection(H11Protocol):
 
     def _close_later(self, last: object, unsent: int) -> None:
         close = partial(self._close_if_idle, last, unsent)
-        self._timer = self.loop.call_later(self.settings.idle_seconds, close)
+        self._timer = self.loop.call_later(self._idle_seconds, close)
 
     def _close_if_idle(self, before: object, unsent_before: int) -> None:
         """Close the connection if its client has neither asked nor taken anything since the last call.
@@ -213,12 +215,25 @@ class BoundedConnection(H11Protocol):
 _LINGER_SECONDS: Final = 1.0  # for a client that is refused to read why
 
 
-class RefusedConnection(asyncio.Protocol):
-    """A connection beyond those that may be open; it costs little, because thousands may come at once."""
+class Arrival(asyncio.Protocol):
+    """A new connection: a ``BoundedConnection``, or refused where too many are open.
+
+    Refusing costs little, because thousands may come at once. uvicorn's own limit counts connections only
+    when a request has arrived, and refuses old clients too.
+    """
+
+    def __init__(self, settings: ServerSettings, server_state: ServerState, **of_server: Any) -> None:
+        self._open, self._most = server_state.connections, settings.connections
+        self._connection = partial(BoundedConnection, settings, server_state=server_state, **of_server)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Answer before anything is asked."""
+        """Hand the connection on, or answer before anything is asked."""
         stream = cast(asyncio.Transport, transport)
+        if len(self._open) < self._most:
+            connection = self._connection()
+            stream.set_protocol(connection)
+            connection.connection_made(stream)
+            return
         stream.write(_FULL)
         stream.write_eof()
         # Closed at once, what the client is sending would be answered by a reset, which hides the 503.
@@ -227,21 +242,6 @@ class RefusedConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the client may do as it likes
         """Stop the timer."""
         self._timer.cancel()
-
-
-def bounded_connections(settings: ServerSettings) -> type[asyncio.Protocol]:
-    """What uvicorn makes of each connection; refused where too many are open.
-
-    uvicorn's own limit counts connections only when a request has arrived, and refuses old clients too.
-    """
-    bounded = type("Connection", (BoundedConnection,), {"settings": settings})
-
-    def made(server_state: ServerState, **of_server: Any) -> asyncio.Protocol:
-        if len(server_state.connections) >= settings.connections:
-            return RefusedConnection()
-        return cast(asyncio.Protocol, bounded(server_state=server_state, **of_server))
-
-    return cast(type[asyncio.Protocol], made)  # uvicorn calls it, and nothing else
 
 
 def _answer(status: str, code: str, message: str) -> bytes:

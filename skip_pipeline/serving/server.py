@@ -23,7 +23,7 @@ from contextlib import asynccontextmanager, suppress
 from functools import partial
 from importlib.metadata import version
 from types import FrameType
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, cast
 
 import loky
 import numpy as np
@@ -39,10 +39,10 @@ from skip_pipeline.errors import BadInputError, RefusedError
 from skip_pipeline.serving import requests
 from skip_pipeline.serving.bounds import (
     FILES_OPEN,
+    Arrival,
     PlainPath,
     ServerSettings,
     bounded_body,
-    bounded_connections,
     decoded,
 )
 from skip_pipeline.serving.examples import EXAMPLE, EXAMPLE_OF_CANDIDATES
@@ -256,11 +256,10 @@ def configuration(follower: Follower, settings: ServerSettings) -> uvicorn.Confi
     return uvicorn.Config(
         application(follower, settings),
         # h11 bounds the head of a request; httptools, which uvicorn would prefer, does not.
-        http=bounded_connections(settings),
+        http=cast(type[asyncio.Protocol], partial(Arrival, settings)),
         h11_max_incomplete_event_size=settings.max_head_bytes,
         ws="none",
         workers=1,  # else WEB_CONCURRENCY, which may hold anything
-        backlog=FILES_OPEN,  # a connection that finds no place tries again after a second
         timeout_keep_alive=math.ceil(settings.idle_seconds),
         log_level="error",  # its warnings are of malformed requests, of which a client may send any number
         access_log=False,
