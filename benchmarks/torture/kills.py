@@ -22,7 +22,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ from unittest.mock import patch
 import pyarrow.parquet as pq
 
 from benchmarks.s3_server import s3_server
-from benchmarks.torture.tally import HEAD, NEW, OLD, READ, Tally
+from benchmarks.torture.tally import NEW, OLD, READ, Tally, report
 from benchmarks.torture.writes import STAGES, manifests, torn
 from skip_pipeline import settings
 from skip_pipeline.locations import file_system, files_below, location
@@ -315,7 +315,7 @@ def prepared(root: Path, *, s3: bool) -> Iterator[Place]:
         yield Place(layout, environment)
 
 
-def main(arguments: Sequence[str] | None = None, tell: Callable[[str], object] = sys.stdout.write) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Print a row for each asset; 1 if anything was lost."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--kills", type=int, default=200)
@@ -324,14 +324,8 @@ def main(arguments: Sequence[str] | None = None, tell: Callable[[str], object] =
     parser.add_argument("--assets", nargs="+", default=list(FOLDERS), choices=FOLDERS, metavar="ASSET")
     given = parser.parse_args(arguments)
     at = "S3" if given.s3 else "disk"
-    lost = 0
-    tell(f"{HEAD}\n")
     with tempfile.TemporaryDirectory() as folder, prepared(Path(folder), s3=given.s3) as place:
-        for found in measure(place, given.assets, given.kills, given.seed, at):
-            lost += len(found.lost)
-            tell(f"{found.row()}\n")
-            sys.stdout.flush()
-    return 1 if lost else 0
+        return report(measure(place, given.assets, given.kills, given.seed, at))
 
 
 if __name__ == "__main__":
