@@ -24,7 +24,7 @@ from typing import Final
 import psutil
 
 from benchmarks.torture.kills import FOLDERS
-from benchmarks.torture.tally import HEAD, Tally
+from benchmarks.torture.tally import Tally, report
 from skip_pipeline import settings
 from skip_pipeline.locations import files_below
 from skip_pipeline.settings import DataLayout
@@ -135,9 +135,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     assets = list(FOLDERS)[: list(FOLDERS).index(given.until) + 1]
     with tempfile.TemporaryDirectory() as folder:
-        tallies = rows(nights(Path(folder), given.nights, assets, given.keep), given.keep)
-    sys.stdout.write("\n".join([HEAD, *(tally.row() for tally in tallies)]) + "\n")
-    return 1 if any(tally.lost for tally in tallies) else 0
+        return report(rows(nights(Path(folder), given.nights, assets, given.keep), given.keep))
 
 
 if __name__ == "__main__":
