@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.torture import files, requests
-from benchmarks.torture.tally import HEAD
+from benchmarks.torture.tally import report
 from skip_pipeline.serving.follow import FolderSource, Follower
 from skip_pipeline.world.synthesize import synthesize
 from skip_pipeline_tests.serving.asking import running
@@ -38,8 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         model = pack(data_directory(place / "data"))
         with running(Follower(FolderSource(model))) as port:
             tallies += requests.torture(port, times=chosen.requests, seed=chosen.seed)
-    sys.stdout.write("\n".join([HEAD, *(tally.row() for tally in tallies)]) + "\n")
-    return 1 if any(tally.lost for tally in tallies) else 0
+    return report(tallies)
 
 
 def small_tables(folder: Path) -> list[files.Table]:

@@ -6,7 +6,8 @@
 Each killed run makes one asset anew through Dagster, as code of a new version would, with its records in
 MLflow. After the kill every stage is read back: it is the old generation or the new one, with every file as
 in its manifest. The next run of the same version has to complete with the results of a run that nothing
-disturbed, and to leave no run of Dagster or MLflow open. Rows of a Markdown table are printed.
+disturbed, and to leave no run of Dagster or MLflow open. Meanwhile a reader compares the files of every stage
+with their manifest, over and over. Rows of a Markdown table are printed.
 """
 
 from __future__ import annotations
@@ -19,8 +20,10 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -31,12 +34,12 @@ from unittest.mock import patch
 import pyarrow.parquet as pq
 
 from benchmarks.s3_server import s3_server
-from benchmarks.torture.tally import HEAD, NEW, OLD, Tally
+from benchmarks.torture.tally import NEW, OLD, READ, Tally, report
 from benchmarks.torture.writes import STAGES, manifests, torn
 from skip_pipeline import settings
 from skip_pipeline.locations import file_system, files_below, location
 from skip_pipeline.settings import DataLayout
-from skip_pipeline.storage import Manifest
+from skip_pipeline.storage import Manifest, read_manifest
 from skip_pipeline.world.synthesize import synthesize
 
 FOLDERS: Final = {
@@ -69,6 +72,7 @@ _TRAINING: Final = {
     "ops": {"trained_model": {"config": {"preset": "fast", "max_epochs": 1, "batch_size": 64, "seed": 3}}}
 }
 _SLOWEST: Final = 600.0  # seconds after which a run counts as hanging
+_PAUSE: Final = 0.05  # seconds between two rounds of the reader, which would slow the runs down
 
 
 @dataclass(frozen=True)
@@ -228,25 +232,61 @@ def torture_first_runs(place: Place, kills: int, moments: random.Random, lasts: 
             found.count(OLD)
 
 
+@contextmanager
+def read_beside(layout: DataLayout, found: Tally) -> Iterator[None]:
+    """Read every stage again and again while the block lasts."""
+    stop = threading.Event()
+
+    def read_on() -> None:
+        while not stop.wait(_PAUSE):
+            read_once(layout, found)
+
+    with ThreadPoolExecutor() as threads:
+        reading = threads.submit(read_on)
+        try:
+            yield
+        finally:
+            stop.set()
+    reading.result()
+
+
+def read_once(layout: DataLayout, found: Tally) -> None:
+    """Compare every file of every stage with its manifest."""
+    for asset, manifest in manifests(layout, FOLDERS).items():
+        try:
+            faults = torn({asset: manifest})
+        except FileNotFoundError as gone:  # since it was seen to be there
+            faults = [str(gone)]
+        newest = read_manifest(getattr(layout, FOLDERS[asset]), made_by=asset).number
+        if not faults:
+            found.count(READ)
+        elif newest >= manifest.number + 2:  # whose publication removed the files
+            found.count("replaced twice while it was read")
+        else:
+            found.lost.append("; ".join(faults))
+
+
 def measure(place: Place, assets: Sequence[str], kills: int, seed: int, at: str) -> Iterator[Tally]:
     """Kill that many runs, spread over the assets and the first run; yields what came of each."""
     processes = multiprocessing.get_context("forkserver")
     processes.set_forkserver_preload([__name__, "mlflow", "s3fs", "upath", "skip_pipeline.definitions"])
     moments = random.Random(seed)  # noqa: S311  no secret depends on it
     of_all = [kills // (len(assets) + 1) + (n < kills % (len(assets) + 1)) for n in range(len(assets) + 1)]
-    first, failures = complete(place, "first", ["track_features"])
-    if failures:
-        raise RuntimeError("; ".join(failures))
-    found = Tally(f"SIGKILL in {FIRST_RUN}, {at}", seed)
-    torture_first_runs(place, of_all[-1], moments, first[""], found)
-    yield found
     seconds, failures = complete(place, "reference", list(FOLDERS)[: list(FOLDERS).index(assets[-1]) + 1])
     if failures:
         raise RuntimeError("; ".join(failures))
     expected = digests(manifests(place.layout, FOLDERS))
+    read = Tally(f"reading every stage beside these runs, {at}", seed)
     for asset, number in zip(assets, of_all[:-1], strict=True):
         found = Tally(f"SIGKILL in {asset}, {at}", seed)
-        torture(place, asset, number, moments, seconds[asset], expected, found)
+        with read_beside(place.layout, read):
+            torture(place, asset, number, moments, seconds[asset], expected, found)
+        yield found
+    yield read
+    if of_all[-1]:  # last, because the registry goes with MLflow's store
+        opening = seconds[""] - sum(seconds[asset] for asset in seconds if asset)
+        found = Tally(f"SIGKILL in {FIRST_RUN}, {at}", seed)
+        torture_first_runs(place, of_all[-1], moments, opening + next(iter(seconds.values())), found)
         yield found
 
 
@@ -275,7 +315,7 @@ def prepared(root: Path, *, s3: bool) -> Iterator[Place]:
         yield Place(layout, environment)
 
 
-def main(arguments: Sequence[str] | None = None, tell: Callable[[str], object] = sys.stdout.write) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Print a row for each asset; 1 if anything was lost."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--kills", type=int, default=200)
@@ -284,14 +324,8 @@ def main(arguments: Sequence[str] | None = None, tell: Callable[[str], object] =
     parser.add_argument("--assets", nargs="+", default=list(FOLDERS), choices=FOLDERS, metavar="ASSET")
     given = parser.parse_args(arguments)
     at = "S3" if given.s3 else "disk"
-    lost = 0
-    tell(f"{HEAD}\n")
     with tempfile.TemporaryDirectory() as folder, prepared(Path(folder), s3=given.s3) as place:
-        for found in measure(place, given.assets, given.kills, given.seed, at):
-            lost += len(found.lost)
-            tell(f"{found.row()}\n")
-            sys.stdout.flush()
-    return 1 if lost else 0
+        return report(measure(place, given.assets, given.kills, given.seed, at))
 
 
 if __name__ == "__main__":

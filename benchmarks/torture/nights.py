@@ -24,7 +24,7 @@ from typing import Final
 import psutil
 
 from benchmarks.torture.kills import FOLDERS
-from benchmarks.torture.tally import HEAD, Tally
+from benchmarks.torture.tally import Tally, report
 from skip_pipeline import settings
 from skip_pipeline.locations import files_below
 from skip_pipeline.settings import DataLayout
@@ -33,8 +33,8 @@ from skip_pipeline.world.synthesize import synthesize
 DAYS: Final = 3  # of data at any time
 SESSIONS, TRACKS, TEST_SESSIONS = 60, 100, 20  # sessions a day
 
-LIMITS: Final = {"memory, MB": 1.1, "open files": 1.0, "disk, MB": 1.1, "seconds a night": 1.5}
-"""By what each may be multiplied: allocators and file systems round up, and seconds depend on the machine."""
+LIMITS: Final = {"memory, MB": 1.1, "open files": 1.0, "disk, MB": 1.1, "seconds of a core": 1.5}
+"""By what each may be multiplied: allocators and file systems round up, and a core is not always as fast."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Night:
     memory: float  # MB, resident
     handles: int
     disk: float  # MB
-    seconds: float
+    seconds: float  # of a core, so that other work on the machine counts little
 
 
 def nights(root: Path, count: int, assets: Sequence[str], keep: int) -> list[Night]:
@@ -71,12 +71,12 @@ def nights(root: Path, count: int, assets: Sequence[str], keep: int) -> list[Nig
                     target.write_bytes(path.read_bytes())
                 elif not wanted:
                     target.unlink(missing_ok=True)
-            began = time.perf_counter()
+            began = time.process_time()
             outcome = materialize(defs(), assets, config, lambda _event: None)
             if not outcome.success:
                 raise RuntimeError(f"night {night + 1}: {'; '.join(outcome.failures)}")
             prune(open_instance(), mlflow_tracker(layout), keep=keep)
-            found.append(measured(layout.root, time.perf_counter() - began))
+            found.append(measured(layout.root, time.process_time() - began))
     return found
 
 
@@ -135,9 +135,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     assets = list(FOLDERS)[: list(FOLDERS).index(given.until) + 1]
     with tempfile.TemporaryDirectory() as folder:
-        tallies = rows(nights(Path(folder), given.nights, assets, given.keep), given.keep)
-    sys.stdout.write("\n".join([HEAD, *(tally.row() for tally in tallies)]) + "\n")
-    return 1 if any(tally.lost for tally in tallies) else 0
+        return report(rows(nights(Path(folder), given.nights, assets, given.keep), given.keep))
 
 
 if __name__ == "__main__":

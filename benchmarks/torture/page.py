@@ -42,7 +42,8 @@ test`. All data is synthetic.
 * **SIGKILL**: the process of a run is killed at a random moment of the named asset. *Old* or *new and
   whole*: the generation that readers find after the kill, every file as in its manifest. *Time until whole
   again*: of the next run, which completes with the results of an undisturbed run and closes what the killed
-  run left open in Dagster and MLflow. What the killed run had not published is made again.
+  run left open in Dagster and MLflow. What the killed run had not published is made again. *Reading*: the
+  generations that a reader has compared with their manifests meanwhile.
 * **The n-th change**: a stage runs again and again; each time another change of a file (open, write, sync,
   link, rename, remove, new folder) fails, for every n, in a first publication and in a later one. *Cut
   short*: half of a write gets through, and then the disk is full. *End of the process*: nothing changes

@@ -18,7 +18,7 @@ import hypothesis
 import pytest
 
 import skip_pipeline_tests
-from benchmarks.torture.tally import HEAD, Tally
+from benchmarks.torture.tally import Tally, report
 
 FOLDERS: Final = ("raw", "stages", "bundles")
 """Packages of tests, from delivered files to bundles."""
@@ -79,8 +79,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     tests = Path(skip_pipeline_tests.__file__).parent
     tallies = torture([tests / name for name in FOLDERS], examples=given.examples, seed=given.seed)
-    sys.stdout.write("\n".join(["", HEAD, *(tally.row() for tally in tallies)]) + "\n")
-    return 1 if any(tally.lost for tally in tallies) else 0
+    sys.stdout.write("\n")
+    return report(tallies)
 
 
 if __name__ == "__main__":

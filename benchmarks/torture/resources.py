@@ -19,13 +19,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from zoneinfo import ZoneInfo
 
-from benchmarks.torture.tally import HEAD, REFUSED, Tally
+from benchmarks.torture.tally import REFUSED, Tally, report
 from benchmarks.torture.writes import manifests, torn
 from skip_pipeline import settings
 from skip_pipeline.settings import DataLayout
@@ -187,10 +187,9 @@ def try_one(root: Path, expected: dict[str, str], fault: Fault, drawn: float) ->
     return "; ".join(faults) or (COMPLETED if status == 0 else REFUSED), seconds
 
 
-def torture(folder: Path, faults: Sequence[Fault], *, times: int, seed: int) -> list[Tally]:
+def torture(folder: Path, faults: Sequence[Fault], *, times: int, seed: int) -> Iterator[Tally]:
     """Try each fault so many times."""
     data, expected = prepared(folder)
-    tallies = []
     for fault in faults:
         tally = Tally(fault.name, seed)
         for number in range(times):
@@ -204,12 +203,10 @@ def torture(folder: Path, faults: Sequence[Fault], *, times: int, seed: int) -> 
                 tally.seconds.append(seconds)
             else:
                 tally.lost.append(f"number {number}: {outcome}")
-        tallies.append(tally)
-        sys.stderr.write(f"{tally.row()}\n")
-    return tallies
+        yield tally
 
 
-def main(arguments: Sequence[str] | None = None, tell: Callable[[str], Any] = sys.stdout.write) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Print the rows; the exit status is 1 if anything was lost."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -221,9 +218,7 @@ def main(arguments: Sequence[str] | None = None, tell: Callable[[str], Any] = sy
     given = parser.parse_args(arguments)
     chosen = [fault for fault in FAULTS if fault.name in given.faults]
     with tempfile.TemporaryDirectory() as folder:
-        tallies = torture(Path(folder), chosen, times=given.times, seed=given.seed)
-    tell("\n".join([HEAD, *(tally.row() for tally in tallies)]) + "\n")
-    return 1 if any(tally.lost for tally in tallies) else 0
+        return report(torture(Path(folder), chosen, times=given.times, seed=given.seed))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -57,3 +59,14 @@ class Tally:
         seed = "none" if self.seed is None else self.seed
         cells = self.fault, f"{self.tried:,}", outcome, lost.replace("|", "/").replace("\n", " "), again, seed
         return f"| {' | '.join(map(str, cells))} |"
+
+
+def report(tallies: Iterable[Tally]) -> int:
+    """Print the table, each row as it comes; the exit status is 1 if anything was lost."""
+    sys.stdout.write(f"{HEAD}\n")
+    lost = 0
+    for tally in tallies:
+        lost += len(tally.lost)
+        sys.stdout.write(f"{tally.row()}\n")
+        sys.stdout.flush()
+    return 1 if lost else 0

@@ -17,15 +17,15 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from typing import Any, Final, get_args
+from typing import Final, get_args
 
 from benchmarks.torture.faulty_disk import FaultyDisk, How, StoppedError
-from benchmarks.torture.tally import HEAD, NEW, OLD, Tally
+from benchmarks.torture.tally import NEW, OLD, Tally, report
 from skip_pipeline.errors import MissingInputError, SkipPipelineError
 from skip_pipeline.settings import DataLayout
 from skip_pipeline.stages import flow
@@ -201,7 +201,7 @@ def torture(folder: Path, *, every: int = 1, seed: int = 1) -> Iterator[Tally]:
             yield from (tallies[case.stage, how] for how in get_args(How))
 
 
-def main(arguments: Sequence[str] | None = None, tell: Callable[[str], Any] = sys.stdout.write) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Print the rows; the exit status is 1 if anything was lost."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -209,14 +209,8 @@ def main(arguments: Sequence[str] | None = None, tell: Callable[[str], Any] = sy
     parser.add_argument("--every", type=int, default=1, help="try one change of so many")
     parser.add_argument("--seed", type=int, default=1, help="of what the end of the power leaves")
     given = parser.parse_args(arguments)
-    lost = 0
-    tell(f"{HEAD}\n")
     with tempfile.TemporaryDirectory() as folder:
-        for tally in torture(Path(folder), every=given.every, seed=given.seed):
-            lost += len(tally.lost)
-            tell(f"{tally.row()}\n")
-            sys.stdout.flush()
-    return 1 if lost else 0
+        return report(torture(Path(folder), every=given.every, seed=given.seed))
 
 
 if __name__ == "__main__":

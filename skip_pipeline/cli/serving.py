@@ -13,6 +13,7 @@ from rich.text import Text
 
 from skip_pipeline import settings
 from skip_pipeline.cli.options import ERR, OUT, DataDir, examples, refusals
+from skip_pipeline.defs.places import data_directory, tracking_database
 from skip_pipeline.errors import BadInputError, MissingInputError, RefusedError
 from skip_pipeline.settings import DataLayout
 
@@ -217,9 +218,8 @@ def model_source(model: Path | None, data_dir: Path | None) -> Source:
 
     if model is not None:
         return FolderSource(model)
-    named = data_dir or os.environ.get(settings.DATA_DIR_VARIABLE) or settings.DEFAULT_DATA_DIR
-    layout = DataLayout(Path(named).resolve())
-    database = layout.mlflow / "mlflow.db"  # as `definitions.mlflow_tracker` has it
+    layout = DataLayout(data_directory(data_dir))
+    database = tracking_database(layout)
     uri = os.environ.get(settings.TRACKING_URI_VARIABLE)
     if not uri and not database.is_file():
         raise MissingInputError(

@@ -41,8 +41,3 @@ def test_a_database_that_is_not_there_is_a_reason(monkeypatch: pytest.MonkeyPatc
         assert f"{address} gave no answer" in str(audit.why_not(address))
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
     assert "pip-audit is not installed" in str(audit.why_not(address))
-
-
-def test_a_missing_file_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert audit.main([str(tmp_path / "x.txt")]) == 2
-    assert "x.txt is not there" in capsys.readouterr().err

@@ -94,22 +94,6 @@ def test_another_value_in_a_column_is_refused(encoded: pa.Table) -> None:
         agreement.compare_tables("peer", changed, encoded)
 
 
-def test_a_row_less_is_refused(encoded: pa.Table) -> None:
-    with pytest.raises(agreement.DisagreementError, match=f"peer: {encoded.num_rows - 1} rows"):
-        agreement.compare_tables("peer", encoded[:-1], encoded)
-
-
-@pytest.mark.parametrize(("array", "change"), [("previous_tracks", 1e-6), ("session_log", 1e-6)])
-def test_another_value_in_an_array_is_refused(bundles: Arrays, array: str, change: float) -> None:
-    changed = {split: dict(arrays) for split, arrays in bundles.items()}
-    values = changed["test"][array].copy()
-    values[0, -1, 0] += change
-    changed["test"][array] = values
-
-    with pytest.raises(agreement.DisagreementError, match=f"1 of .* values of test {array} differ"):
-        agreement.compare_arrays("peer", changed, bundles)
-
-
 def test_a_tiny_difference_is_allowed_in_scaled_features_alone(bundles: Arrays) -> None:
     changed = {split: dict(arrays) for split, arrays in bundles.items()}
     changed["train"]["last_track"] = bundles["train"]["last_track"] + np.float32(6e-8)
@@ -117,13 +101,6 @@ def test_a_tiny_difference_is_allowed_in_scaled_features_alone(bundles: Arrays) 
 
     changed["train"]["skip_sequence"] = bundles["train"]["skip_sequence"] + np.float32(1e-6)
     with pytest.raises(agreement.DisagreementError, match="train skip_sequence"):
-        agreement.compare_arrays("peer", changed, bundles)
-
-
-def test_a_missing_session_is_refused(bundles: Arrays) -> None:
-    changed = {split: {n: a[1:] for n, a in arrays.items()} for split, arrays in bundles.items()}
-
-    with pytest.raises(agreement.DisagreementError, match="expected"):
         agreement.compare_arrays("peer", changed, bundles)
 
 
@@ -182,10 +159,3 @@ def test_with_shards_bundles_can_be_kept_without_tables(grown: tuple[Path, dict[
     }
     assert sessions == {"small": 20, "large": 200}
     assert not list(folder.rglob("*.parquet"))
-
-
-def test_a_failure_is_told_and_is_no_success(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert data_path.main(["--sessions", "0", "--json", str(tmp_path / "figures.json")]) == 1
-
-    assert "sessions" in capsys.readouterr().err.splitlines()[-1]
-    assert not (tmp_path / "figures.json").exists()

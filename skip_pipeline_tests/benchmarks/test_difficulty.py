@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
 
 from benchmarks import difficulty
 from skip_pipeline.bundles.gather import Bundle
-from skip_pipeline.settings import ORACLE_FILE, SYNTHETIC_MARKER
+from skip_pipeline.settings import ORACLE_FILE
 from skip_pipeline.world.synthesize import synthesize
 
 WITHOUT_ORACLE = [
@@ -90,29 +89,3 @@ def test_the_command_prints_the_table_and_writes_the_figures(
         assert set(scores) == {"sessions", "accuracy", "log_loss", "roc_auc", "brier", "seconds"}
         [line] = [line for line in printed.splitlines() if line.startswith(name)]
         assert f"{scores['log_loss']:.4f}" in line
-
-
-@pytest.mark.parametrize(("removed", "source"), [(ORACLE_FILE, "synthetic"), (SYNTHETIC_MARKER, "real")])
-def test_without_an_oracle_or_without_the_marker_nothing_is_said_of_the_best_possible(
-    raw: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-    removed: str,
-    source: str,
-) -> None:
-    monkeypatch.setattr(difficulty, "fit_baselines", lambda *_bundles, **_seed: [])
-    own = shutil.copytree(raw, tmp_path / "raw")
-    (own / removed).unlink()
-
-    assert difficulty.main([str(own)]) == 0
-
-    printed = capsys.readouterr().out
-    assert f"{source} data" in printed.splitlines()[0]
-    assert "oracle" not in printed
-
-
-def test_a_folder_without_data_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert difficulty.main([str(tmp_path)]) == 1
-
-    assert f"error: {tmp_path / 'training_set'} does not exist" in capsys.readouterr().err

@@ -5,25 +5,32 @@ from pathlib import Path
 import pytest
 
 from benchmarks.torture import kills, page, tally, writes
-
-CHEAP = ["session_logs", "merged_table"]
+from skip_pipeline.settings import DataLayout
+from skip_pipeline.storage import publish
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("words", [(), ("--s3",)], ids=["disk", "S3"])
-def test_killed_runs_leave_whole_stages_and_the_next_run_completes(words: tuple[str, ...]) -> None:
-    told: list[str] = []
-    status = kills.main(["--kills", "3", "--assets", *CHEAP, *words], told.append)
+@pytest.mark.parametrize(
+    ("words", "tried"),
+    [
+        ("--kills 2 --assets merged_table", ["merged_table, disk", "a new data directory, disk"]),
+        ("--kills 1 --assets session_logs --s3", ["session_logs, S3"]),
+    ],
+)
+def test_killed_runs_leave_whole_stages_and_the_next_run_completes(
+    words: str, tried: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    status = kills.main(words.split())
 
-    assert status == 0, "".join(told)
-    rows = page.rows_in("".join(told))
-    assert [row.split("|")[2].strip() for row in rows] == ["1", "1", "1"]
-    assert all("nothing" in row for row in rows)
+    rows = page.rows_in(capsys.readouterr().out)
+    assert status == 0, rows
+    (read,) = [row for row in rows if row.startswith("| reading")]
+    assert " read right " in read
+    rows.remove(read)
+    assert [f"{name} | 1 |" in row for name, row in zip(tried, rows, strict=True)] == [True] * len(tried)
 
 
 def test_a_file_that_differs_from_its_manifest_is_told(tmp_path: Path) -> None:
-    from skip_pipeline.storage import publish
-
     with publish(tmp_path, stage="merged_table", data_source="synthetic") as staging:
         staging.path("a.txt").write_text("1")
     manifests = {"merged_table": staging.manifest}
@@ -32,6 +39,18 @@ def test_a_file_that_differs_from_its_manifest_is_told(tmp_path: Path) -> None:
     staging.manifest.path("a.txt").write_text("2")
 
     assert writes.torn(manifests) == ["merged_table has a torn a.txt"]
+
+
+def test_a_reader_counts_whole_generations_and_tells_what_is_torn(tmp_path: Path) -> None:
+    layout, read = DataLayout(tmp_path), tally.Tally("reading")
+    for text in "12":
+        with publish(layout.merged, stage="merged_table", data_source="synthetic") as staging:
+            staging.path("a.txt").write_text(text)
+    kills.read_once(layout, read)
+    assert (read.outcomes, read.lost) == ({tally.READ: 1}, [])
+    staging.manifest.path("a.txt").write_text("3")
+    kills.read_once(layout, read)
+    assert read.lost == ["merged_table has a torn a.txt"]
 
 
 def test_the_page_has_the_rows_of_every_module(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks import loader, measure
 from benchmarks.measure import Run
-from skip_pipeline.bundles.gather import Bundle, open_bundle
+from skip_pipeline.bundles.gather import open_bundle
 from skip_pipeline.settings import TrainingSettings
 
 
@@ -37,11 +37,6 @@ def test_a_spread_is_drawn_over_the_whole_bundle(grown: tuple[Path, dict[str, An
     assert np.array_equal(batch["not_skipped"], spread.not_skipped[3:7])
     of_whole = [np.flatnonzero(np.asarray(whole.session_id) == name)[0] for name in ids]
     assert np.array_equal(whole.batch(of_whole)["session_log"], spread["session_log"][:])
-
-
-def test_a_spread_has_no_more_sessions_than_the_bundle(grown: tuple[Path, dict[str, Any]]) -> None:
-    whole = open_bundle(grown[0] / "large" / "05_bundles", "train")
-    assert loader.Spread(whole, 10_000).sessions == whole.sessions
 
 
 def test_loader_over_network_is_of_sessions_per_second(
@@ -83,30 +78,3 @@ def training(monkeypatch: pytest.MonkeyPatch) -> Training:
     stand_in = Training()
     monkeypatch.setattr("skip_pipeline.training.train.train", stand_in)
     return stand_in
-
-
-@pytest.mark.slow
-def test_the_network_is_timed_over_whole_epochs_in_memory_after_the_first(
-    grown: tuple[Path, dict[str, Any]], training: Training
-) -> None:
-    large = grown[0] / "large"
-
-    made = loader.learn(large, large, sessions=100, epochs=4)
-
-    assert (made.sessions, made.seconds) == (100, 3.0)
-    assert len(training.train["session_log"]) == 100
-    assert isinstance(training.train["session_log"], np.ndarray)
-    assert training.settings.max_epochs == training.settings.stopping_patience == 4
-
-
-def test_memory_is_that_of_training_on_a_spread(
-    grown: tuple[Path, dict[str, Any]], training: Training
-) -> None:
-    large = grown[0] / "large"
-
-    made = loader.train_spread(large, large, batches=3)
-
-    spread = training.train.split  # of the sessions with their memory
-    assert made.sessions == spread.sessions == open_bundle(large / "05_bundles", "train").sessions
-    assert isinstance(spread, Bundle)
-    assert training.settings.max_epochs == 1

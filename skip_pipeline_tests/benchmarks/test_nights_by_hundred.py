@@ -62,17 +62,6 @@ def test_only_bad_days_of_all_models_are_alarms():
         assert ("alike" in name) <= outcome(name).alarms <= ("alike" in name) + by_chance, name
 
 
-def test_gains_are_served_the_next_nights():
-    for name in [name for name in NAMES if "gains" in name]:
-        assert outcome(name).worst <= 0.002
-
-
-def test_few_sessions_refuse_equal_models_more_often():
-    equal = SCENARIOS[0]
-    few = play(equal, 0, nights=60, window=5, a_day=200)
-    assert few.wrong_refusals > few.good / 4
-
-
 def test_a_night_is_the_same_each_time():
     equal = replace(SCENARIOS[0])
     assert play(equal, 3, nights=20) == play(equal, 3, nights=20)

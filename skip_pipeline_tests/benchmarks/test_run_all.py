@@ -72,8 +72,7 @@ def test_every_benchmark_is_a_module_that_takes_json(tmp_path: Path) -> None:
     modules = {command[0] for command in run_all.commands(tmp_path, sessions=10, shards=2).values()}
 
     commands = {f"benchmarks.{path.stem}" for path in folder.glob("*.py") if '"--json"' in path.read_text()}
-    # A run of 50 kills and the bound of a world give no figure of speed.
-    others = {"benchmarks.run_all", "benchmarks.storage_kills", "benchmarks.challenge_bound"}
+    others = {"benchmarks.run_all", "benchmarks.challenge_bound"}  # a bound is no figure of speed
     assert modules == commands - others
 
 

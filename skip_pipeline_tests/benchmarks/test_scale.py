@@ -59,10 +59,3 @@ def test_the_figures_are_printed(tmp_path: Path, capsys: pytest.CaptureFixture[s
     printed = capsys.readouterr().out
     assert "| on 2 cores | 1.00 hours |" in printed
     assert "| on 8 cores | 0.25 hours |" in printed
-
-
-def test_without_results_the_benchmarks_are_asked_for(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert scale.main([str(tmp_path / "results.json")]) == 1
-    assert "make bench" in capsys.readouterr().err

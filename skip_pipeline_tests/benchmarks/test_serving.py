@@ -11,12 +11,11 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from unittest.mock import Mock
 
 import psutil
 import pytest
 
-from benchmarks import load, served_world, serving, serving_steps
+from benchmarks import load, served_world, serving
 from benchmarks.measure import ChildFailedError
 from benchmarks.server_process import running
 from skip_pipeline.raw.log_pairs import log_pairs
@@ -107,14 +106,6 @@ def test_the_highest_rate_held_is_found_to_an_eighth(limit: float, held: float) 
     assert len(asked) < 12
 
 
-def test_figures_stand_beside_what_is_demanded() -> None:
-    lines = serving.judged(
-        {"pyfunc_p50_ms": 5.0, "mlflow_start_over_empty": 1.3, "batch_sessions_per_second": 9_999, "x": 1}
-    ).splitlines()
-    assert [line.split()[-1] for line in lines] == ["MISSED", "reached", "MISSED", "1"]
-    assert lines[1].endswith("at most 1.3: reached")
-
-
 def test_the_page_says_what_is_demanded_and_where_the_figures_are_from() -> None:
     environment = {"cores": 2, "date": "2026-01-02T03:04:05", "versions": {"python": "3.11.1"}}
     lines = serving.page(
@@ -196,40 +187,3 @@ def test_a_server_that_ends_is_said_with_its_words() -> None:
         running(lambda _port: [sys.executable, "-c", code], {}, b"{}"),
     ):
         pass
-
-
-def test_a_server_that_refuses_is_said_with_its_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("benchmarks.server_process.START_SECONDS", 3.0)
-    with (
-        pytest.raises(ChildFailedError, match="status 500: b'no such model'"),
-        running(lambda port: [sys.executable, "-c", SERVER, str(port), "500"], {}, b"{}"),
-    ):
-        pass
-
-
-def test_moves_end_when_they_are_told_to(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    moved: list[str] = []
-
-    class Client:
-        def __init__(self, **_uris: str) -> None:
-            pass
-
-        def set_registered_model_alias(self, _name: str, _alias: str, version: str) -> None:
-            moved.append(version)
-            if len(moved) == 3:
-                (tmp_path / serving_steps.STOP).touch()
-
-    monkeypatch.setattr("mlflow.MlflowClient", Client)
-    monkeypatch.setattr(serving_steps, "_served_version", lambda _server: moved[-1])
-    made = serving_steps.move_alias(
-        tmp_path, tmp_path, versions=["1", "2"], uri="", server="http://127.0.0.1:1", longest=5
-    )
-    assert (moved, made.rows) == (["2", "1", "2"], 3)
-    assert (tmp_path / serving_steps.MOVED).exists()
-
-
-def test_a_server_that_does_not_follow_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("mlflow.MlflowClient", lambda **_uris: Mock())
-    monkeypatch.setattr(serving_steps, "_served_version", lambda _server: "1")
-    with pytest.raises(TimeoutError, match=r"version 2 is not served 0\.2 s after"):
-        serving_steps.move_alias(tmp_path, tmp_path, versions=["1", "2"], uri="", server="", longest=0.2)

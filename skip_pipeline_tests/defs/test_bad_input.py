@@ -31,10 +31,6 @@ def misspell_a_boolean(lines):
     return [*lines[:4], lines[4].replace(",true,", ",maybe,", 1).replace(",false,", ",maybe,", 1), *lines[5:]]
 
 
-def drop_a_row(lines):
-    return [*lines[:4], *lines[5:]]
-
-
 def name_a_track_without_features(lines):
     fields = lines[4].split(",")
     fields[3] = "t_nobody-knows"
@@ -45,7 +41,6 @@ def name_a_track_without_features(lines):
     ("edit", "failing", "told"),
     [
         (misspell_a_boolean, "session_logs", ["log_mini.csv", "'maybe'", "row 4", "true or false"]),
-        (drop_a_row, "session_logs", ["log_mini.csv", "session_position", "lacks 4"]),
         (name_a_track_without_features, "merged_table", ["log_mini.csv", "track_id_clean", "t_nobody-knows"]),
     ],
 )
@@ -94,17 +89,6 @@ def test_an_unknown_category_and_a_junk_date_are_warned_about_and_go_through(pro
         assert not evaluations[name].passed
         assert evaluations[name].severity == dg.AssetCheckSeverity.WARN
         assert value in str(evaluations[name].metadata)
-
-
-def test_raw_files_that_were_never_delivered_are_asked_for(project):
-    for path in (project.layout.raw / "track_features").iterdir():
-        path.unlink()
-
-    outcome = project.run("track_features")
-
-    [message] = outcome.failures
-    assert "track_features" in message
-    assert "skip-pipeline synthesize" in message
 
 
 def test_a_stage_without_its_input_names_the_asset_to_materialize(project):

@@ -34,14 +34,6 @@ def test_a_cluster_gives_the_same_bytes_as_this_process(sharded):
     assert tables[0] == tables[1]
 
 
-def test_a_corrupt_shard_is_named_though_another_process_read_it(sharded):
-    corrupt = sorted((sharded.layout.raw / "training_set").iterdir())[1]
-    corrupt.write_text(corrupt.read_text().replace(",true,", ",maybe,", 1))
-    [message] = sharded.run("merged_table", config(kind="processes", workers=2)).failures
-    assert str(corrupt) in message
-    assert "'maybe'" in message
-
-
 def test_an_engine_that_does_not_exist_fails_the_run_with_the_reason(sharded):
     [message] = sharded.run("merged_table", config(kind="cloud")).failures
     assert "no engine 'cloud'" in message

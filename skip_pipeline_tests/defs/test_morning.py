@@ -4,7 +4,6 @@ import html
 import json
 import shutil
 import socket
-from functools import partial
 
 import dagster as dg
 import pytest
@@ -14,11 +13,10 @@ from skip_pipeline.definitions import defs, mlflow_tracker
 from skip_pipeline.defs.launch import HOME_VARIABLE
 from skip_pipeline.defs.morning import morning_sensors
 from skip_pipeline.defs.resources import DataDirectory
-from skip_pipeline.defs.webhook import post
 from skip_pipeline.errors import RefusedError
 from skip_pipeline.settings import OWN_LISTENING_MARKER, DataLayout
 from skip_pipeline_tests.builders import assert_says
-from skip_pipeline_tests.defs.chat_server import chat, hanging
+from skip_pipeline_tests.defs.chat_server import chat
 from skip_pipeline_tests.projects import Project
 
 pytestmark = pytest.mark.slow
@@ -128,16 +126,6 @@ def test_a_webhook_that_fails_costs_nothing_else_and_is_said(succeeded, monkeypa
     assert message.startswith("Night of")
     assert_says(lost, "Morning message not posted", "status 500", "correct $SKIP_PIPELINE_WEBHOOK_URL")
     assert "T00" not in said + lost
-
-
-def test_a_webhook_that_hangs_is_given_up_and_is_said(succeeded, monkeypatch):
-    monkeypatch.setattr("skip_pipeline.defs.morning.post", partial(post, wait=0.2))
-    project, run_id = succeeded
-    with hanging() as url:
-        monkeypatch.setenv(settings.WEBHOOK_VARIABLE, url)
-        said = tick(project, run_id)
-
-    assert_says(said, "written into the log of the run", "the webhook at 127.0.0.1 ", "within")
 
 
 def test_a_store_that_is_down_costs_the_link_and_the_note(succeeded, monkeypatch):

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +13,6 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-import requests
 from mlflow.exceptions import MlflowException
 
 from skip_pipeline import schema
@@ -69,16 +67,6 @@ ARTIFACTS = {
 def runs(finished):
     project, outcome = finished
     return project.mlflow_runs(outcome.run_id)
-
-
-@pytest.fixture
-def no_server(monkeypatch):
-    """A tracking server that does not answer."""
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        port = unused.getsockname()[1]
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
 
 
 def test_there_is_one_parent_per_dagster_run_and_one_nested_run_per_materialization(finished, runs):
@@ -268,7 +256,7 @@ def test_the_scores_of_a_version_are_linked_to_its_logged_model_and_to_its_run(f
         assert project.metadata("tensor_bundles")["sha256"].startswith(metric.dataset_digest)
         assert runs["best_model"].data.metrics[f"test_{name}"] == metric.value
     assert linked["test_next_track_log_loss"].value == runs[""].data.metrics["test_next_track_log_loss"]
-    assert "**Judged.** Against no champion. Promoted: " in version.description
+    assert version.description.startswith("Promoted: ")
 
 
 def test_scores_of_a_model_that_is_not_the_newest_version_are_refused_with_the_remedy(project):
@@ -315,17 +303,6 @@ def test_a_failed_check_stops_what_comes_after_and_closes_the_parent_as_failed(p
     assert project.mlflow_runs(outcome.run_id)[""].info.status == "FAILED"
 
 
-def test_a_server_that_is_down_costs_the_record_and_not_the_result(project, no_server):
-    outcome = project.run("session_logs,track_features,merged_table")
-
-    assert outcome.success
-    assert (project.layout.merged / "log_mini.parquet").is_file()
-    recorded = project.metadata("merged_table")["mlflow_run"]
-    assert recorded.startswith("not recorded: ")
-    assert "no answer" in recorded
-    assert "no answer" in mlflow_tracker(project.layout).close_finished(project.instance())
-
-
 def test_a_refused_record_is_named_and_the_others_are_kept(project, monkeypatch):
     def refuse(_values, **_options):
         raise MlflowException("metric names may not be that long")
@@ -340,22 +317,6 @@ def test_a_refused_record_is_named_and_the_others_are_kept(project, monkeypatch)
     assert run.info.status == "FINISHED"
     assert run.data.metrics == {}
     assert run.data.tags["data_source"] == "synthetic"
-
-
-def test_a_server_that_answers_500_to_one_value_loses_that_record_alone(project, monkeypatch):
-    def break_down(_values, **_options):
-        raise requests.exceptions.RetryError("too many 500 error responses")
-
-    monkeypatch.setattr(mlflow, "log_metrics", break_down)
-    outcome = project.run("track_features")
-
-    assert outcome.success
-    assert (
-        "metrics rows, bytes, seconds: refused"
-        in (project.metadata("track_features")["mlflow_run_incomplete"])
-    )
-    run = project.mlflow_runs(outcome.run_id)["track_features"]
-    assert (run.info.status, run.data.tags["data_source"]) == ("FINISHED", "synthetic")
 
 
 def test_assets_after_an_outage_are_recorded_and_then_those_before(project, monkeypatch):
@@ -419,15 +380,6 @@ def test_the_run_of_an_outer_job_is_left_alone(project, monkeypatch):
     assert mlflow.get_registry_uri() == project.tracking_uri
     run = client.get_run(foreign)
     assert (run.info.status, run.data.metrics, run.data.tags.get("data_source")) == ("RUNNING", {}, None)
-
-
-def test_a_bug_in_what_is_recorded_fails_the_asset(project, monkeypatch):
-    def bug(_values):
-        raise TypeError("ours")
-
-    monkeypatch.setattr(mlflow, "set_tags", bug)
-
-    assert not project.run("track_features").success
 
 
 def test_runs_that_a_dead_dagster_run_left_open_are_closed(project):

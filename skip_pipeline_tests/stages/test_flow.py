@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import resource
 import shutil
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,11 +14,11 @@ import pytest
 
 from skip_pipeline import code_version, settings
 from skip_pipeline.bundles.gather import open_bundle
-from skip_pipeline.errors import BadInputError, BusyError, FullDiskError, MissingInputError
+from skip_pipeline.errors import BadInputError, MissingInputError
 from skip_pipeline.settings import DataLayout
 from skip_pipeline.stages import flow as stages
 from skip_pipeline.stages.encode import split_of
-from skip_pipeline.storage import MANIFEST, Apply, ShardJob, Staging, in_turn, publication, read_manifest
+from skip_pipeline.storage import MANIFEST, Apply, ShardJob, Staging, in_turn, read_manifest
 from skip_pipeline_tests.builders import (
     TRACKS,
     Row,
@@ -459,18 +458,6 @@ def test_one_corrupt_log_is_named_and_costs_itself_alone_when_it_is_mended(
     assert results(layout) == from_nothing(layout)
 
 
-@pytest.mark.parametrize("stage", ["session_logs", "merged_table"])
-def test_a_corrupt_log_leaves_what_is_published_as_it_was(layout: DataLayout, stage: str) -> None:
-    run(layout)
-    before = results(layout)
-    deliver(raw(layout, "log_1"), b"not,a,log\n")
-    refusal(BadInputError, lambda: STAGES[stage](layout))
-    assert {path: content for path, content in results(layout).items() if path in before} == before
-    deliver(raw(layout, "log_1"), log("log_1"))
-    assert run(layout) == everywhere()
-    assert results(layout) == before
-
-
 def vanishing(name: str, path: Path) -> Apply:
     """Removes a log at the moment when its job, but not yet its identity, is asked for."""
 
@@ -509,65 +496,3 @@ def at_most() -> Iterator[Callable[[int], None]]:
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
-def test_a_full_disk_corrupts_nothing_and_the_next_run_goes_on(
-    layout: DataLayout, at_most: Callable[[int], None]
-) -> None:
-    run(layout)
-    before = results(layout)
-    deliver(raw(layout, "log_3"), log("log_3", sessions=80))
-    small = max(len(content) for content in before.values())
-
-    at_most(small)
-    with pytest.raises(FullDiskError, match=r"too large.*free some space and run again"):
-        stages.merged_table(layout)
-    at_most(resource.RLIM_INFINITY)
-
-    assert {path: content for path, content in results(layout).items() if path in before} == before
-    assert not list(layout.merged.glob("log_3*"))
-    assert run(layout) == everywhere("log_3")
-    assert results(layout) == from_nothing(layout)
-
-
-# --- Two runs -------------------------------------------------------------------------------------------
-
-
-class Paused:
-    """A run in a thread that stops before its first shard until it is let go."""
-
-    def __init__(self, layout: DataLayout) -> None:
-        self.begun, self.let_go = threading.Event(), threading.Event()
-        self._thread = threading.Thread(target=lambda: stages.merged_table(layout, apply=self._apply))
-
-    def _apply(self, function: Callable[[Any], Any], shards: Sequence[Any], /) -> Iterable[Any]:
-        if any(isinstance(shard, ShardJob) for shard in shards):
-            self.begun.set()
-            self.let_go.wait()
-        return map(function, shards)
-
-    def __enter__(self) -> Paused:
-        self._thread.start()
-        self.begun.wait()
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self.let_go.set()
-        self._thread.join()
-
-
-def test_a_second_run_over_the_same_folder_is_refused(
-    layout: DataLayout, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(publication, "_LOCK_SECONDS", 0.1)
-    with Paused(layout):
-        message = refusal(BusyError, lambda: stages.merged_table(layout))
-    assert_says(message, "another process is writing", str(layout.merged), "run again")
-    run(layout)
-    assert results(layout) == from_nothing(layout)
-
-
-def test_a_second_run_waits_for_one_that_is_about_to_end(layout: DataLayout) -> None:
-    with Paused(layout) as first:
-        threading.Timer(0.2, first.let_go.set).start()
-        assert staging_of(stages.merged_table(layout)).made == []

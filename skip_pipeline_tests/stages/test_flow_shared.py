@@ -11,7 +11,6 @@ import pytest
 
 from skip_pipeline.bundles.gather import open_bundle
 from skip_pipeline.engine import open_engine
-from skip_pipeline.errors import BadInputError
 from skip_pipeline.locations import file_system, files_below, location
 from skip_pipeline.raw.folder import find_session_logs
 from skip_pipeline.report.oracle import best_possible, find_oracle
@@ -116,26 +115,3 @@ def test_storage_may_be_shared_by_a_path(tmp_path, local):
     shutil.copytree(local.raw, layout.raw)
     run(layout)
     assert_same(layout, local)
-
-
-def test_unchanged_nights_are_kept_and_a_removed_one_goes(layout):
-    assert run(layout) == [3, 3, 3, 3]
-    assert run(layout) == [0, 0, 0, 0]
-    gone = find_session_logs(layout.raw)[0]
-    gone.unlink()
-    assert run(layout)[:2] == [0, 0]
-    assert not [name for _, name in made(layout) if gone.stem in name]
-
-
-def test_a_corrupt_night_costs_that_night_alone_when_it_is_mended(layout):
-    run(layout)
-    first, second, _ = find_session_logs(layout.raw)
-    whole = first.read_bytes()
-    first.write_bytes(whole.replace(b",true,", b",maybe,", 1))
-    second.write_bytes(second.read_bytes().replace(b",editorial_playlist,", b",catalog,"))
-    with pytest.raises(BadInputError, match="maybe") as failure:
-        flow.merged_table(layout)
-    assert str(first) in str(failure.value)
-    first.write_bytes(whole)
-    assert flow.merged_table(layout).staging.made == []  # one is as it was, one was made before it failed
-    assert files_below(layout.merged / "_made") == []

@@ -149,13 +149,6 @@ def test_skip_rates_by_position_hour_context_and_premium() -> None:
     assert world["skip_2_by_premium"] == {"false": 0.1, "true": 0.5}
 
 
-def test_a_level_that_never_occurs_has_no_rate() -> None:
-    world = measured(session(hist_user_behavior_reason_end="trackdone"))
-    assert world["not_skipped_by_level"][f"{END}_trackdone"] == 1
-    assert f"{END}_fwdbtn" not in world["not_skipped_by_level"]
-    assert "fwdbtn / trackdone" not in world["reason_end_by_reason_start"]
-
-
 def test_cross_tables() -> None:
     world = measured(
         session(
@@ -241,18 +234,6 @@ def test_top_tracks_and_skips_of_the_second() -> None:
     assert world["second_track"]["skip_2"] == 0.25
 
 
-def test_a_single_track_has_no_second() -> None:
-    world = measured(session(track_id_clean="t_01"), tracks=[track("t_01")])
-    assert world["second_track"] == {}
-    assert world["correlations_of_tracks"] == {}
-
-
-def test_distinct_values() -> None:
-    tracks = [track("t_01", tempo=100.0), track("t_02", tempo=100.0), track("t_03", tempo=90.0)]
-    world = measured(session(track_id_clean="t_01"), tracks=tracks)
-    assert world["distinct_values"]["tempo"] == 2
-
-
 # --- Correlations -----------------------------------------------------------------------------------
 
 
@@ -284,10 +265,6 @@ def test_correlations_with_the_label() -> None:
     assert "premium" not in found  # constant
 
 
-def test_a_constant_label_has_no_correlations() -> None:
-    assert measured(session())["correlations_with_not_skipped"] == {}
-
-
 # --- The whole ----------------------------------------------------------------------------------------
 
 
@@ -295,17 +272,6 @@ def test_every_group_but_one_has_a_counterpart() -> None:
     world = measured(session("a"), session("b", 20))
     assert set(figures()) - set(world) == {"first_part_of_sessions"}
     assert set(world) <= set(figures())
-
-
-def test_every_figure_is_a_plain_number() -> None:
-    world = measured(session("a", skip_2=[T, F] * 5), session("b", 20))
-    assert {type(value) for group in world.values() for value in group.values()} <= {float, int}
-
-
-def test_a_set_of_which_the_filter_leaves_no_row_lacks_the_filtered_figures() -> None:
-    world = measured(session(), tracks=[{**row, "loudness": 0.0} for row in TRACKS])
-    assert world["filter"] == {"kept": 0}
-    assert world["pauses_joint"] == world["skip_2_by_level"] == world["correlations_of_rows"] == {}
 
 
 def test_a_track_without_features_is_named() -> None:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
-
 from benchmarks.world_figures.published import cell, extra_levels, figures, pair
-from skip_pipeline import schema
 from skip_pipeline.world import constants, track_constants
 
 
@@ -31,22 +28,9 @@ def test_the_constants_of_the_world_are_the_published_figures() -> None:
         assert moments == (features[cell(name, "mean")], features[cell(name, "std")])
 
 
-def test_counts_of_a_known_total_are_given_as_shares() -> None:
-    skip_flags = figures()["skip_flags"]
-    assert skip_flags["skip_1"] == 70_762 / 167_880
-    assert skip_flags.figures["skip_1"].rows == 167_880
-
-
 def test_a_total_may_be_one_for_each_figure() -> None:
     remote = figures()["not_skipped_by_level"].figures["hist_user_behavior_reason_start_remote"]
     assert (remote.value, remote.rows) == (15 / 136, 136)
-
-
-def test_a_table_names_its_figures_by_row_and_column() -> None:
-    described = figures()["features_per_track"]
-    assert described.is_table
-    assert described[cell("danceability", "75%")] == 0.736241
-    assert len(described.figures) == 28 * 7
 
 
 def test_a_table_takes_rows_by_its_row_and_likeness_by_its_column() -> None:
@@ -57,27 +41,10 @@ def test_a_table_takes_rows_by_its_row_and_likeness_by_its_column() -> None:
     assert (switch.rows, switch.alikeness) == (2441, "actions")
 
 
-@pytest.mark.parametrize(("name", "columns"), [("correlations_of_rows", 63), ("correlations_of_tracks", 28)])
-def test_a_matrix_gives_every_pair_once(name: str, columns: int) -> None:
-    group = figures()[name]
-    assert len(group.figures) == columns * (columns - 1) // 2
-    assert not group.is_table
-
-
 def test_a_pair_has_one_name_whatever_the_order() -> None:
     tracks = figures()["correlations_of_tracks"]
     assert tracks[pair("energy", "acousticness")] == tracks[pair("acousticness", "energy")] == -0.585
 
 
-def test_the_spread_of_a_figure_is_the_standard_deviation_of_its_row() -> None:
-    assert figures()["features_per_track"].figures["key / min"].spread == 3.597578
-
-
 def test_the_spread_may_come_from_another_group() -> None:
     assert figures()["loudness_of_rows"].figures["loudness / 0.1%"].spread == 3.164024
-
-
-def test_extra_levels_are_levels_that_the_mini_set_lacks() -> None:
-    assert set(extra_levels()) == {"hist_user_behavior_reason_start", "hist_user_behavior_reason_end"}
-    for column, levels in extra_levels().items():
-        assert not set(levels) & set(schema.LEVELS[column])

@@ -83,24 +83,6 @@ def test_a_world_that_reaches_the_figures_ends_with_status_0(
 
 
 @pytest.mark.usefixtures("unprinted")
-def test_no_page_writes_none(
-    compared: Command, raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    compared(raw, "--no-page")
-    assert not (tmp_path / terminal.PAGE).exists()
-
-
-@pytest.mark.usefixtures("unprinted")
-def test_the_page_goes_to_the_benchmarks_unless_told_otherwise(
-    compared: Command, raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    compared(raw)
-    assert (tmp_path / terminal.PAGE).is_file()
-
-
-@pytest.mark.usefixtures("unprinted")
 def test_without_the_marker_the_page_calls_the_data_real(
     compared: Command, raw: Path, tmp_path: Path
 ) -> None:
@@ -112,14 +94,6 @@ def test_without_the_marker_the_page_calls_the_data_real(
     assert "|synthetic|" not in text
 
 
-@pytest.mark.usefixtures("unprinted")
-def test_a_marker_that_leaves_a_file_out_is_doubted(compared: Command, raw: Path, tmp_path: Path) -> None:
-    _mark(raw, "track_features/tf_mini.csv")
-    answer = compared(raw, "--page", tmp_path / "page.md")
-    assert answer.stderr.startswith("warning: ")
-    assert "**Warning:** " in (tmp_path / "page.md").read_text(encoding="utf-8")
-
-
 def test_a_folder_that_is_not_there_is_an_error_in_one_line(compared: Command, tmp_path: Path) -> None:
     answer = compared(tmp_path / "nowhere")
     assert answer.exit_code == 1
@@ -127,29 +101,6 @@ def test_a_folder_that_is_not_there_is_an_error_in_one_line(compared: Command, t
     assert "training_set does not exist" in answer.stderr
     assert answer.stderr.count("\n") == 1
     assert answer.stdout == ""
-
-
-def test_a_broken_file_is_an_error_in_one_line(compared: Command, raw: Path) -> None:
-    deliver(raw / "training_set" / "log_mini.csv", session(hour_of_day=31))
-    answer = compared(raw, "--no-page")
-    assert answer.exit_code == 1
-    assert "column hour_of_day" in answer.stderr
-    assert answer.stderr.count("\n") == 1
-
-
-def test_tracks_that_do_not_belong_to_the_log_are_an_error(compared: Command, raw: Path) -> None:
-    deliver(raw / "track_features" / "tf_mini.csv", TRACKS[:5])
-    answer = compared(raw, "--no-page")
-    assert answer.exit_code == 1
-    assert "15 tracks of the log have no features" in answer.stderr
-
-
-def test_a_page_that_cannot_be_written_is_an_error(compared: Command, raw: Path, tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("in the way")
-    answer = compared(raw, "--page", tmp_path / "file" / "page.md")
-    assert answer.exit_code == 1
-    assert "cannot be written" in answer.stderr
-    assert "--no-page" in answer.stderr
 
 
 def test_shards_are_measured_as_one_log(raw: Path, tmp_path: Path) -> None:
