@@ -5,6 +5,7 @@ A command imports Dagster, TensorFlow and the world when it runs, so that ``--he
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -25,6 +26,7 @@ from skip_pipeline.cli.options import (
     examples,
     named_folder,
     refusals,
+    refuse_other_encodings,
     show_json,
     use,
 )
@@ -39,6 +41,7 @@ class _Commands(typer.Typer):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         lasting_output()
+        refuse_other_encodings(sys.argv[1:])
         return super().__call__(*args, **kwargs)
 
 
