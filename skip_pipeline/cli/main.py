@@ -5,6 +5,7 @@ A command imports Dagster, TensorFlow and the world when it runs, so that ``--he
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,7 +19,9 @@ from skip_pipeline.cli import import_history as import_command
 from skip_pipeline.cli import serving as serving_commands
 from skip_pipeline.cli import status as status_command
 from skip_pipeline.cli.options import (
+    ERR,
     EXIT_STATUSES,
+    FAILED,
     OUT,
     AsJson,
     DataDir,
@@ -39,6 +42,12 @@ class _Commands(typer.Typer):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         lasting_output()
+        if sys.flags.optimize > 1:
+            ERR.print(
+                "error: Python runs without docstrings (-OO, or PYTHONOPTIMIZE=2), expected them, because "
+                "MLflow reads them. Unset PYTHONOPTIMIZE, and run again"
+            )
+            sys.exit(FAILED)
         return super().__call__(*args, **kwargs)
 
 
