@@ -116,6 +116,8 @@ def settle(environment: MutableMapping[str, str] = os.environ) -> tuple[str, ...
     removed = tuple(name for name in environment if name in _FOREIGN or name.startswith(_FOREIGN_STARTS))
     for name in removed:
         del environment[name]
+    if environment.get("COLUMNS") == "0":  # of a terminal without a size; Rich would show nothing
+        del environment["COLUMNS"]
     try:
         Path.home()
     except RuntimeError:

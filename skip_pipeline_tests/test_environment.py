@@ -76,6 +76,12 @@ def test_proxies_do_not_stand_between_processes_of_this_machine() -> None:
     assert every["NO_PROXY"] == "*"
 
 
+def test_a_terminal_without_a_width_has_the_usual_one() -> None:
+    given = {"COLUMNS": "0"}
+    settle(given)
+    assert "COLUMNS" not in given
+
+
 def test_a_module_that_an_outer_dagster_would_import_is_forgotten() -> None:
     given = {"DAGSTER_DEFAULT_IO_MANAGER_MODULE": "outer", "DAGSTER_DEFAULT_IO_MANAGER_ATTRIBUTE": "manager"}
     settle(given)
