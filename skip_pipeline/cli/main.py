@@ -19,7 +19,9 @@ from skip_pipeline.cli import import_history as import_command
 from skip_pipeline.cli import serving as serving_commands
 from skip_pipeline.cli import status as status_command
 from skip_pipeline.cli.options import (
+    ERR,
     EXIT_STATUSES,
+    FAILED,
     OUT,
     AsJson,
     DataDir,
@@ -42,6 +44,12 @@ class _Commands(typer.Typer):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         lasting_output()
         refuse_other_encodings(sys.argv[1:])
+        if sys.flags.optimize > 1:
+            ERR.print(
+                "error: Python runs without docstrings (-OO, or PYTHONOPTIMIZE=2), expected them, because "
+                "MLflow reads them. Unset PYTHONOPTIMIZE, and run again"
+            )
+            sys.exit(FAILED)
         return super().__call__(*args, **kwargs)
 
 
