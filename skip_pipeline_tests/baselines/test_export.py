@@ -98,7 +98,7 @@ def test_next_tracks_are_answered_one_by_one_as_the_last_track_is(
 def test_last_tracks_alone_get_the_blend_that_they_get_among_all_tracks(
     models: HandmadeModels, test_sessions: dict[str, np.ndarray]
 ) -> None:
-    blended = Blended(models, Blend({name: 0.4 for name in ANSWERING}, 0.1, 0.5, 10))
+    blended = Blended(models, Blend(dict.fromkeys(ANSWERING, 0.4), 0.1, 0.5, 10))
     p_network = np.random.default_rng(0).random((len(test_sessions["last_track"]), 20))
     found = blended.of_last_tracks(p_network[:, -1], test_sessions)
 
