@@ -217,29 +217,6 @@ def test_a_refusal_is_one_line(
     assert "Traceback" not in result.output
 
 
-@pytest.mark.parametrize("text", ["\ud800", "a\udfffb"])
-@pytest.mark.parametrize("place", [("session_id",), ("next_track_id",), ("history", 0, "track_id_clean")])
-def test_an_id_that_is_no_text_is_refused_as_it_comes_in(
-    folder: Path, tmp_path: Path, place: tuple[Any, ...], text: str
-) -> None:
-    record = request(SESSIONS[0])
-    target: Any = record
-    for step in place[:-1]:
-        target = target[step]
-    target[place[-1]] = text
-    path = tmp_path / "request.json"
-    escaped = json.dumps({"inputs": record})
-    for body in (
-        escaped.encode(),
-        json.dumps({"inputs": record}, ensure_ascii=False).encode(errors="surrogatepass"),
-    ):
-        path.write_bytes(body)
-        result = run("predict", path, "--model", folder)
-        assert (result.exit_code, result.stdout) == (1, "")
-        assert_says(result.stderr, "error: ", str(path), repr(text), "without lone surrogates")
-        assert "Traceback" not in result.output
-
-
 @pytest.mark.parametrize("column", ["session_id", "track_id_clean", "context_type"])
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
 def test_bytes_that_are_no_text_are_refused_as_they_come_in(
