@@ -59,8 +59,6 @@ _COMPANY: Final = slice(2, 18)
 """The first 16 coordinates of a track's company in its memory; with few sessions the others are noise."""
 _OWN: Final = [schema.TRACK_BRANCH.index(name) for name in FEATURES]
 
-_BEFORE_TARGET: Final = np.tri(TARGETS, schema.STEPS, -1, dtype=np.float32)  # 1 where a step is
-
 Columns = dict[str, np.ndarray]
 
 
@@ -159,7 +157,7 @@ def _position(past: Listening) -> Columns:
 
     The length is the log's, because a session that is served may go on after its predicted track.
     """
-    position = before(past.real) + 1.0
+    position = past.count + 1.0
     length = np.repeat(past.log[:, -1:, log_column(schema.LENGTH)], TARGETS, axis=1)
     last = (position == length).astype(np.float32)
     return {
@@ -176,7 +174,7 @@ def _position(past: Listening) -> Columns:
 def _outcomes(past: Listening) -> Columns:
     """Outcome and depth of each of the latest tracks, and the kind of the latest two."""
     columns = {}
-    sign = _sign(past)
+    sign = past.sign
     for lag in range(1, LAGS + 1):
         columns[f"played_{lag}_ago"] = _lagged(sign, lag)
         columns[f"depth_{lag}_ago"] = _lagged(past.depth, lag)
@@ -188,14 +186,13 @@ def _outcomes(past: Listening) -> Columns:
 
 def _habits(past: Listening) -> Columns:
     """Counts, shares and mean depths over the session, windows and decaying weights; changes; run."""
-    count = np.maximum(before(past.real), 1.0)
-    depth, sign = past.depth.astype(np.float32), _sign(past)
-    columns = {
-        f"share_{name}": before((past.depth == i) * past.real) / count for i, name in enumerate(OUTCOMES)
-    }
+    count = np.maximum(past.count, 1.0)
+    depth, sign = past.depth.astype(np.float32), past.sign
+    kinds = before((past.depth[:, :, None] == np.arange(len(OUTCOMES))) * past.real[:, :, None])  # (n, 20, 5)
+    columns = {f"share_{name}": kinds[:, :, i] / count for i, name in enumerate(OUTCOMES)}
     columns["times_played"] = before(past.played)
     columns["times_skipped"] = before(past.real - past.played)
-    columns["balance"] = before(sign) / (before(past.real) + _SHRINKAGE)
+    columns["balance"] = before(sign) / (past.count + _SHRINKAGE)
     columns["mean_depth"] = before(depth) / count
     for window in WINDOWS:
         tracks = np.maximum(_latest(past.real, window), 1.0)
@@ -219,7 +216,7 @@ def _occurrences(past: Listening) -> Columns:
     """Every other log column, of the track before and as the mean over the session so far."""
     values = past.log[:, :, -len(_OCCURRENCES) :].copy()
     values[:, :, _SEEK_COLUMNS] = np.log1p(values[:, :, _SEEK_COLUMNS])
-    mean = before(values) / np.maximum(before(past.real), 1.0)[:, :, None]
+    mean = before(values) / np.maximum(past.count, 1.0)[:, :, None]
     latest = _lagged(values, 1)
     return {
         f"{name}_{kind}": of[:, :, i]
@@ -238,7 +235,7 @@ def _circumstances(circumstances: np.ndarray) -> Columns:
 
 def _again(past: Listening, numbers: np.ndarray) -> Columns:
     """How often the session played the same track before, and with what outcomes."""
-    again = (numbers[:, :, None] == numbers[:, None, :-1]) * _earlier(past)  # (n, 20, 19)
+    again = (numbers[:, :, None] == numbers[:, None, :-1]) * past.earlier  # (n, 20, 19)
     apart = np.arange(TARGETS)[:, None] - np.arange(schema.STEPS)
     return {
         "heard_before": again.sum(axis=2),
@@ -253,9 +250,9 @@ def _memory(past: Listening, memory: np.ndarray) -> Columns:
 
     Outcomes are surprising as far as they differ from what the appeal of each track leads to expect.
     """
-    count = before(past.real)
+    count = past.count
     appeal, plays = memory[:, :, 0], memory[:, :, 1]
-    surprise = (_sign(past) - np.tanh(appeal[:, :-1] / 2.0)) * past.real
+    surprise = (past.sign - np.tanh(appeal[:, :-1] / 2.0)) * past.real
     columns = {"appeal": appeal, "plays": plays, "never_played": (plays == 0.0).astype(np.float32)}
     for name, values in (("appeal", appeal), ("plays", plays)):
         values = values[:, :-1] * past.real
@@ -276,7 +273,7 @@ def _likeness(past: Listening, place: np.ndarray) -> Columns:
     columns: Columns = {}
     for width in WIDTHS:
         columns |= _kernel(past, np.exp(-squares / width), f"like_{width}")
-    residual, count = _residual(past), before(past.real)
+    residual, count = _residual(past), past.count
     columns["agreement"] = (residual * products).sum(axis=2)
     columns["mean_agreement"] = columns["agreement"] / (count + _SHRINKAGE)
     mean = before(place[:, :-1] * past.real[:, :, None]) / np.maximum(count, 1.0)[:, :, None]
@@ -288,21 +285,16 @@ def _company(past: Listening, company: np.ndarray) -> Columns:
     """The same with the company of tracks, and its cosine."""
     products, squares = _products(company)
     length = np.square(company).mean(axis=2) + _SMALL_LENGTH
-    cosine = products / np.sqrt(length[:, :, None] * length[:, None, :-1]) * _earlier(past)
-    count = before(past.real)
+    cosine = products / np.sqrt(length[:, :, None] * length[:, None, :-1]) * past.earlier
+    count = past.count
     to_the_one_before = np.diagonal(cosine, -1, 1, 2)  # (n, 19), of targets 1 to 19
     return {
         **_kernel(past, np.exp(-squares / _COMPANY_WIDTH), "like_company"),
         "agreement_company": (_residual(past) * products).sum(axis=2) / (count + _SHRINKAGE),
-        "cosine_balance": (cosine * _sign(past)[:, None]).sum(axis=2),
+        "cosine_balance": (cosine * past.sign[:, None]).sum(axis=2),
         "cosine_mean": cosine.sum(axis=2) / np.maximum(count, 1.0),
         "cosine_1_ago": _lagged(to_the_one_before, 1),
     }
-
-
-def _sign(past: Listening) -> np.ndarray:
-    """1 played, -1 skipped, 0 padding: (n, 19)."""
-    return np.asarray((2.0 * past.played - 1.0) * past.real)
 
 
 def _latest(steps: np.ndarray, count: int) -> np.ndarray:
@@ -325,23 +317,18 @@ def _fading(steps: np.ndarray, memories: Sequence[float]) -> np.ndarray:
 
 def _run(past: Listening) -> np.ndarray:
     """Length of the run of equal outcomes, played or not, before each target."""
-    run = _lagged(past.real, 1)
-    same = past.played[:, 1:] == past.played[:, :-1]
-    for target in range(2, TARGETS):
-        run[:, target] *= 1.0 + same[:, target - 2] * run[:, target - 1]
-    return run
-
-
-def _earlier(past: Listening) -> np.ndarray:
-    """1 where a step is a track before the target: float32 (n, 20, 19)."""
-    return np.asarray(_BEFORE_TARGET * past.real[:, None])
+    begins = np.ones(past.played.shape, bool)
+    begins[:, 1:] = (past.played[:, 1:] != past.played[:, :-1]) | (past.real[:, :-1] == 0.0)
+    step = np.arange(schema.STEPS)
+    first = np.maximum.accumulate(np.where(begins, step, 0), axis=1)
+    return _lagged((step - first + 1) * past.real, 1)
 
 
 def _residual(past: Listening) -> np.ndarray:
     """Depth of each earlier track less the mean depth before the target: (n, 20, 19), 0 elsewhere."""
     depth = past.depth.astype(np.float32)
-    mean = before(depth) / np.maximum(before(past.real), 1.0)
-    return np.asarray(_earlier(past) * (depth[:, None] - mean[:, :, None]))
+    mean = before(depth) / np.maximum(past.count, 1.0)
+    return np.asarray(past.earlier * (depth[:, None] - mean[:, :, None]))
 
 
 def _products(place: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -354,7 +341,7 @@ def _products(place: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _kernel(past: Listening, weight: np.ndarray, name: str) -> Columns:
     """Sums of weights (n, 20, 19) over the earlier tracks that were played and skipped, and their balance."""
-    weight = weight * _earlier(past)
+    weight = weight * past.earlier
     played = (weight * past.played[:, None]).sum(axis=2)
     skipped = weight.sum(axis=2) - played
     balance = (played - skipped) / (played + skipped + 0.5)

@@ -83,8 +83,7 @@ def split(
     OUT.print(
         f"Cut {made.sessions:,} {'synthetic ' if made.data_source == 'synthetic' else ''}sessions (files: "
         f"{made.files:,}): {out / settings.TEST_SET}, and the outcomes of {made.tracks:,} tracks in "
-        f"{out / settings.TRUTH_FOLDER}",
-        markup=False,
+        f"{out / settings.TRUTH_FOLDER}"
     )
 
 
@@ -130,7 +129,7 @@ def submit(
     )
     if answered.not_half:
         told += f"; sessions with a prehistory longer or shorter than half: {answered.not_half:,}"
-    OUT.print(f"{told}. Decided by {by}", markup=False)
+    OUT.print(f"{told}. Decided by {by}")
 
 
 @contextmanager
@@ -184,7 +183,7 @@ def evaluate(
     OUT.print(f"{found.sessions:,} sessions, {found.tracks:,} tracks, {found.data_source} data")
     for line in lines:
         cells = (f"{cell:{width}}" for cell, width in zip(line, widths, strict=True))
-        OUT.print("   ".join(cells).rstrip(), markup=False)
+        OUT.print("   ".join(cells).rstrip())
     OUT.print(_NO_LEADERBOARD[found.data_source])
 
 

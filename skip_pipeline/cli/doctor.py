@@ -24,9 +24,9 @@ import skip_pipeline
 from skip_pipeline import settings
 from skip_pipeline.cli import DROPPED, health
 from skip_pipeline.cli.health import Finding
-from skip_pipeline.cli.options import FOUND, OUT, AsJson, DataDir, examples, show_json
+from skip_pipeline.cli.options import FOUND, OUT, AsJson, DataDir, examples, refusals, show_json
 from skip_pipeline.defs.mlflow_store import without_credentials
-from skip_pipeline.defs.places import tracking_database, tracking_uri
+from skip_pipeline.defs.places import data_directory, tracking_database, tracking_uri
 from skip_pipeline.errors import NoChampionError, SkipPipelineError
 from skip_pipeline.settings import DataLayout
 
@@ -51,13 +51,14 @@ def doctor(data_dir: DataDir = None, as_json: AsJson = False) -> None:
 
     Each finding has its remedy. Nothing is changed. Exit status 3 if a finding is an error, 0 for warnings.
     """
-    root = Path(data_dir or os.environ.get(settings.DATA_DIR_VARIABLE) or settings.DEFAULT_DATA_DIR).resolve()
-    findings = list(examine(DataLayout(root), os.environ))
+    with refusals():
+        layout = DataLayout(data_directory(data_dir))
+    findings = list(examine(layout, os.environ))
     if as_json:
         show_json([asdict(finding) for finding in findings])
     else:
         for line in health.lines(findings):
-            OUT.print(line, markup=False)
+            OUT.print(line)
     if any(finding.level == "error" for finding in findings):
         raise typer.Exit(FOUND)
 

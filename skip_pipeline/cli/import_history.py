@@ -15,6 +15,7 @@ from rich.text import Text
 
 from skip_pipeline import settings
 from skip_pipeline.cli.options import OUT, AsJson, DataDir, examples, refusals, show_json
+from skip_pipeline.defs.places import data_directory
 from skip_pipeline.errors import RefusedError
 from skip_pipeline.settings import DataLayout
 
@@ -90,10 +91,10 @@ def import_history(
     _show_found(summary, raw, time.perf_counter() - started)
     _show_left_out(summary)
     where = "" if time_zone is not None else ", the time zone of this machine; --time-zone names another"
-    OUT.print(f"Hours and dates are those of {zone}{where}", markup=False)
+    OUT.print(f"Hours and dates are those of {zone}{where}")
     _show_unknown(summary, features)
     option = "" if data_dir is None else f" --data-dir {shlex.quote(str(data_dir))}"
-    OUT.print(f"Next:   skip-pipeline run{option}", markup=False)
+    OUT.print(f"Next:   skip-pipeline run{option}")
 
 
 def _raw_folder(data_dir: Path | None) -> Path:
@@ -103,8 +104,7 @@ def _raw_folder(data_dir: Path | None) -> Path:
             "expected the variable unset. Unset it, import with --data-dir FOLDER, and copy the folder's "
             "01_raw to the storage"
         )
-    named = data_dir or os.environ.get(settings.DATA_DIR_VARIABLE) or settings.DEFAULT_DATA_DIR
-    return DataLayout(Path(named).resolve()).raw
+    return DataLayout(data_directory(data_dir)).raw
 
 
 def _zone_of_this_machine() -> str:
@@ -127,8 +127,7 @@ def _show_found(summary: Summary, raw: Path, seconds: float) -> None:
     years = f"{summary.first_year} to {summary.last_year}"
     OUT.print(
         f"{people}, {summary.plays:,} plays of music, {years}: {marker.sessions:,} sessions of 10 to 20 "
-        f"tracks, {marker.plays:,} log rows and {marker.tracks:,} tracks written to {raw} in {seconds:.1f} s",
-        markup=False,
+        f"tracks, {marker.plays:,} log rows and {marker.tracks:,} tracks written to {raw} in {seconds:.1f} s"
     )
 
 
@@ -150,13 +149,13 @@ def _show_unknown(summary: Summary, file: Path | None) -> None:
     unknown = summary.marker.unknown
     of_log = [name for name in unknown if name not in TRACK_ATTRIBUTES]
     of_tracks = [name for name in unknown if name in TRACK_ATTRIBUTES]
-    OUT.print(f"Not known: {', '.join(of_log)}", markup=False)
+    OUT.print(f"Not known: {', '.join(of_log)}")
     if summary.features is None:
         OUT.print("Not known: all track features (--features FILE adds them)")
         return
-    OUT.print(_features_line(summary.features, summary.marker.tracks, file), markup=False)
+    OUT.print(_features_line(summary.features, summary.marker.tracks, file))
     if of_tracks:
-        OUT.print(f"Not known of some or all tracks: {', '.join(of_tracks)}", markup=False)
+        OUT.print(f"Not known of some or all tracks: {', '.join(of_tracks)}")
 
 
 def _features_line(features: ImportedFeatures, tracks: int, file: Path | None) -> str:

@@ -17,10 +17,19 @@ from skip_pipeline.cli import doctor as doctor_command
 from skip_pipeline.cli import import_history as import_command
 from skip_pipeline.cli import serving as serving_commands
 from skip_pipeline.cli import status as status_command
-from skip_pipeline.cli.options import EXIT_STATUSES, OUT, AsJson, DataDir, examples, refusals, show_json, use
+from skip_pipeline.cli.options import (
+    EXIT_STATUSES,
+    OUT,
+    AsJson,
+    DataDir,
+    examples,
+    named_folder,
+    refusals,
+    show_json,
+    use,
+)
 from skip_pipeline.cli.output import lasting_output
 from skip_pipeline.errors import MissingInputError
-from skip_pipeline.locations import is_url
 from skip_pipeline.world.laws.registry import DEFAULT as DEFAULT_LAW
 from skip_pipeline.world.laws.registry import LAWS
 
@@ -55,15 +64,6 @@ TrainDays = Annotated[
 ]
 
 
-def _named_folder(text: str) -> Path:
-    """The folder of a name; refuses the empty string, which an unset variable gives, and URLs."""
-    if not text.strip():
-        raise typer.BadParameter("it names no folder")
-    if is_url(text):
-        raise typer.BadParameter("it is a URL; name a folder of this machine, and copy its files to the URL")
-    return Path(text)
-
-
 @app.command(
     epilog=examples(
         "synthesize --out data/01_raw",
@@ -75,7 +75,7 @@ def _named_folder(text: str) -> Path:
 def synthesize(
     out: Annotated[
         Path,
-        typer.Option(parser=_named_folder, metavar="PATH", help="Raw folder to write, usually data/01_raw."),
+        typer.Option(parser=named_folder, metavar="PATH", help="Raw folder to write, usually data/01_raw."),
     ],
     sessions: Annotated[int, typer.Option(help="Listening sessions.")] = settings.SYNTHETIC_SESSIONS,
     tracks: Annotated[int, typer.Option(help="Tracks in the catalogue.")] = settings.SYNTHETIC_TRACKS,
@@ -236,9 +236,9 @@ def train_worker(
             bundles["train"].of_shards(shards_in_window(layout, train_days)),
             bundles["validation"],
             settings.PRESETS[settings.DEFAULT_PRESET],  # worker 0's take their place
-            lambda epoch: OUT.print(str(epoch), markup=False),
+            lambda epoch: OUT.print(str(epoch)),
         )
-    OUT.print(f"Took part in {len(trained.history)} epochs; worker 0 keeps the network", markup=False)
+    OUT.print(f"Took part in {len(trained.history)} epochs; worker 0 keeps the network")
 
 
 @app.command(epilog=examples("ui", "ui --data-dir me --dagster-port 3001 --mlflow-port 5002"))

@@ -15,15 +15,20 @@ from rich.console import Console
 from rich.text import Text
 
 from skip_pipeline import settings
-from skip_pipeline.defs.places import data_layout
+from skip_pipeline.defs.places import data_directory, data_layout
 from skip_pipeline.errors import SkipPipelineError
+from skip_pipeline.locations import is_url
 
 
 class PlainConsole(Console):
-    """A console that shows no control character of a text: one may move the cursor, or set a window's title.
+    """A console that shows a text as it is: what looks like markup or an emoji's name may be part of a path.
 
-    Tables are the caller's: their cells are no texts of this method.
+    It shows no control character of a text: one may move the cursor, or set a window's title. Tables are the
+    caller's: their cells are no texts of this method.
     """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(markup=False, emoji=False, highlight=False, soft_wrap=True, **options)
 
     def print(self, *objects: Any, **options: Any) -> None:
         """Print objects, control characters of texts among them as U+FFFD."""
@@ -45,13 +50,25 @@ def without_control(text: str) -> str:
     return "".join("\ufffd" if unicodedata.category(c) == "Cc" and c != "\n" else c for c in text)
 
 
-OUT: Final = PlainConsole(highlight=False, soft_wrap=True)
-ERR: Final = PlainConsole(stderr=True, highlight=False, soft_wrap=True)
+OUT: Final = PlainConsole()
+ERR: Final = PlainConsole(stderr=True)
+
+
+def named_folder(text: str) -> Path:
+    """The folder of a name; refuses the empty string, which an unset variable gives, and URLs."""
+    if not text.strip():
+        raise typer.BadParameter("it names no folder")
+    if is_url(text):
+        raise typer.BadParameter("it is a URL; name a folder of this machine, and copy its files to the URL")
+    return Path(text)
+
 
 DataDir = Annotated[
     Path | None,
     typer.Option(
         "--data-dir",
+        parser=named_folder,
+        metavar="<path>",
         help=f"Data directory; by default ${settings.DATA_DIR_VARIABLE}, or {settings.DEFAULT_DATA_DIR}/.",
         show_default=False,
     ),
@@ -78,15 +95,14 @@ def examples(*commands: str) -> str:
 
 def show_json(content: Any) -> None:
     """Print JSON values as one object, and nothing else; paths and times as text."""
-    OUT.print(json.dumps(content, indent=2, ensure_ascii=False, default=str), markup=False)
+    OUT.print(json.dumps(content, indent=2, ensure_ascii=False, default=str))
 
 
 def use(data_dir: Path | None) -> settings.DataLayout:
     """Make ``data_dir`` the data directory of this process and its children."""
-    if data_dir is not None:
-        os.environ[settings.DATA_DIR_VARIABLE] = str(data_dir.resolve())
-
     with refusals():
+        if data_dir is not None:
+            os.environ[settings.DATA_DIR_VARIABLE] = str(data_directory(data_dir))
         return data_layout()
 
 
@@ -96,5 +112,5 @@ def refusals() -> Iterator[None]:
     try:
         yield
     except SkipPipelineError as refusal:
-        ERR.print(f"error: {refusal}", style="red", markup=False)
+        ERR.print(f"error: {refusal}", style="red")
         raise typer.Exit(FAILED) from None

@@ -66,13 +66,13 @@ def run(
         return
     if not outcome.success:
         for failure in outcome.failures:
-            ERR.print(f"error: {failure}", style="red", markup=False)
-        ERR.print(f"Run {outcome.run_id} failed; its steps are shown by: {ui_command(layout)}", markup=False)
+            ERR.print(f"error: {failure}", style="red")
+        ERR.print(f"Run {outcome.run_id} failed; its steps are shown by: {ui_command(layout)}")
         raise typer.Exit(FAILED)
     if "evaluation_report" in assets:
         shown = {"promotion": "champion_model", "about_oneself": "own_listening_report"}
         parts = {part: asset in outcome.materialized for part, asset in shown.items()}
-        OUT.print(headline(layout, **parts), markup=False)
+        OUT.print(headline(layout, **parts))
 
 
 def _facts(layout: DataLayout, outcome: Outcome) -> dict[str, Any]:

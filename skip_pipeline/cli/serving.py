@@ -13,6 +13,7 @@ from rich.text import Text
 
 from skip_pipeline import settings
 from skip_pipeline.cli.options import ERR, OUT, DataDir, examples, refusals
+from skip_pipeline.defs.places import data_directory, tracking_database
 from skip_pipeline.errors import BadInputError, MissingInputError, RefusedError
 from skip_pipeline.settings import DataLayout
 
@@ -136,7 +137,7 @@ def _read(file: Path) -> Sessions:
     if not file.is_file():
         what = "is a folder" if file.is_dir() else "is not there"
         raise MissingInputError(f"{file} {what}; name a file of JSON, CSV or parquet")
-    if file.suffix == ".json":
+    if file.suffix.lower() == ".json":
         try:
             return sessions_of_json(file.read_bytes())
         except BadInputError as refusal:
@@ -148,7 +149,7 @@ def _read(file: Path) -> Sessions:
 
 def _check_target(out: Path) -> None:
     """Refuse a file that cannot be written, before the work is done."""
-    if out.suffix not in (".csv", ".parquet"):
+    if out.suffix.lower() not in (".csv", ".parquet"):
         raise RefusedError(f"{out} ends neither in .csv nor in .parquet; choose one of the two")
     if out.is_dir() or not out.parent.is_dir():
         what = "is a folder" if out.is_dir() else f"lies in {out.parent}, which is no folder"
@@ -179,7 +180,7 @@ def _write(table: pa.Table, out: Path | None, data_source: str) -> None:
         return
     part = out.with_name(f".{out.name}.part")  # an earlier file stays if this one cannot be written
     try:
-        if out.suffix == ".parquet":
+        if out.suffix.lower() == ".parquet":
             pq.write_table(table.replace_schema_metadata({"data_source": data_source}), part)
         else:
             pacsv.write_csv(with_source, part)
@@ -217,9 +218,8 @@ def model_source(model: Path | None, data_dir: Path | None) -> Source:
 
     if model is not None:
         return FolderSource(model)
-    named = data_dir or os.environ.get(settings.DATA_DIR_VARIABLE) or settings.DEFAULT_DATA_DIR
-    layout = DataLayout(Path(named).resolve())
-    database = layout.mlflow / "mlflow.db"  # as `definitions.mlflow_tracker` has it
+    layout = DataLayout(data_directory(data_dir))
+    database = tracking_database(layout)
     uri = os.environ.get(settings.TRACKING_URI_VARIABLE)
     if not uri and not database.is_file():
         raise MissingInputError(

@@ -39,7 +39,7 @@ def status(data_dir: DataDir = None, as_json: AsJson = False) -> None:
         from skip_pipeline.nightly.status import lines
 
         for line in lines(found):
-            OUT.print(line, markup=False)
+            OUT.print(line)
     if found.overdue:
         raise typer.Exit(FOUND)
 

@@ -4,19 +4,34 @@ import os
 from pathlib import Path
 
 from skip_pipeline import settings
+from skip_pipeline.errors import RefusedError
 from skip_pipeline.locations import is_local, location
 from skip_pipeline.settings import DataLayout
 
 
+def data_directory(named: Path | None = None) -> Path:
+    """The data directory: as named, else ``SKIP_PIPELINE_DATA_DIR``, else ``data`` where the process runs.
+
+    A file of settings, which no shell reads, may name the home directory as ``~``.
+    """
+    folder = Path(named or os.environ.get(settings.DATA_DIR_VARIABLE) or settings.DEFAULT_DATA_DIR)
+    try:
+        return folder.expanduser().resolve()
+    except RuntimeError as failure:
+        raise RefusedError(
+            f"{folder} begins with the home directory of a user, which is not known ({failure}); expected a "
+            f"path. Name the whole path with --data-dir or ${settings.DATA_DIR_VARIABLE}"
+        ) from failure
+
+
 def data_layout() -> DataLayout:
-    """The data directory: ``SKIP_PIPELINE_DATA_DIR``, else ``data`` below the working directory.
+    """The data directory of this process.
 
     If ``SKIP_PIPELINE_STORAGE_URL`` names a path or URL, ``01_raw`` to ``05_bundles`` are there.
     """
-    root = Path(os.environ.get(settings.DATA_DIR_VARIABLE) or settings.DEFAULT_DATA_DIR).resolve()
     named = os.environ.get(settings.STORAGE_VARIABLE)
     shared = location(named) if named else None
-    return DataLayout(root, shared.resolve() if shared and is_local(shared) else shared)
+    return DataLayout(data_directory(), shared.resolve() if shared and is_local(shared) else shared)
 
 
 def tracking_database(layout: DataLayout) -> Path:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -15,6 +16,8 @@ import numpy as np
 from skip_pipeline import schema
 
 TARGETS: Final = schema.STEPS + 1
+
+_BEFORE_TARGET: Final = np.tri(TARGETS, schema.STEPS, -1, dtype=np.float32)  # 1 where a step is
 
 OUTCOMES: Final = ("skip_1", "skip_2", "skip_3", "unflagged", "played")
 """Outcomes, by how much of the track was played; the first three are the nested skip flags."""
@@ -57,6 +60,21 @@ class Listening:
         last = np.asarray(branches["last_track"])[:, None]  # (n, 31) to (n, 1, 31)
         tracks = np.concatenate([branches["previous_tracks"], last], axis=1)  # (n, 20, 31)
         return cls(real.astype(np.float32), played, np.clip(depth, 0, PLAYED), log, tracks)
+
+    @cached_property
+    def sign(self) -> np.ndarray:
+        """1 played, -1 skipped, 0 padding: float32 (n, 19)."""
+        return np.asarray((2.0 * self.played - 1.0) * self.real)
+
+    @cached_property
+    def count(self) -> np.ndarray:
+        """Number of tracks before each target: float32 (n, 20)."""
+        return before(self.real)
+
+    @cached_property
+    def earlier(self) -> np.ndarray:
+        """1 where a step is a track before the target: float32 (n, 20, 19)."""
+        return np.asarray(_BEFORE_TARGET * self.real[:, None])
 
 
 def outcome_depths(arrays: Mapping[str, np.ndarray]) -> np.ndarray:

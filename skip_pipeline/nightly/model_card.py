@@ -47,9 +47,9 @@ def version_card(described: Description, reference: Reference | None, judged: st
     if source == "synthetic":
         limits = f"Real sessions: it was trained on synthetic data. {limits}"
     return (
+        f"{plain(judged, LONGEST_TAG)}\n\n"  # first, because lists of versions show the first words
         f"**What.** Skips of the next track: preset {described.preset}, "
         f"model {described.fingerprint[:12]}.\n\n"
         f"**Trained on.** {learnt}.\n\n"
-        f"**Judged.** {plain(judged, LONGEST_TAG)}\n\n"
         f"**Not for.** {limits}\n"
     )

@@ -91,7 +91,9 @@ def _beyond(error: float, limit: float, reach: float) -> float:
 def _of_equal_models(
     sessions: int, equal_refused: float, others: float, pools: list[Difference], margin: float
 ) -> list[str]:
-    if equal_refused <= EQUAL_REFUSED_LIMIT:
+    # A challenger whose whole interval is beyond the margin is far from equal, and its errors are wider.
+    told_apart = any(of.value - _REACH * of.error > margin for of in pools)
+    if equal_refused <= EQUAL_REFUSED_LIMIT or told_apart:
         return []
     # What the other rules leave of the limit, in equal shares: error * z of a share is what is allowed.
     z = NORMAL.inv_cdf(1 - (EQUAL_REFUSED_LIMIT - others) / len(pools))

@@ -105,12 +105,14 @@ def column_names(path: Path) -> list[str]:
         raise MissingInputError(f"{path} is not there; deliver it again") from None
     except OSError as failure:
         raise unreadable(path, failure) from failure
-    if start.startswith(GZIP_MAGIC) and not is_gzip_name(path):
+    if start.startswith(GZIP_MAGIC):
+        if is_gzip_name(path):
+            raise BadInputError(f"{path} is gzipped twice; expected once. Unpack it once")
         raise BadInputError(
             f"{path} is gzipped; expected plain text under that name. Rename it to {path.name}.gz"
         )
-    if fact := other_format(start):
-        raise BadInputError(f"{path} {fact}")
+    if wrong := other_format(start):
+        raise BadInputError(f"{path} {wrong}")
     lines = start.removeprefix(codecs.BOM_UTF8).lstrip(b"\r\n").splitlines()
     if not lines:
         raise BadInputError(
@@ -118,14 +120,14 @@ def column_names(path: Path) -> list[str]:
         )
     try:
         line = lines[0].decode()
+        if other := separator_fault(line):
+            raise BadInputError(f"{path}: {other}")
         return next(csv.reader([line], strict=True))
     except csv.Error:
-        if other := separator_fault(line):  # quoted, as R writes them
-            raise BadInputError(f"{path}: {other}") from None
         fault = "has a quote that is not closed, or text after a closed one"
-        remedy = "expected the published column names in one line. Correct the quotes"
+        remedy = "expected names of columns in one line. Correct the quotes"
     except UnicodeDecodeError:
-        fault, remedy = "is not UTF-8 text", "expected the published column names. Save the file as UTF-8"
+        fault, remedy = "is not UTF-8 text", "expected names of columns. Save the file as UTF-8"
     raise BadInputError(f"{path}: the header line {fault}; {remedy}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
@@ -23,21 +24,28 @@ Ranges = Mapping[str, tuple[int, int]]
 _VALUE: Final = re.compile(r'"(?:[^"]|"")*"(?=,|$)|(?!")[^,]*')  # one value of a line, up to its comma
 
 _EXPECTED: Final = {"bool": "true or false", "float": "a number", "string": "UTF-8 text"}
+_PACKED: Final = "Unpack it, or compress it with gzip"
 _FORMATS: Final = {  # magic numbers, and how text begins that is no table
     b"PK\x03\x04": "is a zip archive, as .xlsx files are. Unpack it, or save the sheet as CSV in UTF-8",
     b"\xd0\xcf\x11\xe0": "is an old Excel file. Save the sheet as CSV in UTF-8",
     b"PAR1": "is a parquet file. Write the table as CSV",
-    b"\x28\xb5\x2f\xfd": "is compressed by zstd. Unpack it, or compress it with gzip",
-    b"BZh": "is compressed by bzip2. Unpack it, or compress it with gzip",
-    b"\xfd7zXZ\0": "is compressed by xz. Unpack it, or compress it with gzip",
-    b"<!doctype": "is a page in place of the file. Download it again, logged in where that is needed",
-    b"<html": "is a page in place of the file. Download it again, logged in where that is needed",
+    GZIP_MAGIC: "is gzipped. Unpack it",
+    b"\x28\xb5\x2f\xfd": f"is compressed by zstd. {_PACKED}",
+    b"BZh": f"is compressed by bzip2. {_PACKED}",
+    b"\xfd7zXZ\0": f"is compressed by xz. {_PACKED}",
+    b"\x04\x22\x4d\x18": f"is compressed by lz4. {_PACKED}",
+    b"\x1f\x9d": f"is compressed by compress. {_PACKED}",
+    b"7z\xbc\xaf\x27\x1c": "is a 7z archive. Unpack it",
+    b"Rar!": "is a rar archive. Unpack it",
     b"<?xml": "is an XML document, as failed downloads are. Download it again",
+    b"<table": "is a table in HTML, as some .xls files are. Save the sheet as CSV in UTF-8",
+    b"<": "is a page in place of the file. Download it again, logged in where that is needed",
     b"{": "is JSON. Write the table as CSV",
     b"[": "is JSON. Write the table as CSV",
-    b"<table": "is a table in HTML, as some .xls files are. Save the sheet as CSV in UTF-8",
     b"version https://git-lfs": "is a pointer of Git LFS. Get the file itself with `git lfs pull`",
 }
+_UTF_16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)  # UTF-32-LE begins as UTF-16
+_BINARY: Final = re.compile(rb"[\0-\x08\x0e-\x1f]")
 _SEPARATORS: Final = {";": "';'", "\t": "tabs", "|": "'|'"}
 
 _SEPARATED_NUMBER: Final = re.compile(
@@ -122,8 +130,10 @@ def unreadable(path: Path, failure: OSError) -> BadInputError:
             f"{path} does not start as gzip, as its name says; expected a gzip file. "
             f"Rename it to {path.stem}, or compress it"
         )
-    fact = f"{path} is not a complete gzip file ({failure}); expected one that `gzip -t` accepts"
-    return BadInputError(f"{fact}. Copy or download it again")
+    return BadInputError(
+        f"{path} is not a complete gzip file, or has other bytes after its end ({failure}); expected one "
+        "that `gzip -t` accepts without a word. Copy or download it again"
+    )
 
 
 def not_well_formed(path: Path, refusal: pa.ArrowInvalid) -> BadInputError:
@@ -168,24 +178,29 @@ def separator_fault(line: str) -> str | None:
 
 
 def other_format(start: bytes) -> str | None:
-    """Of which format a file is by its first bytes, where that is no text; in words, with the remedy.
+    """Of which format a file is by its first bytes, where that is no text in UTF-8; with the remedy.
 
     >>> other_format(b"PAR1")
     'is a parquet file. Write the table as CSV'
     """
-    for magic, text in _FORMATS.items():
-        if start.lstrip(b" \t\r\n")[: len(magic)].lower() == magic.lower():
-            return text
+    text = start.removeprefix(codecs.BOM_UTF8).lstrip(b" \t\r\n")
+    for magic, words in _FORMATS.items():
+        if text[: len(magic)].lower() == magic.lower():
+            return words
     if start[257:262] == b"ustar":
         return "is a tar archive. Unpack it with `tar -xf`, and deliver the CSVs in it"
+    line = text.splitlines()[0] if text else b""
+    if start.startswith(_UTF_16) or (line.strip(b"\0") and len(line) <= 2 * line.count(0) + 1):
+        return "is text in UTF-16 or UTF-32, as spreadsheets save Unicode text. Save the file as CSV in UTF-8"
+    if _BINARY.search(line):
+        return (
+            "is damaged, or no text: the first line holds control characters. Copy the file again, or save "
+            "it as CSV in UTF-8"
+        )
     return None
 
 
 def _header_remedy(found: Sequence[str], published: int, missing: list[str], extra: list[str]) -> str:
-    if any("\0" in name for name in found):
-        return "the header holds zero bytes, as UTF-16 and binary files do. Save the file as UTF-8 text"
-    if len(found) == 1 and (fault := separator_fault(found[0])):
-        return fault
     if extra and not any(extra) and not missing:
         return (
             "a column without a name holds row numbers, or nothing. Write the file without it (pandas: "
@@ -193,7 +208,7 @@ def _header_remedy(found: Sequence[str], published: int, missing: list[str], ext
         )
     if found and found[0].startswith("sep="):
         return "the first line is for spreadsheets alone. Remove it"
-    if missing and {*map(_plain, missing)} <= {*map(_plain, extra)}:
+    if missing and {*map(letters, missing)} <= {*map(letters, extra)}:
         return "the missing names are there, spelled differently. Rename them"
     if len(missing) == published:
         fact = "no published name is among them, so the first line is no header"
@@ -205,8 +220,12 @@ def _header_remedy(found: Sequence[str], published: int, missing: list[str], ext
     return f"remove {others if extra else 'the repetition'}"
 
 
-def _plain(name: str) -> str:
-    """A name without capitals and without what tools put between its words."""
+def letters(name: str) -> str:
+    """A name without capitals and without what tools put between its words.
+
+    >>> letters("Training-Set")
+    'trainingset'
+    """
     return "".join(c for c in name.lower() if c.isalnum())
 
 
@@ -243,8 +262,13 @@ def malformed_rows(lines: Iterable[str], header: Sequence[str]) -> str | None:
     if not faults:
         return None
     remedy = "Look for a missing or stray comma or quote, or a line break, there"
+    if [*faults] == [count - 1]:
+        remedy += ". If the file ends there in mid row, copy or download it again"
     if len(faults) > 1 and {*faults.values()} == {f"{len(header) + 1} values"} and len(faults) == count:
-        remedy = "If the first value of each row is its number, write them without (R: row.names = FALSE)"
+        remedy = (
+            "If the first value of each row is its number, write them without (R: row.names = FALSE). If "
+            "each row ends with a comma, remove that"
+        )
     return (
         f"not one value per column in {rows_text(np.array(list(faults)), faults, show=str)}; "
         f"expected {len(header)} separated by commas, and every quote closed. {remedy}"
@@ -254,6 +278,8 @@ def malformed_rows(lines: Iterable[str], header: Sequence[str]) -> str | None:
 def _row_fault(line: str, header: Sequence[str]) -> str | None:
     if len(line) >= _LONGEST_ROW:
         return f"{len(line):,} characters, too long to parse"
+    if "\0" in line:
+        return "zero bytes, as a copy that was broken off leaves"
     values = start = 0
     while start <= len(line) and '"' in line:
         value = _VALUE.match(line, start)

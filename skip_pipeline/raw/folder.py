@@ -10,7 +10,7 @@ from typing import Final
 
 from skip_pipeline.errors import BadInputError, MissingInputError
 from skip_pipeline.locations import is_local
-from skip_pipeline.raw.diagnosis import listed, shown_value
+from skip_pipeline.raw.diagnosis import listed, shown_value, unreadable
 from skip_pipeline.raw.misplaced import found_instead
 from skip_pipeline.raw.own_listening import ListedFile, own_listening
 from skip_pipeline.settings import (
@@ -28,6 +28,13 @@ from skip_pipeline.settings import (
 RAW_FOLDERS: Final = (TRAINING_SET, TRACK_FEATURES, TEST_SET)
 WRITTEN_FOLDERS: Final = (*RAW_FOLDERS, TRUTH_FOLDER)  # that a set may fill; the pipeline reads the former
 _CSV_SUFFIX: Final = re.compile(r"\.csv(\.gz)?$", re.IGNORECASE)
+_UNREAD: Final = re.compile(
+    r"\.csv\.(bz2|xz|zst|lz4|z|zip|7z|rar)$|\.(parquet|feather|xlsx?|ods|tsv)$", re.IGNORECASE
+)
+"""Tables that are not read. An upload under a name of its own, such as ``.part``, is none of them yet."""
+
+# Names of files have up to 255 bytes, and later stages put up to 46 others beside the log's name.
+_LONGEST_NAME: Final = 200
 _LONE_SURROGATE: Final = re.compile(r"[\ud800-\udfff]")  # how Python reads a byte that is not UTF-8
 
 
@@ -35,17 +42,47 @@ def csv_files(folder: Path) -> list[Path]:
     """Paths that end in ``.csv`` or ``.csv.gz``, in any case, sorted; none hidden, none without a folder.
 
     Raises:
-        BadInputError: a name is not UTF-8, so that no manifest or message can hold it.
+        BadInputError: the folder cannot be listed; a name is not UTF-8, so that no manifest or message can
+            hold it, or too long.
     """
-    if not folder.is_dir():
-        return []
-    found = sorted(p for p in folder.iterdir() if _CSV_SUFFIX.search(p.name) and p.name[0] != ".")
+    found = [path for path in _listing(folder) if _CSV_SUFFIX.search(path.name)]
     for path in found:
         if _LONE_SURROGATE.search(path.name):
             raise BadInputError(
                 f"{folder} holds {shown_value(path.name)}; expected a file name in UTF-8. Rename the file"
             )
+        if (length := len(path.name.encode())) > _LONGEST_NAME:
+            raise BadInputError(
+                f"{folder} holds {shown_value(path.name)}, a name of {length} bytes; expected at most "
+                f"{_LONGEST_NAME}, since files of later stages have longer ones. Rename the file"
+            )
     return found
+
+
+def _listing(folder: Path) -> list[Path]:
+    """Paths in a folder, sorted, but those that systems and programs hide or lock."""
+    try:
+        found = folder.iterdir() if folder.is_dir() else ()
+        return sorted(path for path in found if not path.name.startswith((".", "~$")))
+    except OSError as failure:
+        raise unreadable(folder, failure) from failure
+
+
+def refuse_unread(folder: Path) -> None:
+    """Refuse a folder of CSVs that holds other tables, which would be left out in silence."""
+    for path in _listing(folder):
+        if _CSV_SUFFIX.search(path.name) or path.name[0] == "_":
+            continue
+        if _UNREAD.search(path.name):
+            raise BadInputError(
+                f"{folder} holds {path.name}, which is not read; expected .csv and .csv.gz alone. Unpack the "
+                "file or save it as CSV, or move it away"
+            )
+        if path.is_dir() and csv_files(path):
+            raise BadInputError(
+                f"{folder} holds the folder {path.name} with CSVs, which are not read; expected all CSVs in "
+                f"{folder} itself. Move them there, or move the folder away"
+            )
 
 
 def delivered_csvs(raw: Path, folders: Sequence[str] = RAW_FOLDERS) -> list[Path]:
@@ -126,6 +163,7 @@ def _find(raw: Path, folder: str, what: str) -> tuple[Path, ...]:
             "Remove one of the two, or move its files to the other"
         )
     _check_names(place, files)
+    refuse_unread(place)
     return tuple(files)
 
 
@@ -133,7 +171,7 @@ def _check_names(place: Path, files: list[Path]) -> None:
     shards: dict[str, str] = {}
     for path in files:
         if not path.is_file():
-            fact = "folder" if path.is_dir() else "link to nothing" if path.is_symlink() else "special file"
+            fact = "folder" if path.is_dir() else "special file" if path.exists() else "link to nothing"
             raise BadInputError(
                 f"{path} is a {fact}; expected a file, as its name says. Rename it, or remove it"
             )

@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from skip_pipeline import schema
 from skip_pipeline.errors import BadInputError, MissingInputError
-from skip_pipeline.raw.folder import csv_files, shard_name
+from skip_pipeline.raw.folder import csv_files, refuse_unread, shard_name
 from skip_pipeline.raw.text_columns import DICTIONARY
 from skip_pipeline.settings import TEST_SET
 
@@ -64,9 +64,10 @@ def pairs_in(test_set: Path) -> tuple[LogPair, ...]:
 
     Raises:
         MissingInputError: one file of a pair is missing.
-        BadInputError: a file is there twice, plain and gzipped.
+        BadInputError: a file is there twice, plain and gzipped, or other tables are there.
     """
     found = csv_files(test_set)
+    refuse_unread(test_set)
     logs, inputs = by_name(found, PREHISTORY), by_name(found, INPUT)
     for name in sorted(logs.keys() ^ inputs.keys()):
         present, here, other = (logs, PREHISTORY, INPUT) if name in logs else (inputs, INPUT, PREHISTORY)

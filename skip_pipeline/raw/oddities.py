@@ -1,14 +1,18 @@
-"""Values that are odd but accepted: levels outside the vocabulary, and implausible dates."""
+"""Values that are odd but accepted: levels outside the vocabulary, dates with a time, implausible dates."""
 
 from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Collection
+from typing import Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from skip_pipeline import schema
-from skip_pipeline.raw.text_columns import value_counts
+from skip_pipeline.raw.text_columns import dictionary_of, value_counts
+
+_MIDNIGHT: Final = r"[ T]00:00(:00(\.0+)?)?$"
 
 
 def unknown_levels(table: pa.Table, *, may_be_empty: Collection[str] = ()) -> dict[str, dict[str, int]]:
@@ -26,6 +30,19 @@ def unknown_levels(table: pa.Table, *, may_be_empty: Collection[str] = ()) -> di
         for name, of in counts.items()
     }
     return {name: levels for name, levels in unknown.items() if levels}
+
+
+def without_midnight(dates: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Dates without the time that pandas and spreadsheets may add: ``2018-07-15 00:00:00``.
+
+    Args:
+        dates: text as one dictionary.
+    """
+    values = dictionary_of(dates).dictionary
+    if not pc.any(pc.match_substring_regex(values, _MIDNIGHT)).as_py():
+        return dates
+    plain = pc.replace_substring_regex(dates.cast(pa.string()), _MIDNIGHT, "")
+    return pa.chunked_array([dictionary_of(plain)])
 
 
 def is_junk_date(text: str, today: dt.date) -> bool:

@@ -21,7 +21,7 @@ from skip_pipeline import schema
 from skip_pipeline.errors import BadInputError, BrokenSessionError
 from skip_pipeline.raw.csv_file import read_csv
 from skip_pipeline.raw.diagnosis import WHOLE_SESSIONS, listed, rows_text, shown_value
-from skip_pipeline.raw.oddities import is_junk_date, unknown_levels
+from skip_pipeline.raw.oddities import is_junk_date, unknown_levels, without_midnight
 from skip_pipeline.raw.text_columns import codes_of, dictionary_of, dictionary_text, take_rows, value_counts
 
 SESSION_LOG: Final = dictionary_text(schema.SESSION_LOG, plain=schema.LOG_TRACK_ID)
@@ -55,9 +55,11 @@ class SessionLogSummary:
 def read_session_log(path: Path, *, may_be_empty: Collection[str] = ()) -> pa.Table:
     """Read one session log with ``read_csv``: 21 columns (``SESSION_LOG``), rows in file order."""
     ids = (schema.SESSION_ID, schema.LOG_TRACK_ID)
-    return read_csv(
+    log = read_csv(
         path, SESSION_LOG, schema.RAW_RANGES, ids=ids, may_be_empty=may_be_empty, remedy=WHOLE_SESSIONS
     )
+    place = SESSION_LOG.get_field_index(schema.DATE)
+    return log.set_column(place, SESSION_LOG.field(place), without_midnight(log[schema.DATE]))
 
 
 def order_session_log(log: pa.Table) -> tuple[pa.Table, bool]:

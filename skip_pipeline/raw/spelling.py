@@ -17,20 +17,29 @@ _HEXADECIMAL: Final = r"^0[xX]"  # Arrow's parser of whole numbers takes it
 _NUMBER: Final = r"^[ \t]*[+-]?(\d+\.?\d*([eE][+-]?\d+)?|\.\d+([eE][+-]?\d+)?|(?i:inf|infinity|nan))[ \t]*$"
 _BOOLEAN: Final = r"^(true|false|True|False|TRUE|FALSE|[01](\.0*)?)$"
 _TRUE: Final = r"^([tT]|1)"
+_USUAL: Final = {
+    pa.types.is_string_view: pa.large_string(),
+    pa.types.is_fixed_size_binary: pa.binary(),
+    pa.types.is_float16: pa.float32(),
+}
+"""Types that few functions of Arrow take, and those that hold the same values."""
 
 
 def refused_rows(values: pa.ChunkedArray, kind: pa.DataType) -> np.ndarray:
     """Indices of the values that are no value of ``kind``; empty text and null are not among them.
 
     Args:
-        values: text or bytes, numbers, booleans, or a dictionary of these.
+        values: text or bytes, numbers, booleans, or a dictionary of these; all values of a type that is no
+            other way to write ``kind``, such as a list, are refused.
     """
-    values = _plain(values)
+    values = plain(values)
     if pa.types.is_binary(values.type) or pa.types.is_large_binary(values.type):
         try:
             values = values.cast(pa.string())
         except pa.ArrowInvalid:
             return np.flatnonzero([not is_utf8(value) for value in values.to_pylist()])
+    if not _may_hold(values.type, kind):
+        return np.flatnonzero(values.is_valid())
     if pa.types.is_string(kind):
         return np.empty(0, np.int64)
     if not _is_text(values.type):
@@ -50,7 +59,7 @@ def typed(values: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
     >>> typed(pa.chunked_array([[0.0, float("nan")]]), pa.bool_()).to_pylist()
     [False, None]
     """
-    values = _plain(values)
+    values = plain(values)
     if pa.types.is_string(kind):
         return values.cast(kind)
     if pa.types.is_binary(values.type) or pa.types.is_large_binary(values.type):
@@ -70,12 +79,28 @@ def typed(values: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
     return values.cast(kind)
 
 
-def _plain(values: pa.ChunkedArray) -> pa.ChunkedArray:
-    return values.cast(values.type.value_type) if pa.types.is_dictionary(values.type) else values
+def plain(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Values without a dictionary, and of a type that Arrow's functions take."""
+    if pa.types.is_dictionary(values.type):
+        values = values.cast(values.type.value_type)
+    for is_rare, usual in _USUAL.items():
+        if is_rare(values.type):
+            return values.cast(usual)
+    return values
 
 
 def _is_text(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def _may_hold(found: pa.DataType, kind: pa.DataType) -> bool:
+    """Whether a column of a type may hold values of ``kind``."""
+    if pa.types.is_string(kind):
+        return not pa.types.is_nested(found)
+    if pa.types.is_boolean(found):
+        return not pa.types.is_floating(kind)
+    numbers = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal, pa.types.is_null)
+    return _is_text(found) or any(is_of(found) for is_of in numbers)
 
 
 def _numbers(text: pa.ChunkedArray, good: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -14,6 +14,7 @@ from skip_pipeline import schema
 from skip_pipeline.errors import BadInputError
 from skip_pipeline.raw.csv_file import column_names, read_csv
 from skip_pipeline.raw.diagnosis import ROWS, rows_text, shown_value
+from skip_pipeline.raw.oddities import without_midnight
 from skip_pipeline.raw.spelling import typed
 from skip_pipeline.raw.text_columns import DICTIONARY, dictionary_text, take_rows
 
@@ -23,7 +24,7 @@ TRACK_FEATURES: Final = dictionary_text(schema.TRACK_FEATURES, plain=schema.TRAC
 
 _YEAR: Final = TRACK_FEATURES.field("release_year")
 _DATE: Final = pa.field(schema.RELEASE_DATE, DICTIONARY)
-_DATE_FORM: Final = r"^\d{4}(-\d{2}){0,2}$"
+_DATE_FORM: Final = r"^\d{4}(\.0*|(-\d{2}){0,2})$"  # of years alone, pandas may write 1962.0
 
 
 def read_track_features(paths: Sequence[Path], *, may_be_empty: Collection[str] = ()) -> pa.Table:
@@ -65,7 +66,7 @@ def _read(path: Path, may_be_empty: Collection[str]) -> pa.Table:
 
 
 def _years(path: Path, dates: pa.ChunkedArray, may_be_empty: Collection[str]) -> pa.ChunkedArray:
-    dates = dates.cast(pa.string())
+    dates = without_midnight(dates).cast(pa.string())
     good = pc.match_substring_regex(dates, _DATE_FORM)
     if _YEAR.name in may_be_empty:
         good = pc.or_(good, pc.equal(dates, ""))

@@ -35,7 +35,8 @@ class Served:
     """A served model that is no network alone, and its answers."""
 
     model: Model  # of kind ``served``, with its threshold
-    p_tracks: Mapping[str, np.ndarray]  # float64 (n, 20) of every track by split, as served
+    p_last: Mapping[str, np.ndarray]  # float64 (n,) of the last track by split, as served
+    p_tracks: np.ndarray  # float64 (n, 20) of every track of the test sessions, as served
     predict: Predict  # of the last track, as served
 
 
@@ -260,7 +261,7 @@ def evaluate_model(
     network = dataclasses.replace(network, threshold=calibration.threshold)
     own = network if served is None else served.model
     last = {
-        split: calibration.apply(p_not_skipped[split]) if served is None else served.p_tracks[split][:, -1]
+        split: calibration.apply(p_not_skipped[split]) if served is None else served.p_last[split]
         for split in schema.SPLITS
     }
     scores = {split: score(labels[split], last[split], own.threshold) for split in schema.SPLITS}
@@ -295,7 +296,7 @@ def evaluate_model(
             calibration,
         )
         of_tracks = {network: calibration.apply(p_tracks["test"])}
-        of_tracks |= {} if served is None else {own: served.p_tracks["test"]}
+        of_tracks |= {} if served is None else {own: served.p_tracks}
         of_tracks |= {models[rival.name]: rival.p_tracks["test"] for rival in baselines}
         next_track = judge_next_track(played["test"], of_tracks, bundles["test"], sessions, effect.effects)
     chosen = choose_sessions(len(test))

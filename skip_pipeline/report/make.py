@@ -110,7 +110,7 @@ def make_report(
     served = _served(version, splits, p_tracks, network, calibration)
     second_half = None
     if settings["preset"] in WITH_MEMORY:
-        p_next = served.p_tracks["test"] if served else None
+        p_next = served.p_tracks if served else None
         second_half = measure_second_half(
             network, splits["train"], splits["test"], calibration, version.rule, p_next=p_next
         )
@@ -182,13 +182,14 @@ def _served(
     if blended is None:
         return None
 
-    def of_tracks(p_network: np.ndarray, sessions: Mapping[str, Any]) -> np.ndarray:
-        return blended.of_tracks(calibration.apply(p_network), sessions)
+    def of_last(p_network: np.ndarray, sessions: Mapping[str, Any]) -> np.ndarray:
+        return blended.of_last_tracks(calibration.apply(p_network), sessions)
 
     return Served(
         dataclasses.replace(served_model(version.kind), threshold=version.threshold),
-        {split: of_tracks(p_tracks[split], sessions) for split, sessions in splits.items()},
-        lambda inputs: of_tracks(predict_tracks(network, inputs), inputs)[:, -1],
+        {split: of_last(p_tracks[split][:, -1], sessions) for split, sessions in splits.items()},
+        blended.of_tracks(calibration.apply(p_tracks["test"]), splits["test"]),
+        lambda inputs: of_last(predict_onnx(network, inputs), inputs),
     )
 
 

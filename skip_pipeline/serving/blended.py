@@ -55,6 +55,14 @@ class Blended:
         """
         return self.blend.apply(log_odds_by_model(p_network, log_odds_of_tracks(self.models, split)))
 
+    def of_last_tracks(self, p_network: np.ndarray, split: Split) -> np.ndarray:
+        """The last column of ``of_tracks``, without the others: float64 (n,), of the network's (n,)."""
+        made = [
+            self.models.of_next_tracks(part | {"last_track": part["last_track"][:, None]})[:, 0]
+            for part in parts(split, INPUTS)
+        ]
+        return self.blend.apply(log_odds_by_model(p_network, np.concatenate(made)))
+
 
 def log_odds_by_model(p_network: np.ndarray, of_models: np.ndarray) -> dict[str, np.ndarray]:
     """Log-odds of ``ANSWERING`` by name, of the network's probabilities (…) and of the others' (…, 2)."""

@@ -9,13 +9,15 @@ import zlib
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Final
+from typing import Any, Final, cast
 
+import h11
 import loky
 from fastapi import HTTPException, Request
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.server import ServerState
 
 
 @dataclass(frozen=True)
@@ -48,9 +50,16 @@ async def bounded_body(request: Request, settings: ServerSettings) -> bytes:
 
     Raises:
         HTTPException: it is not JSON by its type, or encoded otherwise than by gzip or deflate (415), too
-            large (413), or does not arrive in time (408).
+            large (413), does not arrive in time (408), or has two lengths (400).
     """
     limit, body = settings.max_body_bytes, bytearray()
+    if "transfer-encoding" in request.headers and "content-length" in request.headers:
+        raise HTTPException(
+            400,
+            "the head has Content-Length and Transfer-Encoding, by which a proxy and this server may find "
+            "two ends of the request; expected one of them. Send it again with one",
+            {"Connection": "close"},
+        )
     if _coding(request) not in _CODINGS:
         raise HTTPException(
             415,
@@ -122,22 +131,20 @@ def _too_large(limit: int) -> HTTPException:
     )
 
 
-class OriginForm:
-    """An ASGI application whose paths may be whole addresses, as a client sends them to a proxy."""
+class PlainPath:
+    """An ASGI application whose paths have other spellings: those that proxies and clients make of them."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Take scheme and authority off the path of a request."""
-        path = scope.get("path", "")
-        if path[:1] not in ("/", "") and (found := _ABSOLUTE.match(path)):
-            rest = path[found.end() :]
-            scope = {**scope, "path": rest if rest.startswith("/") else f"/{rest}"}
+        """Take scheme and authority off the path of a request, and slashes off its ends."""
+        if path := scope.get("path"):
+            if path[0] != "/" and (found := _ABSOLUTE.match(path)):
+                path = path[found.end() :] or "/"
+            scope = {**scope, "path": f"/{path.strip('/')}" if path[0] == "/" else path}
         await self._app(scope, receive, send)
 
-
-_LINGER_SECONDS: Final = 1.0  # for a client that is refused to read why
 
 FILES_OPEN: Final = 16_384
 """Descriptors that the server asks for, where the system's soft limit is lower: connections that are being
@@ -147,32 +154,38 @@ refused have one each, and 10,000 may arrive in that second."""
 class BoundedConnection(H11Protocol):
     """A connection that takes only so much of the server.
 
-    It is refused where too many are open, and closed when no request arrives on it, or its client takes no
-    answer, for ``idle_seconds``. uvicorn's own limit counts connections only when a request has arrived, and
-    refuses those of old clients too; its ``timeout_keep_alive`` starts after an answer: there is no limit for
-    a first request, for the rest of a head, or for the rest of a body that was refused.
+    It is closed when no request arrives on it, or its client takes no answer, for ``idle_seconds``. uvicorn's
+    ``timeout_keep_alive`` starts after an answer: there is no limit for a first request, for the rest of a
+    head, or for the rest of a body that was refused.
     """
 
-    settings: ServerSettings
-    _refused = False
+    def __init__(self, settings: ServerSettings, **of_server: Any) -> None:
+        super().__init__(**of_server)
+        self._idle_seconds = settings.idle_seconds
+        self._is_ended = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
-        """Refuse the connection, or start the timer."""
+        """Start the timer."""
         super().connection_made(transport)
-        if len(self.connections) > self.settings.connections:
-            self._refused = True
-            self.connections.discard(self)  # one that is leaving takes no other's place
-            transport.write(_FULL)
-            transport.write_eof()
-            # Closed at once, what the client is sending would be answered by a reset, which hides the 503.
-            self._timer = self.loop.call_later(_LINGER_SECONDS, transport.abort)
-        else:
-            self._close_later(None, 0)
+        self._close_later(None, 0)
 
-    def data_received(self, data: bytes) -> None:
-        """Read, unless the connection has been refused."""
-        if not self._refused:
-            super().data_received(data)
+    def eof_received(self) -> bool:  # type: ignore[override]  # uvicorn's closes the connection
+        """Keep the connection if a whole request waits for its answer: its client may end its side first."""
+        self._is_ended = True
+        return self.cycle is not None and not (self.cycle.more_body or self.cycle.response_complete)
+
+    def on_response_complete(self) -> None:
+        """Go on, or close the connection of a client that has ended its side."""
+        super().on_response_complete()
+        if self._is_ended and self.cycle.response_complete:
+            self.transport.close()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse a malformed request; where the answer has begun, the connection ends."""
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            super().send_400_response(msg)
+        else:
+            self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop the timer."""
@@ -181,7 +194,7 @@ class BoundedConnection(H11Protocol):
 
     def _close_later(self, last: object, unsent: int) -> None:
         close = partial(self._close_if_idle, last, unsent)
-        self._timer = self.loop.call_later(self.settings.idle_seconds, close)
+        self._timer = self.loop.call_later(self._idle_seconds, close)
 
     def _close_if_idle(self, before: object, unsent_before: int) -> None:
         """Close the connection if its client has neither asked nor taken anything since the last call.
@@ -197,6 +210,38 @@ class BoundedConnection(H11Protocol):
             self.transport.close()
         else:
             self._close_later(last, unsent)
+
+
+_LINGER_SECONDS: Final = 1.0  # for a client that is refused to read why
+
+
+class Arrival(asyncio.Protocol):
+    """A new connection: a ``BoundedConnection``, or refused where too many are open.
+
+    Refusing costs little, because thousands may come at once. uvicorn's own limit counts connections only
+    when a request has arrived, and refuses old clients too.
+    """
+
+    def __init__(self, settings: ServerSettings, server_state: ServerState, **of_server: Any) -> None:
+        self._open, self._most = server_state.connections, settings.connections
+        self._connection = partial(BoundedConnection, settings, server_state=server_state, **of_server)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Hand the connection on, or answer before anything is asked."""
+        stream = cast(asyncio.Transport, transport)
+        if len(self._open) < self._most:
+            connection = self._connection()
+            stream.set_protocol(connection)
+            connection.connection_made(stream)
+            return
+        stream.write(_FULL)
+        stream.write_eof()
+        # Closed at once, what the client is sending would be answered by a reset, which hides the 503.
+        self._timer = asyncio.get_running_loop().call_later(_LINGER_SECONDS, stream.abort)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the client may do as it likes
+        """Stop the timer."""
+        self._timer.cancel()
 
 
 def _answer(status: str, code: str, message: str) -> bytes:

@@ -14,16 +14,16 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from skip_pipeline import schema
 from skip_pipeline.bundles.records import CATEGORIES, FLAGS, SEEKS, SHUFFLE
 from skip_pipeline.challenge.half_sessions import HalfSessions, read_half_sessions
-from skip_pipeline.errors import BadInputError, BrokenSessionError, MissingInputError
+from skip_pipeline.errors import BadInputError, BrokenSessionError
 from skip_pipeline.raw.csv_file import check_values
-from skip_pipeline.raw.diagnosis import WHOLE_SESSIONS, expected_text, rows_text, shown_value
+from skip_pipeline.raw.diagnosis import WHOLE_SESSIONS, expected_text, header_fault, rows_text, shown_value
 from skip_pipeline.raw.log_pairs import LogPair
 from skip_pipeline.raw.own_listening import unknown_columns
+from skip_pipeline.raw.parquet_file import is_parquet, read_parquet
 from skip_pipeline.raw.session_log import order_session_log, read_session_log, session_starts
 from skip_pipeline.raw.spelling import refused_rows, typed
 from skip_pipeline.raw.text_columns import codes_of, dictionary_of
@@ -42,8 +42,8 @@ def read_whole_log(path: Path) -> Sessions:
         BrokenSessionError: a session has fewer than 2 or more than 20 rows, its positions are not 1, 2, …, or
             it has not as many rows as ``session_length``, as in a file that was cut.
     """
-    read = _read_parquet_log if path.suffix == ".parquet" else read_session_log
-    unknown = unknown_columns(path.absolute().parents[1])
+    read = read_parquet_log if is_parquet(path) else read_session_log
+    unknown = unknown_columns(path.absolute().parent.parent)
     log, _ = order_session_log(read(path, may_be_empty=unknown))
     starts, counts = _sessions_of(log, path, least=2, most=schema.MAX_SESSION_LENGTH)
     lengths = log[schema.LENGTH].to_numpy()
@@ -65,31 +65,20 @@ def read_whole_log(path: Path) -> Sessions:
     return replace(found, levels_missing=missing)
 
 
-def _read_parquet_log(path: Path, *, may_be_empty: Collection[str]) -> pa.Table:
+def read_parquet_log(path: Path, *, may_be_empty: Collection[str] = ()) -> pa.Table:
     """A session log from a parquet file; its columns may have any types that hold their values."""
-    names = schema.SESSION_LOG.names
-    try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            lacking = [name for name in names if name not in file.schema_arrow.names]
-            log = file.read(columns=[name for name in names if name not in lacking])
-        if not lacking:
-            columns = [_column(path, field, log[field.name]) for field in schema.SESSION_LOG]
-            log = pa.Table.from_arrays(columns, schema=schema.SESSION_LOG)
-            log.validate(full=True)
-    except FileNotFoundError:
-        raise MissingInputError(f"{path} is not there; expected a log with the published columns") from None
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, KeyError, OSError) as refusal:
-        raise BadInputError(
-            f"{path} is no session log, or a damaged one ({refusal}); expected parquet with the published "
-            "columns and values that fit them. Write or copy the file again"
-        ) from refusal
-    if lacking:
-        raise BadInputError(
-            f"{path} lacks the columns {', '.join(lacking)}, expected all {len(names)} as published: "
-            f"{', '.join(names)}. Write the file with them"
-        )
+    published: list[str] = schema.SESSION_LOG.names
+
+    def every(names: list[str]) -> list[str]:
+        if not {*published} <= {*names}:
+            raise BadInputError(f"{path}: {header_fault(names, published)}")
+        return published
+
+    log = read_parquet(path, every)
     if log.num_rows == 0:
         raise BadInputError(f"{path} has no rows; expected at least one session. Deliver the file again")
+    columns = [_column(path, field, log[field.name]) for field in schema.SESSION_LOG]
+    log = pa.Table.from_arrays(columns, schema=schema.SESSION_LOG)
     check_values(path, log, schema.RAW_RANGES, _IDS, WHOLE_SESSIONS, may_be_empty)
     return log
 
@@ -97,7 +86,7 @@ def _read_parquet_log(path: Path, *, may_be_empty: Collection[str]) -> pa.Table:
 def _column(path: Path, field: pa.Field, values: pa.ChunkedArray) -> pa.ChunkedArray:
     """A column of a parquet file as its type; as in a CSV, a value between two of its type is refused."""
     if pa.types.is_timestamp(values.type) and pa.types.is_string(field.type):
-        values = values.cast(pa.date32())  # as pandas has dates; refuses a time of day
+        values = values.cast(pa.date32())  # as pandas has dates
     if len(rows := refused_rows(values, field.type)):
         wanted = expected_text(field.name, field.type, schema.RAW_RANGES)
         fact = f"column {field.name} is not {wanted} in {rows_text(rows, values)}"

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import resource
 import signal
 import socket
@@ -22,7 +23,7 @@ from contextlib import asynccontextmanager, suppress
 from functools import partial
 from importlib.metadata import version
 from types import FrameType
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, cast
 
 import loky
 import numpy as np
@@ -38,8 +39,8 @@ from skip_pipeline.errors import BadInputError, RefusedError
 from skip_pipeline.serving import requests
 from skip_pipeline.serving.bounds import (
     FILES_OPEN,
-    BoundedConnection,
-    OriginForm,
+    Arrival,
+    PlainPath,
     ServerSettings,
     bounded_body,
     decoded,
@@ -138,10 +139,11 @@ def application(follower: Follower, settings: ServerSettings) -> FastAPI:
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # ``PlainPath`` takes them off; few clients follow with their body
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     api.exception_handler(HTTPException)(_refused)
-    api.add_middleware(OriginForm)
+    api.add_middleware(PlainPath)
     if settings.hosts is not None:
         api.add_middleware(KnownHosts, refuse=_unknown_host(), names=settings.hosts)
 
@@ -254,10 +256,12 @@ def configuration(follower: Follower, settings: ServerSettings) -> uvicorn.Confi
     return uvicorn.Config(
         application(follower, settings),
         # h11 bounds the head of a request; httptools, which uvicorn would prefer, does not.
-        http=type("Connection", (BoundedConnection,), {"settings": settings}),
+        http=cast(type[asyncio.Protocol], partial(Arrival, settings)),
         h11_max_incomplete_event_size=settings.max_head_bytes,
         ws="none",
-        log_level="warning",
+        workers=1,  # else WEB_CONCURRENCY, which may hold anything
+        timeout_keep_alive=math.ceil(settings.idle_seconds),
+        log_level="error",  # its warnings are of malformed requests, of which a client may send any number
         access_log=False,
         lifespan="on",
         timeout_graceful_shutdown=int(settings.stop_seconds),
@@ -289,28 +293,42 @@ def serve(
         threads=max(1, loky.cpu_count() // processes),
     )
     try:
-        bound = socket.create_server((host, port), backlog=settings.connections)
+        listening = bound(host, port)
     except OSError as failure:
         raise RefusedError(
             f"{host}:{port} cannot be served on ({failure}); expected a free port of this machine. Choose "
             "another with --port"
         ) from failure
-    work = partial(_serve_beside, follower.source, bound, settings)
+    work = partial(_serve_beside, follower.source, listening, settings)
     beside = Beside(work, processes - 1, settings.stop_seconds)
-    with bound, suppress(KeyboardInterrupt), beside:
-        started("http://{}:{}".format(*bound.getsockname()[:2]))
-        _run(follower, bound, settings, beside)
+    with listening, suppress(KeyboardInterrupt), beside:
+        started(address_of(listening))
+        _run(follower, listening, settings, beside)
 
 
-def _serve_beside(source: Source, bound: socket.socket, settings: ServerSettings) -> None:
+def bound(host: str, port: int) -> socket.socket:
+    """A socket that listens on an address; ``::`` is any of this machine, of IPv4 too."""
+    if ":" not in host:
+        return socket.create_server((host, port))
+    both = socket.has_dualstack_ipv6()
+    return socket.create_server((host.strip("[]"), port), family=socket.AF_INET6, dualstack_ipv6=both)
+
+
+def address_of(listening: socket.socket) -> str:
+    """The URL of a socket that listens."""
+    address, port = listening.getsockname()[:2]
+    return f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
+
+
+def _serve_beside(source: Source, listening: socket.socket, settings: ServerSettings) -> None:
     """Serve in another process, on a socket that all share: who is idle takes the next connection."""
     log_to_stderr()
-    with bound, suppress(KeyboardInterrupt):
-        _run(Follower(source), bound, settings)
+    with listening, suppress(KeyboardInterrupt):
+        _run(Follower(source), listening, settings)
 
 
 def _run(
-    follower: Follower, bound: socket.socket, settings: ServerSettings, beside: Beside | None = None
+    follower: Follower, listening: socket.socket, settings: ServerSettings, beside: Beside | None = None
 ) -> None:
     for stop in (signal.SIGINT, signal.SIGTERM):  # uvicorn stops on both, then raises them again
         signal.signal(stop, signal.default_int_handler)
@@ -318,7 +336,7 @@ def _run(
     wanted = FILES_OPEN if hard == resource.RLIM_INFINITY else min(FILES_OPEN, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-    _Server(configuration(follower, settings), beside).run(sockets=[bound])
+    _Server(configuration(follower, settings), beside).run(sockets=[listening])
 
 
 class _Server(uvicorn.Server):

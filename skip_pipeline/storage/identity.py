@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
-from skip_pipeline.errors import MissingInputError
+from skip_pipeline.errors import DiskError, MissingInputError
 from skip_pipeline.locations import file_system, is_local, key_of
 
 # A file that changed less than this before it is read may change again within the same tick of the file
@@ -87,8 +87,14 @@ def _is_known(path: Path, known: Mapping[str, Delivered]) -> bool:
 
 
 def _read(path: Path) -> Delivered:
-    _, stamp, written = _facts(path)  # before reading: a change while it is read shows next time
-    record = record_file(path, path.name)
+    try:
+        _, stamp, written = _facts(path)  # before reading: a change while it is read shows next time
+        record = record_file(path, path.name)
+    except PermissionError as failure:
+        raise DiskError(
+            f"{path} cannot be read ({failure}); expected a file that this user may read. Give the user the "
+            "right"
+        ) from failure
     settled = written is None or time.time() - written > _SETTLED_SECONDS
     return Delivered(**asdict(record), stamp=stamp if settled else None)
 

@@ -33,7 +33,8 @@ class _Record(msgspec.Struct, gc=False):
     """The fields that are read; those without a default stand in the files of every year."""
 
     ts: str | None
-    ms_played: Annotated[int, msgspec.Meta(ge=0, le=LONGEST_PLAY)] | None
+    # A whole number, which pandas writes as 200000.0 in a column where another value is missing.
+    ms_played: Annotated[float, msgspec.Meta(ge=0, le=LONGEST_PLAY, multiple_of=1)] | None
     spotify_track_uri: str | None
     master_metadata_track_name: str | None
     master_metadata_album_artist_name: str | None
@@ -99,16 +100,16 @@ def _decoded(decoder: msgspec.json.Decoder[list[Any]], place: str, content: byte
     text = content.removeprefix(codecs.BOM_UTF8)
     try:
         return decoder.decode(text)
-    except msgspec.MsgspecError as refusal:
+    except (msgspec.MsgspecError, RecursionError) as refusal:
         raise _diagnose(place, text, refusal) from refusal
 
 
-def _diagnose(place: str, text: bytes, refusal: msgspec.MsgspecError) -> BadInputError:
+def _diagnose(place: str, text: bytes, refusal: Exception) -> BadInputError:
     """Find the row and field behind a refused file, which is read once more for that."""
     if not text.strip():
         return BadInputError(f"{place} is empty; expected a list of plays. {DOWNLOAD_AGAIN}")
     try:
-        rows = json.loads(text.decode())
+        rows = json.loads(text.decode(), parse_constant=_no_json)
     except UnicodeDecodeError as failure:
         return BadInputError(
             f"{place} is not UTF-8 text at byte {failure.start + 1:,}; expected JSON as Spotify sends it. "
@@ -121,6 +122,8 @@ def _diagnose(place: str, text: bytes, refusal: msgspec.MsgspecError) -> BadInpu
             f"is cut off at byte {len(text):,}" if cut else f"is not JSON at byte {at + 1:,} ({failure.msg})"
         )
         return BadInputError(f"{place} {fact}; expected a whole list of plays. {DOWNLOAD_AGAIN}")
+    except (ValueError, RecursionError) as failure:  # NaN, a number too long, or nested too deeply
+        return BadInputError(f"{place} is not JSON ({failure}); expected a list of plays. {DOWNLOAD_AGAIN}")
     if not isinstance(rows, list):
         return BadInputError(
             f"{place} is no list of plays but {shown_value(type(rows).__name__)}; expected a file like "
@@ -129,7 +132,11 @@ def _diagnose(place: str, text: bytes, refusal: msgspec.MsgspecError) -> BadInpu
     return BadInputError(f"{place}: {_wrong_row(rows, refusal)}")
 
 
-def _wrong_row(rows: list[Any], refusal: msgspec.MsgspecError) -> str:
+def _no_json(constant: str) -> None:
+    raise ValueError(f"{constant} is no number of JSON")
+
+
+def _wrong_row(rows: list[Any], refusal: Exception) -> str:
     if isinstance(rows[0], dict) and {*_SHORT_KEYS} <= rows[0].keys():
         return (
             f"plays of the short Account data, without reasons and outcomes; they cannot be used. {ASK_FOR}"

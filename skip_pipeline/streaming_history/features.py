@@ -10,12 +10,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
-import pyarrow.parquet as pq
 
 from skip_pipeline import schema
 from skip_pipeline.errors import BadInputError, MissingInputError
+from skip_pipeline.raw.csv_file import column_names
 from skip_pipeline.raw.diagnosis import listed, rows_text
-from skip_pipeline.raw.spelling import refused_rows
+from skip_pipeline.raw.parquet_file import is_parquet, read_parquet
+from skip_pipeline.raw.spelling import refused_rows, typed
 from skip_pipeline.raw.unpacking import open_table
 
 ID_COLUMNS: Final = ("spotify_track_uri", "track_uri", "uri", "track_id", "id")
@@ -107,11 +108,9 @@ def read_features(path: Path) -> Features:
             f"{path} has none of the track features; expected some of {listed(schema.TRACK_ATTRIBUTES)}. "
             "Rename its columns, or leave out --features"
         )
-    ids = _ids(path, id_column, table[id_column].combine_chunks())
+    ids = _ids(path, id_column, table[id_column])
     first = np.unique(pc.index_in(ids, ids.unique()).to_numpy(), return_index=True)[1]
-    columns = {
-        name: _feature(path, name, found, table[found].combine_chunks()) for name, found in used.items()
-    }
+    columns = {name: _feature(path, name, found, table[found]) for name, found in used.items()}
     return Features(
         ids=ids.take(pa.array(first)),
         columns=pa.table(columns).take(pa.array(first)),
@@ -141,9 +140,10 @@ def _read(path: Path) -> pa.Table:
     if not path.is_file():
         fact = "is a folder" if path.is_dir() else "is not there"
         raise MissingInputError(f"{path} {fact}; expected a CSV or parquet file of track features")
+    if is_parquet(path):
+        return read_parquet(path, lambda names: names)
+    column_names(path)  # refuses other formats
     try:
-        if path.suffix.lower() == ".parquet":
-            return pq.read_table(path)
         # Names of tracks may hold line breaks; a column with a value that is no number is read as text.
         with open_table(path) as stream:
             return pacsv.read_csv(
@@ -158,7 +158,7 @@ def _read(path: Path) -> pa.Table:
         ) from failure
 
 
-def _ids(path: Path, name: str, column: pa.Array) -> pa.Array:
+def _ids(path: Path, name: str, column: pa.ChunkedArray) -> pa.Array:
     text = pc.fill_null(_text(path, name, column), "")
     ids = pc.struct_field(pc.extract_regex(text, _ID), "id")
     wrong = np.flatnonzero(ids.is_null())
@@ -170,14 +170,14 @@ def _ids(path: Path, name: str, column: pa.Array) -> pa.Array:
     return ids
 
 
-def _feature(path: Path, name: str, found: str, column: pa.Array) -> pa.Array:
+def _feature(path: Path, name: str, found: str, column: pa.ChunkedArray) -> pa.Array:
     """A column of the file as the track feature ``name``; the column is called ``found`` there."""
     kind = schema.TRACK_FEATURES.field(name).type
     if name == "mode":
         return _mode(path, found, column)
-    if not _is_number(column.type):
-        column = _parsed(path, found, column)
-    values = pc.if_else(pc.is_nan(column.cast(pa.float64())), None, column.cast(pa.float64()))
+    _refuse(path, found, column, pa.float64(), "a number")
+    values = typed(column, pa.float64()).combine_chunks()
+    values = pc.if_else(pc.is_nan(values), None, values)
     if found == "duration_ms":
         values = pc.divide(values, 1000.0)
     low, high = _RANGES.get(name, (-_LARGEST, _LARGEST))
@@ -197,32 +197,18 @@ def _feature(path: Path, name: str, found: str, column: pa.Array) -> pa.Array:
     return values.cast(kind)
 
 
-def _text(path: Path, name: str, column: pa.Array) -> pa.Array:
-    try:
-        return column.cast(pa.string())
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as refusal:
-        raise BadInputError(
-            f"{path}: column {name} is no text in UTF-8 ({refusal}); save the file as UTF-8"
-        ) from refusal
+def _text(path: Path, name: str, column: pa.ChunkedArray) -> pa.Array:
+    _refuse(path, name, column, pa.string(), "text in UTF-8")
+    return typed(column, pa.string()).combine_chunks()
 
 
-def _is_number(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_null(kind))
+def _refuse(path: Path, name: str, column: pa.ChunkedArray, kind: pa.DataType, wanted: str) -> None:
+    if len(wrong := refused_rows(column, kind)):
+        remedy = "save the file as UTF-8" if pa.types.is_string(kind) else "correct or remove those rows"
+        raise BadInputError(f"{path}: column {name} is not {wanted} in {rows_text(wrong, column)}; {remedy}")
 
 
-def _parsed(path: Path, name: str, column: pa.Array) -> pa.Array:
-    """Text as numbers, the empty text as null."""
-    text = _text(path, name, column)
-    wrong = refused_rows(pa.chunked_array([pc.fill_null(text, "").cast(pa.binary())]), pa.float64())
-    if len(wrong):
-        raise BadInputError(
-            f"{path}: column {name} is not a number in {rows_text(wrong, text)}; correct or remove those rows"
-        )
-    trimmed = pc.utf8_trim_whitespace(text)
-    return pc.if_else(pc.equal(trimmed, ""), None, trimmed).cast(pa.float64())
-
-
-def _mode(path: Path, name: str, column: pa.Array) -> pa.Array:
+def _mode(path: Path, name: str, column: pa.ChunkedArray) -> pa.Array:
     text = _text(path, name, column)
     values = pa.array(_MODES.values()).take(pc.index_in(text, pa.array(_MODES)))
     missing = pc.is_in(text, pa.array([None, "", "nan"], pa.string()))

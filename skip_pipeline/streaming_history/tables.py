@@ -5,17 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
-import pyarrow.parquet as pq
 
 from skip_pipeline.errors import BadInputError
+from skip_pipeline.raw.csv_file import column_names
 from skip_pipeline.raw.diagnosis import listed, rows_text, unreadable
+from skip_pipeline.raw.parquet_file import is_parquet, read_parquet
+from skip_pipeline.raw.spelling import refused_rows, typed
 from skip_pipeline.raw.unpacking import open_table
 from skip_pipeline.streaming_history.plays import LONGEST_PLAY, not_times, records
 
@@ -37,6 +39,7 @@ _NAMES: Final = {
 """Names under which a column of the export is found; the first that is there is read."""
 
 _NEEDED: Final = ("ts", "ms_played", "spotify_track_uri", "reason_start", "reason_end", "shuffle")
+_NO_TEXT: Final = ("ts", "ms_played")
 _TRUE: Final = ("true", "1", "1.0")
 _FALSE: Final = ("false", "0", "0.0")
 
@@ -65,20 +68,9 @@ def read_table(path: Path) -> pa.Table:
         BadInputError: no well-formed CSV or parquet, a column that is needed and missing, or a value that is
             not what its column needs. Names file, column and rows.
     """
-    read = _parquet if path.suffix.lower() == ".parquet" else _csv
-    try:
-        found = read(path)
-    except pa.ArrowInvalid as refusal:
-        ragged = _RAGGED.search(str(refusal))  # the parser's own words quote the row, which may be personal
-        fact = "line {0} has {2} values, not {1}".format(*ragged.groups()) if ragged else str(refusal)
-        raise BadInputError(
-            f"{path} is not a well-formed table: {fact}; expected CSV (UTF-8, commas) or parquet. "
-            "Save it again"
-        ) from refusal
-    except OSError as failure:
-        raise unreadable(path, failure) from failure
+    found = _parquet(path) if is_parquet(path) else _csv(path)
     place = str(path)
-    columns = {name: _text(column) for name, column in found.items() if name not in ("ts", "ms_played")}
+    columns = {name: _text(place, name, values) for name, values in found.items() if name not in _NO_TEXT}
     columns["shuffle"] = _shuffle(place, columns["shuffle"])
     columns["ts"] = _ends(place, found["ts"])
     columns["ms_played"] = _lengths(place, found["ms_played"])
@@ -103,39 +95,47 @@ def _chosen(path: Path, names: Sequence[str]) -> dict[str, str]:
     return chosen
 
 
-def _parquet(path: Path) -> dict[str, pa.Array]:
-    with pq.ParquetFile(path) as file:
-        chosen = _chosen(path, file.schema_arrow.names)
-        read = file.read(columns=list(chosen.values()))
-    return {name: read[column].combine_chunks() for name, column in chosen.items()}
+def _parquet(path: Path) -> dict[str, pa.ChunkedArray]:
+    read = read_parquet(path, lambda names: _chosen(path, names).values())
+    return {name: read[column] for name, column in _chosen(path, read.column_names).items()}
 
 
-def _csv(path: Path) -> dict[str, pa.Array]:
-    quoting = pacsv.ParseOptions(newlines_in_values=True)
-    in_order = pacsv.ReadOptions(use_threads=False)  # only then a ragged line is named by its number
-    with open_table(path) as stream, pacsv.open_csv(stream, in_order, quoting) as file:
-        chosen = _chosen(path, file.schema.names)
-    with open_table(path) as stream:
-        read = pacsv.read_csv(
-            stream,
-            in_order,
-            quoting,
-            convert_options=pacsv.ConvertOptions(
-                include_columns=list(chosen.values()),
-                column_types=dict.fromkeys(chosen.values(), pa.string()),
-                null_values=[""],
-                strings_can_be_null=True,
-            ),
-        )
-    return {name: read[column].combine_chunks() for name, column in chosen.items()}
+def _csv(path: Path) -> dict[str, pa.ChunkedArray]:
+    chosen = _chosen(path, column_names(path))
+    try:
+        with open_table(path) as stream:
+            read = pacsv.read_csv(
+                stream,
+                pacsv.ReadOptions(use_threads=False),  # only then a ragged line is named by its number
+                pacsv.ParseOptions(newlines_in_values=True),
+                convert_options=pacsv.ConvertOptions(
+                    include_columns=list(chosen.values()),
+                    column_types=dict.fromkeys(chosen.values(), pa.string()),
+                    null_values=[""],
+                    strings_can_be_null=True,
+                ),
+            )
+    except pa.ArrowInvalid as refusal:
+        ragged = _RAGGED.search(str(refusal))  # the parser's own words quote the row, which may be personal
+        fact = "line {0} has {2} values, not {1}".format(*ragged.groups()) if ragged else str(refusal)
+        raise BadInputError(
+            f"{path} is not a well-formed table: {fact}; expected CSV (UTF-8, commas) or parquet. "
+            "Save it again"
+        ) from refusal
+    except OSError as failure:
+        raise unreadable(path, failure) from failure
+    return {name: read[column] for name, column in chosen.items()}
 
 
-def _text(column: pa.Array) -> pa.Array:
-    return column.cast(pa.string())
+def _text(place: str, name: str, values: pa.ChunkedArray) -> pa.Array:
+    if len(wrong := refused_rows(values, pa.string())):
+        raise _refused(place, name, wrong, values, "text in UTF-8")
+    return typed(values, pa.string()).combine_chunks()
 
 
-def _refused(place: str, name: str, wrong: np.ndarray, values: pa.Array, expected: str) -> BadInputError:
-    rows = rows_text(np.flatnonzero(wrong), values)
+def _refused(place: str, name: str, wrong: np.ndarray, values: Any, expected: str) -> BadInputError:
+    """Refuse the values whose indices or flags, bool (rows,), are given."""
+    rows = rows_text(np.flatnonzero(wrong) if wrong.dtype == bool else wrong, values)
     return BadInputError(f"{place}: column {name} is wrong in {rows}; expected {expected}. {_CORRECT}")
 
 
@@ -148,21 +148,21 @@ def _shuffle(place: str, values: pa.Array) -> pa.Array:
     return pc.if_else(values.is_valid(), true, None) if pc.any(false).as_py() else true
 
 
-def _lengths(place: str, values: pa.Array) -> pa.Array:
-    number = pd.to_numeric(values.to_pandas(), errors="coerce").to_numpy(np.float64)
-    given = values.is_valid().to_numpy(zero_copy_only=False)
-    wrong = given & ~((number >= 0) & (number <= LONGEST_PLAY) & (number % 1 == 0))
-    if wrong.any():
+def _lengths(place: str, values: pa.ChunkedArray) -> pa.Array:
+    wrong = refused_rows(values, pa.int32())  # whose largest number is LONGEST_PLAY
+    lengths = pa.nulls(0) if len(wrong) else typed(values, pa.int32()).combine_chunks()
+    if len(wrong) or len(wrong := np.flatnonzero(pc.less(lengths, 0).fill_null(False))):
         expected = f"whole milliseconds from 0 to {LONGEST_PLAY:,}"
         raise _refused(place, "ms_played", wrong, values, expected)
-    return pa.array(np.where(given, number, 0).astype(np.int64), mask=~given)
+    return lengths.cast(pa.int64())
 
 
-def _ends(place: str, values: pa.Array) -> pa.Array:
+def _ends(place: str, values: pa.ChunkedArray) -> pa.Array:
     """Times as milliseconds since the epoch."""
     if pa.types.is_timestamp(values.type):
-        return values.cast(pa.timestamp("ms", values.type.tz), safe=False).cast(pa.int64())
-    text = _text(values)
+        kind = pa.timestamp("ms", values.type.tz)
+        return values.cast(kind, safe=False).cast(pa.int64()).combine_chunks()
+    text = _text(place, "ts", values)
     first = next(filter(None, text.to_pylist()), "")
     if re.match(_DAY_AND_MONTH, first):
         return _of_spreadsheet(place, text)

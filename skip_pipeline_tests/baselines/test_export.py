@@ -19,7 +19,9 @@ from skip_pipeline.baselines.handmade import MODELS, NAMES, HandmadeModels
 from skip_pipeline.baselines.predictions import BaselinePredictions
 from skip_pipeline.bundles.track_memory import TrackMemory, remember
 from skip_pipeline.errors import ContractError
+from skip_pipeline.metrics.blend import Blend
 from skip_pipeline.networks.listening import all_played
+from skip_pipeline.serving.blended import ANSWERING, Blended
 from skip_pipeline_tests.builders import assert_says, refusal
 from skip_pipeline_tests.networks.literal_sessions import listeners_with_a_taste
 
@@ -91,6 +93,17 @@ def test_next_tracks_are_answered_one_by_one_as_the_last_track_is(
             alone[name][:, -1] = inputs[name][:, schema.STEPS + candidate]
         np.testing.assert_allclose(found[:, candidate], models.of_tracks(alone)[:, -1], rtol=0, atol=1e-6)
     assert np.ptp(found, axis=1).max() > 0.1
+
+
+def test_last_tracks_alone_get_the_blend_that_they_get_among_all_tracks(
+    models: HandmadeModels, test_sessions: dict[str, np.ndarray]
+) -> None:
+    blended = Blended(models, Blend(dict.fromkeys(ANSWERING, 0.4), 0.1, 0.5, 10))
+    p_network = np.random.default_rng(0).random((len(test_sessions["last_track"]), 20))
+    found = blended.of_last_tracks(p_network[:, -1], test_sessions)
+
+    np.testing.assert_allclose(found, blended.of_tracks(p_network, test_sessions)[:, -1], rtol=0, atol=1e-6)
+    assert np.ptp(found) > 0.1
 
 
 def test_a_session_that_goes_on_is_answered_as_within_the_whole_session(

@@ -177,8 +177,10 @@ def test_model_and_versions_are_described_in_the_registry(two_nights):
     first, second = (nights.client.get_model_version(settings.MODEL_NAME, v).description for v in "12")
 
     assert "Not for decisions about a person" in model.description
-    assert "**Judged.** Against no champion. Promoted: " in first
-    assert "**Judged.** Against version 1. Refused: last track: log-loss" in second
+    assert first.startswith("Promoted: ")
+    assert ". Against no champion.\n" in first
+    assert second.startswith("Refused: last track: log-loss")
+    assert ". Against version 1.\n" in second
     assert "of 3 delivered session logs, newest day 2018-07-17" in second
     assert "Real sessions: it was trained on synthetic data." in second
 

@@ -139,3 +139,8 @@ def test_without_an_opponent_there_is_no_power_to_state():
     found = evidence()
     alone = Evidence("version 2", True, 12_000, found.losses, Absent("there is no champion yet"))
     assert power_of(alone) is None
+
+
+@pytest.mark.parametrize(("value", "warned"), [(0.02, True), (0.03, False)])
+def test_a_model_that_is_worse_for_certain_is_no_sign_of_a_weak_gate(value, warned):
+    assert bool(power(value=value, error=0.005).warnings) is warned

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +18,10 @@ MARKER = json.dumps({"files": {"track_features/tf_mini.csv": ANY, "training_set/
 @pytest.fixture
 def raw(tmp_path):
     return tmp_path / "01_raw"
+
+
+def beside(name):
+    return lambda place: deliver(place / name, b"any")
 
 
 UNUSABLE = {
@@ -41,11 +46,39 @@ UNUSABLE = {
         lambda place: deliver(place / "a\udcff.csv", b"any"),
         (r"'a\udcff.csv'", "expected a file name in UTF-8", "Rename"),
     ),
+    "a special file that is linked": (
+        lambda place: (place / "b.csv").symlink_to("/dev/null"),
+        ("b.csv is a special file", "expected a file"),
+    ),
+    "a loop of links": (
+        lambda place: (place / "b.csv").symlink_to("b.csv"),
+        ("b.csv is a link to nothing", "expected a file"),
+    ),
+    "a long name": (
+        lambda place: deliver(place / f"{'é' * 99}.csv", b"any"),
+        ("a name of 202 bytes; expected at most 200", "Rename the file"),
+    ),
+    **{
+        name: (
+            beside(name),
+            (f"holds {name}, which is not read; expected .csv and .csv.gz alone", "or move it away"),
+        )
+        for name in ("b.csv.bz2", "b.CSV.zip", "b.csv.7z", "b.xlsx", "b.tsv", "b.parquet")
+    },
+    "a folder of CSVs": (
+        lambda place: deliver(place / "more" / "b.csv.gz", b"any"),
+        ("holds the folder more with CSVs, which are not read", "Move them there, or move the folder away"),
+    ),
     "a name that parquet readers would skip": (
         lambda place: deliver(place / "_a.csv", b"any"),
         ("holds _a.csv", "expected no name", "Rename it"),
     ),
 }
+
+OF_OTHER_PROGRAMS = (
+    *("._a.csv", ".DS_Store", "__MACOSX/a.csv", "Thumbs.db", "desktop.ini", "~$a.csv", ".~lock.a.csv#"),
+    *("#a.csv#", "a.csv~", "a.csv:Zone.Identifier", "README.md", "training_set.tar.gz", "e.csv.crdownload"),
+)
 
 
 @pytest.mark.parametrize(
@@ -63,7 +96,7 @@ class TestFinding:
         assert_says(message, f"{raw / folder} holds no .csv or .csv.gz", "expected ", "skip-pipeline synth")
 
     def test_plain_and_gzipped_files_come_sorted_and_hidden_ones_not_at_all(self, raw, find, folder):
-        for name in ("b.csv.gz", "a.csv", ".c.csv", "d.csv.part", "B.CSV", "C.Csv.GZ"):
+        for name in ("b.csv.gz", "a.csv", ".c.csv", "d.csv.part", "B.CSV", "C.Csv.GZ", *OF_OTHER_PROGRAMS):
             deliver(raw / folder / name, b"any")
         assert [path.name for path in find(raw)] == ["B.CSV", "C.Csv.GZ", "a.csv", "b.csv.gz"]
 
@@ -77,6 +110,17 @@ class TestFinding:
         deliver(raw / folder / "a.csv", b"any")
         spoil(raw / folder)
         assert_says(refusal(BadInputError, lambda: find(raw)), str(raw / folder), *facts)
+
+    def test_a_folder_that_cannot_be_listed_is_refused(self, raw, find, folder, monkeypatch):
+        # Permissions do not bind the superuser, so the answer of the system is made up.
+        (raw / folder).mkdir(parents=True)
+
+        def forbidden(path):
+            raise PermissionError(13, "Permission denied", str(path))
+
+        monkeypatch.setattr(Path, "iterdir", forbidden)
+        message = refusal(BadInputError, lambda: find(raw))
+        assert_says(message, f"{raw / folder} cannot be read", "Permission denied", "permissions")
 
     def test_files_in_the_data_directory_and_in_its_raw_folder_are_refused(self, raw, find, folder):
         unread = raw.parent / folder

@@ -3,6 +3,8 @@
 import shlex
 import subprocess
 import tarfile
+import zipfile
+from pathlib import Path
 
 import pytest
 
@@ -28,7 +30,7 @@ def run_its_command(message):
 
 
 @pytest.mark.parametrize(
-    "deeper", ["data/training_set", "20181120_mini/data/Training_Set", "training_set/data"]
+    "deeper", ["data/training_set", "20181120_mini/data/Training_Set", "training_set/data", "Training-Set"]
 )
 @pytest.mark.parametrize("exists", [False, True])
 def test_files_one_folder_deeper_are_moved_by_the_command_of_the_message(raw, deeper, exists):
@@ -69,14 +71,45 @@ def test_of_several_archives_the_one_of_the_folder_is_named(raw):
     ("name", "said"),
     [
         ("log_mini.csv.bz2", "log_mini.csv.bz2 must be unpacked, or packed with gzip as .csv.gz"),
-        ("log_mini.xlsx", "There is log_mini.xlsx; save tables as .csv in UTF-8"),
-        ("log_mini.parquet", "There is log_mini.parquet; save tables as .csv in UTF-8"),
-        ("LOG.TXT", "There is LOG.TXT; save"),
+        ("log_mini.xlsx", "There is log_mini.xlsx; let the name of a CSV end in .csv, and save other tables"),
+        ("log_mini.csv.txt", "There is log_mini.csv.txt; let the name of a CSV end in .csv"),
+        ("log_mini.csv.crdownload", "log_mini.csv.crdownload has not been downloaded to its end; download"),
+        ("../log_mini.csv", "move those that belong there to "),
     ],
 )
 def test_files_of_other_formats_are_named(raw, name, said):
     deliver(raw / "training_set" / name, b"any")
     assert_says(message_of(raw), said, "Or else put the public archive's files there", "synthesize --out")
+
+
+def test_a_csv_packed_alone_is_unpacked_in_its_place(raw):
+    place = raw / "training_set"
+    place.mkdir(parents=True)
+    with zipfile.ZipFile(place / "log_mini.csv.zip", "w") as packed:
+        packed.writestr("log_mini.csv", "any")
+    run_its_command(message_of(raw))
+    (place / "log_mini.csv.zip").unlink()
+    assert find_session_logs(raw) == (place / "log_mini.csv",)
+
+
+@pytest.mark.parametrize(("name", "command"), [("a.7z", "`7z x "), ("a.rar", "`unrar x ")])
+def test_other_archives_are_unpacked_by_their_own_programs(raw, name, command):
+    deliver(raw / name, b"any")
+    assert command in message_of(raw)
+
+
+def test_a_folder_that_cannot_be_listed_is_passed_over(raw, monkeypatch):
+    deliver(raw / "training_set.zip", b"any")
+    (raw / "lost+found").mkdir()
+    listing = Path.iterdir
+
+    def forbidden(path):
+        if path.name == "lost+found":
+            raise PermissionError(13, "Permission denied", str(path))
+        return listing(path)
+
+    monkeypatch.setattr(Path, "iterdir", forbidden)
+    assert "training_set.zip is still packed" in message_of(raw)
 
 
 def test_files_of_the_other_folders_and_hidden_ones_are_no_session_logs(raw):

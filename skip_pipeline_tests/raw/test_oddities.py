@@ -35,6 +35,17 @@ def test_a_junk_date_is_counted(load, date):
     assert summary.junk_dates == {date: 2}
 
 
+@pytest.mark.parametrize(
+    "written",
+    ["2018-07-15 00:00:00", "2018-07-15T00:00:00", "2018-07-15 00:00", "2018-07-15 00:00:00.000000"],
+)
+def test_a_date_with_the_time_of_midnight_is_the_date(load, written):
+    log, summary = load(session(date=["2018-07-15"] * 4 + [written] * 4 + ["2018-07-15 12:00:00"] * 2))
+    assert summary.dates == {"2018-07-15": 8}
+    assert summary.junk_dates == {"2018-07-15 12:00:00": 2}
+    assert log["date"].to_pylist()[3:5] == ["2018-07-15"] * 2
+
+
 @pytest.mark.parametrize("date", ["2008-10-07", "2018-07-15", "2026-03-01", "2026-03-02"])
 def test_a_plausible_date_is_not_counted(load, date):
     _, summary = load(session(date=date))

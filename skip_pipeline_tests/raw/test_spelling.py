@@ -1,7 +1,9 @@
 """Whole numbers and flags as pandas, R and spreadsheets write them."""
 
+import datetime as dt
 from decimal import Decimal
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pacsv
 import pytest
@@ -35,6 +37,10 @@ READ = [
     (column(7, kind=pa.uint64()), pa.int8(), [7]),
     (column(None, kind=pa.null()), pa.int8(), [None]),
     (column("a", "b", kind=pa.large_string()), pa.string(), ["a", "b"]),
+    (column("7", "1.0", kind=pa.string_view()), pa.int8(), [7, 1]),
+    (column(b"ab", kind=pa.binary(2)), pa.string(), ["ab"]),
+    (column(*np.array([0, 1, NAN], np.float16), kind=pa.float16()), pa.bool_(), [False, True, None]),
+    (column(dt.date(2018, 7, 15)), pa.string(), ["2018-07-15"]),
     (pa.chunked_array([pa.array([3.0, 4.0, 3.0]).dictionary_encode()]), pa.int8(), [3, 4, 3]),
 ]
 
@@ -59,6 +65,11 @@ REFUSED = [
     (column(Decimal("1.50")), pa.int8(), [0]),
     (column(b"\xed\xa0\x80", b"ok", None), pa.string(), [0]),
     (column(b"1", b"\xff"), pa.int8(), [1]),
+    (column(None, [1]), pa.int8(), [1]),
+    (column({"a": "x"}), pa.string(), [0]),
+    (column(None, dt.date(2018, 7, 15)), pa.float32(), [1]),
+    (column(dt.timedelta(1)), pa.bool_(), [0]),
+    (column(None, True), pa.float32(), [1]),
 ]
 
 

@@ -108,7 +108,7 @@ def named(date, **columns):
 
 
 def test_the_release_with_names_is_read_as_the_others_are(read_tracks):
-    dates = {"1962": 1962, "1962-05": 1962, "2018-07-15": 2018}
+    dates = {"1962": 1962, "1962-05": 1962, "2018-07-15": 2018, "2018-07-15 00:00:00": 2018, "1962.0": 1962}
     rows = [named(date, track_id=f"t_{i}") for i, date in enumerate(dates)]
     assert len(rows[0]) == 34
     plain = [track(f"t_{i}", release_year=year) for i, year in enumerate(dates.values())]
@@ -120,7 +120,7 @@ def test_files_of_both_releases_are_one_table(read_tracks):
     assert both["release_year"].to_pylist() == [1950, 1951]
 
 
-@pytest.mark.parametrize("date", ["", "62", "1962-5", "15/07/2018", "2018-07-15 00:00:00"])
+@pytest.mark.parametrize("date", ["", "62", "1962-5", "15/07/2018", "2018-07-15 12:00:00", "1962.5"])
 def test_a_release_date_in_another_form_is_named_with_its_row(read_tracks, raw, date):
     message = refusal(BadInputError, lambda: read_tracks([named("1962"), named(date, track_id="t_2")]))
     fact = (

@@ -64,7 +64,7 @@ def test_a_gzipped_table(tmp_path: Path, piece: bytes, memory: pa.MemoryPool) ->
 def test_a_gzipped_table_without_a_header(tmp_path: Path) -> None:
     path = tmp_path / "log.csv.gz"
     path.write_bytes(bomb(b"", b"\0"))
-    assert_says(refusal(BadInputError, lambda: read_csv(path, CONTRACT, {})), str(path), "columns")
+    assert_says(refusal(BadInputError, lambda: read_csv(path, CONTRACT, {})), str(path), "first line")
 
 
 def test_a_table_that_only_compresses_well_is_read(tmp_path: Path) -> None:

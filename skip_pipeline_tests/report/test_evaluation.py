@@ -104,7 +104,8 @@ def test_the_served_model_is_evaluated_where_it_is_no_network_alone(whole: Evalu
     for split, of_split in p.items():
         of_split[:, -1] = np.where(BUNDLES[split][schema.LABEL] == (np.arange(N) % 10 > 0), 0.9, 0.2)
     model = dataclasses.replace(served_model("stack"), threshold=0.3)
-    answers = Served(model, p, lambda inputs: np.full(len(inputs["last_track"]), 0.5))
+    p_last = {split: of_split[:, -1] for split, of_split in p.items()}
+    answers = Served(model, p_last, p["test"], lambda inputs: np.full(len(inputs["last_track"]), 0.5))
     found = _evaluate((MAJORITY,), CALIBRATION, served=answers, choice="Because.")
     entries = {entry.model.name: entry for entry in found.leaderboard.entries}
 

@@ -92,7 +92,8 @@ def page(promotion: Promotion = REFUSED, *, history=HISTORY, runs=RUNS, choice="
         "best version until then 2 and now; alias best_version",
         "last track +0.0084 +0.0410",
         "next track at any position +0.0095 not judged",
-        "A model exactly as good as its opponents is refused in at most 7.3% of the nights.",
+        "A model exactly as good as its opponents, with such standard errors, is refused in at most 7.3% of "
+        "the nights.",
         "The gate is weak: too few sessions.",
         "Alarm: the champion is lost.",
         "2 more with fewer than 100 sessions: not judged",

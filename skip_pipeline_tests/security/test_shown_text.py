@@ -19,8 +19,8 @@ SHOWN = "log_\ufffd]0;title\ufffd\ufffd[2J\ufffd31m\ufffd\ufffd.csv"
 @pytest.mark.parametrize("terminal", [True, False])
 def test_control_characters_do_not_reach_a_terminal(styled: bool, terminal: bool) -> None:
     file = io.StringIO()
-    console = PlainConsole(file=file, force_terminal=terminal, soft_wrap=True, width=200)
-    console.print(Text(EVIL, "red") if styled else EVIL, "\n", markup=False, highlight=False)
+    console = PlainConsole(file=file, force_terminal=terminal, width=200)
+    console.print(Text(EVIL, "red") if styled else EVIL, "\n")
     shown = file.getvalue()
     # Of a styled text Rich itself takes some of them away.
     assert [c for c in shown.removeprefix("\x1b[31m").replace("\x1b[0m", "") if c < " "] == ["\n", "\n"]
@@ -29,6 +29,13 @@ def test_control_characters_do_not_reach_a_terminal(styled: bool, terminal: bool
     assert styled or SHOWN in shown
     assert "\x07" not in shown
     assert "\x1b]" not in shown
+
+
+@pytest.mark.parametrize("text", ["data[/b]", "[bold]data", "data:key:", "[link=x]data[/link]"])
+def test_what_looks_like_markup_is_shown_as_it_is(text: str) -> None:
+    file = io.StringIO()
+    PlainConsole(file=file, force_terminal=True).print(text)
+    assert file.getvalue() == f"{text}\n"
 
 
 def test_a_warning_of_a_run_shows_no_control_character() -> None:

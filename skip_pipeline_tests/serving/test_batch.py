@@ -265,7 +265,8 @@ def test_parquet_of_any_fitting_types_reads_as_the_csv_does(tmp_path: Path, mode
         ({"context_type": None}, ("column context_type has no value in data rows 1,",)),
         ({"context_type": "a\nb"}, ("column context_type has a line break",)),
         ({"skip_1": "maybe"}, ("column skip_1 is not true or false in data rows 1", "maybe")),
-        ({"skip_1": [1]}, ("is no session log", "values that fit them")),
+        ({"skip_1": [1]}, ("column skip_1 is not true or false in data rows 1 ([1])",)),
+        ({"hour_of_day": pd.Timestamp(0)}, ("column hour_of_day is not a whole number from 0 to 23 in",)),
     ],
 )
 def test_parquet_with_wrong_values_is_refused(
@@ -289,14 +290,16 @@ def test_parquet_with_text_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
     content = path.read_bytes()
     assert b"charts" in content
     path.write_bytes(content.replace(b"charts", b"\xffharts"))
-    assert_says(refusal(BadInputError, lambda: read_whole_log(path)), str(path), "UTF", "copy the file again")
+    message = refusal(BadInputError, lambda: read_whole_log(path))
+    assert_says(message, str(path), "column context_type is not UTF-8 text in data rows 1 (b'\\xffharts'), 2")
 
 
 def test_parquet_without_columns_or_rows_is_refused(tmp_path: Path) -> None:
     rows = session("s1", 10)
     lacking = [{k: v for k, v in row.items() if k not in ("skip_1", "premium")} for row in rows]
     path = parquet(tmp_path, lacking)
-    assert_says(refusal(BadInputError, lambda: read_whole_log(path)), str(path), "skip_1, premium", "21")
+    message = refusal(BadInputError, lambda: read_whole_log(path))
+    assert_says(message, str(path), "columns missing skip_1, premium", "21", "deliver the file with those")
     pd.DataFrame(rows).iloc[:0].to_parquet(path)
     assert_says(refusal(BadInputError, lambda: read_whole_log(path)), str(path), "at least one")
 

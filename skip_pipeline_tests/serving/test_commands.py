@@ -180,7 +180,7 @@ def test_scores_go_to_a_file(folder: Path, log: Path, tmp_path: Path, name: str)
         (("nowhere.parquet",), ("nowhere.parquet is not there",)),
         (("folder.csv",), ("folder.csv is a folder", "name a file")),
         (("empty.csv",), ("empty.csv is empty",)),
-        (("empty.parquet",), ("empty.parquet is no session log, or a damaged one",)),
+        (("empty.parquet",), ("empty.parquet is a damaged parquet file",)),
         (("cut.csv",), ("cut.csv", "not one value per column in data row 10")),
         (("cut.parquet",), ("cut.parquet", "damaged")),
         (("log.csv", "--out", "scores.xlsx"), ("neither in .csv nor in .parquet",)),

@@ -3,6 +3,7 @@
 import gzip
 import http.client
 import json
+import logging
 import os
 import socket
 import tracemalloc
@@ -34,10 +35,13 @@ def port(folder: Path) -> Iterator[int]:
 @pytest.fixture
 def client(port: int, caplog: pytest.LogCaptureFixture) -> Iterator[Client]:
     made = Client(port)
+    server = logging.getLogger("uvicorn.error")
+    server.addHandler(caplog.handler)
     yield made
     assert made.ask(request(SESSIONS[0]))[0] == 200  # whatever was asked, the server goes on
     made.close()
-    assert [record for record in caplog.records if record.exc_info] == []
+    server.removeHandler(caplog.handler)
+    assert caplog.get_records("call") == []  # no client fills the log
 
 
 def raw(body: bytes) -> bytes:
@@ -142,12 +146,22 @@ def head(line: str, *headers: str) -> bytes:
         ("GET /http://localhost/ping HTTP/1.1", 404),
         ("GET ftp://localhost/ping HTTP/1.1", 404),
         ("GET /ping?x=%zz&y HTTP/1.1", 200),
+        ("GET /ping/ HTTP/1.1", 200),
+        ("GET //ping// HTTP/1.1", 200),
+        ("GET http://localhost//ping/?x=/ HTTP/1.1", 200),
+        ("GET /%70ing HTTP/1.1", 200),
+        ("GET /ping#x HTTP/1.1", 404),
+        ("GET / HTTP/1.1", 404),
+        ("GET // HTTP/1.1", 404),
+        ("GET //rebound.example/ HTTP/1.1", 404),
         ("GET /ping%00 HTTP/1.1", 404),
         ("GET /%c3%28 HTTP/1.1", 404),
         ("GET /../ping HTTP/1.1", 404),
         ("OPTIONS * HTTP/1.1", 404),
         ("OPTIONS /invocations HTTP/1.1", 405),
         ("HEAD /invocations HTTP/1.1", 405),
+        ("PUT /invocations HTTP/1.1", 405),
+        ("get /ping HTTP/1.1", 405),
         ("CONNECT localhost:80 HTTP/1.1", 404),
         ("TRACE /ping HTTP/1.1", 405),
         ("PROPFIND /invocations HTTP/1.1", 405),
@@ -176,6 +190,39 @@ def test_a_refused_method_names_those_that_are_allowed(port: int) -> None:
 
 
 # --- Bodies -------------------------------------------------------------------------------------------------
+
+
+def test_a_client_may_end_its_side_before_it_is_answered(port: int) -> None:
+    whole = posted(f"Content-Length: {len(BODY)}").replace(b"Connection: close\r\n", b"") + BODY
+    for sent, answers in ((whole, 1), (whole * 3, 3), (whole + whole[:-1], 1), (whole[:-1], 0)):
+        with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+            connection.sendall(sent)
+            connection.shutdown(socket.SHUT_WR)
+            received = b""
+            while piece := connection.recv(65_536):
+                received += piece
+        assert received.count(b"HTTP/1.1 200") == answers
+
+
+@pytest.mark.parametrize("body", [BODY + b"\n", b"\xef\xbb\xbf" + BODY + b"\r\n", b" \n" + BODY])
+def test_what_editors_and_shells_add_to_a_body_changes_nothing(client: Client, body: bytes) -> None:
+    assert client.send("POST", "/invocations", body) == client.send("POST", "/invocations", BODY)
+
+
+@pytest.mark.usefixtures("client")
+def test_names_of_headers_and_types_have_no_case(port: int) -> None:
+    sent = head("POST /invocations HTTP/1.1", "CONTENT-TYPE: Application/JSON; Charset=UTF-8")
+    sent = sent[:-2] + b"content-LENGTH: %d\r\n\r\n" % len(BODY)
+    assert exchange(port, sent, BODY).startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.usefixtures("client")
+def test_a_client_that_would_rather_speak_http_2_is_answered_in_http_1(port: int) -> None:
+    upgrade = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABk")
+    lines = ["GET /ping HTTP/1.1", "Host: localhost", *upgrade, "", ""]
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+        connection.sendall("\r\n".join(lines).encode())
+        assert connection.recv(65_536).startswith(b"HTTP/1.1 200")
 
 
 def posted(*headers: str) -> bytes:
@@ -279,6 +326,10 @@ def test_a_defect_tells_clients_nothing(folder: Path, monkeypatch: pytest.Monkey
 
 MALFORMED = {
     "no HTTP": b"hello\r\n\r\n",
+    "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(9),
+    "a length and plain chunks": posted("Content-Length: 5", "Transfer-Encoding: chunked")
+    + b"%x\r\n%s\r\n0\r\n\r\n" % (len(BODY), BODY),
+    "a head of 17,000 bytes": posted("X: " + "x" * 17_000),
     "TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(40) + b"\r\n\r\n",
     "two lengths": posted("Content-Length: 2", "Content-Length: 3") + b"{}",
     "a length and chunks": posted("Content-Length: 5", "Transfer-Encoding: gzip, chunked") + b"0\r\n\r\n",

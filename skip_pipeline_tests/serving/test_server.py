@@ -22,7 +22,7 @@ from skip_pipeline.errors import MissingInputError, RefusedError
 from skip_pipeline.serving import ServedModel
 from skip_pipeline.serving.follow import FolderSource, Follower
 from skip_pipeline.serving.requests import USED
-from skip_pipeline.serving.server import serve
+from skip_pipeline.serving.server import address_of, bound, configuration, serve
 from skip_pipeline.settings import DataLayout
 from skip_pipeline_tests.builders import TRACKS, assert_says, refusal
 from skip_pipeline_tests.serving.asking import QUICK, Client, eventually, running
@@ -361,6 +361,23 @@ def test_a_taken_port_is_refused(folder: Path) -> None:
         follower = Follower(FolderSource(folder))
         message = refusal(RefusedError, lambda: serve(follower, "127.0.0.1", port, lambda _: None))
     assert_says(message, f"127.0.0.1:{port}", "--port")
+
+
+@pytest.mark.parametrize(("host", "asked"), [("::1", ["::1"]), ("[::]", ["::1", "127.0.0.1"])])
+def test_an_address_of_ipv6_is_served(host: str, asked: list[str]) -> None:
+    with bound(host, 0) as listening:
+        for address in asked:
+            socket.create_connection((address, listening.getsockname()[1]), timeout=20).close()
+        assert address_of(listening) == f"http://[{host.strip('[]')}]:{listening.getsockname()[1]}"
+
+
+def test_how_uvicorn_runs_the_server_is_no_matter_of_the_environment(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WEB_CONCURRENCY", "auto")
+    made = configuration(Follower(FolderSource(folder)), QUICK)
+    assert made.workers == 1
+    assert made.timeout_keep_alive >= QUICK.idle_seconds  # a proxy may keep a connection for as long
 
 
 PROGRAM = """

@@ -5,10 +5,11 @@ import os
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 
 import pytest
 
-from skip_pipeline.errors import MissingInputError
+from skip_pipeline.errors import DiskError, MissingInputError
 from skip_pipeline.locations import file_system, is_local
 from skip_pipeline.storage import (
     Delivered,
@@ -60,6 +61,19 @@ def test_a_fingerprint_does_not_depend_on_the_order_of_records():
 def test_a_file_that_has_gone_while_it_is_read_is_missing_input(tmp_path):
     with pytest.raises(MissingInputError, match=r"gone\.csv has gone while it was read; put it back"):
         record_file(tmp_path / "gone.csv", "gone.csv")
+
+
+def test_a_file_that_must_not_be_read_is_named(tmp_path, monkeypatch):
+    (tmp_path / "a.csv").write_text("any")
+
+    def forbidden(path, _mode):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "open", forbidden)
+    message = refusal(DiskError, lambda: look([tmp_path / "a.csv"]))
+    assert_says(
+        message, f"{tmp_path / 'a.csv'} cannot be read", "Permission denied", "Give the user the right"
+    )
 
 
 @pytest.mark.usefixtures("_long_ago")

@@ -86,6 +86,10 @@ def test_null_and_empty_values():
     assert read(play(reason_start=""))[0]["reason_start"] == ""
 
 
+def test_a_length_as_pandas_writes_it_beside_missing_ones_is_read():
+    assert [row["heard"] for row in read(play(ms_played=61_000.0), play(ms_played=None))] == [61_000, None]
+
+
 def test_a_list_without_plays_is_read():
     assert read_records("endsong_0.json", b"[]").num_rows == 0
     assert count_records("endvideo.json", b"[ ]") == 0
@@ -119,6 +123,10 @@ TWO = content([play(), play("2023-03-01T18:09:59Z", 2)])
         (content([play()]).decode().encode("utf-16"), ["is not UTF-8 text at byte 1"]),
         (b'{"plays": []}', ["no list of plays", "dict"]),
         (b"null", ["no list of plays"]),
+        (b"[" * 100_000, ["is not JSON (maximum recursion depth"]),
+        (b'[{"a":' * 50_000, ["is not JSON (maximum recursion depth"]),
+        (b"[" + b"9" * 5000 + b"]", ["is not JSON (Exceeds the limit"]),
+        (TWO.replace(b"200000", b"NaN"), ["is not JSON (NaN is no number of JSON)"]),
     ],
 )
 def test_a_file_that_is_no_list_of_plays_is_refused(data, facts):

@@ -1,3 +1,4 @@
+import datetime as dt
 import gzip
 from datetime import UTC, datetime
 
@@ -229,19 +230,44 @@ def test_a_ragged_row_is_refused_without_its_values(tmp_path):
 @pytest.mark.parametrize(
     ("text", "facts"),
     [
-        ("", ["Empty CSV file"]),
-        (HEADER.replace(",", ";"), ["misses ts", "separated by commas"]),
-        (HEADER.encode() + b"2023-03-01 18:05:59,5,\xff,a,b,true,\n", ["UTF8"]),
+        ("", ["is empty", "expected a header line"]),
+        (HEADER.replace(",", ";"), ["separated by ';'", "Separate the values by commas"]),
+        (HEADER.encode("utf-16"), ["is text in UTF-16", "Save the file as CSV in UTF-8"]),
+        (b"PK\3\4", ["is a zip archive, as .xlsx files are"]),
+        (HEADER.encode() + b"2023-03-01 18:05:59,5,\xff,a,b,true,\n", ["UTF8", "expected CSV"]),
     ],
 )
 def test_a_file_that_is_no_table_is_refused(tmp_path, text, facts):
-    assert_says(refused(csv(tmp_path, text)), "history.csv", *facts, "expected")
+    assert_says(refused(csv(tmp_path, text)), "history.csv", *facts)
 
 
 def test_a_file_that_is_no_parquet_is_refused(tmp_path):
     path = tmp_path / "history.parquet"
     path.write_bytes(b"PAR1")
-    assert_says(refused(path), "history.parquet", "not a well-formed table", "expected")
+    assert_says(refused(path), "history.parquet is a damaged parquet file", "expected", "copy the file again")
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "facts"),
+    [
+        ("ts", [["x"]] * 3, "column ts is wrong in data rows 1 (['x']), 2 (['x']), 3 (['x']); expected text"),
+        ("ms_played", [dt.date(2023, 3, 1)] * 3, "column ms_played is wrong in data rows 1"),
+        ("reason_end", [{"a": 1}, None, None], "column reason_end is wrong in data row 1 ({'a': 1})"),
+        ("reason_end", [b"\xed\xa0\x80", b"", b""], "column reason_end is wrong in data row 1 (b'\\xed"),
+    ],
+)
+def test_a_type_of_parquet_that_holds_no_such_values_is_refused(tmp_path, name, values, facts):
+    path = tmp_path / "history.parquet"
+    table = pa.Table.from_pandas(frame())
+    pq.write_table(table.set_column(table.column_names.index(name), name, pa.array(values)), path)
+    assert_says(refused(path), facts, "Correct or remove")
+
+
+def test_text_of_parquet_that_is_no_utf_8_is_refused_by_row(tmp_path):
+    path = tmp_path / "history.parquet"
+    frame(reason_end=["fwdbtn", "fwd___", "fwdbtn"]).to_parquet(path, compression=None)
+    path.write_bytes(path.read_bytes().replace(b"fwd___", b"fwd\xed\xa0\x80"))
+    assert_says(refused(path), "column reason_end is wrong in data row 2 (b'fwd\\xed\\xa0\\x80')")
 
 
 def test_a_gzip_file_that_is_cut_off_is_refused(tmp_path):

@@ -114,7 +114,7 @@ def champion_model(
         record.headline(headline)
         if not promotion.again:
             opponent = f"version {promotion.opponent}" if promotion.opponent else "no champion"
-            record.judged(version, layout.best / SERVED_MODEL, f"Against {opponent}. {decision.summary}")
+            record.judged(version, layout.best / SERVED_MODEL, f"{decision.summary}. Against {opponent}.")
         record.json(promotion.to_json(), "decision.json")
         record.made(staging.manifest, folder)
         record.page(f"Promotion page: version {version} {decision.word}", folder / PROMOTION_PAGE)
