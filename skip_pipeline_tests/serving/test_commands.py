@@ -238,16 +238,6 @@ def test_bytes_that_are_no_text_are_refused_as_they_come_in(
     assert_says(result.stderr, "error: ", str(path), "UTF")
 
 
-def test_a_machine_without_processor_affinity_predicts(
-    folder: Path, log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As macOS is."""
-    monkeypatch.delattr(os, "sched_getaffinity")
-    monkeypatch.delattr(os, "process_cpu_count", raising=False)
-    result = run("predict", log, "--model", folder, "--out", tmp_path / "scores.csv")
-    assert result.exit_code == 0, result.output
-
-
 def test_a_file_that_cannot_be_written_stays_as_it_was(
     folder: Path, log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
