@@ -1,7 +1,7 @@
 """Difficulty of a raw data set: scores of simple predictors, of baselines, and the best possible scores.
 
-    python benchmarks/difficulty.py data/01_raw
-    python benchmarks/difficulty.py data/01_raw --seed 1 --json difficulty.json
+    python -m benchmarks.difficulty data/01_raw
+    python -m benchmarks.difficulty data/01_raw --seed 1 --json difficulty.json
 
 The pipeline's stages make the bundles in a temporary folder, without Dagster. All scores are of
 held-out sessions, which are those of the gate and of the test split; the predictors learn from the others.
@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from benchmarks.stages import Apart, publish_all
 from skip_pipeline import schema
 from skip_pipeline.baselines.fit import fit_baselines
 from skip_pipeline.bundles.gather import Bundle, open_bundles
@@ -24,8 +25,6 @@ from skip_pipeline.metrics import scores as evaluate
 from skip_pipeline.metrics.scores import SplitScores
 from skip_pipeline.raw import folder as raw_folder
 from skip_pipeline.report.oracle import best_possible, find_oracle
-from skip_pipeline.settings import DataLayout
-from skip_pipeline.stages import flow as stages
 from skip_pipeline.storage import write_json
 
 
@@ -44,29 +43,14 @@ class Predictor:
     seconds: float | None
 
 
-@dataclass(frozen=True)
-class Apart(DataLayout):
-    """A data directory with raw files elsewhere, so that errors have the user's paths."""
-
-    delivered: Path = Path()
-
-    @property
-    def raw(self) -> Path:
-        """Folder that holds ``training_set/`` and ``track_features/``."""
-        return self.delivered
-
-
 def build_bundles(raw: Path, folder: Path) -> dict[str, Bundle]:
     """Take a raw folder through the stages, in an empty folder, and open the bundles (``open_splits``).
 
     Raises:
         SkipPipelineError: whatever a stage refuses.
     """
-    layout = Apart(folder, delivered=raw)
-    stages.merged_table(layout)
-    stages.encoded_table(layout)
-    stages.scaled_table(layout)
-    stages.tensor_bundles(layout)
+    layout = Apart(folder, delivered=raw)  # so that errors have the user's paths
+    publish_all(layout)
     return open_splits(layout.bundles)
 
 

@@ -29,9 +29,9 @@ from skip_pipeline.nightly.evidence import (
     Losses,
     SliceDifference,
 )
+from skip_pipeline.nightly.limits import LEAST_GATE_SESSIONS, PROMOTION_MARGIN, PROMOTION_SLICE_LIMITS
 from skip_pipeline.nightly.promotion import decide
 from skip_pipeline.nightly.promotion_record import BEST, CHAMPION
-from skip_pipeline.settings import LEAST_GATE_SESSIONS, PROMOTION_MARGIN, PROMOTION_SLICE_LIMITS
 
 NIGHTS: Final = 200
 WINDOW: Final = 30  # days whose gate sessions are pooled

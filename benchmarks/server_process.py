@@ -72,7 +72,7 @@ def running(
     Raises:
         ChildFailedError: it ended, or did not answer in time.
     """
-    port = _free_port()
+    port = free_port()
     with tempfile.TemporaryFile("w+") as log:
         started = time.perf_counter()
         process = subprocess.Popen(  # noqa: S603 - our own commands
@@ -132,7 +132,8 @@ def _tree(pid: int) -> list[psutil.Process]:
         return []
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listens on."""
     with socket.create_server(("127.0.0.1", 0)) as bound:
         port: int = bound.getsockname()[1]
         return port

@@ -22,7 +22,8 @@ from dagster_postgres.run_storage import PostgresRunStorage
 from dagster_postgres.schedule_storage import PostgresScheduleStorage
 
 import skip_pipeline
-from skip_pipeline_tests.defs.test_browser import ASSETS, free_port
+from benchmarks.server_process import free_port
+from skip_pipeline_tests.defs.test_browser import ASSETS
 from skip_pipeline_tests.postgres_server import MISSING, binaries, postgres_server
 
 pytestmark = [

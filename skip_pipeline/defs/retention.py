@@ -16,7 +16,8 @@ import dagster as dg
 from dagster import DagsterRunStatus as Status
 from sqlalchemy import text
 
-from skip_pipeline.defs.tracking import DAGSTER_RUN, MlflowTracker
+from skip_pipeline.defs.mlflow_runs import DAGSTER_RUN
+from skip_pipeline.defs.tracking import MlflowTracker
 from skip_pipeline.nightly.plan import STATE
 from skip_pipeline.settings import EXPERIMENT, MODEL_NAME
 

@@ -1,9 +1,9 @@
 """MLflow tracking: one parent run per Dagster run, one nested run per materialization.
 
-This module opens, tags and closes runs; ``record`` logs into them. A tracking server that is down never costs
-a result: Dagster's log and metadata name what is missing in MLflow, and what found no answer is kept and
-delivered later (``undelivered``). MLflow is imported when the first run opens, so that neither the UI nor the
-schedule waits for it.
+This module opens, tags and closes runs; ``mlflow_runs`` finds them, and ``record`` logs into them. A tracking
+server that is down never costs a result: Dagster's log and metadata name what is missing in MLflow, and what
+found no answer is kept and delivered later (``undelivered``). MLflow is imported when the first run opens, so
+that neither the UI nor the schedule waits for it.
 """
 
 import os
@@ -19,8 +19,15 @@ from filelock import FileLock
 from pydantic import Field, PrivateAttr
 
 from skip_pipeline.defs.dead_runs import sign
+from skip_pipeline.defs.mlflow_runs import (
+    DAGSTER_ASSET,
+    DAGSTER_RUN,
+    close_finished,
+    experiment_id,
+    find_run,
+    found_or_created,
+)
 from skip_pipeline.defs.mlflow_store import Guard, answers, mlflow_client, without_credentials
-from skip_pipeline.defs.nights_view import NIGHTS_VIEW
 from skip_pipeline.defs.record import Record
 from skip_pipeline.defs.registry import Registry
 from skip_pipeline.defs.undelivered import Entry, KeptRun, Undelivered, now
@@ -29,7 +36,6 @@ from skip_pipeline.settings import (
     DEFAULT_MLFLOW_URL,
     DELIVERY_SECONDS,
     EXPERIMENT,
-    EXPERIMENT_TAGS,
     MLFLOW_URL_VARIABLE,
     TRACKING_URI_VARIABLE,
 )
@@ -39,11 +45,6 @@ if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
     from skip_pipeline.report.html import RunLink
-
-# Tags of MLflow's runs.
-DAGSTER_RUN = "dagster.run_id"
-DAGSTER_ASSET = "dagster.asset_key"
-MLFLOW_PARENT = "mlflow.parentRunId"  # MLflow's own
 
 
 class MlflowTracker(dg.ConfigurableResource):
@@ -140,7 +141,7 @@ class MlflowTracker(dg.ConfigurableResource):
 
     def experiment(self) -> str:
         """The id of the experiment, which is created on first use."""
-        return self._experiment_id(self.client())
+        return self._experiment(self.client())
 
     def registry(self) -> Registry:
         """The registered versions of the model."""
@@ -197,7 +198,7 @@ class MlflowTracker(dg.ConfigurableResource):
         with guard.may_lose("the address of the run"):
             client = self.client()
             experiment = client.get_experiment_by_name(EXPERIMENT)
-            run = _find_run(client, experiment.experiment_id, dagster_run_id, None) if experiment else None
+            run = find_run(client, experiment.experiment_id, dagster_run_id, None) if experiment else None
         if run is None:
             return None, f"not recorded ({guard.lost[0] if guard.lost else 'MLflow has no such run'})"
         return run.info.run_id, self._link(run)
@@ -217,7 +218,7 @@ class MlflowTracker(dg.ConfigurableResource):
         lock = FileLock(self.database.with_suffix(".lock")) if self.is_embedded else nullcontext()
         with guard.may_lose("the run and everything below it"), lock:
             client = self._fluent_client()
-            experiment = self._experiment_id(client)
+            experiment = self._experiment(client)
             close_finished(client, experiment, instance)
             self._parent = self._parent_of(client, experiment, self._parent_facts)
         if self._parent is not None:
@@ -230,10 +231,10 @@ class MlflowTracker(dg.ConfigurableResource):
         client, experiment = None, ""
         with guard.may_lose("the delivery of kept runs"):
             client = self._fluent_client()
-            experiment = self._experiment_id(client)
+            experiment = self._experiment(client)
         if client is None or not experiment:
             return 0
-        return self.undelivered.deliver(client, experiment, _found_or_created, guard)
+        return self.undelivered.deliver(client, experiment, found_or_created, guard)
 
     def _fluent_client(self) -> "MlflowClient":
         """A client, to whose store MLflow's functions of the module then write, too."""
@@ -254,31 +255,9 @@ class MlflowTracker(dg.ConfigurableResource):
                 "is lost. The result is kept"
             )
 
-    def _experiment_id(self, client: "MlflowClient") -> str:
-        from mlflow.entities import LifecycleStage
-        from mlflow.exceptions import MlflowException
-
-        found = client.get_experiment_by_name(EXPERIMENT)
-        if found is None:
-            artifacts = self.embedded_artifacts if self.is_embedded else None  # a server has its own place
-            try:
-                return str(
-                    client.create_experiment(EXPERIMENT, artifacts, tags=EXPERIMENT_TAGS | NIGHTS_VIEW)
-                )
-            except MlflowException:
-                found = client.get_experiment_by_name(EXPERIMENT)
-                if found is None:  # else another process has created it in the meantime
-                    raise
-        if found.lifecycle_stage == LifecycleStage.DELETED:
-            raise MlflowException(
-                f"the experiment {EXPERIMENT} is deleted, expected an active one; restore it with "
-                f"{TRACKING_URI_VARIABLE}={without_credentials(self.tracking_uri)} "
-                f"mlflow experiments restore --experiment-id {found.experiment_id}"
-            )
-        for tag, value in NIGHTS_VIEW.items():
-            if tag not in found.tags:  # an experiment of an earlier version; a person's own view stays
-                client.set_experiment_tag(found.experiment_id, tag, value)
-        return str(found.experiment_id)
+    def _experiment(self, client: "MlflowClient") -> str:
+        artifacts = self.embedded_artifacts if self.is_embedded else None  # a server has its own place
+        return experiment_id(client, artifacts, without_credentials(self.tracking_uri))
 
     def _facts_of(self, dagster_run: dg.DagsterRun) -> "_Parent":
         # Dagster names the job of assets that a person has selected with leading underscores.
@@ -294,7 +273,7 @@ class MlflowTracker(dg.ConfigurableResource):
 
     def _parent_of(self, client: "MlflowClient", experiment: str, parent: "_Parent") -> "Run":
         """The parent run of a Dagster run; opened unless an earlier process has opened it."""
-        found = _find_run(client, experiment, parent.tags[DAGSTER_RUN], None)
+        found = find_run(client, experiment, parent.tags[DAGSTER_RUN], None)
         return found or client.create_run(experiment, parent.started, dict(parent.tags), parent.name)
 
     def _nested_tags(self, context: dg.AssetExecutionContext) -> dict[str, str]:
@@ -355,44 +334,3 @@ class _Parent:
     def kept(self, asset: str | None, tags: Mapping[str, str], started: int, status: str) -> KeptRun:
         """A run below it that ends now, or this one, as it is kept."""
         return KeptRun(self.name, self.tags, self.started, asset, tags, started, now(), status)
-
-
-def _found_or_created(client: "MlflowClient", experiment: str, run: KeptRun) -> tuple[str, str]:
-    """Ids of a kept run and of its parent in the store; created unless they are there."""
-    dagster_run = run.parent_tags[DAGSTER_RUN]
-    parent = _find_run(client, experiment, dagster_run, None) or client.create_run(
-        experiment, run.parent_started, dict(run.parent_tags), run.parent_name
-    )
-    parent_id = parent.info.run_id
-    if run.asset is None:
-        return parent_id, parent_id
-    nested = _find_run(client, experiment, dagster_run, run.asset)
-    if nested is None:
-        from mlflow.tracking.context.registry import resolve_tags  # those that `mlflow.start_run` adds
-
-        tags = resolve_tags(dict(run.tags) | {MLFLOW_PARENT: parent_id})
-        nested = client.create_run(experiment, run.started, tags, run.asset)
-    return nested.info.run_id, parent_id
-
-
-def _find_run(client: "MlflowClient", experiment: str, dagster_run: str, asset: str | None) -> "Run | None":
-    """The run of an asset of a Dagster run; for None the parent run."""
-    of_this = f"tags.`{DAGSTER_RUN}` = '{dagster_run}'"
-    found = client.search_runs([experiment], of_this, order_by=["attributes.start_time ASC"])
-    return next((run for run in found if run.data.tags.get(DAGSTER_ASSET) == asset), None)
-
-
-def close_finished(client: "MlflowClient", experiment: str, instance: dg.DagsterInstance) -> int:
-    """Close MLflow runs that ended Dagster runs, for example killed ones, have left open; returns how many.
-
-    Runs of a Dagster run that this instance does not know belong to another instance, and stay open.
-    """
-    closed = 0
-    for run in client.search_runs([experiment], "attributes.status = 'RUNNING'"):
-        dagster_run = instance.get_run_by_id(run.data.tags.get(DAGSTER_RUN, ""))
-        if dagster_run is None or not dagster_run.is_finished:
-            continue
-        succeeded = dagster_run.status == dg.DagsterRunStatus.SUCCESS
-        client.set_terminated(run.info.run_id, status="FINISHED" if succeeded else "KILLED")
-        closed += 1
-    return closed

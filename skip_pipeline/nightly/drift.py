@@ -9,6 +9,12 @@ import numpy as np
 from scipy.special import chdtri
 
 from skip_pipeline.errors import ContractError
+from skip_pipeline.nightly.limits import (
+    DRIFT_FALSE_ALARMS,
+    DRIFT_LIMIT,
+    LABEL_RATE_LIMIT,
+    UNKNOWN_LEVEL_LIMIT,
+)
 from skip_pipeline.nightly.profile import (
     EARLIER_OUTCOME,
     PREDICTED_OUTCOME,
@@ -16,7 +22,6 @@ from skip_pipeline.nightly.profile import (
     Distribution,
     Profile,
 )
-from skip_pipeline.settings import DRIFT_FALSE_ALARMS, DRIFT_LIMIT, LABEL_RATE_LIMIT, UNKNOWN_LEVEL_LIMIT
 
 _OUTCOMES: Final = (PREDICTED_OUTCOME, EARLIER_OUTCOME)
 
@@ -41,7 +46,7 @@ class Drift:
 def find_drift(reference: Profile, observed: Profile) -> tuple[Drift, ...]:
     """Compare every feature: alarms first, then by index relative to the limit, the largest first.
 
-    An index is an alarm if it exceeds ``settings.DRIFT_LIMIT`` and what chance gives. Under equal populations
+    An index is an alarm if it exceeds ``limits.DRIFT_LIMIT`` and what chance gives. Under equal populations
     the index is distributed like ``(1/n + 1/m)`` times a chi-squared variable with one degree of freedom less
     than there are bins (Yurdakul, Statistical Properties of Population Stability Index, 2018). n and m are
     sessions, since the plays of one session are not independent. Outcomes and unknown levels have limits in

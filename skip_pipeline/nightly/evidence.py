@@ -18,13 +18,8 @@ from skip_pipeline.errors import ContractError
 from skip_pipeline.metrics.every_track import answers_every_track, is_track, mean_over
 from skip_pipeline.metrics.intervals import Estimate, ratio_with_error
 from skip_pipeline.metrics.scores import Slicing, correct, losses, need_both_outcomes
-from skip_pipeline.settings import (
-    DECISION_THRESHOLD,
-    GATE_CONFIDENCE,
-    LEAST_GATE_SESSIONS,
-    PROMOTION_SLICE_LIMITS,
-    DataSource,
-)
+from skip_pipeline.nightly.limits import GATE_CONFIDENCE, LEAST_GATE_SESSIONS, PROMOTION_SLICE_LIMITS
+from skip_pipeline.settings import DECISION_THRESHOLD, DataSource
 
 LAST_TRACK: Final = "last track"
 NEXT_TRACK: Final = "next track at any position"

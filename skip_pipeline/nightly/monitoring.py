@@ -14,6 +14,7 @@ from skip_pipeline.bundles.gather import Bundle, open_bundles
 from skip_pipeline.bundles.parts import Part, plays
 from skip_pipeline.errors import ContractError
 from skip_pipeline.nightly.drift import Drift, compare, find_drift
+from skip_pipeline.nightly.limits import SCORED_SESSIONS, UNKNOWN_TRACK_LIMIT, VOLUME_LIMIT
 from skip_pipeline.nightly.profile import profile_sessions
 from skip_pipeline.nightly.reference import (
     SCORES,
@@ -25,7 +26,7 @@ from skip_pipeline.nightly.reference import (
 )
 from skip_pipeline.serving import ServedModel
 from skip_pipeline.serving.tracks import sorted_ids
-from skip_pipeline.settings import SCORED_SESSIONS, TRACK_TABLE, UNKNOWN_TRACK_LIMIT, VOLUME_LIMIT, DataLayout
+from skip_pipeline.settings import TRACK_TABLE, DataLayout
 from skip_pipeline.storage import read_manifest, read_table
 
 FEATURES: Final = "features_as_in_training"

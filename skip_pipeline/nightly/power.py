@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from skip_pipeline.nightly.evidence import NORMAL, Comparison, Difference, Evidence, quantile
-from skip_pipeline.settings import (
+from skip_pipeline.nightly.limits import (
     EQUAL_REFUSED_LIMIT,
     GATE_CONFIDENCE,
     LEAST_GATE_SESSIONS,

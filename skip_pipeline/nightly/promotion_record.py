@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from skip_pipeline.settings import DataSource
 
 if TYPE_CHECKING:  # it imports scikit-learn, which the commands that need only a file's name do without
-    from skip_pipeline.nightly.promotion import Decision
+    from skip_pipeline.nightly.decision import Decision
 
 PROMOTION_FILE: Final = "promotion.json"
 PROMOTION_PAGE: Final = "promotion.html"

@@ -6,16 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from skip_pipeline.metrics.intervals import Estimate
+from skip_pipeline.nightly.limits import GATE_CONFIDENCE, LEAST_GATE_SESSIONS, POWER, PROMOTION_MARGIN
 from skip_pipeline.nightly.promotion_record import JudgedVersion, Promotion
 from skip_pipeline.raw.description import Description
 from skip_pipeline.report.html import Axis, RunLink, render
-from skip_pipeline.settings import (
-    GATE_CONFIDENCE,
-    LEAST_GATE_SESSIONS,
-    MODEL_NAME,
-    POWER,
-    PROMOTION_MARGIN,
-)
+from skip_pipeline.settings import MODEL_NAME
 
 
 def headline(promotion: Promotion) -> str:

@@ -1,8 +1,8 @@
-"""The stages from raw files to tensors: which shards there are, what decides each, and how they add up.
+"""The stages from raw files to tensors: which shards there are, and how they add up.
 
 Each function makes one stage of a data directory whole and publishes it. A shard is made again only if the
-digest of its inputs has changed: the files it is made from, and the code that makes it. What happens to a
-single shard is in the module of the stage; ``apply`` decides where that happens.
+digest of its inputs has changed (``shard_inputs``): the files it is made from, and the code that makes it.
+What happens to a single shard is in the module of the stage; ``apply`` decides where that happens.
 """
 
 from __future__ import annotations
@@ -13,25 +13,30 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Final
-
-import pyarrow as pa
 
 from skip_pipeline import schema
 from skip_pipeline.bundles.parts import TRACKS, PartRecord, write_parts
 from skip_pipeline.code_version import code_version
-from skip_pipeline.errors import ContractError, MissingInputError
 from skip_pipeline.raw import folder as raw_folder
-from skip_pipeline.raw.own_listening import unknown_columns
 from skip_pipeline.raw.session_log import SessionLogSummary, combine
 from skip_pipeline.raw.track_groups import track_groups_file
 from skip_pipeline.settings import DELIVERED_FILES, SCALER_FILE, TRACK_TABLE, DataLayout
 from skip_pipeline.stages import bundle, encode, ingest, merge, scale, track_matrix, track_table
 from skip_pipeline.stages.findings import Finding
+from skip_pipeline.stages.shard_inputs import (
+    CODES,
+    TRACK_TABLES,
+    codes_of,
+    decided_by_logs,
+    identified,
+    own_files,
+    table_inputs,
+    track_tables,
+    unknown_of,
+)
 from skip_pipeline.stages.shards import UNKNOWN, hashes_file, table_file
 from skip_pipeline.storage import (
     Apply,
-    Delivered,
     FileRecord,
     Made,
     Manifest,
@@ -39,7 +44,6 @@ from skip_pipeline.storage import (
     Staging,
     digest_of,
     fingerprint,
-    identify,
     in_turn,
     map_array,
     publish,
@@ -48,11 +52,6 @@ from skip_pipeline.storage import (
     shard_names,
     write_json,
 )
-
-# Details of manifests.
-_TRACK_TABLES: Final = "track_tables"  # of the merged table: see _track_tables
-_CODES: Final = "track_codes"  # of the encoded table: see _codes
-
 
 # --- Delivered files ----------------------------------------------------------------------------------
 
@@ -71,13 +70,13 @@ def session_logs(layout: DataLayout, *, apply: Apply = in_turn, started: float |
     """Judge every session log that is new or has changed; raises as ``load_session_log`` and ``combine``."""
     paths = raw_folder.find_session_logs(layout.raw)
     folder = layout.session_log_summaries
-    delivered = _identified(paths, folder, apply)
+    delivered = identified(paths, folder, apply)
     source = raw_folder.data_source(layout.raw)
     with publish(folder, stage="session_logs", data_source=source, started=started) as staging:
-        unknown = _unknown(layout, schema.SESSION_LOG)
+        unknown = unknown_of(layout, schema.SESSION_LOG)
         today = dt.datetime.now(tz=dt.UTC).date()
         make = partial(ingest.judge_log, among=paths, today=today, unknown=unknown)
-        decided = _decided(ingest.__name__, paths, delivered, unknown)
+        decided = decided_by_logs(ingest.__name__, paths, delivered, unknown)
         summary = _combined(staging, make, paths, decided, apply)
         staging.rows = summary.rows
         staging.details |= {
@@ -103,10 +102,10 @@ def track_features(
     """Judge all track features together, if a file is new or has changed; raises as their reader."""
     paths = raw_folder.find_track_features(layout.raw)
     folder = layout.track_feature_summaries
-    delivered = _identified(paths, folder, apply)
+    delivered = identified(paths, folder, apply)
     source = raw_folder.data_source(layout.raw)
     with publish(folder, stage="track_features", data_source=source, started=started) as staging:
-        unknown = _unknown(layout, schema.TRACK_FEATURES)
+        unknown = unknown_of(layout, schema.TRACK_FEATURES)
         inputs = digest_of(code_version(ingest.__name__), fingerprint(delivered), *unknown)
         job = ShardJob(TRACK_TABLE, inputs, partial(ingest.judge_tracks, paths, unknown=unknown))
         made = staging.make_shards([job])[TRACK_TABLE]
@@ -114,30 +113,6 @@ def track_features(
         staging.details |= {DELIVERED_FILES: [asdict(file) for file in delivered], UNKNOWN: unknown}
     findings = tuple(Finding(**finding) for finding in made["findings"])
     return TrackFeatures(delivered, findings, staging)
-
-
-def _unknown(layout: DataLayout, contract: pa.Schema) -> tuple[str, ...]:
-    """Columns of a raw table in which a value may be missing, in the contract's order.
-
-    Of the marker of own listening they alone decide shards: its counts change with every import.
-    """
-    unknown = unknown_columns(layout.raw)
-    return tuple(name for name in contract.names if name in unknown)
-
-
-def _identified(paths: Sequence[Path], summaries: Path, apply: Apply) -> tuple[Delivered, ...]:
-    """Size and digest of raw files; those that are as they were when they were judged are not read again."""
-    judged = _earlier(summaries)
-    known = judged.details.get(DELIVERED_FILES, []) if judged else []
-    return identify(paths, {file["name"]: Delivered(**file) for file in known}, apply)
-
-
-def _earlier(folder: Path) -> Manifest | None:
-    """What a folder holds; None where that is nothing, or not readable."""
-    try:
-        return read_manifest(folder, made_by="an earlier run")
-    except (MissingInputError, ContractError):
-        return None
 
 
 # --- Tables -------------------------------------------------------------------------------------------
@@ -161,12 +136,12 @@ def merged_table(layout: DataLayout, *, apply: Apply = in_turn, started: float |
     """
     paths = raw_folder.find_session_logs(layout.raw)
     track_paths = raw_folder.find_track_features(layout.raw)
-    logs = _identified(paths, layout.session_log_summaries, apply)
-    track_files = _identified(track_paths, layout.track_feature_summaries, apply)
+    logs = identified(paths, layout.session_log_summaries, apply)
+    track_files = identified(track_paths, layout.track_feature_summaries, apply)
     source = raw_folder.data_source(layout.raw)
     with publish(layout.merged, stage="merged_table", data_source=source, started=started) as staging:
-        of_tracks = _unknown(layout, schema.TRACK_FEATURES)
-        of_logs = _unknown(layout, schema.SESSION_LOG)
+        of_tracks = unknown_of(layout, schema.TRACK_FEATURES)
+        of_logs = unknown_of(layout, schema.SESSION_LOG)
         unknown = (*of_logs, *of_tracks)
         current = digest_of(code_version(ingest.__name__), fingerprint(track_files), *of_tracks)
         make_tracks = partial(ingest.track_table, track_paths, unknown=of_tracks, data_source=source)
@@ -176,55 +151,16 @@ def merged_table(layout: DataLayout, *, apply: Apply = in_turn, started: float |
             inputs_of_groups = digest_of(current, record_file(groups, groups.name).sha256)
             make_groups = partial(ingest.track_groups, groups, tracks=table)
             staging.make_shards([ShardJob(ingest.GROUPS, inputs_of_groups, make_groups)])
-        decided = _decided(merge.__name__, paths, logs, of_logs)
-        tables = _track_tables(decided, layout.merged, current, table)
+        decided = decided_by_logs(merge.__name__, paths, logs, of_logs)
+        tables = track_tables(decided, layout.merged, current, table)
         today = dt.datetime.now(tz=dt.UTC).date()
         make = partial(
             merge.merge_shard, among=paths, tracks=table, today=today, unknown=unknown, data_source=source
         )
         inputs = {shard: digest_of(decided[shard], tables[shard]) for shard in decided}
         staging.rows = _combined(staging, make, paths, inputs, apply).rows
-        staging.details |= {_TRACK_TABLES: tables, UNKNOWN: unknown}
+        staging.details |= {TRACK_TABLES: tables, UNKNOWN: unknown}
     return MergedTable(logs, track_files, tracks["rows"], staging)
-
-
-def _track_tables(decided: Mapping[str, str], folder: Path, current: str, table: Path) -> dict[str, str]:
-    """By shard of the merged table, the track table that decides it, as the digest of that table's inputs.
-
-    This is the current one, except for a published shard whose tracks all have the same features in the
-    current table: it keeps the table that it was made with, so its inputs and the shard stay as they are.
-
-    Args:
-        decided: by shard, digest of everything else that decides it.
-        folder: of the merged table.
-        current: inputs of the current track ``table``.
-    """
-    earlier = _earlier(folder)
-    if earlier is None:
-        return dict.fromkeys(decided, current)
-    kept = {
-        shard: before
-        for shard, before in earlier.details.get(_TRACK_TABLES, {}).items()
-        if shard in decided and earlier.shards[shard].inputs == digest_of(decided[shard], before)
-    }
-    if kept and earlier.shards[TRACK_TABLE].inputs != current:
-        try:
-            changed = track_table.changed_tracks(earlier.path(TRACK_TABLE), table)
-            if len(changed):
-                plays = {shard: merge.plays_any(earlier.path(shard), changed) for shard in kept}
-                kept = {shard: before for shard, before in kept.items() if not plays[shard]}
-        except (MissingInputError, ContractError):
-            kept = {}  # a published file is damaged: everything is made again
-    return dict.fromkeys(decided, current) | kept
-
-
-def _decided(
-    stage: str, paths: Sequence[Path], logs: Sequence[Delivered], unknown: Sequence[str]
-) -> dict[str, str]:
-    """By shard, digest of its session log, of the columns that may be unknown and of the code of a stage."""
-    version = code_version(stage)
-    pairs = zip(paths, logs, strict=True)
-    return {table_file(path): digest_of(version, log.sha256, *unknown) for path, log in pairs}
 
 
 def _combined(
@@ -261,45 +197,14 @@ def encoded_table(layout: DataLayout, *, apply: Apply = in_turn, started: float 
             encode.encode_shard, tracks=tracks, unknown=unknown, incomplete=incomplete, data_source=source
         )
         beside = digest_of(code_version(encode.__name__), *unknown, "", *incomplete)
-        codes = _codes(beside, layout.encoded, before)
+        codes = codes_of(beside, layout.encoded, before)
         decided = {shard: digest_of(beside, own.digest) for shard, own in codes.items()}
         _make_table(staging, _table_jobs(make, decided, before), apply, "values_of_unknown_level")
         staging.details |= {
             UNKNOWN: [name for name in unknown if name in schema.NULL_IN_ENCODED],
-            _CODES: {shard: asdict(own) for shard, own in codes.items()},
+            CODES: {shard: asdict(own) for shard, own in codes.items()},
         }
     return staging
-
-
-@dataclass(frozen=True)
-class _Codes:
-    """The codes of the first so many tracks of a track table, by ``track_table.codes_digest``."""
-
-    tracks: int
-    digest: str
-
-
-def _codes(beside: str, folder: Path, merged: Manifest) -> dict[str, _Codes]:
-    """By shard of the encoded table, the codes that decide it.
-
-    These are all codes of the current track table, except for a published shard whose merged shard has not
-    changed, and whose codes are still the first ones: it keeps those, and so its inputs.
-
-    Args:
-        beside: digest of what decides a shard beside the codes and its merged shard.
-        folder: of the encoded table.
-        merged: manifest of the merged table.
-    """
-    table, rows = merged.path(TRACK_TABLE), merged.shards[TRACK_TABLE].summary["rows"]
-    codes = dict.fromkeys(shard_names(merged), _Codes(rows, track_table.codes_digest(table, rows)))
-    earlier = _earlier(folder)
-    for shard, before in (earlier.details.get(_CODES, {}) if earlier else {}).items():
-        own = _Codes(**before)
-        if earlier and shard in codes and own.digest == track_table.codes_digest(table, own.tracks):
-            inputs = _table_inputs(digest_of(beside, own.digest), shard, merged)
-            if inputs == earlier.shards[shard].inputs:
-                codes[shard] = own
-    return codes
 
 
 def scaled_table(layout: DataLayout, *, apply: Apply = in_turn, started: float | None = None) -> Staging:
@@ -334,21 +239,11 @@ def _table_jobs(make: Callable[..., Made], decided: Mapping[str, str], *tables: 
     return [
         ShardJob(
             shard,
-            _table_inputs(digest, shard, *tables),
-            partial(make, shard, *(_own_files(shard, table) for table in tables)),
+            table_inputs(digest, shard, *tables),
+            partial(make, shard, *(own_files(shard, table) for table in tables)),
         )
         for shard, digest in decided.items()
     ]
-
-
-def _table_inputs(decided: str, shard: str, *tables: Manifest) -> str:
-    """Inputs of a shard that is made from its files in each of the tables."""
-    return digest_of(decided, *(file.sha256 for table in tables for file in _own_files(shard, table).files))
-
-
-def _own_files(shard: str, table: Manifest) -> Manifest:
-    """A table's files of one shard; a table without the shard refuses its name."""
-    return table.only(*(table.shards[shard].files if shard in table.shards else (shard,)))
 
 
 def _make_table(staging: Staging, jobs: Sequence[ShardJob], apply: Apply, counted: str) -> None:

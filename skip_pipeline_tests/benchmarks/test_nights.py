@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from benchmarks.nights import Night, _cut_short, markdown
+from benchmarks.nights import _cut_short
 
 RUN = "1b9d6bcd-bbfd-4b2d-9b5d-ab8dfbbd4bed"
 FIRST = {
@@ -19,41 +19,6 @@ BAD = {
     "promoted": False,
     "log_loss_difference": {"value": 0.02, "low": 0.01, "high": 0.03},
 }
-
-
-def test_each_night_is_a_row_and_has_its_message() -> None:
-    nights = [
-        Night("log_0.csv", "no night has succeeded yet", FIRST, {"alarms": []}, "Version 1 serves."),
-        Night(
-            "log_1.csv",
-            f"changed since run {RUN}: raw input",
-            BAD,
-            {"alarms": ["moved: hour"]},
-            f"runs/{RUN}\nNo alarms.",
-        ),
-        Night("nothing", f"raw input is that of run {RUN}, the last night"),
-    ]
-
-    assert markdown(nights).splitlines()[2:] == [
-        "| 1 | log_0.csv | version 1 | not compared | promoted | version 1 | 0 |",
-        "| 2 | log_1.csv | version 2 | +0.0200 (+0.0100 to +0.0300) | refused | version 1 | 1 |",
-        "| 3 | nothing | left out |  |  |  |  |",
-        "",
-        "Night 1, no night has succeeded yet:",
-        "",
-        "```",
-        "Version 1 serves.",
-        "```",
-        "",
-        "Night 2, changed since the run: raw input:",
-        "",
-        "```",
-        "runs/…",
-        "No alarms.",
-        "```",
-        "",
-        "Night 3 was left out: raw input is that of the run, the last night.",
-    ]
 
 
 def test_a_log_is_cut_between_sessions(tmp_path: Path) -> None:

@@ -14,10 +14,7 @@ from skip_pipeline_tests.builders import TRAIN, changed, scaled_table, session
 from skip_pipeline_tests.stages.shard_builders import WIDE, Shard, same, shard
 
 INPUTS = (*schema.BRANCH_SHAPES, "circumstances")
-POSITION_IN_LOG = schema.SESSION_LOG_BRANCH.index("session_position")
-LENGTH_IN_LOG = schema.SESSION_LOG_BRANCH.index("session_length")
 LABEL_IN_LOG = schema.SESSION_LOG_BRANCH.index("not_skipped")
-TEMPO_IN_TRACK = schema.TRACK_BRANCH.index("tempo")
 
 
 def rows_of(scaled, code, columns):
@@ -61,19 +58,6 @@ def test_arrays_have_the_shapes_of_the_schema_and_are_float32(three):
 
 
 @LENGTHS
-def test_the_last_step_of_the_session_log_is_the_track_before_the_predicted_one(three, row, length):
-    padding = [0] * (20 - length)
-    assert three["session_log"][row, :, POSITION_IN_LOG].tolist() == [*padding, *range(1, length)]
-    assert three["session_log"][row, :, LENGTH_IN_LOG].tolist() == [*padding, *[length] * (length - 1)]
-
-
-@LENGTHS
-def test_the_tracks_of_a_step_are_those_of_the_session_log(three, row, length):
-    steps = three["previous_tracks"][row, :, TEMPO_IN_TRACK]
-    assert steps == pytest.approx(three["session_log"][row, :, POSITION_IN_LOG] / 20)
-
-
-@LENGTHS
 def test_the_skip_of_a_step_is_the_label_of_that_track_and_9_before_the_first(three, row, length):
     expected = [9] * (20 - length) + [int(position % 3 == 0) for position in range(1, length)]
     assert three["skip_sequence"][row, :, 0].tolist() == expected
@@ -84,16 +68,6 @@ def test_the_skip_of_a_step_is_the_label_of_that_track_and_9_before_the_first(th
 def test_steps_before_the_first_track_are_zero_in_every_column(three, row, length):
     assert not three["session_log"][row, : 20 - length].any()
     assert not three["previous_tracks"][row, : 20 - length].any()
-
-
-def test_the_last_track_is_that_of_the_predicted_position(three):
-    assert three["last_track"][:, TEMPO_IN_TRACK] == pytest.approx([0.5, 0.65, 1.0])
-
-
-def test_the_label_is_that_of_the_predicted_position(three):
-    assert three["not_skipped"].tolist() == [0, 0, 0]
-    scaled, sessions = scaled_table(session(TRAIN, 10, not_skipped=[False] * 9 + [True]))
-    assert wide_form(scaled, sessions)["train"]["not_skipped"].tolist() == [1]
 
 
 def test_the_last_flags_are_the_skip_flags_of_the_predicted_position():

@@ -16,9 +16,10 @@ from pathlib import Path
 import pytest
 
 import skip_pipeline
+from benchmarks.server_process import free_port
 from skip_pipeline.settings import DataLayout
 from skip_pipeline_tests.builders import deliver
-from skip_pipeline_tests.defs.test_browser import free_port, wait_for
+from skip_pipeline_tests.defs.test_browser import wait_for
 from skip_pipeline_tests.serving.registry import Registry
 from skip_pipeline_tests.serving.small_models import SESSIONS, data_directory, pack
 

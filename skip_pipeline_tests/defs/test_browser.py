@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ from dagster._core.scheduler.instigation import InstigatorStatus
 from dagster_graphql import DagsterGraphQLClient
 from playwright.sync_api import Page, expect, sync_playwright
 
+from benchmarks.server_process import free_port
 from skip_pipeline.defs.nights_view import nights_page
 from skip_pipeline.defs.served_model import log_scores, log_served_model
 from skip_pipeline.serving.model_folder import SERVED_MODEL, read_description
@@ -41,12 +41,6 @@ ASSETS = (
 needs_browser = pytest.mark.skipif(
     BROWSER is None and not os.environ.get("CI"), reason="no Chromium; install Debian's package chromium"
 )
-
-
-def free_port() -> int:
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        return int(unused.getsockname()[1])
 
 
 def wait_for(url: str, server: subprocess.Popen[bytes]) -> None:

@@ -65,28 +65,12 @@ def test_the_check_finds_records_that_are_not_those_of_the_table(layout):
     assert facts[shard].value == "session_log"
 
 
-def test_the_check_finds_a_session_twice(layout):
-    _, path = a_file(layout, "session_id.npy")
-    ids = np.load(path)
-    ids[0] = ids[1]
-    np.save(path, ids)
-    assert judged(layout)[0] == {"each_session_in_one_split"}
-
-
 def test_the_check_says_what_could_not_be_opened(layout):
     _, path = a_file(layout, "rows.npy")
     path.write_bytes(b"half a file")
     failed, facts = judged(layout)
     assert failed == set(CHECKS)
     assert facts["not judged"].value == "bundle_shapes must pass first"
-
-
-def test_a_part_that_is_damaged_is_made_again(layout):
-    shard, path = a_file(layout, "rows.npy")
-    content = path.read_bytes()
-    path.write_bytes(content[:-20])
-    assert flow.tensor_bundles(layout).made == [shard]
-    assert a_file(layout, "rows.npy")[1].read_bytes() == content
 
 
 def test_tables_that_do_not_belong_together_are_refused(layout):

@@ -146,16 +146,6 @@ def test_the_environment_names_the_tracking_store(monkeypatch, tracking_uri, ui,
     assert "secret" not in str(tracker.model_dump())
 
 
-def test_shared_storage_is_a_path_or_a_url(monkeypatch, tmp_path):
-    monkeypatch.setenv("SKIP_PIPELINE_DATA_DIR", "/data")
-    for named in (str(tmp_path), "memory://bucket"):
-        monkeypatch.setenv("SKIP_PIPELINE_STORAGE_URL", named)
-        data = (defs().resources or {})["data"]
-        layout = data.layout()
-        assert str(layout.root) == "/data"
-        assert str(layout.tables).rstrip("/") == named
-
-
 def test_a_time_zone_that_does_not_exist_is_refused_by_name(monkeypatch):
     monkeypatch.setenv("SKIP_PIPELINE_TIMEZONE", "Berlin")
 

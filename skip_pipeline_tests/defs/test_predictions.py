@@ -1,7 +1,6 @@
 """The asset that scores the test set, materialized alone over a packed model."""
 
 import shutil
-import socket
 from pathlib import Path
 
 import dagster as dg
@@ -9,7 +8,6 @@ import pyarrow.parquet as pq
 import pytest
 from dagster._core.execution.plan.objects import StepFailureData
 
-from skip_pipeline import settings
 from skip_pipeline.definitions import mlflow_tracker
 from skip_pipeline.defs.assets.predictions import skip_predictions
 from skip_pipeline.defs.resources import DataDirectory, ShardEngine
@@ -123,22 +121,6 @@ def assert_scored_nothing(result: dg.ExecuteInProcessResult, reason: str) -> Non
     assert (facts["dagster/row_count"], facts["shards"], facts["data_source"]) == (0, 0, "real")
     assert reason in str(facts["nothing_to_score"])
     assert "model_version" not in facts
-
-
-def test_a_registry_that_is_down_is_an_error_and_no_other_model_scores(
-    layout: DataLayout, monkeypatch
-) -> None:
-    pack(layout)
-    deliver_test_set(layout.raw, SESSIONS)
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        port = unused.getsockname()[1]
-    monkeypatch.setenv(settings.TRACKING_URI_VARIABLE, f"http://127.0.0.1:{port}")
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    result = materialize(layout)
-
-    assert "did not answer" in failure(result)
-    assert not (layout.root / "08_predictions").exists()
 
 
 def test_without_a_test_set_it_succeeds_without_rows_and_says_so(layout: DataLayout) -> None:

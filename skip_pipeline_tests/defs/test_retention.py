@@ -8,8 +8,8 @@ from typer.testing import CliRunner
 from skip_pipeline import settings
 from skip_pipeline.cli.main import app
 from skip_pipeline.definitions import mlflow_tracker
+from skip_pipeline.defs.mlflow_runs import DAGSTER_RUN
 from skip_pipeline.defs.retention import Pruned, prune
-from skip_pipeline.defs.tracking import DAGSTER_RUN
 from skip_pipeline_tests.projects import Project
 
 pytestmark = pytest.mark.slow

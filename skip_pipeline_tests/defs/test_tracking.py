@@ -21,10 +21,10 @@ from skip_pipeline.bundles.track_memory import read_memory, remember
 from skip_pipeline.definitions import mlflow_tracker
 from skip_pipeline.defs import tracking
 from skip_pipeline.defs.dataset import FingerprintedDataset
+from skip_pipeline.defs.mlflow_runs import close_finished
 from skip_pipeline.defs.nights_view import NIGHTS_VIEW
 from skip_pipeline.defs.registry import Registry
 from skip_pipeline.defs.served_model import log_scores
-from skip_pipeline.defs.tracking import close_finished
 from skip_pipeline.locations import location
 from skip_pipeline.nightly.reference import read_reference
 from skip_pipeline.raw.folder import find_session_logs
@@ -402,7 +402,7 @@ def test_an_experiment_that_another_process_creates_at_the_same_time_is_used(pro
     found = iter([None, created])  # not yet there, then created by the other process
     monkeypatch.setattr(client, "get_experiment_by_name", lambda _name: next(found))
 
-    assert tracker._experiment_id(client) == created.experiment_id
+    assert tracker._experiment(client) == created.experiment_id
 
 
 @pytest.mark.parametrize("url", ["memory://stage", "s3://bucket/stage"])

@@ -199,13 +199,6 @@ def test_a_champion_whose_package_is_broken_is_replaced(judge, registry, damage,
     assert fact in promotion.decision.summary
 
 
-def test_a_broken_champion_of_unknown_data_is_not_replaced_by_a_synthetic_model(judge, registry):
-    shutil.rmtree(registry.folders["1"])
-    registry.of["1"].clear()
-
-    assert judge(registry, "2").champion == "1"
-
-
 @pytest.mark.parametrize(
     ("failure", "unreachable"),
     [
@@ -228,14 +221,6 @@ def as_if_real(folder: Path) -> None:
     for name in ("served_model.json", "profile.json"):
         path = folder / name
         path.write_text(path.read_text().replace('"synthetic"', '"real"'))
-
-
-def test_a_synthetic_challenger_does_not_follow_a_champion_on_real_data(judge, registry):
-    as_if_real(registry.folders["1"])
-    promotion = judge(registry, "2")
-
-    assert (promotion.decision.word, promotion.champion) == ("refused", "1")
-    assert "synthetic" in promotion.decision.summary
 
 
 def test_a_model_of_other_bundles_is_no_challenger(layout, models):
@@ -294,17 +279,6 @@ def test_a_challenger_is_judged_against_the_best_version_too_and_the_record_name
     assert content["log_loss_difference"]["last track"] == {"value": 0.0, "low": 0.0, "high": 0.0}
 
 
-def test_the_first_version_is_the_best_and_a_champion_without_one_becomes_it(judge, registry, models):
-    empty = Versions()
-    assert judge(empty, empty.register(models["good"])).best_now == "1"
-    assert (judge(registry, "2").best, registry.aliases()["best_version"]) == ("1", "1")
-
-
-def test_the_best_version_moves_to_a_better_one(judge, with_best, models):
-    with_best.folders["1"] = with_best.folders["3"] = models["wrong"]
-    assert judge(with_best, "2").best_now == "2"
-
-
 @pytest.mark.parametrize("damage", [shutil.rmtree, damage_vocabulary])
 def test_a_best_version_that_cannot_be_loaded_gives_way_to_the_champion(judge, with_best, damage):
     damage(with_best.folders["3"])
@@ -342,17 +316,6 @@ def test_the_best_version_serves_again_if_the_champion_fails(judge, with_best, m
     assert (promotion.decision.word, promotion.champion, promotion.best_now) == ("refused", "3", "3")
     assert with_best.aliases()["previous_champion"] == "1"
     assert "the champion, version 1, fails on the newest day" in promotion.alarms[-1]
-
-
-def test_a_best_version_of_synthetic_data_is_given_up_for_a_champion_of_real_data(judge, with_best):
-    for version in ("1", "2"):
-        with_best.folders[version] = shutil.copytree(
-            with_best.folders[version], with_best.folders["1"].parent / f"real {version}"
-        )
-        as_if_real(with_best.folders[version])
-
-    promotion = judge(with_best, "2")
-    assert (promotion.decision.word, promotion.best_now, promotion.alarms) == ("promoted", "1", ())
 
 
 def test_judging_again_moves_no_best_version(judge, with_best):

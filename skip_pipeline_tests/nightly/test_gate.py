@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from skip_pipeline.metrics.scores import Slicing
+from skip_pipeline.nightly.decision import Decision
 from skip_pipeline.nightly.evidence import (
     LAST_TRACK,
     NEXT_TRACK,
@@ -18,7 +19,7 @@ from skip_pipeline.nightly.evidence import (
     Unusable,
     measure,
 )
-from skip_pipeline.nightly.promotion import Decision, decide
+from skip_pipeline.nightly.promotion import decide
 from skip_pipeline_tests.builders import assert_says
 
 DAYS, A_DAY = 10, 120

@@ -11,9 +11,11 @@ import pytest
 from skip_pipeline.errors import ContractError, TrainingError
 from skip_pipeline.metrics.intervals import Estimate
 from skip_pipeline.metrics.scores import Slicing
+from skip_pipeline.nightly.decision import Decision, SliceChange
 from skip_pipeline.nightly.evidence import Candidate, Gate, Unusable, measure
-from skip_pipeline.nightly.promotion import Decision, SliceChange, decide
-from skip_pipeline.settings import PROMOTION_MARGIN, PROMOTION_SLICE_LIMITS, DataSource
+from skip_pipeline.nightly.limits import PROMOTION_MARGIN, PROMOTION_SLICE_LIMITS
+from skip_pipeline.nightly.promotion import decide
+from skip_pipeline.settings import DataSource
 from skip_pipeline_tests.builders import assert_says, refusal
 
 N = 400

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 import pytest
 
 from skip_pipeline.metrics.intervals import Estimate
+from skip_pipeline.nightly.decision import Decision, Reason, SliceChange
 from skip_pipeline.nightly.evidence import LAST_TRACK, NEXT_TRACK
 from skip_pipeline.nightly.power import Power
-from skip_pipeline.nightly.promotion import Decision, Reason, SliceChange
 from skip_pipeline.nightly.promotion_record import JudgedVersion, Promotion
 from skip_pipeline.raw.description import Description
 from skip_pipeline.report.html import RunLink

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.server_process import free_port
 from skip_pipeline import settings
 from skip_pipeline.settings import DataLayout
 from skip_pipeline_tests.builders import TRACKS, deliver, session
-from skip_pipeline_tests.defs.test_browser import free_port, wait_for
+from skip_pipeline_tests.defs.test_browser import wait_for
 from skip_pipeline_tests.environment import VARIABLES
 
 pytestmark = pytest.mark.slow

@@ -218,29 +218,6 @@ def test_a_refusal_is_one_line(
     assert "Traceback" not in result.output
 
 
-@pytest.mark.parametrize("text", ["\ud800", "a\udfffb"])
-@pytest.mark.parametrize("place", [("session_id",), ("next_track_id",), ("history", 0, "track_id_clean")])
-def test_an_id_that_is_no_text_is_refused_as_it_comes_in(
-    folder: Path, tmp_path: Path, place: tuple[Any, ...], text: str
-) -> None:
-    record = request(SESSIONS[0])
-    target: Any = record
-    for step in place[:-1]:
-        target = target[step]
-    target[place[-1]] = text
-    path = tmp_path / "request.json"
-    escaped = json.dumps({"inputs": record})
-    for body in (
-        escaped.encode(),
-        json.dumps({"inputs": record}, ensure_ascii=False).encode(errors="surrogatepass"),
-    ):
-        path.write_bytes(body)
-        result = run("predict", path, "--model", folder)
-        assert (result.exit_code, result.stdout) == (1, "")
-        assert_says(result.stderr, "error: ", str(path), repr(text), "without lone surrogates")
-        assert "Traceback" not in result.output
-
-
 @pytest.mark.parametrize("column", ["session_id", "track_id_clean", "context_type"])
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
 def test_bytes_that_are_no_text_are_refused_as_they_come_in(
@@ -260,16 +237,6 @@ def test_bytes_that_are_no_text_are_refused_as_they_come_in(
     result = run("predict", path, "--model", folder)
     assert (result.exit_code, result.stdout) == (1, "")
     assert_says(result.stderr, "error: ", str(path), "UTF")
-
-
-def test_a_machine_without_processor_affinity_predicts(
-    folder: Path, log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As macOS is."""
-    monkeypatch.delattr(os, "sched_getaffinity")
-    monkeypatch.delattr(os, "process_cpu_count", raising=False)
-    result = run("predict", log, "--model", folder, "--out", tmp_path / "scores.csv")
-    assert result.exit_code == 0, result.output
 
 
 def test_a_file_that_cannot_be_written_stays_as_it_was(

@@ -370,13 +370,6 @@ def test_a_malformed_chunk_after_a_refusal_closes_the_connection(port: int) -> N
         assert connection.recv(65_536) == b""
 
 
-@pytest.mark.parametrize("field", ["session_id", "next_track_id"])
-def test_an_id_that_is_no_text_is_refused(client: Client, field: str) -> None:
-    status, answer = client.ask(request(SESSIONS[0]) | {field: "\ud800"})
-    assert status == 400
-    assert_says(answer["message"], field, r"'\ud800'", "without lone surrogates")
-
-
 def test_a_machine_without_processor_affinity_serves(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As macOS is."""
     monkeypatch.delattr(os, "sched_getaffinity")

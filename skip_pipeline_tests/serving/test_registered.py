@@ -49,17 +49,6 @@ def asked(**changes: Any) -> pd.DataFrame:
     return pd.DataFrame([request(SESSIONS[0]) | changes])
 
 
-def test_a_frame_is_scored_as_the_model_scores_it(loaded: Any, model: ServedModel) -> None:
-    answer = loaded.predict(pd.DataFrame(RECORDS))
-    names = ["session_id", "p_skip", "known_track", "data_source"]
-    assert list(answer.columns) == [*names, "track_id", "p_skip_1", "p_skip_2", "p_skip_3"]
-    assert answer["session_id"].tolist() == [record["session_id"] for record in RECORDS]
-    expected = model.score_records(RECORDS).p_skip.tolist()
-    assert answer["p_skip"].tolist() == pytest.approx(expected, abs=1e-6)
-    assert answer["known_track"].all()
-    assert set(answer["data_source"]) == {"real"}
-
-
 def test_features_may_be_given_for_some_rows(loaded: Any) -> None:
     features = {name: value for name, value in TRACKS[0].items() if name != "track_id"}
     records = [request(rows) | {"next_track_id": "t_new"} for rows in SESSIONS[:2]]

@@ -103,20 +103,6 @@ def test_too_many_candidates_are_refused(client: Client) -> None:
     assert_says(answer["message"], "asks for 11,000 tracks, expected at most 10,000", "send fewer")
 
 
-def test_a_network_of_last_tracks_refuses_candidates_and_tells_no_flags(
-    layout: DataLayout, tmp_path: Path
-) -> None:
-    own = pack(copied(layout, tmp_path), last_tracks_alone=True)
-    with running(Follower(FolderSource(own))) as port:
-        client = Client(port)
-        (row,) = client.ask(request(SESSIONS[0]))[1]["predictions"]
-        status, answer = client.ask(request_of(SESSIONS[0], ["t_01", "t_02"]))
-        client.close()
-    assert (row["p_skip_1"], row["p_skip_2"], row["p_skip_3"]) == (None, None, None)
-    assert status == 400
-    assert_says(answer["message"], "candidates is a list of 2, expected one track", "preset fast")
-
-
 def test_every_form_and_encoding_gives_the_same_answer(client: Client) -> None:
     records = [request(rows) for rows in SESSIONS[:3]]
     names = ["history", "session_id", "next_track_id"]
@@ -152,23 +138,11 @@ def test_the_schema_and_its_page_name_every_field_and_load_nothing(client: Clien
 # --- Refusals -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b'{"inputs": {}}', b"[" * 90_000])
-def test_a_bad_body_is_refused_with_its_reason(client: Client, body: bytes) -> None:
-    status, answer = client.send("POST", "/invocations", body)
-    assert (status, answer["error_code"]) == (400, "INVALID_PARAMETER_VALUE")
-    assert_says(answer["message"], "lacks session_id" if b"inputs" in body else "not JSON")
-
-
 @pytest.mark.parametrize("kind", ["text/csv", "application/vnd.api+json", ""])
 def test_another_content_type_is_refused(client: Client, kind: str) -> None:
     status, answer = client.send("POST", "/invocations", "{}", {"Content-Type": kind})
     assert status == 415
     assert "application/json" in answer["message"]
-
-
-def test_other_methods_and_paths_are_refused(client: Client) -> None:
-    assert client.send("GET", "/invocations")[0] == 405
-    assert client.send("POST", "/nowhere")[0] == 404
 
 
 def raw_exchange(port: int, head: str, pieces: list[bytes]) -> tuple[bytes, int]:

@@ -2,13 +2,11 @@
 
 import hashlib
 import json
-from pathlib import Path
 
 import pytest
 
 from skip_pipeline.errors import RefusedError
 from skip_pipeline.raw.own_listening import own_listening
-from skip_pipeline.streaming_history import raw_files
 from skip_pipeline.streaming_history.exports import Imported
 from skip_pipeline.streaming_history.import_history import raw_tables
 from skip_pipeline.streaming_history.raw_files import publish_raw
@@ -151,47 +149,3 @@ def test_a_marker_that_cannot_be_read_protects_everything(tmp_path):
     publish(tmp_path, SPRING)
     (tmp_path / MARKER).write_text("{}")
     refused(tmp_path, r"which no readable OWN_LISTENING\.json lists")
-
-
-def test_a_failure_while_writing_leaves_the_earlier_import_as_it_was(tmp_path, monkeypatch):
-    publish(tmp_path, SPRING)
-    before = contents(tmp_path)
-
-    def fail(stream, rows):
-        raise OSError("disk full")
-
-    monkeypatch.setattr(raw_files, "append_rows", fail)
-    with pytest.raises(RefusedError, match=r"cannot be written \(disk full\), so there is no new set of own"):
-        publish(tmp_path, SPRING + MORE)
-    assert contents(tmp_path) == before
-
-
-@pytest.mark.parametrize("steps", range(5))
-def test_a_kill_between_any_two_renames_leaves_whole_marked_files_and_can_be_repeated(
-    tmp_path, monkeypatch, steps
-):
-    publish(tmp_path / "whole", SPRING + MORE + NEXT_MONTH)
-    whole = contents(tmp_path / "whole")
-    publish(tmp_path / "out", SPRING)
-    done: list[Path] = []
-    replace = Path.replace
-
-    def replace_until_killed(source, target):
-        if len(done) == steps:
-            raise KeyboardInterrupt
-        done.append(target)
-        replace(source, target)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Path, "replace", replace_until_killed)
-        with pytest.raises(KeyboardInterrupt):
-            publish(tmp_path / "out", SPRING + MORE + NEXT_MONTH)
-
-    left = contents(tmp_path / "out")
-    listed = json.loads(left[MARKER])["files"]
-    assert all(
-        hashlib.sha256(left[name]).hexdigest() == listed[name]["sha256"] for name in left if name != MARKER
-    )
-    assert set(left) < set(whole) or steps == 0
-    publish(tmp_path / "out", SPRING + MORE + NEXT_MONTH)
-    assert contents(tmp_path / "out") == whole

@@ -39,16 +39,6 @@ def _chance(blocks: list[Block], column: str) -> FloatArray:
     return np.concatenate([block.oracle.column(column).to_numpy() for block in blocks]).astype(float)
 
 
-@pytest.mark.parametrize("column", [STATE, PAST])
-def test_chances_come_true_as_often_as_they_say(blocks: list[Block], column: str) -> None:
-    chance, played = _chance(blocks, column), _played(blocks)
-    tenth = np.minimum((chance * 10).astype(int), 9)
-    for place in range(10):
-        here = tenth == place
-        noise = 4 * np.sqrt((chance[here] * (1 - chance[here])).sum()) / here.sum()
-        assert played[here].mean() == pytest.approx(chance[here].mean(), abs=noise)
-
-
 def test_knowing_the_state_beats_inferring_it_which_beats_not_trying(blocks: list[Block]) -> None:
     played = _played(blocks)
     loss = [

@@ -60,7 +60,7 @@ def test_a_third_to_a_half_of_the_tracks_are_played(law: str) -> None:
     assert (shares > 0.01).all()
 
 
-@pytest.mark.parametrize("law", OTHERS)
+@pytest.mark.parametrize("law", registry.LAWS)
 @pytest.mark.parametrize("column", [STATE, PAST])
 def test_chances_come_true_as_often_as_they_say(law: str, column: str) -> None:
     said, played = chance(law, column), last_played(law)
