@@ -115,13 +115,12 @@ def test_the_reference_orders_second_halves_and_refuses_broken_ones():
     found = [(row["session_id"], row["session_position"]) for row in second_halves(rows, {"a": 2, "b": 2})]
     assert found == [("b", 3), ("b", 4), ("a", 3), ("a", 4)]
     for wrong, heard in ((rows[1:], {"a": 2, "b": 2}), (rows, {"a": 2}), (rows, {"a": 2, "b": 1})):
-        with pytest.raises(ValueError, match="sessions|broken"):
+        with pytest.raises(ValueError, match=r"other sessions|a broken session"):
             second_halves(wrong, heard)
 
 
 def test_the_reference_scores_digit_by_digit():
-    maa, fpa = submissions.scores_of(["10101", "01111"], ["10101", "00000"])
-    assert (maa, fpa) == (pytest.approx((1 + 1 / 5) / 2), 1)
+    assert submissions.scores_of(["10101", "01111"], ["10101", "00000"]) == (0.6, 1.0)
     with pytest.raises(ValueError, match="digit"):
         submissions.scores_of(["12"], ["10"])
 
