@@ -62,7 +62,8 @@ def plain(path: Path) -> Found:
         files = []
         for number, (name, content) in enumerate(_members(path.name, path.read_bytes())):
             files.append(Path(folder) / f"{number}{name}")
-            files[-1].write_bytes(content.removeprefix(b"\xef\xbb\xbf"))
+            # A field that nothing reads need not be text.
+            files[-1].write_text(content.removeprefix(b"\xef\xbb\xbf").decode(errors="replace"), newline="")
         plays, left_out = plain_read([files])
     return [{name: row[name] for name in PLAYS.names} for row in plays], left_out
 
