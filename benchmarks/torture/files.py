@@ -1,7 +1,8 @@
-"""Session logs and track features mutated at random: each is read right, or refused with a message.
+"""Delivered files mutated at random: each is read right, or refused with a message that names it.
 
-"Right" is what ``plain_log`` finds in the same bytes. A table that was only written otherwise has to be read
-to the table that it was.
+"Right" is what a slow, obvious reader finds in the same bytes. A file that was only written otherwise has to
+be read as the file that it was. This module has the CSVs; ``parquet_logs``, ``exports`` and ``submissions``
+have the files with other readers.
 """
 
 from __future__ import annotations
@@ -9,19 +10,25 @@ from __future__ import annotations
 import csv
 import datetime as dt
 import gzip
+import tempfile
+import zipfile
 import zlib
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from random import Random
-from typing import Final
+from typing import Any, Final
 
 import pyarrow as pa
 
-from benchmarks.torture.plain_log import Row, ordered_log, read_rows
+from benchmarks.torture.plain_log import Row, ordered_log, read_rows, second_halves
 from benchmarks.torture.tally import READ, REFUSED, Tally
 from skip_pipeline import schema
+from skip_pipeline.challenge.half_sessions import read_half_sessions
 from skip_pipeline.errors import SkipPipelineError
+from skip_pipeline.raw.log_pairs import LOG_INPUT, LogPair
 from skip_pipeline.raw.session_log import load_session_log
 from skip_pipeline.raw.track_features import read_track_features
 
@@ -38,51 +45,97 @@ VALUES: Final = (
 
 
 @dataclass(frozen=True)
+class Subject:
+    """One right file of a kind, how it is mutated, and its two readers."""
+
+    kind: str
+    mutations: Mapping[str, Callable[[Random], tuple[str, bytes]]]
+    """By name: of a random generator, the name and bytes of a mutated file. The first writes it otherwise."""
+    load: Callable[[Path], Any]
+    plain: Callable[[Path], Any]
+    """The obvious reader; raises one of ``NOT_RIGHT`` where the pipeline may refuse the file."""
+    right: Any  # what both find in the right file
+    strict: bool = True  # whether what the obvious reader finds must not be refused
+
+
+NOT_RIGHT: Final = (
+    *(ValueError, LookupError, TypeError, AttributeError, OverflowError, EOFError, OSError, RecursionError),
+    *(zlib.error, csv.Error, zipfile.BadZipFile, NotImplementedError, MemoryError, pa.ArrowException),
+)
+
+
+@dataclass(frozen=True)
 class Table:
-    """A delivered table: its contract, the names and cells of its file, and how it is loaded."""
+    """A delivered table: its contract, and the names and cells of its file."""
 
     contract: pa.Schema
     names: list[str]
     cells: list[list[str]]
-    load: Callable[[Path], list[Row]]
-    plain: Callable[[bytes], list[Row]]
 
 
-def session_log(content: bytes) -> Table:
+def session_log(content: bytes) -> Subject:
     """A session log, by the bytes of its CSV."""
 
     def load(path: Path) -> list[Row]:
         return list(load_session_log(path, among=[path], today=TODAY)[0].to_pylist())
 
-    def plain(content: bytes) -> list[Row]:
-        return ordered_log(read_rows(content, schema.SESSION_LOG))
+    def plain(path: Path) -> list[Row]:
+        return ordered_log(read_rows(unpacked(path), schema.SESSION_LOG))
 
-    return _table(schema.SESSION_LOG, content, load, plain)
+    return _subject("delivered CSV", schema.SESSION_LOG, content, load, plain)
 
 
-def track_features(content: bytes) -> Table:
+def track_features(content: bytes) -> Subject:
     """Track features, by the bytes of their CSV."""
 
     def load(path: Path) -> list[Row]:
         return list(read_track_features([path]).to_pylist())
 
-    def plain(content: bytes) -> list[Row]:
-        rows = read_rows(content, schema.TRACK_FEATURES)
+    def plain(path: Path) -> list[Row]:
+        rows = read_rows(unpacked(path), schema.TRACK_FEATURES)
         if len({row[schema.TRACK_ID] for row in rows}) < len(rows):
             raise ValueError("a track twice")
         return sorted(rows, key=lambda row: str(row[schema.TRACK_ID]).encode())
 
-    return _table(schema.TRACK_FEATURES, content, load, plain)
+    return _subject("delivered CSV", schema.TRACK_FEATURES, content, load, plain)
 
 
-def _table(
+def log_input(prehistory: Path, content: bytes) -> Subject:
+    """The second file of a pair of the test set, by its bytes; the first stays as it is."""
+    heard = Counter(row[schema.SESSION_ID] for row in read_rows(prehistory.read_bytes(), schema.SESSION_LOG))
+
+    def load(path: Path) -> list[Row]:
+        return list(read_half_sessions(LogPair(prehistory, path)).asked.to_pylist())
+
+    def plain(path: Path) -> list[Row]:
+        return second_halves(read_rows(unpacked(path), LOG_INPUT), heard)
+
+    return _subject("input of a pair", LOG_INPUT, content, load, plain)
+
+
+def _subject(
+    kind: str,
     contract: pa.Schema,
     content: bytes,
     load: Callable[[Path], list[Row]],
-    plain: Callable[[bytes], list[Row]],
-) -> Table:
+    plain: Callable[[Path], list[Row]],
+) -> Subject:
     names, *cells = [line.split(",") for line in content.decode().splitlines()]
-    return Table(contract, names, cells, load, plain)
+    table = Table(contract, names, cells)
+    mutations = {name: partial(mutation, table=table) for name, mutation in MUTATIONS.items()}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "table.csv"
+        path.write_bytes(content)
+        return Subject(kind, mutations, load, plain, plain(path))
+
+
+def unpacked(path: Path) -> bytes:
+    """The bytes of a file, unpacked if its name is that of a gzipped one."""
+    content = path.read_bytes()
+    if path.suffix != ".gz":
+        return content
+    # Arrow takes zlib's other format as well.
+    return gzip.decompress(content) if content[:2] == b"\x1f\x8b" else zlib.decompress(content)
 
 
 # --- Mutations: the name of a file, and its bytes -----------------------------------------------------------
@@ -113,6 +166,8 @@ def rewritten(random: Random, table: Table) -> tuple[str, bytes]:
 
     def spelled(name: str, cell: str) -> str:
         kind = table.contract.field(name).type
+        if name == schema.DATE and name in chosen:
+            return f"{cell} 00:00:00"
         if pa.types.is_boolean(kind):
             return flags[0] if cell == "true" else flags[1]
         if pa.types.is_integer(kind) and name in chosen:
@@ -190,22 +245,27 @@ def with_other_separators(random: Random, table: Table) -> tuple[str, bytes]:
 
 def with_other_bytes(random: Random, table: Table) -> tuple[str, bytes]:
     """Bytes changed, lost, repeated or inserted anywhere."""
-    content = bytearray(_csv(table.names, table.cells))
+    return "table.csv", with_changed_bytes(random, _csv(table.names, table.cells))
+
+
+def with_changed_bytes(random: Random, content: bytes) -> bytes:
+    """Bytes of which a few are changed, lost, repeated or inserted."""
+    made = bytearray(content)
     for _ in range(random.choice([1, 1, 2, 5, 50])):
-        at = random.randrange(len(content))
+        at = random.randrange(len(made))
         match random.randrange(5):
             case 0:
-                content[at] ^= 1 << random.randrange(8)
+                made[at] ^= 1 << random.randrange(8)
             case 1:
-                content[at] = random.choice(b'",\n\r\0 0.-e\xff')
+                made[at] = random.choice(b'",\n\r\0 0.-e\xff')
             case 2:
-                del content[at : at + random.choice([1, 2, 100])]
+                del made[at : at + random.choice([1, 2, 100])]
             case 3:
-                content[at:at] = content[at : at + random.choice([1, 20, 300])]
+                made[at:at] = made[at : at + random.choice([1, 20, 300])]
             case _:
-                content[at:at] = random.choice([b'"', b"\n", b",", b"\r", random.randbytes(8)])
-        content = content or bytearray(b"\n")
-    return "table.csv", bytes(content)
+                made[at:at] = random.choice([b'"', b"\n", b",", b"\r", random.randbytes(8)])
+        made = made or bytearray(b"\n")
+    return bytes(made)
 
 
 def cut_short(random: Random, table: Table) -> tuple[str, bytes]:
@@ -233,9 +293,7 @@ def packed_wrongly(random: Random, table: Table) -> tuple[str, bytes]:
             return "table.csv.gz", bytes(packed)
 
 
-Mutation = Callable[[Random, Table], tuple[str, bytes]]
-
-MUTATIONS: Final[dict[str, Mutation]] = {
+MUTATIONS: Final = {
     "written otherwise, as spreadsheets, R and pandas do": rewritten,
     "values replaced": with_another_value,
     "rows lost, repeated, moved or ragged": with_other_rows,
@@ -250,29 +308,28 @@ MUTATIONS: Final[dict[str, Mutation]] = {
 # --- Trying them --------------------------------------------------------------------------------------------
 
 
-def torture(tables: Sequence[Table], folder: Path, *, times: int, seed: int) -> list[Tally]:
-    """Mutate tables so many times in all, each kind of mutation in turn."""
-    tallies = {name: Tally(f"delivered CSV: {name}", seed) for name in MUTATIONS}
+def torture(subjects: Sequence[Subject], folder: Path, *, times: int, seed: int) -> list[Tally]:
+    """Mutate files of one kind so many times in all, each kind of mutation in turn."""
+    tallies = {name: Tally(f"{subjects[0].kind}: {name}", seed) for name in subjects[0].mutations}
     for number in range(times):
-        name = list(MUTATIONS)[number % len(MUTATIONS)]
-        table = tables[number // len(MUTATIONS) % len(tables)]
-        file, content = MUTATIONS[name](Random(f"{seed} {number}"), table)  # noqa: S311 - no secret
-        try_one(tallies[name], table, folder / file, content, f"seed {seed}, number {number}")
+        name = list(tallies)[number % len(tallies)]
+        subject = subjects[number // len(tallies) % len(subjects)]
+        file, content = subject.mutations[name](Random(f"{seed} {number}"))  # noqa: S311 - no secret
+        try_one(tallies[name], subject, folder / file, content, f"seed {seed}, number {number}")
     return list(tallies.values())
 
 
-def try_one(tally: Tally, table: Table, path: Path, content: bytes, title: str) -> None:
+def try_one(tally: Tally, subject: Subject, path: Path, content: bytes, title: str) -> None:
     """Load one file, and compare what is loaded with the reference."""
     path.write_bytes(content)
-    expected = (
-        table.plain(_csv(table.names, table.cells)) if "otherwise" in tally.fault else _plain(table, path)
-    )
+    otherwise = tally.fault.endswith(next(iter(subject.mutations)))
+    expected = subject.right if otherwise else _plain(subject, path)
     try:
-        found = table.load(path)
+        found = subject.load(path)
     except SkipPipelineError as refusal:
-        if str(path) not in str(refusal):
+        if path.name not in str(refusal):
             tally.lost.append(f"{title}: the refusal does not name the file")
-        elif expected is not None:
+        elif expected is not None and (otherwise or subject.strict):
             tally.lost.append(f"{title}: refused though right ({refusal})")
         else:
             tally.count(REFUSED)
@@ -288,12 +345,9 @@ def try_one(tally: Tally, table: Table, path: Path, content: bytes, title: str) 
         tally.lost.append(f"{title}: read wrongly")
 
 
-def _plain(table: Table, path: Path) -> list[Row] | None:
+def _plain(subject: Subject, path: Path) -> Any:
     """What the reference reads; None if it refuses the file."""
-    content = path.read_bytes()
     try:
-        if path.suffix == ".gz":  # Arrow takes zlib's other format as well
-            content = gzip.decompress(content) if content[:2] == b"\x1f\x8b" else zlib.decompress(content)
-        return table.plain(content)
-    except (ValueError, OverflowError, EOFError, OSError, zlib.error, csv.Error):
+        return subject.plain(path)
+    except NOT_RIGHT:
         return None

@@ -6,6 +6,7 @@ import codecs
 import csv
 import io
 import re
+from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -39,13 +40,16 @@ def read_rows(content: bytes, contract: pa.Schema) -> list[Row]:
     if sorted(header) != sorted(contract.names) or not rows or any(len(row) != len(header) for row in rows):
         raise ValueError("other columns, no rows or ragged ones")
     return [
-        {name: _value(contract.field(name), cell) for name, cell in zip(header, row, strict=True)}
+        {name: value(contract.field(name), cell) for name, cell in zip(header, row, strict=True)}
         for row in rows
     ]
 
 
-def _value(field: pa.Field, cell: str) -> Any:
-    if pa.types.is_string(field.type):
+def value(field: pa.Field, cell: str) -> Any:
+    """The value of a cell; raises ValueError where it is none of its column."""
+    if pa.types.is_string(field.type) or pa.types.is_dictionary(field.type):
+        if field.name == schema.DATE:
+            cell = re.sub(r"[ T]00:00(:00(\.0+)?)?$", "", cell)
         if any(ord(c) < 32 or ord(c) == 127 for c in cell) or (not cell and field.name in _IDS):
             raise ValueError("no text, or no id")
         return cell
@@ -87,6 +91,32 @@ def ordered_log(rows: list[Row]) -> list[Row]:
     for name in sorted(sessions, key=str.encode):
         own = sorted(sessions[name], key=lambda row: int(row[schema.POSITION]))
         wanted = [(i + 1, len(own)) for i in range(len(own))]
+        if [(row[schema.POSITION], row[schema.LENGTH]) for row in own] != wanted:
+            raise ValueError("a broken session")
+        ordered += own
+    return ordered
+
+
+def second_halves(rows: list[Row], heard: Mapping[str, int]) -> list[Row]:
+    """Rows of an input file by session, in order of first appearance, and position.
+
+    Args:
+        rows: in the order of the file.
+        heard: tracks of each session in the prehistory, which is half of it, rounded down.
+
+    Raises:
+        ValueError: the sessions are others, or a position is missing or there twice.
+    """
+    sessions: dict[str, list[Row]] = {}
+    for row in rows:
+        sessions.setdefault(row[schema.SESSION_ID], []).append(row)
+    if sessions.keys() != heard.keys():
+        raise ValueError("other sessions")
+    ordered = []
+    for name, of in sessions.items():
+        own = sorted(of, key=lambda row: int(row[schema.POSITION]))
+        length = heard[name] + len(own)
+        wanted = [(i, length) for i in range(heard[name] + 1, length + 1)]
         if [(row[schema.POSITION], row[schema.LENGTH]) for row in own] != wanted:
             raise ValueError("a broken session")
         ordered += own

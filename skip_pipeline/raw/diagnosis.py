@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import datetime as dt
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
@@ -81,11 +82,13 @@ def rows_text(indices: np.ndarray, values: Any = None, *, show: Callable[[Any], 
 def shown_value(value: object) -> str:
     r"""A value as a message shows it, cut where it is long; bytes as text if they are UTF-8.
 
-    >>> shown_value(b"caf\xc3\xa9"), shown_value(b"\xe9")
-    ("'café'", "b'\\xe9'")
+    >>> shown_value(b"caf\xc3\xa9"), shown_value(b"\xe9"), shown_value(dt.date(2018, 7, 15))
+    ("'café'", "b'\\xe9'", "'2018-07-15'")
     """
     if isinstance(value, pa.Scalar):
         value = value.as_py()
+    if isinstance(value, dt.date | dt.timedelta):
+        value = str(value)
     text = repr(value.decode() if isinstance(value, bytes) and is_utf8(value) else value)
     return text if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN - 1] + "…"
 

@@ -96,7 +96,7 @@ def _is_text(kind: pa.DataType) -> bool:
 def _may_hold(found: pa.DataType, kind: pa.DataType) -> bool:
     """Whether a column of a type may hold values of ``kind``."""
     if pa.types.is_string(kind):
-        return not pa.types.is_nested(found)
+        return not (pa.types.is_nested(found) or pa.types.is_duration(found))
     if pa.types.is_boolean(found):
         return not pa.types.is_floating(kind)
     numbers = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal, pa.types.is_null)

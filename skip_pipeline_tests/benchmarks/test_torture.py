@@ -1,13 +1,15 @@
 """The short form of mutated files and requests; ``python -m benchmarks.torture.input`` has the long one."""
 
 import json
+from dataclasses import replace
+from random import Random
 
 import pyarrow as pa
 import pytest
 
-from benchmarks.torture import files, requests
+from benchmarks.torture import exports, files, parquet_logs, requests, submissions
 from benchmarks.torture import input as long_form
-from benchmarks.torture.plain_log import ordered_log, read_rows
+from benchmarks.torture.plain_log import ordered_log, read_rows, second_halves
 from benchmarks.torture.plain_request import is_right
 from benchmarks.torture.tally import HEAD, READ, REFUSED, Tally
 from skip_pipeline.errors import BadInputError
@@ -21,12 +23,23 @@ def losses(tallies):
     return [loss for tally in tallies for loss in tally.lost]
 
 
-def test_every_mutated_file_is_read_right_or_refused(tmp_path):
-    tallies = files.torture(long_form.small_tables(tmp_path), tmp_path, times=400, seed=SEED)
-    assert losses(tallies) == []
-    assert all(tally.tried == 50 for tally in tallies)
-    assert tallies[0].outcomes == {READ: 50}
-    assert all(tally.outcomes[REFUSED] > 20 for tally in tallies[1:])
+@pytest.fixture(scope="module")
+def subjects(tmp_path_factory):
+    """Right files of each kind."""
+    return long_form.subjects_of(tmp_path_factory.mktemp("subjects") / "raw")
+
+
+KINDS = ("delivered CSV", "input of a pair", "parquet log", "submission", "export")
+
+
+@pytest.mark.parametrize("kind", range(len(KINDS)), ids=KINDS)
+def test_every_mutated_file_is_read_right_or_refused(subjects, tmp_path, kind):
+    mutations = len(subjects[kind][0].mutations)
+    first, *others = files.torture(subjects[kind], tmp_path, times=12 * mutations, seed=SEED)
+    assert losses([first, *others]) == []
+    assert first.fault.startswith(f"{KINDS[kind]}: written otherwise")
+    assert first.outcomes == {READ: 12}
+    assert all(tally.tried == 12 and tally.outcomes[REFUSED] > 2 for tally in others)
 
 
 @pytest.mark.slow
@@ -34,7 +47,9 @@ def test_the_long_form_prints_a_row_for_each_fault(capsys):
     assert long_form.main(["--files", "8", "--requests", "300", "--seed", str(SEED)]) == 0
     rows = capsys.readouterr().out.splitlines()
     assert rows[:2] == HEAD.splitlines()
-    assert len(rows) == 2 + len(files.MUTATIONS) + len(requests.MUTATIONS)
+    assert len(rows) == 2 + 2 * len(files.MUTATIONS) + len(requests.MUTATIONS) + sum(
+        len(module.MUTATIONS) for module in (parquet_logs, submissions, exports)
+    )
     assert all(row.endswith(f"| nothing | at once | {SEED} |") for row in rows[2:])
     assert (
         f"| HTTP request: written and sent otherwise | 50 | read right 50 | nothing | at once | {SEED} |"
@@ -50,16 +65,16 @@ def test_the_long_form_prints_a_row_for_each_fault(capsys):
         (None, "read wrongly"),
     ],
 )
-def test_what_is_neither_read_right_nor_refused_is_a_loss(tmp_path, failure, lost):
+def test_what_is_neither_read_right_nor_refused_is_a_loss(subjects, tmp_path, failure, lost):
     def load(_path):
         if failure:
             raise failure
         return []
 
-    (table, _) = long_form.small_tables(tmp_path)
-    broken = files.Table(table.contract, table.names, table.cells, load, table.plain)
+    right = subjects[0][0]
+    name, content = right.mutations["written otherwise, as spreadsheets, R and pandas do"](Random(1))  # noqa: S311 - no secret
     tally = Tally("values replaced")
-    files.try_one(tally, broken, tmp_path / "a.csv", files._csv(table.names, table.cells), "seed 1, number 2")
+    files.try_one(tally, replace(right, load=load), tmp_path / name, content, "seed 1, number 2")
     assert len(tally.lost) == 1
     assert lost in tally.lost[0]
     assert tally.row() == f"| values replaced | 1 | otherwise 1 | 1: {tally.lost[0]} | at once | none |"
@@ -93,6 +108,21 @@ def test_the_reference_orders_sessions_and_refuses_broken_ones():
     assert [row["session_position"] for row in ordered_log(rows)] == [1, 2]
     with pytest.raises(ValueError, match="broken"):
         ordered_log(rows[:1])
+
+
+def test_the_reference_orders_second_halves_and_refuses_broken_ones():
+    rows = [{"session_id": name, "session_position": i, "session_length": 4} for name in "ba" for i in (4, 3)]
+    found = [(row["session_id"], row["session_position"]) for row in second_halves(rows, {"a": 2, "b": 2})]
+    assert found == [("b", 3), ("b", 4), ("a", 3), ("a", 4)]
+    for wrong, heard in ((rows[1:], {"a": 2, "b": 2}), (rows, {"a": 2}), (rows, {"a": 2, "b": 1})):
+        with pytest.raises(ValueError, match=r"other sessions|a broken session"):
+            second_halves(wrong, heard)
+
+
+def test_the_reference_scores_digit_by_digit():
+    assert submissions.scores_of(["10101", "01111"], ["10101", "00000"]) == (0.6, 1.0)
+    with pytest.raises(ValueError, match="digit"):
+        submissions.scores_of(["12"], ["10"])
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,7 @@ REFUSED = [
     (column({"a": "x"}), pa.string(), [0]),
     (column(None, dt.date(2018, 7, 15)), pa.float32(), [1]),
     (column(dt.timedelta(1)), pa.bool_(), [0]),
+    (column(dt.timedelta(1)), pa.string(), [0]),
     (column(None, True), pa.float32(), [1]),
 ]
 

@@ -64,6 +64,7 @@ def _play(record: Record) -> Play:
         record.get(name) or None for name in ("spotify_track_uri", "spotify_episode_uri", "audiobook_uri")
     )
     track = uri[-22:] if uri and uri.startswith("spotify:track:") else None
+    episode = episode or (uri if uri and uri.startswith("spotify:episode:") else None)
     if track:
         kind = "music"
     elif episode or record.get("episode_name"):
