@@ -65,6 +65,16 @@ def test_a_data_directory_may_begin_with_the_home_directory(cli, tmp_path, monke
     assert not (tmp_path / "~").exists()
 
 
+def test_a_working_directory_that_was_removed_is_named(cli, tmp_path, monkeypatch):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    monkeypatch.delenv(settings.DATA_DIR_VARIABLE, raising=False)
+    answer = cli("status")
+    assert answer.exit_code == 1
+    assert "which has been removed" in answer.output
+
+
 @pytest.mark.parametrize("folder", ["~no_such_user/x", "", "s3://bucket/x"])
 def test_a_data_directory_that_is_no_folder_of_this_machine_is_refused(cli, folder):
     answer = cli("status", "--data-dir", folder)
