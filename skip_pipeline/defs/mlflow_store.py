@@ -13,19 +13,35 @@ from typing import TYPE_CHECKING
 from filelock import FileLock
 
 from skip_pipeline.environment import settle
+from skip_pipeline.errors import RefusedError
 from skip_pipeline.nightly.promotion_record import LONGEST_TAG
-from skip_pipeline.settings import QUESTION_SECONDS, TRACKING_ENVIRONMENT, TRACKING_PATIENCE_SECONDS
+from skip_pipeline.settings import (
+    QUESTION_SECONDS,
+    TRACKING_ENVIRONMENT,
+    TRACKING_PATIENCE_SECONDS,
+    TRACKING_URI_VARIABLE,
+)
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 _SQLITE = "sqlite:///"
+_NO_SCHEME = re.compile(r"[\w.-]+:\d+(/.*)?")
 _CREDENTIALS = re.compile(r"(?<=://)[^/\s]+@")
 
 
 def mlflow_client(uri: str) -> "MlflowClient":
-    """A client of the tracking store and model registry at an address; creates a new SQLite file."""
+    """A client of the tracking store and model registry at an address; creates a new SQLite file.
+
+    Raises:
+        RefusedError: the address is that of a server, without a scheme; MLflow takes it for a folder.
+    """
     settle()
+    if _NO_SCHEME.fullmatch(uri):
+        raise RefusedError(
+            f"${TRACKING_URI_VARIABLE} is {uri}, expected an address with its scheme. Set it to "
+            f"http://{uri}, or unset it to keep the records in a file of the data directory"
+        )
     for variable, value in TRACKING_ENVIRONMENT.items():
         os.environ.setdefault(variable, value)  # MLflow reads some of them while it is imported
     from mlflow import MlflowClient

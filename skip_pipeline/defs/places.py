@@ -22,6 +22,11 @@ def data_directory(named: Path | None = None) -> Path:
             f"{folder} begins with the home directory of a user, which is not known ({failure}); expected a "
             f"path. Name the whole path with --data-dir or ${settings.DATA_DIR_VARIABLE}"
         ) from failure
+    except FileNotFoundError as failure:
+        raise RefusedError(
+            f"{folder} lies in the folder that this process runs in, which has been removed; expected one "
+            "that is there. Change to another folder, or name the whole path with --data-dir"
+        ) from failure
 
 
 def data_layout() -> DataLayout:

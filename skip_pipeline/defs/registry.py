@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
@@ -205,9 +206,12 @@ class Registry:
                 yield
         except (MlflowException, SQLAlchemyError, OSError) as failure:
             down = is_outage(failure)
+            said = shorten(
+                without_credentials(str(failure)), 400, placeholder=" …"
+            )  # a page of another server
             raise (UnreachableError if down else MissingInputError)(
                 f"the model registry at {without_credentials(self._uri)} "
-                f"{'did not answer' if down else 'refused'} ({without_credentials(str(failure))}); expected "
+                f"{'did not answer' if down else 'refused'} ({said}); expected "
                 f"to read and set versions of {self.name}. The model is kept: when the registry answers, "
                 "materialize champion_model, or wait for the next night; to serve without the registry, name "
                 "the folder of a served model with --model"

@@ -56,6 +56,32 @@ def test_a_process_of_its_own_refuses_in_one_line(tmp_path):
     assert "Traceback" not in answer.stderr
 
 
+@pytest.mark.parametrize("named", [("--data-dir=~/me",), ()], ids=["option", "variable"])
+def test_a_data_directory_may_begin_with_the_home_directory(cli, tmp_path, monkeypatch, named):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv(settings.DATA_DIR_VARIABLE, "~/me")
+    answer = cli("status", "--json", *named)
+    assert json.loads(answer.output)["data_directory"] == str(tmp_path / "home" / "me")
+    assert not (tmp_path / "~").exists()
+
+
+def test_a_working_directory_that_was_removed_is_named(cli, tmp_path, monkeypatch):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    monkeypatch.delenv(settings.DATA_DIR_VARIABLE, raising=False)
+    answer = cli("status")
+    assert answer.exit_code == 1
+    assert "which has been removed" in answer.output
+
+
+@pytest.mark.parametrize("folder", ["~no_such_user/x", "", "s3://bucket/x"])
+def test_a_data_directory_that_is_no_folder_of_this_machine_is_refused(cli, folder):
+    answer = cli("status", "--data-dir", folder)
+    assert answer.exit_code in (1, 2)
+    assert any(part in answer.output for part in ("is not known", "names no folder", "is a URL"))
+
+
 @pytest.mark.slow
 def test_a_process_of_its_own_refuses_a_name_that_is_not_utf_8():
     code = "from skip_pipeline.cli.main import app; app()"

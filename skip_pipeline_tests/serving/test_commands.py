@@ -136,6 +136,16 @@ def test_a_registry_that_does_not_answer_is_refused(
     assert_says(result.stderr, uri, "champion", "--model")
 
 
+@pytest.mark.parametrize("uri", ["localhost:5000", "127.0.0.1:5000/mlflow"])
+def test_an_address_without_its_scheme_is_refused(
+    layout: DataLayout, log: Path, monkeypatch: pytest.MonkeyPatch, uri: str
+) -> None:
+    monkeypatch.setenv(TRACKING_URI_VARIABLE, uri)
+    result = run("predict", log, "--data-dir", layout.root)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert_says(result.stderr, f"is {uri}", f"Set it to http://{uri}")
+
+
 def test_a_damaged_registry_is_refused(layout: DataLayout, log: Path, tmp_path: Path) -> None:
     data = Path(shutil.copytree(layout.root, tmp_path / "data"))
     (data / "mlflow").mkdir()
