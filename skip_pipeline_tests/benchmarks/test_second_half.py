@@ -47,25 +47,6 @@ def test_the_rules_repeat_what_was_heard(splits: dict[str, Arrays]) -> None:
         assert set(majority[number]) == {int(expected)}
 
 
-def test_sessions_of_a_length_get_the_string_that_scores_best_in_training(splits: dict[str, Arrays]) -> None:
-    decided = second_half_rivals.by_rules(splits | {"held_out": splits["train"]}, seed=0)
-    train = Halves.of(splits["train"])
-    found = by_session(decided["best string of each length"], train.tracks)
-    own = np.flatnonzero(train.lengths == train.lengths[0])
-    truth = [by_session(train.truth, train.tracks)[i] for i in own]
-    scores = {
-        string: np.mean(
-            [
-                score_sessions(np.array(string), np.array(t), np.array([len(t)])).average_accuracy[0]
-                for t in truth
-            ]
-        )
-        for string in np.ndindex(*(2,) * int(train.tracks[0]))
-    }
-    assert scores[tuple(found[0])] == max(scores.values())
-    assert all(found[i] == found[0] for i in own)
-
-
 @pytest.mark.parametrize(
     ("p", "expected"), [([0.9, 0.4, 0.4], 1), ([0.4, 0.4, 0.65], 0), ([0.4, 0.4, 0.9], 1)]
 )

@@ -238,22 +238,6 @@ def test_bytes_that_are_no_text_are_refused_as_they_come_in(
     assert_says(result.stderr, "error: ", str(path), "UTF")
 
 
-def test_a_file_that_cannot_be_written_stays_as_it_was(
-    folder: Path, log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(*_arguments: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    scores = tmp_path / "scores.csv"
-    scores.write_text("earlier")
-    monkeypatch.setattr("pyarrow.csv.write_csv", full)
-    result = run("predict", log, "--model", folder, "--out", scores)
-    assert result.exit_code == 1
-    assert_says(result.stderr, "scores.csv cannot be written", "No space left", "with room")
-    assert scores.read_text() == "earlier"
-    assert {path.name for path in tmp_path.glob("*scores*")} == {"scores.csv"}
-
-
 def test_ids_are_shown_without_markup_or_control_characters() -> None:
     table = pa.table(
         {"session_id": ["[/red]", "a\x1b[2Jb"], "p_skip": [0.5, 0.25], "track_id": [None, "[b]t"]}

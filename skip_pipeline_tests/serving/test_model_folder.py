@@ -318,14 +318,6 @@ def test_a_blend_of_an_unknown_model_is_refused(blended: Path, tmp_path: Path) -
     assert_says(refusal(ContractError, lambda: serving.load(own)), "weighs oracle, expected some of network")
 
 
-def test_damaged_models_of_a_blend_are_refused(blended: Path, tmp_path: Path) -> None:
-    own = Path(shutil.copytree(blended, tmp_path / "own"))
-    rewrite(own, "handmade_models.onnx", b"no models")
-
-    message = refusal(ContractError, lambda: serving.load(own))
-    assert_says(message, "handmade_models.onnx cannot be read as an ONNX model")
-
-
 def test_a_damaged_network_is_not_packed(layout: DataLayout, tmp_path: Path) -> None:
     (tmp_path / "network.onnx").write_bytes(b"no network")
     with pytest.raises(ContractError, match="cannot be read as an ONNX model"):
