@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from PIL import Image
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, Playwright, sync_playwright
 
 from benchmarks import nights
 from skip_pipeline import settings
@@ -31,22 +31,22 @@ from skip_pipeline.defs.nights_view import nights_page
 from skip_pipeline.nightly.monitoring import SCORE_SIGNAL
 from skip_pipeline.settings import DataLayout
 
-_DAGSTER: Final = "http://127.0.0.1:3000"
-_MLFLOW: Final = settings.DEFAULT_MLFLOW_URL
+DAGSTER: Final = "http://127.0.0.1:3000"
+MLFLOW: Final = settings.DEFAULT_MLFLOW_URL
 _COMMAND: Final = (sys.executable, "-c", "from skip_pipeline.cli.main import app; app()", "ui")
-_FLAGS: Final = ("--no-sandbox", "--disable-gpu", "--disable-background-networking")
+FLAGS: Final = ("--no-sandbox", "--disable-gpu", "--disable-background-networking")
 _START_SECONDS: Final = 180
 _COLOURS: Final = 96
 _SETTLE: Final = 3_000  # milliseconds after the text is there, for pictures and the layout of a graph
 
 # By name of the picture: address, a text that the page shows once it is complete, width, height.
 _OF_SERVERS: Final = {
-    "dagster_graph": (f"{_DAGSTER}/asset-groups", "champion_model", 1500, 800),
-    "dagster_columns": (f"{_DAGSTER}/assets/encoded_table", "Columns", 1500, 900),
-    "drift_checks": (f"{_DAGSTER}/assets/data_drift?view=checks", SCORE_SIGNAL, 1500, 620),
-    "mlflow_runs": (f"{_MLFLOW}{nights_page('1')}", "refused", 1500, 520),
-    "mlflow_nights": (f"{_MLFLOW}{nights_page('1', charts=True)}", "Add chart", 1500, 900),
-    "mlflow_model": (f"{_MLFLOW}/#/models/skip_model?workflowType=machine_learning", "Version 1", 1500, 900),
+    "dagster_graph": (f"{DAGSTER}/asset-groups", "champion_model", 1500, 800),
+    "dagster_columns": (f"{DAGSTER}/assets/encoded_table", "Columns", 1500, 900),
+    "drift_checks": (f"{DAGSTER}/assets/data_drift?view=checks", SCORE_SIGNAL, 1500, 620),
+    "mlflow_runs": (f"{MLFLOW}{nights_page('1')}", "refused", 1500, 520),
+    "mlflow_nights": (f"{MLFLOW}{nights_page('1', charts=True)}", "Add chart", 1500, 900),
+    "mlflow_model": (f"{MLFLOW}/#/models/skip_model?workflowType=machine_learning", "Version 1", 1500, 900),
 }
 # By name of the picture: the page, width, height, theme.
 _Theme = Literal["light", "dark"]
@@ -59,15 +59,14 @@ _OF_FILES: Final[dict[str, tuple[str, int, int, _Theme]]] = {
 
 def take(root: Path, out: Path) -> dict[str, int]:
     """Take every picture of a data directory that has had nights; returns the bytes of each."""
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     sizes = {}
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=list(_FLAGS))
+        browser = chromium(playwright)
         for name, (file, width, height, theme) in _OF_FILES.items():
             page = _page(browser, width, height, theme)
             page.goto(_one(root, file).as_uri())
             sizes[name] = _save(page, out / f"{name}.png")
-        with _serving(DataLayout(root)):
+        with serving(DataLayout(root)):
             for name, (address, text, width, height) in _OF_SERVERS.items():
                 page = _page(browser, width, height)
                 page.goto(address)
@@ -77,6 +76,13 @@ def take(root: Path, out: Path) -> dict[str, int]:
                 sizes[name] = _save(page, out / f"{name}.png")
         browser.close()
     return sizes
+
+
+def chromium(playwright: Playwright) -> Browser:
+    """The Chromium of this machine, without a window."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    found = next(filter(None, map(shutil.which, names)), None)
+    return playwright.chromium.launch(executable_path=found, args=list(FLAGS))
 
 
 def _one(root: Path, pattern: str) -> Path:
@@ -107,12 +113,12 @@ def _save(page: Page, path: Path) -> int:
 
 
 @contextmanager
-def _serving(layout: DataLayout) -> Iterator[None]:
+def serving(layout: DataLayout) -> Iterator[None]:
     """Both servers at the addresses that the links of the nights have."""
     environment = os.environ | {settings.DATA_DIR_VARIABLE: str(layout.root)}
     server = subprocess.Popen(_COMMAND, env=environment)  # noqa: S603 - a fixed command, no shell
     try:
-        for address in (_DAGSTER, _MLFLOW):
+        for address in (DAGSTER, MLFLOW):
             _wait(address, server)
         yield
     finally:

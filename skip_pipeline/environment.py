@@ -7,6 +7,8 @@ alone: the commands, Dagster's code server and its runs. A notebook that opens a
 from __future__ import annotations
 
 import os
+import sys
+import warnings
 from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Final
@@ -23,6 +25,7 @@ _NOWHERE: Final = str(Path(os.devnull, "home"))  # below a file, so that nothing
 _OWN: Final = {
     "KERAS_BACKEND": "tensorflow",
     "KERAS_HOME": _NOWHERE,  # a keras.json may name another backend or precision
+    "MPLBACKEND": "agg",  # a notebook leaves one to its children that is not installed with Matplotlib
     # The address that MLflow would print after each run is the tracking URI, with its password.
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
@@ -50,11 +53,18 @@ _FOREIGN: Final = (
     "TF_USE_LEGACY_KERAS",
 )
 
+_FOREIGN_STARTS: Final = (
+    # Where to send traces. OpenTelemetry's import, which MLflow needs, fails for a propagator that is not
+    # installed; its operator for Kubernetes sets these in every container.
+    "OTEL_",
+)
+
 _OF_SERVERS: Final = (
     "DAGSTER_CLI_",
     "DAGSTER_CODE_SERVER_",
     "DAGSTER_GRPC_",
     "DAGSTER_WEBSERVER_",
+    "GUNICORN_",
     "MLFLOW_ARTIFACTS_",
     "MLFLOW_BACKEND_STORE_URI",
     "MLFLOW_DEFAULT_ARTIFACT_ROOT",
@@ -66,7 +76,10 @@ _OF_SERVERS: Final = (
     "MLFLOW_REGISTRY_STORE_URI",
     "MLFLOW_SERVE_ARTIFACTS",
     "MLFLOW_STATIC_PREFIX",
+    "MLFLOW_SERVER_",
     "_MLFLOW_SERVER_",
+    "UVICORN_",
+    "WEB_CONCURRENCY",
 )
 """Starts of names that stand for options of a server's command; Kubernetes sets ``MLFLOW_PORT`` and
 ``DAGSTER_WEBSERVER_PORT`` for services of these names."""
@@ -82,6 +95,8 @@ def keep_private() -> None:
 def settle(environment: MutableMapping[str, str] = os.environ) -> tuple[str, ...]:
     """Remove what an outer job has left in the environment, and reach this machine without a proxy.
 
+    A warning of a library ends nothing, whatever the environment wants.
+
     Returns the names of the variables that were removed.
 
     A user without a home directory, as in some containers, is given one that cannot exist: MLflow asks for it
@@ -94,7 +109,15 @@ def settle(environment: MutableMapping[str, str] = os.environ) -> tuple[str, ...
     ('intern,localhost,127.0.0.1,::1', 'tensorflow', False)
     """
     environment.update(SILENCED | _OWN)
-    removed = tuple(name for name in _FOREIGN if environment.pop(name, None) is not None)
+    if any(option.startswith("error") for option in sys.warnoptions):  # by -W, or by PYTHONWARNINGS
+        sys.warnoptions.clear()  # which children inherit
+        environment.pop("PYTHONWARNINGS", None)
+        warnings.simplefilter("ignore")  # libraries warn of one another while they are imported
+    removed = tuple(name for name in environment if name in _FOREIGN or name.startswith(_FOREIGN_STARTS))
+    for name in removed:
+        del environment[name]
+    if environment.get("COLUMNS") == "0":  # of a terminal without a size; Rich would show nothing
+        del environment["COLUMNS"]
     try:
         Path.home()
     except RuntimeError:

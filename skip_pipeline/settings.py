@@ -376,6 +376,12 @@ TRACKING_PATIENCE_SECONDS: Final = 300.0
 """Time that a tracking store may take in one run, all records together; what is not recorded then is kept,
 and delivered later. A night of the demo takes 6 s, on a server with PostgreSQL and S3 25 s."""
 
+QUESTION_SECONDS: Final = 35.0
+"""Time that one record or question may take when there is none of that left: see `TRACKING_ENVIRONMENT`."""
+
+MODEL_SECONDS: Final = 1_800.0
+"""Time that the files of a model may take on their way to or from the store: 200 MB at 1 Mbit/s."""
+
 DELIVERY_SECONDS: Final = (
     30.0  # the same, of the daemon's sensor: half of the time that Dagster gives a sensor
 )

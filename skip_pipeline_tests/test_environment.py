@@ -9,6 +9,7 @@ import pytest
 
 import skip_pipeline
 from skip_pipeline.environment import of_servers, settle
+from skip_pipeline_tests.builders import assert_says
 
 KERAS = """
 import skip_pipeline.cli
@@ -28,7 +29,7 @@ def python(code: str, home: Path, **environment: str) -> str:
     kept.setdefault("PYTHONPATH", str(Path(skip_pipeline.__file__).parents[1]))
     given = kept | {"HOME": str(home)} | environment
     return subprocess.run(
-        [sys.executable, "-c", code], env=given, text=True, check=True, stdout=subprocess.PIPE
+        [sys.executable, "-c", code], env=given, text=True, check=True, capture_output=True
     ).stdout
 
 
@@ -75,14 +76,57 @@ def test_proxies_do_not_stand_between_processes_of_this_machine() -> None:
     assert every["NO_PROXY"] == "*"
 
 
+def test_a_terminal_without_a_width_has_the_usual_one() -> None:
+    given = {"COLUMNS": "0"}
+    settle(given)
+    assert "COLUMNS" not in given
+
+
 def test_a_module_that_an_outer_dagster_would_import_is_forgotten() -> None:
     given = {"DAGSTER_DEFAULT_IO_MANAGER_MODULE": "outer", "DAGSTER_DEFAULT_IO_MANAGER_ATTRIBUTE": "manager"}
     settle(given)
     assert not any(name.startswith("DAGSTER_DEFAULT") for name in given)
 
 
+def test_where_an_outer_job_sends_its_traces_is_forgotten() -> None:
+    """An import of OpenTelemetry fails for a propagator that is not installed."""
+    given = {"OTEL_PROPAGATORS": "tracecontext,b3", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://192.0.2.1:4317"}
+    assert settle(given) == ("OTEL_PROPAGATORS", "OTEL_EXPORTER_OTLP_ENDPOINT")
+    assert not any(name.startswith("OTEL_") for name in given)
+
+
+@pytest.mark.slow
+def test_libraries_are_imported_whatever_a_notebook_or_an_outer_job_has_left(tmp_path: Path) -> None:
+    left = {"MPLBACKEND": "module://no_such.backend", "OTEL_PROPAGATORS": "b3", "PYTHONWARNINGS": "error"}
+    shown = python(
+        "import skip_pipeline.cli, matplotlib.pyplot, mlflow, warnings, subprocess, sys\n"
+        "warnings.warn('odd')\n"
+        "subprocess.run([sys.executable, '-c', 'import warnings; warnings.warn(1)'], check=True)\n"
+        "print(matplotlib.get_backend())",
+        tmp_path,
+        **left,
+    )
+    assert shown.strip().lower() == "agg"
+
+
+@pytest.mark.slow
+def test_a_python_without_docstrings_is_refused_in_one_line(tmp_path: Path) -> None:
+    """MLflow's import fails in it."""
+    with pytest.raises(subprocess.CalledProcessError) as failed:
+        python("from skip_pipeline.cli.main import app; app(['status'])", tmp_path, PYTHONOPTIMIZE="2")
+    assert failed.value.returncode == 1
+    assert_says(failed.value.stderr, "without docstrings", "Unset PYTHONOPTIMIZE")
+    assert "Traceback" not in failed.value.stderr
+
+
 def test_options_of_servers_are_those_of_the_command_and_not_of_the_environment() -> None:
-    left = {"MLFLOW_PORT": "tcp://10.0.0.1:80", "DAGSTER_WEBSERVER_PORT": "tcp://10.0.0.1:80"}
+    left = {
+        "DAGSTER_WEBSERVER_PORT": "tcp://10.0.0.1:80",
+        "MLFLOW_PORT": "tcp://10.0.0.1:80",
+        "MLFLOW_SERVER_ALLOWED_HOSTS": "outer.example",
+        "UVICORN_ROOT_PATH": "/outer",
+        "WEB_CONCURRENCY": "auto",
+    }
     kept = {"MLFLOW_S3_ENDPOINT_URL": "http://127.0.0.1:9", "DAGSTER_HOME": "/home"}
 
     assert of_servers(left | kept) == kept

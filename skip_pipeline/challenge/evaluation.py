@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gzip
 import zlib
+from codecs import BOM_UTF8
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from io import BufferedReader, TextIOWrapper
 from pathlib import Path
 from typing import Final, Self, TextIO, cast
 
@@ -17,13 +19,14 @@ from skip_pipeline import schema
 from skip_pipeline.errors import BadInputError, MissingInputError
 from skip_pipeline.metrics.challenge import ChallengeScores, SessionScores, estimate_scores, score_sessions
 from skip_pipeline.raw.csv_file import read_csv
-from skip_pipeline.raw.diagnosis import is_gzip_name, rows_text, shown_value
+from skip_pipeline.raw.diagnosis import is_gzip_name, other_format, rows_text, shown_value
 from skip_pipeline.raw.folder import csv_files, source_of_files
 from skip_pipeline.raw.log_pairs import LOG_TRUTH, TRUTH, by_name, digits_of, order_of_names
 from skip_pipeline.settings import DataSource
 
 _NEWLINE: Final = ord("\n")
 _LONGEST_LINE: Final = 1 << 20  # characters read at once, far more than a line of digits has
+_START: Final = 512  # characters that tell another format
 _ZERO: Final = ord("0")
 _ENCODING: Final = "latin-1"  # in which any byte is a character
 
@@ -153,14 +156,15 @@ class _Lines:
         self._path = path
         self._truth = truth
         self._read = 0  # lines
+        self._opened = ExitStack()
 
     def __enter__(self) -> Self:
         with self._readable():
-            self._file = self._open()
+            self._file = self._opened.enter_context(self._open())
         return self
 
     def __exit__(self, *_failure: object) -> None:
-        self._file.close()
+        self._opened.close()
 
     def next(self, known: Truth) -> np.ndarray:
         """Digits of the sessions of one truth file, uint8 (rows,)."""
@@ -197,20 +201,27 @@ class _Lines:
 
     def _fault(self, *facts: str) -> BadInputError:
         with self._readable(), self._open() as file:
+            other = other_format(file.read(_START).encode(_ENCODING))
+        with self._readable(), self._open() as file:
             lines = _number_of_lines(file)
         sessions = sum(len(read_truth(path).tracks) for path in self._truth)
         if lines != sessions:
             facts = (f"{lines} lines, and {sessions} sessions in the truth", *facts)
+        if other:
+            facts = (f"the file {other.partition('. ')[0]}", *facts)
         return BadInputError(
             f"{self._path}: {'; '.join(facts)}; expected a line for each session in the order of the input "
             "files, with a digit 0 or 1 for each track of its second half. Make the submission from the "
             "input files that belong to this truth"
         )
 
-    def _open(self) -> TextIO:
-        if is_gzip_name(self._path):
-            return cast(TextIO, gzip.open(self._path, "rt", encoding=_ENCODING))
-        return self._path.open(encoding=_ENCODING)
+    @contextmanager
+    def _open(self) -> Iterator[TextIO]:
+        with gzip.open(self._path) if is_gzip_name(self._path) else self._path.open("rb") as file:
+            stream = cast(BufferedReader, file)
+            if stream.peek(len(BOM_UTF8)).startswith(BOM_UTF8):  # editors of Windows write it
+                stream.read(len(BOM_UTF8))
+            yield TextIOWrapper(stream, encoding=_ENCODING)
 
     @contextmanager
     def _readable(self) -> Iterator[None]:

@@ -5,6 +5,7 @@ A command imports Dagster, TensorFlow and the world when it runs, so that ``--he
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,13 +19,16 @@ from skip_pipeline.cli import import_history as import_command
 from skip_pipeline.cli import serving as serving_commands
 from skip_pipeline.cli import status as status_command
 from skip_pipeline.cli.options import (
+    ERR,
     EXIT_STATUSES,
+    FAILED,
     OUT,
     AsJson,
     DataDir,
     examples,
     named_folder,
     refusals,
+    refuse_other_encodings,
     show_json,
     use,
 )
@@ -39,6 +43,13 @@ class _Commands(typer.Typer):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         lasting_output()
+        refuse_other_encodings(sys.argv[1:])
+        if sys.flags.optimize > 1:
+            ERR.print(
+                "error: Python runs without docstrings (-OO, or PYTHONOPTIMIZE=2), expected them, because "
+                "MLflow reads them. Unset PYTHONOPTIMIZE, and run again"
+            )
+            sys.exit(FAILED)
         return super().__call__(*args, **kwargs)
 
 

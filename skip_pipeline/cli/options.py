@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -77,11 +77,12 @@ DataDir = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, for machines.")]
 
 FAILED: Final = 1
+WRONG_LINE: Final = 2
 FOUND: Final = 3
 EXIT_STATUSES: Final = {
     0: "done; status: nothing is overdue; doctor: no errors, though perhaps warnings",
     FAILED: "refused or failed; standard error says why, and what to do",
-    2: "the command line is wrong",
+    WRONG_LINE: "the command line is wrong",
     FOUND: "status: something is overdue or not served; doctor: there are errors",
     130: "ended by Ctrl-C, except ui and serve, whose normal end that is",
 }
@@ -104,6 +105,16 @@ def use(data_dir: Path | None) -> settings.DataLayout:
         if data_dir is not None:
             os.environ[settings.DATA_DIR_VARIABLE] = str(data_directory(data_dir))
         return data_layout()
+
+
+def refuse_other_encodings(words: Iterable[str]) -> None:
+    """End a command whose line has a byte that is not UTF-8, which no message, database or manifest holds."""
+    for word in words:
+        try:
+            word.encode()
+        except UnicodeEncodeError:
+            ERR.print(f"error: {word} is not UTF-8; expected names in UTF-8. Rename the file", markup=False)
+            raise SystemExit(WRONG_LINE) from None
 
 
 @contextmanager

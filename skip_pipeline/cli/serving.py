@@ -135,7 +135,7 @@ def _read(file: Path) -> Sessions:
     from skip_pipeline.serving.requests import sessions_of_json
 
     if not file.is_file():
-        what = "is a folder" if file.is_dir() else "is not there"
+        what = "is a folder" if file.is_dir() else "is a pipe or device" if file.exists() else "is not there"
         raise MissingInputError(f"{file} {what}; name a file of JSON, CSV or parquet")
     if file.suffix.lower() == ".json":
         try:

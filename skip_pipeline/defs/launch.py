@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 HOME_VARIABLE = DAGSTER_HOME_VARIABLE
 
-_UNUSABLE = re.compile(r"[?]|%[0-9A-Fa-f]{2}")  # both have a meaning in a database's URL
+# The first two have a meaning in a database's URL; the last is how Python reads a byte that is not UTF-8.
+_UNUSABLE = re.compile(r"[?]|%[0-9A-Fa-f]{2}|[\ud800-\udfff]")
 
 OnEvent = Callable[[dg.DagsterEvent], None]
 
@@ -49,8 +50,8 @@ def prepare_home(layout: DataLayout) -> Path:
     """
     if _UNUSABLE.search(str(layout.root)):
         raise RefusedError(
-            f"{layout.root} has a ? or a % code in its path, which the URLs of the databases below it cannot "
-            f"hold; choose another with --data-dir or ${DATA_DIR_VARIABLE}"
+            f"{layout.root} has a ? or a % code or a byte that is not UTF-8 in its path, which the URLs of "
+            f"the databases below it cannot hold; choose another with --data-dir or ${DATA_DIR_VARIABLE}"
         )
     if named := os.environ.get(HOME_VARIABLE):
         home = Path(named)

@@ -2,6 +2,8 @@
 
 import os
 import re
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,7 +14,7 @@ from filelock import FileLock
 
 from skip_pipeline.environment import settle
 from skip_pipeline.nightly.promotion_record import LONGEST_TAG
-from skip_pipeline.settings import TRACKING_ENVIRONMENT, TRACKING_PATIENCE_SECONDS
+from skip_pipeline.settings import QUESTION_SECONDS, TRACKING_ENVIRONMENT, TRACKING_PATIENCE_SECONDS
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -59,6 +61,29 @@ def without_credentials(text: str) -> str:
     return _CREDENTIALS.sub("", text)
 
 
+@contextmanager
+def interrupted_after(seconds: float) -> Iterator[None]:
+    """Raise ``TimeoutError`` in the block when it has taken so long, if this is the main thread.
+
+    The time-out of an HTTP client is that of one byte: a server that sends a byte now and then is never late
+    for it. Runs and commands are carried out in the main thread.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def late(*_signal: object) -> None:
+        raise TimeoutError(f"no whole answer within {seconds:g} s")
+
+    before = signal.signal(signal.SIGALRM, late)
+    left = signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)  # again, because the client tries again
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, *left)
+        signal.signal(signal.SIGALRM, before)
+
+
 class Guard:
     """Turns failures of a tracking store into lost records, so that no result is lost.
 
@@ -67,7 +92,8 @@ class Guard:
     record, whatever its failure looks like: a server answers 500 to a value that its database rejects.
 
     The time that the store has taken is limited in all. Once it is spent the guard is ``late``: a store that
-    does not answer is not asked again, and one that is slow is sent no more than runs and models.
+    does not answer is not asked again, and one that is slow is sent no more than runs and models. An answer
+    that trickles in is interrupted when that time is spent.
     """
 
     def __init__(
@@ -91,10 +117,15 @@ class Guard:
         return self._patience <= 0
 
     @contextmanager
-    def may_lose(self, record: str) -> Iterator[None]:
-        """Lose a record (in words) if the store fails in the block; raise any other failure."""
+    def may_lose(self, record: str, least: float = QUESTION_SECONDS) -> Iterator[None]:
+        """Lose a record (in words) if the store fails in the block; raise any other failure.
+
+        Args:
+            record: in words.
+            least: time for it, in seconds, even if the store has spent its own.
+        """
         try:
-            with self._waiting():
+            with self._waiting(least):
                 yield
         except Exception as failure:  # plugins and cloud SDKs have exceptions of their own
             # A built-in exception is a bug, except OSError (connections, files), ImportError (no driver) and
@@ -119,10 +150,11 @@ class Guard:
             return self._answers()
 
     @contextmanager
-    def _waiting(self) -> Iterator[None]:
+    def _waiting(self, least: float = QUESTION_SECONDS) -> Iterator[None]:
         started = self._clock()
         try:
-            yield
+            with interrupted_after(max(self._patience, least)):
+                yield
         finally:
             self._patience -= self._clock() - started
 

@@ -16,7 +16,7 @@ from skip_pipeline.defs.mlflow_store import Guard
 from skip_pipeline.defs.served_model import describe_version, log_scores
 from skip_pipeline.defs.undelivered import Entry, now
 from skip_pipeline.raw.description import Description, describe
-from skip_pipeline.settings import FILES_SHOWN, DataLayout, DataSource
+from skip_pipeline.settings import FILES_SHOWN, MODEL_SECONDS, QUESTION_SECONDS, DataLayout, DataSource
 from skip_pipeline.stages.shards import UNKNOWN
 from skip_pipeline.storage import FATES, Manifest, Staging, read_manifest
 
@@ -229,8 +229,10 @@ class Record:
         self.describe(layout, manifest.data_source)
         return manifest
 
-    def attempt(self, record: str, log: Callable[[Any], object]) -> bool:
+    def attempt(self, record: str, log: Callable[[Any], object], least: float = MODEL_SECONDS) -> bool:
         """Call ``log`` with the ``mlflow`` module if there is a run; lose ``record`` if the store fails.
+
+        ``least`` is that of ``Guard.may_lose``.
 
         Returns whether it was recorded.
         """
@@ -239,7 +241,7 @@ class Record:
         import mlflow
 
         lost_before = len(self._guard.lost)
-        with self._guard.may_lose(record):
+        with self._guard.may_lose(record, least):
             log(mlflow)
         return len(self._guard.lost) == lost_before
 
@@ -249,7 +251,9 @@ class Record:
         Returns whether it was recorded.
         """
         late = self._guard.late
-        sent = not late and self.attempt(entry.what, lambda mlflow: entry.send(mlflow, self._parent_run_id))
+        sent = not late and self.attempt(
+            entry.what, lambda mlflow: entry.send(mlflow, self._parent_run_id), QUESTION_SECONDS
+        )
         if late or self._run is None or self._guard.suspended:
             self.unsent.append(entry)
         return sent

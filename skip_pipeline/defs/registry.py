@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from skip_pipeline.defs.mlflow_store import is_outage, mlflow_client, without_credentials
+from skip_pipeline.defs.mlflow_store import interrupted_after, is_outage, mlflow_client, without_credentials
 from skip_pipeline.defs.served_model import log_served_model
 from skip_pipeline.errors import MissingInputError, NoChampionError, UnreachableError
 from skip_pipeline.nightly.promotion_record import (
@@ -28,7 +28,7 @@ from skip_pipeline.nightly.promotion_record import (
     JudgedVersion,
 )
 from skip_pipeline.serving.model_folder import DESCRIPTION, SERVED_MODEL, read_description
-from skip_pipeline.settings import MODEL_NAME, VERSIONS_SHOWN, DataLayout
+from skip_pipeline.settings import MODEL_NAME, MODEL_SECONDS, VERSIONS_SHOWN, DataLayout
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -201,7 +201,8 @@ class Registry:
         from sqlalchemy.exc import SQLAlchemyError  # MLflow does not wrap what a damaged database raises
 
         try:
-            yield
+            with interrupted_after(MODEL_SECONDS):
+                yield
         except (MlflowException, SQLAlchemyError, OSError) as failure:
             down = is_outage(failure)
             raise (UnreachableError if down else MissingInputError)(

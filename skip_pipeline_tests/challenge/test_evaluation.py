@@ -45,8 +45,12 @@ def test_lines_are_compared_with_the_truth_of_the_sorted_files(truth: Path, tmp_
     assert found.scores[0].fpa.value == pytest.approx(2 / 3)
 
 
-@pytest.mark.parametrize("content", [RIGHT, RIGHT.removesuffix("\n"), RIGHT.replace("\n", "\r\n")])
-def test_lines_may_end_as_other_systems_end_them(truth: Path, tmp_path: Path, content: str) -> None:
+@pytest.mark.parametrize(
+    "content", [RIGHT, RIGHT.removesuffix("\n"), RIGHT.replace("\n", "\r\n"), f"\ufeff{RIGHT}"]
+)
+def test_lines_may_begin_and_end_as_other_systems_write_them(
+    truth: Path, tmp_path: Path, content: str
+) -> None:
     assert evaluate(truth, [submission(tmp_path, content)]).scores[0].maa.value == 1
 
 
@@ -111,10 +115,13 @@ def test_truth_beside_a_marker_is_synthetic(truth: Path, tmp_path: Path, place: 
         ("10101\n0000\xe9\n111111\n", ("line 2 (session 's3'",)),
         ("session,skip\n" + RIGHT, ("4 lines, and 3 sessions", "line 1 (session 's2'", "is 'session,skip'")),
         ("1,0,1,0,1\n00000\n111111\n", ("line 1 (session 's2'", "is '1,0,1,0,1'")),
+        (RIGHT.encode("utf-16"), ("the file is text in UTF-16 or UTF-32", "line 1 (session 's2'")),
+        (gzip.compress(RIGHT.encode(), mtime=0), ("the file is gzipped; ",)),
+        (b"PK\3\4", ("the file is a zip archive, as .xlsx files are; 1 lines, and 3 sessions",)),
     ],
 )
 def test_lines_that_do_not_fit_are_named(
-    truth: Path, tmp_path: Path, content: str, parts: tuple[str, ...]
+    truth: Path, tmp_path: Path, content: str | bytes, parts: tuple[str, ...]
 ) -> None:
     good, bad = submission(tmp_path, RIGHT, "good.txt"), submission(tmp_path, content, "bad.txt")
     message = refusal(BadInputError, lambda: evaluate(truth, [good, bad]))

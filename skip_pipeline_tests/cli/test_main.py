@@ -57,6 +57,15 @@ def test_a_process_of_its_own_refuses_in_one_line(tmp_path):
 
 
 @pytest.mark.slow
+def test_a_process_of_its_own_refuses_a_name_that_is_not_utf_8():
+    command = [sys.executable, "-c", "from skip_pipeline.cli.main import app; app()", "predict", b"a\xff.csv"]
+    answer = subprocess.run(command, capture_output=True, text=True)
+
+    assert answer.returncode == 2
+    assert answer.stderr == "error: a\\udcff.csv is not UTF-8; expected names in UTF-8. Rename the file\n"
+
+
+@pytest.mark.slow
 def test_a_run_without_raw_files_fails_and_says_what_to_do(cli, template, tmp_path, monkeypatch):
     root = shutil.copytree(template, tmp_path / "elsewhere")
     monkeypatch.setenv("SKIP_PIPELINE_DATA_DIR", str(root))
@@ -174,6 +183,7 @@ def test_run_refuses_a_data_directory_that_cannot_hold_data(cli, tmp_path):
     assert file.exit_code == odd.exit_code == 1
     assert file.stderr.startswith(f"error: {tmp_path / 'data'} cannot hold data")
     assert "100%20 has a ? or a % code" in odd.stderr
+    assert "that is not UTF-8 in its path" in cli("run", "--data-dir", tmp_path / "a\udcff").stderr
 
 
 def test_run_refuses_a_data_directory_that_has_become_read_only(cli, tmp_path, monkeypatch):

@@ -1,5 +1,10 @@
 """What a failing tracking store costs: a record, all further records, or nothing."""
 
+import signal
+import socket
+import threading
+import time
+from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
 
@@ -144,6 +149,27 @@ def test_a_store_that_does_not_answer_takes_no_more_than_its_patience_and_one_qu
 
     assert guard.suspended
     assert asked == [0, 35, 70]
+
+
+def test_an_answer_that_trickles_in_is_interrupted_and_counts_as_none(reported):
+    def trickle(listening: socket.socket) -> None:
+        connection, _ = listening.accept()
+        with connection, suppress(OSError):  # the client leaves
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+            while connection.send(b" "):
+                time.sleep(0.02)
+
+    guard, before = Guard(reported.append, patience=0.3), signal.getsignal(signal.SIGALRM)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        server = threading.Thread(target=trickle, args=(listening,))
+        server.start()
+        with guard.may_lose("metrics loss", 0.1):
+            requests.get(f"http://127.0.0.1:{listening.getsockname()[1]}", timeout=20)
+        server.join()
+
+    assert guard.suspended
+    assert "metrics loss: no answer" in reported[0]
+    assert signal.getsignal(signal.SIGALRM) is before
 
 
 def test_a_slow_store_is_sent_no_more_entries_and_these_are_kept(reported):

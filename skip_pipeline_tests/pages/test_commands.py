@@ -143,7 +143,7 @@ def test_the_tutorial_ends_with_its_answer(finished, tmp_path, monkeypatch):
             exec(compile(block.text, str(block.page), "exec"), {})  # noqa: S102 - a page of ours
             continue
         for words in commands(block.text):
-            if words[0] != "make":
+            if words[1] in ("status", "predict"):  # the others are run by ``benchmarks.first_paths``
                 answer = invoke(words[1:])
                 assert answer.exit_code == 0, answer.output
                 answers.append(answer.stdout)

@@ -179,6 +179,7 @@ def test_scores_go_to_a_file(folder: Path, log: Path, tmp_path: Path, name: str)
         (("nowhere.csv",), ("nowhere.csv is not there",)),
         (("nowhere.parquet",), ("nowhere.parquet is not there",)),
         (("folder.csv",), ("folder.csv is a folder", "name a file")),
+        (("/dev/null",), ("/dev/null is a pipe or device", "name a file")),
         (("empty.csv",), ("empty.csv is empty",)),
         (("empty.parquet",), ("empty.parquet is a damaged parquet file",)),
         (("cut.csv",), ("cut.csv", "not one value per column in data row 10")),
