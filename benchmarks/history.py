@@ -36,10 +36,10 @@ from skip_pipeline import settings
 from skip_pipeline.cli.run import LIBRARY_LOG, quiet_libraries
 from skip_pipeline.definitions import defs, mlflow_tracker, time_zone
 from skip_pipeline.defs.launch import prepare_home
+from skip_pipeline.defs.mlflow_runs import DAGSTER_RUN, MLFLOW_PARENT
 from skip_pipeline.defs.morning import night_of
 from skip_pipeline.defs.nights_view import nights_page
 from skip_pipeline.defs.schedules import retrain
-from skip_pipeline.defs.tracking import DAGSTER_RUN, MLFLOW_PARENT
 from skip_pipeline.nightly.morning import morning_message
 from skip_pipeline.settings import DataLayout
 from skip_pipeline.world.synthesize import synthesize

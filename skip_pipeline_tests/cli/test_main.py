@@ -58,7 +58,8 @@ def test_a_process_of_its_own_refuses_in_one_line(tmp_path):
 
 @pytest.mark.slow
 def test_a_process_of_its_own_refuses_a_name_that_is_not_utf_8():
-    command = [sys.executable, "-c", "from skip_pipeline.cli.main import app; app()", "predict", b"a\xff.csv"]
+    code = "from skip_pipeline.cli.main import app; app()"
+    command: list[str | bytes] = [sys.executable, "-c", code, "predict", b"a\xff.csv"]
     answer = subprocess.run(command, capture_output=True, text=True)
 
     assert answer.returncode == 2
