@@ -17,6 +17,7 @@ from rich.console import Console
 from typer.testing import CliRunner, Result
 
 import skip_pipeline
+from benchmarks.server_process import free_port
 from skip_pipeline.cli import challenge
 from skip_pipeline.cli.serving import _shown, register
 from skip_pipeline.serving import ServedModel, read_description
@@ -126,9 +127,7 @@ def test_the_champion_answers_where_there_is_one(
 def test_a_registry_that_does_not_answer_is_refused(
     layout: DataLayout, log: Path, monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        uri = f"http://127.0.0.1:{unused.getsockname()[1]}"
+    uri = f"http://127.0.0.1:{free_port()}"
     monkeypatch.setenv(TRACKING_URI_VARIABLE, uri)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     result = run(command, *([log] if command == "predict" else []), "--data-dir", layout.root)
