@@ -59,8 +59,9 @@ def test_a_process_of_its_own_refuses_in_one_line(tmp_path):
 @pytest.mark.slow
 def test_a_process_of_its_own_refuses_a_name_that_is_not_utf_8():
     code = "from skip_pipeline.cli.main import app; app()"
-    command: list[str | bytes] = [sys.executable, "-c", code, "predict", b"a\xff.csv"]
-    answer = subprocess.run(command, capture_output=True, text=True)
+    answer = subprocess.run(
+        [sys.executable, "-c", code, "predict", os.fsdecode(b"a\xff.csv")], capture_output=True, text=True
+    )
 
     assert answer.returncode == 2
     assert answer.stderr == "error: a\\udcff.csv is not UTF-8; expected names in UTF-8. Rename the file\n"
