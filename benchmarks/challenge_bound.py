@@ -12,15 +12,13 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from benchmarks.second_half_draws import Flags, Given, best_strings, second_halves
 from skip_pipeline.metrics.challenge import average_accuracy
-from skip_pipeline.storage import write_json
 from skip_pipeline.world.extent import Extent
 from skip_pipeline.world.laws.registry import DEFAULT, LAWS
 from skip_pipeline.world.world import World
@@ -72,7 +70,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--draws", type=int, default=1000, help="of the second half of each session")
     parser.add_argument("--law", choices=list(LAWS), default=DEFAULT, help="of the listeners' behaviour")
     parser.add_argument("--given", choices=("past", "state"), default="past", help="what is known")
-    parser.add_argument("--json", type=Path, metavar="PATH", help="write the figures here as well")
     options = parser.parse_args(arguments)
     world = World(Extent(options.sessions), options.tracks, options.seed, law=options.law)
     scores = measure(world, options.draws, options.given)
@@ -80,8 +77,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     lines += [f"{'':24}{'MAA':>8}{'+-':>8}{'FPA':>8}{'+-':>8}"]
     lines += [f"{s.name:24}{s.maa:8.4f}{s.maa_error:8.4f}{s.fpa:8.4f}{s.fpa_error:8.4f}" for s in scores]
     print("\n".join(lines))  # noqa: T201 - the output of this command
-    if options.json:
-        write_json(options.json, {"data_source": "synthetic", "scores": [asdict(score) for score in scores]})
     return 0
 
 

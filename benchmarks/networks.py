@@ -1,17 +1,14 @@
 """Scores of every network and its rivals on the same held-out sessions, for docs/networks.md.
 
     python -m benchmarks.networks data/01_raw --out DIR
-    python -m benchmarks.networks data/01_raw --out DIR --larger ten_times/01_raw
 
 The pipeline's stages make the bundles in a temporary folder, without Dagster. The default network is trained
 with three seeds; its ablation and the published network (for its published number of epochs) once, each in a
 new process. All are calibrated on the validation sessions, as in the pipeline. ``ensemble`` is the mean of
 all their log-odds.
 
-With ``--larger``, a set of more sessions, the default network is trained on a tenth of that set's training
-sessions and on all, and both are scored on its held-out sessions. ``DIR`` gets ``networks.md``,
-``networks.json`` and the learning curve of the published network. Held-out sessions are those of the gate and
-of the test split.
+``DIR`` gets ``networks.md`` and the learning curve of the published network. Held-out sessions are those of
+the gate and of the test split.
 """
 
 from __future__ import annotations
@@ -32,7 +29,7 @@ from scipy.special import expit, logit
 
 from benchmarks.difficulty import build_bundles, open_splits
 from skip_pipeline.baselines.fit import fit_baselines
-from skip_pipeline.bundles.gather import ARRAYS, Bundle
+from skip_pipeline.bundles.gather import Bundle
 from skip_pipeline.bundles.track_memory import TrackMemory, remember
 from skip_pipeline.errors import SkipPipelineError
 from skip_pipeline.metrics import calibration as calibrate
@@ -45,7 +42,6 @@ from skip_pipeline.raw.description import describe
 from skip_pipeline.report import plots
 from skip_pipeline.report.oracle import best_possible, find_oracle
 from skip_pipeline.settings import DEFAULT_PRESET, PRESETS, WITH_MEMORY, DataLayout, DataSource
-from skip_pipeline.storage import write_json
 from skip_pipeline.training.history import EpochReport
 from skip_pipeline.training.onnx_model import predict_onnx
 
@@ -53,9 +49,6 @@ SEEDS: Final = (0, 1, 2)
 PUBLISHED_EPOCHS: Final = 57
 """After which the publication's training ended, and so does this one, where early stopping would end it
 elsewhere; as there, the epoch with the best validation loss is kept."""
-
-LARGER: Final = 10
-"""Of the larger set, every so many-th training session is what it is compared with."""
 
 
 @dataclass(frozen=True)
@@ -84,8 +77,8 @@ class Fitted:
     history: tuple[EpochReport, ...] = ()
 
 
-def fit_network(bundles_dir: Path, preset: str, seed: int, every: int = 1) -> Fitted:
-    """Train one network, on every so many-th training session, and let it and its export predict."""
+def fit_network(bundles_dir: Path, preset: str, seed: int) -> Fitted:
+    """Train one network, and let it and its export predict."""
     from skip_pipeline.training import export, train
 
     bundles = open_splits(bundles_dir)
@@ -94,7 +87,7 @@ def fit_network(bundles_dir: Path, preset: str, seed: int, every: int = 1) -> Fi
         settings = dataclasses.replace(
             settings, max_epochs=PUBLISHED_EPOCHS, stopping_patience=PUBLISHED_EPOCHS
         )
-    splits = with_memory(bundles, preset, every)
+    splits = with_memory(bundles, preset)
     trained = train.train(splits["train"], splits["validation"], settings, lambda it: print(it, flush=True))  # noqa: T201
     return Fitted(
         name=f"{preset}, seed {seed}",
@@ -115,16 +108,12 @@ def fit_network(bundles_dir: Path, preset: str, seed: int, every: int = 1) -> Fi
     )
 
 
-def with_memory(bundles: Mapping[str, Bundle], preset: str, every: int = 1) -> dict[str, Any]:
-    """The splits, with every so many-th training session, and the memory of tracks if the preset has one."""
-    splits: dict[str, Any] = dict(bundles)
+def with_memory(bundles: Mapping[str, Bundle], preset: str) -> dict[str, Any]:
+    """The splits, with the memory of tracks if the preset has one."""
     train = bundles["train"]
-    if every > 1:
-        some = np.arange(0, train.sessions, every)
-        splits["train"] = {name: train[name][some] for name in ARRAYS}
     if preset in WITH_MEMORY:
-        return dict(remember(splits, TrackMemory.fit(splits["train"], train.tracks, train.groups)))
-    return splits
+        return dict(remember(bundles, TrackMemory.fit(train, train.tracks, train.groups)))
+    return dict(bundles)
 
 
 def _peak_mib() -> float:
@@ -134,7 +123,7 @@ def _peak_mib() -> float:
     return int(kib) / 1024
 
 
-def in_processes(bundles_dir: Path, jobs: Sequence[tuple[str, int, int]]) -> list[Fitted]:
+def in_processes(bundles_dir: Path, jobs: Sequence[tuple[str, int]]) -> list[Fitted]:
     """Train one network after the other, each in a fresh process: TensorFlow warms up and keeps memory."""
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=context, max_tasks_per_child=1) as processes:
@@ -241,15 +230,13 @@ def oracles(raw: Path, bundle: Bundle) -> list[str]:
     ]
 
 
-def compare(raw: Path, out: Path, source: DataSource) -> tuple[list[str], dict[str, Any]]:
-    """All networks and rivals on one data set, as Markdown and as figures."""
+def compare(raw: Path, out: Path, source: DataSource) -> list[str]:
+    """All networks and rivals on one data set, as lines of Markdown."""
     with tempfile.TemporaryDirectory() as folder:
         bundles = build_bundles(raw, Path(folder))
-        jobs = [(DEFAULT_PRESET, seed, 1) for seed in SEEDS]
-        networks = in_processes(
-            DataLayout(Path(folder)).bundles,
-            [*jobs, *((preset, 0, 1) for preset in PRESETS if preset != DEFAULT_PRESET)],
-        )
+        jobs = [(DEFAULT_PRESET, seed) for seed in SEEDS]
+        jobs += [(preset, 0) for preset in PRESETS if preset != DEFAULT_PRESET]
+        networks = in_processes(DataLayout(Path(folder)).bundles, jobs)
         rivals = [
             Fitted(b.title.lower(), b.p_not_skipped, b.seconds, b.parameters or 0)
             for b in fit_baselines(bundles, seed=0)
@@ -258,13 +245,13 @@ def compare(raw: Path, out: Path, source: DataSource) -> tuple[list[str], dict[s
         lines = score([*everyone, ensemble(everyone[: len(networks)] + rivals[2:])], bundles, networks[0])
         counts = {split: bundle.sessions for split, bundle in bundles.items()}
         best = oracles(raw, bundles["held_out"])
-    fast, published = networks[0], networks[len(SEEDS)]
+    published = networks[len(SEEDS)]
     (out / "published_curve.png").write_bytes(
         plots.training_curves(published.history, published.best_epoch, describe(raw, source).mark).png
     )
     times = [network.seconds for network in networks[: len(SEEDS)]]
     slowest, mean = max(times), sum(times) / len(times)
-    text = [
+    return [
         f"{source.capitalize()} data: {counts['train']:,} training, {counts['validation']:,} validation and "
         f"{counts['held_out']:,} held-out sessions.",
         "",
@@ -274,43 +261,6 @@ def compare(raw: Path, out: Path, source: DataSource) -> tuple[list[str], dict[s
         f"The published network took {published.seconds / slowest:.1f} times as long to train as the slowest "
         f"of the {len(SEEDS)} default ones, and {published.seconds / mean:.1f} times as long as their mean.",
     ]
-    return text, {
-        "data_source": source,
-        "sessions": counts,
-        "models": [dataclasses.asdict(line) for line in lines],
-        "oracle": best,
-        "published_over_default_seconds": published.seconds / slowest,
-        "published_over_mean_default_seconds": published.seconds / mean,
-        "published_history": [dataclasses.asdict(report) for report in published.history],
-        "default_history": [dataclasses.asdict(report) for report in fast.history],
-    }
-
-
-def grow(raw: Path) -> tuple[list[str], dict[str, Any]]:
-    """The default network on a tenth of a set's training sessions, and on all."""
-    with tempfile.TemporaryDirectory() as folder:
-        bundles = build_bundles(raw, Path(folder))
-        fitted = in_processes(
-            DataLayout(Path(folder)).bundles, [(DEFAULT_PRESET, 0, every) for every in (LARGER, 1)]
-        )
-        sessions = bundles["train"].sessions
-        few, many = (
-            dataclasses.replace(each, name=f"{DEFAULT_PRESET}, {n:,} training sessions")
-            for each, n in zip(fitted, (-(-sessions // LARGER), sessions), strict=True)
-        )
-        counted = bundles["held_out"].sessions
-        lines = score([few, many], bundles, few)
-        best = oracles(raw, bundles["held_out"])
-    times = {"seconds": many.seconds / few.seconds, "peak": many.peak_mib / few.peak_mib}
-    text = [
-        f"{LARGER} times the training sessions, scored on the same {counted:,} held-out sessions:",
-        "",
-        table(lines),
-        "",
-        *best,
-        f"That took {times['seconds']:.1f} times as long and {times['peak']:.2f} times the memory.",
-    ]
-    return text, {"models": [dataclasses.asdict(line) for line in lines], "times": times}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -318,20 +268,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("raw", type=Path, metavar="RAW_DIR", help="raw folder, such as data/01_raw")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="gets the figures")
-    parser.add_argument("--larger", type=Path, metavar="RAW_DIR", help="raw folder of ten times the sessions")
     options = parser.parse_args(arguments)
     options.out.mkdir(parents=True, exist_ok=True)
     try:
-        text, figures = compare(options.raw, options.out, raw_folder.data_source(options.raw))
-        if options.larger:
-            more, figures["larger"] = grow(options.larger)
-            text += ["", *more]
+        text = compare(options.raw, options.out, raw_folder.data_source(options.raw))
     except SkipPipelineError as refusal:
         sys.stderr.write(f"error: {refusal}\n")
         return 1
     print("\n".join(text))  # noqa: T201 - the output of this command
     (options.out / "networks.md").write_text("\n".join(text) + "\n", encoding="utf-8")
-    write_json(options.out / "networks.json", figures)
     return 0
 
 

@@ -98,7 +98,7 @@ def by_rules(splits: Splits, seed: int) -> Decisions:
 
 
 def by_network(splits: Splits, seed: int) -> Decisions:
-    """The default network by the threshold, by whole strings, by the better of both, and by equal digits.
+    """The default network by the threshold, by whole strings, and by the better of both.
 
     Args:
         splits: with the memory of tracks.
@@ -121,21 +121,10 @@ def by_network(splits: Splits, seed: int) -> Decisions:
         "network, whole strings": DecisionRule(rule.correlations, joint=True),
         NETWORK: rule,
     }
-    decided = {
+    return {
         name: each.decide(told.p_skip_2, told.tracks, told.lengths).astype(np.uint8)
         for name, each in rules.items()
     }
-    return decided | {"network, best constant string": _constant(told.p_skip_2, told.tracks)}
-
-
-def _constant(p_skip_2: np.ndarray, tracks: np.ndarray) -> np.ndarray:
-    """Equal digits in each session: the digit with the larger sum of the formula's terms in one outcome."""
-    starts = np.cumsum(tracks) - tracks
-    place = np.arange(len(p_skip_2)) - np.repeat(starts, tracks) + 1
-    harmonic = np.cumsum(1.0 / np.arange(1, _MOST + 1))
-    weight = 1.0 + 1.0 / place + np.repeat(harmonic[tracks - 1], tracks) - harmonic[place - 1]
-    balance = np.add.reduceat((p_skip_2 - DECISION_THRESHOLD) * weight, starts)
-    return np.repeat(balance > 0.0, tracks).astype(np.uint8)
 
 
 def by_trees(splits: Splits, seed: int) -> Decisions:

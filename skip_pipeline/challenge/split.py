@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import shutil
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -29,7 +28,7 @@ from skip_pipeline.settings import (
 )
 from skip_pipeline.stages.encode import split_of
 from skip_pipeline.storage import Apply, flush, in_turn, record_file
-from skip_pipeline.storage.files import json_text
+from skip_pipeline.storage.files import json_text, replacing
 
 _LOG: Final = "log_"
 _NOTE: Final = (
@@ -82,9 +81,7 @@ def split_logs(
         what = "is not empty" if out.is_dir() else "is a file"
         raise RefusedError(f"{out} {what}; expected a new or an empty folder. Choose another, or remove it")
     own = _marker_beside(logs)
-    part = out.with_name(f".{out.name}.part")
-    try:
-        shutil.rmtree(part, ignore_errors=True)  # of a process that was killed
+    with replacing(out) as part:
         for folder in (TEST_SET, TRUTH_FOLDER):
             (part / folder).mkdir(parents=True)
         unknown = own.unknown if own else ()
@@ -99,14 +96,6 @@ def split_logs(
             plays = sum(log.plays for log in made)
             own = replace(own, plays=plays, sessions=summary.sessions, files=files)
             _write_marker(part / OWN_LISTENING_MARKER, FORMAT.dump_json(own, indent=1))
-        part.replace(out)
-    except OSError as failure:
-        raise RefusedError(
-            f"{out} cannot be written ({failure}), expected a folder with room that this user may write to. "
-            "Choose another"
-        ) from failure
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
     return summary
 
 

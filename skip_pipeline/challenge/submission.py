@@ -15,10 +15,11 @@ from typing import Final
 import numpy as np
 
 from skip_pipeline.challenge.half_sessions import HalfSessions, read_half_sessions
-from skip_pipeline.errors import ContractError, MissingInputError, RefusedError
+from skip_pipeline.errors import ContractError, MissingInputError
 from skip_pipeline.metrics.challenge import check_digits
 from skip_pipeline.raw.log_pairs import LogPair, pairs_in
 from skip_pipeline.storage import Apply, flush, in_turn
+from skip_pipeline.storage.files import check_target, replacing
 
 Decide = Callable[[HalfSessions], np.ndarray]
 """Decides on the sessions of a pair: a digit for each row of ``asked``, (rows,), 1 for skipped, 0 for not."""
@@ -62,27 +63,16 @@ def submit(test_set: Path, out: Path, decide: Decide, apply: Apply = in_turn) ->
         RefusedError: ``out`` cannot be written.
         ContractError: ``decide`` gives another number of digits, or others than 0 and 1.
     """
-    if out.is_dir() or not out.parent.is_dir():
-        what = "is a folder" if out.is_dir() else f"lies in {out.parent}, which is no folder"
-        raise RefusedError(f"{out} {what}; expected the name of a file in an existing folder. Choose another")
+    check_target(out)
     pairs = pairs_in(test_set)
     if not pairs:
         raise MissingInputError(
             f"{test_set} holds no log_input_….csv; expected pairs of log_prehistory and log_input files. Put "
             "the public archive's test_set there, or make one with `skip-pipeline challenge split`"
         )
-    part = out.with_name(f".{out.name}.part")
-    try:
+    with replacing(out) as part:
         counts = _write(part, apply(partial(_answer, decide=decide), pairs))
         _check_lines(part, counts.sessions)
-        part.replace(out)
-    except OSError as failure:
-        raise RefusedError(
-            f"{out} cannot be written ({failure}), expected a folder with room that this user may write to. "
-            "Choose another"
-        ) from failure
-    finally:
-        part.unlink(missing_ok=True)
     return counts
 
 

@@ -149,11 +149,11 @@ def _read(file: Path) -> Sessions:
 
 def _check_target(out: Path) -> None:
     """Refuse a file that cannot be written, before the work is done."""
+    from skip_pipeline.storage.files import check_target
+
     if out.suffix.lower() not in (".csv", ".parquet"):
         raise RefusedError(f"{out} ends neither in .csv nor in .parquet; choose one of the two")
-    if out.is_dir() or not out.parent.is_dir():
-        what = "is a folder" if out.is_dir() else f"lies in {out.parent}, which is no folder"
-        raise RefusedError(f"{out} {what}; expected the name of a file in an existing folder. Choose another")
+    check_target(out)
 
 
 def _write(table: pa.Table, out: Path | None, data_source: str) -> None:
@@ -161,6 +161,8 @@ def _write(table: pa.Table, out: Path | None, data_source: str) -> None:
     import pyarrow as pa
     import pyarrow.csv as pacsv
     import pyarrow.parquet as pq
+
+    from skip_pipeline.storage.files import replacing
 
     if out is None and sys.stdout.isatty():
         OUT.print(_shown(table, data_source))
@@ -178,20 +180,11 @@ def _write(table: pa.Table, out: Path | None, data_source: str) -> None:
                 "with --out"
             ) from failure
         return
-    part = out.with_name(f".{out.name}.part")  # an earlier file stays if this one cannot be written
-    try:
+    with replacing(out) as part:
         if out.suffix.lower() == ".parquet":
             pq.write_table(table.replace_schema_metadata({"data_source": data_source}), part)
         else:
             pacsv.write_csv(with_source, part)
-        part.replace(out)
-    except OSError as failure:
-        raise RefusedError(
-            f"{out} cannot be written ({failure}), expected a folder with room that this user may write to. "
-            "Choose another"
-        ) from failure
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _shown(table: pa.Table, data_source: str) -> Table:

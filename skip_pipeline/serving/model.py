@@ -125,12 +125,6 @@ class ServedModel:
         rows = self.tracks.rows_of(sessions.track_ids)
         return _of_one_track(branches(sessions, np.arange(len(sessions)), rows, self.tracks))
 
-    def predict_bundle(
-        self, sessions: Bundle, track_ids: np.ndarray, chosen: np.ndarray | None = None
-    ) -> np.ndarray:
-        """``p_not_skipped`` of bundled sessions' last tracks, as the server would answer: float64 (n,)."""
-        return self.predict_bundle_tracks(sessions, track_ids, chosen)[:, -1]
-
     def predict_bundle_tracks(
         self, sessions: Bundle, track_ids: np.ndarray, chosen: np.ndarray | None = None
     ) -> np.ndarray:

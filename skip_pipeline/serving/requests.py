@@ -7,41 +7,47 @@ the session, the row of its history, the column, the value, and what was expecte
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import Annotated, Any, Final
 
 import numpy as np
-import pyarrow as pa
 from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
-    Discriminator,
     FailFast,
     Field,
     ModelWrapValidatorHandler,
-    Tag,
     TypeAdapter,
     ValidationError,
     model_validator,
 )
 from pydantic_core import ErrorDetails, PydanticCustomError
-from typing_extensions import NotRequired, TypedDict  # noqa: UP035 - pydantic takes typing's from Python 3.12 on
+from typing_extensions import TypedDict  # pydantic takes typing's from Python 3.12 on
 
 from skip_pipeline import schema
 from skip_pipeline.bundles.records import CATEGORIES, FLAGS, SEEKS, SHUFFLE
 from skip_pipeline.errors import BadInputError
 from skip_pipeline.raw.diagnosis import shown_value
+from skip_pipeline.serving.request_fields import (
+    CANDIDATE,
+    CANDIDATES,
+    CIRCUMSTANCES,
+    COLUMNS,
+    FEATURES,
+    ID_TAG,
+    MAX_CANDIDATES,
+    NEXT_TRACK_ID,
+    OBJECT_TAG,
+    Candidate,
+    Play,
+    Text,
+    TrackFeatures,
+    none_for_nan,
+)
 from skip_pipeline.serving.sessions import Sessions, row_records
 
-USED: Final = (schema.POSITION, schema.LOG_TRACK_ID, *FLAGS, SHUFFLE, *SEEKS, *CATEGORIES)
-"""Columns of a log row that reach the network."""
-
-MAX_CANDIDATES: Final = 1_000
-"""Tracks that one session may ask for. So many take 3 ms of a core, 2 to 3 times as long as one, so that no
-request delays others much."""
-
+_UNKNOWN: Final = -1
 _FIELDS: Final = "session_id, history and one of next_track_id, next_track and candidates"
 _NEXT: Final = ("next_track_id", "next_track", "candidates")
 _FORMS: Final = ("dataframe_records", "dataframe_split", "inputs")
@@ -50,106 +56,6 @@ _REMEDY: Final = "Correct the request"
 _LEVEL_CODES: Final = {
     name: {level: code for code, level in enumerate(schema.LEVELS[name])} for name in CATEGORIES
 }
-
-# --- Values -------------------------------------------------------------------------------------------------
-
-_TEXT: Final = "a text that is not empty"
-_NEXT_TRACK_ID: Final = f"{_TEXT}, or the track's features as next_track, or several tracks as candidates"
-_CANDIDATE: Final = "the id of a track, or an object with its features"
-_CANDIDATES: Final = f"a list of 1 to {MAX_CANDIDATES:,} tracks, each {_CANDIDATE}"
-_Text = Annotated[str, Field(strict=True, min_length=1, description=_TEXT)]
-
-
-def _none_for_nan(value: Any) -> Any:
-    """None for the NaN that pandas puts where a row has no value."""
-    return None if isinstance(value, float) and math.isnan(value) else value
-
-
-def _int_for_float(value: Any) -> Any:
-    """A whole number for the float that pandas makes of it in a column in which another value is missing."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-# The last of these types is tried only on what the others refuse, so most values need no call of Python.
-_IN_ORDER: Final = Field(union_mode="left_to_right")
-_NotKnown = Annotated[None, BeforeValidator(_none_for_nan)]
-
-
-def _whole_number(low: int, high: int, expected: str) -> Any:
-    number = Annotated[int, Field(strict=True, ge=low, le=high)]
-    return Annotated[
-        number | Annotated[number, BeforeValidator(_int_for_float)], _IN_ORDER, Field(description=expected)
-    ]
-
-
-_Flag: Any = Annotated[
-    Annotated[bool, Field(strict=True)] | _whole_number(0, 1, "1 or 0"),
-    _IN_ORDER,
-    Field(description="true or false (1 or 0)"),
-]
-
-
-def _feature_type(dtype: pa.DataType) -> Any:
-    """Type of a track feature, by its type in the track table."""
-    if pa.types.is_string(dtype):
-        return _Text
-    if pa.types.is_integer(dtype):
-        limits = np.iinfo(dtype.to_pandas_dtype())
-        return _whole_number(int(limits.min), int(limits.max), "a whole number of its column's type")
-    largest = float(np.finfo(dtype.to_pandas_dtype()).max)
-    number = Field(strict=True, allow_inf_nan=False, ge=-largest, le=largest, description="a finite number")
-    return Annotated[float, number]
-
-
-_COLUMNS: Final[dict[str, Any]] = {name: _Flag if name in (*FLAGS, SHUFFLE) else _Text for name in USED} | {
-    name: _whole_number(low, high, f"a whole number from {low} to {high}")
-    for name, (low, high) in {
-        schema.POSITION: (1, schema.STEPS),
-        **{name: schema.RAW_RANGES[name] for name in SEEKS},
-    }.items()
-}
-_FEATURES: Final = {
-    name: _feature_type(schema.TRACK_FEATURES.field(name).type) for name in schema.TRACK_ATTRIBUTES
-}
-_UNKNOWN: Final = -1
-_HOUR: Final = "a whole number from 0 to 23"
-_CIRCUMSTANCES: Final = {  # of the first row, which the others repeat; a network does without
-    "hour_of_day": _whole_number(0, 23, _HOUR),
-    "premium": _Flag,
-}
-_OPTIONAL: Final = {  # `_history_fault` compares these with the whole session
-    schema.SESSION_ID: Annotated[Any, Field(description="the session's own session_id, if it is there")],
-    schema.LENGTH: Annotated[
-        Annotated[int, Field(strict=True)] | _NotKnown | Annotated[Any, BeforeValidator(_int_for_float)],
-        _IN_ORDER,
-        Field(
-            description="tracks of the whole session, the same in every row; null or left out if not known"
-        ),
-    ],
-}
-
-if TYPE_CHECKING:
-    Play = dict[str, Any]
-    TrackFeatures = dict[str, Any]
-else:
-    # Dictionaries and not models: validation is twice as fast, and the next step makes columns of them.
-    Play = TypedDict(
-        "Play",
-        _COLUMNS
-        | {name: NotRequired[Annotated[kind | _NotKnown, _IN_ORDER]] for name, kind in _CIRCUMSTANCES.items()}
-        | {name: NotRequired[kind] for name, kind in _OPTIONAL.items()},
-    )
-    TrackFeatures = TypedDict("TrackFeatures", _FEATURES)
-
-_ID, _OBJECT = (
-    Tag("id"),
-    Tag("features"),
-)  # without them, a refusal would be of the id where features were given
-_Candidate = Annotated[
-    Annotated[_Text, _ID] | Annotated[TrackFeatures, _OBJECT],
-    Discriminator(lambda given: _OBJECT.tag if isinstance(given, Mapping) else _ID.tag),
-]
-
 
 # --- Sessions -----------------------------------------------------------------------------------------------
 
@@ -163,7 +69,7 @@ class Session(BaseModel):
 
     model_config = ConfigDict(json_schema_extra={"additionalProperties": False})
 
-    session_id: _Text
+    session_id: Text
     history: Annotated[
         list[Play],
         FailFast(),
@@ -171,18 +77,18 @@ class Session(BaseModel):
             min_length=1, max_length=schema.STEPS, description=f"a list of 1 to {schema.STEPS} earlier tracks"
         ),
     ]
-    next_track_id: Annotated[
-        _Text | None, BeforeValidator(_none_for_nan), Field(description=_NEXT_TRACK_ID)
-    ] = None
+    next_track_id: Annotated[Text | None, BeforeValidator(none_for_nan), Field(description=NEXT_TRACK_ID)] = (
+        None
+    )
     next_track: Annotated[
         TrackFeatures | None,
-        BeforeValidator(_none_for_nan),
+        BeforeValidator(none_for_nan),
         Field(description="an object with the features' columns"),
     ] = None
     candidates: Annotated[
-        Annotated[list[_Candidate], Field(min_length=1, max_length=MAX_CANDIDATES)] | None,
-        BeforeValidator(_none_for_nan),
-        Field(description=_CANDIDATES),
+        Annotated[list[Candidate], Field(min_length=1, max_length=MAX_CANDIDATES)] | None,
+        BeforeValidator(none_for_nan),
+        Field(description=CANDIDATES),
     ] = None
 
     @property
@@ -217,20 +123,19 @@ class Session(BaseModel):
 
 _EXPECTED: Final[dict[int | str, Any]] = {
     **{
-        name: kind.__metadata__[-1].description
-        for name, kind in (_COLUMNS | _CIRCUMSTANCES | _FEATURES).items()
+        name: kind.__metadata__[-1].description for name, kind in (COLUMNS | CIRCUMSTANCES | FEATURES).items()
     },
     **{name: field.description for name, field in Session.model_fields.items()},
 }
 
 
-_ITEMS: Final = {"history": "an object with the log's columns", "candidates": _CANDIDATE}
+_ITEMS: Final = {"history": "an object with the log's columns", "candidates": CANDIDATE}
 _MOST: Final = {"history": schema.STEPS, "candidates": MAX_CANDIDATES}
 
 
 def _fault_of_value(error: ErrorDetails, record: Mapping[str, Any]) -> str:
     """A fault from pydantic's error about one value."""
-    place = tuple(step for step in error["loc"] if step not in (_ID.tag, _OBJECT.tag))
+    place = tuple(step for step in error["loc"] if step not in (ID_TAG.tag, OBJECT_TAG.tag))
     place = place[: 2 if place[0] == "next_track" else 3]  # without the kinds of number that were tried
     value = None if error["type"] == "missing" else error["input"]
     whole = record[str(place[0])] if place[0] in _ITEMS else None
@@ -248,7 +153,7 @@ def _next_track_fault(session: Session, record: Mapping[str, Any]) -> str | None
     if len(given) == 1:
         return None
     if not given:
-        return f"next_track_id is {_found(record.get('next_track_id'))}, expected {_NEXT_TRACK_ID}"
+        return f"next_track_id is {_found(record.get('next_track_id'))}, expected {NEXT_TRACK_ID}"
     return (
         f"{given[0]} is {_found(record[given[0]], listed=True)} beside {given[1]}, expected either the id of "
         "a track, or its features as next_track, or several tracks as candidates"
@@ -423,7 +328,7 @@ def sessions_of_records(records: object) -> Sessions:
     firsts = [session.history[0] for session in requested]
     hour, premium = (
         np.array([_UNKNOWN if (value := row.get(name)) is None else int(value) for row in firsts], np.int64)
-        for name in _CIRCUMSTANCES
+        for name in CIRCUMSTANCES
     )
     return Sessions(
         session_id=[session.session_id for session in requested],

@@ -1,15 +1,18 @@
-"""JSON and arrays as files; no pickle is ever written or loaded."""
+"""JSON and arrays as files, and files that replace earlier ones; no pickle is ever written or loaded."""
 
 import io
 import json
 import os
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
 
+from skip_pipeline.errors import RefusedError
 from skip_pipeline.locations import is_local
 
 
@@ -53,3 +56,38 @@ def flush(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def check_target(out: Path) -> None:
+    """Refuse a name that no file can get (``RefusedError``), before the work is done."""
+    if out.is_dir() or not out.parent.is_dir():
+        what = "is a folder" if out.is_dir() else f"lies in {out.parent}, which is no folder"
+        raise RefusedError(f"{out} {what}; expected the name of a file in an existing folder. Choose another")
+
+
+@contextmanager
+def replacing(out: Path) -> Iterator[Path]:
+    """The path of a part, which the block makes and which then replaces a file, or an empty folder.
+
+    Raises:
+        RefusedError: it cannot be written; nothing is left of the part, and an earlier file stays.
+    """
+    part = out.with_name(f".{out.name}.part")
+    try:
+        _remove(part)  # of a process that was killed
+        yield part
+        part.replace(out)
+    except OSError as failure:
+        raise RefusedError(
+            f"{out} cannot be written ({failure}), expected a folder with room that this user may write to. "
+            "Choose another"
+        ) from failure
+    finally:
+        _remove(part)
+
+
+def _remove(part: Path) -> None:
+    if part.is_dir():
+        shutil.rmtree(part, ignore_errors=True)
+    else:
+        part.unlink(missing_ok=True)

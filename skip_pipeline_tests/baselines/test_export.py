@@ -20,7 +20,6 @@ from skip_pipeline.baselines.predictions import BaselinePredictions
 from skip_pipeline.bundles.track_memory import TrackMemory, remember
 from skip_pipeline.errors import ContractError
 from skip_pipeline.metrics.blend import Blend
-from skip_pipeline.networks.listening import all_played
 from skip_pipeline.serving.blended import ANSWERING, Blended
 from skip_pipeline_tests.builders import assert_says, refusal
 from skip_pipeline_tests.networks.literal_sessions import listeners_with_a_taste
@@ -104,29 +103,6 @@ def test_last_tracks_alone_get_the_blend_that_they_get_among_all_tracks(
 
     np.testing.assert_allclose(found, blended.of_tracks(p_network, test_sessions)[:, -1], rtol=0, atol=1e-6)
     assert np.ptp(found) > 0.1
-
-
-def test_a_session_that_goes_on_is_answered_as_within_the_whole_session(
-    models: HandmadeModels, test_sessions: dict[str, np.ndarray]
-) -> None:
-    """Cut after ``earlier`` tracks, and moved to the end of the steps, with the length it will have."""
-    whole, earlier = models.of_tracks(test_sessions), 7
-    first = np.isnan(all_played(test_sessions)).sum(axis=1)
-    chosen = np.arange(len(first))[:, None]
-    steps = first[:, None] + np.arange(earlier)  # of the tracks that were played
-    asked = first + earlier
-    cut = {name: np.zeros_like(array) for name, array in test_sessions.items()}
-    cut["skip_sequence"] += schema.SKIP_PADDING
-    cut["track_numbers"] -= 1
-    cut["circumstances"] = test_sessions["circumstances"]
-    for name in ("skip_sequence", "session_log", "previous_tracks"):
-        cut[name][:, -earlier:] = test_sessions[name][chosen, steps]
-    for name in ("track_numbers", "track_memory"):
-        cut[name][:, -earlier - 1 :] = test_sessions[name][chosen, np.column_stack([steps, asked])]
-    cut["last_track"] = test_sessions["previous_tracks"][chosen[:, 0], asked]
-
-    expected = whole[chosen[:, 0], asked]
-    np.testing.assert_allclose(models.of_tracks(cut)[:, -1], expected, rtol=0, atol=1e-5)
 
 
 def test_nobody_is_answered(models: HandmadeModels, test_sessions: dict[str, np.ndarray]) -> None:

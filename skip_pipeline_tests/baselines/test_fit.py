@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from sklearn.metrics import log_loss
@@ -392,15 +391,6 @@ def test_some_splits_can_be_read_alone(
             assert np.array_equal(read.p_tracks[split], fitted[read.name].p_tracks[split])
 
 
-def test_predictions_that_lack_a_split_are_refused(written: Path, bundles: Bundles) -> None:
-    path = written / "baselines.parquet"
-    table = pq.read_table(path)
-    pq.write_table(table.filter(pc.not_equal(table["split"].cast(pa.string()), "gate")), path)
-
-    message = refusal(ContractError, lambda: read_baselines(written.joinpath, bundles))
-    assert_says(message, "predictions for 100 sessions, and the bundles have 120", "materialize baseline_mod")
-
-
 def test_another_number_of_sessions_is_refused(written: Path, bundles: Bundles) -> None:
     fewer = bundles | {"test": without(bundles["test"], np.arange(59))}
 
@@ -433,13 +423,6 @@ def test_sessions_of_other_lengths_are_refused(written: Path, bundles: Bundles) 
 
     message = refusal(ContractError, lambda: read_baselines(written.joinpath, shorter))
     assert_says(message, "predictions for 2400 tracks, and the bundles have 2399")
-
-
-@pytest.mark.parametrize("name", ["baselines.parquet", "baseline_tracks.parquet"])
-def test_a_damaged_file_is_refused(written: Path, bundles: Bundles, name: str) -> None:
-    (written / name).write_bytes(b"PAR1 and no more")
-
-    assert_says(refusal(ContractError, lambda: read_baselines(written.joinpath, bundles)), name)
 
 
 @pytest.mark.parametrize("name", FILES)

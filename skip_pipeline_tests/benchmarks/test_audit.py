@@ -1,12 +1,12 @@
 """The audit of pinned versions: what it asks, and that it says why it cannot."""
 
-import socket
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from benchmarks import audit
+from benchmarks.server_process import free_port
 
 
 @pytest.fixture
@@ -35,9 +35,7 @@ def test_without_a_database_the_reason_is_printed(pinned: str, capsys: pytest.Ca
 
 def test_a_database_that_is_not_there_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: object())
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        address = f"http://127.0.0.1:{unused.getsockname()[1]}"
-        assert f"{address} gave no answer" in str(audit.why_not(address))
+    address = f"http://127.0.0.1:{free_port()}"
+    assert f"{address} gave no answer" in str(audit.why_not(address))
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
     assert "pip-audit is not installed" in str(audit.why_not(address))

@@ -9,7 +9,7 @@ from benchmarks import second_half, second_half_rivals
 from benchmarks.second_half_draws import second_halves
 from benchmarks.second_half_rivals import NETWORK, Halves
 from skip_pipeline.bundles.second_half import skips
-from skip_pipeline.metrics.challenge import SessionScores, score_sessions
+from skip_pipeline.metrics.challenge import SessionScores
 from skip_pipeline.world.extent import Extent
 from skip_pipeline.world.laws.registry import LAWS
 from skip_pipeline.world.world import World
@@ -45,41 +45,6 @@ def test_the_rules_repeat_what_was_heard(splits: dict[str, Arrays]) -> None:
         assert set(last[number]) == {int(heard[-1])}
         expected = heard[-1] if heard.mean() == 0.5 else heard.mean() > 0.5
         assert set(majority[number]) == {int(expected)}
-
-
-def test_sessions_of_a_length_get_the_string_that_scores_best_in_training(splits: dict[str, Arrays]) -> None:
-    decided = second_half_rivals.by_rules(splits | {"held_out": splits["train"]}, seed=0)
-    train = Halves.of(splits["train"])
-    found = by_session(decided["best string of each length"], train.tracks)
-    own = np.flatnonzero(train.lengths == train.lengths[0])
-    truth = [by_session(train.truth, train.tracks)[i] for i in own]
-    scores = {
-        string: np.mean(
-            [
-                score_sessions(np.array(string), np.array(t), np.array([len(t)])).average_accuracy[0]
-                for t in truth
-            ]
-        )
-        for string in np.ndindex(*(2,) * int(train.tracks[0]))
-    }
-    assert scores[tuple(found[0])] == max(scores.values())
-    assert all(found[i] == found[0] for i in own)
-
-
-@pytest.mark.parametrize(
-    ("p", "expected"), [([0.9, 0.4, 0.4], 1), ([0.4, 0.4, 0.65], 0), ([0.4, 0.4, 0.9], 1)]
-)
-def test_the_best_constant_string_weights_early_tracks(p: list[float], expected: int) -> None:
-    tracks = np.array([3])
-    found = second_half_rivals._constant(np.array(p), tracks)
-    assert found.tolist() == [expected] * 3
-    outcomes = np.array(list(np.ndindex(2, 2, 2)))
-    chance = np.prod(np.where(outcomes == 1, p, 1 - np.array(p)), axis=1)
-    scores = [
-        chance @ [score_sessions(np.full(3, s), one, tracks).average_accuracy[0] for one in outcomes]
-        for s in (0, 1)
-    ]
-    assert int(np.argmax(scores)) == expected
 
 
 def test_a_session_ends_with_its_first_half_and_one_track_of_the_second(splits: dict[str, Arrays]) -> None:

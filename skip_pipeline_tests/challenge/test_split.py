@@ -9,7 +9,6 @@ from pathlib import Path
 import pyarrow.csv as pacsv
 import pytest
 
-from skip_pipeline.challenge import split
 from skip_pipeline.challenge.evaluation import evaluate
 from skip_pipeline.challenge.half_sessions import read_half_sessions
 from skip_pipeline.challenge.rules import last_action
@@ -223,15 +222,3 @@ def test_a_folder_that_is_not_empty_stays_as_it_is(tmp_path: Path) -> None:
     )
     assert names(tmp_path / "out") == before
     assert_says(refusal(RefusedError, lambda: cut(log, log)), "log_1.csv is a file")
-
-
-def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    log = deliver(tmp_path / "log_1.csv", session())
-
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(split, "_write_csv", full)
-    message = refusal(RefusedError, lambda: cut(tmp_path / "out", log))
-    assert_says(message, "out cannot be written", "No space left")
-    assert nothing_is_left(tmp_path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -195,19 +195,6 @@ def test_lines_that_the_disk_lacks_are_noticed(
     )
     message = refusal(ContractError, lambda: submit(test_set, out, positions))
     assert_says(message, "has 2 lines, expected one for each of 3 sessions")
-    assert stays(out)
-
-
-def test_a_full_disk_leaves_the_earlier_submission(
-    test_set: Path, out: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(part: Path, answers: Iterable[object]) -> Submitted:
-        part.write_text("half")
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(submission, "_write", full)
-    message = refusal(RefusedError, lambda: submit(test_set, out, positions))
-    assert_says(message, "out.txt cannot be written", "No space left", "Choose another")
     assert stays(out)
 
 

@@ -3,11 +3,11 @@
 import html
 import json
 import shutil
-import socket
 
 import dagster as dg
 import pytest
 
+from benchmarks.server_process import free_port
 from skip_pipeline import settings
 from skip_pipeline.definitions import defs, mlflow_tracker
 from skip_pipeline.defs.launch import HOME_VARIABLE
@@ -130,11 +130,9 @@ def test_a_webhook_that_fails_costs_nothing_else_and_is_said(succeeded, monkeypa
 
 def test_a_store_that_is_down_costs_the_link_and_the_note(succeeded, monkeypatch):
     project, run_id = succeeded
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:hidden@127.0.0.1:{unused.getsockname()[1]}")
-        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-        said = tick(project, run_id)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:hidden@127.0.0.1:{free_port()}")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    said = tick(project, run_id)
 
     message = logged(project, run_id)[-1]
     assert "MLflow run: not recorded (the address of the run: no answer" in message

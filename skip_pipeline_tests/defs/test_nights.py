@@ -5,7 +5,6 @@ What a night decides is tested in ``nightly/test_champion.py``.
 
 import json
 import shutil
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import mlflow
 import pytest
 from typer.testing import CliRunner
 
+from benchmarks.server_process import free_port
 from skip_pipeline import settings
 from skip_pipeline.baselines.predictions import published_baselines
 from skip_pipeline.cli.main import app
@@ -221,10 +221,7 @@ def test_a_rollback_puts_the_previous_champion_back_and_a_second_one_undoes_it(n
 
 
 def test_a_registry_that_is_down_fails_the_asset_and_keeps_the_model(nights, monkeypatch):
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        port = unused.getsockname()[1]
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     before = nights.aliases
     drift, failed = nights.materialize(data_drift), nights.materialize(champion_model)

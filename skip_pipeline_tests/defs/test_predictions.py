@@ -85,22 +85,6 @@ def test_every_session_of_the_test_set_is_scored(layout: DataLayout) -> None:
     assert set(table["model_version"].to_pylist()) == {facts["model_version"]}
 
 
-def test_the_champion_scores_and_not_the_model_trained_last(layout: DataLayout) -> None:
-    register(layout, pack(layout, weight=3.0))
-    deliver_test_set(layout.raw, SESSIONS)
-    result = materialize(layout)
-    assert result.success
-    before = pq.read_table(next((layout.root / "08_predictions").glob("*.parquet")))
-    assert metadata(result)["model_version"] == "1"
-    assert set(before["model_version"].to_pylist()) == {"1"}
-    shutil.rmtree(layout.best)
-    pack(layout, weight=1.0)
-    assert metadata(materialize(layout))["shards_made"] == 0
-    shutil.rmtree(layout.root / "08_predictions")
-    assert materialize(layout).success
-    assert pq.read_table(next((layout.root / "08_predictions").glob("*.parquet"))).equals(before)
-
-
 def test_a_champion_of_synthetic_data_does_not_score_real_sessions(layout: DataLayout) -> None:
     folder = pack(layout)
     call_synthetic(folder)

@@ -1,10 +1,10 @@
 """Posts to a chat's webhook, and every way in which they fail; the address stays a secret."""
 
 import json
-import socket
 
 import pytest
 
+from benchmarks.server_process import free_port
 from skip_pipeline.defs.webhook import WebhookError, post
 from skip_pipeline_tests.builders import refusal
 from skip_pipeline_tests.defs.chat_server import SECRET, chat, hanging
@@ -45,11 +45,8 @@ def test_a_webhook_that_hangs_or_drips_is_given_up(drip):
 
 
 def test_a_webhook_that_is_not_there_is_named_by_its_host():
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{unused.getsockname()[1]}{SECRET}"
-
-        assert "the webhook at 127.0.0.1 failed (ConnectionRefusedError" in failure(url)
+    url = f"http://127.0.0.1:{free_port()}{SECRET}"
+    assert "the webhook at 127.0.0.1 failed (ConnectionRefusedError" in failure(url)
 
 
 @pytest.mark.parametrize(

@@ -309,15 +309,6 @@ def test_the_best_version_serves_if_the_champion_is_lost_and_the_challenger_wors
     assert with_best.aliases()["previous_champion"] == "1"
 
 
-def test_the_best_version_serves_again_if_the_champion_fails(judge, with_best, models):
-    with_best.folders["1"] = models["wrong"]
-    promotion = judge(with_best, with_best.register(models["wrong"]))
-
-    assert (promotion.decision.word, promotion.champion, promotion.best_now) == ("refused", "3", "3")
-    assert with_best.aliases()["previous_champion"] == "1"
-    assert "the champion, version 1, fails on the newest day" in promotion.alarms[-1]
-
-
 def test_judging_again_moves_no_best_version(judge, with_best):
     judge(with_best, "2")
     with_best.point("best_version", "2")

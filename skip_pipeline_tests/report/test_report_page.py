@@ -12,7 +12,7 @@ from skip_pipeline.report import plots
 from skip_pipeline.report.evaluation import Evaluation
 from skip_pipeline.report.html import Axis, RunLink
 from skip_pipeline.report.leaderboard import Leaderboard
-from skip_pipeline.report.report_page import DataRow, draw_plots, render_report
+from skip_pipeline.report.report_page import DataRow, render_report
 from skip_pipeline_tests.report import contents
 from skip_pipeline_tests.report.contents import BOARD, EVALUATION, MISTAKES, SCORES, SLICES, around
 
@@ -329,16 +329,3 @@ def test_an_axis_holds_its_values_with_a_margin_and_ends_for_the_rest() -> None:
     assert axis.at(0.8) == pytest.approx(96.3, abs=0.1)
     assert (axis.at(-5), axis.at(5)) == (0, 100)
     assert Axis.over([]).at(1.0) == Axis.over([around(2.0, 0.0)]).at(2.0) == 50
-
-
-def test_every_plot_of_the_report_is_drawn() -> None:
-    drawn = draw_plots(
-        EVALUATION,
-        balance=contents.BALANCE,
-        lengths=contents.LENGTHS,
-        history=contents.HISTORY,
-        best_epoch=2,
-        mark="",
-    )
-    assert tuple(drawn) == (*NAMES, "positions")
-    assert all(plot.png.startswith(b"\x89PNG") for plot in drawn.values())

@@ -12,9 +12,8 @@ from skip_pipeline.challenge.submission import submit
 from skip_pipeline.engine import open_engine
 from skip_pipeline.errors import BadInputError, BrokenSessionError, MissingInputError
 from skip_pipeline.metrics.decision_rule import DecisionRule
-from skip_pipeline.raw.log_pairs import log_pairs
 from skip_pipeline.serving import ServedModel, batch
-from skip_pipeline.serving.logs import read_log_pair, read_whole_log
+from skip_pipeline.serving.logs import read_whole_log
 from skip_pipeline.settings import DataLayout, EngineSettings
 from skip_pipeline.storage import Apply, Staging, in_turn
 from skip_pipeline_tests.builders import Row, assert_says, deliver, refusal, required, session
@@ -196,35 +195,12 @@ def test_no_model_is_refused(raw: Path, tmp_path: Path) -> None:
 # --- Pairs that cannot be scored ----------------------------------------------------------------------------
 
 
-def only_pair(raw: Path) -> None:
-    (pair,) = log_pairs(raw)
-    read_log_pair(pair)
-
-
-@pytest.mark.parametrize(
-    ("lost", "named"), [("log_input_", "log_prehistory_"), ("log_prehistory_", "log_input_")]
-)
-def test_half_a_pair_is_refused(raw: Path, lost: str, named: str) -> None:
-    deliver_test_set(raw, SESSIONS)
-    (raw / "test_set" / f"{lost}{PAIR}").unlink()
-    message = refusal(MissingInputError, lambda: log_pairs(raw))
-    assert_says(message, f"{named}{PAIR} has no {lost}{PAIR} beside it", "Put the other there")
-
-
 def test_a_pair_whose_files_do_not_fit_is_refused(raw: Path, folder: Path) -> None:
     deliver_test_set(raw, [session("s1", 10)])
     file = raw / "test_set" / f"log_input_{PAIR}"
     file.write_text(file.read_text().replace(",7,", ",6,"))
     message = refusal(BrokenSessionError, lambda: score(raw, folder))
     assert_says(message, str(file), "'s1'", "column session_position lacks 7", "Deliver both files again")
-
-
-def test_a_bad_value_is_named_by_column_and_row(raw: Path) -> None:
-    deliver_test_set(raw, [session("s1", 10)])
-    file = raw / "test_set" / f"log_input_{PAIR}"
-    file.write_text(file.read_text().replace(",7,", ",seven,"))
-    message = refusal(BadInputError, lambda: only_pair(raw))
-    assert_says(message, str(file), "session_position", "data row", "'seven'")
 
 
 def test_a_bad_pair_leaves_the_others_scored(raw: Path, folder: Path) -> None:

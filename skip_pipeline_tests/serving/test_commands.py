@@ -17,6 +17,7 @@ from rich.console import Console
 from typer.testing import CliRunner, Result
 
 import skip_pipeline
+from benchmarks.server_process import free_port
 from skip_pipeline.cli import challenge
 from skip_pipeline.cli.serving import _shown, register
 from skip_pipeline.serving import ServedModel, read_description
@@ -126,9 +127,7 @@ def test_the_champion_answers_where_there_is_one(
 def test_a_registry_that_does_not_answer_is_refused(
     layout: DataLayout, log: Path, monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        uri = f"http://127.0.0.1:{unused.getsockname()[1]}"
+    uri = f"http://127.0.0.1:{free_port()}"
     monkeypatch.setenv(TRACKING_URI_VARIABLE, uri)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     result = run(command, *([log] if command == "predict" else []), "--data-dir", layout.root)
@@ -247,22 +246,6 @@ def test_bytes_that_are_no_text_are_refused_as_they_come_in(
     result = run("predict", path, "--model", folder)
     assert (result.exit_code, result.stdout) == (1, "")
     assert_says(result.stderr, "error: ", str(path), "UTF")
-
-
-def test_a_file_that_cannot_be_written_stays_as_it_was(
-    folder: Path, log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(*_arguments: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    scores = tmp_path / "scores.csv"
-    scores.write_text("earlier")
-    monkeypatch.setattr("pyarrow.csv.write_csv", full)
-    result = run("predict", log, "--model", folder, "--out", scores)
-    assert result.exit_code == 1
-    assert_says(result.stderr, "scores.csv cannot be written", "No space left", "with room")
-    assert scores.read_text() == "earlier"
-    assert {path.name for path in tmp_path.glob("*scores*")} == {"scores.csv"}
 
 
 def test_ids_are_shown_without_markup_or_control_characters() -> None:

@@ -162,17 +162,6 @@ def test_an_unknown_track_is_neutral_as_earlier_and_as_next_track(model: ServedM
     np.testing.assert_array_equal(unknown["previous_tracks"][0, others], known["previous_tracks"][0, others])
 
 
-def test_hour_and_premium_that_are_not_known_are_zeros(model: ServedModel) -> None:
-    whole, partial, null = request(SESSIONS[0]), request(SESSIONS[0]), request(SESSIONS[0])
-    for row in partial["history"]:
-        del row["hour_of_day"], row["premium"]
-    whole["history"][0] |= {"hour_of_day": 6, "premium": False}
-    null["history"][0] |= {"hour_of_day": None, "premium": 1}
-    found = model.inputs(sessions_of_records([whole, partial, null]))["circumstances"]
-    expected = [[1.0, 0.0, 0.0, -1.0, -0.5], [0.0] * 5, [0.0, 0.0, 0.0, 0.0, 0.5]]
-    np.testing.assert_allclose(found, expected, atol=1e-6)
-
-
 def test_a_track_that_is_not_in_the_table_is_the_same_wherever_it_occurs(model: ServedModel) -> None:
     asked = request(SESSIONS[0])
     for row, name in zip(asked["history"], ("t_new", "t_other", "t_new"), strict=False):

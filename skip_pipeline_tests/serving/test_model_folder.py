@@ -89,21 +89,24 @@ def test_threads_change_nothing(model: ServedModel, monkeypatch: pytest.MonkeyPa
     np.testing.assert_allclose(model.score(sessions).p_skip, whole.p_skip, atol=1e-6)
 
 
+def assert_bundled_sessions_are_scored_as_requests(model: ServedModel, layout: DataLayout) -> None:
+    train = open_bundle(layout.bundles, "train")
+    numbers = {name: number for number, name in enumerate(train.session_id.tolist())}
+    chosen = [rows for rows in SESSIONS if rows[0]["session_id"] in numbers]
+    order = np.array([numbers[rows[0]["session_id"]] for rows in chosen])
+    expected = 1 - model.score_records([request(rows) for rows in chosen]).p_skip
+    for some, wanted in ((order, expected), (order[:3], expected[:3])):
+        found = model.predict_bundle_tracks(train, track_table_ids(layout), some)[:, -1]
+        np.testing.assert_allclose(found, wanted, rtol=1e-6)
+
+
 @pytest.mark.parametrize("slope", [None, 2.0])
 def test_bundled_sessions_are_scored_as_requests_are(
     layout: DataLayout, tmp_path: Path, slope: float | None
 ) -> None:
     own = copied(layout, tmp_path)
     model = serving.load(pack(own, slope=slope))
-    train = open_bundle(own.bundles, "train")
-    numbers = {name: number for number, name in enumerate(train.session_id.tolist())}
-    chosen = [rows for rows in SESSIONS if rows[0]["session_id"] in numbers]
-    order = np.array([numbers[rows[0]["session_id"]] for rows in chosen])
-    expected = 1 - model.score_records([request(rows) for rows in chosen]).p_skip
-    np.testing.assert_allclose(model.predict_bundle(train, track_table_ids(own))[order], expected, rtol=1e-6)
-    np.testing.assert_allclose(
-        model.predict_bundle(train, track_table_ids(own), order[:3]), expected[:3], rtol=1e-6
-    )
+    assert_bundled_sessions_are_scored_as_requests(model, own)
     assert model.threshold == 0.5
 
 
@@ -112,7 +115,8 @@ def test_unknown_tracks_of_a_bundle_are_neutral(model: ServedModel, layout: Data
     ids[3] = b"new"
     assert np.flatnonzero(model.tracks.rows_of_bytes(ids) < 0).tolist() == [3]
     train = open_bundle(layout.bundles, "train")
-    changed = model.predict_bundle(train, ids) != model.predict_bundle(train, track_table_ids(layout))
+    before, after = (model.predict_bundle_tracks(train, of)[:, -1] for of in (track_table_ids(layout), ids))
+    changed = after != before
     has_track = (np.asarray(train.previous_tracks)[:, :, 0] == model.tracks.matrix[3, 0]).any(axis=1)
     has_track |= np.asarray(train.last_track)[:, 0] == model.tracks.matrix[3, 0]
     np.testing.assert_array_equal(changed, has_track)
@@ -264,19 +268,7 @@ def test_a_model_packed_before_there_were_kinds_is_a_network(own: Path) -> None:
 
 
 def test_bundled_sessions_are_scored_by_a_stack_as_requests_are(blended: Path) -> None:
-    model = serving.load(blended)
-    layout = DataLayout(blended.parents[1])
-    train = open_bundle(layout.bundles, "train")
-    numbers = {name: number for number, name in enumerate(train.session_id.tolist())}
-    chosen = [rows for rows in SESSIONS if rows[0]["session_id"] in numbers]
-    order = np.array([numbers[rows[0]["session_id"]] for rows in chosen])
-    expected = 1 - model.score_records([request(rows) for rows in chosen]).p_skip
-
-    found = model.predict_bundle(train, track_table_ids(layout))
-    np.testing.assert_allclose(found[order], expected, atol=1e-5)
-    assert np.ptp(expected) > 0.1
-    few = model.predict_bundle_tracks(train, track_table_ids(layout), order[:3])
-    np.testing.assert_allclose(few[:, -1], expected[:3], atol=1e-5)
+    assert_bundled_sessions_are_scored_as_requests(serving.load(blended), DataLayout(blended.parents[1]))
 
 
 def test_threads_and_batches_change_no_answer_of_a_stack(
@@ -316,14 +308,6 @@ def test_a_blend_of_an_unknown_model_is_refused(blended: Path, tmp_path: Path) -
     rewrite(own, "blend.json", json.dumps(content).encode())
 
     assert_says(refusal(ContractError, lambda: serving.load(own)), "weighs oracle, expected some of network")
-
-
-def test_damaged_models_of_a_blend_are_refused(blended: Path, tmp_path: Path) -> None:
-    own = Path(shutil.copytree(blended, tmp_path / "own"))
-    rewrite(own, "handmade_models.onnx", b"no models")
-
-    message = refusal(ContractError, lambda: serving.load(own))
-    assert_says(message, "handmade_models.onnx cannot be read as an ONNX model")
 
 
 def test_a_damaged_network_is_not_packed(layout: DataLayout, tmp_path: Path) -> None:

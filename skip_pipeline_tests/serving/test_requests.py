@@ -12,7 +12,8 @@ from skip_pipeline.bundles.records import SEEKS, level_codes
 from skip_pipeline.errors import BadInputError
 from skip_pipeline.serving import ServedModel
 from skip_pipeline.serving.batch import prediction_table
-from skip_pipeline.serving.requests import USED, sessions_of_frame, sessions_of_json, sessions_of_records
+from skip_pipeline.serving.request_fields import USED
+from skip_pipeline.serving.requests import sessions_of_frame, sessions_of_json, sessions_of_records
 from skip_pipeline_tests.builders import TRACKS, assert_says, refusal, session
 from skip_pipeline_tests.serving.small_models import request
 

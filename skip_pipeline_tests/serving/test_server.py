@@ -21,7 +21,7 @@ from skip_pipeline import schema, serving
 from skip_pipeline.errors import MissingInputError, RefusedError
 from skip_pipeline.serving import ServedModel
 from skip_pipeline.serving.follow import FolderSource, Follower
-from skip_pipeline.serving.requests import USED
+from skip_pipeline.serving.request_fields import USED
 from skip_pipeline.serving.server import address_of, bound, configuration, serve
 from skip_pipeline.settings import DataLayout
 from skip_pipeline_tests.builders import TRACKS, assert_says, refusal

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from skip_pipeline import schema
 from skip_pipeline.bundles import Bundle, open_bundle
 from skip_pipeline.bundles.leak import wide_form
-from skip_pipeline.bundles.records import level_codes, premium_of, row_record, session_record, track_type
+from skip_pipeline.bundles.records import level_codes, row_record, session_record, track_type
 from skip_pipeline.errors import ContractError
 from skip_pipeline.stages.bundle import bundle_shard, class_balance, session_lengths
 from skip_pipeline.stages.encode import feature_range
@@ -119,25 +119,6 @@ def test_of_the_predicted_position_only_the_track_and_its_outcome_are_kept():
     assert first.sessions.tobytes() == second.sessions.tobytes()
     assert len(first.rows) == 9 + 12
     assert first.sessions["last_track"].tolist() == track_rows[[9, 22]].tolist()
-
-
-def test_hour_and_premium_are_those_of_the_first_position():
-    made = shard([10, 13])
-    scaled = changed(changed(made.scaled, "hour_of_day", 10, 23), "premium", 10, 1)
-    scaled = changed(changed(scaled, "hour_of_day", 11, 5), "premium", 11, 0)
-    part = made._replace(scaled=scaled).parts()["train"]
-    assert part.sessions["hour"][1] == 23
-    assert premium_of(part.sessions)[1] == 1
-
-
-def test_the_outcome_of_the_predicted_position_is_kept_flag_by_flag():
-    made = shard([10])
-    for flags in ([1, 1, 1, 0], [0, 1, 1, 0], [0, 0, 1, 0], [0, 0, 0, 0], [0, 0, 0, 1]):
-        scaled = made.scaled
-        for name, value in zip(schema.OUTCOME_FLAGS, flags, strict=True):
-            scaled = changed(scaled, name, 9, value)
-        bundle = made._replace(scaled=scaled).bundle()
-        assert [*bundle.last_flags[0], bundle.not_skipped[0]] == flags
 
 
 def test_a_log_row_takes_8_bytes_and_a_session_5_beside_its_id():

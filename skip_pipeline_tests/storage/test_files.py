@@ -5,8 +5,11 @@ import math
 import numpy as np
 import pytest
 
+from skip_pipeline.errors import RefusedError
 from skip_pipeline.locations import is_local
 from skip_pipeline.storage import map_array, read_json, write_array, write_json
+from skip_pipeline.storage.files import check_target, replacing
+from skip_pipeline_tests.builders import assert_says, refusal
 
 
 def test_json_is_read_as_it_was_written_in_one_spelling(tmp_path):
@@ -61,3 +64,49 @@ def test_what_is_no_array_is_refused(folder):
 def test_no_pickle_is_written(tmp_path):
     with pytest.raises(ValueError, match="Object arrays"):
         write_array(tmp_path / "a.npy", np.array([{}], dtype=object))
+
+
+@pytest.mark.parametrize("failure", [OSError(28, "No space left on device"), None])
+def test_a_file_is_replaced_whole_or_stays(tmp_path, failure):
+    out = tmp_path / "out.txt"
+    out.write_text("earlier")
+    (tmp_path / ".out.txt.part").mkdir()  # of a process that was killed
+
+    def make():
+        with replacing(out) as part:
+            part.write_text("new")
+            if failure:
+                raise failure
+
+    if failure:
+        assert_says(
+            refusal(RefusedError, make), f"{out} cannot be written", "No space left", "Choose another"
+        )
+    else:
+        make()
+    assert out.read_text() == ("earlier" if failure else "new")
+    assert list(tmp_path.iterdir()) == [out]
+
+
+def test_a_folder_is_made_whole_or_not_at_all(tmp_path):
+    out = tmp_path / "out"
+
+    def make(then):
+        with replacing(out) as part:
+            part.mkdir()
+            then()
+
+    def interrupt():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        make(interrupt)
+    assert list(tmp_path.iterdir()) == []
+    make(lambda: None)
+    assert list(tmp_path.iterdir()) == [out]
+
+
+@pytest.mark.parametrize("name", ["", "nowhere/out.txt"])
+def test_a_name_that_no_file_can_get_is_refused(tmp_path, name):
+    message = refusal(RefusedError, lambda: check_target(tmp_path / name))
+    assert_says(message, "expected the name of a file in an existing folder")

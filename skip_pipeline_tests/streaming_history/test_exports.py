@@ -168,30 +168,11 @@ def test_people_within_an_argument_are_numbered_by_path(tmp_path, write):
     assert people_and_tracks(write(tmp_path / "all.zip", files)) == [(1, "1"), (2, "2"), (3, "3")]
 
 
-def test_overlapping_downloads_are_of_one_person(tmp_path):
-    old = write_zip(tmp_path / "old.zip", old_names([minutes(0, 30)]))
-    new = write_folder(tmp_path / "new", new_names([minutes(20, 50)]))
-    imported = read_exports([old, new])
-    assert (len(imported.plays), imported.people) == (50, 1)
-    assert imported.left_out == {"exact duplicates": 10}
-
-
 def test_the_order_of_paths_and_parts_is_of_no_effect(tmp_path):
     records = [play(f"2023-03-01T12:00:0{index % 2}Z", index % 5, ms_played=index % 3) for index in range(40)]
     folder = write_folder(tmp_path, {f"endsong_{part}.json": records[part::4] for part in range(4)})
     paths = sorted(folder.iterdir())
     assert read_exports(paths) == read_exports(paths[::-1])
-
-
-@pytest.mark.parametrize(
-    "names", [["StreamingHistory_music_0.json"], ["StreamingHistory0.json", "Userdata.json"]]
-)
-@pytest.mark.parametrize("write", [write_zip, write_folder])
-def test_the_short_account_data_is_refused_by_name(tmp_path, names, write):
-    path = write(tmp_path / "x.zip", {f"MyData/{name}": [short()] for name in names})
-    assert_says(
-        refused(path), str(path), "Account data", '"Extended streaming history"', "Privacy", "expected"
-    )
 
 
 @pytest.mark.parametrize("name", ["StreamingHistory_music_0.json", "renamed.json", "endsong_0.json"])

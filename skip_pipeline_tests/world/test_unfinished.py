@@ -117,18 +117,6 @@ def test_the_marker_lists_it_and_a_set_without_it_replaces_it(tmp_path: Path) ->
     assert [*(tmp_path / "test_set").iterdir(), *(tmp_path / "truth").iterdir()] == []
 
 
-@pytest.mark.parametrize("name", ["test_set/log_input_20180918.csv", "truth/log_truth_20180918.csv"])
-def test_a_real_test_set_is_never_touched(tmp_path: Path, name: str) -> None:
-    real = tmp_path / name
-    real.parent.mkdir()
-    real.write_text("real")
-
-    with pytest.raises(RefusedError, match=f"holds {name}, which no"):
-        synthesize(tmp_path, **SIZE, test_sessions=5)
-    assert real.read_text() == "real"
-    assert [path.name for path in tmp_path.iterdir()] == [real.parent.name]
-
-
 def test_a_number_that_makes_no_sense_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RefusedError, match="sessions is -1, but must be at least 1"):
         synthesize(tmp_path / "out", **SIZE, test_sessions=-1)

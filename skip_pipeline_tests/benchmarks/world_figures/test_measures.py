@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import pyarrow as pa
 import pytest
 
 from benchmarks.world_figures.measures import measure
 from benchmarks.world_figures.published import figures
-from skip_pipeline.errors import BadInputError
 from skip_pipeline_tests.builders import Row, log_table, session, track, track_table
 
 T, F = True, False
@@ -272,15 +270,3 @@ def test_every_group_but_one_has_a_counterpart() -> None:
     world = measured(session("a"), session("b", 20))
     assert set(figures()) - set(world) == {"first_part_of_sessions"}
     assert set(world) <= set(figures())
-
-
-def test_a_track_without_features_is_named() -> None:
-    with pytest.raises(BadInputError, match=r"1 tracks .* such as t_77"):
-        measured(session(track_id_clean=["t_77"] + 9 * ["t_01"]))
-
-
-def test_a_session_whose_rows_lie_apart_is_named() -> None:
-    log = log_table(session("a"), session("b"))
-    mixed = pa.concat_tables([log.slice(0, 5), log.slice(10), log.slice(5, 5)])
-    with pytest.raises(BadInputError, match=r"1 sessions lie apart, such as a;"):
-        measure(mixed, track_table())
