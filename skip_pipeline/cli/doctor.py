@@ -27,7 +27,7 @@ from skip_pipeline.cli.health import Finding
 from skip_pipeline.cli.options import FOUND, OUT, AsJson, DataDir, examples, refusals, show_json
 from skip_pipeline.defs.mlflow_store import without_credentials
 from skip_pipeline.defs.places import data_directory, tracking_database, tracking_uri
-from skip_pipeline.errors import NoChampionError, SkipPipelineError
+from skip_pipeline.errors import BadInputError, NoChampionError, SkipPipelineError
 from skip_pipeline.settings import DataLayout
 
 _HOST: Final = "127.0.0.1"
@@ -113,7 +113,10 @@ def _problem_of(folder: Path) -> str:
 def _raw_bytes(layout: DataLayout) -> int:
     from skip_pipeline.raw.folder import delivered_csvs
 
-    return sum(path.stat().st_size for path in delivered_csvs(layout.raw))
+    try:
+        return sum(path.stat().st_size for path in delivered_csvs(layout.raw))
+    except BadInputError:  # said by `run`
+        return 0
 
 
 def _newest(root: Path) -> datetime | None:

@@ -86,8 +86,12 @@ def refuse_unread(folder: Path) -> None:
 
 
 def delivered_csvs(raw: Path, folders: Sequence[str] = RAW_FOLDERS) -> list[Path]:
-    """All CSVs in the folders below ``raw``: session logs, track features and the test set."""
-    return [path for folder in folders for path in csv_files(raw / folder)]
+    """All CSVs in the folders below ``raw``: session logs, track features and the test set.
+
+    A folder or a link to nothing under such a name is left out; the stage that reads its folder refuses it.
+    """
+    found = (path for folder in folders for path in csv_files(raw / folder))
+    return [path for path in found if not is_local(path) or path.is_file()]
 
 
 def synthetic_files(raw: Path) -> dict[str, ListedFile] | None:

@@ -19,7 +19,7 @@ import pyarrow as pa
 from pyarrow import csv
 
 from skip_pipeline.errors import BadInputError, RefusedError
-from skip_pipeline.raw.folder import WRITTEN_FOLDERS, delivered_csvs
+from skip_pipeline.raw.folder import WRITTEN_FOLDERS, csv_files
 from skip_pipeline.raw.own_listening import ListedFile
 from skip_pipeline.settings import (
     NAMES_FILE,
@@ -194,7 +194,8 @@ def _is_log(name: str) -> bool:
 def _present(kind: RawSet, out: Path) -> list[str]:
     """Files of a data set below ``out``, relative to it, without the marker of this kind."""
     beside = [out / name for name in _BESIDE if name != kind.marker]
-    found = [*delivered_csvs(out, WRITTEN_FOLDERS), *(path for path in beside if path.exists())]
+    named = [path for folder in WRITTEN_FOLDERS for path in csv_files(out / folder)]  # folders, too
+    found = [*named, *(path for path in beside if path.exists())]
     return [path.relative_to(out).as_posix() for path in found]
 
 

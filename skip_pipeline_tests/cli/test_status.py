@@ -149,6 +149,9 @@ def test_the_doctor_says_everything_once_as_lines_and_as_json(tmp_path, monkeypa
 
 def test_the_doctor_ends_with_status_3_when_a_run_would_fail(tmp_path, monkeypatch):
     monkeypatch.setenv("SKIP_PIPELINE_TRAIN_DAYS", "some")
+    logs = tmp_path / "01_raw" / "training_set"
+    logs.mkdir(parents=True)
+    (logs / "a\udcff.csv").touch()  # said by `run`
     answer = invoke("doctor", "--data-dir", tmp_path)
 
     assert answer.exit_code == 3

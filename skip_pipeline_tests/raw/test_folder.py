@@ -137,6 +137,13 @@ class TestFinding:
         assert find(raw.parent) == (raw.parent / folder / "a.csv",)
 
 
+def test_what_is_no_file_is_left_out_where_files_are_counted(tmp_path):
+    kept = deliver(tmp_path / "training_set" / "a.csv", b"any")
+    (tmp_path / "training_set" / "b.csv").symlink_to("b.csv")
+    (tmp_path / "training_set" / "c.csv").mkdir()
+    assert raw_folder.delivered_csvs(tmp_path) == [kept]
+
+
 def test_a_marker_beside_the_raw_folders_makes_the_data_synthetic(tmp_path):
     deliver(tmp_path / "training_set" / "log_mini.csv", b"any")
     assert raw_folder.data_source(tmp_path) == "real"
