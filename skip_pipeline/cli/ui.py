@@ -56,7 +56,7 @@ def serve(layout: DataLayout, dagster_port: int, mlflow_port: int) -> None:
     """Run the servers until Ctrl-C or until one of them ends, then stop the others."""
     for stop in (signal.SIGINT, signal.SIGTERM):  # a shell's background job starts with Ctrl-C ignored
         signal.signal(stop, signal.default_int_handler)
-    prepare_home(layout)
+    home = prepare_home(layout)
     close_dead_runs(open_instance())
     wanted = commands(layout, dagster_port, mlflow_port)
     pages = {"Dagster": _GRAPH}
@@ -66,6 +66,9 @@ def serve(layout: DataLayout, dagster_port: int, mlflow_port: int) -> None:
         # Creates the store and the experiment, so that server and first run do not race to them.
         pages["MLflow"] = nights_page(mlflow_tracker(layout).experiment())
     environment = of_servers(settings.TRACKING_ENVIRONMENT | os.environ)
+    environment[settings.DATA_DIR_VARIABLE] = str(layout.root)
+    if layout.shared:
+        environment[settings.STORAGE_VARIABLE] = str(layout.shared)
     # The links between the two must use these addresses.
     environment[settings.DAGSTER_URL_VARIABLE] = addresses["Dagster"]
     # Not on the command line, where every user of the machine could read a password in it.
@@ -74,7 +77,9 @@ def serve(layout: DataLayout, dagster_port: int, mlflow_port: int) -> None:
     running: dict[str, subprocess.Popen[bytes]] = {}
     try:
         for name, command in wanted.items():
-            running[name] = subprocess.Popen(command, env=environment)  # noqa: S603 - a fixed command, no shell
+            # Dagster reads a file `.env` of the folder that it starts in, which may be another project's.
+            folder = home if name == "Dagster" else None
+            running[name] = subprocess.Popen(command, env=environment, cwd=folder)  # noqa: S603 - no shell
             OUT.print(f"{name}: {addresses[name]}{pages[name]}")
         while all(server.poll() is None for server in running.values()):
             time.sleep(_POLL_SECONDS)

@@ -401,6 +401,13 @@ def test_the_ui_ends_on_ctrl_c(quick_ui, monkeypatch):
 
 
 @pytest.mark.slow
+def test_dagster_starts_where_no_other_project_has_a_file_of_variables(quick_ui, tmp_path):
+    note = "import os; print(os.getcwd(), file=open(os.environ['SKIP_PIPELINE_DATA_DIR'] + '/place', 'w'))"
+    quick_ui(Dagster=[sys.executable, "-S", "-c", note], MLflow=sleeping(60))
+    assert (tmp_path / "data" / "place").read_text().strip() == str(tmp_path / "data" / "dagster")
+
+
+@pytest.mark.slow
 def test_a_server_that_does_not_end_is_killed(quick_ui, monkeypatch):
     monkeypatch.setattr(ui, "_STOP_SECONDS", 0.1)
     code = "import signal, time; signal.signal(2, lambda *_: 0); time.sleep(60)"
