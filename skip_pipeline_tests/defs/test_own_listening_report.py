@@ -11,9 +11,9 @@ import pytest
 from skip_pipeline import schema
 from skip_pipeline.cli.run import headline
 from skip_pipeline.definitions import defs
-from skip_pipeline.raw.own_listening import FORMAT, OwnListening
 from skip_pipeline.report.make_own_listening import read_artist_names, read_artists
 from skip_pipeline.settings import NAMES_FILE, OWN_LISTENING_MARKER, SYNTHETIC_MARKER, TRACK_GROUPS_FILE
+from skip_pipeline_tests.builders import own_listening
 from skip_pipeline_tests.projects import Project
 
 PLANTED = "Planted & Sons"
@@ -31,27 +31,9 @@ def as_own_listening(raw: Path) -> None:
     tracks = sorted(set(log["track_id_clean"]))
     groups = pd.DataFrame({"track_id": tracks, "artist": [i % 9 for i in range(len(tracks))], "album": 0})
     groups.to_csv(raw / TRACK_GROUPS_FILE, index=False)
-    write_marker(raw, log, len(tracks))
-
-
-def write_marker(raw: Path, log: pd.DataFrame | None = None, tracks: int = 0) -> None:
-    log = pd.DataFrame({"date": ["2018-07-15"], "session_id": ["1"]}) if log is None else log
-    marker = OwnListening(
-        data="real",
-        source="Spotify Extended streaming history",
-        people=1,
-        first_day=log["date"].min(),
-        last_day=log["date"].max(),
-        time_zone="Europe/Stockholm",
-        pause_minutes=30.0,
-        plays=len(log),
-        sessions=log["session_id"].nunique(),
-        tracks=tracks,
-        unknown=(),
-        left_out={},
-        files={},
-    )
-    (raw / OWN_LISTENING_MARKER).write_bytes(FORMAT.dump_json(marker))
+    days, sessions = log["date"], log["session_id"].nunique()
+    counts = {"plays": len(log), "sessions": sessions, "tracks": len(tracks)}
+    own_listening(raw, first_day=days.min(), last_day=days.max(), files={}, **counts)
 
 
 def write_names(raw: Path) -> None:
@@ -122,7 +104,7 @@ def test_the_nightly_job_includes_the_page() -> None:
 def test_artists_and_their_names_are_read_by_track(tmp_path: Path) -> None:
     tracks = pa.array(["t_0000002", "t_0000000", "t_0000001"])
     assert read_artists(tmp_path, tracks) == {}
-    write_marker(tmp_path)
+    own_listening(tmp_path)
     assert read_artists(tmp_path, tracks) == {}
     (tmp_path / TRACK_GROUPS_FILE).write_text(
         "track_id,artist,album\nt_0000000,0,0\nt_0000001,1,1\nt_0000002,0,2\nt_0000003,2,3\n"
