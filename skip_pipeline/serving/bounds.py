@@ -169,6 +169,13 @@ class BoundedConnection(H11Protocol):
         super().connection_made(transport)
         self._close_later(None, 0)
 
+    def data_received(self, data: bytes) -> None:
+        """Leave out empty lines before a request, as RFC 9112 (2.2) asks of servers; h11 refuses them."""
+        if self.conn.their_state in (h11.IDLE, h11.DONE) and not self.conn.trailing_data[0]:
+            data = data.lstrip(b"\r\n")
+        if data:  # none would be the end of the connection
+            super().data_received(data)
+
     def eof_received(self) -> bool:  # type: ignore[override]  # uvicorn's closes the connection
         """Keep the connection if a whole request waits for its answer: its client may end its side first."""
         self._is_ended = True

@@ -255,6 +255,11 @@ def test_requests_sent_before_the_answers_are_answered_in_turn(port: int) -> Non
     assert exchange(port, both).count(b"HTTP/1.1 200") == 4
 
 
+@pytest.mark.usefixtures("client")
+def test_empty_lines_before_a_request_are_left_out(port: int) -> None:
+    assert exchange(port, b"\r\n", b"\r\n\n" + head("GET /ping HTTP/1.1")).startswith(b"HTTP/1.1 200")
+
+
 # --- Hosts --------------------------------------------------------------------------------------------------
 
 
