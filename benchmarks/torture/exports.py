@@ -97,7 +97,8 @@ def _packed(random: Random, parts: Sequence[bytes]) -> tuple[str, bytes]:
     """Files of one export, in one file."""
     if len(parts) == 1 and random.random() < 0.5:
         return "endsong_0.json", parts[0]
-    zipped = _zip({f"endsong_{number}.json": part for number, part in enumerate(parts)})
+    folder = random.choice(["", "MyData/", "Historique étendu/"])
+    zipped = _zip({f"{folder}endsong_{number}.json": part for number, part in enumerate(parts)})
     return random.choice([("x.zip", zipped), ("X.ZIP", _zip({"my_spotify_data.zip": zipped}))])
 
 

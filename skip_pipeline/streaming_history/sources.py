@@ -156,7 +156,7 @@ def _in_zip(
     for member in sorted(archive.infolist(), key=lambda info: info.filename):
         path = PurePosixPath(member.filename.replace("\\", "/"))
         part = Part(str(folder / path.parent), path.name, f"{place}/{path}", _reader(archive, member, place))
-        if member.is_dir():
+        if member.filename.endswith("/"):  # Python 3.11's is_dir fails where a name is empty
             continue
         if not _is_zip(path.name):
             yield part
@@ -184,7 +184,7 @@ def _reader(archive: zipfile.ZipFile, member: zipfile.ZipInfo, place: str) -> Ca
 def _zip_faults(place: str) -> Iterator[None]:
     try:
         yield
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as failure:
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, UnicodeDecodeError) as failure:
         raise BadInputError(
             f"{place} cannot be unzipped ({failure}); expected a zip that `unzip -t` accepts. "
             f"{DOWNLOAD_AGAIN}"

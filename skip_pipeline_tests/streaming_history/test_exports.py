@@ -265,6 +265,29 @@ def test_a_member_that_python_cannot_unzip_is_refused(tmp_path, offset, value, f
     assert_says(refused(path), str(path), "endsong_0.json", *facts)
 
 
+def test_a_zip_with_a_damaged_name_is_refused(tmp_path):
+    path = write_zip(tmp_path / "x.zip", {"é/endsong_0.json": minutes(0, 3)})
+    data = path.read_bytes()
+    for damaged in (
+        data.replace("é".encode(), b"\xc3\xff"),
+        data[::-1].replace("é".encode()[::-1], b"\xff\xc3", 1)[::-1],
+    ):
+        path.write_bytes(damaged)
+        assert_says(refused(path), str(path), "cannot be unzipped", "Download the export again")
+
+
+def test_a_member_without_a_name_is_read_over(tmp_path):
+    path = write_zip(tmp_path / "x.zip", {"endsong_0.json": minutes(0, 3), "a": b"[]"})
+    data = bytearray(path.read_bytes())
+    at = data.rindex(b"PK\1\2")
+    assert data[at + 28] == 1  # the name's length
+    data[at + 28], data[at + 30] = 0, 1  # no name, and the byte as an extra field's
+    path.write_bytes(data)
+    assert people_and_tracks(path) == people_and_tracks(
+        write_zip(tmp_path / "y.zip", {"endsong_0.json": minutes(0, 3)})
+    )
+
+
 def test_a_zip_two_zips_deep_is_refused(tmp_path):
     inner = b""
     for _ in range(3):
