@@ -12,6 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 
 import dagster as dg
 import mlflow
@@ -114,7 +115,7 @@ def page() -> Iterator[Page]:
 
 
 @pytest.fixture(scope="module")
-def graph(servers, page) -> Page:
+def graph(servers, page: Page) -> Page:
     """The asset graph, after a click on *Materialize all* in it, once nothing is under way."""
     page.goto(f"{servers['dagster']}/asset-groups")
     page.get_by_role("button", name="Materialize all").click()
@@ -125,7 +126,7 @@ def graph(servers, page) -> Page:
 
 
 @pytest.fixture(scope="module")
-def layout(empty, graph) -> DataLayout:
+def layout(empty: DataLayout, graph) -> DataLayout:
     """The same, in which everything has been made."""
     return empty
 
@@ -255,11 +256,10 @@ def reading(request, page) -> Iterator[Page]:
 
 
 @pytest.fixture(params=["report", "promotion", "own_listening"])
-def address(request, layout, tmp_path) -> str:
+def address(request, layout: DataLayout, tmp_path: Path) -> str:
     """Address of a page; that of own listening is made of figures that need no run."""
-    folder = getattr(layout, request.param)
-    if request.param == "own_listening":
-        folder = tmp_path
+    folder: Path = tmp_path if request.param == "own_listening" else getattr(layout, request.param)
+    if folder == tmp_path:
         (folder / "own_listening.html").write_text(rendered(), encoding="utf-8")
     return (folder / f"{request.param}.html").as_uri()
 
