@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -10,20 +11,21 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 
 import dagster as dg
 import mlflow
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from dagster._core.scheduler.instigation import InstigatorStatus
-from dagster_graphql import DagsterGraphQLClient
 from playwright.sync_api import Page, expect, sync_playwright
 
 from benchmarks.server_process import free_port
 from skip_pipeline.defs.nights_view import nights_page
 from skip_pipeline.defs.served_model import log_scores, log_served_model
 from skip_pipeline.serving.model_folder import SERVED_MODEL, read_description
-from skip_pipeline.settings import DEFAULT_MLFLOW_URL, DataLayout
+from skip_pipeline.settings import DataLayout
+from skip_pipeline_tests.report.test_own_listening_page import rendered
 from skip_pipeline_tests.serving.registry import track_to
 
 pytestmark = pytest.mark.slow
@@ -31,12 +33,16 @@ pytestmark = pytest.mark.slow
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 START_SECONDS = 120
+PATIENCE = 60_000  # milliseconds until a page shows what it is to show
+RUN = 240_000  # milliseconds until everything has been made
 ASSETS = (
     "session_logs", "track_features", "merged_table", "encoded_table", "scaled_table", "tensor_bundles",
     "data_drift", "baseline_models", "trained_model", "best_model", "evaluation_report",
     "champion_model",
     "skip_predictions",
 )  # fmt: skip
+
+expect.set_options(timeout=PATIENCE)
 
 needs_browser = pytest.mark.skipif(
     BROWSER is None and not os.environ.get("CI"), reason="no Chromium; install Debian's package chromium"
@@ -55,13 +61,15 @@ def wait_for(url: str, server: subprocess.Popen[bytes]) -> None:
 
 
 @pytest.fixture(scope="module")
-def layout(first_run, tmp_path_factory) -> DataLayout:
-    """A copy of a finished data directory, because the daemon writes to it."""
-    return DataLayout(shutil.copytree(first_run[0], tmp_path_factory.mktemp("served") / "data"))
+def empty(raw, tmp_path_factory) -> DataLayout:
+    """A data directory with raw files in place, in which nothing has been made yet."""
+    layout = DataLayout(tmp_path_factory.mktemp("served") / "data")
+    shutil.copytree(raw, layout.raw)
+    return layout
 
 
 @pytest.fixture(scope="module")
-def servers(layout, tmp_path_factory) -> Iterator[dict[str, str]]:
+def servers(empty, tmp_path_factory) -> Iterator[dict[str, str]]:
     """Both UIs as `make ui` starts them, on free ports."""
     dagster, mlflow = free_port(), free_port()
     environment = {name: value for name, value in os.environ.items() if name not in ("DAGSTER_HOME",)}
@@ -69,7 +77,7 @@ def servers(layout, tmp_path_factory) -> Iterator[dict[str, str]]:
         server = subprocess.Popen(
             [
                 *(sys.executable, "-c", "from skip_pipeline.cli.main import app; app()", "ui"),
-                *("--data-dir", str(layout.root)),
+                *("--data-dir", str(empty.root)),
                 *("--dagster-port", str(dagster), "--mlflow-port", str(mlflow)),
             ],
             env=environment,
@@ -95,9 +103,26 @@ def page() -> Iterator[Page]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=BROWSER, args=FLAGS)
         page = browser.new_page(viewport={"width": 1700, "height": 900})
-        page.set_default_timeout(60_000)
+        page.set_default_timeout(PATIENCE)
         yield page
         browser.close()
+
+
+@pytest.fixture(scope="module")
+def graph(servers, page: Page) -> Page:
+    """The asset graph, after a click on *Materialize all* in it, once nothing is under way."""
+    page.goto(f"{servers['dagster']}/asset-groups")
+    page.get_by_role("button", name="Materialize all").click()
+    under_way = page.locator("[class*=AssetSidebarNode_itemContainer] [role=progressbar]")
+    expect(under_way.first).to_be_visible()
+    expect(under_way).to_have_count(0, timeout=RUN)
+    return page
+
+
+@pytest.fixture(scope="module")
+def layout(empty: DataLayout, graph) -> DataLayout:
+    """The same, in which everything has been made."""
+    return empty
 
 
 @pytest.fixture
@@ -106,76 +131,69 @@ def instance(layout, monkeypatch) -> dg.DagsterInstance:
     return dg.DagsterInstance.get()
 
 
-def test_the_daemon_launches_a_run_that_was_queued_and_follows_the_schedule(servers, instance):
-    client = DagsterGraphQLClient("127.0.0.1", port_number=int(servers["dagster"].rpartition(":")[2]))
-    run_id = client.submit_job_execution("__ASSET_JOB", asset_selection=[["track_features"]])
-    for _ in range(START_SECONDS * 4):
-        if instance.get_run_by_id(run_id).is_finished:
-            break
-        time.sleep(0.25)
-
-    assert instance.get_run_by_id(run_id).status == dg.DagsterRunStatus.SUCCESS
-    states = {state.instigator_name: state.status for state in instance.all_instigator_state()}
-    assert states["nightly_retraining"] == InstigatorStatus.DECLARED_IN_CODE
-
-
 @needs_browser
-def test_dagster_shows_every_asset_of_the_graph_materialized(servers, page):
-    page.goto(f"{servers['dagster']}/asset-groups")
-    expect(page.get_by_text("Materialize all")).to_be_visible(timeout=60_000)
-
+def test_materialize_all_in_an_empty_instance_makes_every_asset_green(graph, instance):
     for asset in ASSETS:  # in the graph itself, which is drawn as SVG, and not only in the list beside it
-        expect(page.locator("svg foreignObject").get_by_text(asset, exact=True)).to_be_visible(timeout=60_000)
+        node = graph.locator("svg foreignObject").filter(has=graph.get_by_text(asset, exact=True))
+        expect(node.locator("[style*=accent-green]")).to_be_visible()
+
+    [run] = instance.get_runs()
+    assert run.status == dg.DagsterRunStatus.SUCCESS
 
 
 @needs_browser
-def test_dagster_describes_the_columns_of_an_asset_by_their_origins(servers, page):
+def test_the_schedule_of_the_nights_is_on_and_can_be_turned_off_and_on(servers, page, instance):
+    page.goto(f"{servers['dagster']}/locations/skip_pipeline/schedules/nightly_retraining")
+    switch = page.locator("label").filter(has=page.locator("input[type=checkbox]"))
+    expect(switch).to_be_checked()
+
+    for turned, state in ((False, InstigatorStatus.STOPPED), (True, InstigatorStatus.RUNNING)):
+        with page.expect_response(re.compile(r"op=(Start|Stop)\w*Schedule$")):
+            switch.click()
+        expect(switch).to_be_checked(checked=turned)
+        found = {each.instigator_name: each.status for each in instance.all_instigator_state()}
+        assert found["nightly_retraining"] == state
+
+
+@needs_browser
+def test_dagster_describes_the_columns_of_an_asset_by_their_origins(servers, page, layout):
     page.goto(f"{servers['dagster']}/assets/tensor_bundles")
 
-    expect(page.get_by_text("float32 (n, 19, 35)")).to_be_visible(timeout=60_000)
+    expect(page.get_by_text("float32 (n, 19, 35)")).to_be_visible()
     expect(page.get_by_text("from not_skipped of scaled_table").first).to_be_visible()
     expect(page.get_by_text("skip_pipeline", exact=True).first).to_be_visible()  # group and code location
     expect(page.get_by_text("skip_pipeline.definitions")).to_have_count(0)
 
 
 @needs_browser
-def test_dagster_shows_the_pictures_of_an_asset_and_the_way_to_its_mlflow_run(servers, page):
-    # The links of the finished run name MLflow's usual port.
-    page.route(
-        f"{DEFAULT_MLFLOW_URL}/**",
-        lambda asked: asked.fulfill(
-            response=asked.fetch(url=asked.request.url.replace(DEFAULT_MLFLOW_URL, servers["mlflow"]))
-        ),
-    )
+def test_dagster_shows_the_pictures_of_an_asset_and_the_way_to_its_mlflow_run(servers, page, layout):
     page.goto(f"{servers['dagster']}/assets/tensor_bundles?view=events")
     picture = page.get_by_alt_text("class balance")
-    expect(picture).to_be_visible(timeout=60_000)
+    expect(picture).to_be_visible()
 
     assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") > 300
-    page.unroute_all()
-    expect(page.locator('a[href^="http://127.0.0.1:5000/#/experiments/1/runs/"]').first).to_be_visible()
+    expect(page.locator(f'a[href^="{servers["mlflow"]}/#/experiments/1/runs/"]').first).to_be_visible()
 
 
 @needs_browser
-def test_mlflow_shows_the_parent_with_a_nested_run_per_asset(servers, page):
+def test_mlflow_shows_the_parent_with_a_nested_run_per_asset(servers, page, layout):
     page.goto(f"{servers['mlflow']}/#/experiments/1/runs?workflowType=machine_learning")
-    of_everything = page.get_by_role("gridcell", name="Run 20").last  # the daemon's run is newer
-    of_everything.get_by_role("button").first.click()
+    page.get_by_role("gridcell", name="Run 20").get_by_role("button").first.click()
 
     for asset in ASSETS:
-        expect(page.get_by_role("link", name=asset).first).to_be_visible(timeout=60_000)
+        expect(page.get_by_role("link", name=asset).first).to_be_visible()
 
 
 @needs_browser
-def test_mlflow_shows_the_nights_with_decision_and_scores_without_any_setting(servers, page):
+def test_mlflow_shows_the_nights_with_decision_and_scores_without_any_setting(servers, page, layout):
     page.goto(f"{servers['mlflow']}{nights_page('1')}")
 
     for column in ("decision", "data_date", "test_log_loss", "test_accuracy"):
-        expect(page.get_by_role("columnheader", name=column).first).to_be_visible(timeout=60_000)
+        expect(page.get_by_role("columnheader", name=column).first).to_be_visible()
     expect(page.get_by_role("gridcell", name="2018-07-15").first).to_be_visible()
     expect(page.get_by_role("gridcell", name="session_logs")).to_have_count(0)  # parents alone
     page.goto(f"{servers['mlflow']}{nights_page('1', charts=True)}")
-    expect(page.get_by_role("heading", name="test_log_loss")).to_be_visible(timeout=60_000)
+    expect(page.get_by_role("heading", name="test_log_loss")).to_be_visible()
 
 
 @needs_browser
@@ -186,7 +204,7 @@ def test_mlflow_leads_from_a_night_to_its_report_and_promotion_page(servers, pag
 
     for title, file in (("Evaluation report", "report.html"), ("Promotion page", "promotion.html")):
         link = page.get_by_role("link", name=title)
-        expect(link).to_be_visible(timeout=60_000)
+        expect(link).to_be_visible()
         assert (link.get_attribute("href") or "").endswith(f"/artifacts/{file}")
 
 
@@ -199,7 +217,7 @@ def test_the_pages_of_both_servers_ask_no_other_machine(servers, page):
         (f"{servers['mlflow']}/", "Welcome to MLflow"),
     ):
         page.goto(url)
-        expect(page.get_by_text(text).first).to_be_visible(timeout=60_000)
+        expect(page.get_by_text(text).first).to_be_visible()
 
     assert len(requests) > 10
     assert [url for url in requests if not url.startswith((*servers.values(), "data:", "blob:"))] == []
@@ -231,12 +249,20 @@ def reading(request, page) -> Iterator[Page]:
     context.close()
 
 
+@pytest.fixture(params=["report", "promotion", "own_listening"])
+def address(request, layout: DataLayout, tmp_path: Path) -> str:
+    """Address of a page; that of own listening is made of figures that need no run."""
+    folder: Path = tmp_path if request.param == "own_listening" else getattr(layout, request.param)
+    if folder == tmp_path:
+        (folder / "own_listening.html").write_text(rendered(), encoding="utf-8")
+    return (folder / f"{request.param}.html").as_uri()
+
+
 @needs_browser
-@pytest.mark.parametrize("name", ["report", "promotion"])
-def test_a_page_is_accessible_in_both_themes_and_fits_a_phone(layout, reading, name):
+def test_a_page_is_accessible_in_both_themes_and_fits_a_phone(address, reading):
     said = []
     reading.on("console", lambda message: said.append(message.text))
-    reading.goto((getattr(layout, name) / f"{name}.html").as_uri())
+    reading.goto(address)
     width = reading.evaluate("document.documentElement.scrollWidth")
 
     assert said == []
