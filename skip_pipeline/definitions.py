@@ -28,7 +28,7 @@ def mlflow_tracker(layout: DataLayout) -> MlflowTracker:
     """Records to the server that ``MLFLOW_TRACKING_URI`` names, else to SQLite below the data directory."""
     return MlflowTracker(
         embedded_uri=f"sqlite:///{tracking_database(layout)}",
-        embedded_artifacts=(layout.mlflow / "artifacts").as_uri(),
+        embedded_artifacts=str(layout.mlflow / "artifacts"),
         dagster_url=os.environ.get(settings.DAGSTER_URL_VARIABLE) or settings.DEFAULT_DAGSTER_URL,
     )
 

@@ -5,12 +5,12 @@ Files of stages are not concerned: ``storage.publication`` keeps two generations
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import dagster as dg
 from dagster import DagsterRunStatus as Status
@@ -23,7 +23,9 @@ from skip_pipeline.settings import EXPERIMENT, MODEL_NAME
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Run
+    from mlflow.store.entities import PagedList
+
+Found = TypeVar("Found")
 
 _ENDED: Final = [Status.SUCCESS, Status.FAILURE, Status.CANCELED]
 _PAGE: Final = 1_000  # runs of MLflow in one request
@@ -50,14 +52,15 @@ def prune(instance: dg.DagsterInstance, tracker: MlflowTracker, *, keep: int) ->
     needed = _needed(instance, ended)
     old = [run.run_id for run in ended[keep:] if run.run_id not in needed]
     client = tracker.client()
-    runs, versions = _prune_mlflow(client, set(old))
+    runs, models, versions = _prune_mlflow(client, set(old))
     if tracker.is_embedded:
         _collect(tracker.tracking_uri)
+        _remove_empty(Path(tracker.embedded_artifacts), (*runs, *(f"models/{model}" for model in models)))
     for run_id in old:
         instance.compute_log_manager.delete_logs(prefix=[run_id])
         instance.delete_run(run_id)
         _remove_rest(instance, run_id)
-    return Pruned(len(old), runs, versions, tracker.is_embedded)
+    return Pruned(len(old), len(runs), versions, tracker.is_embedded)
 
 
 def _needed(instance: dg.DagsterInstance, ended: Sequence[dg.DagsterRun]) -> set[str]:
@@ -80,14 +83,23 @@ def _remove_rest(instance: dg.DagsterInstance, run_id: str) -> None:
             path.unlink()
 
 
-def _prune_mlflow(client: MlflowClient, old: set[str]) -> tuple[int, int]:
-    """Delete the MLflow runs of some Dagster runs, and their versions; returns how many of each."""
+def _remove_empty(artifacts: Path, names: Iterable[str]) -> None:
+    """Remove the folders that MLflow's ``gc`` leaves of deleted runs and models."""
+    for folder in (artifacts / name for name in names):
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+
+
+def _prune_mlflow(client: MlflowClient, old: set[str]) -> tuple[list[str], list[str], int]:
+    """Delete the MLflow runs of some Dagster runs, with their models and versions.
+
+    Returns ids of the runs, ids of the models, and the number of versions.
+    """
     experiment = client.get_experiment_by_name(EXPERIMENT)
     if experiment is None or not old:
-        return 0, 0
-    runs = [
-        run for run in _all_runs(client, experiment.experiment_id) if run.data.tags.get(DAGSTER_RUN) in old
-    ]
+        return [], [], 0
+    every_run = _all(client.search_runs, experiment.experiment_id)
+    runs = [run for run in every_run if run.data.tags.get(DAGSTER_RUN) in old]
     own = {run.info.run_id for run in runs}
     (model,) = client.search_registered_models(f"name = '{MODEL_NAME}'") or (None,)
     named = {str(version) for version in model.aliases.values()} if model else set()
@@ -98,19 +110,22 @@ def _prune_mlflow(client: MlflowClient, old: set[str]) -> tuple[int, int]:
     dropped = [version for version in of_old if version.run_id not in serving]
     for version in dropped:
         client.delete_model_version(MODEL_NAME, version.version)
-        if version.model_id:
-            client.delete_logged_model(version.model_id)
-    deleted = [run for run in runs if run.data.tags[DAGSTER_RUN] not in spared]
-    for run in deleted:
-        client.delete_run(run.info.run_id)
-    return len(deleted), len(dropped)
+    deleted = [run.info.run_id for run in runs if run.data.tags[DAGSTER_RUN] not in spared]
+    logged = _all(client.search_logged_models, experiment.experiment_id)
+    models = [model.model_id for model in logged if model.source_run_id in deleted]
+    for model_id in models:
+        client.delete_logged_model(model_id)
+    for run_id in deleted:
+        client.delete_run(run_id)
+    return deleted, models, len(dropped)
 
 
-def _all_runs(client: MlflowClient, experiment: str) -> list[Run]:
-    found: list[Run] = []
+def _all(search: Callable[..., PagedList[Found]], experiment: str) -> list[Found]:
+    """What a search of runs or models finds on all pages."""
+    found: list[Found] = []
     token = None
     while True:
-        page = client.search_runs([experiment], max_results=_PAGE, page_token=token)
+        page = search([experiment], max_results=_PAGE, page_token=token)
         found += page
         token = page.token
         if not token:

@@ -58,7 +58,7 @@ class MlflowTracker(dg.ConfigurableResource):
     """
 
     embedded_uri: str = Field(description="Database of runs unless MLFLOW_TRACKING_URI names another store")
-    embedded_artifacts: str = Field(description="Where artifacts go beside that database")
+    embedded_artifacts: str = Field(description="Folder of artifacts beside that database")
     dagster_url: str = Field(description="Address of the Dagster UI, for links")
 
     _parent: "Run | None" = PrivateAttr(default=None)
@@ -256,7 +256,9 @@ class MlflowTracker(dg.ConfigurableResource):
             )
 
     def _experiment(self, client: "MlflowClient") -> str:
-        artifacts = self.embedded_artifacts if self.is_embedded else None  # a server has its own place
+        artifacts = (
+            Path(self.embedded_artifacts).as_uri() if self.is_embedded else None
+        )  # a server has its own place
         return experiment_id(client, artifacts, without_credentials(self.tracking_uri))
 
     def _facts_of(self, dagster_run: dg.DagsterRun) -> "_Parent":

@@ -60,6 +60,23 @@ def test_a_version_with_an_alias_stays_with_its_run_and_others_go(project, monke
     assert recorded(project) == {runs[0], runs[2]}
 
 
+def test_a_model_goes_with_its_run_and_leaves_no_file(project):
+    runs = [project.run("session_logs").run_id for _ in range(2)]
+    client = project.mlflow_client()
+    experiment = client.get_experiment_by_name(settings.EXPERIMENT).experiment_id
+    models = []
+    for dagster_run in runs:
+        run = project.mlflow_runs(dagster_run)["session_logs"].info.run_id
+        models.append(client.create_logged_model(experiment, "skip_network", source_run_id=run))
+        client.log_model_artifacts(models[-1].model_id, str(project.layout.raw / "training_set"))
+
+    prune(project.instance(), mlflow_tracker(project.layout), keep=1)
+
+    assert [model.model_id for model in client.search_logged_models([experiment])] == [models[1].model_id]
+    assert files_of(project, models[0].model_id) == []
+    assert files_of(project, models[1].model_id) != []
+
+
 def test_the_command_says_what_it_removed(project):
     for _ in range(2):
         project.run("session_logs")
