@@ -52,9 +52,9 @@ test`. All data is synthetic.
 * **Resources**: `skip-pipeline run` with a full file system, a read-only one, few file handles or little
   memory (limits drawn at random), or a clock that is set back or leaps. It completes, or ends with a
   message that names the remedy; the next run completes with the results of an undisturbed one.
-* **Nights**: one process materializes night after night, with data of constant size and `skip-pipeline
-  prune` after each. Figures are medians of the first and last fifth of the nights after records began to be
-  removed.
+* **Nights**: night after night is materialized by a process of its own, with data of constant size and
+  `skip-pipeline prune` after each. Figures are medians of the first and last fifth of the nights after
+  records began to be removed.
 * **Input**: *read right* is what a slow, obvious reader finds in the same bytes; *refused*: with a message
   that names file, column and row.
 * **Properties**: tests fed with random examples. *Held*: the number of examples for which the property is

@@ -39,22 +39,7 @@ SESSIONS, TRACKS, DAYS = 60, 100, 2
 
 _COMMAND: Final = "from skip_pipeline.cli.main import app; app()"
 _LOADED: Final = "import mlflow, skip_pipeline.definitions, skip_pipeline.cli.run, resource, os, pathlib; "
-_LEAP: Final = """
-import time, datetime
-_time, _date = time.time, datetime.datetime
-time.time = lambda: _time() + ({seconds})
-time.time_ns = lambda: int(time.time() * 1e9)
-class _Kind(type):
-    def __instancecheck__(cls, value): return isinstance(value, _date)
-    def __subclasscheck__(cls, other): return issubclass(other, _date)
-class datetime_(_date, metaclass=_Kind):
-    @classmethod
-    def now(cls, tz=None): return _date.fromtimestamp(time.time(), tz)
-    @classmethod
-    def utcnow(cls): return _date.fromtimestamp(time.time(), datetime.timezone.utc).replace(tzinfo=None)
-datetime_.__name__ = "datetime"
-datetime.datetime = datetime_
-"""
+_LEAP: Final = "import time, time_machine; time_machine.travel({at}, tick=True).start(); "
 
 
 @dataclass(frozen=True)
@@ -66,12 +51,14 @@ class Fault:
         before: Python that the process of the run carries out first, by a number drawn from [0, 1).
         mounted: shell commands before the command; ``$0`` is the data directory.
         environment: variables of the run.
+        ends: how the run may also end: by a signal. Empty if it may not.
     """
 
     name: str
     before: Callable[[float], str] = lambda _drawn: ""
     mounted: Callable[[float], str] = lambda _drawn: ""
     environment: tuple[tuple[str, str], ...] = ()
+    ends: str = ""
 
 
 def _handles(drawn: float) -> str:
@@ -98,7 +85,7 @@ _READ_ONLY: Final = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" || 
 
 def _leap(at: dt.datetime) -> Callable[[float], str]:
     """The clock at ten seconds or less before a time, when the run starts."""
-    return lambda drawn: _LEAP.format(seconds=f"{at.timestamp()} - {10 * drawn} - time.time()")
+    return lambda drawn: _LEAP.format(at=at.timestamp() - 10 * drawn)
 
 
 _BERLIN: Final = ZoneInfo("Europe/Berlin")
@@ -107,8 +94,11 @@ FAULTS: Final = (
     Fault("disk full", mounted=_full),
     Fault("data folder read-only", mounted=lambda _drawn: _READ_ONLY),
     Fault("no file handles", before=_handles),
-    Fault("out of memory", before=_memory),
-    Fault("clock set back by up to two years", before=lambda d: _LEAP.format(seconds=-int(d * 63_072_000))),
+    Fault("out of memory", before=_memory, ends="ended by a signal"),  # libraries in C abort the process
+    Fault(
+        "clock set back by up to two years",
+        before=lambda drawn: _LEAP.format(at=f"time.time() - {int(drawn * 63_072_000)}"),
+    ),
     Fault(
         "the hour that is left out", _leap(dt.datetime(2026, 3, 29, 3, tzinfo=_BERLIN)), environment=_NIGHT
     ),
@@ -165,8 +155,9 @@ def try_one(root: Path, expected: dict[str, str], fault: Fault, drawn: float) ->
     status, output = run(root, fault, drawn)
     if status == 97:
         return NOT_TRIED, 0.0
-    faults = [] if status in (0, 1) else [f"exit status {status}"]
-    if status and ("Traceback" in output or "error:" not in output):
+    signalled = status < 0 and bool(fault.ends)
+    faults = [] if status in (0, 1) or signalled else [f"exit status {status}"]
+    if status and not signalled and ("Traceback" in output or "error:" not in output):
         faults.append(
             f"no message: {output.strip().splitlines()[-1] if output.strip() else 'nothing printed'}"
         )
@@ -184,7 +175,8 @@ def try_one(root: Path, expected: dict[str, str], fault: Fault, drawn: float) ->
     faults += [f"the next run fails: {output[-300:]}"] if again else []
     faults += torn(whole, plain=True)
     faults += [f"{name} differs" for name in expected if whole[name].fingerprint != expected[name]]
-    return "; ".join(faults) or (COMPLETED if status == 0 else REFUSED), seconds
+    ended = COMPLETED if status == 0 else fault.ends if signalled else REFUSED
+    return "; ".join(faults) or ended, seconds
 
 
 def torture(folder: Path, faults: Sequence[Fault], *, times: int, seed: int) -> Iterator[Tally]:
@@ -198,7 +190,7 @@ def torture(folder: Path, faults: Sequence[Fault], *, times: int, seed: int) -> 
             shutil.copytree(data, root)
             outcome, seconds = try_one(root, expected, fault, drawn)
             shutil.rmtree(root)
-            if outcome in (COMPLETED, REFUSED, NOT_TRIED):
+            if outcome in (COMPLETED, REFUSED, NOT_TRIED, fault.ends):
                 tally.count(outcome)
                 tally.seconds.append(seconds)
             else:

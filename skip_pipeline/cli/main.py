@@ -5,6 +5,7 @@ A command imports Dagster, TensorFlow and the world when it runs, so that ``--he
 
 from __future__ import annotations
 
+import errno
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -50,7 +51,22 @@ class _Commands(typer.Typer):
                 "MLflow reads them. Unset PYTHONOPTIMIZE, and run again"
             )
             sys.exit(FAILED)
-        return super().__call__(*args, **kwargs)
+        try:
+            return super().__call__(*args, **kwargs)
+        except OSError as failure:  # modules of libraries are files, too
+            if failure.errno not in (errno.EMFILE, errno.ENFILE):
+                raise
+            refused = (
+                f"this process may open no more files ({failure}), expected about a hundred at a time. Allow "
+                "more (`ulimit -n 4096` before the command, or LimitNOFILE of a service), and run again"
+            )
+        except MemoryError:
+            refused = (
+                "the memory that this process may have is not enough, expected about 2 GB for the mini set. "
+                "Close other programs, raise the limit, or start fewer workers, and run again"
+            )
+        ERR.print(f"error: {refused}")
+        sys.exit(FAILED)
 
 
 app = _Commands(

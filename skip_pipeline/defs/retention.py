@@ -112,7 +112,8 @@ def _prune_mlflow(client: MlflowClient, old: set[str]) -> tuple[list[str], list[
         client.delete_model_version(MODEL_NAME, version.version)
     deleted = [run.info.run_id for run in runs if run.data.tags[DAGSTER_RUN] not in spared]
     logged = _all(client.search_logged_models, experiment.experiment_id)
-    models = [model.model_id for model in logged if model.source_run_id in deleted]
+    kept = {run.info.run_id for run in every_run} - set(deleted)
+    models = [model.model_id for model in logged if (run := model.source_run_id) and run not in kept]
     for model_id in models:
         client.delete_logged_model(model_id)
     for run_id in deleted:

@@ -34,12 +34,19 @@ def test_a_message_is_no_loss_and_a_traceback_or_a_signal_is_one(tried):
     assert tried(-9, "error: killed") == "exit status -9"
 
 
+def test_where_the_system_may_end_a_run_a_signal_is_no_loss(tmp_path, monkeypatch):
+    ends = iter([(-6, ""), (0, "")])
+    monkeypatch.setattr(resources, "run", lambda *_given: next(ends))
+    fault = resources.Fault("out of memory", ends="ended by a signal")
+    assert resources.try_one(tmp_path, {}, fault, 0.5)[0] == "ended by a signal"
+
+
 def test_growth_is_told():
     steady = [nights.Night(100.0, 9, 5.0, 1.0)] * 5
     lost = {
         tally.fault: tally.lost for tally in nights.rows([*steady, *[nights.Night(100, 10, 5, 1)] * 5], 0)
     }
-    assert lost["nights in one process: open files"] == [
+    assert lost["night after night: open files"] == [
         "9 on night 1, 10 on night 10, more than 1.0 times as much"
     ]
-    assert [fault for fault, words in lost.items() if words] == ["nights in one process: open files"]
+    assert [fault for fault, words in lost.items() if words] == ["night after night: open files"]

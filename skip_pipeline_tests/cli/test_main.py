@@ -12,6 +12,7 @@ import sys
 from types import SimpleNamespace
 
 import pytest
+import typer
 from rich.console import Console
 from sqlalchemy.exc import OperationalError
 from typer.testing import CliRunner
@@ -80,6 +81,30 @@ def test_a_data_directory_that_is_no_folder_of_this_machine_is_refused(cli, fold
     answer = cli("status", "--data-dir", folder)
     assert answer.exit_code in (1, 2)
     assert any(part in answer.output for part in ("is not known", "names no folder", "is a URL"))
+
+
+@pytest.mark.parametrize(
+    ("failure", "remedy"),
+    [(OSError(errno.EMFILE, "Too many open files"), "ulimit -n 4096"), (MemoryError(), "fewer workers")],
+)
+def test_what_the_system_does_not_give_ends_a_command_in_one_line(monkeypatch, capsys, failure, remedy):
+    def lacks(*_given, **_options):
+        raise failure
+
+    monkeypatch.setattr(typer.Typer, "__call__", lacks)
+    with pytest.raises(SystemExit) as ended:
+        app()
+    assert ended.value.code == 1
+    assert remedy in capsys.readouterr().err
+
+
+def test_other_errors_of_the_system_are_not_called_a_lack_of_files(monkeypatch):
+    def fails(*_given, **_options):
+        raise OSError(errno.ENOENT, "no such file")
+
+    monkeypatch.setattr(typer.Typer, "__call__", fails)
+    with pytest.raises(FileNotFoundError):
+        app()
 
 
 @pytest.mark.slow
