@@ -60,7 +60,10 @@ class _Commands(typer.Typer):
                 f"this process may open no more files ({failure}), expected about a hundred at a time. Allow "
                 "more (`ulimit -n 4096` before the command, or LimitNOFILE of a service), and run again"
             )
-        except MemoryError:
+        except (MemoryError, ImportError) as failure:
+            # What the loader says where memory lacks for a library.
+            if isinstance(failure, ImportError) and "failed to map segment" not in str(failure):
+                raise
             refused = (
                 "the memory that this process may have is not enough, expected about 2 GB for the mini set. "
                 "Close other programs, raise the limit, or start fewer workers, and run again"

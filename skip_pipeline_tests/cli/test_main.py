@@ -85,7 +85,11 @@ def test_a_data_directory_that_is_no_folder_of_this_machine_is_refused(cli, fold
 
 @pytest.mark.parametrize(
     ("failure", "remedy"),
-    [(OSError(errno.EMFILE, "Too many open files"), "ulimit -n 4096"), (MemoryError(), "fewer workers")],
+    [
+        (OSError(errno.EMFILE, "Too many open files"), "ulimit -n 4096"),
+        (MemoryError(), "fewer workers"),
+        (ImportError("a.so: failed to map segment from shared object"), "fewer workers"),
+    ],
 )
 def test_what_the_system_does_not_give_ends_a_command_in_one_line(monkeypatch, capsys, failure, remedy):
     def lacks(*_given, **_options):
@@ -98,12 +102,13 @@ def test_what_the_system_does_not_give_ends_a_command_in_one_line(monkeypatch, c
     assert remedy in capsys.readouterr().err
 
 
-def test_other_errors_of_the_system_are_not_called_a_lack_of_files(monkeypatch):
+@pytest.mark.parametrize("failure", [OSError(errno.ENOENT, "no such file"), ImportError("no such module")])
+def test_other_errors_are_not_called_a_lack_of_files_or_memory(monkeypatch, failure):
     def fails(*_given, **_options):
-        raise OSError(errno.ENOENT, "no such file")
+        raise failure
 
     monkeypatch.setattr(typer.Typer, "__call__", fails)
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(type(failure)):
         app()
 
 
