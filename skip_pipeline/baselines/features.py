@@ -108,8 +108,8 @@ def features_of(
         standard: of the training sessions.
         targets: which of the 20 tracks.
     """
-    columns = [column[:, targets] for column in _columns(part, standard).values()]
-    return np.stack(columns, axis=2, dtype=np.float32, casting="same_kind")
+    columns = [column[:, targets, None] for column in _columns(part, standard).values()]
+    return np.concatenate(columns, axis=2, dtype=np.float32, casting="same_kind")
 
 
 def examples_of(split: Mapping[str, Any], standard: Standard) -> Examples:

@@ -109,5 +109,5 @@ def log_column(name: str) -> int:
 def before(steps: np.ndarray) -> np.ndarray:
     """Sum over all steps before each target: (n, 19, …) to (n, 20, …)."""
     sums = np.zeros((len(steps), TARGETS, *steps.shape[2:]), steps.dtype)
-    np.cumsum(steps, axis=1, out=sums[:, 1:])
+    np.add.accumulate(steps, axis=1, out=sums[:, 1:])
     return sums
