@@ -19,6 +19,13 @@ Every message states the fact, the expectation and the remedy, and names the fil
 
 from __future__ import annotations
 
+from typing import Final
+
+MORE_OPEN_FILES: Final = (
+    "allow more open files (`ulimit -n 4096` before the command, or LimitNOFILE of a service)"
+)
+"""The remedy where a process may open no more files. It is here, because no module can be imported then."""
+
 
 class SkipPipelineError(Exception):
     """Base of the tree; any other exception is a defect of this package."""

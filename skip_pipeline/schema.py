@@ -244,9 +244,7 @@ INPUT_SHAPES: Final[dict[str, tuple[int, ...]]] = BRANCH_SHAPES | {
     "track_numbers": (STEPS + 1,),  # equal where the track is the same; of the steps, then of the last track
     "track_memory": (STEPS + 1, TRACK_MEMORY),
     "visible_steps": (1,),  # how many of the first steps may be seen, padding included; 19: all
-    "tracks_between": (
-        1,
-    ),  # tracks between the last step and the predicted one, about which nothing is known
+    "tracks_between": (1,),  # unknown tracks between the last step and the predicted one, a number
 }
 """Inputs of the default network, in the same form as the branches."""
 

@@ -382,9 +382,8 @@ QUESTION_SECONDS: Final = 35.0
 MODEL_SECONDS: Final = 1_800.0
 """Time that the files of a model may take on their way to or from the store: 200 MB at 1 Mbit/s."""
 
-DELIVERY_SECONDS: Final = (
-    30.0  # the same, of the daemon's sensor: half of the time that Dagster gives a sensor
-)
+DELIVERY_SECONDS: Final = 30.0
+"""The same, of the daemon's sensor: half of the time that Dagster gives a sensor."""
 
 # --- Engine -------------------------------------------------------------------------------------------
 

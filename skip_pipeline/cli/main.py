@@ -5,7 +5,7 @@ A command imports Dagster, TensorFlow and the world when it runs, so that ``--he
 
 from __future__ import annotations
 
-import errno
+import gc
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -20,15 +20,15 @@ from skip_pipeline.cli import import_history as import_command
 from skip_pipeline.cli import serving as serving_commands
 from skip_pipeline.cli import status as status_command
 from skip_pipeline.cli.options import (
-    ERR,
     EXIT_STATUSES,
-    FAILED,
     OUT,
     AsJson,
     DataDir,
     examples,
     named_folder,
     refusals,
+    refusals_of_limits,
+    refuse_missing_docstrings,
     refuse_other_encodings,
     show_json,
     use,
@@ -45,31 +45,9 @@ class _Commands(typer.Typer):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         lasting_output()
         refuse_other_encodings(sys.argv[1:])
-        if sys.flags.optimize > 1:
-            ERR.print(
-                "error: Python runs without docstrings (-OO, or PYTHONOPTIMIZE=2), expected them, because "
-                "MLflow reads them. Unset PYTHONOPTIMIZE, and run again"
-            )
-            sys.exit(FAILED)
-        try:
+        refuse_missing_docstrings()
+        with refusals_of_limits():
             return super().__call__(*args, **kwargs)
-        except OSError as failure:  # modules of libraries are files, too
-            if failure.errno not in (errno.EMFILE, errno.ENFILE):
-                raise
-            refused = (
-                f"this process may open no more files ({failure}), expected about a hundred at a time. Allow "
-                "more (`ulimit -n 4096` before the command, or LimitNOFILE of a service), and run again"
-            )
-        except (MemoryError, ImportError) as failure:
-            # What the loader says where memory lacks for a library.
-            if isinstance(failure, ImportError) and "failed to map segment" not in str(failure):
-                raise
-            refused = (
-                "the memory that this process may have is not enough, expected about 2 GB for the mini set. "
-                "Close other programs, raise the limit, or start fewer workers, and run again"
-            )
-        ERR.print(f"error: {refused}")
-        sys.exit(FAILED)
 
 
 app = _Commands(
@@ -86,6 +64,9 @@ app.add_typer(challenge.app, name="challenge")
 
 
 _ENGINE = settings.EngineSettings()
+_GARBAGE = (50_000, 20, 20)
+"""Objects, and collections of younger ones, after which a run looks for garbage. TensorFlow and MLflow are
+millions of objects that stay: with Python's 700, 10 and 10, a run of the demo spends a second more on it."""
 
 Preset = Annotated[settings.Preset, typer.Option(help="Network to train.")]
 TrainDays = Annotated[
@@ -221,6 +202,7 @@ def run(
     Each finished asset is a line, with the time left if an earlier run has made the same assets.
     """
     layout = use(data_dir)
+    gc.set_threshold(*_GARBAGE)
 
     from skip_pipeline.cli.run import run as run_assets
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import sys
 import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -16,7 +18,7 @@ from rich.text import Text
 
 from skip_pipeline import settings
 from skip_pipeline.defs.places import data_directory, data_layout
-from skip_pipeline.errors import SkipPipelineError
+from skip_pipeline.errors import MORE_OPEN_FILES, SkipPipelineError
 from skip_pipeline.locations import is_url
 
 
@@ -125,3 +127,42 @@ def refusals() -> Iterator[None]:
     except SkipPipelineError as refusal:
         ERR.print(f"error: {refusal}", style="red")
         raise typer.Exit(FAILED) from None
+
+
+def refuse_missing_docstrings() -> None:
+    """End a command under a Python that drops docstrings, which MLflow reads."""
+    if sys.flags.optimize > 1:
+        ERR.print(
+            "error: Python runs without docstrings (-OO, or PYTHONOPTIMIZE=2), expected them, because MLflow "
+            "reads them. Unset PYTHONOPTIMIZE, and run again"
+        )
+        raise SystemExit(FAILED)
+
+
+@contextmanager
+def refusals_of_limits() -> Iterator[None]:
+    """A lack of file handles or memory in the block becomes one line and exit status 1.
+
+    Modules of libraries are files and memory, too, so both may lack before a command begins.
+    """
+    try:
+        yield
+    except OSError as failure:
+        if failure.errno not in (errno.EMFILE, errno.ENFILE):
+            raise
+        refused = (
+            f"this process may open no more files ({failure}), expected about a hundred at a time; "
+            f"{MORE_OPEN_FILES}, and run again"
+        )
+    except (MemoryError, ImportError) as failure:
+        # What the loader says where memory lacks for a library.
+        if isinstance(failure, ImportError) and "failed to map segment" not in str(failure):
+            raise
+        refused = (
+            "the memory that this process may have is not enough, expected about 2 GB for the mini set. "
+            "Close other programs, raise the limit, or start fewer workers, and run again"
+        )
+    else:
+        return
+    ERR.print(f"error: {refused}")
+    raise SystemExit(FAILED)

@@ -149,9 +149,8 @@ def headline(layout: DataLayout, *, promotion: bool = False, about_oneself: bool
     test, baselines = metrics["test"], metrics["baselines"]
     source, data = metrics["data_source"], metrics.get("data", {})
     mark = data.get("mark", f"{source} data")
-    note = (
-        [f"  {data['note']}"] if data and source == "real" else []
-    )  # of synthetic data the mark says enough
+    # Of synthetic data the mark says enough.
+    note = [f"  {data['note']}"] if data and source == "real" else []
     return "\n".join(
         [
             f"{metrics['preset']} network, {test['sessions']:,} test sessions, {mark}:",

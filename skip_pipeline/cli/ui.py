@@ -21,12 +21,11 @@ from skip_pipeline.errors import RefusedError
 from skip_pipeline.settings import DataLayout
 
 _HOST: Final = "127.0.0.1"
-_WORKSPACE: Final = (
-    files("skip_pipeline.defs") / "workspace.yaml"
-)  # names the code location as all commands do
-_NOT_OURS: Final = (
-    "ignore:Function `dev_command` is superseded"  # `dg dev` needs a project, and this a package
-)
+_WORKSPACE: Final = files("skip_pipeline.defs") / "workspace.yaml"
+"""It names the code location as all commands do."""
+
+# `dg dev` needs a project, and this is a package.
+_NOT_OURS: Final = "ignore:Function `dev_command` is superseded"
 _GRAPH: Final = "/asset-groups"
 _POLL_SECONDS: Final = 0.5
 _STOP_SIGNALS: Final = {"Dagster": signal.SIGINT, "MLflow": signal.SIGTERM}  # on which each ends cleanly

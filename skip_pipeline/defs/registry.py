@@ -206,9 +206,8 @@ class Registry:
                 yield
         except (MlflowException, SQLAlchemyError, OSError) as failure:
             down = is_outage(failure)
-            said = shorten(
-                without_credentials(str(failure)), 400, placeholder=" …"
-            )  # a page of another server
+            # Another server may send a whole page.
+            said = shorten(without_credentials(str(failure)), 400, placeholder=" …")
             raise (UnreachableError if down else MissingInputError)(
                 f"the model registry at {without_credentials(self._uri)} "
                 f"{'did not answer' if down else 'refused'} ({said}); expected "

@@ -256,9 +256,8 @@ class MlflowTracker(dg.ConfigurableResource):
             )
 
     def _experiment(self, client: "MlflowClient") -> str:
-        artifacts = (
-            Path(self.embedded_artifacts).as_uri() if self.is_embedded else None
-        )  # a server has its own place
+        # A server has its own place.
+        artifacts = Path(self.embedded_artifacts).as_uri() if self.is_embedded else None
         return experiment_id(client, artifacts, without_credentials(self.tracking_uri))
 
     def _facts_of(self, dagster_run: dg.DagsterRun) -> "_Parent":

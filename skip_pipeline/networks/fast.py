@@ -263,9 +263,8 @@ def _flags(log_odds: Any) -> Any:
 def _positive(real: Any, name: str) -> list[Any]:
     """Trained positive numbers, (B, 1, 1) each: exponentials of a layer's bias, which weight decay spares."""
     count = len(_BEGIN[name])
-    logarithms = layers.Dense(count, kernel_initializer="zeros", name=name)(
-        0.0 * real[:, :1]
-    )  # (B, 1, count)
+    none = 0.0 * real[:, :1]  # (B, 1, 1)
+    logarithms = layers.Dense(count, kernel_initializer="zeros", name=name)(none)  # (B, 1, count)
     values = ops.exp(logarithms)
     return [values[:, :, i : i + 1] for i in range(count)]
 

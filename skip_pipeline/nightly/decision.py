@@ -38,9 +38,8 @@ class SliceChange:
     slicing: str  # its name
     label: str  # of the slice
     sessions: int
-    accuracy: (
-        Estimate  # challenger minus opponent, paired, as a share; the interval is for all slices together
-    )
+    # Challenger minus opponent, paired, as a share; the interval is for all slices together.
+    accuracy: Estimate
     limit: float  # largest fall allowed
 
     @property

@@ -35,9 +35,8 @@ class Power:
 
     sessions: int
     newest_sessions: int
-    caught: Mapping[
-        str, float
-    ]  # by question, the smallest worsening of log-loss on all gate sessions; 0 for any
+    # By question, the smallest worsening of log-loss on all gate sessions; 0 for any.
+    caught: Mapping[str, float]
     caught_on_newest_day: Mapping[str, float]  # the same on the newest day; empty if that is not judged
     equal_refused: float  # at most, as a share of nights
     warnings: tuple[str, ...]  # where the gate is too weak, each with what to do

@@ -70,9 +70,7 @@ class Judged:
 
     sessions: int
     last: Question  # the last track of each session
-    every: (
-        Question | None
-    )  # every track, from those before it; None if the network answers the last one alone
+    every: Question | None  # every track, from those before it; None if the network answers the last alone
 
 
 @dataclass(frozen=True)

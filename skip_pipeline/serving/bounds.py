@@ -234,7 +234,7 @@ class Arrival(asyncio.Protocol):
         self._connection = partial(BoundedConnection, settings, server_state=server_state, **of_server)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Hand the connection on, or answer before anything is asked."""
+        """Pass the connection to a ``BoundedConnection``; refuse it where so many are open already."""
         stream = cast(asyncio.Transport, transport)
         if len(self._open) < self._most:
             connection = self._connection()

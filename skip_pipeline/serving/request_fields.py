@@ -108,10 +108,8 @@ else:
     )
     TrackFeatures = TypedDict("TrackFeatures", FEATURES)
 
-ID_TAG, OBJECT_TAG = (
-    Tag("id"),
-    Tag("features"),
-)  # without them, a refusal would be of the id where features were given
+# Without tags, a refusal would be of the id where features were given.
+ID_TAG, OBJECT_TAG = Tag("id"), Tag("features")
 Candidate = Annotated[
     Annotated[Text, ID_TAG] | Annotated[TrackFeatures, OBJECT_TAG],
     Discriminator(lambda given: OBJECT_TAG.tag if isinstance(given, Mapping) else ID_TAG.tag),

@@ -132,9 +132,8 @@ def branches(
     padding = padding_of(earlier)
     padded = np.zeros(padding.shape, ROW)
     padded[~padding] = sessions.rows[ranges(sessions.bounds[own], earlier)]
-    ids = np.concatenate(
-        [padded["track"].astype(np.int64), sessions.next_track[asked]], axis=1
-    )  # (n, 19 + N)
+    heard = padded["track"].astype(np.int64)
+    ids = np.concatenate([heard, sessions.next_track[asked]], axis=1)  # (n, 19 + N)
     row_of = track_rows[ids]
     # Numbers only have to be equal where the track is the same, also for tracks that are not in the table.
     numbers = np.where(row_of < 0, len(known.matrix) + ids, row_of)

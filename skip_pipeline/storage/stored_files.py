@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from skip_pipeline.errors import DiskError, FullDiskError, MissingInputError, RefusedError
+from skip_pipeline.errors import MORE_OPEN_FILES, DiskError, FullDiskError, MissingInputError, RefusedError
 from skip_pipeline.locations import file_system, is_local, key_of
 from skip_pipeline.storage.identity import FileRecord, mark, record_file
 
@@ -31,10 +31,7 @@ _REMEDIES: Final = {
         (errno.EROFS, errno.EACCES, errno.EPERM),
         "give this user the right to read and write there, or choose another data directory, and run again",
     ),
-    **dict.fromkeys(
-        (errno.EMFILE, errno.ENFILE),
-        "allow more open files (`ulimit -n 4096` before the command, or LimitNOFILE of a service), run again",
-    ),
+    **dict.fromkeys((errno.EMFILE, errno.ENFILE), f"{MORE_OPEN_FILES}, and run again"),
 }
 _NO_LINKS: Final = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)  # of a file system that has no hard links
 

@@ -220,10 +220,8 @@ def _solve_triangular(graph: _Graph, solve: Any, factor: Any, right: Any) -> str
     rows = []
     for i in range(factor.shape[-1]):
         pivot = _get_item(graph, None, factor, (slice(None), slice(i, i + 1), slice(i, i + 1)))  # (B, 1, 1)
-        row = graph.add(
-            "Div", _get_item(graph, None, right, (slice(None), slice(i, i + 1))), pivot
-        )  # (B, 1, C)
-        rows.append(row)
+        rest = _get_item(graph, None, right, (slice(None), slice(i, i + 1)))
+        rows.append(row := graph.add("Div", rest, pivot))  # (B, 1, C)
         column = _get_item(graph, None, factor, (slice(None), slice(None), slice(i, i + 1)))  # (B, T, 1)
         right = graph.add("Sub", right, graph.add("MatMul", column, row))
     return graph.add("Concat", *rows, axis=1)

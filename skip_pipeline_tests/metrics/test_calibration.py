@@ -61,10 +61,8 @@ def test_an_offset_needs_a_likelihood_ratio_above_chance(played: int, offset: fl
 
 
 def test_tracks_of_one_session_count_once_as_evidence_of_an_offset() -> None:
-    played, p = (
-        np.arange(100) < 65,
-        np.full(100, 0.5),
-    )  # a likelihood ratio of 9.1, if the tracks are independent
+    # A likelihood ratio of 9.1, if the tracks are independent.
+    played, p = np.arange(100) < 65, np.full(100, 0.5)
     labels = played.astype(float)
 
     assert fit(labels, p).offset == fit(labels, p, np.arange(100)).offset == pytest.approx(np.log(65 / 35))

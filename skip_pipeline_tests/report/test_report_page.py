@@ -317,9 +317,8 @@ def test_links_within_the_page_lead_somewhere(page: Page) -> None:
 
 def test_drawings_are_hidden_from_screen_readers(page: Page) -> None:
     drawings = [attributes for tag, attributes in page.tags if tag == "svg"]
-    assert (
-        len(drawings) == 2 * (3 + 1) + 3
-    )  # two for each slice of either question, one for each group of inputs
+    # Two for each slice of either question, one for each group of inputs.
+    assert len(drawings) == 2 * (3 + 1) + 3
     assert all(drawing["aria-hidden"] == "true" for drawing in drawings)
 
 

@@ -236,9 +236,8 @@ def test_bytes_that_are_no_text_are_refused_as_they_come_in(
     broken = pa.array([b"\xed\xa0\x80"] * len(log), pa.binary())
     path = tmp_path / f"log.{kind}"
     if kind == "parquet":
-        text = pa.Array.from_buffers(
-            pa.string(), len(log), broken.buffers()
-        )  # not validated, as a file is not
+        # Not validated, as a file is not.
+        text = pa.Array.from_buffers(pa.string(), len(log), broken.buffers())
         pq.write_table(log.set_column(log.column_names.index(column), column, text), path)
     else:
         rows = [row | {column: "@"} for row in SESSIONS[0]]

@@ -210,9 +210,8 @@ def test_tracks_and_a_log_that_are_appended_make_that_log_s_shard_alone_up_to_th
         made = run(layout)
         for stage in ("session_logs", "merged_table", "encoded_table"):
             assert made[stage] == [name], stage
-        assert (
-            len(made["scaled_table"]) == len(made["tensor_bundles"]) == number - 17
-        )  # a wider range of codes
+        # A wider range of codes.
+        assert len(made["scaled_table"]) == len(made["tensor_bundles"]) == number - 17
         assert results(layout) == from_nothing(layout)
     assert run(layout) == everywhere()
 

@@ -159,9 +159,8 @@ def test_a_damaged_shard_is_made_again_alone(folder, damage):
     assert put_shards(folder, a="1", b="22") == ["b"]
     assert contents(folder) == {"a.txt": "1", "b.txt": "22", "own": "122"}
     assert stored(folder) != damaged
-    assert (
-        damage is None or damaged.read_text() == damage
-    )  # it goes with its generation, so readers keep theirs
+    # It goes with its generation, so readers keep theirs.
+    assert damage is None or damaged.read_text() == damage
     assert put_shards(folder, a="1", b="22") == []
 
 

@@ -101,10 +101,10 @@ def test_videos_are_counted(tmp_path, name):
 
 
 def test_every_record_is_a_play_or_counted(tmp_path):
-    parts = [
+    parts = [  # and one video
         [*minutes(0, 3), podcast("2023-03-01T13:00:00Z")],
         [*minutes(2, 5), play() | {"ts": None}],
-    ]  # and one video
+    ]
     imported = read_exports([write_zip(tmp_path / "x.zip", new_names(parts) | {"endvideo.json": [play()]})])
     assert imported.left_out == {
         "videos": 1,
