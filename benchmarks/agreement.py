@@ -1,7 +1,5 @@
 """Check that the peers produce the pipeline's results, without which timings could not be compared."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final

@@ -6,8 +6,6 @@ The packages and versions in the file are sent to a public database of advisorie
 or pip-audit is not installed, the reason is printed, and the exit status is 0.
 """
 
-from __future__ import annotations
-
 import importlib.util
 import json
 import subprocess

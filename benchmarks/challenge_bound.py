@@ -7,8 +7,6 @@ The decision is given the first half of a session, or the listener's hidden stat
 second half and every parameter of the world (``benchmarks.second_half_draws``).
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Sequence

@@ -7,8 +7,6 @@ Data is synthesized in a temporary folder unless ``--raw`` names a set. Each run
 contenders take turns, so that other load on the machine affects all of them.
 """
 
-from __future__ import annotations
-
 import argparse
 import shutil
 import sys

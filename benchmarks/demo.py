@@ -7,8 +7,6 @@ every asset with new databases. Both take turns, in new processes. ``demo_over_i
 medians.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import re

@@ -7,8 +7,6 @@ The pipeline's stages make the bundles in a temporary folder, without Dagster. A
 held-out sessions, which are those of the gate and of the test split; the predictors learn from the others.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 import tempfile

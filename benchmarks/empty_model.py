@@ -1,7 +1,5 @@
 """A model that does nothing, to measure what MLflow's server costs by itself."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from mlflow.models import set_model

@@ -8,8 +8,6 @@ report shows in headless Chromium, a run on CSVs that somebody else has written,
 a second model that is promoted and rolled back. Printed as Markdown; port 5001 has to be free.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import signal

@@ -5,8 +5,6 @@ from the moment at which it was due, so that the delay of a server that falls be
 generator is a process of its own; it shares the machine's cores with the server.
 """
 
-from __future__ import annotations
-
 import asyncio
 import json
 import time

@@ -15,8 +15,6 @@
   pages, ``train_anonymous_growth`` does not.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 import time

@@ -4,8 +4,6 @@ The parent imports no heavy library and holds no data: on Linux a child's ``ru_m
 parent had resident, so a large parent would be counted as its children's memory.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import platform

@@ -4,8 +4,6 @@ On Linux the sum of PSS (proportional set size) is taken: a page that n processe
 Other systems report RSS only, so that shared pages (libraries, mapped files) count once for each process.
 """
 
-from __future__ import annotations
-
 import contextlib
 import threading
 import time

@@ -7,8 +7,6 @@ session's true length, with an unknown length, and as if that track were the las
 constant share of played tracks is printed for comparison.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Sequence

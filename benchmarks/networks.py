@@ -11,8 +11,6 @@ all their log-odds.
 the gate and of the test split.
 """
 
-from __future__ import annotations
-
 import argparse
 import dataclasses
 import multiprocessing

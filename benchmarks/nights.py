@@ -9,8 +9,6 @@ frequent, and an unknown level occurs. From the seventh day on listeners skip mo
 promotion and monitoring, and the morning messages, are printed as Markdown.
 """
 
-from __future__ import annotations
-
 import argparse
 import itertools
 import os

@@ -10,8 +10,6 @@ withdrawal is ``nightly.champion.roll_back``. Printed as Markdown: wrong promoti
 served loss, and how long it lasts.
 """
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace

@@ -6,8 +6,6 @@
 Imports come before the clock starts, and the result is freed after it stops.
 """
 
-from __future__ import annotations
-
 import json
 import pkgutil
 import resource

@@ -1,7 +1,5 @@
 """Raw data sets to measure on: made for the occasion, or the first shards of one that is there."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 from typing import Any, Final

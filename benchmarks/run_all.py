@@ -7,8 +7,6 @@ The large set is made once for all benchmarks. ``benchmarks/results.json`` gets 
 the environment, and under ``benchmarks`` the complete results of each.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import subprocess

@@ -1,7 +1,5 @@
 """moto's S3 server as a process of its own, on 127.0.0.1, for tests and benchmarks."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

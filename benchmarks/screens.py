@@ -4,8 +4,6 @@
 pictures. A PNG gets few colours, so that it has under 150 kB.
 """
 
-from __future__ import annotations
-
 import argparse
 import io
 import os

@@ -12,8 +12,6 @@ anew: MAA and FPA, differences to the network with paired intervals, and the sha
 beside no published score.
 """
 
-from __future__ import annotations
-
 import argparse
 import multiprocessing
 import shutil

@@ -9,8 +9,6 @@ Decisions are compared with the outcomes of the sessions, and not with the draws
 of the draws lower a score and never raise it: the best possible score is at least the one measured.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from typing import Any, Final, Literal

@@ -9,8 +9,6 @@
 The functions that take a folder to read and one to write are called by ``benchmarks.one_run``.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

@@ -1,7 +1,5 @@
 """A server process: started, waited for, measured and stopped."""
 
-from __future__ import annotations
-
 import contextlib
 import http.client
 import os

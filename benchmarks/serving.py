@@ -8,8 +8,6 @@ and an MLflow store with that model as champion. Servers listen on 127.0.0.1 and
 load generator is a process of its own on the same cores as the server.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys

@@ -3,8 +3,6 @@
 ``benchmarks.one_run`` calls each with a folder to read and a folder to write to.
 """
 
-from __future__ import annotations
-
 import json
 import time
 import urllib.request

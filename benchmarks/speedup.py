@@ -6,8 +6,6 @@ A worker has one thread. The workers have started and imported their libraries b
 with one and with two workers take turns, so that other load on the machine affects both.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 import tempfile

@@ -3,8 +3,6 @@
 Each takes a raw folder and an empty folder.
 """
 
-from __future__ import annotations
-
 import datetime as dt
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -7,8 +7,6 @@ The command runs in a new process, so the time includes imports; memory is the p
 system reports.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import resource

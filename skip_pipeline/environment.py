@@ -4,8 +4,6 @@
 alone: the commands, Dagster's code server and its runs. A notebook that opens a served model keeps its own.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 import warnings

@@ -17,8 +17,6 @@
 Every message states the fact, the expectation and the remedy, and names the file, column and rows.
 """
 
-from __future__ import annotations
-
 from typing import Final
 
 MORE_OPEN_FILES: Final = (

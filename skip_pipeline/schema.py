@@ -5,8 +5,6 @@ Source of columns and shapes: the public Spotify sequential skip prediction data
 2019) and the four-branch network published for its mini set.
 """
 
-from __future__ import annotations
-
 from typing import Final
 
 import pyarrow as pa

@@ -4,8 +4,6 @@ Frozen dataclasses and constants only; columns and dtypes live in ``schema.py``.
 reads no environment variable and no file: the shells do that and pass the result on.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal, get_args

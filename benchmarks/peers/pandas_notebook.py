@@ -18,8 +18,6 @@ this does as the pipeline: it pads in front in every branch, keeps sessions apar
 fits the scaler on training sessions alone, clipping the others.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final

@@ -1,7 +1,5 @@
 """Raw CSVs to the 69 encoded columns with polars, as one lazy query on all cores."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final

@@ -1,7 +1,5 @@
 """Exports of a streaming history, mutated: JSON files, alone and in zips."""
 
-from __future__ import annotations
-
 import io
 import json
 import re

@@ -5,8 +5,6 @@ be read as the file that it was. This module has the CSVs; ``parquet_logs``, ``e
 have the files with other readers.
 """
 
-from __future__ import annotations
-
 import csv
 import datetime as dt
 import gzip

@@ -7,8 +7,6 @@ Each file is read by the pipeline's own functions, each request sent to the serv
 the small network of the tests: what is tried is the reading, and no answer depends on what it has learnt.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 import tempfile

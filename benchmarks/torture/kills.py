@@ -10,8 +10,6 @@ disturbed, and to leave no run of Dagster or MLflow open. Meanwhile a reader com
 with their manifest, over and over. Rows of a Markdown table are printed.
 """
 
-from __future__ import annotations
-
 import argparse
 import multiprocessing
 import os

@@ -8,8 +8,6 @@ whole (status 200), a refusal that is documented (503, and of clients at fault 4
 each fault the server has to answer within a second, and its memory may not have grown beyond a bound.
 """
 
-from __future__ import annotations
-
 import argparse
 import asyncio
 import json

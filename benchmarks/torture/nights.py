@@ -10,8 +10,6 @@ memory of a training.
 Growth is measured from the night on which the first records go, to the last night.
 """
 
-from __future__ import annotations
-
 import argparse
 import multiprocessing
 import os

@@ -4,8 +4,6 @@ python -m benchmarks.torture.page docs/reliability.md                          #
 python -m benchmarks.torture.page docs/reliability.md kills.txt writes.txt     # from saved outputs
 """
 
-from __future__ import annotations
-
 import platform
 import shlex
 import subprocess

@@ -1,7 +1,5 @@
 """Session logs as parquet, mutated: other types of columns, other values, other bytes."""
 
-from __future__ import annotations
-
 import datetime as dt
 import io
 from collections.abc import Callable, Mapping

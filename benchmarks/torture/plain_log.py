@@ -1,7 +1,5 @@
 """A session log read the obvious way, value by value: slow, and the reference for mutated files."""
 
-from __future__ import annotations
-
 import codecs
 import csv
 import io

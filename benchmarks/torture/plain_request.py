@@ -1,7 +1,5 @@
 """Whether a body is a request that the server has to answer, decided the obvious way, value by value."""
 
-from __future__ import annotations
-
 import json
 import math
 from typing import Any, Final

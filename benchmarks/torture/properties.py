@@ -5,8 +5,6 @@ python -m benchmarks.torture.properties --examples 400      # of each test
 A property is a test of this repository that Hypothesis feeds with random examples.
 """
 
-from __future__ import annotations
-
 import argparse
 import functools
 import sys

@@ -1,7 +1,5 @@
 """Requests to a server mutated at random: each is answered as ``plain_request`` says, or refused with 4xx."""
 
-from __future__ import annotations
-
 import gzip
 import json
 import socket

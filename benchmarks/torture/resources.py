@@ -8,8 +8,6 @@ run makes what a run makes that nothing disturbed. Full disks and read-only fold
 namespace of their own (``unshare`` of util-linux), which needs Linux with user namespaces, and no rights.
 """
 
-from __future__ import annotations
-
 import argparse
 import datetime as dt
 import os

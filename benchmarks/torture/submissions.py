@@ -1,7 +1,5 @@
 """Submissions to the challenge, mutated: the reader takes lines of digits, and no table."""
 
-from __future__ import annotations
-
 import gzip
 from collections.abc import Sequence
 from functools import partial

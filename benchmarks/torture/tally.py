@@ -1,7 +1,5 @@
 """The table of faults that every module of this folder prints, and what came of one kind of fault."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field

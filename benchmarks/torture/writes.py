@@ -9,8 +9,6 @@ or the new one, every file as in its manifest, and the other stages as they were
 what a run makes that nothing disturbed.
 """
 
-from __future__ import annotations
-
 import argparse
 import hashlib
 import shutil

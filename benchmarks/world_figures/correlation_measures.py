@@ -1,7 +1,5 @@
 """Correlations over tracks, over log rows, and with the label."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from itertools import combinations
 from typing import Any, Final

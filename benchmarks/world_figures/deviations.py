@@ -3,8 +3,6 @@
 Nothing here makes a figure pass: a reason only says on the page why it fails.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Final

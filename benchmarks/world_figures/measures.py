@@ -4,8 +4,6 @@ Group and figure names are those of ``published.figures``. What a set does not h
 of a level that never occurs, has no figure here.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Final
 

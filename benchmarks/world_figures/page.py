@@ -1,7 +1,5 @@
 """The comparison as a page in Markdown: every published figure beside the one measured."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

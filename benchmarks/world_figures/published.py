@@ -8,8 +8,6 @@ they become typed figures, one name each, whatever the shape they are stored in:
     matrix    symmetric                "danceability ~ energy", upper triangle without the diagonal
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

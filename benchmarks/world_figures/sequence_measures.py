@@ -1,7 +1,5 @@
 """Figures of a session log that depend on the order of its rows: transitions, autocorrelation, repeats."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Final
 

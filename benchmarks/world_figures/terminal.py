@@ -4,8 +4,6 @@ Compares every published statistic with the one measured on a raw folder, prints
 as a page, and ends with status 0 when at least nine tenths of the judged figures pass, else 1.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated, Final
 

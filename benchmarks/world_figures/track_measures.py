@@ -1,7 +1,5 @@
 """Figures of the track features: over tracks, and over the rows that play them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Final
 

@@ -10,8 +10,6 @@ every track of a session and answer for each. The rules learn shares for the las
 separately.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final

@@ -4,8 +4,6 @@ Probabilities are kept, fitted models are not: fitting again gives the same ones
 nothing has to be unpickled.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path

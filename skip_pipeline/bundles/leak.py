@@ -4,8 +4,6 @@
 it is also the reference that bundles are compared with.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any, Final
 

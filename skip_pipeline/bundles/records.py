@@ -1,7 +1,5 @@
 """The numpy records of a bundle, of sessions and of earlier tracks, and the inputs that they decode to."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final

@@ -7,8 +7,6 @@ first half; it may know the tracks, positions and length of the second half, and
 Values of halves are flat, (rows,): session after session, in order of positions.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any, Final
 

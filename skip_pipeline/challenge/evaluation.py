@@ -1,7 +1,5 @@
 """Scores of submissions, given the truth."""
 
-from __future__ import annotations
-
 import gzip
 import zlib
 from codecs import BOM_UTF8

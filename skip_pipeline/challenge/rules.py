@@ -3,8 +3,6 @@
 Each rule gives a digit for each row of ``asked``, uint8 (rows,), 1 for skipped.
 """
 
-from __future__ import annotations
-
 from typing import Final, Literal
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Logs of whole sessions as the challenge's test set: prehistory, input and truth."""
 
-from __future__ import annotations
-
 import datetime as dt
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace

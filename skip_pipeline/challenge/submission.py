@@ -4,8 +4,6 @@ Lines have no header and no ids. They are in order of the sessions' first appear
 which are sorted by name.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial

@@ -1,7 +1,5 @@
 """The command ``doctor``: whether this machine can run the pipeline, and the remedy if not."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import socket

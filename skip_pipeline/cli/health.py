@@ -3,8 +3,6 @@
 Nothing is asked here; ``doctor`` collects the facts.
 """
 
-from __future__ import annotations
-
 import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence

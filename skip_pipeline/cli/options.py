@@ -1,7 +1,5 @@
 """What all commands share: options, exit statuses, the two consoles, and refusals without a traceback."""
 
-from __future__ import annotations
-
 import errno
 import json
 import os

@@ -1,7 +1,5 @@
 """Standard output and error that never end a command: what cannot be shown is lost, and nothing else."""
 
-from __future__ import annotations
-
 import os
 import sys
 from contextlib import suppress

@@ -1,7 +1,5 @@
 """What the terminal shows during a run: a line per finished asset, the time left, the epoch of training."""
 
-from __future__ import annotations
-
 import logging
 import time
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """The command ``run``: materialize assets, show progress, and print the result."""
 
-from __future__ import annotations
-
 import os
 import shlex
 import sys

@@ -1,7 +1,5 @@
 """The command ``ui``: Dagster and MLflow over one data directory, on the loopback interface."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess

@@ -7,8 +7,6 @@
 The results are the same bytes wherever the function runs. Only the libraries of the chosen kind are imported.
 """
 
-from __future__ import annotations
-
 import os
 import signal
 import textwrap

@@ -1,7 +1,5 @@
 """Workers of a Dask cluster: one that runs at its scheduler's address, or one started here."""
 
-from __future__ import annotations
-
 import asyncio
 import hashlib
 import sys

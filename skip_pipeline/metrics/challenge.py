@@ -8,8 +8,6 @@ the accuracy of the first decision.
 Digits of n sessions are one flat array, session after session, with the number of each session's tracks.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

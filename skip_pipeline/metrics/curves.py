@@ -1,7 +1,5 @@
 """Curves that compare probabilities with outcomes, and the confusion matrix."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final

@@ -5,8 +5,6 @@ are (n, 20), of any value where there is no track. Tracks of one session are not
 ratio of sums over sessions, and its interval comes from resampling sessions (``intervals.estimate_ratios``).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

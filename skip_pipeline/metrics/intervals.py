@@ -4,8 +4,6 @@ Sessions are drawn with replacement, as many as there are, and the statistic is 
 draw. Statistics of several models that are computed from the same draws are paired.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final

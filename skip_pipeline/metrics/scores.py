@@ -4,8 +4,6 @@ Label 1 means "played to the end", and ``p_not_skipped`` is the probability of t
 are (n,), one of each per session.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Final
 

@@ -10,8 +10,6 @@ Every version holds the network, which tells how early a track is skipped, and a
 network alone is the simplest; the others also compute hand-made features for every request.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A decision on a challenger: every reason, and what follows for the versions that serve."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Literal

@@ -1,7 +1,5 @@
 """Drift between two profiles, feature by feature, and whether it is more than chance."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any, Final
 

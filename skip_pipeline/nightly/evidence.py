@@ -5,8 +5,6 @@ from those before it. A session's split is a hash of its id and never changes, s
 gate session, whenever it was trained.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import NormalDist

@@ -1,7 +1,5 @@
 """Limits by which a night is judged: promotion and drift, each with its reason beside it."""
 
-from __future__ import annotations
-
 from typing import Final
 
 # --- Promotion ----------------------------------------------------------------------------------------

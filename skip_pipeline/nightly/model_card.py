@@ -1,7 +1,5 @@
 """Descriptions in the model registry: what a version is, its training data, how it was judged, its limits."""
 
-from __future__ import annotations
-
 from typing import Final
 
 from skip_pipeline.nightly.morning import plain

@@ -1,7 +1,5 @@
 """Monitoring of the new data: differences from the data that the champion was trained on."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date

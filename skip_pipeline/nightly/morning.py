@@ -4,8 +4,6 @@ Text that comes from data, from errors or from addresses is cut, put on one line
 with a label of its own. ``for_chat`` escapes the whole for Slack and Teams, whose markup mentions people.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime

@@ -3,8 +3,6 @@
 Everything is told from what is recorded, and from times and sizes of files; no data is read.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta

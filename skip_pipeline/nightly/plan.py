@@ -1,7 +1,5 @@
 """Whether a night has anything to do: everything that decides its result, compared with past nights."""
 
-from __future__ import annotations
-
 import functools
 import json
 import re

@@ -8,8 +8,6 @@ is caught with probability ``POWER``; with d = 0, how often an equal model is re
 several rules are added up, which overstates that of any.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass

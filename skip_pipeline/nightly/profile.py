@@ -4,8 +4,6 @@ Every log row is a play, earlier tracks and predicted ones alike. A bundle holds
 predicted row, so log features are counted over earlier rows.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise

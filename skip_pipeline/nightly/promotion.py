@@ -6,8 +6,6 @@ only to a promoted version that is significantly better. ``nightly.evidence`` ha
 is measured.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 from skip_pipeline.metrics.intervals import Estimate

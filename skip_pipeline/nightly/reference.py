@@ -1,7 +1,5 @@
 """The data that a model was trained on, kept beside it: profile, shards with their dates, and its scores."""
 
-from __future__ import annotations
-
 from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from itertools import pairwise

@@ -1,7 +1,5 @@
 """The state of a data directory in a few lines: what is served, what was decided last, what is overdue."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime

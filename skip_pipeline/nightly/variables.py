@@ -1,7 +1,5 @@
 """What the environment says of the nights: their time zone, and the days that they train on."""
 
-from __future__ import annotations
-
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 

@@ -5,8 +5,6 @@ and without a window are scored on the same sessions. Days count back from the n
 a late delivery does not shift the window.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from datetime import date, timedelta
 

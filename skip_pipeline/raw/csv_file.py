@@ -5,8 +5,6 @@ written otherwise are accepted (``raw.spelling``), and what is wrong is named (`
 between rows and files are in ``raw.session_log``.
 """
 
-from __future__ import annotations
-
 import codecs
 import csv
 import io

@@ -1,7 +1,5 @@
 """What data are, in words, wherever results from them are shown."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final

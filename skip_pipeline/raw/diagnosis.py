@@ -1,7 +1,5 @@
 """What is wrong with a delivered CSV that could not be read, and the words of the message."""
 
-from __future__ import annotations
-
 import codecs
 import datetime as dt
 import re

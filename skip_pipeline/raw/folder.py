@@ -1,7 +1,5 @@
 """The files of a raw folder: its CSVs, and the markers that list synthetic and imported ones."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence

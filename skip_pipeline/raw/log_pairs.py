@@ -7,8 +7,6 @@
 A track is in the second half if twice its position is more than the session's length.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path

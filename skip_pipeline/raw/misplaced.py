@@ -1,7 +1,5 @@
 """What lies where no CSV was found: packed archives, files in a deeper folder, files of other formats."""
 
-from __future__ import annotations
-
 import re
 import shlex
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Values that are odd but accepted: levels outside the vocabulary, dates with a time, implausible dates."""
 
-from __future__ import annotations
-
 import datetime as dt
 from collections.abc import Collection
 from typing import Final

@@ -4,8 +4,6 @@ The set's marker lists the files of the set with their size and digest. Only fil
 are replaced or removed.
 """
 
-from __future__ import annotations
-
 import gzip
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence

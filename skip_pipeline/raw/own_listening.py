@@ -1,7 +1,5 @@
 """The marker of own listening: whose plays the raw logs are, and which columns the export does not know."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Final, Literal

@@ -1,7 +1,5 @@
 """Reading columns of a parquet file that somebody made, or refusing the file."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final

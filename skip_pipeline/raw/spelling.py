@@ -4,8 +4,6 @@ pandas writes whole numbers and flags as ``1962.0`` and ``0.0`` in a column in w
 and R writes 100,000 as ``1e+05``. These are the same numbers; ``1962.5`` is refused.
 """
 
-from __future__ import annotations
-
 from typing import Final
 
 import numpy as np

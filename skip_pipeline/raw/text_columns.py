@@ -4,8 +4,6 @@ Most text repeats, such as a session's id in its twenty rows. A value of a dicti
 rows are compared as numbers. Parquet stores text the same way, and its readers get plain strings.
 """
 
-from __future__ import annotations
-
 from typing import Final
 
 import numpy as np

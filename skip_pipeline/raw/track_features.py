@@ -1,7 +1,5 @@
 """Reading the delivered track features: all files as one table, in the order of the tracks' codes."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Final

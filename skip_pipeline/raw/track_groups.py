@@ -1,7 +1,5 @@
 """Numbers of the artist and the album of each track, which own listening knows beside the log's columns."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Final
 

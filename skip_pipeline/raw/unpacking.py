@@ -1,7 +1,5 @@
 """Bounds on what a packed file may unpack to: a megabyte of gzip can hold a gigabyte."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any, Final
 

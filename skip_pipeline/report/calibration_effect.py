@@ -1,7 +1,5 @@
 """Scores of the network before and after its probabilities were calibrated."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """Plots of drift: how far each feature has moved since training, and its two distributions."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Final
 

@@ -1,7 +1,5 @@
 """The evaluation of the model that is served: everything that metrics.json, the plots and the page show."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass

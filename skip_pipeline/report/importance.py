@@ -5,8 +5,6 @@ certainly used. Only sessions of equal length exchange values, so that padding s
 session length, which depend on the length alone, are therefore in no group of features.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal

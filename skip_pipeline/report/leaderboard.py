@@ -4,8 +4,6 @@ All models are scored on the same resamples, so that differences are paired: a s
 model cancels out.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal

@@ -1,7 +1,5 @@
 """Make the stage ``07_report`` from what the stages before it have published."""
 
-from __future__ import annotations
-
 import dataclasses
 import time
 from collections.abc import Iterable, Mapping

@@ -1,7 +1,5 @@
 """Make the stage ``07_own_listening``: the page about oneself, and the judgement on the newest tenth."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime

@@ -1,7 +1,5 @@
 """The test sessions whose outcome the model gave the least probability."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """Plots of predictions: ROC and reliability curves of every model, and the confusion matrix."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from itertools import cycle
 from typing import Any, Final, Literal

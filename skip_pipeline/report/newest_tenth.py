@@ -1,7 +1,5 @@
 """Trained on the past, judged on the newest tenth: the split by time, and scores beside those by hash."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass

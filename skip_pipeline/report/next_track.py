@@ -3,8 +3,6 @@
 Models are scored on the same resamples of sessions, so that their differences are paired.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final

@@ -4,8 +4,6 @@ The generator of a synthetic world writes the true probability of each outcome t
 (``schema.ORACLE``). Only the report reads that file: a model that read it would know the answers.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What own listening looks like: plays and skips by time, by what came before, by artist and acquaintance."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path

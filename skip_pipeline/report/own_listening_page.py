@@ -1,7 +1,5 @@
 """The page about oneself as self-contained HTML: what is skipped, when, and how predictably."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Mapping
 from typing import Any, Final

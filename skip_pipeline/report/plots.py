@@ -4,8 +4,6 @@ Figures are made without ``pyplot``, which keeps global state. A corner says wha
 not the public ones.
 """
 
-from __future__ import annotations
-
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The decision of a night as one self-contained HTML page: the serving version, the reasons, the history."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """The evaluation report as one self-contained HTML page: no script, no request, no other file."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 

@@ -4,8 +4,6 @@ All decisions are scored on the same resamples of sessions, so that their differ
 of a track in the second half is also its distance from the last track of the first half.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final

@@ -1,7 +1,5 @@
 """The results in sentences, for readers without the tables; the page escapes them."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from skip_pipeline.metrics.scores import SplitScores

@@ -1,7 +1,5 @@
 """Scores on slices of sessions: by length, context, account, popularity, known track and hour."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final

@@ -12,8 +12,6 @@ server         the HTTP API; ``bounds`` limits bodies, connections and time
 pyfunc_model   the file that MLflow runs to load a registered model; the only one that imports MLflow
 """
 
-from __future__ import annotations
-
 from skip_pipeline.serving.model import Scores, ServedModel
 from skip_pipeline.serving.model_folder import Description, load, read_description
 

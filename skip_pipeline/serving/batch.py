@@ -1,7 +1,5 @@
 """Predictions for the published test set: one parquet file for each pair of log files."""
 
-from __future__ import annotations
-
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Final

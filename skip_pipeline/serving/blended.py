@@ -4,8 +4,6 @@ They answer the next track alone, the question that they learnt. How early a tra
 after the next one, stay the network's in every version: no other model has learnt these questions.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Bounds on what one client can take of the server: bytes, connections and time."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import re

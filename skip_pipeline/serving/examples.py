@@ -1,7 +1,5 @@
 """Requests that a person can read: for the schema page, MLflow and the check of a model that was opened."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any, Final
 

@@ -1,7 +1,5 @@
 """Which model is served, and changing it while the server runs."""
 
-from __future__ import annotations
-
 import logging
 import time
 from contextlib import AbstractContextManager, nullcontext

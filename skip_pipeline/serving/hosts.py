@@ -5,8 +5,6 @@ the browser, the server on this machine is then the page's own, and the page may
 still names the page's host.
 """
 
-from __future__ import annotations
-
 import ipaddress
 import re
 from collections.abc import Collection

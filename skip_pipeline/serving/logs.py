@@ -4,8 +4,6 @@ In a whole log the last track of each session is predicted, as in training. In a
 set (``raw.log_pairs``) every track of each session's second half is predicted.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path

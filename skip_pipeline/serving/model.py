@@ -1,7 +1,5 @@
 """A served model in memory: sessions in, the probability of a skip of each next track out."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass

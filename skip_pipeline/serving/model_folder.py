@@ -16,8 +16,6 @@
 No file is code or a pickle. The arrays are memory-mapped.
 """
 
-from __future__ import annotations
-
 import re
 import shutil
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """Several processes that take requests on one socket: Python uses one core of each."""
 
-from __future__ import annotations
-
 import logging
 import multiprocessing
 import os

@@ -1,7 +1,5 @@
 """Fields of a request's session: the types that validate them, and descriptions of what is expected."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Final

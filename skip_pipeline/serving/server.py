@@ -9,8 +9,6 @@ MLflow's own scoring server also serves the model. It loads one version for good
 size into memory.
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import math

@@ -1,7 +1,5 @@
 """Sessions as arrays, and the network's inputs made of them by the decoder that training uses."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property

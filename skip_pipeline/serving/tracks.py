@@ -1,7 +1,5 @@
 """The tracks of a served model: sorted ids and scaled features, both mapped from files."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final

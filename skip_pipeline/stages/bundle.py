@@ -4,8 +4,6 @@
 Hour and premium are those of the first position.
 """
 
-from __future__ import annotations
-
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path

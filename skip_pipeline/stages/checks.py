@@ -3,8 +3,6 @@
 A judgement is kept, and made again when the file system reports a change of one of its files.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial

@@ -3,8 +3,6 @@
 A hash of each session's id decides its split here, for good.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Final

@@ -1,7 +1,5 @@
 """A judged property of a table, and the names of all properties that are judged."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final

@@ -5,8 +5,6 @@ digest of its inputs has changed (``shard_inputs``): the files it is made from, 
 What happens to a single shard is in the module of the stage; ``apply`` decides where that happens.
 """
 
-from __future__ import annotations
-
 import datetime as dt
 import json
 from collections.abc import Callable, Mapping, Sequence

@@ -1,7 +1,5 @@
 """Delivered session logs and track features: each read and judged against its contract."""
 
-from __future__ import annotations
-
 import datetime as dt
 from collections.abc import Collection, Mapping
 from dataclasses import asdict

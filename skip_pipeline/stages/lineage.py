@@ -1,7 +1,5 @@
 """From which columns each column of a stage is made, from the delivered files to the inputs of a network."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Final
 

@@ -1,7 +1,5 @@
 """Every log row with the features of its track: 21 + 29 = 50 columns, one row per log row."""
 
-from __future__ import annotations
-
 import datetime as dt
 from collections.abc import Collection
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What decides each shard of a stage, as digests of its inputs: with equal ones a published shard is kept."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The shard of one session log: its name in every table, and the hashes of its session ids."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Final
 

@@ -1,7 +1,5 @@
 """The track matrix of the bundles: every track of the track table, scaled once for all shards."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The track table as the stages use it: its columns, what identifies its codes, what a new one changes."""
 
-from __future__ import annotations
-
 import hashlib
 from functools import lru_cache
 from pathlib import Path

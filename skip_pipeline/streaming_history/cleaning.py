@@ -1,7 +1,5 @@
 """From the records of all exports to plays of music: each once, whole, in order of person and start."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Final
 

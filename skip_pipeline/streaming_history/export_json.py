@@ -3,8 +3,6 @@
 Only the fields of ``_Record`` are decoded: user name, addresses, country and device are never made values.
 """
 
-from __future__ import annotations
-
 import codecs
 import json
 import re

@@ -1,7 +1,5 @@
 """From the paths of one or several people's exports to one table of plays."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack

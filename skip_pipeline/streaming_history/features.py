@@ -1,7 +1,5 @@
 """Track features that somebody has: any table with Spotify's track ids and some of the published columns."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final

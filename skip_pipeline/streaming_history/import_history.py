@@ -1,7 +1,5 @@
 """An import from end to end: exports to plays, plays to raw logs, raw logs to a raw folder."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -4,8 +4,6 @@ The export has no track durations. A track's duration is taken from plays that s
 question, never from later ones: those would tell what the listener has yet to do.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final

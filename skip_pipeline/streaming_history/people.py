@@ -1,7 +1,5 @@
 """Whose exports these are: downloads of one person share plays, exports of two people do not."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import combinations
 from typing import Final

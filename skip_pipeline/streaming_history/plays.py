@@ -1,7 +1,5 @@
 """Columns of a history as read from its files (``RECORDS``), and of the plays of music kept (``PLAYS``)."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from enum import IntEnum
 from typing import Final

@@ -1,7 +1,5 @@
 """The import's files in a raw folder: the session logs by month, the tracks, their groups, and the marker."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The raw session log of a table of plays, in the columns and the spelling of the public data."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import Final

@@ -1,7 +1,5 @@
 """Sessions in a table of plays: sittings cut at pauses, and windows of at most 20 tracks in a sitting."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Final
 

@@ -4,8 +4,6 @@ Nothing but the names is looked at here, and nothing is unpacked. Files under ot
 payment and search data beside the history, are never opened.
 """
 
-from __future__ import annotations
-
 import io
 import os
 import re

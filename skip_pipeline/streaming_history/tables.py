@@ -1,7 +1,5 @@
 """Reading a table that somebody made of an Extended streaming history: CSV or parquet, one row per play."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from pathlib import Path

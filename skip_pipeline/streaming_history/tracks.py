@@ -4,8 +4,6 @@ Everything is numbered in the order of the first play in a session, so that late
 and change none.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """A split's sessions in batches, and the share of each batch that one worker trains on."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, NamedTuple

@@ -1,7 +1,5 @@
 """Training on several machines by TensorFlow's strategy: one worker on each, as ``TF_CONFIG`` names them."""
 
-from __future__ import annotations
-
 import json
 import logging
 import os

@@ -5,8 +5,6 @@ Every layer and every ``keras.ops`` operation becomes the ONNX operators of the 
 describes the outputs. The default network takes any number of tracks that are asked for.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 

@@ -1,7 +1,5 @@
 """The report of each epoch, and a training's history as JSON; free of TensorFlow, as displays import it."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any

@@ -3,8 +3,6 @@
 Inputs are those of ``schema.INPUT_SHAPES``, or the four branches among them; all are float32.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final

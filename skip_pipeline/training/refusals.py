@@ -1,7 +1,5 @@
 """Settings and splits that training refuses, and what to do about a loss that is not finite."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from math import inf
 from typing import Any, Final

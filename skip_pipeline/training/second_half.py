@@ -5,8 +5,6 @@ of the network answers all of them. A track is answered from the first half and 
 other tracks of the second half have no influence.
 """
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Sessions of a split as arrays in memory. Serving needs this module, so it imports no network."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 

@@ -4,8 +4,6 @@ The same code runs on one machine and, under ``tf.distribute.MultiWorkerMirrored
 ``keras.Model.fit`` does not: Keras 3 refuses that strategy.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 

@@ -3,8 +3,6 @@
 The same loop trains on one machine and, where ``TF_CONFIG`` is set, on several (``training.cluster``).
 """
 
-from __future__ import annotations
-
 import logging
 import math
 import os

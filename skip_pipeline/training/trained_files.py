@@ -1,7 +1,5 @@
 """Train a network, export and calibrate it, and write its files: the part of ``06_model`` that trains."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path

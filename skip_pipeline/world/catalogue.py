@@ -3,8 +3,6 @@
 A Gaussian copula: the ranks of correlated normal scores give each feature its published distribution.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from itertools import pairwise
 

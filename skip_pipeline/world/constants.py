@@ -7,8 +7,6 @@ shares and factors by proportional fitting, logits by stochastic approximation, 
 ``python -m benchmarks.world_figures`` shows the result. Constants of tracks are in ``track_constants.py``.
 """
 
-from __future__ import annotations
-
 from datetime import date
 from typing import Final
 

@@ -4,8 +4,6 @@ Sessions are numbered from 0 through all days. A block is drawn at once, a shard
 the content of a session.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import date, timedelta
 from itertools import pairwise

@@ -1,7 +1,5 @@
 """Listeners: one per session, with traits that are constant during the session."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

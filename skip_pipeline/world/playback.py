@@ -1,7 +1,5 @@
 """Pauses, seeks, hour, date and premium of each log row; none of them influences an outcome."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -5,8 +5,6 @@ a taste. A track's kind is the mean of its playlists' kinds; only a track that i
 So the tracks that occur together tell the kind, and features tell roughly which tracks are together.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from math import sqrt
 

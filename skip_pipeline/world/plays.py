@@ -4,8 +4,6 @@
 unless plays drift. Nothing here depends on the reactions of listeners.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

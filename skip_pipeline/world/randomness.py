@@ -1,7 +1,5 @@
 """Random numbers: a seeded stream for each part of the world, exact shares, evenly spread draws, ids."""
 
-from __future__ import annotations
-
 from enum import IntEnum
 
 import numpy as np

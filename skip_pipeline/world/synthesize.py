@@ -4,8 +4,6 @@ Memory holds the catalogue and, for each thread, a block and the oracle of one s
 whatever the number of shards.
 """
 
-from __future__ import annotations
-
 import os
 import time
 from collections.abc import Generator, Iterable, Sequence

@@ -6,8 +6,6 @@ tracks on 167,880 log rows. Distributions and correlations of the features are i
 of behaviour in ``constants.py``.
 """
 
-from __future__ import annotations
-
 from typing import Final
 
 # --- Plays -----------------------------------------------------------------------------------------

@@ -20,8 +20,6 @@ The numbers were obtained once, outside this package:
   are stored, so that no decomposition depends on the machine that draws.
 """
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
 from functools import cache

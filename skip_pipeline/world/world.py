@@ -1,7 +1,5 @@
 """A world: catalogue, play schedule and changes; any block of its sessions can be drawn alone."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property

@@ -1,7 +1,5 @@
 """The law of the default world: patience, taste and mood, tuned to the published statistics."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from skip_pipeline.world.laws.law import Heard, Scene

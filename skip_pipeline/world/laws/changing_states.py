@@ -1,7 +1,5 @@
 """Listeners explore, let music play in the background, or hunt for a track, and change between the three."""
 
-from __future__ import annotations
-
 from typing import Final
 
 import numpy as np

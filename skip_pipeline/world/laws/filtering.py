@@ -5,8 +5,6 @@ each outcome seen, and moved by the transition between two tracks. It is exact. 
 contexts, nothing else in the log depends on the hidden state.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from skip_pipeline.world.arrays import FloatArray, IntArray

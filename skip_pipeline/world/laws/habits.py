@@ -1,7 +1,5 @@
 """Habits: position, hour, premium, context and the last outcome decide; the track does not matter."""
 
-from __future__ import annotations
-
 from typing import Final
 
 import numpy as np

@@ -5,8 +5,6 @@ before the first track and may change between two tracks. Reactions and best pre
 same way for all of them.
 """
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 
 import numpy as np

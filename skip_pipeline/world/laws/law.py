@@ -1,7 +1,5 @@
 """What a law of behaviour gets and gives."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Protocol
 

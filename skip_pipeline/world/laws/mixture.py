@@ -1,7 +1,5 @@
 """Each session follows one of several laws."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -4,8 +4,6 @@ All but the outcome has the conditional shares of the calibrated law, which are 
 Neither start nor shuffle adds to the attention, so a law has to give no more than that.
 """
 
-from __future__ import annotations
-
 from typing import Final
 
 import numpy as np

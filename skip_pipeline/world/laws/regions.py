@@ -1,7 +1,5 @@
 """A listener likes one region of the music and little far from it; energy suits some hours more."""
 
-from __future__ import annotations
-
 from typing import Final
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Each track has an appeal of its own, which no feature tells; listeners differ in patience."""
 
-from __future__ import annotations
-
 from typing import Final
 
 import numpy as np
