@@ -58,9 +58,7 @@ def compare_tables(peer: str, found: pa.Table, expected: pa.Table) -> None:
 
 
 def compare_arrays(
-    peer: str,
-    found: Mapping[str, Mapping[str, np.ndarray]],
-    expected: Mapping[str, Mapping[str, np.ndarray]],
+    peer: str, found: Mapping[str, Mapping[str, np.ndarray]], expected: Mapping[str, Mapping[str, np.ndarray]]
 ) -> None:
     """Compare the arrays of every split: exact but for scaled features, those within ``SCALED_TOLERANCE``.
 

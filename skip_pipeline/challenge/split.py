@@ -17,13 +17,7 @@ from skip_pipeline.raw.log_pairs import INPUT, PREHISTORY, TRUTH, cut
 from skip_pipeline.raw.own_listening import FORMAT, ListedFile, OwnListening, own_listening
 from skip_pipeline.raw.session_log import SessionLogSummary, combine, load_session_log
 from skip_pipeline.raw.text_columns import codes_of, dictionary_of
-from skip_pipeline.settings import (
-    OWN_LISTENING_MARKER,
-    SYNTHETIC_MARKER,
-    TEST_SET,
-    TRUTH_FOLDER,
-    DataSource,
-)
+from skip_pipeline.settings import OWN_LISTENING_MARKER, SYNTHETIC_MARKER, TEST_SET, TRUTH_FOLDER, DataSource
 from skip_pipeline.stages.encode import split_of
 from skip_pipeline.storage import Apply, flush, in_turn, record_file
 from skip_pipeline.storage.files import json_text, replacing

@@ -66,10 +66,7 @@ def split(
     from skip_pipeline.challenge.split import split_logs
     from skip_pipeline.engine import open_engine
 
-    with (
-        refusals(),
-        open_engine(settings.EngineSettings(kind=engine, workers=workers)) as opened,
-    ):
+    with refusals(), open_engine(settings.EngineSettings(kind=engine, workers=workers)) as opened:
         made = split_logs(
             logs,
             out,
@@ -98,8 +95,7 @@ def submit(
     out: Annotated[Path, typer.Option(help="Submission to write.")],
     data_dir: DataDir = None,
     model: Annotated[
-        Path | None,
-        typer.Option(help="Folder of a served model.", show_default="the registry's champion"),
+        Path | None, typer.Option(help="Folder of a served model.", show_default="the registry's champion")
     ] = None,
     rule: Annotated[
         RuleChoice | None, typer.Option(help="A rule that decides in place of a model.", show_default="none")

@@ -78,12 +78,7 @@ def import_history(
         raw = _raw_folder(data_dir)
         zone = time_zone if time_zone is not None else _zone_of_this_machine()
         summary = write(
-            exports,
-            raw,
-            time_zone=zone,
-            pause_minutes=pause_minutes,
-            features=features,
-            with_names=names,
+            exports, raw, time_zone=zone, pause_minutes=pause_minutes, features=features, with_names=names
         )
     if as_json:
         show_json(asdict(summary) | {"time_zone": zone})

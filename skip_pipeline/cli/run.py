@@ -76,10 +76,7 @@ def run(
 def _facts(layout: DataLayout, outcome: Outcome) -> dict[str, Any]:
     """How a run ended, and the files in which its figures are, as JSON values."""
     files = {
-        "evaluation_report": {
-            "metrics": layout.report / METRICS_FILE,
-            "report": layout.report / REPORT_FILE,
-        },
+        "evaluation_report": {"metrics": layout.report / METRICS_FILE, "report": layout.report / REPORT_FILE},
         "champion_model": {"promotion": layout.promotion / PROMOTION_FILE},
         "own_listening_report": {"own_listening": layout.own_listening / OWN_LISTENING_PAGE},
     }

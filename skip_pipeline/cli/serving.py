@@ -93,8 +93,7 @@ def predict(
     ],
     data_dir: DataDir = None,
     model: Annotated[
-        Path | None,
-        typer.Option(help="Folder of a served model.", show_default="the registry's champion"),
+        Path | None, typer.Option(help="Folder of a served model.", show_default="the registry's champion")
     ] = None,
     out: Annotated[
         Path | None,

@@ -34,9 +34,7 @@ def post(url: str, text: str, *, wait: float = WAIT_SECONDS) -> str:
     try:
         host = urlsplit(url).hostname
         request = Request(  # noqa: S310 - the scheme is checked below
-            url,
-            json.dumps({"text": for_chat(text)}).encode(),
-            {"Content-Type": "application/json"},
+            url, json.dumps({"text": for_chat(text)}).encode(), {"Content-Type": "application/json"}
         )
     except ValueError:
         host = None

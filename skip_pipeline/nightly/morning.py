@@ -64,10 +64,7 @@ def morning_message(night: Night) -> str:
     No model was judged, and the champion is the same as before.
     Dagster run: http://127.0.0.1:3000/runs/1
     """
-    alarms = [
-        *(night.promotion or {}).get("alarms", ()),
-        *(night.drift or {}).get("alarms", ()),
-    ]
+    alarms = [*(night.promotion or {}).get("alarms", ()), *(night.drift or {}).get("alarms", ())]
     lines = [
         _head(night),
         *(_failure(failed) for failed in night.failed[:EXAMPLES_SHOWN]),

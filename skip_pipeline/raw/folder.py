@@ -247,12 +247,7 @@ def marker_doubt(raw: Path) -> str:
 
 
 def _doubt(
-    marker: Path,
-    files: Mapping[str, ListedFile],
-    found: Sequence[Path],
-    *,
-    called: str,
-    again: str,
+    marker: Path, files: Mapping[str, ListedFile], found: Sequence[Path], *, called: str, again: str
 ) -> str:
     """How a marker's ``files`` differ from those found beside it, in words."""
     # By folder and shard: a file that was zipped or unzipped later is the same shard, of another size.

@@ -104,9 +104,7 @@ def skip_predictions(
         make = partial(_score_pair, model=model, model_version=model_version, data_source=source)
         jobs = [
             ShardJob(
-                _shard(pair),
-                storage.digest_of(decisive, log.sha256, tracks.sha256),
-                partial(make, pair),
+                _shard(pair), storage.digest_of(decisive, log.sha256, tracks.sha256), partial(make, pair)
             )
             for pair, log, tracks in zip(pairs, logs, asked, strict=True)
         ]

@@ -35,14 +35,7 @@ from starlette.exceptions import HTTPException
 from skip_pipeline import schema
 from skip_pipeline.errors import BadInputError, RefusedError
 from skip_pipeline.serving import requests
-from skip_pipeline.serving.bounds import (
-    FILES_OPEN,
-    Arrival,
-    PlainPath,
-    ServerSettings,
-    bounded_body,
-    decoded,
-)
+from skip_pipeline.serving.bounds import FILES_OPEN, Arrival, PlainPath, ServerSettings, bounded_body, decoded
 from skip_pipeline.serving.examples import EXAMPLE, EXAMPLE_OF_CANDIDATES
 from skip_pipeline.serving.follow import Follower, Served, Source
 from skip_pipeline.serving.hosts import KnownHosts, is_loopback

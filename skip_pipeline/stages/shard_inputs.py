@@ -13,15 +13,7 @@ from skip_pipeline.raw.own_listening import unknown_columns
 from skip_pipeline.settings import DELIVERED_FILES, TRACK_TABLE, DataLayout
 from skip_pipeline.stages import merge, track_table
 from skip_pipeline.stages.shards import table_file
-from skip_pipeline.storage import (
-    Apply,
-    Delivered,
-    Manifest,
-    digest_of,
-    identify,
-    read_manifest,
-    shard_names,
-)
+from skip_pipeline.storage import Apply, Delivered, Manifest, digest_of, identify, read_manifest, shard_names
 
 # Details of manifests.
 TRACK_TABLES: Final = "track_tables"  # of the merged table: see track_tables

@@ -82,11 +82,7 @@ def _as_stored(found: pa.Schema, contract: pa.Schema) -> pa.Schema:
 
 
 def read_table(
-    path: Path,
-    contract: pa.Schema,
-    columns: list[str] | None = None,
-    *,
-    dictionaries: Collection[str] = (),
+    path: Path, contract: pa.Schema, columns: list[str] | None = None, *, dictionaries: Collection[str] = ()
 ) -> pa.Table:
     """Read one parquet file, memory-mapped where it can be: all columns of its contract, or those named.
 

@@ -51,12 +51,7 @@ def log_file(month: str) -> str:
 
 
 def publish_raw(
-    raw: Path,
-    log: pa.Table,
-    tracks: pa.Table,
-    groups: pa.Table,
-    names: pa.Table | None,
-    marker: OwnListening,
+    raw: Path, log: pa.Table, tracks: pa.Table, groups: pa.Table, names: pa.Table | None, marker: OwnListening
 ) -> OwnListening:
     """Write an import as a whole, in place of an earlier one; files with equal bytes stay as they are.
 

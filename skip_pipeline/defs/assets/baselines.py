@@ -28,11 +28,7 @@ class BaselineConfig(dg.Config):
     )
 
 
-@pipeline_asset(
-    "model",
-    kinds={"sklearn", "parquet"},
-    deps=["tensor_bundles"],
-)
+@pipeline_asset("model", kinds={"sklearn", "parquet"}, deps=["tensor_bundles"])
 def baseline_models(
     context: dg.AssetExecutionContext, config: BaselineConfig, data: DataDirectory, tracker: MlflowTracker
 ) -> dg.MaterializeResult:

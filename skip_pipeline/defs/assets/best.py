@@ -17,9 +17,7 @@ from skip_pipeline.storage import publish, read_json, read_manifest, write_json
 
 
 @pipeline_asset(
-    "model",
-    kinds={"onnx", "mlflow"},
-    deps=["trained_model", "baseline_models", "tensor_bundles"],
+    "model", kinds={"onnx", "mlflow"}, deps=["trained_model", "baseline_models", "tensor_bundles"]
 )
 def best_model(
     context: dg.AssetExecutionContext, data: DataDirectory, tracker: MlflowTracker

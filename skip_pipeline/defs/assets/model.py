@@ -14,13 +14,7 @@ from skip_pipeline.defs.assets.pipeline_asset import pipeline_asset
 from skip_pipeline.defs.resources import DataDirectory
 from skip_pipeline.defs.tracking import MlflowTracker
 from skip_pipeline.nightly.window import shards_in_window
-from skip_pipeline.settings import (
-    DEFAULT_PRESET,
-    HISTORY_FILE,
-    KERAS_MODEL_NAME,
-    PRESETS,
-    TrainingSettings,
-)
+from skip_pipeline.settings import DEFAULT_PRESET, HISTORY_FILE, KERAS_MODEL_NAME, PRESETS, TrainingSettings
 from skip_pipeline.storage import publish
 from skip_pipeline.training.history import EpochReport
 
@@ -84,11 +78,7 @@ class TrainingConfig(dg.Config):
         return dataclasses.replace(PRESETS[self.preset.value], **changes)
 
 
-@pipeline_asset(
-    "model",
-    kinds={"keras", "tensorflow"},
-    deps=["tensor_bundles"],
-)
+@pipeline_asset("model", kinds={"keras", "tensorflow"}, deps=["tensor_bundles"])
 def trained_model(
     context: dg.AssetExecutionContext, config: TrainingConfig, data: DataDirectory, tracker: MlflowTracker
 ) -> dg.MaterializeResult:

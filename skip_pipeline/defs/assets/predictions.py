@@ -16,11 +16,7 @@ from skip_pipeline.settings import TEST_SET
 _NO_TEST_SET: Final = "{} holds no sessions to score; put the public archive's test_set there"
 
 
-@pipeline_asset(
-    "serving",
-    kinds={"onnx", "parquet"},
-    deps=["champion_model", "best_model"],
-)
+@pipeline_asset("serving", kinds={"onnx", "parquet"}, deps=["champion_model", "best_model"])
 def skip_predictions(
     context: dg.AssetExecutionContext, data: DataDirectory, tracker: MlflowTracker, engine: ShardEngine
 ) -> dg.MaterializeResult:

@@ -91,8 +91,7 @@ def _delivered(manifest: Manifest, files: Sequence[FileRecord]) -> Manifest:
     checks=ingest.LOG_FINDINGS,
     # A night without a new delivery is skipped, so only a delivery can be overdue.
     freshness_policy=dg.FreshnessPolicy.time_window(
-        fail_window=timedelta(hours=LOGS_FAIL_AFTER_HOURS),
-        warn_window=timedelta(hours=LOGS_WARN_AFTER_HOURS),
+        fail_window=timedelta(hours=LOGS_FAIL_AFTER_HOURS), warn_window=timedelta(hours=LOGS_WARN_AFTER_HOURS)
     ),
 )
 def session_logs(layout: DataLayout, apply: Apply, record: Record) -> Sequence[Finding]:
