@@ -17,8 +17,8 @@ from filelock import FileLock
 
 from skip_pipeline import settings
 from skip_pipeline.definitions import defs
-from skip_pipeline.defs.launch import HOME_VARIABLE, Outcome, materialize, prepare_home, select
-from skip_pipeline.settings import DataLayout
+from skip_pipeline.defs.launch import Outcome, materialize, prepare_home, select
+from skip_pipeline.settings import DAGSTER_HOME_VARIABLE, DataLayout
 from skip_pipeline.world.synthesize import synthesize
 from skip_pipeline_tests.environment import forget_settings
 
@@ -159,7 +159,7 @@ def finished(first_run: tuple[Path, Outcome], monkeypatch: pytest.MonkeyPatch) -
     """The data directory in which everything has been materialized, and how that went; to be read only."""
     root, outcome = first_run
     monkeypatch.setenv(settings.DATA_DIR_VARIABLE, str(root))
-    monkeypatch.setenv(HOME_VARIABLE, str(DataLayout(root).dagster))
+    monkeypatch.setenv(DAGSTER_HOME_VARIABLE, str(DataLayout(root).dagster))
     return Project(DataLayout(root)), outcome
 
 

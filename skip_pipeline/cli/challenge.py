@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 import typer
 
 from skip_pipeline import settings
-from skip_pipeline.cli.options import OUT, AsJson, DataDir, examples, refusals, show_json
+from skip_pipeline.cli.options import OUT, AsJson, DataDir, Model, Workers, examples, refusals, show_json
 from skip_pipeline.errors import RefusedError
 
 if TYPE_CHECKING:
@@ -37,9 +37,6 @@ _NO_LEADERBOARD: Final = {
 
 Engine = Annotated[
     settings.EngineKind, typer.Option(help="Where files are worked on: in this process, or in local ones.")
-]
-Workers = Annotated[
-    int | None, typer.Option(help="Processes of that engine.", show_default="one per core", min=1)
 ]
 
 
@@ -94,9 +91,7 @@ def submit(
     test_set: Annotated[Path, typer.Argument(help="Folder of log_prehistory_… and log_input_….csv.")],
     out: Annotated[Path, typer.Option(help="Submission to write.")],
     data_dir: DataDir = None,
-    model: Annotated[
-        Path | None, typer.Option(help="Folder of a served model.", show_default="the registry's champion")
-    ] = None,
+    model: Model = None,
     rule: Annotated[
         RuleChoice | None, typer.Option(help="A rule that decides in place of a model.", show_default="none")
     ] = None,

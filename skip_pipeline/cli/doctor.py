@@ -22,9 +22,9 @@ import skip_pipeline
 from skip_pipeline import settings
 from skip_pipeline.cli import DROPPED, health
 from skip_pipeline.cli.health import Finding
-from skip_pipeline.cli.options import FOUND, OUT, AsJson, DataDir, examples, refusals, show_json
+from skip_pipeline.cli.options import FOUND, OUT, AsJson, DataDir, refusals, show_json
 from skip_pipeline.defs.mlflow_store import without_credentials
-from skip_pipeline.defs.places import data_directory, tracking_database, tracking_uri
+from skip_pipeline.defs.places import data_directory, has_store, tracking_uri
 from skip_pipeline.errors import BadInputError, NoChampionError, SkipPipelineError
 from skip_pipeline.settings import DataLayout
 
@@ -37,11 +37,6 @@ _PORTS: Final = (
     (5000, "MLflow", "/health", "OK", "`skip-pipeline ui --mlflow-port PORT`"),
     (5001, "skip-pipeline serve", "/version", "model_version", "`skip-pipeline serve --port PORT`"),
 )
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command to an application."""
-    app.command(epilog=examples("doctor", "doctor --data-dir me", "doctor --json"))(doctor)
 
 
 def doctor(data_dir: DataDir = None, as_json: AsJson = False) -> None:
@@ -161,7 +156,7 @@ def _registry(layout: DataLayout) -> Finding:
             return health.registry(uri, "", state=f"answers ({refusal})")
         except (OSError, HTTPException, ValueError) as failure:
             return health.registry(uri, str(failure))
-    if not os.environ.get(settings.TRACKING_URI_VARIABLE) and not tracking_database(layout).is_file():
+    if not has_store(layout):
         return health.registry(uri, "", state="is made by the first run")
 
     from skip_pipeline.defs.champion_row import champion

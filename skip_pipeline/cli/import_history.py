@@ -14,23 +14,13 @@ from rich.table import Table
 from rich.text import Text
 
 from skip_pipeline import settings
-from skip_pipeline.cli.options import OUT, AsJson, DataDir, examples, refusals, show_json
+from skip_pipeline.cli.options import OUT, AsJson, DataDir, refusals, show_json
 from skip_pipeline.defs.places import data_directory
 from skip_pipeline.errors import RefusedError
 from skip_pipeline.settings import DataLayout
 
 if TYPE_CHECKING:
     from skip_pipeline.streaming_history.import_history import ImportedFeatures, Summary
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command to an application."""
-    app.command(
-        epilog=examples(
-            "import-history my_spotify_data.zip --data-dir me",
-            "import-history my_spotify_data.zip --time-zone Europe/Stockholm --names",
-        )
-    )(import_history)
 
 
 def import_history(

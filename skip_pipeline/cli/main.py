@@ -15,15 +15,14 @@ import typer
 
 from skip_pipeline import settings
 from skip_pipeline.cli import challenge
-from skip_pipeline.cli import doctor as doctor_command
-from skip_pipeline.cli import import_history as import_command
-from skip_pipeline.cli import serving as serving_commands
-from skip_pipeline.cli import status as status_command
+from skip_pipeline.cli.doctor import doctor
+from skip_pipeline.cli.import_history import import_history
 from skip_pipeline.cli.options import (
     EXIT_STATUSES,
     OUT,
     AsJson,
     DataDir,
+    Workers,
     examples,
     named_folder,
     refusals,
@@ -34,6 +33,8 @@ from skip_pipeline.cli.options import (
     use,
 )
 from skip_pipeline.cli.output import lasting_output
+from skip_pipeline.cli.serving import predict, serve
+from skip_pipeline.cli.status import status
 from skip_pipeline.errors import MissingInputError
 from skip_pipeline.world.laws.registry import DEFAULT as DEFAULT_LAW
 from skip_pipeline.world.laws.registry import LAWS
@@ -56,10 +57,20 @@ app = _Commands(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-import_command.register(app)
-serving_commands.register(app)
-status_command.register(app)
-doctor_command.register(app)
+app.command(
+    epilog=examples(
+        "import-history my_spotify_data.zip --data-dir me",
+        "import-history my_spotify_data.zip --time-zone Europe/Stockholm --names",
+    )
+)(import_history)
+app.command(epilog=examples("serve", "serve --model data/06_best/served_model --port 5003"))(serve)
+app.command(
+    epilog=examples(
+        "predict docs/candidates.json", "predict data/01_raw/training_set/log_mini.csv --out scores.parquet"
+    )
+)(predict)
+app.command(epilog=examples("status", "status --data-dir me --json"))(status)
+app.command(epilog=examples("doctor", "doctor --data-dir me", "doctor --json"))(doctor)
 app.add_typer(challenge.app, name="challenge")
 
 
@@ -186,9 +197,7 @@ def run(
         settings.EngineKind,
         typer.Option(help="Where work on shards runs: in this process, in local processes, or on Dask."),
     ] = _ENGINE.kind,
-    workers: Annotated[
-        int | None, typer.Option(help="Processes of that engine.", show_default="one per core", min=1)
-    ] = None,
+    workers: Workers = None,
     scheduler: Annotated[
         str,
         typer.Option(
@@ -262,10 +271,10 @@ def ui(
     """Serve Dagster (with the nightly schedule) and MLflow on this machine until Ctrl-C."""
     layout = use(data_dir)
 
-    from skip_pipeline.cli.ui import serve
+    from skip_pipeline.cli.ui import serve as serve_pages
 
     with refusals():
-        serve(layout, dagster_port, mlflow_port)
+        serve_pages(layout, dagster_port, mlflow_port)
 
 
 @app.command(epilog=examples("rollback", "rollback --data-dir me --json"))
@@ -274,16 +283,16 @@ def rollback(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     layout = use(data_dir)
 
     from skip_pipeline.definitions import mlflow_tracker
+    from skip_pipeline.defs.places import has_store
     from skip_pipeline.nightly.champion import roll_back
 
     with refusals():
-        tracker = mlflow_tracker(layout)
-        if tracker.is_embedded and not tracker.database.is_file():
+        if not has_store(layout):
             raise MissingInputError(
                 f"{layout.mlflow} holds no record of any model; expected a registered {settings.MODEL_NAME}. "
                 "Name another data directory with --data-dir"
             )
-        withdrawn, serving = roll_back(tracker.registry())
+        withdrawn, serving = roll_back(mlflow_tracker(layout).registry())
     if as_json:
         show_json({"model": settings.MODEL_NAME, "champion": serving, "withdrawn": withdrawn})
         return

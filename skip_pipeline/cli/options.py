@@ -74,6 +74,12 @@ DataDir = Annotated[
     ),
 ]
 
+Model = Annotated[
+    Path | None, typer.Option(help="Folder of a served model.", show_default="the registry's champion")
+]
+Workers = Annotated[
+    int | None, typer.Option(help="Processes of that engine.", show_default="one per core", min=1)
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, for machines.")]
 
 FAILED: Final = 1
@@ -113,7 +119,7 @@ def refuse_other_encodings(words: Iterable[str]) -> None:
         try:
             word.encode()
         except UnicodeEncodeError:
-            ERR.print(f"error: {word} is not UTF-8; expected names in UTF-8. Rename the file", markup=False)
+            ERR.print(f"error: {word} is not UTF-8; expected names in UTF-8. Rename the file")
             raise SystemExit(WRONG_LINE) from None
 
 

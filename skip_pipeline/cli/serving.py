@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -12,8 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from skip_pipeline import settings
-from skip_pipeline.cli.options import ERR, OUT, DataDir, examples, refusals
-from skip_pipeline.defs.places import data_directory, tracking_database
+from skip_pipeline.cli.options import ERR, OUT, DataDir, Model, refusals
+from skip_pipeline.defs.places import data_directory, has_store, tracking_uri
 from skip_pipeline.errors import BadInputError, MissingInputError, RefusedError
 from skip_pipeline.settings import DataLayout
 
@@ -26,22 +25,9 @@ if TYPE_CHECKING:
 _ROWS_SHOWN: Final = 20  # of a terminal's table; `--out` has all
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands to an application."""
-    app.command(epilog=examples("serve", "serve --model data/06_best/served_model --port 5003"))(serve)
-    app.command(
-        epilog=examples(
-            "predict docs/candidates.json",
-            "predict data/01_raw/training_set/log_mini.csv --out scores.parquet",
-        )
-    )(predict)
-
-
 def serve(
     data_dir: DataDir = None,
-    model: Annotated[
-        Path | None, typer.Option(help="Folder of a served model.", show_default="the registry's champion")
-    ] = None,
+    model: Model = None,
     # The server has no log-in: whoever can reach it can use it.
     host: Annotated[
         str, typer.Option(help="Interface; any but loopback is open to other machines.")
@@ -92,9 +78,7 @@ def predict(
         ),
     ],
     data_dir: DataDir = None,
-    model: Annotated[
-        Path | None, typer.Option(help="Folder of a served model.", show_default="the registry's champion")
-    ] = None,
+    model: Model = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -211,12 +195,10 @@ def model_source(model: Path | None, data_dir: Path | None) -> Source:
     if model is not None:
         return FolderSource(model)
     layout = DataLayout(data_directory(data_dir))
-    database = tracking_database(layout)
-    uri = os.environ.get(settings.TRACKING_URI_VARIABLE)
-    if not uri and not database.is_file():
+    if not has_store(layout):
         raise MissingInputError(
             f"{layout.mlflow} holds no record of any model; expected a registered {settings.MODEL_NAME}. "
             f"Materialize champion_model, set {settings.TRACKING_URI_VARIABLE} to the server that holds the "
             "registry, or name the folder of a served model with --model"
         )
-    return Registry(uri or f"sqlite:///{database}")
+    return Registry(tracking_uri(layout))

@@ -11,18 +11,13 @@ from zoneinfo import ZoneInfo
 import typer
 
 from skip_pipeline import settings
-from skip_pipeline.cli.options import FOUND, OUT, AsJson, DataDir, examples, refusals, show_json, use
-from skip_pipeline.defs.places import tracking_database, tracking_uri
+from skip_pipeline.cli.options import FOUND, OUT, AsJson, DataDir, refusals, show_json, use
+from skip_pipeline.defs.places import has_store, tracking_uri
 from skip_pipeline.errors import SkipPipelineError
 
 if TYPE_CHECKING:
     from skip_pipeline.nightly.status import Decision, Served, Status
     from skip_pipeline.settings import DataLayout
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command to an application."""
-    app.command(epilog=examples("status", "status --data-dir me --json"))(status)
 
 
 def status(data_dir: DataDir = None, as_json: AsJson = False) -> None:
@@ -50,6 +45,7 @@ def gather(layout: DataLayout, now: datetime | None = None) -> Status:
     from skip_pipeline.nightly import overdue
     from skip_pipeline.nightly.status import Status
     from skip_pipeline.nightly.variables import zone_named
+    from skip_pipeline.raw.description import mark_of
 
     zone = ZoneInfo(zone_named(os.environ.get(settings.TIME_ZONE_VARIABLE, "")))
     moment = now or datetime.now(zone)
@@ -71,7 +67,7 @@ def gather(layout: DataLayout, now: datetime | None = None) -> Status:
     failed = night.run_id if night and night.status == "failed" else ""
     return Status(
         data_directory=str(layout.root),
-        data=_data(layout),
+        data=mark_of(layout.raw),
         served=served,
         registry_problem=problem,
         decision=decided[0] if decided else None,
@@ -113,7 +109,7 @@ def _served(layout: DataLayout, decided: list[Decision]) -> tuple[Served | None,
     from skip_pipeline.defs.champion_row import champion
     from skip_pipeline.nightly.status import Served, served_since
 
-    if not os.environ.get(settings.TRACKING_URI_VARIABLE) and not tracking_database(layout).is_file():
+    if not has_store(layout):
         return None, f"{layout.mlflow} holds no record of any model. Run `skip-pipeline run`"
     try:
         found = champion(tracking_uri(layout))
@@ -121,14 +117,3 @@ def _served(layout: DataLayout, decided: list[Decision]) -> tuple[Served | None,
         return None, str(problem)
     since = served_since(found.version, decided)
     return Served(found.version, found.kind, found.data_source, since), ""
-
-
-def _data(layout: DataLayout) -> str:
-    """The data in a few words. A marker that cannot be read is the subject of `run`, not of this command."""
-    from skip_pipeline.raw.description import describe
-    from skip_pipeline.raw.folder import data_source
-
-    try:
-        return describe(layout.raw, data_source(layout.raw)).mark
-    except SkipPipelineError:
-        return "data of unknown source"

@@ -25,8 +25,6 @@ from skip_pipeline.settings import DAGSTER_HOME_VARIABLE, DATA_DIR_VARIABLE, Dat
 if TYPE_CHECKING:
     from dagster_shared.error import SerializableErrorInfo
 
-HOME_VARIABLE = DAGSTER_HOME_VARIABLE
-
 # The first two have a meaning in a database's URL; the last is how Python reads a byte that is not UTF-8.
 _UNUSABLE = re.compile(r"[?]|%[0-9A-Fa-f]{2}|[\ud800-\udfff]")
 
@@ -53,12 +51,12 @@ def prepare_home(layout: DataLayout) -> Path:
             f"{layout.root} has a ? or a % code or a byte that is not UTF-8 in its path, which the URLs of "
             f"the databases below it cannot hold; choose another with --data-dir or ${DATA_DIR_VARIABLE}"
         )
-    if named := os.environ.get(HOME_VARIABLE):
+    if named := os.environ.get(DAGSTER_HOME_VARIABLE):
         home = Path(named)
         if not (home.is_absolute() and home.is_dir()):
             raise RefusedError(
-                f"${HOME_VARIABLE} is {named}; expected the absolute path of an existing folder. Make it, or "
-                f"unset the variable to use {layout.dagster}"
+                f"${DAGSTER_HOME_VARIABLE} is {named}; expected the absolute path of an existing folder. "
+                f"Make it, or unset the variable to use {layout.dagster}"
             )
         return home
     home = layout.dagster
@@ -72,7 +70,7 @@ def prepare_home(layout: DataLayout) -> Path:
             "that can be written. Give this user the right, free some space, or choose another with "
             f"--data-dir or ${DATA_DIR_VARIABLE}"
         ) from failure
-    os.environ[HOME_VARIABLE] = str(home)
+    os.environ[DAGSTER_HOME_VARIABLE] = str(home)
     config = home / "dagster.yaml"
     if not config.exists():
         part = home / f".dagster.yaml.{os.getpid()}"  # so that no other process reads half of it
@@ -88,7 +86,7 @@ def _saying_why_without_records() -> Iterator[None]:
     try:
         yield
     except OperationalError as failure:  # SQLite says "disk I/O error" where a disk is full
-        home = os.environ[HOME_VARIABLE]
+        home = os.environ[DAGSTER_HOME_VARIABLE]
         raise DiskError(
             f"{home} cannot hold Dagster's records of the run ({failure.orig}). What was published is whole. "
             "Free some space, or see that the database of its dagster.yaml answers, and run again"
@@ -98,7 +96,7 @@ def _saying_why_without_records() -> Iterator[None]:
 @_saying_why_without_records()
 def open_instance() -> dg.DagsterInstance:
     """The instance of ``DAGSTER_HOME``; one process at a time opens it, the first creates its databases."""
-    with FileLock(Path(os.environ[HOME_VARIABLE]) / ".opening.lock"):
+    with FileLock(Path(os.environ[DAGSTER_HOME_VARIABLE]) / ".opening.lock"):
         return dg.DagsterInstance.get()
 
 

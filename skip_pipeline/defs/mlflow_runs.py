@@ -5,17 +5,20 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from skip_pipeline.defs.nights_view import NIGHTS_VIEW
-from skip_pipeline.defs.undelivered import KeptRun
 from skip_pipeline.settings import EXPERIMENT, EXPERIMENT_TAGS, TRACKING_URI_VARIABLE
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
     from mlflow.tracking import MlflowClient
 
+    from skip_pipeline.defs.undelivered import KeptRun
+
 # Tags of MLflow's runs.
 DAGSTER_RUN = "dagster.run_id"
 DAGSTER_ASSET = "dagster.asset_key"
-MLFLOW_PARENT = "mlflow.parentRunId"  # MLflow's own
+# MLflow's own.
+MLFLOW_PARENT = "mlflow.parentRunId"
+DESCRIPTION = "mlflow.note.content"  # in Markdown
 
 
 def experiment_id(client: "MlflowClient", artifacts: str | None, store: str) -> str:
@@ -49,7 +52,7 @@ def experiment_id(client: "MlflowClient", artifacts: str | None, store: str) -> 
     return str(found.experiment_id)
 
 
-def found_or_created(client: "MlflowClient", experiment: str, run: KeptRun) -> tuple[str, str]:
+def found_or_created(client: "MlflowClient", experiment: str, run: "KeptRun") -> tuple[str, str]:
     """Ids of a kept run and of its parent in the store; created unless they are there."""
     dagster_run = run.parent_tags[DAGSTER_RUN]
     parent = find_run(client, experiment, dagster_run, None) or client.create_run(

@@ -114,7 +114,7 @@ class Guard:
 
     def __init__(
         self,
-        report: Callable[[str], None],
+        report: Callable[[str], None] = lambda _lost: None,
         answers: Callable[[], bool] = lambda: False,
         *,
         patience: float = TRACKING_PATIENCE_SECONDS,

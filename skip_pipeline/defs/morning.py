@@ -21,8 +21,7 @@ from skip_pipeline.errors import RefusedError, SkipPipelineError
 from skip_pipeline.nightly.monitoring import DRIFT_FILE
 from skip_pipeline.nightly.morning import FailedStep, Link, Night, morning_message, plain
 from skip_pipeline.nightly.promotion_record import PROMOTION_FILE, PROMOTION_PAGE
-from skip_pipeline.raw.description import describe
-from skip_pipeline.raw.folder import data_source
+from skip_pipeline.raw.description import mark_of
 from skip_pipeline.settings import (
     MAIL_FROM_VARIABLE,
     MAIL_PASSWORD_VARIABLE,
@@ -99,7 +98,7 @@ def night_of(
         started=datetime.fromtimestamp(started, UTC).astimezone(ZoneInfo(time_zone)),
         seconds=ended - started,
         succeeded=record.dagster_run.status == Status.SUCCESS,
-        data=_data_of(layout),
+        data=mark_of(layout.raw),
         replaced=tuple(replaced),
         failed=tuple(_failed_steps(instance, run_id)),
         links=(
@@ -153,14 +152,6 @@ def _failed_steps(instance: dg.DagsterInstance, run_id: str) -> Iterator[FailedS
         for failure in instance.get_records_for_run(run_id, of_type=Event.RUN_FAILURE).records:
             said = failure.event_log_entry.get_dagster_event().message or "Dagster gives no reason"
             yield FailedStep("", without_credentials(said))
-
-
-def _data_of(layout: DataLayout) -> str:
-    """The data in a few words. A marker that cannot be read may be what the night failed by."""
-    try:
-        return describe(layout.raw, data_source(layout.raw)).mark
-    except (SkipPipelineError, OSError):
-        return "data of unknown source"
 
 
 def _page(metadata: Mapping[str, Any], path: Path) -> str:

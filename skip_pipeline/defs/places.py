@@ -44,6 +44,12 @@ def tracking_database(layout: DataLayout) -> Path:
     return layout.mlflow / "mlflow.db"
 
 
+def has_store(layout: DataLayout) -> bool:
+    """Whether there is a store: one that is named, or the own database, which the first run creates."""
+    own = tracking_database(layout)
+    return tracking_uri(layout) != f"sqlite:///{own}" or own.is_file()
+
+
 def tracking_uri(layout: DataLayout) -> str:
     """The store that runs and versions are recorded in."""
     return os.environ.get(settings.TRACKING_URI_VARIABLE) or f"sqlite:///{tracking_database(layout)}"

@@ -5,13 +5,14 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import pyarrow as pa
 
 from skip_pipeline import schema
 from skip_pipeline.defs import metadata
+from skip_pipeline.defs.mlflow_runs import DESCRIPTION, MLFLOW_PARENT
 from skip_pipeline.defs.mlflow_store import Guard
 from skip_pipeline.defs.served_model import describe_version, log_scores
 from skip_pipeline.defs.undelivered import Entry, now
@@ -22,8 +23,6 @@ from skip_pipeline.storage import FATES, Manifest, Staging, read_manifest
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
-
-DESCRIPTION: Final = "mlflow.note.content"  # MLflow's tag for the description of a run, in Markdown
 
 # MLflow's types of Arrow columns that have another name there.
 _MLFLOW_TYPES = {"bool": "boolean", "int8": "integer", "int16": "integer", "int32": "integer"}
@@ -49,7 +48,7 @@ class Record:
         self._lost_before = len(guard.lost)
         self.link = link  # to the run in MLflow's UI
         self.run_id = run.info.run_id if run else None
-        self._parent_run_id = run.data.tags["mlflow.parentRunId"] if run else None
+        self._parent_run_id = run.data.tags[MLFLOW_PARENT] if run else None
         self.started = time.perf_counter()
         self.unsent: list[Entry] = []  # what the store has not taken, and may take later
         self.metadata: dict[str, Any] = {}

@@ -22,10 +22,10 @@ from skip_pipeline.defs.dead_runs import sign
 from skip_pipeline.defs.mlflow_runs import (
     DAGSTER_ASSET,
     DAGSTER_RUN,
+    DESCRIPTION,
     close_finished,
     experiment_id,
     find_run,
-    found_or_created,
 )
 from skip_pipeline.defs.mlflow_store import Guard, answers, mlflow_client, without_credentials
 from skip_pipeline.defs.record import Record
@@ -178,14 +178,14 @@ class MlflowTracker(dg.ConfigurableResource):
         """Deliver what has been kept, if the store answers; returns what was done, in words."""
         if not self.undelivered.waiting():
             return "nothing waits"
-        guard = Guard(lambda _lost: None, lambda: answers(self.client()), patience=DELIVERY_SECONDS)
+        guard = Guard(answers=lambda: answers(self.client()), patience=DELIVERY_SECONDS)
         delivered = self._deliver(guard)
         lost = f"; {guard.lost[0]}" if guard.lost else ""
         return f"delivered {delivered} runs, {len(self.undelivered.waiting())} wait{lost}"
 
     def close_finished(self, instance: dg.DagsterInstance) -> str:
         """Close the MLflow runs that ended Dagster runs have left open; returns what was done, in words."""
-        guard, closed = Guard(lambda _lost: None), 0
+        guard, closed = Guard(), 0
         with guard.may_lose("the end of runs that a failed Dagster run has left open"):
             client = self.client()
             experiment = client.get_experiment_by_name(EXPERIMENT)
@@ -194,7 +194,7 @@ class MlflowTracker(dg.ConfigurableResource):
 
     def parent_run(self, dagster_run_id: str) -> tuple[str | None, str]:
         """Id and address of the parent run of a Dagster run; None, and the reason in words, without one."""
-        guard, run = Guard(lambda _lost: None), None
+        guard, run = Guard(), None
         with guard.may_lose("the address of the run"):
             client = self.client()
             experiment = client.get_experiment_by_name(EXPERIMENT)
@@ -205,9 +205,9 @@ class MlflowTracker(dg.ConfigurableResource):
 
     def describe_run(self, run_id: str, text: str) -> str:
         """Set the description of a run, which MLflow shows on its page; returns what was done, in words."""
-        guard = Guard(lambda _lost: None)
+        guard = Guard()
         with guard.may_lose("the description of the run"):
-            self.client().set_tag(run_id, "mlflow.note.content", text)
+            self.client().set_tag(run_id, DESCRIPTION, text)
         return guard.lost[0] if guard.lost else "written into the MLflow run"
 
     # --- Opening and closing --------------------------------------------------------------------------
@@ -234,7 +234,7 @@ class MlflowTracker(dg.ConfigurableResource):
             experiment = self._experiment(client)
         if client is None or not experiment:
             return 0
-        return self.undelivered.deliver(client, experiment, found_or_created, guard)
+        return self.undelivered.deliver(client, experiment, guard)
 
     def _fluent_client(self) -> "MlflowClient":
         """A client, to whose store MLflow's functions of the module then write, too."""

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from filelock import FileLock, Timeout
 
+from skip_pipeline.defs.mlflow_runs import found_or_created
 from skip_pipeline.defs.mlflow_store import Guard
 from skip_pipeline.storage import read_json
 
@@ -80,10 +81,6 @@ class KeptRun:
     status: str
 
 
-FindOrCreate = Callable[["MlflowClient", str, KeptRun], tuple[str, str]]
-"""Ids of the run and of its parent in an experiment of the store, which are created unless they are there."""
-
-
 class Undelivered:
     """The folder of kept runs."""
 
@@ -117,7 +114,7 @@ class Undelivered:
             return []
         return sorted(path for path in self.folder.iterdir() if path.is_dir() and path.name[0] != _PART)
 
-    def deliver(self, client: "MlflowClient", experiment: str, find: FindOrCreate, guard: Guard) -> int:
+    def deliver(self, client: "MlflowClient", experiment: str, guard: Guard) -> int:
         """Deliver what waits until the store fails; returns the number of delivered runs.
 
         One process delivers at a time; while another does, nothing is done.
@@ -130,13 +127,13 @@ class Undelivered:
                 for folder in self.waiting():
                     if guard.suspended or guard.late:
                         break
-                    delivered += _deliver(folder, client, experiment, find, guard)
+                    delivered += _deliver(folder, client, experiment, guard)
         except Timeout:
             pass
         return delivered
 
 
-def _deliver(folder: Path, client: "MlflowClient", experiment: str, find: FindOrCreate, guard: Guard) -> bool:
+def _deliver(folder: Path, client: "MlflowClient", experiment: str, guard: Guard) -> bool:
     """Deliver one kept run, and delete its folder; False if the store has failed, and it stays."""
     import mlflow
 
@@ -144,7 +141,7 @@ def _deliver(folder: Path, client: "MlflowClient", experiment: str, find: FindOr
     run, done = KeptRun(**kept["run"]), False
     name = run.asset or run.parent_name
     with guard.may_lose(f"the delivery of {name}"):
-        run_id, parent = find(client, experiment, run)
+        run_id, parent = found_or_created(client, experiment, run)
         mlflow.start_run(run_id=run_id)
         done = True
     if not done:

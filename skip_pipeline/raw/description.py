@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from skip_pipeline.raw.folder import synthetic_law
+from skip_pipeline.errors import BadInputError
+from skip_pipeline.raw.folder import data_source, synthetic_law
 from skip_pipeline.raw.own_listening import own_listening
 from skip_pipeline.settings import DataSource
 
@@ -40,3 +41,11 @@ def describe(raw: Path, source: DataSource) -> Description:
         return Description(f"synthetic data, law {law}" if law else "synthetic data", _SYNTHETIC)
     own = own_listening(raw)
     return Description(own.described(), own.unknown_in_words()) if own else Description()
+
+
+def mark_of(raw: Path) -> str:
+    """The mark of what lies in a raw folder; a run refuses a marker that cannot be read."""
+    try:
+        return describe(raw, data_source(raw)).mark
+    except (BadInputError, OSError):
+        return "data of unknown source"

@@ -6,15 +6,16 @@ from typing import Any
 
 from skip_pipeline import settings
 from skip_pipeline.definitions import data_layout, mlflow_tracker
-from skip_pipeline.defs.launch import HOME_VARIABLE, open_instance, prepare_home
+from skip_pipeline.defs.launch import open_instance, prepare_home
+from skip_pipeline.settings import DAGSTER_HOME_VARIABLE
 
 
 def open_both(root: Path, home: Path | None, together: Any, results: Any) -> None:
     """Open both at the same time as other processes; put what was read, or the failure, into ``results``."""
     os.environ[settings.DATA_DIR_VARIABLE] = str(root)
-    os.environ.pop(HOME_VARIABLE, None)
+    os.environ.pop(DAGSTER_HOME_VARIABLE, None)
     if home is not None:
-        os.environ[HOME_VARIABLE] = str(home)
+        os.environ[DAGSTER_HOME_VARIABLE] = str(home)
     layout = data_layout()
     try:
         together.wait()

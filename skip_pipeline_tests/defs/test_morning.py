@@ -10,11 +10,10 @@ import pytest
 from benchmarks.server_process import free_port
 from skip_pipeline import settings
 from skip_pipeline.definitions import defs, mlflow_tracker
-from skip_pipeline.defs.launch import HOME_VARIABLE
 from skip_pipeline.defs.morning import morning_sensors
 from skip_pipeline.defs.resources import DataDirectory
 from skip_pipeline.errors import RefusedError
-from skip_pipeline.settings import OWN_LISTENING_MARKER, DataLayout
+from skip_pipeline.settings import DAGSTER_HOME_VARIABLE, OWN_LISTENING_MARKER, DataLayout
 from skip_pipeline_tests.builders import assert_says
 from skip_pipeline_tests.defs.chat_server import chat
 from skip_pipeline_tests.projects import Project
@@ -68,7 +67,7 @@ def night(first_run, tmp_path_factory) -> tuple[Project, str]:
 def succeeded(night, monkeypatch) -> tuple[Project, str]:
     project, run_id = night
     monkeypatch.setenv(settings.DATA_DIR_VARIABLE, str(project.layout.root))
-    monkeypatch.setenv(HOME_VARIABLE, str(project.layout.dagster))
+    monkeypatch.setenv(DAGSTER_HOME_VARIABLE, str(project.layout.dagster))
     return project, run_id
 
 

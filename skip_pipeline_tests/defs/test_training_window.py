@@ -8,9 +8,8 @@ from typer.testing import CliRunner
 
 from skip_pipeline.bundles.gather import open_bundles
 from skip_pipeline.cli.main import app
-from skip_pipeline.defs.launch import HOME_VARIABLE
 from skip_pipeline.nightly.reference import read_reference
-from skip_pipeline.settings import DATA_DIR_VARIABLE, TF_CONFIG_VARIABLE
+from skip_pipeline.settings import DAGSTER_HOME_VARIABLE, DATA_DIR_VARIABLE, TF_CONFIG_VARIABLE
 from skip_pipeline.storage import read_manifest
 from skip_pipeline.world.synthesize import synthesize
 from skip_pipeline_tests.builders import assert_says
@@ -57,7 +56,7 @@ def bundles_of_days(tmp_path_factory, shards, template):
 def bundled(bundles_of_days, monkeypatch):
     """Bundles of three days; a model that one test trains is the next one's to replace."""
     monkeypatch.setenv(DATA_DIR_VARIABLE, str(bundles_of_days.layout.root))
-    monkeypatch.setenv(HOME_VARIABLE, str(bundles_of_days.layout.dagster))
+    monkeypatch.setenv(DAGSTER_HOME_VARIABLE, str(bundles_of_days.layout.dagster))
     return bundles_of_days
 
 

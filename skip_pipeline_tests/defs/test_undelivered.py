@@ -12,7 +12,6 @@ from mlflow.entities import Run
 
 from skip_pipeline.definitions import mlflow_tracker
 from skip_pipeline.defs.launch import Outcome
-from skip_pipeline.defs.mlflow_runs import found_or_created
 from skip_pipeline.defs.mlflow_store import Guard
 from skip_pipeline.defs.undelivered import Entry, KeptRun, Undelivered
 from skip_pipeline_tests.defs.tracking_server import HANGS, TrackingServer, tracking_server
@@ -220,7 +219,7 @@ def test_numbers_of_numpy_nan_and_pictures_come_as_they_are(project: Project, tm
     table.unlink()
     guard = Guard(pytest.fail)
 
-    assert waiting.deliver(client, experiment, found_or_created, guard) == 1
+    assert waiting.deliver(client, experiment, guard) == 1
     (parent,) = client.search_runs([experiment], "attributes.run_name = 'night'")
     (run,) = client.search_runs([experiment], "attributes.run_name = 'an_asset'")
     (metric,) = client.get_metric_history(run.info.run_id, "a")

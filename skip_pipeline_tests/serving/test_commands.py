@@ -12,14 +12,14 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import typer
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
 import skip_pipeline
 from benchmarks.server_process import free_port
 from skip_pipeline.cli import challenge
-from skip_pipeline.cli.serving import _shown, register
+from skip_pipeline.cli.main import app
+from skip_pipeline.cli.serving import _shown
 from skip_pipeline.serving import ServedModel, read_description
 from skip_pipeline.serving.examples import EXAMPLE, EXAMPLE_OF_CANDIDATES
 from skip_pipeline.serving.model_folder import SERVED_MODEL
@@ -28,9 +28,6 @@ from skip_pipeline_tests.builders import assert_says, csv_bytes, deliver, sessio
 from skip_pipeline_tests.serving.asking import Client, eventually
 from skip_pipeline_tests.serving.registry import Registry
 from skip_pipeline_tests.serving.small_models import SESSIONS, deliver_test_set, request
-
-app = typer.Typer()
-register(app)
 
 
 def run(*words: object) -> Result:
