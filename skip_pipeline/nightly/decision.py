@@ -124,6 +124,6 @@ class Decision:
             "to_best_version": {question: asdict(found) for question, found in self.to_best.items()},
             "slices": [change.to_json() for change in self.slices],
             "small_slices": self.small_slices,
-            "power": self.power.to_json() if self.power else None,
+            "power": asdict(self.power) if self.power else None,
             "alarms": list(self.alarms),
         }

@@ -46,9 +46,7 @@ class Night:
     promotion: Mapping[str, Any] | None = None  # promotion.json; None if the night made no decision
     metrics: Mapping[str, Any] | None = None  # metrics.json; None if the night made no report
     drift: Mapping[str, Any] | None = None  # drift.json; None if the night compared no data
-    replaced: tuple[
-        str, ...
-    ] = ()  # names of files that the night has made, and that a later run has replaced
+    replaced: tuple[str, ...] = ()  # names of the night's files that a later run has replaced
     failed: tuple[FailedStep, ...] = ()
     links: tuple[Link, ...] = ()
 

@@ -10,8 +10,8 @@ several rules are added up, which overstates that of any.
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Final
 
 from skip_pipeline.nightly.evidence import NORMAL, Comparison, Difference, Evidence, quantile
 from skip_pipeline.nightly.limits import (
@@ -38,10 +38,6 @@ class Power:
     caught_on_newest_day: Mapping[str, float]  # the same on the newest day; empty if that is not judged
     equal_refused: float  # at most, as a share of nights
     warnings: tuple[str, ...]  # where the gate is too weak, each with what to do
-
-    def to_json(self) -> dict[str, Any]:
-        """JSON values."""
-        return asdict(self)
 
 
 def power_of(evidence: Evidence, *, margin: float = PROMOTION_MARGIN) -> Power | None:

@@ -28,7 +28,7 @@ from skip_pipeline.report.evaluation import (
 from skip_pipeline.report.html import RunLink
 from skip_pipeline.report.oracle import find_oracle
 from skip_pipeline.report.plots import Plot
-from skip_pipeline.report.report_page import DataRow, draw_plots, render_report
+from skip_pipeline.report.report_page import draw_plots, render_report
 from skip_pipeline.report.second_half import measure_second_half
 from skip_pipeline.report.session_attributes import read_session_attributes
 from skip_pipeline.serving import ServedModel, load
@@ -141,7 +141,7 @@ def make_report(
         description=description,
         made_at=f"{datetime.now(UTC):%-d %B %Y, %H:%M} UTC",
         settings=settings,
-        data=tuple(DataRow(m.stage, m.rows, len(m.files), m.bytes, m.fingerprint) for m in manifests),
+        data=manifests,
         runs=links,
     )
     with publish(

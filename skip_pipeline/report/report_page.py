@@ -1,7 +1,6 @@
 """The evaluation report as one self-contained HTML page: no script, no request, no other file."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from skip_pipeline.raw.description import Description
 from skip_pipeline.report import model_plots, plots
@@ -11,18 +10,8 @@ from skip_pipeline.report.leaderboard import Entry
 from skip_pipeline.report.next_track import TrackEntry
 from skip_pipeline.report.plots import Plot
 from skip_pipeline.report.slices import SliceTable
+from skip_pipeline.storage import Manifest
 from skip_pipeline.training.history import EpochReport
-
-
-@dataclass(frozen=True)
-class DataRow:
-    """The size and digest of one stage's files."""
-
-    name: str
-    rows: int
-    files: int
-    bytes: int
-    sha256: str
 
 
 def draw_plots(
@@ -55,7 +44,7 @@ def render_report(
     description: Description,
     made_at: str,
     settings: Mapping[str, str | int | float | None],
-    data: Sequence[DataRow],
+    data: Sequence[Manifest],
     runs: Sequence[RunLink],
 ) -> str:
     """The page as HTML text, with the plots of ``draw_plots``, training settings, stages and runs."""

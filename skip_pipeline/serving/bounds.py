@@ -26,9 +26,7 @@ class ServerSettings:
     max_answers: int = 10_000  # more than 4 MiB of sessions of the shortest kind; an answer of 2 MB
     max_head_bytes: int = 16 * 2**10  # what browsers send is below 8 KiB
     body_seconds: float = 30.0  # 4 MiB over a slow mobile network
-    idle_seconds: float = (
-        10.0  # until the head of the next request has arrived, or more of an answer is taken
-    )
+    idle_seconds: float = 10.0  # until the head of the next request is there, or more of an answer taken
     connections: int = 100  # of a process, idle ones included; their bodies take 400 MiB at most
     poll_seconds: float = 2.0  # between two requests to the registry for the current version
     stop_seconds: float = 20.0  # for requests in progress to end when the server is stopped

@@ -27,6 +27,7 @@ from skip_pipeline.raw.spelling import refused_rows, typed
 from skip_pipeline.raw.text_columns import codes_of, dictionary_of
 from skip_pipeline.serving.sessions import Sessions, row_records
 
+_LEAST: Final = 2  # tracks of a session: one to predict from, and one to predict
 _IDS: Final = (schema.SESSION_ID, schema.LOG_TRACK_ID)
 
 
@@ -43,7 +44,7 @@ def read_whole_log(path: Path) -> Sessions:
     read = read_parquet_log if is_parquet(path) else read_session_log
     unknown = unknown_columns(path.absolute().parent.parent)
     log, _ = order_session_log(read(path, may_be_empty=unknown))
-    starts, counts = _sessions_of(log, path, least=2, most=schema.MAX_SESSION_LENGTH)
+    starts, counts = _sessions_of(log, path)
     lengths = log[schema.LENGTH].to_numpy()
     if (wrong := np.flatnonzero(lengths != np.repeat(counts, counts))).size:
         number = int(np.searchsorted(starts, wrong[0], side="right")) - 1
@@ -105,22 +106,23 @@ def sessions_of_halves(halves: HalfSessions) -> Sessions:
     return replace(made, asked=halves.tracks, following=True)
 
 
-def _sessions_of(log: pa.Table, path: Path, *, least: int, most: int) -> tuple[np.ndarray, np.ndarray]:
+def _sessions_of(log: pa.Table, path: Path) -> tuple[np.ndarray, np.ndarray]:
     """First row and number of rows of each session, int64, after a check of the positions."""
     ids = dictionary_of(log[schema.SESSION_ID])
     starts = session_starts(codes_of(ids))
     counts = np.diff(np.append(starts, log.num_rows))
     positions = log[schema.POSITION].to_numpy()
     wrong = positions != np.arange(log.num_rows) - np.repeat(starts, counts) + 1
-    broken = np.logical_or.reduceat(wrong, starts) | (counts < least) | (counts > most)
+    broken = np.logical_or.reduceat(wrong, starts) | (counts < _LEAST) | (counts > schema.MAX_SESSION_LENGTH)
     if broken.any():
         first = int(broken.argmax())
-        shown = ", ".join(map(str, positions[starts[first] :][: min(counts[first], most + 1)].tolist()))
+        some = positions[starts[first] :][: min(counts[first], schema.MAX_SESSION_LENGTH + 1)]
+        shown = ", ".join(map(str, some.tolist()))
         more = f" and {broken.sum() - 1} more" if broken.sum() > 1 else ""
         raise BrokenSessionError(
             f"{path}: session {shown_value(ids[int(starts[first])].as_py())}{more}: column {schema.POSITION} "
-            f"is {shown}, expected 1, 2, … without gaps, {least} to {most} of them. Deliver the session "
-            "whole, or remove its rows"
+            f"is {shown}, expected 1, 2, … without gaps, {_LEAST} to "
+            f"{schema.MAX_SESSION_LENGTH} of them. Deliver the session whole, or remove its rows"
         )
     return starts, counts
 

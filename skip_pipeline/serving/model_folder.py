@@ -22,7 +22,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 
@@ -65,6 +65,9 @@ _TRACK_IDS: Final = "track_ids.npy"
 _NEUTRAL_TRACK: Final = "neutral_track.npy"
 _REQUIRED: Final = (ONNX_FILE, SCALER_FILE, _VOCABULARY, TRACKS, _TRACK_IDS, _NEUTRAL_TRACK)
 _REMEDY: Final = "materialize best_model again, or serve a model that this version of skip_pipeline has made"
+
+
+Form = TypeVar("Form", Scaler, Calibration, DecisionRule, Blend)
 
 
 @dataclass(frozen=True)
@@ -137,9 +140,7 @@ def pack(
     storage.write_array(folder / _NEUTRAL_TRACK, neutral_track(matrix, parts["train"]))
     storage.write_array(folder / _TRACK_IDS, ids)
     scaled = storage.read_manifest(layout.scaled, made_by="scaled_table")
-    storage.write_json(
-        folder / SCALER_FILE, Scaler.from_json(storage.read_json(scaled.path(SCALER_FILE))).to_json()
-    )
+    _copy(scaled.path(SCALER_FILE), folder / SCALER_FILE, Scaler)
     storage.write_json(folder / _VOCABULARY, vocabulary())
     open_onnx(network)
     shutil.copyfile(network, folder / ONNX_FILE)
@@ -148,22 +149,16 @@ def pack(
         storage.write_array(folder / MEMORY_FILES[0], open_memory(memory, (len(matrix), schema.TRACK_MEMORY)))
         names.append(MEMORY_FILES[0])
     if calibration is not None:
-        storage.write_json(
-            folder / CALIBRATION_FILE, Calibration.from_json(storage.read_json(calibration)).to_json()
-        )
+        _copy(calibration, folder / CALIBRATION_FILE, Calibration)
         names.append(CALIBRATION_FILE)
     if rule is not None:
-        storage.write_json(
-            folder / DECISION_RULE_FILE, DecisionRule.from_json(storage.read_json(rule)).to_json()
-        )
+        _copy(rule, folder / DECISION_RULE_FILE, DecisionRule)
         names.append(DECISION_RULE_FILE)
     kind = NETWORK
     if blended is not None:
         blend, handmade = blended
-        weights = Blend.from_json(storage.read_json(blend))
-        storage.write_json(folder / BLEND_FILE, weights.to_json())
+        kind = _copy(blend, folder / BLEND_FILE, Blend).kind
         shutil.copyfile(handmade, folder / HANDMADE_FILE)
-        kind = weights.kind
         names += [BLEND_FILE, HANDMADE_FILE]
     description = Description(
         preset=preset,
@@ -176,6 +171,13 @@ def pack(
     )
     storage.write_json(folder / DESCRIPTION, asdict(description) | {"format": FORMAT})
     return description
+
+
+def _copy(source: Path, target: Path, kind: type[Form]) -> Form:
+    """Copy the JSON of a form, which is read in between; returns the form."""
+    form = kind.from_json(storage.read_json(source))
+    storage.write_json(target, form.to_json())
+    return form
 
 
 def track_table_ids(layout: DataLayout) -> np.ndarray:
