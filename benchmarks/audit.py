@@ -27,9 +27,9 @@ def why_not(database: str = _DATABASE) -> str | None:
     """Why nothing can be looked up; None if it can."""
     if importlib.util.find_spec("pip_audit") is None:
         return "pip-audit is not installed; install it with pip install pip-audit"
-    question = urllib.request.Request(database, json.dumps(_KNOWN).encode())  # noqa: S310 - a fixed https address
+    question = urllib.request.Request(database, json.dumps(_KNOWN).encode())
     try:
-        with urllib.request.urlopen(question, timeout=_SECONDS) as answer:  # noqa: S310
+        with urllib.request.urlopen(question, timeout=_SECONDS) as answer:
             known = json.load(answer).get("vulns")
     except (OSError, ValueError, AttributeError) as failure:
         return f"the database of advisories at {database} gave no answer ({failure})"

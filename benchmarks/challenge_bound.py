@@ -74,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     lines = [f"{options.sessions:,} synthetic sessions, seed {options.seed}, {options.draws} draws each:"]
     lines += [f"{'':24}{'MAA':>8}{'+-':>8}{'FPA':>8}{'+-':>8}"]
     lines += [f"{s.name:24}{s.maa:8.4f}{s.maa_error:8.4f}{s.fpa:8.4f}{s.fpa_error:8.4f}" for s in scores]
-    print("\n".join(lines))  # noqa: T201 - the output of this command
+    print("\n".join(lines))
     return 0
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final, get_args
 
 from benchmarks import measure, raw_sets, summary
-from benchmarks.measure import TEMPORARY, ChildFailedError, Run
+from benchmarks.measure import TEMPORARY, Run
 from benchmarks.raw_sets import MINI_SESSIONS, MINI_TRACKS, absolute
 from benchmarks.summary import Summary, ratio
 from skip_pipeline.settings import DataLayout, EngineKind
@@ -114,7 +114,8 @@ def grow(
     return summary.result(headline, found, data)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+@measure.refusing
+def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and print; the exit status is 1 if a contender failed or its values differ."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--sessions", type=int, default=MINI_SESSIONS)
@@ -128,25 +129,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", type=Path, metavar="PATH", help="write the figures here as well")
     options = parser.parse_args(arguments)
     sizes = {"sessions": options.sessions, "tracks": options.tracks, "shards": options.shards}
-    try:
-        with tempfile.TemporaryDirectory(prefix=TEMPORARY) as folder:
-            raw = options.raw or raw_sets.synthesize(Path(folder), **sizes)
-            if options.shards:
-                result = grow(
-                    raw,
-                    engine=options.engine,
-                    workers=options.workers,
-                    repetitions=options.repetitions or 1,
-                    keep=options.keep,
-                )
-            else:
-                result = compare(raw, repetitions=options.repetitions or REPETITIONS)
-    except ChildFailedError as failure:
-        sys.stderr.write(f"error: {failure}\n")
-        return 1
+    with tempfile.TemporaryDirectory(prefix=TEMPORARY) as folder:
+        raw = options.raw or raw_sets.synthesize(Path(folder), **sizes)
+        if options.shards:
+            result = grow(
+                raw,
+                engine=options.engine,
+                workers=options.workers,
+                repetitions=options.repetitions or 1,
+                keep=options.keep,
+            )
+        else:
+            result = compare(raw, repetitions=options.repetitions or REPETITIONS)
     sessions = max(contender["sessions"] for contender in result["contenders"].values())
     summary.finish(result, f"{sessions:,} sessions", options.json)
-    return 0
 
 
 if __name__ == "__main__":

@@ -14,11 +14,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from benchmarks.measure import refusing
 from benchmarks.stages import Apart, publish_all
 from skip_pipeline import schema
 from skip_pipeline.baselines.fit import fit_baselines
 from skip_pipeline.bundles.gather import Bundle, open_bundles
-from skip_pipeline.errors import SkipPipelineError
 from skip_pipeline.metrics import scores as evaluate
 from skip_pipeline.metrics.scores import SplitScores
 from skip_pipeline.raw import folder as raw_folder
@@ -97,7 +97,8 @@ def table(predictors: Sequence[Predictor]) -> str:
     return "\n".join(lines)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+@refusing
+def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and print; the exit status is 1 if the data set is refused."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("raw", type=Path, metavar="RAW_DIR", help="raw folder, such as data/01_raw")
@@ -106,25 +107,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--json", type=Path, metavar="PATH", help="write the figures here as well")
     options = parser.parse_args(arguments)
-    try:
-        source = raw_folder.data_source(options.raw)
-        with tempfile.TemporaryDirectory() as folder:
-            bundles = build_bundles(options.raw, Path(folder))
-            sessions = {split: arrays.sessions for split, arrays in bundles.items()}
-            predictors = measure(bundles, find_oracle(options.raw), seed=options.seed)
-    except SkipPipelineError as refusal:
-        sys.stderr.write(f"error: {refusal}\n")
-        return 1
+    source = raw_folder.data_source(options.raw)
+    with tempfile.TemporaryDirectory() as folder:
+        bundles = build_bundles(options.raw, Path(folder))
+        sessions = {split: arrays.sessions for split, arrays in bundles.items()}
+        predictors = measure(bundles, find_oracle(options.raw), seed=options.seed)
     held_out, train = sessions["held_out"], sessions["train"]
-    print(f"{held_out:,} held-out sessions, {source} data, {train:,} training sessions:")  # noqa: T201
-    print(table(predictors))  # noqa: T201 - the output of this command
+    print(f"{held_out:,} held-out sessions, {source} data, {train:,} training sessions:")
+    print(table(predictors))
     if options.json:
         figures = {p.name: {**asdict(p.scores), "seconds": p.seconds} for p in predictors}
         write_json(
             options.json,
             {"data_source": source, "sessions": sessions, "seed": options.seed, "predictors": figures},
         )
-    return 0
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from typing import Final
 
 from playwright.sync_api import sync_playwright
 
+from benchmarks import summary
 from benchmarks.measure import ROOT, TEMPORARY
 from benchmarks.screens import chromium
 from skip_pipeline import settings
@@ -86,7 +87,7 @@ def _asked(clone: Path) -> None:
     """Start the server, and ask until it answers."""
     with _running(clone, SERVE):
         for _ in range(10 * _PATIENCE):
-            answer = subprocess.run(["bash", "-c", ASK], cwd=clone, check=False, capture_output=True)  # noqa: S603, S607
+            answer = subprocess.run(["bash", "-c", ASK], cwd=clone, check=False, capture_output=True)
             if b"p_skip" in answer.stdout:
                 return
             time.sleep(0.1)
@@ -95,7 +96,7 @@ def _asked(clone: Path) -> None:
 
 @contextmanager
 def _running(clone: Path, command: str) -> Iterator[None]:
-    server = subprocess.Popen(["bash", "-c", f"exec {command}"], cwd=clone)  # noqa: S603, S607
+    server = subprocess.Popen(["bash", "-c", f"exec {command}"], cwd=clone)
     try:
         yield
     finally:
@@ -109,7 +110,7 @@ def sh(folder: Path, command: str, settings_: Mapping[str, str] = MappingProxyTy
     Raises:
         CalledProcessError: its status is not 0.
     """
-    subprocess.run(["bash", "-c", command], cwd=folder, env=os.environ | settings_, check=True)  # noqa: S603, S607
+    subprocess.run(["bash", "-c", command], cwd=folder, env=os.environ | settings_, check=True)
 
 
 def main() -> None:
@@ -117,14 +118,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--venv", type=Path, help="a virtual environment in which everything is installed")
     options = parser.parse_args()
-    rows = ["| what | commands | seconds |", "|---|---|---|"]
+    rows = []
     with tempfile.TemporaryDirectory(prefix=TEMPORARY) as folder:
         for name, commands, follow in paths(Path(folder) / "skip_pipeline", options.venv):
             started = time.perf_counter()
             follow()
             shown = "; ".join(f"`{command}`" for command in commands)
-            rows.append(f"| {name} | {shown} | {time.perf_counter() - started:.0f} |")
-    print("\n".join(rows))  # noqa: T201 - the output of this command
+            rows.append([name, shown, f"{time.perf_counter() - started:.0f}"])
+    print(summary.markdown(["what", "commands", "seconds"], rows))
 
 
 if __name__ == "__main__":

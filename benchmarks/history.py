@@ -32,6 +32,7 @@ from mlflow import MlflowClient
 from mlflow.entities import LoggedModelOutput, Metric, Param, Run
 from playwright.sync_api import BrowserContext, sync_playwright
 
+from benchmarks import summary
 from benchmarks.measure import TEMPORARY
 from benchmarks.screens import DAGSTER, MLFLOW, chromium, serving
 from skip_pipeline import settings
@@ -186,7 +187,7 @@ def skip_pipeline(*words: str) -> None:
         RuntimeError: it failed.
     """
     command = [sys.executable, "-c", "from skip_pipeline.cli.main import app; app()", *words]
-    ended = subprocess.run(command, stdout=subprocess.DEVNULL, check=False)  # noqa: S603 - our own command
+    ended = subprocess.run(command, stdout=subprocess.DEVNULL, check=False)
     if ended.returncode not in (0, FOUND):
         raise RuntimeError(f"skip-pipeline {' '.join(words)} ended with status {ended.returncode}")
 
@@ -269,11 +270,8 @@ def markdown(found: Mapping[str, Mapping[int, float]]) -> str:
     | prune |  | 9.0 |
     """
     counts = sorted({count for of in found.values() for count in of})
-    lines = [["seconds", *(f"{count} nights" for count in counts)], ["---"] * (len(counts) + 1)]
-    lines += [[name, *(f"{of[n]:.1f}" if n in of else "" for n in counts)] for name, of in found.items()]
-    rows = [f"| {' | '.join(cells)} |" for cells in lines]
-    rows[1] = rows[1].replace(" ", "")
-    return "\n".join(rows)
+    rows = ([name, *(f"{of[n]:.1f}" if n in of else "" for n in counts)] for name, of in found.items())
+    return summary.markdown(["seconds", *(f"{count} nights" for count in counts)], rows)
 
 
 def main() -> None:
@@ -286,7 +284,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix=TEMPORARY) as folder:
         found = compare((options.keep or Path(folder)).resolve(), options.nights)
-    print(markdown(found))  # noqa: T201 - the output of this command
+    print(markdown(found))
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from skip_pipeline import schema
 from skip_pipeline.baselines.fit import fit_baselines
 from skip_pipeline.bundles.gather import Bundle
 from skip_pipeline.bundles.track_memory import Remembered, TrackMemory
-from skip_pipeline.metrics.intervals import Estimate, estimate_means
+from skip_pipeline.metrics.intervals import estimate_means
 from skip_pipeline.metrics.scores import losses
 from skip_pipeline.networks.listening import all_played
 from skip_pipeline.report.oracle import GIVEN_PAST, find_oracle, oracle_probabilities
@@ -155,11 +155,7 @@ def _difference(one: Scored, network: Scored, *, last: bool) -> str:
     else:
         tracks = network.every[:, 1]
         found = estimate_means(((one.every - network.every)[:, 0] / tracks.mean())[:, None])[0]
-    return _shown(found)
-
-
-def _shown(estimate: Estimate) -> str:
-    return f"{estimate.value:+.4f} ({estimate.low:+.4f} to {estimate.high:+.4f})"
+    return f"{found:+.4f}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

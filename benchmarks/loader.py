@@ -28,7 +28,6 @@ from typing import Any, Final
 import numpy as np
 
 from benchmarks import measure, summary
-from benchmarks.measure import ChildFailedError
 from benchmarks.one_run import Made
 from benchmarks.raw_sets import absolute
 from benchmarks.summary import Summary
@@ -161,7 +160,8 @@ def compare(small: Path, large: Path, *, sessions: int, batches: int) -> dict[st
     return summary.result(headline, found, {"sessions": [before.sessions, last.sessions]})
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+@measure.refusing
+def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and print; the exit status is 1 if a run failed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("data", type=absolute, help="holds the data directories small and large with bundles")
@@ -170,13 +170,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", type=Path, metavar="PATH", help="write the figures here as well")
     options = parser.parse_args(arguments)
     small, large = options.data / "small", options.data / "large"
-    try:
-        result = compare(small, large, sessions=options.sessions, batches=options.batches)
-    except ChildFailedError as failure:
-        sys.stderr.write(f"error: {failure}\n")
-        return 1
+    result = compare(small, large, sessions=options.sessions, batches=options.batches)
     summary.finish(result, f"{result['data']['sessions'][1]:,} training sessions", options.json)
-    return 0
 
 
 if __name__ == "__main__":

@@ -10,21 +10,25 @@ import platform
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import wraps
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, ParamSpec
 
 import psutil
 
 from benchmarks import memory
 from benchmarks.memory import Peak, TreeMemory
+from skip_pipeline.errors import SkipPipelineError
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 """Children start here, so that they find the package ``benchmarks``."""
+
+P = ParamSpec("P")
 
 TEMPORARY: Final = "skip_pipeline_bench_"
 """Prefix of temporary folders."""
@@ -85,7 +89,7 @@ def output(command: Sequence[str]) -> tuple[str, Peak]:
         ChildFailedError: its status is not 0.
     """
     with tempfile.TemporaryFile("w+") as errors:
-        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=errors, text=True) as child:  # noqa: S603 - our own module
+        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=errors, text=True) as child:
             tree = TreeMemory(child.pid)
             printed, _ = child.communicate()
             peak = tree.stop()
@@ -94,6 +98,21 @@ def output(command: Sequence[str]) -> tuple[str, Peak]:
             said = "\n".join(errors.read().splitlines()[-15:])
             raise ChildFailedError(f"{' '.join(command)} ended with status {child.returncode}:\n{said}")
     return printed, peak
+
+
+def refusing(main: Callable[P, None]) -> Callable[P, int]:
+    """A command that returns its exit status: 1, with a line of the reason, if a process or data failed."""
+
+    @wraps(main)
+    def command(*arguments: P.args, **options: P.kwargs) -> int:
+        try:
+            main(*arguments, **options)
+        except (ChildFailedError, SkipPipelineError) as failure:
+            sys.stderr.write(f"error: {failure}\n")
+            return 1
+        return 0
+
+    return command
 
 
 def environment() -> dict[str, Any]:

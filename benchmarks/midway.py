@@ -16,9 +16,10 @@ from typing import Final
 
 import numpy as np
 
+from benchmarks.measure import refusing
 from skip_pipeline import schema, serving
 from skip_pipeline.bundles.records import flag
-from skip_pipeline.errors import BadInputError, SkipPipelineError
+from skip_pipeline.errors import BadInputError
 from skip_pipeline.metrics import scores as evaluate
 from skip_pipeline.serving.logs import read_whole_log
 from skip_pipeline.serving.sessions import Sessions
@@ -70,21 +71,17 @@ def compare(log: Path, model: Path) -> tuple[int, dict[str, float]]:
     return len(played), found | {"share of tracks played": float(evaluate.losses(played, share).mean())}
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+@refusing
+def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and print; the exit status is 1 if something is refused."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("log", type=Path, help="a log of whole sessions")
     parser.add_argument("model", type=Path, help="folder of a served model")
     options = parser.parse_args(arguments)
-    try:
-        sessions, found = compare(options.log, options.model)
-    except SkipPipelineError as refusal:
-        sys.stderr.write(f"error: {refusal}\n")
-        return 1
-    print(f"{sessions:,} held-out sessions cut in half, log-loss of the track that follows:")  # noqa: T201
+    sessions, found = compare(options.log, options.model)
+    print(f"{sessions:,} held-out sessions cut in half, log-loss of the track that follows:")
     for name, loss in found.items():
-        print(f"{name:24}{loss:8.4f}")  # noqa: T201
-    return 0
+        print(f"{name:24}{loss:8.4f}")
 
 
 if __name__ == "__main__":

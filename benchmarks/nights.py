@@ -22,6 +22,7 @@ from typing import Any, Final
 
 import dagster as dg
 
+from benchmarks import summary
 from skip_pipeline import settings
 from skip_pipeline.cli.run import LIBRARY_LOG, quiet_libraries
 from skip_pipeline.definitions import defs, mlflow_tracker, time_zone
@@ -164,11 +165,11 @@ def _night(
 def markdown(nights: Sequence[Night]) -> str:
     """A table of the nights, then why each ran and its morning message."""
     head = ("night", "delivered", "challenger", "minus champion, log-loss", "decision", "champion", "alarms")
-    lines = [_row(head), _row(["---"] * len(head))]
+    rows: list[list[object]] = []
     words = []
     for number, night in enumerate(nights, 1):
         if night.promotion is None or night.drift is None:
-            lines.append(_row([number, night.delivered, "left out", "", "", "", ""]))
+            rows.append([number, night.delivered, "left out", "", "", "", ""])
             words += ["", f"Night {number} was left out: {_without_ids(night.because)}."]
             continue
         made = night.promotion
@@ -176,26 +177,20 @@ def markdown(nights: Sequence[Night]) -> str:
         interval = "not compared"
         if difference:
             interval = "{value:+.4f} ({low:+.4f} to {high:+.4f})".format(**difference)
-        lines.append(
-            _row(
-                [
-                    number,
-                    night.delivered,
-                    f"version {made['challenger']}",
-                    interval,
-                    "promoted" if made["promoted"] else "refused",
-                    f"version {made['champion']}",
-                    len(night.drift["alarms"]),
-                ]
-            )
+        rows.append(
+            [
+                number,
+                night.delivered,
+                f"version {made['challenger']}",
+                interval,
+                "promoted" if made["promoted"] else "refused",
+                f"version {made['champion']}",
+                len(night.drift["alarms"]),
+            ]
         )
         words += ["", f"Night {number}, {_without_ids(night.because)}:"]
         words += ["", "```", _without_ids(night.message), "```"]
-    return "\n".join([*lines, *words])
-
-
-def _row(cells: Sequence[object]) -> str:
-    return f"| {' | '.join(map(str, cells))} |"
+    return "\n".join([summary.markdown(head, rows), *words])
 
 
 def _without_ids(text: str) -> str:
@@ -216,8 +211,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         root = (options.keep or Path(folder)).resolve()
         nights = play(root, sessions=options.sessions, tracks=options.tracks, seed=options.seed)
-    print(f"Synthetic data, {options.sessions:,} sessions a day, train_days {TRAIN_DAYS}.\n")  # noqa: T201
-    print(markdown(nights))  # noqa: T201 - the output of this command
+    print(f"Synthetic data, {options.sessions:,} sessions a day, train_days {TRAIN_DAYS}.\n")
+    print(markdown(nights))
 
 
 if __name__ == "__main__":

@@ -412,10 +412,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--repetitions", type=int, default=200)
     options = parser.parse_args()
-    print(_row(HEAD), _row(["---"] * len(HEAD)), sep="\n")  # noqa: T201 - the output of this command
+    print(_row(HEAD), _row(["---"] * len(HEAD)), sep="\n")
     for scenario in SCENARIOS:
         outcomes = [play(scenario, seed) for seed in range(options.repetitions)]
-        print(row(scenario, outcomes), flush=True)  # noqa: T201
+        print(row(scenario, outcomes), flush=True)
 
 
 if __name__ == "__main__":

@@ -92,20 +92,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return status
         for name, command in commands(folder, sessions=options.sessions, shards=options.shards).items():
             figures = folder / f"{name}.json"
-            print(f"\n== {name}: python -m {' '.join(command)}", flush=True)  # noqa: T201
+            print(f"\n== {name}: python -m {' '.join(command)}", flush=True)
             if status := _run([sys.executable, "-m", *command, "--json", str(figures)]):
                 return status
             found[name] = json.loads(figures.read_text(encoding="utf-8"))
     result = collect(found)
     options.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     figures_on_top = {name: value for name, value in result.items() if not isinstance(value, dict)}
-    print(f"\n== All together, in {time.perf_counter() - started:.0f} s\n{headline_table(figures_on_top)}")  # noqa: T201
-    print(f"\nAll figures: {options.json}")  # noqa: T201
+    print(f"\n== All together, in {time.perf_counter() - started:.0f} s\n{headline_table(figures_on_top)}")
+    print(f"\nAll figures: {options.json}")
     return 0
 
 
 def _run(command: Sequence[str]) -> int:
-    return subprocess.run(command, cwd=measure.ROOT, check=False).returncode  # noqa: S603 - our own commands
+    return subprocess.run(command, cwd=measure.ROOT, check=False).returncode
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ def s3_server() -> Iterator[Mapping[str, str]]:
     Yields:
         Environment variables by which every S3 client finds the server; their credentials are no secrets.
     """
-    server = subprocess.Popen(  # noqa: S603 - a fixed command, no shell
+    server = subprocess.Popen(
         [sys.executable, "-c", _START], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     )
     try:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.run_all import RESULTS
+from benchmarks.summary import markdown
 
 SESSIONS: Final = 125_000_000  # of the public training set
 SHARDS: Final = 660  # of its files
@@ -101,9 +102,8 @@ def text(scale: Scale, cores: Sequence[int]) -> str:
         "a pass over all sessions, loading alone": f"{SESSIONS / scale.loading_sessions / 60:,.0f} minutes",
         "an epoch of the default network": f"{SESSIONS * 0.7 / scale.training_sessions / hour:,.1f} hours",
     }
-    lines = [f"| the whole public training set | {SESSIONS / 1e6:.0f} million sessions |", "|---|---|"]
-    lines += [f"| {name} | {value} |" for name, value in figures.items()]
-    return "\n".join(lines)
+    head = ["the whole public training set", f"{SESSIONS / 1e6:.0f} million sessions"]
+    return markdown(head, figures.items())
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -117,7 +117,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except FileNotFoundError:
         sys.stderr.write(f"error: {options.results} is not there; run `make bench` first\n")
         return 1
-    print(text(Scale.of(results), options.cores))  # noqa: T201
+    print(text(Scale.of(results), options.cores))
     return 0
 
 

@@ -114,7 +114,7 @@ def _save(page: Page, path: Path) -> int:
 def serving(layout: DataLayout) -> Iterator[None]:
     """Both servers at the addresses that the links of the nights have."""
     environment = os.environ | {settings.DATA_DIR_VARIABLE: str(layout.root)}
-    server = subprocess.Popen(_COMMAND, env=environment)  # noqa: S603 - a fixed command, no shell
+    server = subprocess.Popen(_COMMAND, env=environment)
     try:
         for address in (DAGSTER, MLFLOW):
             _wait(address, server)
@@ -127,7 +127,7 @@ def serving(layout: DataLayout) -> Iterator[None]:
 def _wait(address: str, server: subprocess.Popen[bytes]) -> None:
     for _ in range(_START_SECONDS):
         try:
-            with urllib.request.urlopen(address):  # noqa: S310 - our own loopback address
+            with urllib.request.urlopen(address):
                 return
         except (urllib.error.URLError, ConnectionError):
             if server.poll() is not None:
@@ -149,7 +149,7 @@ def main() -> None:
         if options.data_dir is None:
             nights.play(root, sessions=nights.SESSIONS, tracks=settings.SYNTHETIC_TRACKS)
         for name, size in take(root.resolve(), options.out).items():
-            print(f"{name}.png  {size / 1000:.0f} kB")  # noqa: T201
+            print(f"{name}.png  {size / 1000:.0f} kB")
 
 
 if __name__ == "__main__":

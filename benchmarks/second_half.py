@@ -35,8 +35,7 @@ from skip_pipeline import schema
 from skip_pipeline.bundles.gather import ARRAYS, Bundle
 from skip_pipeline.bundles.track_memory import TrackMemory, remember
 from skip_pipeline.errors import ContractError
-from skip_pipeline.metrics.challenge import SessionScores, estimate_scores, score_sessions
-from skip_pipeline.metrics.intervals import Estimate
+from skip_pipeline.metrics.challenge import SessionScores, estimate_scores, joined, score_sessions
 from skip_pipeline.settings import DataLayout
 from skip_pipeline.stages.encode import split_of
 from skip_pipeline.world.extent import Extent
@@ -161,7 +160,7 @@ def run(setup: Setup, job: str, every: int, draws: int) -> None:
     part = file.with_suffix(".part.npz")
     np.savez(part, **cast(dict[str, Any], made))
     part.replace(file)
-    print(f"{setup.folder.name}, {job}, one in {every}: {time.perf_counter() - started:.0f} s", flush=True)  # noqa: T201
+    print(f"{setup.folder.name}, {job}, one in {every}: {time.perf_counter() - started:.0f} s", flush=True)
 
 
 def in_new_process(task: Callable[..., Decisions], *arguments: Any) -> Decisions:
@@ -206,19 +205,12 @@ def table(title: str, scored: Mapping[str, Mapping[int, SessionScores]]) -> str:
         )
         shown = ["", ""]
         if name != NETWORK and (seeds := sorted(own.keys() & scored.get(NETWORK, {}).keys())):
-            pair = [_joined([of[seed] for seed in seeds]) for of in (scored[NETWORK], own)]
+            pair = [joined([of[seed] for seed in seeds]) for of in (scored[NETWORK], own)]
             (less,) = estimate_scores(pair)[1]
-            shown = [_shown(less.maa), _shown(less.fpa)]
+            shown = [f"{less.maa:+.4f}", f"{less.fpa:+.4f}"]
         share = _share(own, scored)
         lines.append(f"| {name} | {len(own)} | {maa:.4f} | {fpa:.4f} | {' | '.join(shown)} | {share} |")
     return "\n".join(lines)
-
-
-def _joined(scores: Sequence[SessionScores]) -> SessionScores:
-    return SessionScores(
-        np.concatenate([one.average_accuracy for one in scores]),
-        np.concatenate([one.first_right for one in scores]),
-    )
 
 
 def _mean(scores: Mapping[int, SessionScores], seeds: Any) -> float:
@@ -233,10 +225,6 @@ def _share(own: Mapping[int, SessionScores], scored: Mapping[str, Mapping[int, S
         return ""
     low, high = (_mean(end, seeds) for end in ends)
     return f"{(_mean(own, seeds) - low) / (high - low):.3f}"
-
-
-def _shown(estimate: Estimate) -> str:
-    return f"{estimate.value:+.4f} ({estimate.low:+.4f} to {estimate.high:+.4f})"
 
 
 def write_tables(setups: Sequence[Setup], every: Sequence[int]) -> None:

@@ -73,7 +73,7 @@ def running(
     port = free_port()
     with tempfile.TemporaryFile("w+") as log:
         started = time.perf_counter()
-        process = subprocess.Popen(  # noqa: S603 - our own commands
+        process = subprocess.Popen(
             command(port),
             cwd=measure.ROOT,
             env=dict(environment),

@@ -24,7 +24,7 @@ import loky
 
 from benchmarks import load, measure, served_world, summary
 from benchmarks.load import Load
-from benchmarks.measure import TEMPORARY, ChildFailedError, Run
+from benchmarks.measure import TEMPORARY, Run
 from benchmarks.raw_sets import MINI_SESSIONS, MINI_TRACKS
 from benchmarks.served_world import EMPTY_MODEL, VERSIONS, ServedWorld
 from benchmarks.server_process import Server, running
@@ -248,29 +248,13 @@ def _program(name: str) -> str:
 
 
 def _mlflow_server(model: str) -> Callable[[int], list[str]]:
-    start = [
-        _program("mlflow"),
-        "models",
-        "serve",
-        "-m",
-        f"models:/{model}@champion",
-        "--env-manager",
-        "local",
-    ]
+    start = [_program("mlflow"), *f"models serve -m models:/{model}@champion --env-manager local".split()]
     return lambda port: [*start, "--host", "127.0.0.1", "--port", str(port)]
 
 
 def _own_server(world: ServedWorld, *, processes: int = 1) -> Callable[[int], list[str]]:
-    return lambda port: [
-        _program("skip-pipeline"),
-        "serve",
-        "--data-dir",
-        str(world.data),
-        "--port",
-        str(port),
-        "--processes",
-        str(processes),
-    ]
+    start = [_program("skip-pipeline"), "serve", "--data-dir", str(world.data), "--processes", str(processes)]
+    return lambda port: [*start, "--port", str(port)]
 
 
 def judged(headline: Mapping[str, float]) -> str:
@@ -285,7 +269,8 @@ def judged(headline: Mapping[str, float]) -> str:
 def page(result: Mapping[str, Any]) -> str:
     """The same as Markdown."""
     environment = result["environment"]
-    rows = [(name, value, *_judgement(name, value)) for name, value in result["headline"].items()]
+    headline = result["headline"].items()
+    rows = [(f"`{name}`", f"{value:,}", *_judgement(name, value)) for name, value in headline]
     return "\n".join(
         [
             "# What serving costs",
@@ -294,9 +279,7 @@ def page(result: Mapping[str, Any]) -> str:
             f"{environment['date'][:10]}, Python {environment['versions']['python']}, with a model trained "
             "on synthetic data. What each is: [benchmarks](../benchmarks/README.md#what-serving-costs).",
             "",
-            "| figure | value | demanded | |",
-            "|---|---|---|---|",
-            *(f"| `{row[0]}` | {row[1]:,} | {row[2]} | {row[3]} |" for row in rows),
+            summary.markdown(("figure", "value", "demanded", ""), rows),
             "",
         ]
     )
@@ -334,7 +317,8 @@ def compare(world: ServedWorld, *, seconds: float, repetitions: int, number: int
     return result | {"limits": dict(LIMITS), "loads": [asdict(run) for run in loads]}
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+@measure.refusing
+def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and print; the exit status is 1 if a process failed, not if a figure is missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--sessions", type=int, default=MINI_SESSIONS, help="that the model is trained on")
@@ -347,27 +331,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", type=Path, metavar="PATH", help="write the figures here as well")
     parser.add_argument("--page", type=Path, metavar="PATH", help="write them here as Markdown, too")
     options = parser.parse_args(arguments)
-    try:
-        with tempfile.TemporaryDirectory(prefix=TEMPORARY) as folder:
-            world = served_world.prepare(
-                Path(folder),
-                sessions=options.sessions,
-                tracks=options.tracks,
-                large_sessions=options.large_sessions,
-                shards=options.shards,
-            )
-            result = compare(
-                world, seconds=options.seconds, repetitions=options.repetitions, number=options.number
-            )
-    except ChildFailedError as failure:
-        sys.stderr.write(f"error: {failure}\n")
-        return 1
+    with tempfile.TemporaryDirectory(prefix=TEMPORARY) as folder:
+        world = served_world.prepare(
+            Path(folder),
+            sessions=options.sessions,
+            tracks=options.tracks,
+            large_sessions=options.large_sessions,
+            shards=options.shards,
+        )
+        result = compare(
+            world, seconds=options.seconds, repetitions=options.repetitions, number=options.number
+        )
     summary.finish(
         result, f"{options.large_sessions:,} sessions in files, the model served", options.json, judged
     )
     if options.page:
         options.page.write_text(page(result), encoding="utf-8")
-    return 0
 
 
 if __name__ == "__main__":

@@ -117,7 +117,7 @@ def move_alias(
 
 
 def _served_version(server: str) -> str:
-    with urllib.request.urlopen(f"{server}/version", timeout=10) as answer:  # noqa: S310 - on 127.0.0.1
+    with urllib.request.urlopen(f"{server}/version", timeout=10) as answer:
         return str(json.load(answer)["model_version"])
 
 

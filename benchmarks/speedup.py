@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks import measure, raw_sets, summary
-from benchmarks.measure import TEMPORARY, ChildFailedError, Run
+from benchmarks.measure import TEMPORARY, Run
 from benchmarks.raw_sets import MINI_TRACKS, absolute
 from benchmarks.summary import Summary, ratio
 from skip_pipeline.settings import EngineKind
@@ -47,7 +47,8 @@ def _name(engine: EngineKind, workers: int) -> str:
     return f"{engine}, {workers} worker{'s' if workers > 1 else ''}"
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+@measure.refusing
+def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and print; the exit status is 1 if a run failed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--sessions", type=int, default=200_000)
@@ -58,20 +59,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", type=Path, metavar="PATH", help="write the figures here as well")
     options = parser.parse_args(arguments)
     sizes = {"sessions": options.sessions, "tracks": options.tracks, "shards": options.shards}
-    try:
-        with tempfile.TemporaryDirectory(prefix=TEMPORARY) as folder:
-            raw = (
-                raw_sets.first_shards(options.raw, options.shards, Path(folder) / "raw")
-                if options.raw
-                else raw_sets.synthesize(Path(folder), **sizes)
-            )
-            result = compare(raw, repetitions=options.repetitions)
-    except ChildFailedError as failure:
-        sys.stderr.write(f"error: {failure}\n")
-        return 1
+    with tempfile.TemporaryDirectory(prefix=TEMPORARY) as folder:
+        raw = (
+            raw_sets.first_shards(options.raw, options.shards, Path(folder) / "raw")
+            if options.raw
+            else raw_sets.synthesize(Path(folder), **sizes)
+        )
+        result = compare(raw, repetitions=options.repetitions)
     sessions = max(contender["sessions"] for contender in result["contenders"].values())
     summary.finish(result, f"{sessions:,} sessions in {result['data']['raw']['shards']} shards", options.json)
-    return 0
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
@@ -79,6 +79,18 @@ def table(result: Mapping[str, Any], headline: Callable[[Mapping[str, float]], s
     return "\n".join([*lines, "", headline(result["headline"])])
 
 
+def markdown(head: Sequence[object], rows: Iterable[Sequence[object]]) -> str:
+    """A table.
+
+    >>> print(markdown(["night", "alarms"], [[1, 0]]))
+    | night | alarms |
+    |---|---|
+    | 1 | 0 |
+    """
+    head_line, *lines = (f"| {' | '.join(map(str, cells))} |" for cells in (head, *rows))
+    return "\n".join([head_line, f"|{'---|' * len(head)}", *lines])
+
+
 def finish(
     result: dict[str, Any],
     title: str,
@@ -87,7 +99,7 @@ def finish(
 ) -> None:
     """Print the table below a title, and write the figures with what they depend on, if that is asked for."""
     result["environment"] = measure.environment()
-    print(f"{title}, synthetic data, {result['environment']['cores']} cores:")  # noqa: T201
-    print(table(result, headline))  # noqa: T201 - the output of every command that measures
+    print(f"{title}, synthetic data, {result['environment']['cores']} cores:")
+    print(table(result, headline))
     if figures:
         figures.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")

@@ -26,7 +26,7 @@ def measure(out: Path, *, sessions: int, shards: int | None, tracks: int) -> dic
     program = Path(sys.executable).with_name("skip-pipeline")
     command = [str(program), "synthesize", "--out", str(out), *sizes]
     started = time.perf_counter()
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)  # noqa: S603 - our own command
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     seconds = time.perf_counter() - started
     logs = sorted((out / "training_set").iterdir())
     rows = sum(_lines(path) - 1 for path in logs)
@@ -60,7 +60,7 @@ def main() -> None:
         out = options.out or Path(folder)
         found = measure(out, sessions=options.sessions, shards=shards, tracks=options.tracks)
     for name, value in found.items():
-        print(f"{name:16} {value:>14,}")  # noqa: T201 - the output of this command
+        print(f"{name:16} {value:>14,}")
     if options.json:
         options.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 

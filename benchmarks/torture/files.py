@@ -312,7 +312,7 @@ def torture(subjects: Sequence[Subject], folder: Path, *, times: int, seed: int)
     for number in range(times):
         name = list(tallies)[number % len(tallies)]
         subject = subjects[number // len(tallies) % len(subjects)]
-        file, content = subject.mutations[name](Random(f"{seed} {number}"))  # noqa: S311 - no secret
+        file, content = subject.mutations[name](Random(f"{seed} {number}"))
         try_one(tallies[name], subject, folder / file, content, f"seed {seed}, number {number}")
     return list(tallies.values())
 

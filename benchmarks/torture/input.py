@@ -27,9 +27,7 @@ from skip_pipeline_tests.serving.small_models import data_directory, pack
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the rows; the exit status is 1 if anything was lost."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--files", type=int, default=10_000, help="of each kind")
     parser.add_argument("--requests", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=1)

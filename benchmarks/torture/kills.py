@@ -268,7 +268,7 @@ def measure(place: Place, assets: Sequence[str], kills: int, seed: int, at: str)
     """Kill that many runs, spread over the assets and the first run; yields what came of each."""
     processes = multiprocessing.get_context("forkserver")
     processes.set_forkserver_preload([__name__, "mlflow", "s3fs", "upath", "skip_pipeline.definitions"])
-    moments = random.Random(seed)  # noqa: S311  no secret depends on it
+    moments = random.Random(seed)
     of_all = [kills // (len(assets) + 1) + (n < kills % (len(assets) + 1)) for n in range(len(assets) + 1)]
     seconds, failures = complete(place, "reference", list(FOLDERS)[: list(FOLDERS).index(assets[-1]) + 1])
     if failures:

@@ -356,9 +356,7 @@ def _open_many(connections: int) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the rows; the exit status is 1 if anything was lost."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--times", type=int, default=3, help="that each fault is tried")
     parser.add_argument("--connections", type=int, default=10_000, help="open at once")
     parser.add_argument("--seconds", type=float, default=5.0, help="of load, each time")
@@ -368,7 +366,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     with tempfile.TemporaryDirectory() as folder:
         model = pack(data_directory(Path(folder) / "data"))
-        extent = Extent(chosen.connections, chosen.seconds, Random(chosen.seed))  # noqa: S311 - no secret
+        extent = Extent(chosen.connections, chosen.seconds, Random(chosen.seed))
         with running(serve(model), os.environ, BODY) as server:
             outcomes = torture(server.port, server.pid, extent, times=chosen.times)
     sys.stdout.write("\n".join([HEAD, *(outcome.row(chosen.seed) for outcome in outcomes)]) + "\n")

@@ -139,9 +139,7 @@ def rows(found: Sequence[Night], keep: int) -> list[Tally]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the rows; the exit status is 1 if anything grows."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--nights", type=int, default=200)
     parser.add_argument("--keep", type=int, default=20, help="runs that prune keeps")
     parser.add_argument("--until", default="skip_predictions", choices=FOLDERS, metavar="ASSET")

@@ -243,7 +243,7 @@ def torture(port: int, *, times: int, seed: int) -> list[Tally]:
     for number in range(times):
         name = list(MUTATIONS)[number % len(MUTATIONS)]
         base = number // len(MUTATIONS) % len(RECORDS)
-        sent = MUTATIONS[name](Random(f"{seed} {number}"), RECORDS[base])  # noqa: S311 - no secret
+        sent = MUTATIONS[name](Random(f"{seed} {number}"), RECORDS[base])
         answer = exchange(port, sent.content, ANSWER_SECONDS if sent.right is not None else _PATIENCE)
         status = _status(answer)
         tally, title = tallies[name], f"seed {seed}, number {number}"

@@ -135,7 +135,7 @@ def try_one(case: Case, disk: FaultyDisk, after: Path) -> tuple[str, float]:
         faults.append(f"{failure!r} is no message with a remedy")
     layout = DataLayout(disk.root)
     if disk.how == "end of the power":
-        disk.left(after, Random(str(after)))  # noqa: S311 - no secret
+        disk.left(after, Random(str(after)))
         layout = DataLayout(after)
     left = manifests(layout)
     faults += torn(left)
@@ -201,9 +201,7 @@ def torture(folder: Path, *, every: int = 1, seed: int = 1) -> Iterator[Tally]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the rows; the exit status is 1 if anything was lost."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--every", type=int, default=1, help="try one change of so many")
     parser.add_argument("--seed", type=int, default=1, help="of what the end of the power leaves")
     given = parser.parse_args(arguments)

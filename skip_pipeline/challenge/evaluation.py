@@ -15,7 +15,13 @@ import pyarrow as pa
 
 from skip_pipeline import schema
 from skip_pipeline.errors import BadInputError, MissingInputError
-from skip_pipeline.metrics.challenge import ChallengeScores, SessionScores, estimate_scores, score_sessions
+from skip_pipeline.metrics.challenge import (
+    ChallengeScores,
+    SessionScores,
+    estimate_scores,
+    joined,
+    score_sessions,
+)
 from skip_pipeline.raw.csv_file import read_csv
 from skip_pipeline.raw.diagnosis import is_gzip_name, other_format, rows_text, shown_value
 from skip_pipeline.raw.folder import csv_files, source_of_files
@@ -122,20 +128,13 @@ def evaluate(truth: Path, submissions: Sequence[Path]) -> Evaluation:
                 own.append(score_sessions(stream.next(known), known.skipped, known.tracks))
         for stream in streams:
             stream.check_end()
-    scores, differences = estimate_scores([_joined(own) for own in scored])
+    scores, differences = estimate_scores([joined(own) for own in scored])
     return Evaluation(
         data_source=source_of_files(files),
         sessions=sum(map(len, scored[0])),
         tracks=tracks,
         scores=tuple(scores),
         differences=tuple(differences),
-    )
-
-
-def _joined(parts: Sequence[SessionScores]) -> SessionScores:
-    return SessionScores(
-        np.concatenate([part.average_accuracy for part in parts]),
-        np.concatenate([part.first_right for part in parts]),
     )
 
 

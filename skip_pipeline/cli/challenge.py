@@ -18,7 +18,6 @@ from skip_pipeline.errors import RefusedError
 
 if TYPE_CHECKING:
     from skip_pipeline.challenge.submission import Decide
-    from skip_pipeline.metrics.intervals import Estimate
 
 app = typer.Typer(
     help="The challenge's own task: which tracks of a session's second half are skipped, given its first.",
@@ -166,17 +165,13 @@ def evaluate(
         return
     lines = [("", f"MAA ({settings.CONFIDENCE:.0%} interval)", f"FPA ({settings.CONFIDENCE:.0%} interval)")]
     for path, scores in zip(submissions, found.scores, strict=True):
-        lines.append((str(path), _shown(scores.maa, ".4f"), _shown(scores.fpa, ".4f")))
+        lines.append((str(path), f"{scores.maa:.4f}", f"{scores.fpa:.4f}"))
     for path, above in zip(submissions[1:], found.differences, strict=True):
         name = f"{path} minus {submissions[0]}"
-        lines.append((name, _shown(above.maa, "+.4f"), _shown(above.fpa, "+.4f")))
+        lines.append((name, f"{above.maa:+.4f}", f"{above.fpa:+.4f}"))
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     OUT.print(f"{found.sessions:,} sessions, {found.tracks:,} tracks, {found.data_source} data")
     for line in lines:
         cells = (f"{cell:{width}}" for cell, width in zip(line, widths, strict=True))
         OUT.print("   ".join(cells).rstrip())
     OUT.print(_NO_LEADERBOARD[found.data_source])
-
-
-def _shown(estimate: Estimate, form: str) -> str:
-    return f"{estimate.value:{form}} ({estimate.low:{form}} to {estimate.high:{form}})"

@@ -74,6 +74,14 @@ def score_sessions(decided: np.ndarray, skipped: np.ndarray, tracks: np.ndarray)
     return SessionScores(average, right[starts])
 
 
+def joined(parts: Sequence[SessionScores]) -> SessionScores:
+    """Scores of several groups of sessions, one after the other."""
+    return SessionScores(
+        np.concatenate([part.average_accuracy for part in parts]),
+        np.concatenate([part.first_right for part in parts]),
+    )
+
+
 def estimate_scores(scores: Sequence[SessionScores]) -> tuple[list[ChallengeScores], list[ChallengeScores]]:
     """Scores of several sets of decisions, and how far each but the first is above the first.
 

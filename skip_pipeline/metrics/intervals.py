@@ -24,6 +24,14 @@ class Estimate:
     low: float
     high: float
 
+    def __format__(self, form: str) -> str:
+        """Value and interval, each in the form of a number.
+
+        >>> f"{Estimate(0.5, 0.4, 0.6):.2f}"
+        '0.50 (0.40 to 0.60)'
+        """
+        return f"{self.value:{form}} ({self.low:{form}} to {self.high:{form}})"
+
     @property
     def excludes_zero(self) -> bool:
         """Whether zero lies outside the interval, so that a difference is significant."""
