@@ -7,7 +7,8 @@ from functools import cache
 
 import pytest
 
-from benchmarks.nights_by_hundred import EVENT, HEAD, SCENARIOS, Outcome, Scenario, play, row, slow_decay
+from benchmarks.night_scenarios import EVENT, SCENARIOS, Scenario, slow_decay
+from benchmarks.nights_by_hundred import HEAD, Outcome, play, row
 
 NAMES = [scenario.name for scenario in SCENARIOS]
 NIGHTS = EVENT + 25
