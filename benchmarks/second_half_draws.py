@@ -16,7 +16,7 @@ from typing import Any, Final, Literal
 import numpy as np
 import numpy.typing as npt
 
-from skip_pipeline.metrics.decision_rule import earlier_pairs, expected_accuracy
+from skip_pipeline.metrics.decision_rule import all_strings, earlier_pairs, expected_accuracy
 from skip_pipeline.world import oracle
 from skip_pipeline.world.arrays import IntArray
 from skip_pipeline.world.laws import filtering
@@ -165,7 +165,7 @@ def best_strings(skips: Flags) -> Flags:
         skips: (sessions, draws, T), outcomes drawn from their joint distribution.
     """
     length = skips.shape[2]
-    strings = np.array(list(np.ndindex(*(2,) * length)), dtype=np.float32) * 2.0 - 1.0  # (2 ** T, T)
+    strings = all_strings(length)
     sign = np.where(skips, np.float32(1.0), np.float32(-1.0))
     later, earlier = earlier_pairs(length)
     pairs = np.matmul(sign.transpose(0, 2, 1), sign) / skips.shape[1]  # (sessions, T, T)

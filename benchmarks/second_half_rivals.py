@@ -14,7 +14,8 @@ import numpy as np
 
 from skip_pipeline import schema
 from skip_pipeline.baselines.features import INPUTS, Standard, features_of
-from skip_pipeline.bundles.second_half import first_half, is_asked, lengths_of, skips
+from skip_pipeline.bundles.second_half import first_half, heard_skips, lengths_of, skips
+from skip_pipeline.challenge.rules import commoner_outcome, last_outcome
 from skip_pipeline.metrics import calibration as calibrate
 from skip_pipeline.metrics.decision_rule import THRESHOLD, DecisionRule, best_constant_strings
 from skip_pipeline.networks.listening import all_played, log_column
@@ -53,46 +54,30 @@ class Halves(NamedTuple):
     """The n sessions of a split."""
 
     lengths: np.ndarray  # int64 (n,)
-    skipped: np.ndarray  # bool (n, 20), skip_2 of every track, padded in front
-    asked: np.ndarray  # bool (n, 20), whether the track is in the second half
+    heard: np.ndarray  # skip_2 of all first halves, uint8, session after session
+    truth: np.ndarray  # skip_2 of all second halves, uint8 (rows,)
 
     @classmethod
     def of(cls, split: Split) -> Halves:
         """Read a split in parts."""
-        lengths, skipped = [], []
-        for part in parts(split, ()):
-            lengths.append(lengths_of(part))
-            of_steps = part["session_log"][:, :, log_column("skip_2")]
-            skipped.append(np.column_stack([of_steps, part["last_flags"][:, 1]]) > 0.5)
-        every = np.concatenate(lengths)
-        return cls(every, np.concatenate(skipped), is_asked(every))
+        read = [(lengths_of(part), heard_skips(part), skips(part)) for part in parts(split, ())]
+        return cls(*(np.concatenate(values) for values in zip(*read, strict=True)))
 
     @property
     def tracks(self) -> np.ndarray:
         """Number of tracks of each second half, int64 (n,)."""
-        return np.asarray(self.asked.sum(axis=1))
-
-    @property
-    def truth(self) -> np.ndarray:
-        """Outcomes of all second halves, uint8 (rows,)."""
-        return np.asarray(self.skipped[self.asked].astype(np.uint8))
+        return np.asarray(self.lengths - first_half(self.lengths))
 
 
 def by_rules(splits: Splits, seed: int) -> Decisions:
     """Without a model: random, the last action, the majority, and the best string of each length."""
-    test = Halves.of(splits["held_out"])
-    heard = ~test.asked & (
-        np.arange(schema.MAX_SESSION_LENGTH) >= schema.MAX_SESSION_LENGTH - test.lengths[:, None]
-    )
-    last = test.skipped[np.arange(len(test.lengths)), schema.STEPS - test.tracks]
-    balance = (np.where(test.skipped, 1, -1) * heard).sum(axis=1)
-    majority = np.where(balance == 0, last, balance > 0)
-    training = Halves.of(splits["train"])
+    test, training = Halves.of(splits["held_out"]), Halves.of(splits["train"])
+    heard = first_half(test.lengths)
     strings = best_constant_strings(training.truth, training.lengths)
     return {
         "random": np.random.default_rng(seed).integers(0, 2, test.tracks.sum(), np.uint8),
-        "last action": np.repeat(last, test.tracks).astype(np.uint8),
-        "majority of the first half": np.repeat(majority, test.tracks).astype(np.uint8),
+        "last action": np.repeat(last_outcome(test.heard, heard), test.tracks),
+        "majority of the first half": np.repeat(commoner_outcome(test.heard, heard), test.tracks),
         "best string of each length": np.concatenate([strings[length] for length in test.lengths.tolist()]),
     }
 

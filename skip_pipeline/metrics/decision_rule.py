@@ -68,6 +68,12 @@ def earlier_pairs(tracks: int) -> tuple[np.ndarray, np.ndarray]:
     return later, earlier
 
 
+@lru_cache
+def all_strings(tracks: int) -> np.ndarray:
+    """Every string of T decisions, -1 or 1: float32 (2 ** T, T)."""
+    return np.array(list(np.ndindex(*(2,) * tracks)), np.float32) * 2.0 - 1.0
+
+
 @dataclass(frozen=True)
 class DecisionRule:
     """How the tracks of a second half are decided; a session that is cut elsewhere gets the threshold."""
@@ -158,8 +164,8 @@ def best_constant_strings(skip_2: np.ndarray, lengths: np.ndarray) -> dict[int, 
         later, earlier = earlier_pairs(own)
         together = outcomes.T @ outcomes
         n, sums = max(len(outcomes), 1), outcomes.sum(axis=0)
-        score = expected_accuracy(_strings(own), sums[None] / n, together[later, earlier][None] / n)
-        found[length] = (_strings(own)[score[:, 0].argmax()] > 0.0).astype(np.uint8)
+        score = expected_accuracy(all_strings(own), sums[None] / n, together[later, earlier][None] / n)
+        found[length] = (all_strings(own)[score[:, 0].argmax()] > 0.0).astype(np.uint8)
     return found
 
 
@@ -191,16 +197,10 @@ def _correlations(
 
 def _best_strings(p_skip_2: np.ndarray, table: np.ndarray) -> np.ndarray:
     """The decisions of the largest expected average accuracy for n sessions: (n, T) to bool (n, T)."""
-    strings = _strings(len(table))
+    strings = all_strings(len(table))
     first = 2.0 * p_skip_2.astype(np.float32) - 1.0
     deviation = np.sqrt(np.maximum(1.0 - first**2, 0.0))
     later, earlier = earlier_pairs(len(table))
     shared = table[later, earlier].astype(np.float32) * deviation[:, later] * deviation[:, earlier]
     pairs = first[:, later] * first[:, earlier] + shared
     return np.asarray(strings[expected_accuracy(strings, first, pairs).argmax(axis=0)] > 0.0)
-
-
-@lru_cache
-def _strings(tracks: int) -> np.ndarray:
-    """Every string of T decisions, -1 or 1: float32 (2 ** T, T)."""
-    return np.array(list(np.ndindex(*(2,) * tracks)), np.float32) * 2.0 - 1.0

@@ -10,6 +10,7 @@ from benchmarks.second_half_draws import second_halves
 from benchmarks.second_half_rivals import NETWORK, Halves
 from skip_pipeline.bundles.second_half import skips
 from skip_pipeline.metrics.challenge import SessionScores
+from skip_pipeline.networks.listening import log_column
 from skip_pipeline.world.extent import Extent
 from skip_pipeline.world.laws.registry import LAWS
 from skip_pipeline.world.world import World
@@ -40,8 +41,9 @@ def test_the_rules_repeat_what_was_heard(splits: dict[str, Arrays]) -> None:
     last, majority = (
         by_session(decided[name], test.tracks) for name in ("last action", "majority of the first half")
     )
+    flags = splits["held_out"]["session_log"][:, :, log_column("skip_2")]
     for number, length in enumerate(test.lengths.tolist()):
-        heard = test.skipped[number, 20 - length :][: length // 2]
+        heard = flags[number, 20 - length :][: length // 2]
         assert set(last[number]) == {int(heard[-1])}
         expected = heard[-1] if heard.mean() == 0.5 else heard.mean() > 0.5
         assert set(majority[number]) == {int(expected)}
