@@ -57,7 +57,7 @@ BACK: Final = copied("docs/tutorial.md", "skip-pipeline rollback")
 
 
 def paths(clone: Path, venv: Path | None) -> Iterator[tuple[str, list[str], Callable[[], object]]]:
-    """What a reader wants, the commands, and a function that does it."""
+    """A reader's aim, the commands, and a function that does it."""
     yield ("from the clone to the report", [DEMO], lambda: _first_report(clone, venv))
     own = clone / "own"  # CSVs of one's own: other listeners than the demo's
     sh(clone, f".venv/bin/skip-pipeline synthesize --out {own}/01_raw --seed 1 --test-sessions 1000")

@@ -130,13 +130,13 @@ def in_processes(bundles_dir: Path, jobs: Sequence[tuple[str, int]]) -> list[Fit
 
 def ensemble(members: Sequence[Fitted]) -> Fitted:
     """Mean of the members' log-odds."""
-    told = {
+    mean = {
         split: expit(
             np.mean([logit(np.clip(m.p_not_skipped[split], 1e-6, 1 - 1e-6)) for m in members], axis=0)
         )
         for split in ("validation", "held_out")
     }
-    return Fitted(f"ensemble of these {len(members)}", told)
+    return Fitted(f"ensemble of these {len(members)}", mean)
 
 
 @dataclass(frozen=True)

@@ -100,14 +100,14 @@ def by_network(splits: Splits, seed: int) -> Decisions:
     session, track = np.nonzero(~np.isnan(played))
     calibration = calibrate.fit(played[session, track], p_tracks[session, track], session)
     rule = fit_rule(network, splits["validation"], calibration)
-    told = predict_second_half(network, splits["held_out"], calibration)
+    halves = predict_second_half(network, splits["held_out"], calibration)
     rules = {
         "network, threshold": THRESHOLD,
         "network, whole strings": DecisionRule(rule.correlations, joint=True),
         NETWORK: rule,
     }
     return {
-        name: each.decide(told.p_skip_2, told.tracks, told.lengths).astype(np.uint8)
+        name: each.decide(halves.p_skip_2, halves.tracks, halves.lengths).astype(np.uint8)
         for name, each in rules.items()
     }
 

@@ -93,7 +93,7 @@ def keep_private() -> None:
 def settle(environment: MutableMapping[str, str] = os.environ) -> tuple[str, ...]:
     """Remove what an outer job has left in the environment, and reach this machine without a proxy.
 
-    A warning of a library ends nothing, whatever the environment wants.
+    A warning of a library ends nothing, whatever the environment sets.
 
     Returns the names of the variables that were removed.
 

@@ -100,7 +100,7 @@ class DataLayout:
 
     @property
     def baselines(self) -> Path:
-        """What predictors without a network say of the validation, gate and test sessions."""
+        """Predictions of the baselines for the validation, gate and test sessions."""
         return self.root / "06_baselines"
 
     @property
@@ -130,7 +130,7 @@ class DataLayout:
 
     @property
     def predictions(self) -> Path:
-        """What the served model says of the raw folder's ``test_set``, a parquet file per pair of files."""
+        """The served model's predictions for the raw folder's ``test_set``, a parquet file for each pair."""
         return self.root / "08_predictions"
 
     @property
@@ -152,10 +152,10 @@ TRUTH_FOLDER: Final = "truth"
 """Beside them: outcomes of the second halves, where known. The challenge's evaluator alone reads them."""
 
 SYNTHETIC_MARKER: Final = "SYNTHETIC.json"
-"""A file of this name beside the raw folders makes everything downstream say ``synthetic``."""
+"""A file of this name beside the raw folders marks everything downstream as ``synthetic``."""
 
 OWN_LISTENING_MARKER: Final = "OWN_LISTENING.json"
-"""A file of this name beside the raw folders says whose listening the logs are (``raw.own_listening``)."""
+"""A file of this name beside the raw folders names whose listening the logs are (``raw.own_listening``)."""
 
 TRACK_GROUPS_FILE: Final = "track_groups.csv"
 """Beside that marker: numbers of the artist and the album of each track, columns ``schema.TRACK_GROUPS``."""

@@ -44,7 +44,7 @@ class HandmadeModels:
 
     @classmethod
     def of(cls, session: Any, name: str) -> HandmadeModels:
-        """Read what the graph's file tells.
+        """Read the metadata of the graph's file.
 
         Args:
             session: ONNX session of ``baselines.export.to_onnx``.
@@ -54,20 +54,20 @@ class HandmadeModels:
             ContractError: the graph has other inputs or outputs, or was made for other features.
         """
         found = [[node.name for node in of] for of in (session.get_inputs(), session.get_outputs())]
-        told = session.get_modelmeta().custom_metadata_map
-        if found != [[FEATURES_INPUT], [LOG_ODDS]] or not {STANDARD, NAMES} <= set(told):
+        metadata = session.get_modelmeta().custom_metadata_map
+        if found != [[FEATURES_INPUT], [LOG_ODDS]] or not {STANDARD, NAMES} <= set(metadata):
             raise ContractError(
                 f"{name} takes {found[0]} and gives {found[1]}, expected {FEATURES_INPUT}, {LOG_ODDS} and "
                 f"metadata {STANDARD} and {NAMES}; {_REMEDY}"
             )
-        of_file, of_code = tuple(json.loads(told[NAMES])), feature_names()
+        of_file, of_code = tuple(json.loads(metadata[NAMES])), feature_names()
         if of_file != of_code:
             differing = sorted({*of_file} ^ {*of_code})[:3] or "their order"
             raise ContractError(
                 f"{name} was made for other hand-made features than this version of skip_pipeline computes "
                 f"({differing}); {_REMEDY}"
             )
-        standard = json.loads(told[STANDARD])
+        standard = json.loads(metadata[STANDARD])
         return cls(session, Standard(*(np.array(standard[key], np.float32) for key in ("mean", "scale"))))
 
     def of_tracks(self, sessions: Mapping[str, np.ndarray]) -> np.ndarray:

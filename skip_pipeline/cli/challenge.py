@@ -114,12 +114,12 @@ def submit(
     if as_json:
         show_json(asdict(answered) | {"decided_by": by})
         return
-    told = (
+    facts = (
         f"Wrote {out}: {answered.sessions:,} lines for {answered.tracks:,} tracks (files: {answered.files:,})"
     )
     if answered.not_half:
-        told += f"; sessions with a prehistory longer or shorter than half: {answered.not_half:,}"
-    OUT.print(f"{told}. Decided by {by}")
+        facts += f"; sessions with a prehistory longer or shorter than half: {answered.not_half:,}"
+    OUT.print(f"{facts}. Decided by {by}")
 
 
 @contextmanager

@@ -133,7 +133,7 @@ def synthesize(
         str,
         typer.Option(
             metavar="NAME",
-            help="How listeners behave. " + "; ".join(f"{name}: {says}" for name, says in LAWS.items()) + ".",
+            help="How listeners behave. " + "; ".join(f"{name}: {text}" for name, text in LAWS.items()) + ".",
         ),
     ] = DEFAULT_LAW,
     as_json: AsJson = False,

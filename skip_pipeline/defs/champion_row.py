@@ -17,7 +17,7 @@ _TAGS = "SELECT key, value FROM model_version_tags WHERE name = :model AND versi
 
 @dataclass(frozen=True)
 class Champion:
-    """The champion's version, and what its tags say; empty if there is no such tag."""
+    """The champion's version, and values of its tags; empty if there is no such tag."""
 
     version: str
     kind: str

@@ -57,7 +57,7 @@ def nightly_retraining(
 
 
 def _plan(instance: dg.DagsterInstance, state: State) -> Run | Skip:
-    """Plan a night with what the instance knows of past runs."""
+    """Plan a night with the instance's records of past runs."""
 
     def runs(limit: int | None = None, **wanted: Any) -> Sequence[dg.DagsterRun]:
         return instance.get_runs(dg.RunsFilter(job_name=retrain.name, **wanted), limit=limit)

@@ -102,9 +102,9 @@ class Undelivered:
                 inside = part / _FILES / str(number)
                 inside.mkdir()
                 _put(entry, inside)
-        told = [{"what": e.what, "kind": e.kind, "content": dict(e.content)} for e in entries]
+        sent = [{"what": e.what, "kind": e.kind, "content": dict(e.content)} for e in entries]
         # Numbers may be NumPy's, and NaN, which Python's JSON reads again.
-        text = json.dumps({"run": asdict(run), "entries": told}, default=float)
+        text = json.dumps({"run": asdict(run), "entries": sent}, default=float)
         (part / _RUN).write_text(text, encoding="utf-8")
         part.rename(self.folder / name)
 
@@ -147,9 +147,9 @@ def _deliver(folder: Path, client: "MlflowClient", experiment: str, guard: Guard
     if not done:
         return False
     try:
-        for number, told in enumerate(kept["entries"]):
+        for number, sent in enumerate(kept["entries"]):
             file = next((folder / _FILES / str(number)).glob("*"), None)
-            entry = Entry(**told, file=file)
+            entry = Entry(**sent, file=file)
             if not (guard.suspended or guard.late):
                 with guard.may_lose(f"{entry.what} of {name}"):
                     entry.send(mlflow, parent)

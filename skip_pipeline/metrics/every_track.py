@@ -49,9 +49,9 @@ def positions(not_skipped: np.ndarray) -> np.ndarray:
 def session_aucs(not_skipped: np.ndarray, p_not_skipped: np.ndarray) -> np.ndarray:
     """ROC AUC within each session: float64 (n,), NaN for a session without both outcomes.
 
-    It says whether a model ranks the tracks of one listener. ROC AUC over all tracks also rises when a model
-    only tells listeners apart. Every pair of a played and a skipped track of the session counts; a tie counts
-    half.
+    It measures whether a model ranks the tracks of one listener. ROC AUC over all tracks also rises when a
+    model only tells listeners apart. Every pair of a played and a skipped track of the session counts; a tie
+    counts half.
 
     >>> session_aucs(np.array([[np.nan, 1, 0, 1]]), np.array([[0.0, 0.9, 0.5, 0.5]])).tolist()
     [0.75]

@@ -1,6 +1,6 @@
 """What is late: stages out of date, a night that was missed, a delivery that did not come.
 
-Everything is told from what is recorded, and from times and sizes of files; no data is read.
+Everything follows from records, and from times and sizes of files; no data is read.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

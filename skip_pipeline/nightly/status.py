@@ -65,7 +65,7 @@ class Status:
 
 
 def served_since(version: str, decisions: Sequence[Decision]) -> datetime | None:
-    """When a version became the champion that it is now; None if no decision says so.
+    """When a version became the champion that it is now; None if no decision records that.
 
     Args:
         version: the champion now.

@@ -1,4 +1,4 @@
-"""What the environment says of the nights: their time zone, and the days that they train on."""
+"""Settings of the nights in the environment: their time zone, and the days that they train on."""
 
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError

@@ -22,7 +22,7 @@ _SCORES: Final = ("log_loss", "log_loss_difference", "accuracy", "accuracy_diffe
 
 @dataclass(frozen=True, eq=False)  # arrays have no hash
 class Prediction:
-    """What one model says of some sessions."""
+    """Probabilities of one model for some sessions."""
 
     name: str  # the preset of a network, or one of ``schema.BASELINES``
     p_last: np.ndarray  # float64 (n,)

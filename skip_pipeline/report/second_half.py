@@ -133,12 +133,12 @@ def measure_second_half(
 
 
 def judge_second_half(
-    told: SecondHalves, heard: np.ndarray, strings: Mapping[int, np.ndarray], rule: DecisionRule
+    halves: SecondHalves, heard: np.ndarray, strings: Mapping[int, np.ndarray], rule: DecisionRule
 ) -> SecondHalf:
     """Score the network's decisions and probabilities, and the decisions of rivals, on n sessions.
 
     Args:
-        told: outcomes and probabilities of the second halves.
+        halves: outcomes and probabilities of the second halves.
         heard: ``skip_2`` of every first-half track, uint8, session after session.
         strings: a constant string for each session length.
         rule: decides; the other way to decide by the network is a rival.
@@ -146,7 +146,7 @@ def judge_second_half(
     Raises:
         ContractError: outcomes of first halves that are not one for each track, or no session.
     """
-    first, tracks = first_half(told.lengths), told.tracks
+    first, tracks = first_half(halves.lengths), halves.tracks
     if heard.shape != (first.sum(),):
         raise ContractError(
             f"outcomes of first halves have shape {heard.shape}, expected one for each of {first.sum()} "
@@ -156,21 +156,23 @@ def judge_second_half(
         raise ContractError("no session has a second half to judge, expected test sessions; deliver more")
     there = np.arange(tracks.max()) < tracks[:, None]  # (n, T); its True values are in the order of rows
     constant = np.zeros(there.shape, np.uint8)
-    for length in np.unique(told.lengths).tolist():
-        constant[told.lengths == length, : len(strings[length])] = strings[length]
+    for length in np.unique(halves.lengths).tolist():
+        constant[halves.lengths == length, : len(strings[length])] = strings[length]
     by_network = {_BY_THRESHOLD: THRESHOLD, _BY_STRINGS: DecisionRule(rule.correlations, joint=True)}
-    decided = {name: each.decide(told.p_skip_2, tracks, told.lengths) for name, each in by_network.items()}
+    decided = {
+        name: each.decide(halves.p_skip_2, tracks, halves.lengths) for name, each in by_network.items()
+    }
     decided |= {
-        "random": np.random.default_rng(_SEED).integers(0, 2, len(told.skip_2)),
+        "random": np.random.default_rng(_SEED).integers(0, 2, len(halves.skip_2)),
         LAST_ACTION: np.repeat(last_outcome(heard, first), tracks),
         "majority": np.repeat(commoner_outcome(heard, first), tracks),
         "constant_string": constant[there],
     }
     served = _BY_STRINGS if rule.joint else _BY_THRESHOLD
-    not_skip_2, p_not_skip_2 = 1.0 - told.skip_2, 1.0 - told.p_skip_2
-    gap = told.p_skip_2 - told.skip_2
-    right, last_right = (decided[name] == told.skip_2 for name in (served, LAST_ACTION))
-    of_tracks = [_placed(values, there) for values in (told.skip_2, right, last_right, gap)]
+    not_skip_2, p_not_skip_2 = 1.0 - halves.skip_2, 1.0 - halves.p_skip_2
+    gap = halves.p_skip_2 - halves.skip_2
+    right, last_right = (decided[name] == halves.skip_2 for name in (served, LAST_ACTION))
+    of_tracks = [_placed(values, there) for values in (halves.skip_2, right, last_right, gap)]
     whole = [_placed(values, there).sum(axis=1) for values in (losses(not_skip_2, p_not_skip_2), gap)]
     log_loss, calibration_gap, *placed = estimate_ratios(
         np.column_stack([*whole, *of_tracks[1:]]), np.column_stack([tracks, tracks, there, there, there])
@@ -178,10 +180,10 @@ def judge_second_half(
     share = of_tracks[0].sum(axis=0) / there.sum(axis=0)
     return SecondHalf(
         sessions=len(tracks),
-        tracks=len(told.skip_2),
-        share_skipped=float(told.skip_2.mean()),
+        tracks=len(halves.skip_2),
+        share_skipped=float(halves.skip_2.mean()),
         decided_by=served,
-        decisions=_score_decisions(decided, served, told),
+        decisions=_score_decisions(decided, served, halves),
         log_loss=log_loss,
         calibration_gap=calibration_gap,
         ece=expected_calibration_error(reliability_curve(not_skip_2, p_not_skip_2)),
@@ -200,11 +202,11 @@ def _placed(values: np.ndarray, there: np.ndarray) -> np.ndarray:
 
 
 def _score_decisions(
-    decided: Mapping[str, np.ndarray], served: str, told: SecondHalves
+    decided: Mapping[str, np.ndarray], served: str, halves: SecondHalves
 ) -> tuple[Decisions, ...]:
     names = sorted(decided, key=lambda name: name != served)  # differences are to the first
     scores, differences = estimate_scores(
-        [score_sessions(decided[name], told.skip_2, told.tracks) for name in names]
+        [score_sessions(decided[name], halves.skip_2, halves.tracks) for name in names]
     )
     found = [Decisions(served, _TITLES[served], scores[0].maa, scores[0].fpa)]
     for name, own, less in zip(names[1:], scores[1:], differences, strict=True):

@@ -59,12 +59,12 @@ def prediction_table(sessions: Sessions, scores: Scores, model_version: str) -> 
 def second_half_table(model: ServedModel, sessions: Sessions, scores: Scores, model_version: str) -> pa.Table:
     """Scores of sessions whose next tracks follow one another, and decisions, as ``SKIP_PREDICTIONS``."""
     positions = (sessions.earlier[sessions.session_of] + sessions.between + 1).astype(np.int8)
-    told = [
+    decided = [
         positions,
         scores.p_flags[:, schema.OUTCOME_FLAGS.index("skip_2")],
         model.decide(sessions, scores),
     ]
-    columns = [*prediction_table(sessions, scores, model_version).columns, *told]
+    columns = [*prediction_table(sessions, scores, model_version).columns, *decided]
     return pa.table(columns, schema=SKIP_PREDICTIONS)
 
 

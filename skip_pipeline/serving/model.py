@@ -100,7 +100,7 @@ class ServedModel:
     def decide(self, sessions: Sessions, scores: Scores) -> np.ndarray:
         """Whether each next track is decided to have ``skip_2``: bool (k,).
 
-        A second half is decided as the rule says that was chosen on validation sessions. Other tracks, as of
+        A second half is decided by the rule that was chosen on validation sessions. Other tracks, as of
         a session that is not cut in half, are decided by the threshold.
 
         Args:

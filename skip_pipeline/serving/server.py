@@ -351,6 +351,6 @@ class _Server(uvicorn.Server):
 
 
 def log_to_stderr() -> None:
-    """Log what the server has to say, with the time."""
+    """Log the server's messages to standard error, with the time."""
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING)
     logging.getLogger("skip_pipeline").setLevel(logging.INFO)

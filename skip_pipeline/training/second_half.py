@@ -47,14 +47,14 @@ def predict_second_half(
     Raises:
         ContractError: the network answers for the last track alone, or fails.
     """
-    lengths, logged, told = [], [], []
+    lengths, logged, predicted = [], [], []
     for part in parts(split, tuple(schema.INPUT_SHAPES)):
         lengths.append(lengths_of(part))
         logged.append(skips(part))
         hidden = hide({name: part[name] for name in schema.INPUT_SHAPES})
         outcomes = predict_outcomes(network, hidden | {"last_track": hidden["last_track"][:, None]})
-        told.append(outcomes[is_asked(lengths[-1])].astype(np.float64))  # (rows, 4)
-    outcomes = np.concatenate([np.empty((0, len(schema.OUTCOME_FLAGS))), *told])
+        predicted.append(outcomes[is_asked(lengths[-1])].astype(np.float64))  # (rows, 4)
+    outcomes = np.concatenate([np.empty((0, len(schema.OUTCOME_FLAGS))), *predicted])
     p_not_skipped = outcomes[:, -1]
     p_skip = 1.0 - (p_not_skipped if calibration is None else calibration.apply(p_not_skipped))
     every_length = np.concatenate([np.empty(0, np.int64), *lengths])
@@ -75,5 +75,5 @@ def fit_rule(
     network: Any, validation: Split, calibration: Calibration | None, *, p_next: np.ndarray | None = None
 ) -> DecisionRule:
     """Fit the decision rule to validation sessions; arguments and errors as of ``predict_second_half``."""
-    told = predict_second_half(network, validation, calibration, p_next=p_next)
-    return decision_rule.fit(told.skip_2, told.p_skip_2, told.lengths)
+    halves = predict_second_half(network, validation, calibration, p_next=p_next)
+    return decision_rule.fit(halves.skip_2, halves.p_skip_2, halves.lengths)

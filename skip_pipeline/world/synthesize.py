@@ -55,7 +55,7 @@ _NOTE = (
 
 _NOTE_OF_LAW = (
     "The files listed here are synthetic: drawn by a random number generator, for tests. Their listeners "
-    "behave by the law {law}: {says}. Reactions imitate no statistics of the Spotify sequential skip "
+    "behave by the law {law}: {text}. Reactions imitate no statistics of the Spotify sequential skip "
     "prediction data. No real listener is in them, and no figure measured on them is a measurement of real "
     "data."
 )
@@ -129,7 +129,7 @@ def synthesize(
         "tracks": tracks,
     }
     if law != registry.DEFAULT:
-        description |= {"law": law, "note": _NOTE_OF_LAW.format(law=law, says=registry.LAWS[law])}
+        description |= {"law": law, "note": _NOTE_OF_LAW.format(law=law, text=registry.LAWS[law])}
     folders = [TRAINING_SET, TRACK_FEATURES]
     if test_sessions:
         test_extent = Extent(test_sessions, first_day=days)

@@ -29,11 +29,11 @@ def digits(*lines: str) -> np.ndarray:
 HEARD = digits("00011", "110000")  # last action 1, 0; majority 0, 0
 SKIPPED = digits("11110", "0000011")
 P = np.array([0.9, 0.9, 0.9, 0.45, 0.45, 0.1, 0.1, 0.1, 0.1, 0.1, 0.4, 0.4])
-TOLD = SecondHalves(np.array([10, 13]), SKIPPED, P, np.ones(12))
+HALVES = SecondHalves(np.array([10, 13]), SKIPPED, P, np.ones(12))
 
 
 def judge(rule: DecisionRule = THRESHOLD, **changed: Any) -> SecondHalf:
-    arguments: dict[str, Any] = {"told": TOLD, "heard": HEARD, "strings": STRINGS, "rule": rule}
+    arguments: dict[str, Any] = {"halves": HALVES, "heard": HEARD, "strings": STRINGS, "rule": rule}
     return judge_second_half(**arguments | changed)
 
 
@@ -105,7 +105,7 @@ def test_probabilities_are_judged_too(found: SecondHalf) -> None:
     assert found.calibration_gap.value == pytest.approx(P.mean() - 0.5)
     assert found.calibration_gap.low <= found.calibration_gap.value <= found.calibration_gap.high
     assert 0 < found.ece < 0.5
-    assert judge(told=TOLD._replace(p_skip_2=SKIPPED.astype(np.float64))).ece == 0.0
+    assert judge(halves=HALVES._replace(p_skip_2=SKIPPED.astype(np.float64))).ece == 0.0
 
 
 def test_metrics_are_json_with_plain_names(found: SecondHalf) -> None:
@@ -132,13 +132,15 @@ def test_outcomes_of_other_first_halves_are_refused() -> None:
 
 def test_no_session_is_refused() -> None:
     empty = np.empty(0)
-    told = SecondHalves(empty.astype(np.int64), empty.astype(np.uint8), empty, empty)
-    assert_says(refusal(ContractError, lambda: judge(told=told, heard=empty)), "no session")
+    halves = SecondHalves(empty.astype(np.int64), empty.astype(np.uint8), empty, empty)
+    assert_says(refusal(ContractError, lambda: judge(halves=halves, heard=empty)), "no session")
 
 
 def test_probabilities_outside_of_0_and_1_are_refused() -> None:
     assert_says(
-        refusal(ContractError, lambda: judge(told=TOLD._replace(p_skip_2=P * 2))), "3 of 12", "not in [0, 1]"
+        refusal(ContractError, lambda: judge(halves=HALVES._replace(p_skip_2=P * 2))),
+        "3 of 12",
+        "not in [0, 1]",
     )
 
 
@@ -148,7 +150,7 @@ def test_strings_come_from_training_sessions_and_first_halves_from_test_sessions
     training, test = tiny_bundle(40, seed=1), tiny_bundle(30, seed=2)
     lengths = test["session_log"][:, -1, log_column("session_length")].astype(np.int64)
     of_test = skips(test)
-    told = SecondHalves(lengths, of_test, np.full(len(of_test), 0.4), np.ones(len(of_test)))
+    halves = SecondHalves(lengths, of_test, np.full(len(of_test), 0.4), np.ones(len(of_test)))
     calibration = Calibration(slope=1.0, offset=0.0, threshold=0.5, tracks=1)
 
     served = np.full((len(lengths), 20), 0.5)
@@ -158,7 +160,7 @@ def test_strings_come_from_training_sessions_and_first_halves_from_test_sessions
         assert split is test
         assert correction is calibration
         assert p_next is served
-        return told
+        return halves
 
     monkeypatch.setattr(second_half, "predict_second_half", predict)
     found = measure_second_half("network", training, test, calibration, THRESHOLD, p_next=served)
@@ -167,4 +169,4 @@ def test_strings_come_from_training_sessions_and_first_halves_from_test_sessions
     strings = best_constant_strings(skips(training), trained)
     log = test["session_log"][:, :, log_column("skip_2")]
     heard = [log[i, 20 - n : 20 - n + n // 2] for i, n in enumerate(lengths.tolist())]
-    assert found == judge(THRESHOLD, told=told, heard=np.concatenate(heard), strings=strings)
+    assert found == judge(THRESHOLD, halves=halves, heard=np.concatenate(heard), strings=strings)

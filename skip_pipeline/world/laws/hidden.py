@@ -1,6 +1,6 @@
 """Laws with finitely many hidden states, as which every law but the calibrated one is written.
 
-Such a law says how much attention a listener gives to each track in each hidden state. The state is drawn
+Such a law gives a listener's attention to each track in each hidden state. The state is drawn
 before the first track and may change between two tracks. Reactions and best predictions then follow in the
 same way for all of them.
 """

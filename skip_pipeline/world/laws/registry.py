@@ -22,7 +22,7 @@ LAWS: Final = {
     "habits": "position, hour, premium, context and the last outcome decide, no taste",
     "mixture": "each session follows changing_states, track_appeal, regions or habits",
 }
-"""What each law says, in one line."""
+"""Each law in one line."""
 
 
 def check_law(name: str) -> None:
