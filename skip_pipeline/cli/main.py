@@ -14,9 +14,8 @@ from typing import Annotated, Any
 import typer
 
 from skip_pipeline import settings
-from skip_pipeline.cli import challenge
+from skip_pipeline.cli import challenge, import_history, serving
 from skip_pipeline.cli.doctor import doctor
-from skip_pipeline.cli.import_history import import_history
 from skip_pipeline.cli.options import (
     EXIT_STATUSES,
     OUT,
@@ -33,7 +32,6 @@ from skip_pipeline.cli.options import (
     use,
 )
 from skip_pipeline.cli.output import lasting_output
-from skip_pipeline.cli.serving import predict, serve
 from skip_pipeline.cli.status import status
 from skip_pipeline.errors import MissingInputError
 from skip_pipeline.world.laws.registry import DEFAULT as DEFAULT_LAW
@@ -62,13 +60,13 @@ app.command(
         "import-history my_spotify_data.zip --data-dir me",
         "import-history my_spotify_data.zip --time-zone Europe/Stockholm --names",
     )
-)(import_history)
-app.command(epilog=examples("serve", "serve --model data/06_best/served_model --port 5003"))(serve)
+)(import_history.import_history)
+app.command(epilog=examples("serve", "serve --model data/06_best/served_model --port 5003"))(serving.serve)
 app.command(
     epilog=examples(
         "predict docs/candidates.json", "predict data/01_raw/training_set/log_mini.csv --out scores.parquet"
     )
-)(predict)
+)(serving.predict)
 app.command(epilog=examples("status", "status --data-dir me --json"))(status)
 app.command(epilog=examples("doctor", "doctor --data-dir me", "doctor --json"))(doctor)
 app.add_typer(challenge.app, name="challenge")
@@ -292,12 +290,12 @@ def rollback(data_dir: DataDir = None, as_json: AsJson = False) -> None:
                 f"{layout.mlflow} holds no record of any model; expected a registered {settings.MODEL_NAME}. "
                 "Name another data directory with --data-dir"
             )
-        withdrawn, serving = roll_back(mlflow_tracker(layout).registry())
+        withdrawn, champion = roll_back(mlflow_tracker(layout).registry())
     if as_json:
-        show_json({"model": settings.MODEL_NAME, "champion": serving, "withdrawn": withdrawn})
+        show_json({"model": settings.MODEL_NAME, "champion": champion, "withdrawn": withdrawn})
         return
     OUT.print(
-        f"{settings.MODEL_NAME}: version {serving} is the champion again"
+        f"{settings.MODEL_NAME}: version {champion} is the champion again"
         + (f"; version {withdrawn} is withdrawn, and is now previous_champion" if withdrawn else "")
     )
 
