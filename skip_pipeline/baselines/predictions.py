@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from skip_pipeline import schema
+from skip_pipeline.bundles.gather import check_made_from
 from skip_pipeline.errors import ContractError, MissingInputError
 from skip_pipeline.networks.listening import all_played
 from skip_pipeline.settings import (
@@ -166,11 +167,7 @@ def published_baselines(
         ContractError: they are not readable, or were made from other bundles.
     """
     manifest = read_manifest(layout.baselines, made_by="baseline_models")
-    if manifest.details["bundles"] != before.fingerprint:
-        raise ContractError(
-            f"{layout.baselines} was made from other bundles than those in {layout.bundles}; expected "
-            "predictions of the same sessions. Materialize baseline_models again"
-        )
+    check_made_from(before, manifest)
     return manifest, read_baselines(manifest.path, bundles)
 
 

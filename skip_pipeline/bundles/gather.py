@@ -17,7 +17,7 @@ import numpy as np
 from skip_pipeline import schema
 from skip_pipeline.bundles.parts import Find, Part, open_groups, open_parts
 from skip_pipeline.bundles.records import ROW, SESSION, Steps, decode, outcome_bits, padding_of, premium_of
-from skip_pipeline.errors import RefusedError
+from skip_pipeline.errors import ContractError, RefusedError
 from skip_pipeline.locations import is_local, location
 from skip_pipeline.storage import Manifest, is_published, on_this_machine, read_manifest
 
@@ -245,3 +245,12 @@ def open_bundles(
     tracks, parts = open_parts(folder, find)
     groups = open_groups(folder, find, len(tracks))
     return {split: Bundle(tracks, parts[split], groups) for split in splits}
+
+
+def check_made_from(bundles: Manifest, made: Manifest) -> None:
+    """Raise a ``ContractError`` if a stage was made from other bundles than those that are published."""
+    if made.details["bundles"] != bundles.fingerprint:
+        raise ContractError(
+            f"{made.folder} was made from other bundles than those in {bundles.folder}; expected one made "
+            f"from these. Materialize {made.stage} again"
+        )

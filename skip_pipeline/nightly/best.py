@@ -18,7 +18,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from skip_pipeline.baselines.handmade import MODELS, HandmadeModels
-from skip_pipeline.bundles.gather import open_bundle
+from skip_pipeline.bundles.gather import check_made_from, open_bundle
 from skip_pipeline.bundles.track_memory import MEMORY_FILES, Remembered, read_memory
 from skip_pipeline.errors import ContractError
 from skip_pipeline.metrics import blend
@@ -237,11 +237,7 @@ def make_best(layout: DataLayout, folder: Path) -> tuple[Choice, Description]:
 
 def _check_equal_input(before: Manifest, model: Manifest, others: Manifest) -> None:
     for made in (model, others):
-        if made.details["bundles"] != before.fingerprint:
-            raise ContractError(
-                f"{made.folder} was made from other bundles than those in {before.folder}; expected models "
-                f"of the same sessions. Materialize {made.stage} again"
-            )
+        check_made_from(before, made)
     windows = [made.details.get("train_days") for made in (model, others)]
     if windows[0] != windows[1]:
         raise ContractError(

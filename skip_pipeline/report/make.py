@@ -11,7 +11,7 @@ import numpy as np
 
 from skip_pipeline import schema
 from skip_pipeline.baselines.predictions import published_baselines
-from skip_pipeline.bundles.gather import open_bundles
+from skip_pipeline.bundles.gather import check_made_from, open_bundles
 from skip_pipeline.bundles.track_memory import read_memory, remember
 from skip_pipeline.errors import ContractError
 from skip_pipeline.metrics.calibration import Calibration
@@ -78,11 +78,7 @@ def make_report(
     """
     before = read_manifest(layout.bundles, made_by="tensor_bundles")
     model = read_manifest(layout.model, made_by="trained_model")
-    if model.details["bundles"] != before.fingerprint:
-        raise ContractError(
-            f"{layout.model} was trained on other bundles than those in {layout.bundles}; expected a model "
-            "and the bundles it comes from. Materialize trained_model again"
-        )
+    check_made_from(before, model)
     best = read_manifest(layout.best, made_by="best_model")
     if best.details["network"] != model.fingerprint or best.details["bundles"] != before.fingerprint:
         raise ContractError(

@@ -13,9 +13,8 @@ import pyarrow.compute as pc
 
 from skip_pipeline import schema
 from skip_pipeline.baselines.fit import fit_baselines
-from skip_pipeline.bundles.gather import Bundle, open_bundles
+from skip_pipeline.bundles.gather import Bundle, check_made_from, open_bundles
 from skip_pipeline.bundles.track_memory import read_memory, remember
-from skip_pipeline.errors import ContractError
 from skip_pipeline.metrics.calibration import Calibration
 from skip_pipeline.metrics.every_track import answers_every_track
 from skip_pipeline.networks.listening import all_played
@@ -81,11 +80,7 @@ def make_own_listening(
     """
     before = read_manifest(layout.bundles, made_by="tensor_bundles")
     model = read_manifest(layout.model, made_by="trained_model")
-    if model.details["bundles"] != before.fingerprint:
-        raise ContractError(
-            f"{layout.model} was trained on other bundles than those in {layout.bundles}; expected a model "
-            "and the bundles it comes from. Materialize trained_model again"
-        )
+    check_made_from(before, model)
     settings = TrainingSettings(**read_json(model.path(TRAINING_FILE)))
     metrics = read_json(read_manifest(layout.report, made_by="evaluation_report").path(METRICS_FILE))
     merged = read_manifest(layout.merged, made_by="merged_table")
