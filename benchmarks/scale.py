@@ -81,16 +81,13 @@ class Scale:
         """Raw logs to bundles on so many cores, no more of them than there are shards to work on."""
         return self.core_seconds / min(cores, SHARDS) / 3600
 
-    def storage_hours(self) -> float:
-        """The same work as one link to shared storage would let it through."""
-        return self.traffic / STORAGE_BYTES_PER_SECOND / 3600
-
 
 def text(scale: Scale, cores: Sequence[int]) -> str:
     """The figures as Markdown."""
     gb, hour = 1e9, 3600
     rows = f"{scale.rows / 1e9:.2f} billion, {scale.shard_rows / 1e6:.1f} million in each of {SHARDS} files"
     per_session = scale.bundle_bytes / SESSIONS
+    through_link = scale.traffic / STORAGE_BYTES_PER_SECOND / hour
     figures = {
         "log rows": rows,
         "raw logs, uncompressed": f"{scale.raw_bytes / gb:,.0f} GB",
@@ -98,7 +95,7 @@ def text(scale: Scale, cores: Sequence[int]) -> str:
         "bundles": f"{scale.bundle_bytes / gb:,.1f} GB, {per_session:,.0f} bytes a session",
         "processor time, raw logs to bundles": f"{scale.core_seconds / hour:,.1f} hours of a core",
         **{f"on {n} cores": f"{scale.hours(n):,.2f} hours" for n in cores},
-        "through one link of 10 Gbit/s to shared storage": f"{scale.storage_hours():,.2f} hours",
+        "through one link of 10 Gbit/s to shared storage": f"{through_link:,.2f} hours",
         "a pass over all sessions, loading alone": f"{SESSIONS / scale.loading_sessions / 60:,.0f} minutes",
         "an epoch of the default network": f"{SESSIONS * 0.7 / scale.training_sessions / hour:,.1f} hours",
     }

@@ -152,7 +152,8 @@ def _within_margin(
         rule = f"not worse than the {role}: {question}"
         if question in other.pool:
             interval = other.pool[question].interval()
-            facts = f"{question}: {_facts(evidence.challenger, other.opponent, interval, _end(margin))}"
+            allowed = f"it may end at {margin:+.4f}"
+            facts = f"{question}: {_facts(evidence.challenger, other.opponent, interval, allowed)}"
             near = other is not evidence.reference or interval.value <= margin / 2
             facts += "" if near else f", which is beyond half of the margin, {margin / 2:+.4f}"
             found.append(Reason(rule, interval.high <= margin and near, facts))
@@ -197,10 +198,6 @@ def _facts(name: str, opponent: str, interval: Estimate, allowed: str) -> str:
         f"log-loss of {name} minus {opponent}: {interval.value:+.4f} ({GATE_CONFIDENCE:.0%} interval "
         f"{interval.low:+.4f} to {interval.high:+.4f}; {allowed})"
     )
-
-
-def _end(margin: float) -> str:
-    return f"it may end at {margin:+.4f}"
 
 
 def _by_chance(margin: float) -> str:
