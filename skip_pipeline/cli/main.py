@@ -54,6 +54,7 @@ app = _Commands(
     help="From raw listening logs to a tracked, evaluated skip model.",
     epilog="\n\n".join(("Exit status:", *(f"{status}: {means}" for status, means in EXIT_STATUSES.items()))),
     no_args_is_help=True,
+    rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
 import_command.register(app)
@@ -180,7 +181,7 @@ def run(
     train_days: TrainDays = None,
     batch_size: Annotated[
         int | None,
-        typer.Option(help="Sessions per training step; fewer are refused.", show_default="preset's", min=1),
+        typer.Option(help="Sessions per training step; a smaller training split is refused.", show_default="preset's", min=1),
     ] = None,
     engine: Annotated[
         settings.EngineKind,

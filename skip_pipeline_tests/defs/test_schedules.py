@@ -8,6 +8,7 @@ import pytest
 from skip_pipeline.definitions import defs, mlflow_tracker
 from skip_pipeline.defs.resources import DataDirectory
 from skip_pipeline.defs.schedules import (
+    STATE,
     close_tracking,
     dead_runs,
     deliver_records,
@@ -66,7 +67,7 @@ def test_a_failed_night_is_tried_again_and_a_night_that_succeeded_is_not(tick, n
     first = tick()
     night(first, dg.DagsterRunStatus.FAILURE)
     second = tick()
-    assert second.tags["skip_pipeline/state"] == first.tags["skip_pipeline/state"]
+    assert second.tags[STATE] == first.tags[STATE]
     assert second.run_key != first.run_key
 
     succeeded = night(second, dg.DagsterRunStatus.SUCCESS)
