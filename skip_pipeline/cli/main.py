@@ -181,7 +181,11 @@ def run(
     train_days: TrainDays = None,
     batch_size: Annotated[
         int | None,
-        typer.Option(help="Sessions per training step; a smaller training split is refused.", show_default="preset's", min=1),
+        typer.Option(
+            help="Sessions per training step; a smaller training split is refused.",
+            show_default="preset's",
+            min=1,
+        ),
     ] = None,
     engine: Annotated[
         settings.EngineKind,

@@ -10,6 +10,7 @@ from typing import Any
 from skip_pipeline.nightly.overdue import Overdue, shown
 from skip_pipeline.nightly.promotion_record import KINDS_IN_WORDS
 
+
 @dataclass(frozen=True)
 class Decision:
     """A decision on the champion, as it was recorded."""

@@ -214,7 +214,10 @@ def served_model(kind: str) -> Model:
 _SERVED: Final = {
     "logistic_regression": ("served regression", "The logistic regression, calibrated."),
     "gradient_boosted_trees": ("served trees", "The gradient-boosted trees, calibrated."),
-    "stack": ("served stack", "Network, trees and regression, with weights from 0 up fitted on the validation sessions."),
+    "stack": (
+        "served stack",
+        "Network, trees and regression, with weights from 0 up fitted on the validation sessions.",
+    ),
 }
 
 _ORACLES: Final = {
