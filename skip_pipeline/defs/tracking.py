@@ -28,7 +28,7 @@ from skip_pipeline.defs.mlflow_runs import (
     found_or_created,
 )
 from skip_pipeline.defs.mlflow_store import Guard, answers, mlflow_client, without_credentials
-from skip_pipeline.defs.record import Record
+from skip_pipeline.defs.record import DESCRIPTION, Record
 from skip_pipeline.defs.registry import Registry
 from skip_pipeline.defs.undelivered import Entry, KeptRun, Undelivered, now
 from skip_pipeline.nightly.promotion_record import LONGEST_TAG
@@ -207,7 +207,7 @@ class MlflowTracker(dg.ConfigurableResource):
         """Set the description of a run, which MLflow shows on its page; returns what was done, in words."""
         guard = Guard(lambda _lost: None)
         with guard.may_lose("the description of the run"):
-            self.client().set_tag(run_id, "mlflow.note.content", text)
+            self.client().set_tag(run_id, DESCRIPTION, text)
         return guard.lost[0] if guard.lost else "written into the MLflow run"
 
     # --- Opening and closing --------------------------------------------------------------------------
@@ -263,9 +263,11 @@ class MlflowTracker(dg.ConfigurableResource):
     def _facts_of(self, dagster_run: dg.DagsterRun) -> "_Parent":
         # Dagster names the job of assets that a person has selected with leading underscores.
         kind = "Run" if dagster_run.job_name.startswith("__") else "Night"
+        url = self.run_url(dagster_run.run_id)
         tags = {
             DAGSTER_RUN: dagster_run.run_id,
-            "dagster.run_url": self.run_url(dagster_run.run_id),
+            "dagster.run_url": url,
+            DESCRIPTION: f"[Dagster run]({url})",  # MLflow shows a tag as text
             "dagster.job_name": dagster_run.job_name,
             "mlflow.source.name": "skip_pipeline.definitions",
             "mlflow.source.type": "JOB",

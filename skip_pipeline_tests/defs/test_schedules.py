@@ -8,13 +8,13 @@ import pytest
 from skip_pipeline.definitions import defs, mlflow_tracker
 from skip_pipeline.defs.resources import DataDirectory
 from skip_pipeline.defs.schedules import (
-    STATE,
     close_tracking,
     dead_runs,
     deliver_records,
     nightly_retraining,
     retrain,
 )
+from skip_pipeline.nightly.plan import STATE
 
 TWO_OCLOCK = datetime(2018, 7, 16, 2, tzinfo=UTC)
 
