@@ -57,12 +57,6 @@ app = _Commands(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
-import_command.register(app)
-serving_commands.register(app)
-status_command.register(app)
-doctor_command.register(app)
-app.add_typer(challenge.app, name="challenge")
-
 
 _ENGINE = settings.EngineSettings()
 _GARBAGE = (50_000, 20, 20)
@@ -202,7 +196,7 @@ def run(
     ] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Materialize assets through Dagster, recorded in MLflow; exit status 1 if anything fails.
+    """Make tables, models and report as assets of Dagster, recorded in MLflow; exit status 1 on a failure.
 
     Each finished asset is a line, with the time left if an earlier run has made the same assets.
     """
@@ -322,3 +316,11 @@ def prune(
         f"versions of {settings.MODEL_NAME}"
         + ("" if found.collected else "; run `mlflow gc` where MLflow's server runs, to remove their files")
     )
+
+
+# `--help` lists commands in the order of their registration: those of the first minutes come first.
+import_command.register(app)
+serving_commands.register(app)
+status_command.register(app)
+doctor_command.register(app)
+app.add_typer(challenge.app, name="challenge")
