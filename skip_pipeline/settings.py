@@ -225,8 +225,8 @@ class TrainingSettings:
     """How one network is trained; all of it is run config in Dagster and parameters in MLflow."""
 
     preset: Preset
-    max_epochs: int
-    batch_size: int
+    max_epochs: int  # passes through the training sessions
+    batch_size: int  # sessions per step
     learning_rate: float  # maximum
     schedule: Schedule  # plateau: cut while the validation loss is flat; cosine: up, then down to 0
     stopping_patience: int  # epochs without a better validation loss before training stops
@@ -241,7 +241,7 @@ class TrainingSettings:
     least_steps: int = 0  # of gradient descent: with few sessions, more epochs than max_epochs
     cut_sessions: float = 0.0  # share of the sessions whose outcomes are hidden from a random step on
     mixed_precision: bool = False  # layers compute in bfloat16; weights stay float32
-    seed: int = 0
+    seed: int = 0  # of the initial weights, dropout and shuffling
 
 
 _PUBLISHED: Final = TrainingSettings(  # values of the publication, see networks.published

@@ -53,24 +53,9 @@ app = _Commands(
     help="From raw listening logs to a tracked, evaluated skip model.",
     epilog="\n\n".join(("Exit status:", *(f"{status}: {means}" for status, means in EXIT_STATUSES.items()))),
     no_args_is_help=True,
+    rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
-app.command(
-    epilog=examples(
-        "import-history my_spotify_data.zip --data-dir me",
-        "import-history my_spotify_data.zip --time-zone Europe/Stockholm --names",
-    )
-)(import_history.import_history)
-app.command(epilog=examples("serve", "serve --model data/06_best/served_model --port 5003"))(serving.serve)
-app.command(
-    epilog=examples(
-        "predict docs/candidates.json", "predict data/01_raw/training_set/log_mini.csv --out scores.parquet"
-    )
-)(serving.predict)
-app.command(epilog=examples("status", "status --data-dir me --json"))(status)
-app.command(epilog=examples("doctor", "doctor --data-dir me", "doctor --json"))(doctor)
-app.add_typer(challenge.app, name="challenge")
-
 
 _ENGINE = settings.EngineSettings()
 _GARBAGE = (50_000, 20, 20)
@@ -189,7 +174,11 @@ def run(
     train_days: TrainDays = None,
     batch_size: Annotated[
         int | None,
-        typer.Option(help="Sessions per training step; fewer are refused.", show_default="preset's", min=1),
+        typer.Option(
+            help="Sessions per training step; a smaller training split is refused.",
+            show_default="preset's",
+            min=1,
+        ),
     ] = None,
     engine: Annotated[
         settings.EngineKind,
@@ -204,7 +193,7 @@ def run(
     ] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Materialize assets through Dagster, recorded in MLflow; exit status 1 if anything fails.
+    """Make tables, models and report as assets of Dagster, recorded in MLflow; exit status 1 on a failure.
 
     Each finished asset is a line, with the time left if an earlier run has made the same assets.
     """
@@ -324,3 +313,21 @@ def prune(
         f"versions of {settings.MODEL_NAME}"
         + ("" if found.collected else "; run `mlflow gc` where MLflow's server runs, to remove their files")
     )
+
+
+# `--help` lists commands in the order of their registration: those of the first minutes come first.
+app.command(
+    epilog=examples(
+        "import-history my_spotify_data.zip --data-dir me",
+        "import-history my_spotify_data.zip --time-zone Europe/Stockholm --names",
+    )
+)(import_history.import_history)
+app.command(epilog=examples("serve", "serve --model data/06_best/served_model --port 5003"))(serving.serve)
+app.command(
+    epilog=examples(
+        "predict docs/candidates.json", "predict data/01_raw/training_set/log_mini.csv --out scores.parquet"
+    )
+)(serving.predict)
+app.command(epilog=examples("status", "status --data-dir me --json"))(status)
+app.command(epilog=examples("doctor", "doctor --data-dir me", "doctor --json"))(doctor)
+app.add_typer(challenge.app, name="challenge")

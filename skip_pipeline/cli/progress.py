@@ -90,7 +90,7 @@ class RunProgress(logging.Handler):
     def time_left(self) -> str:
         """Time left in words, by earlier runs; empty if an asset has no earlier time, or nothing is left."""
         left = seconds_left(self._expected, self._running, time.monotonic() - self._began)
-        return in_words(left) if self._known and self._to_do else ""
+        return in_words(left) if self._known and self._to_do and left >= 0.5 else ""
 
     def ended(self, step: str) -> None:
         """A step has succeeded; its asset is done, even if there was nothing to make."""

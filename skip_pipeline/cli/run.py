@@ -148,7 +148,7 @@ def headline(layout: DataLayout, *, promotion: bool = False, about_oneself: bool
     note = [f"  {data['note']}"] if data and source == "real" else []
     return "\n".join(
         [
-            f"{metrics['preset']} network, {test['sessions']:,} test sessions, {mark}:",
+            f"{metrics['served']}, {test['sessions']:,} test sessions, {mark}:",
             *note,
             f"  accuracy {test['accuracy']:.3f}   always the commoner answer "
             f"{baselines['majority']['accuracy']:.3f}   last outcome again "

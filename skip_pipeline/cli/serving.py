@@ -30,7 +30,7 @@ def serve(
     model: Model = None,
     # The server has no log-in: whoever can reach it can use it.
     host: Annotated[
-        str, typer.Option(help="Interface; any but loopback is open to other machines.")
+        str, typer.Option(help="Address to listen on; any but a loopback address is open to other machines.")
     ] = "127.0.0.1",
     # Beside the 5000 of MLflow's own pages.
     port: Annotated[int, typer.Option(help="0 for any free port.", min=0, max=65_535)] = 5001,

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -56,6 +57,9 @@ def serve(layout: DataLayout, dagster_port: int, mlflow_port: int) -> None:
     home = prepare_home(layout)
     close_dead_runs(open_instance())
     wanted = commands(layout, dagster_port, mlflow_port)
+    ports = {"Dagster": dagster_port, "MLflow": mlflow_port}
+    for name in wanted:
+        _need_free(ports[name], name)
     pages = {"Dagster": _GRAPH}
     addresses = {"Dagster": f"http://{_HOST}:{dagster_port}"}
     if "MLflow" in wanted:
@@ -87,9 +91,19 @@ def serve(layout: DataLayout, dagster_port: int, mlflow_port: int) -> None:
         _stop(running)
     if ended:
         raise RefusedError(
-            f"{ended[0]} ended by itself; its last lines above have the reason. If its port is taken, "
-            "choose another with --dagster-port or --mlflow-port"
+            f"{ended[0]} ended by itself, expected it to go on; its last lines above have the reason"
         )
+
+
+def _need_free(port: int, server: str) -> None:
+    """Refuse a port that another program uses: MLflow would say so in a log, and end as if all were well."""
+    try:
+        socket.create_server((_HOST, port)).close()
+    except OSError as failure:
+        raise RefusedError(
+            f"port {port} of {_HOST}: {os.strerror(failure.errno or 0)}; expected a free one for {server}. "
+            f"End the program that uses it, or choose another port with --{server.lower()}-port"
+        ) from failure
 
 
 def _stop(servers: dict[str, subprocess.Popen[bytes]]) -> None:

@@ -16,11 +16,12 @@ from time import time
 import dagster as dg
 from dagster import DagsterRunStatus as Status
 
-HOST = "skip_pipeline/host"
-BOOT = "skip_pipeline/boot"
-NAMESPACE = "skip_pipeline/process_namespace"
-PROCESS = "skip_pipeline/process"
-PROCESS_STARTED = "skip_pipeline/process_started"
+# Dagster shows no tag that begins with `.dagster/`.
+HOST = ".dagster/skip_pipeline_host"
+BOOT = ".dagster/skip_pipeline_boot"
+NAMESPACE = ".dagster/skip_pipeline_process_namespace"
+PROCESS = ".dagster/skip_pipeline_process"
+PROCESS_STARTED = ".dagster/skip_pipeline_process_started"
 
 SILENT_HOURS = 12.0
 """Age of the last event from which a run that cannot be seen is dead: no step of the whole public archive

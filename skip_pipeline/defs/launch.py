@@ -183,9 +183,9 @@ def _innermost(error: "SerializableErrorInfo") -> "SerializableErrorInfo":
 
 
 def check_facts(evaluation: dg.AssetCheckEvaluation) -> str:
-    """Name and facts of a failed check, in words."""
+    """Name and facts of a failed check, in words; its description, if it has one, says all facts."""
     facts = ", ".join(f"{name}: {value.value}" for name, value in evaluation.metadata.items())
-    return f"check {evaluation.check_name} failed ({facts})"
+    return f"check {evaluation.check_name} failed ({evaluation.description or facts})"
 
 
 class _Watch(logging.Logger):

@@ -263,9 +263,11 @@ class MlflowTracker(dg.ConfigurableResource):
     def _facts_of(self, dagster_run: dg.DagsterRun) -> "_Parent":
         # Dagster names the job of assets that a person has selected with leading underscores.
         kind = "Run" if dagster_run.job_name.startswith("__") else "Night"
+        url = self.run_url(dagster_run.run_id)
         tags = {
             DAGSTER_RUN: dagster_run.run_id,
-            "dagster.run_url": self.run_url(dagster_run.run_id),
+            "dagster.run_url": url,
+            DESCRIPTION: f"[Dagster run]({url})",  # MLflow shows a tag as text
             "dagster.job_name": dagster_run.job_name,
             "mlflow.source.name": "skip_pipeline.definitions",
             "mlflow.source.type": "JOB",

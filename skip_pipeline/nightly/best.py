@@ -100,7 +100,7 @@ class Choice:
             text += f", the simplest within {max(chosen.error, LEAST_GAIN):.4f} of the lowest"
         if self.network_adds:
             nats, error = self.network_adds
-            text += f"; the network adds {nats:+.4f} (standard error {error:.4f}) to the best without it"
+            text += f"; the best without the network differs by {nats:+.4f} (standard error {error:.4f})"
         return text
 
     def to_json(self) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from typing import Final
 
 from skip_pipeline.nightly.morning import plain
-from skip_pipeline.nightly.promotion_record import LONGEST_TAG
+from skip_pipeline.nightly.promotion_record import KINDS_IN_WORDS, LONGEST_TAG
 from skip_pipeline.nightly.reference import Reference
 from skip_pipeline.serving.model_folder import Description
 
@@ -46,7 +46,7 @@ def version_card(described: Description, reference: Reference | None, judged: st
         limits = f"Real sessions: it was trained on synthetic data. {limits}"
     return (
         f"{plain(judged, LONGEST_TAG)}\n\n"  # first, because lists of versions show the first words
-        f"**What.** Skips of the next track: preset {described.preset}, "
+        f"**What.** Skips of the next track, by {KINDS_IN_WORDS[described.kind]}; preset {described.preset}, "
         f"model {described.fingerprint[:12]}.\n\n"
         f"**Trained on.** {learnt}.\n\n"
         f"**Not for.** {limits}\n"

@@ -16,12 +16,12 @@ from skip_pipeline.raw.folder import delivered_csvs
 from skip_pipeline.settings import OWN_LISTENING_MARKER, SYNTHETIC_MARKER, TRAINING_SET, DataLayout
 from skip_pipeline.storage import digest_of, mark
 
-# Tags of a night's run.
-STATE: Final = "skip_pipeline/state"  # the digest of everything that decides its result
+# Tags of a night's run. Dagster shows no tag that begins with `.dagster/`: digests are no use to people.
+STATE: Final = ".dagster/skip_pipeline_state"  # the digest of everything that decides its result
 PARTS: Final[Mapping[str, str]] = {  # of that state, by the part's name
-    "raw input": "skip_pipeline/raw",
-    "code": "skip_pipeline/code",
-    "configuration": "skip_pipeline/config",
+    "raw input": ".dagster/skip_pipeline_raw",
+    "code": ".dagster/skip_pipeline_code",
+    "configuration": ".dagster/skip_pipeline_config",
 }
 BECAUSE: Final = "skip_pipeline/because"
 

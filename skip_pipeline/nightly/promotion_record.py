@@ -48,7 +48,13 @@ DECISION: Final = "promotion.decision"
 REASONS: Final = "promotion.reasons"
 DATA_SOURCE: Final = "data_source"
 FINGERPRINT: Final = "fingerprint"
-KIND: Final = "kind"  # of what answers: network, logistic_regression, gradient_boosted_trees or stack
+KIND: Final = "kind"  # of what answers
+KINDS_IN_WORDS: Final = {
+    "network": "the network",
+    "logistic_regression": "logistic regression",
+    "gradient_boosted_trees": "gradient-boosted trees",
+    "stack": "a stack of network, regression and trees",
+}
 NO_VERSION: Final = "none"  # MLflow takes no empty tag
 LONGEST_TAG: Final = 2_000  # characters: a whole message of ours; MLflow cuts tags at 8,000
 

@@ -3,16 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 from skip_pipeline.nightly.overdue import Overdue, shown
-
-_WORDS: Final = {
-    "network": "the network",
-    "logistic_regression": "logistic regression",
-    "gradient_boosted_trees": "gradient-boosted trees",
-    "stack": "a stack of network, regression and trees",
-}
+from skip_pipeline.nightly.promotion_record import KINDS_IN_WORDS
 
 
 @dataclass(frozen=True)
@@ -102,14 +96,14 @@ def _served(status: Status) -> str:
         return f"unknown, or no version. {status.registry_problem}"
     since = f"since {shown(served.since)}" if served.since else "set by hand or by a rollback"
     source = f", trained on {served.data_source} data" if served.data_source else ""
-    kind = f" ({_WORDS.get(served.kind, served.kind)}{source})" if served.kind else ""
+    kind = f" ({KINDS_IN_WORDS.get(served.kind, served.kind)}{source})" if served.kind else ""
     return f"version {served.version}{kind}, {since}"
 
 
 def _decision(decision: Decision | None) -> str:
     if decision is None:
         return "none yet"
-    judged = f"version {decision.challenger} is {decision.decision}, {shown(decision.decided_at)}"
+    judged = f"version {decision.challenger}, {shown(decision.decided_at)}"
     alarms = "" if decision.alarms == "none" else f". Alarms: {'; '.join(decision.alarms.splitlines())}"
     return f"{judged}. {decision.summary}{alarms}"
 

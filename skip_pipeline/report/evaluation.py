@@ -68,6 +68,7 @@ class Evaluation:
 
             train, validation, test   scores of the served model (``SplitScores``)
             baselines                 accuracy of two rules: majority (and its class), repeat_last_outcome
+            served                    title of the served model
             threshold                 probability from which on the served model predicts "not skipped"
             choice                    why this model is the best of the night
             leaderboard               sessions, share_not_skipped, interval (confidence, resamples, seed),
@@ -110,6 +111,7 @@ class Evaluation:
                 "majority": {"class": self.majority_class, "accuracy": self.majority},
                 "repeat_last_outcome": {"accuracy": self.repeat_last},
             },
+            "served": self.leaderboard.served.model.title,
             "threshold": self.leaderboard.served.model.threshold,
             "choice": self.choice,
             "leaderboard": self.leaderboard.metrics(),
@@ -210,7 +212,10 @@ def served_model(kind: str) -> Model:
 _SERVED: Final = {
     "logistic_regression": ("served regression", "The logistic regression, calibrated."),
     "gradient_boosted_trees": ("served trees", "The gradient-boosted trees, calibrated."),
-    "stack": ("served stack", "Network, trees and regression, weighted on the validation sessions."),
+    "stack": (
+        "served stack",
+        "Network, trees and regression, with weights from 0 up fitted on the validation sessions.",
+    ),
 }
 
 _ORACLES: Final = {

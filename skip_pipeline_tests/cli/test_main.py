@@ -6,6 +6,7 @@ import logging
 import os
 import shutil
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -398,9 +399,9 @@ def quick_ui(template, tmp_path, monkeypatch):
     console = Console(record=True, width=200)
     monkeypatch.setattr(ui, "OUT", console)
 
-    def serve(**servers):
+    def serve(*ports, **servers):
         monkeypatch.setattr(ui, "commands", lambda *_: servers)
-        ui.serve(layout, 3001, 5001)
+        ui.serve(layout, *(ports or (0, 0)))  # any free ports
         return console.export_text()
 
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -411,7 +412,7 @@ def quick_ui(template, tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_the_ui_ends_both_servers_when_one_ends_by_itself(quick_ui):
-    with pytest.raises(RefusedError, match=r"Dagster ended by itself.*--dagster-port"):
+    with pytest.raises(RefusedError, match="Dagster ended by itself"):
         quick_ui(Dagster=sleeping(0, 3), MLflow=sleeping(60))
 
 
@@ -423,11 +424,19 @@ def test_the_ui_ends_on_ctrl_c(quick_ui, monkeypatch):
     monkeypatch.setattr(ui, "time", SimpleNamespace(sleep=interrupted))
     shown = quick_ui(Dagster=sleeping(60), MLflow=sleeping(60))
 
-    assert "Dagster: http://127.0.0.1:3001/asset-groups" in shown
+    assert "Dagster: http://127.0.0.1:0/asset-groups" in shown
     assert (
-        "MLflow: http://127.0.0.1:5001/#/experiments/1/runs?workflowType=machine_learning&viewStateShareKey=nights"
+        "MLflow: http://127.0.0.1:0/#/experiments/1/runs?workflowType=machine_learning&viewStateShareKey=nights"
         in shown
     )
+
+
+@pytest.mark.slow
+def test_the_ui_refuses_a_port_that_is_taken_and_starts_nothing(quick_ui):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = other.getsockname()[1]
+        with pytest.raises(RefusedError, match=rf"port {taken} .*in use.* MLflow.*--mlflow-port"):
+            quick_ui(0, taken, Dagster=sleeping(60), MLflow=sleeping(60))
 
 
 @pytest.mark.slow

@@ -47,7 +47,7 @@ def test_every_stage_and_its_checks_take_what_is_unknown_and_say_what_the_data_a
 
 SCORES = {"sessions": 293, "accuracy": 0.788, "log_loss": 0.449, "roc_auc": 0.871, "brier": 0.146}
 METRICS = {
-    "preset": "fast",
+    "served": "served stack",
     "test": SCORES,
     "baselines": {"majority": {"accuracy": 0.529}, "repeat_last_outcome": {"accuracy": 0.683}},
 }
@@ -57,15 +57,15 @@ OWN = {"mark": "real listening of 2 people", "note": "not known: premium"}
 @pytest.mark.parametrize(
     ("facts", "lines"),
     [
-        ({"data_source": "real"}, ["fast network, 293 test sessions, real data:"]),
+        ({"data_source": "real"}, ["served stack, 293 test sessions, real data:"]),
         (
             {"data_source": "synthetic", "data": {"mark": "synthetic data, law habits", "note": "none"}},
-            ["fast network, 293 test sessions, synthetic data, law habits:"],
+            ["served stack, 293 test sessions, synthetic data, law habits:"],
         ),
         (
             {"data_source": "real", "data": OWN},
             [
-                "fast network, 293 test sessions, real listening of 2 people:",
+                "served stack, 293 test sessions, real listening of 2 people:",
                 "  not known: premium",
             ],
         ),

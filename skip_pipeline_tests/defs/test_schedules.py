@@ -14,6 +14,7 @@ from skip_pipeline.defs.schedules import (
     nightly_retraining,
     retrain,
 )
+from skip_pipeline.nightly.plan import STATE
 
 TWO_OCLOCK = datetime(2018, 7, 16, 2, tzinfo=UTC)
 
@@ -66,7 +67,7 @@ def test_a_failed_night_is_tried_again_and_a_night_that_succeeded_is_not(tick, n
     first = tick()
     night(first, dg.DagsterRunStatus.FAILURE)
     second = tick()
-    assert second.tags["skip_pipeline/state"] == first.tags["skip_pipeline/state"]
+    assert second.tags[STATE] == first.tags[STATE]
     assert second.run_key != first.run_key
 
     succeeded = night(second, dg.DagsterRunStatus.SUCCESS)

@@ -119,6 +119,7 @@ def test_the_parent_is_named_by_its_decision_and_links_to_the_pages(runs):
     assert parent.data.tags["decision"] == word
     assert parent.data.tags["data_date"] == "2018-07-15"
     described = parent.data.tags["mlflow.note.content"]
+    assert described.startswith(f"[Dagster run]({parent.data.tags['dagster.run_url']})\n\n")
     for page, asset in (("promotion.html", "champion_model"), ("report.html", "evaluation_report")):
         assert f"/runs/{runs[asset].info.run_id}/artifacts/{page})" in described
 

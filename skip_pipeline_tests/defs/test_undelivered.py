@@ -65,7 +65,7 @@ def recorded(outcome: Outcome, server: TrackingServer) -> dict[str, Run]:
 def content(run: Run, server: TrackingServer) -> Any:
     """All that a run says, but for what differs between two runs."""
     client = mlflow.MlflowClient(server.url)
-    own = ("dagster.run_id", "dagster.run_url", "mlflow.parentRunId", "mlflow.runName")
+    own = ("dagster.run_id", "dagster.run_url", "mlflow.parentRunId", "mlflow.runName", "mlflow.note.content")
     values = {n: value for n, value in run.data.metrics.items() if n not in ("seconds", "shards_made")}
     counts = {name: len(client.get_metric_history(run.info.run_id, name)) for name in run.data.metrics}
     tags = {n: v for n, v in run.data.tags.items() if n not in own and not n.startswith("mlflow.user")}

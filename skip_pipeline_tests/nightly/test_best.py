@@ -139,7 +139,7 @@ def test_the_choice_in_words() -> None:
         words,
         "Best of the night on 8,000 tracks",
         "the stack of the network, the regression and the trees (log-loss",
-        "network adds +0.",
+        "the best without the network differs by +0.",
     )
 
 

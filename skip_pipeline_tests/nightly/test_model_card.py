@@ -21,7 +21,7 @@ def test_a_card_tells_what_on_which_data_how_it_was_judged_and_its_limits():
     card = version_card(described("synthetic"), reference(2, "2018-07-16"), "Promoted: a; b")
 
     judged, what, learnt, limits = card.strip().split("\n\n")
-    assert what.startswith("**What.** Skips of the next track: preset fast, model ")
+    assert what.startswith("**What.** Skips of the next track, by the network; preset fast, model ")
     assert learnt == (
         "**Trained on.** Synthetic data, bundles bbbbbbbbbbbb, 50,704 tracks known; 3,500 training "
         "sessions of 2 delivered session logs, newest day 2018-07-16."

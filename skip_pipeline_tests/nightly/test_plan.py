@@ -39,6 +39,8 @@ def test_the_first_night_runs_and_its_tags_name_the_data(layout):
     assert tags["skip_pipeline/data_date"] == "2018-07-15"
     assert tags["skip_pipeline/shards"] == "1"
     assert tags["skip_pipeline/because"] == "no night has succeeded yet"
+    shown = {name.removeprefix("skip_pipeline/") for name in tags if not name.startswith(".dagster/")}
+    assert shown - {"git_commit"} == {"because", "data_date", "shards"}  # Dagster hides the others
 
 
 def test_a_night_on_which_nothing_has_changed_is_skipped(layout, last):

@@ -27,7 +27,7 @@ def test_a_status_is_five_lines():
         "Data:     /data (synthetic data)",
         "Served:   version 2 (a stack of network, regression and trees, trained on synthetic data), "
         "since 16 July 2018, 02:12 UTC",
-        "Decision: version 3 is refused, 16 July 2018, 02:12 UTC. Refused: worse.",
+        "Decision: version 3, 16 July 2018, 02:12 UTC. Refused: worse.",
         "Night:    succeeded, run 4711, started 16 July 2018, 02:12 UTC",
         "Overdue:  nothing",
     ]

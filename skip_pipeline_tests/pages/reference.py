@@ -1,8 +1,8 @@
 """The reference pages that are made from the code; ``make reference`` writes them."""
 
+import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import fields
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +17,9 @@ ROOT: Final = Path(__file__).parents[2]
 DOCS: Final = ROOT / "docs"
 _MADE: Final = "<!-- Made from the code by `make reference`; edit the code instead. -->"
 _EXAMPLES: Final = re.compile(r"Examples:\n\n((?:  skip-pipeline .*\n\n?)+)")
+_FIELD: Final = re.compile(
+    r"^    (\w+): [^#\n]*(?:# (.*))?$", re.MULTILINE
+)  # of a dataclass, with its comment
 _STATUSES: Final = re.compile(r"Exit status:\n\n((?:\d+: .*\n\n)+)")
 
 
@@ -44,8 +47,12 @@ def variables() -> str:
     """Environment variables, and the training settings of each preset."""
     named = ((f"`{v.name}`", v.meaning, v.default) for v in settings.VARIABLES)
     presets = settings.PRESETS
-    names = [field.name for field in fields(settings.TrainingSettings) if field.name != "preset"]
-    trained = ((f"`{name}`", *(f"{getattr(p, name)}" for p in presets.values())) for name in names)
+    meanings = _FIELD.findall(inspect.getsource(settings.TrainingSettings))
+    trained = (
+        (f"`{name}`", *(f"{getattr(p, name)}" for p in presets.values()), meaning)
+        for name, meaning in meanings
+        if name != "preset"
+    )
     return "\n".join(
         (
             "# Settings",
@@ -64,7 +71,7 @@ def variables() -> str:
             "The run config of the asset `trained_model`, which Dagster's launchpad edits;",
             "`skip-pipeline run` takes `--preset`, `--seed`, `--train-days` and `--batch-size`.",
             "",
-            _table(("setting", *(f"`{name}`" for name in presets)), trained).rstrip(),
+            _table(("setting", *(f"`{name}`" for name in presets), "meaning"), trained).rstrip(),
             "",
         )
     )

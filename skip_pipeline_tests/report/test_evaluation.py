@@ -161,7 +161,7 @@ def test_metrics_are_json_and_keep_what_programs_read(whole: Evaluation, plain: 
 
     parts = ["leaderboard", "slices", "importance", "mistakes", "calibration"]
     parts += ["next_track", "second_half", "oracle"]
-    assert list(metrics) == [*schema.SPLITS, "baselines", "threshold", "choice", *parts]
+    assert list(metrics) == [*schema.SPLITS, "baselines", "served", "threshold", "choice", *parts]
     assert list(plain.metrics()) == list(metrics)[:-1]  # real data have no oracle
     assert metrics["test"]["sessions"] == N
     train, test = (np.mean(BUNDLES[split][schema.LABEL]) for split in ("train", "test"))

@@ -133,7 +133,7 @@ def champion_model(
             check_name=name,
             passed=not said,
             severity=severity,
-            description="; ".join(said) or "none",
+            description="; ".join(said) or "Nothing to report.",
             metadata={"says": "; ".join(said) or "none"},
         )
         for name, said, severity in messages
