@@ -55,6 +55,12 @@ _FLAGS: Final = slice(log_column("skip_1"), log_column(schema.LABEL) + 1)
 
 _OWN: Final = 2  # numbers of a track's memory before its company, which has its scale already
 
+_LEADING: Final = 32
+"""Coordinates of the company that the layers read; the regression takes all as directions of one scale. With
+all 96, log-loss over all tracks was 0.0022 higher on the default world and ``regions`` (7,000 sessions), and
+0.0014 higher on the whole history of one real listener. With 16 it was 0.0008 lower there, 0.0008 higher on
+that history, and 0.0015 higher on two years of it."""
+
 _LOG_ODDS: Final = "log_odds"
 _VARIANCES: Final = "log_variances"
 _KERNEL: Final = "log_kernel"
@@ -73,7 +79,7 @@ _PLACES_DEVIATION: Final = 0.15
 
 
 def build_fast(training_inputs: Mapping[str, np.ndarray], dropout: float | None = None) -> keras.Model:
-    """Build the fast network, about 8,000 parameters.
+    """Build the fast network, 6,598 parameters.
 
     A GRU reads log, tracks and outcomes of the earlier tracks. How well each was received, minus what the
     GRU's state before it led to expect, enters a regression and averages (``networks.reception``), which
@@ -95,7 +101,7 @@ def build_fast(training_inputs: Mapping[str, np.ndarray], dropout: float | None 
         (B, P, 4), the probabilities of ``schema.OUTCOME_FLAGS`` for each step, undefined in padding, and
         then for each target.
     """
-    # B sessions, T = 19 steps, N tracks asked for, P = T + N targets, F = 29 track features, M = memory.
+    # B sessions, T = 19 steps, N tracks asked for, P = T + N targets, F = 29 track features.
     inputs = {name: keras.Input(shape, name=name) for name, shape in schema.INPUT_SHAPES.items()}
     real = ops.cast(ops.not_equal(inputs["skip_sequence"], schema.SKIP_PADDING), "float32")  # (B, T, 1)
     outcome = (2.0 * inputs["skip_sequence"] - 1.0) * real  # (B, T, 1): 1 played, -1 skipped, 0 padding
@@ -113,7 +119,8 @@ def build_fast(training_inputs: Mapping[str, np.ndarray], dropout: float | None 
     tracks = ops.clip(of_tracks(tracks[:, :, _FEATURES]), -_TRACK_CLIP, _TRACK_CLIP)
     memory, company = inputs["track_memory"][:, :, :_OWN], inputs["track_memory"][:, :, _OWN:]
     memory = ops.clip(of_memory(memory), -_TRACK_CLIP, _TRACK_CLIP)  # (B, P, 2)
-    tracks = layers.Concatenate(name="tracks_and_memory")([tracks, memory, company])  # (B, P, F + M)
+    leading = company[:, :, :_LEADING]
+    tracks = layers.Concatenate(name="tracks_and_memory")([tracks, memory, leading])  # (B, P, F + 2 + 32)
     music = layers.Dense(_TRACK_UNITS, "tanh", name="track_dense")(tracks) * targets.exist  # (B, P, 12)
 
     session = layers.Concatenate(name="session")([logs, music[:, : schema.STEPS] * real, outcome, real])

@@ -56,7 +56,7 @@ def real_targets(bundle: Bundle) -> np.ndarray:
 
 
 def test_it_is_small(network: keras.Model) -> None:
-    assert network.count_params() == 8_006
+    assert network.count_params() == 6_598
 
 
 def test_its_inputs_are_those_of_the_schema_and_its_output_four_outcomes_of_each_track(
