@@ -29,7 +29,7 @@ from skip_pipeline import settings
 from skip_pipeline_tests.pages.contents import blocks
 
 _PATIENCE: Final = 60  # seconds for the server to answer
-_STAMP: Final = ".venv/.installed"  # the Makefile's, of an installation
+_INSTALLED: Final = ("pyproject.toml", "constraints.txt")  # what the Makefile installs anew for
 
 
 def copied(page: str, *parts: str) -> str:
@@ -73,7 +73,8 @@ def _first_report(clone: Path, venv: Path | None) -> None:
     if venv is not None:
         (clone / ".venv").symlink_to(venv.absolute())
         os.environ["PYTHONPATH"] = str(clone)
-        os.environ["MAKEFLAGS"] = f"--old-file={_STAMP}"  # else make installs the clone there, for good
+        for name in _INSTALLED:  # older than the environment, or make installs the clone there, for good
+            os.utime(clone / name, (0, 0))
     sh(clone, DEMO)
     with sync_playwright() as playwright:
         browser = chromium(playwright)
