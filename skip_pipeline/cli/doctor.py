@@ -6,6 +6,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from http.client import HTTPException
@@ -129,14 +130,9 @@ def _available_memory() -> int | None:
 
 def _answer(number: int, server: str, page: str, word: str) -> str | None:
     """None if a port is free; the server if its page answers there; else the empty string."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((_HOST, number))
-        except OSError:
-            pass
-        else:
-            return None
+    with suppress(OSError):
+        socket.create_server((_HOST, number)).close()
+        return None
     try:
         with urlopen(f"http://{_HOST}:{number}{page}", timeout=_ANSWER_SECONDS) as answer:
             return server if word.encode() in answer.read(10_000) else ""

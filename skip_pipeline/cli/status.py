@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def status(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """Say what is served and since when, what was decided last, and what is overdue.
 
-    Nothing is changed. Exit status 3 if something is overdue, or if no version is served.
+    The command changes nothing. The exit status is 3 if something is overdue, or if no version is served.
     """
     layout = use(data_dir)
     with refusals():

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 # Tags of MLflow's runs.
 DAGSTER_RUN = "dagster.run_id"
 DAGSTER_ASSET = "dagster.asset_key"
-# MLflow's own.
+# Tags that MLflow defines.
 MLFLOW_PARENT = "mlflow.parentRunId"
 DESCRIPTION = "mlflow.note.content"  # in Markdown
 

@@ -256,7 +256,7 @@ class MlflowTracker(dg.ConfigurableResource):
             )
 
     def _experiment(self, client: "MlflowClient") -> str:
-        # A server has its own place.
+        # A server decides itself where artifacts are kept.
         artifacts = Path(self.embedded_artifacts).as_uri() if self.is_embedded else None
         return experiment_id(client, artifacts, without_credentials(self.tracking_uri))
 

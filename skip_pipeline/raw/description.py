@@ -44,7 +44,7 @@ def describe(raw: Path, source: DataSource) -> Description:
 
 
 def mark_of(raw: Path) -> str:
-    """The mark of what lies in a raw folder; a run refuses a marker that cannot be read."""
+    """The mark of the data in a raw folder; "unknown source" where a run would refuse the marker."""
     try:
         return describe(raw, data_source(raw)).mark
     except (BadInputError, OSError):

@@ -17,8 +17,8 @@ import numpy as np
 # These are read once, when Keras and TensorFlow start; values that are set already win.
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # errors only: terminals show our own progress
-# An operation has one thread, and several operations run side by side. On two cores an epoch of the fast
-# network takes a tenth less time than with two threads each, and one of the published network as much.
+# An operation has one thread, and several operations run side by side. On two cores, two threads for each
+# operation make an epoch of the fast network a tenth longer, and one of the published network no shorter.
 os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 
 import keras
